@@ -1,0 +1,171 @@
+"""What one worker process costs beyond its own inferences, beside a bare process and beside peers.
+
+Cost is wall time minus the time spent inside inferences. Bare means: import onnxruntime and create the session with
+the same options. Everything runs in turn, in random order within a round, so that a slow minute hits all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import host, prepared, ratios
+
+from harness.measure.coordinator import Workload, time_process
+from harness.measure.pacing import Pace
+
+WARMUPS, RUNS = 3, 10
+
+BARE = """
+import sys, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+options.inter_op_num_threads = 1
+options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+options.add_free_dimension_override_by_name("batch", 1)
+onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+"""
+
+LOOP = """
+import json, os, time, numpy, onnxruntime
+MODEL, FEED, NAME, INSIDE = (os.environ[k] for k in ("MODEL", "FEED", "NAME", "INSIDE"))
+def session():
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
+def timed(session, feed):
+    start = time.perf_counter()
+    session.run(None, feed)
+    with open(INSIDE, "a") as file:
+        file.write(f"{time.perf_counter() - start}\\n")
+def feed():
+    return {NAME: numpy.load(FEED)[:1]}
+"""
+
+PYTEST = (
+    LOOP
+    + f"""
+def test_run(benchmark):
+    s, f = session(), feed()
+    benchmark.pedantic(timed, args=(s, f), rounds={RUNS}, iterations=1, warmup_rounds={WARMUPS})
+"""
+)
+
+ASV = (
+    LOOP
+    + f"""
+class Run:
+    repeat, number, rounds, warmup_time, timeout = {RUNS}, 1, 1, 0.3, 600
+    def setup(self):
+        self.s, self.f = session(), feed()
+    def time_run(self):
+        timed(self.s, self.f)
+"""
+)
+
+
+def inside_and_wall(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds inside inferences, and wall seconds, of a command that logs its inferences."""
+    inside = folder / "inside.txt"
+    inside.unlink(missing_ok=True)
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    wall = time.perf_counter() - start
+    if not inside.exists():
+        raise SystemExit(f"{command[0]} ran no inference:\n{done.stdout}\n{done.stderr}")
+    return sum(map(float, inside.read_text(encoding="ascii").split())), wall
+
+
+def bare(work: Workload) -> float:
+    """Wall seconds of a process that only creates the session."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", BARE, str(work.model)], check=True)
+    return time.perf_counter() - start
+
+
+def own(work: Workload) -> float:
+    """Cost of one worker process of the harness."""
+    plan = Pace(budget_s=2.0, ci_width=0.0)
+    start = time.perf_counter()
+    samples = time_process(work, plan).samples
+    wall = time.perf_counter() - start
+    return wall - (samples.first_inference_ns + sum(samples.warmup_ns) + sum(samples.samples_ns)) / 1e9
+
+
+def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
+    """Cost of the same under the peers that are installed."""
+    ((name, feed),) = work.feeds.items()
+    environment = os.environ | {
+        "MODEL": str(work.model),
+        "FEED": str(feed),
+        "NAME": name,
+        "INSIDE": str(folder / "inside.txt"),
+        "PYTHONWARNINGS": "ignore",
+    }
+    (folder / "test_peer.py").write_text(PYTEST, encoding="utf-8")
+    (folder / "peer").mkdir()
+    (folder / "peer/__init__.py").touch()
+    (folder / "peer/run.py").write_text(ASV, encoding="utf-8")
+    configuration = {"version": 1, "project": "peer", "repo": ".", "branches": ["HEAD"], "benchmark_dir": "peer"}
+    (folder / "asv.conf.json").write_text(json.dumps(configuration), encoding="utf-8")
+    git = ["git", "-c", "user.name=b", "-c", "user.email=b@example.org"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "peer"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
+    machine = ["asv", "machine", "--yes", "--config", "asv.conf.json"]
+    environment["HOME"] = str(folder)
+    subprocess.run([sys.executable, "-m", *machine], cwd=folder, env=environment, check=True, capture_output=True)
+    commands = {
+        "pytest-benchmark": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_peer.py"],
+        "asv": [sys.executable, "-m", "asv", "run", "--environment", f"existing:{sys.executable}"],
+    }
+
+    def cost(command: list[str]) -> Callable[[], float]:
+        def measured() -> float:
+            inside, wall = inside_and_wall(command, folder, environment)
+            return wall - inside
+
+        return measured
+
+    return {peer: cost(command) for peer, command in commands.items()}
+
+
+def main() -> None:
+    """Run the rounds and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--peer-rounds", type=int, default=4)
+    arguments = parser.parse_args()
+    work = prepared()
+    print(host())
+    folder = Path(tempfile.mkdtemp(prefix="harness-bench-"))
+    try:
+        subjects: dict[str, Callable[[], float]] = {"bare": lambda: bare(work), "harness": lambda: own(work)}
+        others = peers(work, folder)
+        for subject in subjects.values():
+            subject()  # files into the page cache
+        costs: dict[str, list[float]] = {name: [] for name in [*subjects, *others]}
+        for index in range(arguments.rounds):
+            now = {**subjects, **(others if index < arguments.peer_rounds else {})}
+            for name in random.sample(list(now), len(now)):
+                costs[name].append(now[name]())
+        for name in ("harness", *others):
+            pairs = zip(costs[name], costs["bare"], strict=False)
+            ratios(f"{name} against a bare process", [a / b for a, b in pairs])
+            print(f"    {statistics.median(costs[name]):.2f} s against {statistics.median(costs['bare']):.2f} s")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

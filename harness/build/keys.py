@@ -1,0 +1,182 @@
+"""Digests: what an artifact, a reference and a resolution of weights are known by.
+
+Everything here is computed without importing a framework, so that the coordinator can tell what is already
+built. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.build import wire
+from harness.data import base as data
+
+if TYPE_CHECKING:
+    from harness.records import Json, ModelSpec, Recipe, Step
+
+REVISION = 1
+"""Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
+
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
+"""Distributions that install the module `onnxruntime`; an environment has one of them."""
+
+SOURCE_PACKAGES = {
+    "torchvision": ("torch", "torchvision"),
+    "timm": ("torch", "timm"),
+    "transformers": ("torch", "transformers"),
+    "ultralytics": ("torch", "ultralytics"),
+    "torch": ("torch",),
+    "onnx": (),
+}
+
+STEP_PACKAGES = {
+    "export": ("torch", "onnx"),
+    "fuse": ("onnxslim", "onnx", *RUNTIMES),
+    "cast": ("onnx", *RUNTIMES),
+    "quantize": ("onnx", *RUNTIMES),
+}
+
+ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "neon", "vnni", "f16c")
+"""The CPU flags that choose among onnxruntime's kernels, and so what its hardware-specific optimizer writes."""
+
+
+def digest_of(content: Json) -> str:
+    """The SHA-256 of canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@cache
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions(names: tuple[str, ...]) -> dict[str, str]:
+    """The versions of those of `names` that are installed."""
+    return {name: version for name in names if (version := _version(name)) is not None}
+
+
+@cache
+def isa() -> tuple[str, ...]:
+    """The machine and its instruction set flags, sorted; only the machine where /proc/cpuinfo does not exist."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    flags = next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), [])
+    return (platform.machine(), *sorted(flag for flag in flags if flag.startswith(ISA_PREFIXES)))
+
+
+def stat_of(path: Path) -> Json:
+    """Name, size and modification time of a file, or of every file below a folder; None when there is none."""
+    if path.is_dir():
+        return [stat_of(one) for one in sorted(path.rglob("*")) if one.is_file()]
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def callable_file(target: str) -> Path | None:
+    """The file of `module:callable`, found without importing any package above it; None when it is not plain."""
+    parts = target.partition(":")[0].split(".")
+    for folder in (*sys.path, "."):
+        base = Path(folder or ".").joinpath(*parts)
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    try:
+        spec = importlib.util.find_spec(parts[0])  # the top package alone is located, not executed
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        base = Path(folder).joinpath(*parts[1:])
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+def code_of(model: ModelSpec) -> str | None:
+    """The digest of the file that a `torch` callable lives in; None for the other sources."""
+    if model.source != "torch":
+        return None
+    path = callable_file(model.id)
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def source_key(model: ModelSpec) -> str:
+    """What a request for weights is known by: everything that decides which weights it gets."""
+    spec = wire.model_to_json(model)
+    request = data.DataRequest.of(model)
+    local = model.id if model.source == "onnx" else model.weights.path
+    return digest_of(
+        {
+            "revision": REVISION,
+            **{name: spec[name] for name in ("source", "id", "weights", "inputs", "dims", "options")},
+            "local": stat_of(Path(local)) if local else None,
+            "code": code_of(model),
+            # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
+            "calibration": data.request_digest(request, "calibration"),
+            "versions": versions(SOURCE_PACKAGES.get(model.source, ())),
+        }
+    )
+
+
+def _subject(model: ModelSpec, weights_digest: str) -> dict[str, Json]:
+    """The model as everything built from it depends on it. A file is its content, wherever it lies."""
+    spec = wire.model_to_json(model)
+    return {
+        "revision": REVISION,
+        "weights": weights_digest,
+        **{name: spec[name] for name in ("source", "task", "inputs", "dims", "options")},
+        "id": None if model.source == "onnx" else model.id,
+        "code": code_of(model),
+        "versions": versions(SOURCE_PACKAGES.get(model.source, ())),
+    }
+
+
+def reference_key(model: ModelSpec, weights_digest: str) -> str:
+    """What the evaluation examples and the reference outputs on them are known by."""
+    packages = RUNTIMES if model.source == "onnx" else ()
+    return digest_of(
+        {
+            **_subject(model, weights_digest),
+            "evaluation": data.request_digest(data.DataRequest.of(model), "evaluation"),
+            "runtime": versions(packages),
+        }
+    )
+
+
+def step_keys(model: ModelSpec, recipe: Recipe, weights_digest: str) -> tuple[str, ...]:
+    """The digest after each step of a resolved recipe; the last one is the artifact's."""
+    subject = _subject(model, weights_digest)
+    contents = [_step(model, step) for step in recipe.steps]
+    return tuple(digest_of({**subject, "steps": contents[: place + 1]}) for place in range(len(contents)))
+
+
+def _step(model: ModelSpec, step: Step) -> dict[str, Json]:
+    """One step: its options, the tools it uses, and where they matter the calibration data and the CPU."""
+    calibrated = step.kind == "quantize" and step.options["method"] == "static"
+    names = STEP_PACKAGES[step.kind]
+    if step.kind == "export" and step.options["exporter"] == "dynamo":
+        names = (*names, "onnxscript")
+    return {
+        "kind": step.kind,
+        "options": dict(step.options),
+        "versions": versions(names if (model.source, step.kind) != ("onnx", "export") else ("onnx",)),
+        "calibration": data.request_digest(data.DataRequest.of(model), "calibration") if calibrated else None,
+        # Above `extended` onnxruntime lays weights out for the CPU that it runs on.
+        "isa": list(isa()) if step.kind == "fuse" and step.options["level"] == "all" else None,
+    }

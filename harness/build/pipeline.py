@@ -1,0 +1,254 @@
+"""Building from the parent's side: what is missing is built in one child process per model.
+
+Nothing here imports a framework. A child that dies takes one variant with it, and the rest is tried in a new one.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import harness
+from harness.build import wire
+from harness.build.lookup import lookup
+from harness.errors import StoreError
+from harness.records import Built, Refusal, Status
+from harness.sources import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from harness.build.cache import Cache
+    from harness.records import ModelSpec, Recipe
+
+__all__ = ["BuildEvent", "build", "lookup"]
+
+STDERR_LINES = 12
+"""How much of a dead child's last words goes into the reason."""
+
+COMMAND = (sys.executable, "-P", "-m", "harness.build.child")
+"""`-P` keeps the working folder from shadowing what the child imports."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildEvent:
+    """Something happened to a variant.
+
+    Attributes:
+        step: `load`, `reference`, a step's kind, `proof`, or empty for the variant as a whole.
+        state: `started` or `done` for a step; `cached`, `done` or `refused` for a variant.
+        detail: a few words, such as the kind of the weights or the reason of a refusal.
+    """
+
+    model: str
+    variant: str
+    step: str
+    state: str
+    seconds: float = 0.0
+    detail: str = ""
+
+
+def build(
+    cache: Cache,
+    requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
+    *,
+    on_event: Callable[[BuildEvent], None],
+) -> Mapping[tuple[str, str], Built]:
+    """Make sure that every variant asked for is in the cache, or say why it cannot be.
+
+    Args:
+        cache: where artifacts live.
+        requests: models with the variants wanted of each.
+        on_event: told of everything as it happens, in this thread.
+
+    Returns:
+        (model name, variant) -> artifact or refusal, for everything asked for.
+
+    Raises:
+        StoreError: the cache cannot be written.
+    """
+    results: dict[tuple[str, str], Built] = {}
+    for model, recipes in requests:
+        missing: list[Recipe] = []
+        for recipe in recipes:
+            found = lookup(cache, model, recipe, probe=True, deep=True)
+            if found is None:
+                missing.append(recipe)
+            else:
+                results[model.name, recipe.name] = found
+                detail = found.reason if isinstance(found, Refusal) else ""
+                on_event(BuildEvent(model=model.name, variant=recipe.name, step="", state="cached", detail=detail))
+        if missing:
+            results |= _build_model(cache, model, recipes, missing, on_event)
+    return results
+
+
+def _build_model(
+    cache: Cache,
+    model: ModelSpec,
+    recipes: Sequence[Recipe],
+    missing: list[Recipe],
+    on_event: Callable[[BuildEvent], None],
+) -> dict[tuple[str, str], Built]:
+    """Children until every missing variant has come to its end, then what the cache says of all of them.
+
+    All variants are looked up again, because a build may have found other weights than were there before; what
+    no longer fits is built in a second round.
+    """
+    results: dict[tuple[str, str], Built] = {}
+    for _ in range(2):
+        refused: dict[str, Refusal] = {}
+        pending = missing
+        while pending:
+            ended = _run_child(cache, model, pending, on_event)
+            refused |= {name: end for name, end in ended.items() if end is not None}
+            pending = [recipe for recipe in pending if recipe.name not in ended]
+        missing = []
+        for recipe in recipes:
+            found = refused.get(recipe.name) or lookup(cache, model, recipe, probe=True)
+            if found is None:
+                missing.append(recipe)
+                found = Refusal(
+                    status=Status.FAILED,
+                    reason=f"{model.name}/{recipe.name} was built and is not in the cache {cache.root} any more. Is "
+                    f"something else clearing it? Run the same command again.",
+                )
+            results[model.name, recipe.name] = found
+        if not missing:
+            break
+    return results
+
+
+def _run_child(
+    cache: Cache, model: ModelSpec, recipes: list[Recipe], on_event: Callable[[BuildEvent], None]
+) -> dict[str, Refusal | None]:
+    """One child over these variants.
+
+    Returns:
+        variant -> its refusal, or None where it was built; a variant that the child never came to is absent.
+
+    Raises:
+        StoreError: the cache cannot be written.
+    """
+    ended: dict[str, Refusal | None] = {}
+    current, step = recipes[0].name, "start"
+    with _child(cache, model, recipes) as (process, stderr):
+        for event in _events(process):
+            kind = event["event"]
+            if kind == "store":
+                raise StoreError(str(event["reason"]))
+            if kind == "begin":
+                current, step = str(event["variant"]), "start"
+                continue
+            if kind == "step":
+                step = str(event["step"])
+                on_event(
+                    BuildEvent(
+                        model=model.name,
+                        variant=current,
+                        step=step,
+                        state=str(event["state"]),
+                        seconds=float(event["seconds"]),
+                        detail=str(event["detail"]),
+                    )
+                )
+                continue
+            end = Refusal(status=Status(event["status"]), reason=str(event["reason"])) if kind == "refused" else None
+            ended[current] = end
+            on_event(_ending(model, current, end))
+        code = process.wait()
+    if code != 0 and any(recipe.name not in ended for recipe in recipes):
+        if current in ended:
+            current = next(recipe.name for recipe in recipes if recipe.name not in ended)
+        ended[current] = Refusal(status=Status.FAILED, reason=_obituary(model, current, step, code, stderr))
+        on_event(_ending(model, current, ended[current]))
+    elif code == 0:
+        for recipe in recipes:
+            ended.setdefault(recipe.name, None)
+    return ended
+
+
+def _ending(model: ModelSpec, variant: str, end: Refusal | None) -> BuildEvent:
+    state, detail = ("done", "") if end is None else ("refused", end.reason)
+    return BuildEvent(model=model.name, variant=variant, step="", state=state, detail=detail)
+
+
+@contextlib.contextmanager
+def _child(
+    cache: Cache, model: ModelSpec, recipes: list[Recipe]
+) -> Iterator[tuple[subprocess.Popen[str], collections.deque[str]]]:
+    """A running child with its job; afterwards the child is gone, and so is what it left unfinished."""
+    url = hub.url_of(model.source) if model.weights.kind == "pretrained" and not model.weights.path else None
+    job = {
+        "cache": str(cache.root),
+        "model": wire.model_to_json(model),
+        "recipes": [wire.recipe_to_json(recipe) for recipe in recipes],
+        "unreachable": {url: hub.unreachable(url)} if url else {},
+    }
+    package = str(Path(harness.__file__).resolve().parents[1])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which then decides
+    )
+    stderr: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
+    drain = threading.Thread(target=lambda: stderr.extend(process.stderr or ()), daemon=True)
+    drain.start()
+    try:
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it died at once: the exit code and stderr say why
+                process.stdin.write(json.dumps(job) + "\n")
+                process.stdin.flush()
+        yield process, stderr
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        drain.join(timeout=5)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        cache.sweep_up(process.pid)
+
+
+def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """The child's events as they come; a line that was cut off by its death is left out."""
+    for line in process.stdout or ():
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                yield event
+
+
+def _obituary(model: ModelSpec, variant: str, step: str, code: int, stderr: collections.deque[str]) -> str:
+    """What is known of a child's death."""
+    if code == -signal.SIGKILL:
+        how = (
+            "was killed (SIGKILL), as the kernel does when memory runs out. Free memory, lower `calibration`, or build "
+            "this model alone"
+        )
+    elif code < 0:
+        how = f"died of {signal.Signals(-code).name}"
+    else:
+        how = f"ended with exit code {code}"
+    words = "".join(stderr).strip()
+    return f"{model.name}/{variant}: the build process {how} during the step `{step}`." + (
+        f" Its last words:\n{words}" if words else ""
+    )

@@ -1,0 +1,166 @@
+"""Proof before admission: an artifact that does not load, or computes nonsense, never enters the cache as a variant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import BuildError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.records import Recipe, Reference
+
+EXAMPLES = 4
+"""How many evaluation examples are run: all of them count in the fidelity, which is measured later."""
+
+RELATIVE = 1e-3
+"""For float32 variants |got - expected| must be within RELATIVE * (|expected| + min(1, rms of the expected output))."""
+
+LEVELS = {"disabled": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
+
+
+def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tuple[str, ...]:
+    """Check the file, load it on the CPU provider as it will be measured, run it, and compare.
+
+    Args:
+        path: the artifact.
+        recipe: the variant, for its precision and its optimization level.
+        reference: what the outputs must look like.
+        folder: the reference's own folder, with feeds and outputs.
+
+    Returns:
+        Notes that belong to the artifact, such as what could not be proven on this host.
+
+    Raises:
+        BuildError: what is broken, and which step broke it.
+    """
+    step = recipe.steps[-1].kind
+    check(path, step)
+    session = _session(path, recipe, step)
+    if isinstance(session, str):
+        return (session,)
+    _same_names(session, reference, step)
+    feeds = [np.load(folder / "feeds" / f"{place}.npy", mmap_mode="r") for place in range(len(reference.inputs))]
+    expected = [np.load(folder / "outputs" / f"{place}.npy", mmap_mode="r") for place in range(len(reference.outputs))]
+    for rows in _batches(session, reference.examples):
+        feed = {
+            one.name: np.asarray(feeds[reference.inputs.index(one.name)][rows], dtype=_dtype(one.type))
+            for one in session.get_inputs()
+        }
+        try:
+            outputs = session.run(list(reference.outputs), feed)
+        except Exception as error:
+            if _not_implemented(error):
+                return (_unproven(error),)
+            raise BuildError(
+                f"{step}: the file loads and cannot run a batch of {rows.stop - rows.start}: {error}"
+            ) from error
+        for name, got, wanted in zip(reference.outputs, outputs, expected, strict=True):
+            _compare(name, np.asarray(got), np.asarray(wanted[rows]), step, exact=recipe.precision == "float32")
+    return ()
+
+
+def check(path: Path, step: str) -> None:
+    """Run onnx.checker on a file.
+
+    Raises:
+        BuildError: the file is no valid model.
+    """
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(path))
+    except Exception as error:
+        raise BuildError(f"{step}: wrote a file that onnx.checker refuses: {str(error).strip()}") from error
+
+
+def _session(path: Path, recipe: Recipe, step: str) -> Any:
+    """A session on the CPU provider, or the note to leave when this host has no kernel for it."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, f"ORT_{LEVELS[recipe.optimization]}"
+    )
+    settings.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        if _not_implemented(error):
+            return _unproven(error)
+        raise BuildError(f"{step}: wrote a file that onnxruntime does not load: {str(error).strip()}") from error
+
+
+def _not_implemented(error: Exception) -> bool:
+    return type(error).__name__ == "NotImplemented" or "NOT_IMPLEMENTED" in str(error)
+
+
+def _unproven(error: Exception) -> str:
+    text = str(error).rpartition("NOT_IMPLEMENTED : ")[2].strip().splitlines()[0]
+    return f"not proven here: the CPU provider has no kernel for it ({text})"
+
+
+def _same_names(session: Any, reference: Reference, step: str) -> None:
+    inputs, outputs = ({one.name for one in side} for side in (session.get_inputs(), session.get_outputs()))
+    # An exporter may drop an input that nothing reads; it must not invent one.
+    for kind, extra in (("input", inputs - set(reference.inputs)), ("output", set(reference.outputs) - outputs)):
+        if extra:
+            what = "has" if kind == "input" else "lacks"
+            raise BuildError(
+                f"{step}: the file {what} the {kind} `{min(extra)}`, which the reference does not agree with."
+            )
+
+
+def _batches(session: Any, examples: int) -> list[slice]:
+    """The first examples: two together and then one by one where the batch is dynamic, else at its fixed size."""
+    first = session.get_inputs()[0].shape[0]
+    limit = min(EXAMPLES, examples)
+    if isinstance(first, int):
+        return [slice(start, start + first) for start in range(0, max(limit, first), first)]
+    together = [slice(0, 2)] if limit > 1 else []
+    return together + [slice(row, row + 1) for row in range(2 * len(together), limit)]
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    kinds = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool"}
+    return np.dtype(kinds.get(name, name[len("tensor(") : -1]))
+
+
+def _compare(name: str, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], step: str, *, exact: bool) -> None:
+    """Shapes, finiteness and, for float32, values.
+
+    Raises:
+        BuildError: one of them is wrong.
+    """
+    if got.shape != wanted.shape:
+        raise BuildError(
+            f"{step}: the output `{name}` has the shape {list(got.shape)} instead of {list(wanted.shape)}."
+        )
+    if got.dtype.kind != "f":
+        if exact and not np.array_equal(got, wanted):
+            raise BuildError(
+                f"{step}: the output `{name}` differs from the framework's in {int((got != wanted).sum())} places."
+            )
+        return
+    finite = np.isfinite(wanted)
+    broken = int((~np.isfinite(got) & finite).sum())
+    if broken:
+        raise BuildError(
+            f"{step}: {broken} of {got.size} values of the output `{name}` are infinite or no number, where the "
+            f"framework's are finite."
+        )
+    if not finite.all() and not np.isfinite(wanted).any():
+        raise BuildError(f"{step}: the framework's own output `{name}` is nowhere finite: the model computes nonsense.")
+    if exact:
+        one, two = got[finite].astype(np.float64), wanted[finite].astype(np.float64)
+        scale = min(1.0, float(np.sqrt(np.mean(two**2)))) if two.size else 0.0
+        excess = np.abs(one - two) - RELATIVE * (np.abs(two) + scale)
+        if excess.size and excess.max() > 0:
+            place = int(excess.argmax())
+            raise BuildError(
+                f"{step}: the output `{name}` differs from the framework's: {one[place]:.6g} instead of {two[place]:.6g}; "
+                f"{int((excess > 0).sum())} of {excess.size} values are outside the tolerance of {RELATIVE:g}."
+            )

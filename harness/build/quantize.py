@@ -1,0 +1,291 @@
+"""The quantize step: onnxruntime's own quantizers, with defaults that are right on the CPU provider.
+
+- `dynamic`: weights ahead, activations while running. For a network with Conv the weights are unsigned, because the
+  CPU's ConvInteger takes no other; it is slow there, and the numbers are to show it.
+- `static`: QuantizeLinear and DequantizeLinear around everything, ranges from the calibration examples.
+- `weights`: the constant side of MatMul in blocks of 4 or 8 bits (MatMulNBits), the arithmetic stays float.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+from harness.build import graphs
+from harness.data import base as data
+from harness.errors import BuildError, Skip
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import onnx
+
+    from harness.records import Json, ModelSpec
+
+ENCODER_OPERATORS = ("MatMul", "Gemm")
+"""What static quantization takes of an encoder: Softmax, LayerNorm and the residual sums lose too much in 8 bits."""
+
+SMALLEST_BLOCK = 16
+"""MatMulNBits takes powers of two from here on."""
+
+
+def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder: Path) -> tuple[str, ...]:
+    """Write the quantized `folder`/model.onnx and give notes on what was chosen.
+
+    Raises:
+        Skip: there is nothing in the network that the method could quantize.
+        BuildError: a quantizer failed, or an exclusion matches nothing.
+    """
+    content = graphs.load(source)
+    graphs.name_nodes_uniquely(content)
+    named = folder / "named.onnx"
+    graphs.save(content, named)
+    method = str(options["method"])
+    exclude = excluded(content, options)
+    logging.getLogger().setLevel(logging.ERROR)  # the quantizers recommend steps that the recipe has already taken
+    try:
+        run = {"dynamic": _dynamic, "static": _static, "weights": _weights}[method]
+        notes = run(named, content, model, options=options, exclude=exclude, target=folder / "model.onnx")
+    except BuildError:
+        raise
+    except Exception as error:
+        raise BuildError(f"quantize: method {method} failed: {type(error).__name__}: {error}") from error
+    finally:
+        for leftover in folder.glob("named.onnx*"):
+            leftover.unlink()
+    return notes
+
+
+def excluded(model: onnx.ModelProto, options: Mapping[str, Json]) -> list[str]:
+    """The names of the nodes that stay in float: those named, those that match a glob, and the preset's.
+
+    Raises:
+        BuildError: a name or a glob matches no node, or the preset finds no head.
+    """
+    names = [node.name for node in model.graph.node]
+    chosen: set[str] = set()
+    for pattern in options["exclude"]:
+        matched = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, str(pattern))]
+        if not matched:
+            raise BuildError(
+                f"quantize: `exclude: {pattern}` matches no node. Names look like {', '.join(names[:3])}; "
+                f"see `harness inspect`."
+            )
+        chosen.update(matched)
+    if options["exclude_preset"] == "yolo-head":
+        chosen.update(_yolo_head(names))
+    return sorted(chosen)
+
+
+def _yolo_head(names: Sequence[str]) -> list[str]:
+    """Every node of the last numbered module of an ultralytics network: the detection head.
+
+    It puts box coordinates of hundreds beside class scores of 0..1 in one tensor; 8 bits over that leave no score.
+    """
+    numbered = {name: int(found.group(1)) for name in names if (found := re.match(r"/?model\.(\d+)/", name))}
+    if not numbered:
+        raise BuildError(
+            "quantize: `exclude_preset: yolo-head` finds no node called /model.N/...; export with the torchscript "
+            "exporter, or name the head's nodes with `exclude`."
+        )
+    last = max(numbered.values())
+    return [name for name, number in numbered.items() if number == last]
+
+
+def _types(options: Mapping[str, Json], name: str, default: str) -> Any:
+    from onnxruntime.quantization import QuantType
+
+    return {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}[str(options[name] or default)]
+
+
+def _quantizable(model: onnx.ModelProto, exclude: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    left_out = set(exclude)
+    held = {one.name for one in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in kinds and node.name not in left_out and any(name in held for name in node.input[1:])
+    ]
+
+
+def _dynamic(
+    source: Path,
+    content: onnx.ModelProto,
+    model: ModelSpec,  # noqa: ARG001 # one signature for the three methods
+    *,
+    options: Mapping[str, Json],
+    exclude: list[str],
+    target: Path,
+) -> tuple[str, ...]:
+    from onnxruntime.quantization import quantize_dynamic
+
+    kinds = [str(kind) for kind in options["op_types"] or ("Conv", "MatMul", "Gemm", "Attention", "LSTM", "Gather")]
+    if not _quantizable(content, exclude, kinds):
+        raise Skip(f"quantize: the network has none of {', '.join(kinds)} with constant weights.")
+    convolutional = "Conv" in kinds and bool(_quantizable(content, exclude, ["Conv"]))
+    chosen = str(options["weight_type"] or ("uint8" if convolutional else "int8"))
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=kinds,
+        per_channel=bool(options["per_channel"]),
+        reduce_range=_reduce_range(options, chosen),
+        weight_type=_types(options, "weight_type", chosen),
+        nodes_to_exclude=exclude,
+        extra_options={"WeightSymmetric": bool(options["symmetric_weights"]), "MatMulConstBOnly": True},
+    )
+    return (
+        ("ConvInteger is slow on the CPU provider: dynamic quantization is for MatMul models",) if convolutional else ()
+    )
+
+
+def _static(
+    source: Path,
+    content: onnx.ModelProto,
+    model: ModelSpec,
+    *,
+    options: Mapping[str, Json],
+    exclude: list[str],
+    target: Path,
+) -> tuple[str, ...]:
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, quantize_static
+
+    default = ENCODER_OPERATORS if model.task == "encoder" else None
+    kinds = [str(kind) for kind in options["op_types"] or default or ()] or None
+    if not _quantizable(content, exclude, kinds or ("Conv", "MatMul", "Gemm")):
+        raise Skip("quantize: the network has no Conv, MatMul or Gemm with constant weights.")
+    reader = CalibrationReader(model, options["samples"], target.parent / "calibration")
+    method = {
+        "minmax": CalibrationMethod.MinMax,
+        "entropy": CalibrationMethod.Entropy,
+        "percentile": CalibrationMethod.Percentile,
+    }[str(options["calibration"])]
+    weight_type = str(options["weight_type"] or "int8")
+    try:
+        quantize_static(
+            source,
+            target,
+            reader,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=kinds,
+            per_channel=bool(options["per_channel"]),
+            reduce_range=_reduce_range(options, weight_type),
+            # Unsigned activations and signed weights (U8S8) are what the x86 kernels are written for; S8S8 ran at a
+            # quarter of fp32's speed on AVX2.
+            activation_type=_types(options, "activation_type", "uint8"),
+            weight_type=_types(options, "weight_type", "int8"),
+            nodes_to_exclude=exclude,
+            calibrate_method=method,
+            extra_options={
+                "ActivationSymmetric": bool(options["symmetric_activations"]),
+                "WeightSymmetric": bool(options["symmetric_weights"]),
+                # One example at a time: entropy and percentile would hold every activation of the whole set otherwise.
+                "CalibStridedMinMax": 1,
+                "CalibPercentile": float(options["percentile"]),
+            },
+        )
+    finally:
+        reader.remove()
+    return ()
+
+
+def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
+    """Whether weights get 7 bits, where the zoo does not say.
+
+    On x86 without VNNI the U8S8 kernels add two products in 16 bits and saturate: resnet50 on AVX2 came to a
+    centred SQNR of 12 dB with 8-bit weights and to 18 dB with 7 bits, at the same speed. With VNNI the missing bit costs
+    up to 6 dB of the weights' precision: such hosts may set `reduce_range: false`. Unsigned weights do not saturate
+    and came to 24 dB, but were slower.
+    """
+    given = options["reduce_range"]
+    return bool(given) if given is not None else weight_type == "int8"
+
+
+def _weights(
+    source: Path,  # noqa: ARG001 # one signature for the three methods
+    content: onnx.ModelProto,
+    model: ModelSpec,  # noqa: ARG001 # as above
+    *,
+    options: Mapping[str, Json],
+    exclude: list[str],
+    target: Path,
+) -> tuple[str, ...]:
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    chosen = _quantizable(content, exclude, ["MatMul"])
+    if not chosen:
+        raise Skip("quantize: weight-only quantization takes MatMul with constant weights, and this network has none.")
+    block = int(options["block_size"])
+    if block < SMALLEST_BLOCK or block & (block - 1):
+        raise BuildError(f"quantize: block_size is {block}; it must be a power of two from {SMALLEST_BLOCK} on.")
+    quantizer = MatMulNBitsQuantizer(
+        content,
+        bits=int(options["bits"]),
+        block_size=block,
+        is_symmetric=bool(options["symmetric_weights"]),
+        nodes_to_exclude=exclude,
+    )
+    quantizer.process()
+    graphs.save(quantizer.model.model, target)
+    return ()
+
+
+class CalibrationReader:
+    """The calibration examples for onnxruntime's calibrators, in .npy files on disk and read back one at a time."""
+
+    def __init__(self, model: ModelSpec, samples: int | None, folder: Path) -> None:
+        import numpy as np
+
+        from harness.build.reference import batch_size
+
+        request = data.DataRequest.of(model)
+        self._size = batch_size(model.inputs)
+        self._count = min(samples or request.counts["calibration"], request.counts["calibration"]) // self._size
+        if not self._count:
+            raise BuildError(
+                f"quantize: `calibration` is below the fixed batch size {self._size}; raise it in the zoo."
+            )
+        folder.mkdir()
+        self._folder, self._names = folder, [spec.name for spec in model.inputs]
+        self._maps: list[Any] = []
+        for row, example in enumerate(data.stream(request, "calibration")):
+            if row == self._count * self._size:
+                break
+            arrays = [example.feed[name] for name in self._names]
+            for place, array in enumerate(arrays if not row else ()):
+                shape = (self._count * self._size, *array.shape)
+                self._maps.append(
+                    np.lib.format.open_memmap(folder / f"{place}.npy", mode="w+", dtype=array.dtype, shape=shape)
+                )
+            for held, array in zip(self._maps, arrays, strict=True):
+                held[row] = array
+        self._next, self._stop = 0, self._count
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return self._count
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Read only these batches next."""
+        self._next, self._stop = start_index, end_index
+
+    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """The next batch, or None at the end of the range."""
+        import numpy as np
+
+        if self._next >= self._stop:
+            return None
+        rows = slice(self._next * self._size, (self._next + 1) * self._size)
+        self._next += 1
+        return {name: np.array(held[rows]) for name, held in zip(self._names, self._maps, strict=True)}
+
+    def remove(self) -> None:
+        """Delete the files."""
+        import shutil
+
+        self._maps = []
+        shutil.rmtree(self._folder, ignore_errors=True)

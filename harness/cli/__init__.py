@@ -1,0 +1,50 @@
+"""The command line. Only this package prints or exits; every verb imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from harness.cli import artifacts, host, stored, sweeping
+from harness.errors import HarnessError, ZooError
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+"""As shells have it for a program that Ctrl-C ended."""
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmark ONNX Runtime builds of a model zoo: latency, accuracy cost, size and memory of every variant.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
+    epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 130 interrupted.",
+)
+app.command("sweep")(sweeping.sweep)
+app.command("list")(stored.list_)
+app.command("build")(artifacts.build)
+app.command("inspect")(artifacts.inspect)
+app.command("results")(stored.results)
+app.command("doctor")(host.doctor)
+app.command("cache")(artifacts.cache)
+
+
+def main() -> None:
+    """Run the command line; errors that were raised on purpose become a message and an exit code."""
+    try:
+        app()
+    except ZooError as error:
+        mistakes = "1 mistake" if len(error.problems) == 1 else f"{len(error.problems)} mistakes"
+        sys.stderr.write(f"harness: the zoo has {mistakes}\n" + "".join(f"  {p}\n" for p in error.problems))
+        sys.exit(EXIT_USAGE)
+    except HarnessError as error:
+        sys.stderr.write(f"harness: {error}\n")
+        sys.exit(EXIT_USAGE)
+    except KeyboardInterrupt:
+        sys.stderr.write("harness: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) left: nothing is wrong, and there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,210 @@
+"""`harness build`, `harness inspect` and `harness cache`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli import options
+from harness.cli.sweeping import EXIT_CASE_FAILED, print_json
+from harness.errors import UsageError
+
+
+def build(
+    models: Annotated[str | None, typer.Argument(metavar="MODELS", help="Models, by name or glob.")] = None,
+    zoo: options.Zoo = options.ZOO,
+    variants: options.Variants = None,
+    cache: options.CacheDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Build artifacts and measure nothing.
+
+    Example: harness build 'resnet*,minilm' --variants fp32,int8-static
+    """
+    import dataclasses
+
+    from harness import plan as planning
+    from harness import zoo as zoos
+    from harness.build import pipeline
+    from harness.build.cache import Cache
+    from harness.cli import tables
+    from harness.cli.console import Console
+    from harness.records import Artifact, Status
+    from harness.sweep import by_model
+
+    store = Cache(options.cache_root(cache))
+    selection = planning.Selection(models=options.names(models), variants=options.names(variants))
+    cases = planning.plan(zoos.load(zoo), selection).cases
+    with Console(quiet_stdout=as_json) as console:
+        built = pipeline.build(store, by_model(cases), on_event=console.building)
+    if as_json:
+        print_json([{"model": m, "variant": v} | dataclasses.asdict(b) for (m, v), b in built.items()])
+    else:
+        for (model, variant), result in built.items():
+            if isinstance(result, Artifact):
+                where = store.artifact_path(result.digest)
+                text = f"{tables.size(result.bytes)}, {result.nodes} nodes, {result.weights.kind} weights: {where}"
+                console.out.print(f"{model}/{variant}: {text}", soft_wrap=True, markup=False)
+                patterns = (result.fusion or {}).get("patterns") or {}
+                fused = ", ".join(f"{count} {name}" for name, count in patterns.items() if count)
+                if fused:
+                    console.out.print(f"  fused: {fused}", style="dim", soft_wrap=True, markup=False)
+            else:
+                console.out.print(f"{model}/{variant}: {result.status}: {result.reason}", soft_wrap=True, markup=False)
+    if any(getattr(result, "status", None) is Status.FAILED for result in built.values()):
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+def inspect(
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|CASE", help="An .onnx file, or a case or model/variant of the zoo.")
+    ],
+    zoo: options.Zoo = options.ZOO,
+    cache: options.CacheDir = None,
+    nodes: Annotated[bool, typer.Option("--nodes", help="List every node as well.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what an ONNX file holds.
+
+    Example: harness inspect digits_cnn/int8-static
+    """
+    from rich.console import Console as RichConsole
+
+    from harness.build.inspect import inspect as look
+
+    path = Path(what) if Path(what).exists() else cached_artifact(what, zoo, cache)
+    found = look(path)
+    if as_json:
+        print_json(found)
+        return
+    console = RichConsole(highlight=False, soft_wrap=True)
+    for key, value in found.items():
+        if key == "nodes" and isinstance(value, list):
+            console.print(f"nodes: {len(value)}", markup=False)
+            for node in value if nodes else []:
+                console.print(f"  {one_line(node)}", markup=False)
+        elif isinstance(value, dict):
+            console.print(f"{key}:", markup=False)
+            for name, entry in value.items():
+                console.print(f"  {name}: {one_line(entry)}", markup=False)
+        elif isinstance(value, list):
+            console.print(f"{key}:", markup=False)
+            for entry in value:
+                console.print(f"  {one_line(entry)}", markup=False)
+        else:
+            console.print(f"{key}: {value}", markup=False)
+
+
+def one_line(value: Any) -> str:
+    """A JSON value on one line."""
+    if isinstance(value, dict):
+        return "  ".join(f"{k}={v}" for k, v in value.items() if v not in (None, "", [], {}))
+    return str(value)
+
+
+def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
+    """The file of a case or a model/variant, from the cache.
+
+    Raises:
+        UsageError: if it is neither a file nor a case, or was not built yet.
+    """
+    from harness import plan as planning
+    from harness import zoo as zoos
+    from harness.build import pipeline
+    from harness.build.cache import Cache
+    from harness.records import Artifact
+
+    parts = case.split("/")
+    if len(parts) not in (2, 3) or case.endswith(".onnx"):
+        raise UsageError(
+            f"{case}: no such file, and no case either; a case looks like digits_cnn/fp32 or digits_cnn/fp32/cpu-t1-b1"
+        )
+    selection = planning.Selection(models=(parts[0],), variants=(parts[1],))
+    chosen = planning.plan(zoos.load(zoo), selection).cases[0]
+    store = Cache(options.cache_root(cache))
+    built = pipeline.lookup(store, chosen.model, chosen.recipe)
+    if built is None:
+        raise UsageError(f"{case} is not built yet; run: harness build {parts[0]} --variants {parts[1]}")
+    if not isinstance(built, Artifact):
+        raise UsageError(f"{case} has no artifact: {built.status}: {built.reason}")
+    return store.artifact_path(built.digest)
+
+
+def cache(
+    cache: options.CacheDir = None,
+    prune: Annotated[
+        str | None,
+        typer.Option(
+            "--prune", metavar="AGE|KIND|all", help="Delete entries unused for an age (30d, 12h), of a kind, or all."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show what is cached, how big it is and what made it; with --prune, delete.
+
+    Example: harness cache --prune 30d
+    """
+    import dataclasses
+
+    from rich.table import Table
+
+    from harness.build.cache import Cache
+    from harness.cli import tables
+    from harness.cli.console import Console
+
+    store = Cache(options.cache_root(cache))
+    if prune is not None:
+        removed = store.prune(**pruning(prune))
+        freed = sum(entry.bytes for entry in removed)
+        typer.echo(f"removed {len(removed)} entries, {tables.size(freed)}")
+        return
+    entries = store.entries()
+    if as_json:
+        print_json([dataclasses.asdict(entry) for entry in entries])
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("kind", "digest", "made by", "created", "last used"):
+        table.add_column(name, no_wrap=name != "made by")
+    table.add_column("size", justify="right")
+    for entry in entries:
+        table.add_row(
+            entry.kind,
+            entry.digest[:12],
+            entry.made_by,
+            day(entry.created),
+            day(entry.last_used),
+            tables.size(entry.bytes),
+        )
+    console = Console().out
+    if entries:
+        console.print(table)
+    console.print(
+        f"{len(entries)} entries, {tables.size(sum(e.bytes for e in entries))} in {store.root}", soft_wrap=True
+    )
+
+
+def day(since_epoch: float) -> str:
+    """Local date and time, to the minute."""
+    import datetime as dt
+
+    return dt.datetime.fromtimestamp(since_epoch).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def pruning(text: str) -> dict[str, Any]:
+    """The arguments of `Cache.prune` for what was asked.
+
+    Raises:
+        UsageError: if it is no age, no kind and not `all`.
+    """
+    from harness.build.cache import KINDS
+
+    if text == "all":
+        return {"everything": True}
+    if text in KINDS:
+        return {"kind": text}
+    units = {"d": 86400, "h": 3600, "m": 60}
+    if text[:-1].isdecimal() and text[-1] in units:
+        return {"older_than_s": int(text[:-1]) * units[text[-1]]}
+    raise UsageError(f"--prune {text}: expected an age such as 30d or 12h, one of {', '.join(KINDS)}, or all")

@@ -1,0 +1,247 @@
+"""What a person sees while a sweep runs, and at its end."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console as RichConsole
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from harness import budget
+from harness.cli import tables
+
+if TYPE_CHECKING:
+    from harness.build.pipeline import BuildEvent
+    from harness.records import Case
+    from harness.sweep import Preview, Swept
+
+REDRAW_S = 0.5
+"""The live line is redrawn at most this often, and only while no worker is timing."""
+
+FIGURE = re.compile(r"\d+(\.\d+)?")
+
+TARGET_WIDTH = 160
+"""Columns to assume where the output is no terminal, so that tables are not folded."""
+
+
+class Console:
+    """A `harness.sweep.Watcher` that draws on the terminal, or writes plain lines where there is none."""
+
+    def __init__(self, *, quiet_stdout: bool = False) -> None:
+        """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""
+        self.out = RichConsole(stderr=quiet_stdout, highlight=False, soft_wrap=False)
+        if not self.out.is_terminal:
+            self.out = RichConsole(stderr=quiet_stdout, highlight=False, width=TARGET_WIDTH)
+        self.live: Live | None = None
+        self.drawn = 0.0
+        self.total = self.done = 0
+        self.expected_s = 0.0
+        self.case_started = 0.0
+        self.elapsed: list[float] = []
+        self.current = ""
+
+    def __enter__(self) -> Self:
+        if self.out.is_terminal:
+            # No refresh thread: redrawing beside a worker that times would be noise of our own making.
+            self.live = Live(Text(""), console=self.out, auto_refresh=False, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+        if kind is KeyboardInterrupt:
+            self.out.print(f"Stopped: {self.done} finished cases are kept; the same command goes on from there.")
+
+    # --- the watcher ---
+
+    def planned(self, preview: Preview) -> None:
+        """Say what is going to happen."""
+        self.plan(preview, cases=False)
+
+    def plan(self, preview: Preview, *, cases: bool) -> None:
+        """The plan: how many cases, what has to be built, about how long, and every case where asked for."""
+        planned = preview.plan.cases
+        count = f"{len(planned)} case" + ("" if len(planned) == 1 else "s")
+        models = len({c.model.name for c in planned})
+        self.out.print(
+            f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
+            f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
+            f"each, so measuring takes up to about {minutes(preview.measuring_s)} and start-ups"
+        )
+        if preview.missing:
+            by_model: dict[str, list[str]] = {}
+            for model, variant in preview.missing:
+                by_model.setdefault(model, []).append(variant)
+            for model, variants in by_model.items():
+                self.out.print(f"to build: {escape(model)}: {', '.join(variants)}")
+        else:
+            self.out.print("nothing to build: every artifact is cached")
+        for reason in preview.plan.pruned:
+            self.out.print(f"left out: {escape(reason)}", style="dim")
+        if cases:
+            for case in planned:
+                self.out.print(escape(case.id))
+
+    def building(self, event: BuildEvent) -> None:
+        """One line per finished step; the current one in the live line."""
+        name = f"{event.model}/{event.variant}"
+        if event.state == "started":
+            self.draw(f"building {name}: {event.step}")
+        elif event.state == "done" and event.step:
+            self.out.print(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
+        elif event.state == "refused":
+            self.out.print(f"no {escape(name)}: {escape(first_line(event.detail))}", style="dim")
+
+    def measuring(self, todo: Sequence[Case], kept: Sequence[tables.Row], problems: Sequence[str]) -> None:
+        """Builds are done."""
+        for problem in problems:
+            self.out.print(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
+        self.total, self.done = len(todo) + len(kept), len(kept)
+        if kept:
+            self.out.print(f"resuming: {len(kept)} of {self.total} cases were finished before")
+
+    def started(self, case: Case) -> None:
+        """Name the case in the live line."""
+        self.current, self.case_started = case.id, time.monotonic()
+        self.draw(self.progress())
+
+    def tick(self) -> None:
+        """Redraw, now that the worker is idle; rarely."""
+        if self.live is not None and time.monotonic() - self.drawn >= REDRAW_S:
+            self.draw(self.progress())
+
+    def finished(self, row: tables.Row) -> None:
+        """One line per case."""
+        self.done += 1
+        spent = time.monotonic() - self.case_started
+        if row.get("latency"):
+            self.elapsed.append(spent)
+        style = tables.STYLES[row["status"]]
+        result = tables.interval(row["latency"]) if row.get("latency") else first_line(row["reason"])
+        marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
+        detail = "  ".join([result, *(m for m in marks if m != "-")])
+        self.out.print(
+            f"[dim]{self.done:>{len(str(self.total))}}/{self.total}[/dim] {escape(row['case'])}  "
+            f"[{style}]{row['status']}[/{style}]  {escape(detail)}",
+            soft_wrap=True,
+        )
+
+    def progress(self) -> str:
+        """The live line: where we are and the time left, from what cases have really taken so far."""
+        left = self.total - self.done
+        if not self.elapsed:
+            eta = "estimating the time left"
+        else:
+            mean = sum(self.elapsed) / len(self.elapsed)
+            eta = f"about {minutes(max(0.0, mean * left - (time.monotonic() - self.case_started)))} left"
+        return f"{self.done + 1}/{self.total} {self.current}  ({eta})"
+
+    def draw(self, text: str) -> None:
+        """Show one live line."""
+        if self.live is not None:
+            self.live.update(Text(text, style="cyan"), refresh=True)
+            self.drawn = time.monotonic()
+
+    # --- the end ---
+
+    def summary(self, swept: Swept, results: Path) -> None:
+        """One table per model, the builds to ship, what has no number and why, and where everything lies."""
+        for model in dict.fromkeys(row["model"] for row in swept.rows):
+            rows = [row for row in swept.rows if row["model"] == model]
+            self.out.print()
+            if any(row.get("latency") for row in rows):
+                self.out.print(tables.model_table(model, rows))
+            self.choice(rows)
+        self.refusals(swept.rows)
+        self.remarks(swept.rows)
+        self.out.print()
+        self.out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
+        if swept.why_no_asv:
+            self.out.print(f"asv files left alone: {escape(swept.why_no_asv)}", soft_wrap=True)
+        else:
+            self.out.print(f"asv: {len(swept.asv_files)} files under {escape(str(results))}", soft_wrap=True)
+
+    def stored(self, rows: Sequence[tables.Row]) -> None:
+        """Stored rows, a table per model and weights; rows of several runs stand one below the other."""
+        groups: dict[tuple[str, str], list[tables.Row]] = {}
+        for row in rows:
+            groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
+        for (model, _), group in groups.items():
+            if any(row.get("latency") for row in group):
+                self.out.print(tables.model_table(model, group))
+                self.out.print()
+        self.refusals(rows)
+
+    def choice(self, rows: Sequence[tables.Row]) -> None:
+        """The fastest case inside the budget, for each target."""
+        for (_, target), best in budget.fastest(rows).items():
+            if best is None:
+                judged = any(budget.excess(r) is not None for r in rows if r["target"] == target)
+                why = (
+                    "no case is inside the budget" if judged else "no budget or no way to judge it: set one in the zoo"
+                )
+                self.out.print(f"  {escape(target)}: {why}")
+                continue
+            speedup = budget.speedup(best, rows)
+            ties = [r["variant"] for r in budget.tied(best, rows)]
+            also = f"; its interval overlaps {', '.join(ties)}" if ties else ""
+            faster = f", {speedup:.2f}x fp32" if speedup else ""
+            self.out.print(
+                f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
+                f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
+                f"{faster} ({escape(basis(best))}){escape(also)}",
+                soft_wrap=True,
+            )
+
+    def refusals(self, rows: Sequence[tables.Row]) -> None:
+        """Cases without a number, with their reasons."""
+        for status, reason, ids in tables.without_numbers(rows):
+            style = tables.STYLES[status]
+            self.out.print(
+                f"[{style}]{status}[/{style}] {escape(tables.brief(ids))}: {escape(first_line(reason))}", soft_wrap=True
+            )
+
+    def remarks(self, rows: Sequence[tables.Row]) -> None:
+        """Why emulated cases are, and warnings that go with numbers."""
+        said: dict[str, tuple[str, list[str]]] = {}
+        for row in rows:
+            lines: list[Any] = list(row.get("notes") or [])
+            if row.get("latency") and row.get("reason"):
+                lines.append(f"{row['status']}: {row['reason']}")
+            for line in lines:
+                # Lines that differ in their figures alone say the same; the first stands for all.
+                said.setdefault(FIGURE.sub("#", line), (line, []))[1].append(row["case"])
+        for line, ids in said.values():
+            self.out.print(f"[yellow]note[/yellow] {escape(tables.brief(ids))}: {escape(line)}", soft_wrap=True)
+
+
+def basis(row: tables.Row) -> str:
+    """What a choice rests on."""
+    if row.get("accuracy"):
+        return f"{row['accuracy']['metric']} {tables.accuracy(row)} points"
+    weights = (row.get("weights") or {}).get("kind", "unknown")
+    return f"fidelity {tables.fidelity(row)}, {weights} weights"
+
+
+def minutes(seconds: float) -> str:
+    """A duration for people, such as `3 min` or `40 s`."""
+    if seconds < 90:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+def first_line(text: str | None) -> str:
+    """The first line of a reason, cut where it gets very long."""
+    line = (text or "").strip().splitlines()[0] if (text or "").strip() else ""
+    return line if len(line) <= 300 else line[:297] + "..."  # noqa: PLR2004

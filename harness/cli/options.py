@@ -1,0 +1,95 @@
+"""Options that several verbs share, declared once, and the parsers of their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.errors import UsageError
+
+Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
+Results = Annotated[
+    Path, typer.Option("--results", metavar="DIR", help="Where results are stored.", envvar="HARNESS_RESULTS")
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        help="Where artifacts are cached.",
+        envvar="HARNESS_CACHE",
+        show_default="the user's cache folder",
+    ),
+]
+Models = Annotated[str | None, typer.Option("--models", "-m", metavar="A,B", help="Models, by name or glob.")]
+Variants = Annotated[str | None, typer.Option("--variants", metavar="A,B", help="Variants, by name or glob.")]
+Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="Targets, by name or glob.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+ZOO = Path("model_zoo.yaml")
+RESULTS = Path("results")
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Comma-separated names; none where the option was not given.
+
+    Raises:
+        UsageError: if there is no name in it.
+    """
+    if text is None:
+        return ()
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise UsageError(f"{text!r} holds no name; give names or globs separated by commas, such as 'resnet*,minilm'")
+    return found
+
+
+def counts(text: str | None, option: str, least: int) -> tuple[int, ...] | None:
+    """Comma-separated whole numbers; None where the option was not given.
+
+    Raises:
+        UsageError: if one is not a whole number of at least `least`.
+    """
+    if text is None:
+        return None
+    found = names(text)
+    if not all(part.isdecimal() and int(part) >= least for part in found):
+        raise UsageError(f"{option} {text}: expected whole numbers from {least}, separated by commas, such as 1,2")
+    return tuple(int(part) for part in found)
+
+
+def ratio(text: str | None, option: str) -> float | None:
+    """A share such as 2% or 0.02; None where the option was not given.
+
+    Raises:
+        UsageError: if it is neither, or not between 0 and 1.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise UsageError(f"{option} {text}: expected a share between 0 and 1, such as 2% or 0.02")
+    return value
+
+
+def positive(value: float | None, option: str) -> float | None:
+    """A number above zero; None where the option was not given.
+
+    Raises:
+        UsageError: if it is not.
+    """
+    if value is not None and not 0 < value < float("inf"):
+        raise UsageError(f"{option} {value:g}: expected a number above 0")
+    return value
+
+
+def cache_root(given: Path | None) -> Path:
+    """The cache folder to use."""
+    from harness.build.cache import default_root
+
+    return given or default_root()

@@ -1,0 +1,119 @@
+"""Rows as tables: what is in a cell, and how numbers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from harness import budget
+
+Row = Mapping[str, Any]
+
+STYLES = {"measured": "green", "emulated": "yellow", "unsupported": "dim", "skipped": "dim", "failed": "bold red"}
+
+
+def seconds(value: float | None) -> str:
+    """A duration with its unit and three significant digits, such as `12.3 ms`."""
+    if value is None:
+        return "-"
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
+        if value * factor >= 1 or unit == "us":
+            return f"{digits(value * factor)} {unit}"
+    raise AssertionError  # the last unit takes everything
+
+
+def digits(value: float) -> str:
+    """Three significant digits, never in exponent form."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004
+
+
+def interval(latency: Row) -> str:
+    """The median with its interval, such as `12.3 ms [12.1, 12.6]`."""
+    median = latency.get("median_s")
+    if median is None:
+        return "-"
+    factor = 1 if median >= 1 else 1e3 if median >= 1e-3 else 1e6  # noqa: PLR2004
+    low, high = latency["ci95_low_s"] * factor, latency["ci95_high_s"] * factor
+    return f"{seconds(median)} [{digits(low)}, {digits(high)}]"
+
+
+def size(value: float | None) -> str:
+    """Bytes with a decimal unit, such as `12.3 MB`."""
+    if value is None:
+        return "-"
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= factor:
+            return f"{digits(value / factor)} {unit}"
+    return f"{value:.0f} B"
+
+
+def fidelity(row: Row) -> str:
+    """Centred SQNR, `exact` for bit-equal outputs, and top-1 agreement where it means something."""
+    found = row.get("fidelity") or {}
+    if found.get("max_abs") == 0:
+        return "exact"
+    sqnr, agreement = found.get("centred_sqnr_db"), found.get("top1_agreement")
+    text = "-" if sqnr is None else f"{sqnr:.1f} dB"
+    return text if agreement is None else f"{text}, {agreement:.0%} top-1"
+
+
+def accuracy(row: Row) -> str:
+    """The task metric and its drop, such as `98.2% (-0.4)`: points against the reference."""
+    found = row.get("accuracy") or {}
+    if found.get("value") is None:
+        return "-"
+    return f"{found['value']:.2%} ({(0.0 - found['drop']) * 100:+.2f})"
+
+
+def peak(row: Row) -> str:
+    """Peak resident memory of the worker."""
+    return size(row.get("peak_rss_bytes"))
+
+
+def model_table(model: str, rows: Sequence[Row]) -> Table:
+    """Every case of one model that has numbers."""
+    weights = next((r["weights"] for r in rows if r.get("weights")), None)
+    title = f"{model}  ({weights['kind']} weights {weights['digest'][:8]})" if weights else model
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in ("variant", "target"):
+        table.add_column(name, no_wrap=True)
+    for name in ("p50 [95% interval]", "p90", "speed-up", "fidelity", "accuracy", "size", "peak mem"):
+        table.add_column(name, justify="right")
+    table.add_column("status")
+    best = budget.fastest(rows)
+    for row in rows:
+        if not row.get("latency"):
+            continue
+        speedup = budget.speedup(row, rows)
+        chosen = best.get((model, row["target"])) is row
+        over = budget.excess(row)
+        table.add_row(
+            Text(row["variant"], style="bold" if chosen else ""),
+            row["target"],
+            interval(row["latency"]),
+            seconds(row["latency"].get("p90_s")),
+            "-" if speedup is None else f"{speedup:.2f}x",
+            Text(fidelity(row), style="red" if over and "fidelity" in over else ""),
+            Text(accuracy(row), style="red" if over and "drops" in over else ""),
+            size((row.get("artifact") or {}).get("bytes")),
+            peak(row),
+            Text(row["status"], style=STYLES[row["status"]]),
+        )
+    return table
+
+
+def without_numbers(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    """Cases without a number, gathered by status and reason: (status, reason, case ids)."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if not row.get("latency"):
+            groups.setdefault((row["status"], row["reason"] or "no reason was given"), []).append(row["case"])
+    return [(status, reason, ids) for (status, reason), ids in groups.items()]
+
+
+def brief(ids: Sequence[str], most: int = 3) -> str:
+    """A few case ids, and how many more there are."""
+    return ", ".join(ids[:most]) + (f" and {len(ids) - most} more" if len(ids) > most else "")

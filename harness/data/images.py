@@ -1,0 +1,123 @@
+"""A folder of the user's own images.
+
+Options: `folder` (required; absolute, or relative to where harness runs), `normalize` (`imagenet` or `unit`;
+the default follows the model's source). Images whose folder holds subfolders are labelled with the subfolder's place in
+alphabetical order. Every image is scaled so that its shorter side fits, then cropped in the centre.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data import base
+from harness.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""What torchvision's and most of timm's classifiers were trained with, per channel of an image in 0..1."""
+
+
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+    """Yield the folder's images: even places of the shuffled list calibrate, odd ones evaluate."""
+    spec, channels, height, width = base.image_input(request)
+    image_module = pillow()
+    for path, label in _chosen(request, split):
+        try:
+            with image_module.open(path) as image:
+                fitted = _fit(image.convert("RGB"), height, width)
+        except OSError as error:
+            raise BuildError(f"data: {path} cannot be read as an image: {error}. Remove it from the folder.") from error
+        yield base.Example(feed={spec.name: normalised(fitted, channels, request)}, label=label)
+
+
+def digest(request: base.DataRequest) -> str:
+    """The names and contents of the images that are used, and Pillow, which scales them."""
+    content = hashlib.sha256(base.versions("pillow").encode())
+    for split in ("calibration", "evaluation"):
+        for path, label in _chosen(request, split):
+            content.update(f"{split} {path.name} {label} {base.file_digest(path)}\n".encode())
+    return content.hexdigest()
+
+
+def _chosen(request: base.DataRequest, split: base.Split) -> list[tuple[Path, int | None]]:
+    """The files of one split with their labels; the two splits share none, whatever the counts."""
+    files = _files(request)
+    order = np.random.default_rng(0).permutation(len(files))
+    offset = 0 if split == "calibration" else 1
+    return [files[place] for place in order[offset::2]][: request.counts[split]]
+
+
+def _files(request: base.DataRequest) -> list[tuple[Path, int | None]]:
+    """Every image below the folder with its label, in alphabetical order.
+
+    Raises:
+        BuildError: there is no such folder, or no image in it.
+    """
+    given = base.option(request, "folder", None, "normalize")
+    folder = Path(str(given)) if given else None
+    if folder is None or not folder.is_dir():
+        raise BuildError(f"data: `images` needs the option `folder`, a folder of images; found {given!r}.")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise BuildError(f"data: {folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
+    classes = sorted({path.relative_to(folder).parts[0] for path in files if len(path.relative_to(folder).parts) > 1})
+    places = {name: place for place, name in enumerate(classes)}
+    return [(path, places.get(path.relative_to(folder).parts[0])) for path in files]
+
+
+def _fit(image: Any, height: int, width: int) -> np.ndarray[Any, Any]:
+    """Scale to cover `height` x `width`, then crop the centre; uint8 [height, width, 3]."""
+    image_module = pillow()
+    scale = max(height / image.height, width / image.width)
+    size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    scaled = np.asarray(image.resize(size, image_module.Resampling.BILINEAR))
+    top, left = (scaled.shape[0] - height) // 2, (scaled.shape[1] - width) // 2
+    return scaled[top : top + height, left : left + width]
+
+
+def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRequest) -> np.ndarray[Any, Any]:
+    """A uint8 [height, width, 3] image as the model wants it: [channels, height, width].
+
+    Models of ultralytics take 0..1; the others take ImageNet's mean and deviation, unless the option
+    `normalize` says otherwise. An integer input gets the bytes as they are.
+
+    Raises:
+        BuildError: `normalize` is neither `imagenet` nor `unit`.
+    """
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    if channels == 1:
+        planes = planes.mean(axis=0, keepdims=True)
+    dtype = np.dtype(request.inputs[0].dtype)
+    if dtype.kind in "iu":
+        return planes.astype(dtype)
+    default = "unit" if request.model_source == "ultralytics" or channels == 1 else "imagenet"
+    way = request.options.get("normalize", default)
+    unit = planes.astype(np.float32) / np.float32(255)
+    if way == "unit":
+        return unit.astype(dtype)
+    if way == "imagenet" and channels == len(IMAGENET_MEAN):
+        mean, deviation = (np.asarray(value, np.float32)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
+        return ((unit - mean) / deviation).astype(dtype)
+    raise BuildError(f"data: `normalize` is {way!r} for {channels} channels; valid are `unit`, and `imagenet` for 3.")
+
+
+def pillow() -> Any:
+    """Pillow's Image module.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise base.needs("pillow", "Images as data") from error
+    return Image

@@ -1,0 +1,52 @@
+"""Seeded random examples by input type and shape: for any model whose real data is not at hand.
+
+Never zeros: many kernels are quicker on them, and a fidelity measured on them means nothing. Options: `seed`,
+`low` and `high` (the range of integer inputs; 0 and 2 by default, which every mask and every table of ids takes).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.data import base
+from harness.errors import Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STREAMS = {"calibration": 0, "evaluation": 1}
+
+
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+    """Yield standard normal floats, integers in [low, high), and fair booleans."""
+    seed = int(base.option(request, "seed", 0, "low", "high"))
+    low, high = int(request.options.get("low", 0)), int(request.options.get("high", 2))
+    generator = np.random.default_rng([seed, STREAMS[split]])
+    for _ in range(request.counts[split]):
+        yield base.Example(
+            feed={
+                spec.name: _draw(generator, np.dtype(spec.dtype), base.row_shape(spec, request.dims), low, high)
+                for spec in request.inputs
+            }
+        )
+
+
+def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has
+    """Random examples depend on NumPy's generator."""
+    return base.versions("numpy")
+
+
+def _draw(
+    generator: np.random.Generator, dtype: np.dtype[Any], shape: tuple[int, ...], low: int, high: int
+) -> np.ndarray[Any, Any]:
+    if dtype.kind == "f":
+        return generator.standard_normal(shape).astype(dtype)
+    if dtype.kind in "iu":
+        drawn = generator.integers(low, high, shape).astype(dtype)
+        # A mask without a single one, or ids that are all padding, is what zeros would be.
+        return drawn if drawn.size == 0 or drawn.any() or high <= 1 else np.full(shape, high - 1, dtype)
+    if dtype.kind == "b":
+        return generator.random(shape) < 0.5  # noqa: PLR2004 # a fair coin
+    raise Unsupported(f"data: `random` cannot draw {dtype.name}; it draws floats, integers and booleans.")

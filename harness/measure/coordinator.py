@@ -1,0 +1,239 @@
+"""Measure a case: fresh worker processes one after the other, each warmed up, sampled and reaped.
+
+The coordinator sleeps in a blocking read while a worker times; between bursts it decides whether to go on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import WorkerError, WorkerRefusal
+from harness.measure import placement
+from harness.measure.client import Client
+from harness.measure.pacing import Pace, Paced, pace
+from harness.records import ProcessSamples, Target
+
+OPEN_DEADLINE_S = 300.0
+"""For creating a session: TensorRT may build engines, a large model may come from a slow disk."""
+
+FLOOR_MODEL = Path(__file__).with_name("floor.onnx")
+"""A graph with one node (Relu on one float); through the same path it costs what the binding itself costs."""
+
+BUSY_MODEL = Path(__file__).with_name("square.onnx")
+"""A graph with one MatMul of 256 x 256 floats."""
+
+FLOOR_BUDGET_S = 0.6
+NEAR_FLOOR = 20.0
+"""A median within this factor of the floor says more about the binding than about the model."""
+
+ClientFactory = Callable[[], AbstractContextManager[Client]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a worker is to open: a model file, how to run it, and what to feed it.
+
+    Attributes:
+        feeds: input name -> .npy file with the examples on axis 0.
+        dims: dynamic axis -> size, `batch` included.
+    """
+
+    model: Path
+    target: Target
+    optimization: str
+    feeds: Mapping[str, Path]
+    dims: Mapping[str, int]
+
+    def request(self, **more: Any) -> dict[str, Any]:
+        """The arguments of the protocol's `open`."""
+        return {
+            "model": str(self.model),
+            "provider": self.target.provider,
+            "provider_options": dict(self.target.provider_options),
+            "intra_threads": self.target.intra_threads,
+            "inter_threads": self.target.inter_threads,
+            "optimization": self.optimization,
+            "config": dict(self.target.session_config),
+            "dims": dict(self.dims),
+            "batch": self.target.batch,
+            "feeds": {name: str(path) for name, path in self.feeds.items()},
+            **more,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """One process's samples and what its session was granted."""
+
+    samples: ProcessSamples
+    placement: Mapping[str, float]
+    runtime: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What an artifact computes, and with which kernels."""
+
+    kernels: Mapping[str, int]
+    time_share: Mapping[str, float]
+    arithmetic: Mapping[str, float]
+    runtime: Mapping[str, Any]
+
+
+def utc_now() -> str:
+    """This moment, UTC, ISO 8601 with milliseconds."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def time_process(
+    workload: Workload, plan: Pace, *, client: ClientFactory = Client, on_burst: Callable[[], None] | None = None
+) -> Timed:
+    """Measure once, in a fresh process.
+
+    Args:
+        workload: what to run.
+        plan: how to warm up and when to stop.
+        client: starts the worker.
+        on_burst: called between bursts, while the worker is idle; must return quickly.
+
+    Raises:
+        WorkerRefusal: if the runtime cannot run it.
+        WorkerError: if the worker dies, hangs or answers nonsense.
+    """
+    started_at = utc_now()
+    with client() as worker:
+        opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
+        first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
+        preempted: list[int | None] = []
+        bursts = pace(plan, first_ns)
+        n = next(bursts)
+        while True:
+            durations, switches = burst(worker, n, deadline(plan, first_ns, n))
+            preempted.append(switches)
+            if on_burst is not None:
+                on_burst()
+            try:
+                n = bursts.send(durations)
+            except StopIteration as stop:
+                paced: Paced = stop.value
+                break
+        peak = worker.peak_rss_bytes()
+        runtime = worker.hello["runtime"]
+    known = [p for p in preempted if p is not None]
+    samples = ProcessSamples(
+        started_at=started_at,
+        session_ns=opened["session_ns"],
+        first_inference_ns=first_ns,
+        warmup_ns=paced.warmup_ns,
+        samples_ns=paced.samples_ns,
+        steady=paced.steady,
+        stop=paced.stop,
+        peak_rss_bytes=peak,
+        preempted=sum(known) if known else None,
+    )
+    return Timed(samples=samples, placement=placement.shares(opened["placement"]), runtime=runtime)
+
+
+def burst(worker: Client, n: int, deadline_s: float) -> tuple[Sequence[int], int | None]:
+    """Time n inferences; their durations in nanoseconds, and the preemptions meanwhile.
+
+    Raises:
+        WorkerError: also if the durations are not n whole numbers, none negative.
+    """
+    reply = worker.ask("burst", deadline_s, n=n)
+    durations = reply.get("durations_ns")
+    if not isinstance(durations, list) or len(durations) != n or not all(type(d) is int and d >= 0 for d in durations):
+        raise WorkerError(f"the worker was asked for {n} durations in whole nanoseconds and answered {durations!r:.80}")
+    return durations, reply.get("preempted")
+
+
+def deadline(plan: Pace, first_ns: int, n: int) -> float:
+    """Seconds that a burst may take before the worker counts as hung: generous, since a host may stall."""
+    return 60.0 + 20.0 * (plan.budget_s + n * first_ns / 1e9)
+
+
+def observe(
+    workload: Workload,
+    *,
+    examples: int,
+    folder: Path,
+    client: ClientFactory = Client,
+) -> Observed:
+    """Run every example once and profile a run, in a process that is not timed.
+
+    Writes `<index>.npy` per output into `folder`, examples on axis 0.
+
+    Raises:
+        WorkerRefusal, WorkerError: as `time_process`.
+    """
+    batch = workload.target.batch
+    with client() as worker:
+        worker.ask("open", OPEN_DEADLINE_S, **workload.request())
+        first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
+        limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
+        feeds = {name: str(path) for name, path in workload.feeds.items()}
+        worker.ask("outputs", limit, feeds=feeds, examples=examples, batch=batch, folder=str(folder))
+        worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
+        burst(worker, 3, limit)
+        rows = worker.ask("profile", 120.0)["kernels"]
+        return Observed(
+            kernels=placement.kernels(rows),
+            time_share=placement.time_shares(rows),
+            arithmetic=placement.arithmetic(rows),
+            runtime=worker.hello["runtime"],
+        )
+
+
+def floor(target: Target, *, client: ClientFactory = Client) -> tuple[float, Mapping[str, Any]]:
+    """The median of a one-node model on this provider, in seconds, and the runtime that ran it.
+
+    Raises:
+        WorkerRefusal: also if the provider is missing or does not take the node: then it cannot run here.
+        WorkerError: as `time_process`.
+    """
+    plan = Pace(budget_s=FLOOR_BUDGET_S, ci_width=0.01, least_warmup_s=0.1, least_sampling_s=0.1)
+    timed = shipped(FLOOR_MODEL, (1,), target, plan, client)
+    if timed.placement and not timed.placement.get(target.provider):
+        raise WorkerRefusal("provider", f"{target.provider} loads but takes no node of a one-node model")
+    return statistics.median(timed.samples.samples_ns) / 1e9, timed.runtime
+
+
+def busywork(target: Target, seconds: float, *, client: ClientFactory = Client) -> ProcessSamples:
+    """Time a matrix product that fits the caches, in a fresh process: the host's own noise, and no model's.
+
+    Raises:
+        WorkerError: as `time_process`.
+    """
+    plan = Pace(budget_s=seconds, ci_width=0.0)
+    return shipped(BUSY_MODEL, (256, 256), target, plan, client).samples
+
+
+def computes(target: Target, precision: str, *, client: ClientFactory = Client) -> None:
+    """Run a matrix product in float16 or bfloat16 once; returns where the provider has a kernel for it.
+
+    Raises:
+        WorkerRefusal: if it has none.
+        WorkerError: as `time_process`.
+    """
+    plan = Pace(budget_s=0.01, ci_width=0.0)
+    shipped(BUSY_MODEL.with_name(f"square_{precision}.onnx"), (256, 256), target, plan, client)
+
+
+def shipped(model: Path, shape: tuple[int, ...], target: Target, plan: Pace, client: ClientFactory) -> Timed:
+    """Time a model that comes with harness, whose one input `x` is floats of this shape."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory(prefix="harness-floor-") as folder:
+        feed = Path(folder) / "x.npy"
+        np.save(feed, np.full(shape, 0.5, dtype=np.float32))
+        target = dataclasses.replace(target, batch=shape[0])
+        workload = Workload(model=model, target=target, optimization="all", feeds={"x": feed}, dims={})
+        return time_process(workload, plan, client=client)

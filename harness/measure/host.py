@@ -1,0 +1,152 @@
+"""The host that a run is measured on: its fingerprint, and its noise at the moment.
+
+Everything is read from the operating system's own files; where one is missing the field is None, never guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.records import Json
+
+STABLE = ("cpu", "isa", "cores_logical", "cores_physical", "memory_gib", "gpus", "system", "machine", "cpu_limit")
+"""Fields of `facts` that make the fingerprint: what changes a number for good. Kernel and driver versions are kept
+beside it, but a security update must not end every series."""
+
+ISA_THAT_MATTERS = re.compile(
+    r"^(sse4_[12]|avx.*|fma|f16c|amx.*|vnni.*|asimd.*|sve.*|i8mm|bf16|fphp|neon)$",
+)
+
+
+def facts(root: Path = Path("/")) -> dict[str, Json]:
+    """What this host is.
+
+    Args:
+        root: where `proc` and `sys` are looked for; a test may give another.
+    """
+    cpuinfo = read(root / "proc/cpuinfo")
+    memory = first_int(read(root / "proc/meminfo"), r"MemTotal:\s+(\d+) kB")
+    return {
+        "cpu": first(cpuinfo, r"(?:model name|Hardware|Processor)\s*:\s*(.+)") or platform.processor() or None,
+        "isa": isa(cpuinfo),
+        "cores_logical": os.cpu_count(),
+        "cores_physical": physical_cores(cpuinfo),
+        "cores_usable": usable_cores(),
+        "memory_gib": round(memory / 2**20) if memory else None,
+        "gpus": gpus(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "kernel": platform.release(),
+        "os": first(read(root / "etc/os-release"), r'PRETTY_NAME="?([^"\n]+)'),
+        "hypervisor": bool(re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE)),
+        "governor": first(read(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"), r"(\S+)"),
+        "cpu_limit": cpu_limit(root),
+        "memory_limit": first_int(read(root / "sys/fs/cgroup/memory.max"), r"(\d+)"),
+        "name": platform.node(),
+    }
+
+
+def fingerprint(host: Mapping[str, Json]) -> str:
+    """Twelve hex digits over the fields that decide whether two numbers may stand in one series."""
+    stable = {key: host.get(key) for key in STABLE}
+    return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read(path: Path) -> str:
+    """A file's text, or an empty string where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def first(text: str, pattern: str) -> str | None:
+    """The pattern's first group, stripped, or None."""
+    match = re.search(pattern, text, re.MULTILINE)
+    return match[1].strip() if match else None
+
+
+def first_int(text: str, pattern: str) -> int | None:
+    """As `first`, as a whole number."""
+    found = first(text, pattern)
+    return int(found) if found else None
+
+
+def isa(cpuinfo: str) -> list[str]:
+    """The instruction set extensions that kernels are chosen by, sorted."""
+    flags = first(cpuinfo, r"^(?:flags|Features)\s*:\s*(.+)") or ""
+    return sorted(flag for flag in set(flags.split()) if ISA_THAT_MATTERS.match(flag))
+
+
+def physical_cores(cpuinfo: str) -> int | None:
+    """Distinct (socket, core) pairs; None where the file does not say."""
+    sockets = re.findall(r"^physical id\s*:\s*(\d+)", cpuinfo, re.MULTILINE)
+    cores = re.findall(r"^core id\s*:\s*(\d+)", cpuinfo, re.MULTILINE)
+    return len(set(zip(sockets, cores, strict=False))) or None
+
+
+def usable_cores() -> int | None:
+    """Cores that this process may be scheduled on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def cpu_limit(root: Path) -> float | None:
+    """Cores that the container may use, from cgroup v2's quota; None where there is no limit."""
+    found = re.match(r"(\d+) (\d+)", read(root / "sys/fs/cgroup/cpu.max"))
+    return int(found[1]) / int(found[2]) if found else None
+
+
+def gpus() -> list[str]:
+    """Names, memory and drivers of NVIDIA GPUs, as nvidia-smi gives them."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticks:
+    """Processor time of the whole host since it started, in clock ticks; zeros where the OS does not tell."""
+
+    total: int
+    steal: int
+    idle: int
+
+
+def ticks(root: Path = Path("/")) -> Ticks:
+    """Read the host's processor time."""
+    fields = first(read(root / "proc/stat"), r"^cpu\s+(.+)")
+    # user nice system idle iowait irq softirq steal; the guest columns after them are counted in user already.
+    values = [int(f) for f in fields.split()[:8]] if fields else []
+    values += [0] * (8 - len(values))
+    return Ticks(total=sum(values), steal=values[7], idle=values[3] + values[4])
+
+
+def noise(before: Ticks, after: Ticks) -> dict[str, Json]:
+    """How disturbed the host was between two readings.
+
+    Returns:
+        `load1`, the load average of the last minute, and `steal` and `busy`, shares of all cores' time that the
+        hypervisor gave to others and that anybody used; None where unknown.
+    """
+    total = after.total - before.total
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "load1": load,
+        "steal": (after.steal - before.steal) / total if total > 0 else None,
+        "busy": 1 - (after.idle - before.idle) / total if total > 0 else None,
+    }

@@ -1,0 +1,72 @@
+"""Whether a model hub can be reached, asked once and briefly. Standard library only: the parent asks as well."""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.error
+import urllib.request
+
+LIMIT_S = 1.5
+"""How long the one question may take, name resolution included."""
+
+HUBS = {
+    "torchvision": "https://download.pytorch.org/",
+    "timm": "https://huggingface.co/",
+    "transformers": "https://huggingface.co/",
+    "ultralytics": "https://github.com/",
+}
+
+HUGGING_FACE = ("timm", "transformers")
+
+
+def url_of(source: str) -> str | None:
+    """Where a source fetches weights from, `HF_ENDPOINT` honoured; None for a source without a hub."""
+    if source in HUGGING_FACE and (endpoint := os.environ.get("HF_ENDPOINT")):
+        return endpoint
+    return HUBS.get(source)
+
+
+_answers: dict[str, str] = {}
+"""What was found in this process, so that every hub is asked once."""
+
+
+def remember(answers: dict[str, str]) -> None:
+    """Take over what another process found, instead of asking again."""
+    _answers.update(answers)
+
+
+def unreachable(url: str) -> str:
+    """Why a hub cannot be reached, or an empty string when it can. Asked once per process.
+
+    Proxies of the environment are used. Any answer but a gateway's own refusal counts as reached. `HF_HUB_OFFLINE`
+    says no without asking.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        return "HF_HUB_OFFLINE is set"
+    if url in _answers:
+        return _answers[url]
+    answer: list[str] = []
+    # Name resolution knows no time limit of its own, so the question is asked in a thread that may be left behind.
+    thread = threading.Thread(target=lambda: answer.append(_ask(url)), daemon=True)
+    thread.start()
+    thread.join(LIMIT_S)
+    _answers[url] = answer[0] if answer else f"{url} did not answer within {LIMIT_S} s"
+    return _answers[url]
+
+
+def stay_offline() -> None:
+    """Tell every hub client in this process to use local caches only."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["YOLO_OFFLINE"] = "true"
+
+
+def _ask(url: str) -> str:
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 # https from the table, or the user's endpoint
+    try:
+        with urllib.request.urlopen(request, timeout=LIMIT_S):  # noqa: S310 # as above
+            return ""
+    except urllib.error.HTTPError as error:
+        return "" if error.code < 500 and error.code != 407 else f"{url} answers {error.code}"  # noqa: PLR2004 # HTTP
+    except (OSError, ValueError) as error:
+        return f"{url} cannot be reached ({getattr(error, 'reason', error)})"

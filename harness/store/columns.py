@@ -1,0 +1,115 @@
+"""The columns of a stored row: one description, from which the Arrow schema, the queries and the tables follow.
+
+A column is a Python type, a dict (a struct), a one-element list (a list of that) or `JSON` (a mapping whose keys are
+open-ended; it is kept as JSON text, so that a new key is no change of schema).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+SCHEMA: Final = 1
+"""Version of the stored format; it stands in every file's metadata.
+
+History:
+    1: first.
+
+A reader refuses a version above its own. Adding a column that readers may find absent raises no version; removing
+one, or changing what one means, does.
+"""
+
+SCHEMA_KEY: Final = "harness.schema"
+
+
+class JSON:
+    """Marks a column that holds JSON text."""
+
+
+PROCESS: Final[Mapping[str, Any]] = {
+    "started_at": str,
+    "session_ns": int,
+    "first_inference_ns": int,
+    "warmup_ns": [int],
+    "samples_ns": [int],
+    "steady": bool,
+    "stop": str,
+    "peak_rss_bytes": int,
+    "preempted": int,
+}
+
+COLUMNS: Final[Mapping[str, Any]] = {
+    "case": str,
+    "model": str,
+    "variant": str,
+    "task": str,
+    "target": str,
+    "target_name": str,
+    "runtime": str,
+    "provider": str,
+    "intra_threads": int,
+    "inter_threads": int,
+    "batch": int,
+    "status": str,
+    "reason": str,
+    "notes": [str],
+    "latency": {
+        "median_s": float,
+        "ci95_low_s": float,
+        "ci95_high_s": float,
+        "mean_s": float,
+        "min_s": float,
+        "p90_s": float,
+        "p95_s": float,
+        "p99_s": float,
+        "n": int,
+        "processes": int,
+        "stop": str,
+        "warmup_n": int,
+    },
+    "session_s": float,
+    "first_inference_s": float,
+    "peak_rss_bytes": int,
+    "artifact": {"digest": str, "bytes": int, "nodes": int},
+    "weights": {"kind": str, "digest": str, "reason": str},
+    "reference": {"digest": str, "origin": str, "examples": int, "labelled": bool},
+    "fidelity": {
+        "centred_sqnr_db": float,
+        "sqnr_db": float,
+        "cosine": float,
+        "max_abs": float,
+        "top1_agreement": float,
+    },
+    "accuracy": {"metric": str, "value": float, "reference": float, "drop": float, "n": int},
+    "placement": JSON,
+    "time_share": JSON,
+    "arithmetic": JSON,
+    "kernels": JSON,
+    "operators": JSON,
+    "fusion": JSON,
+    "steps": JSON,
+    "precision": str,
+    "optimization": str,
+    "provider_options": JSON,
+    "session_config": JSON,
+    "budget": {"accuracy_drop": float, "fidelity_db": float, "latency_s": float, "size_bytes": int},
+    "build_s": float,
+    "noise": JSON,
+    "started_at": str,
+    "run": str,
+    "plan": str,
+    "run_started_at": str,
+    "commit": str,
+    "dirty": bool,
+    "commit_time": int,
+    "fingerprint": str,
+    "host": JSON,
+    "versions": JSON,
+    "settings": JSON,
+    "floor_s": JSON,
+    "processes": [PROCESS],
+}
+"""Every key of a row in its order; `harness.store.rows.to_row` documents the meanings."""
+
+HEAVY: Final = frozenset({"processes"})
+"""Columns that only a reader of samples wants."""

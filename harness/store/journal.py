@@ -1,0 +1,203 @@
+"""A run while it is being measured: one small Parquet file per finished case, then all of them as one.
+
+::
+
+    results/samples/<run id>.parts/run.header     the Run as JSON, with the schema version
+    results/samples/<run id>.parts/lock           held by the process that measures
+    results/samples/<run id>.parts/<case>.parquet one finished case; measuring it again replaces it
+    results/samples/<run id>.parquet              the finished run
+
+Each file is renamed into place whole, so an interruption at any point loses at most the case in flight. A run is
+finished from the moment its one file exists; parts that are still beside it are leftovers. The header's name does
+not end in .json because asv looks at every such file under results/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import StoreError
+from harness.records import Outcome, Run
+from harness.store import files, samples
+from harness.store.columns import SCHEMA, SCHEMA_KEY
+from harness.store.rows import Row, plain, public, to_row
+
+SAME = ("plan", "commit", "dirty", "fingerprint", "versions", "settings")
+"""What an unfinished run must share with a new one to be resumed: all that its numbers depend on."""
+
+
+class Journal:
+    """The finished cases of one run, safe on disk. Made by `open`, ended by `finish` or `close`.
+
+    Attributes:
+        run: the run that the cases belong to: an earlier, unfinished one where it was resumed.
+        rows: what is finished, by case id, without samples (`harness.store.rows.public`).
+        problems: parts of a resumed run that cannot be read, one sentence each; their cases are not in `rows`.
+    """
+
+    def __init__(self, results: Path, folder: Path, run: Run, lock: files.Lock) -> None:
+        self.run = run
+        self.rows: dict[str, Row] = {}
+        self.problems: tuple[str, ...] = ()
+        self._results = results
+        self._folder = folder
+        self._lock = lock
+
+    @classmethod
+    def open(cls, results: Path, run: Run, *, resume: bool) -> Self:
+        """Start the record of a run, or take up the newest unfinished one that measures the same.
+
+        An unfinished run that a live process is still measuring is left alone: two sweeps at once are two runs.
+
+        Args:
+            results: the results folder; made where it is missing.
+            run: what would be started.
+            resume: whether to look for an unfinished run with the same `SAME` fields.
+
+        Raises:
+            StoreError: where the folder cannot be written. Nothing has been measured yet.
+        """
+        files.probe(results)
+        files.probe(results / "samples")
+        with files.Lock.wait(files.lock_of(results)):
+            for folder, lock in _abandoned(results):
+                earlier = _read_header(folder)
+                if resume and earlier is not None and _same(earlier, run):
+                    journal = cls(results, folder, earlier, lock)
+                    journal._load()
+                    return journal
+                lock.release()
+            folder = results / "samples" / f"{run.id}.parts"
+            if folder.exists() or finished(folder).exists():
+                raise StoreError(f"{folder} belongs to another run of the same id: run the command again.")
+            with files.guarded("create", folder):
+                folder.mkdir()
+            lock = files.Lock.wait(folder / "lock")
+            try:
+                files.write(folder / "run.header", _header(run))
+            except BaseException:
+                lock.release()
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        return cls(results, folder, run, lock)
+
+    def append(self, outcome: Outcome) -> Row:
+        """Keep a finished case; one with the same id is replaced.
+
+        Returns:
+            Its row, without samples.
+
+        Raises:
+            StoreError: where it cannot be written; the cases before it are safe.
+        """
+        row = to_row(self.run, outcome)
+        name = hashlib.sha256(row["case"].encode()).hexdigest()[:20]
+        files.write(self._folder / f"{name}.parquet", samples.encode([row]))
+        self.rows[row["case"]] = public(row)
+        return self.rows[row["case"]]
+
+    def read(self) -> list[Row]:
+        """Every finished case with its samples, in order of measurement.
+
+        Raises:
+            StoreError: if a part has been damaged by others.
+        """
+        path = finished(self._folder)
+        if path.exists():
+            return samples.read(path)
+        rows = [row for part in _parts(self._folder) for row in samples.read(part)]
+        return sorted(rows, key=lambda row: (row["started_at"], row["case"]))
+
+    def finish(self) -> Path:
+        """Turn the parts into the run's one file. Doing it again, or after a crash half-way, changes nothing.
+
+        Returns:
+            results/samples/<run id>.parquet.
+
+        Raises:
+            StoreError: where it cannot be written or a part is damaged; the parts stay and the run can be resumed.
+        """
+        path = finished(self._folder)
+        if not path.exists():
+            files.write(path, samples.encode(self.read()))
+        self._remove()
+        return path
+
+    def close(self) -> None:
+        """Stop without finishing: what is there stays and can be resumed; a run without any case leaves no trace."""
+        if self._folder.exists() and (finished(self._folder).exists() or next(_parts(self._folder), None) is None):
+            self._remove()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _load(self) -> None:
+        problems = []
+        for part in _parts(self._folder):
+            try:
+                self.rows.update({row["case"]: row for row in samples.read(part, samples=False)})
+            except StoreError as error:
+                problems.append(str(error))
+        self.problems = tuple(problems)
+
+    def _remove(self) -> None:
+        # Under the folder's lock nobody else can be about to take up this journal.
+        with files.Lock.wait(files.lock_of(self._results)), files.guarded("remove", self._folder):
+            self._lock.release()
+            if self._folder.exists():
+                shutil.rmtree(self._folder)
+
+
+def finished(folder: Path) -> Path:
+    """The file that a journal's folder becomes."""
+    return folder.with_suffix(".parquet")
+
+
+def _same(earlier: Run, run: Run) -> bool:
+    return all(getattr(earlier, name) == plain(getattr(run, name)) for name in SAME)
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob("*.parquet")) if not path.name.startswith("."))
+
+
+def _abandoned(results: Path) -> Iterator[tuple[Path, files.Lock]]:
+    """Journals that no live process holds, newest first, each with its lock; leftovers of finished runs go away."""
+    for folder in sorted((results / "samples").glob("*.parts"), reverse=True):
+        lock = files.Lock.attempt(folder / "lock")
+        if lock is None:
+            continue
+        empty = not (folder / "run.header").exists() and next(_parts(folder), None) is None
+        if empty or finished(folder).exists():
+            lock.release()
+            with files.guarded("remove", folder):
+                shutil.rmtree(folder)
+            continue
+        yield folder, lock
+
+
+def _header(run: Run) -> bytes:
+    return json.dumps({SCHEMA_KEY: SCHEMA, "run": plain(run)}, allow_nan=False, indent=1).encode()
+
+
+def _read_header(folder: Path) -> Run | None:
+    """The run that a journal belongs to; None where this harness cannot tell, which leaves the journal as it is."""
+    try:
+        content = json.loads((folder / "run.header").read_bytes())
+        if content[SCHEMA_KEY] != SCHEMA:
+            return None
+        values: Mapping[str, Any] = content["run"]
+        return Run(**{field.name: values[field.name] for field in fields(Run)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

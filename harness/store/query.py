@@ -1,0 +1,188 @@
+"""What is stored, across runs: DuckDB over the folder's Parquet files, finished runs and unfinished ones alike."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import StoreError
+from harness.store.columns import COLUMNS, HEAVY
+from harness.store.rows import Row
+from harness.store.samples import check_schema, damaged, from_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
+ATTEMPTS = 5
+"""How often the folder is listed where files vanish while they are read: a run that finishes replaces its parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Stored rows.
+
+    Attributes:
+        rows: without samples, ordered by case, newest run first.
+        problems: files that were left out and why, one error each.
+    """
+
+    rows: tuple[Row, ...]
+    problems: tuple[StoreError, ...] = ()
+
+
+def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> Query:
+    """What is stored, leaving out files that cannot be read.
+
+    The newest run that has a case gives its row, whatever its weights, host or commit: it answers "what became of
+    this case last". A key of case *and* weights would keep a failure (which has no weights yet) beside the success
+    that followed it, and numbers of weights long replaced beside the present ones. Rows can thus differ in weights
+    or host; `harness.store.rows.series` tells which of them may be compared.
+
+    Args:
+        results: the results folder; one that is missing holds nothing.
+        models: names or globs; None takes all.
+        all_runs: every run's rows instead of the newest per case.
+
+    Raises:
+        StoreError: where the folder itself cannot be listed.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        for attempt in range(ATTEMPTS):
+            paths = _files(results)
+            problems: list[StoreError] = []
+            try:
+                good = [path for path in paths if _admit(connection, path, problems)]
+                records = _select(connection, good, problems, all_runs=all_runs)
+            except FileNotFoundError:
+                if attempt == ATTEMPTS - 1:
+                    raise StoreError(
+                        f"{results / 'samples'} keeps changing while it is read: wait until the sweep there ends."
+                    ) from None
+                continue
+            break
+    rows = [from_record(record) for record in records]
+    if models is not None:
+        rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
+    return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems))
+
+
+def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> list[Row]:
+    """As `query`, but a file that cannot be read is an error.
+
+    Raises:
+        NewerSchema: if a newer harness wrote one of the files.
+        StoreError: if a file is damaged or foreign.
+    """
+    found = query(results, models=models, all_runs=all_runs)
+    if found.problems:
+        raise found.problems[0]
+    return list(found.rows)
+
+
+def flat(row: Row) -> Row:
+    """A row of scalars for tables and CSV: `latency_median_s` and so on; open-ended mappings and lists as JSON text."""
+    out: Row = {}
+    for name in LIGHT:
+        kind, value = COLUMNS[name], row[name]
+        if isinstance(kind, Mapping):
+            out.update({f"{name}_{inner}": value[inner] if value else None for inner in kind})
+        elif isinstance(value, (dict, list)):
+            out[name] = json.dumps(value)
+        else:
+            out[name] = value
+    return out
+
+
+def frame(found: Sequence[Row]) -> pd.DataFrame:
+    """Rows as a table with one column per key of `flat`; whole numbers stay whole where some are absent."""
+    import pandas as pd
+
+    dtypes: dict[Any, Any] = {int: "Int64", float: "Float64", bool: "boolean"}
+    kinds: dict[str, Any] = {}
+    for name in LIGHT:
+        kind = COLUMNS[name]
+        inner = {f"{name}_{key}": of for key, of in kind.items()} if isinstance(kind, Mapping) else {name: kind}
+        kinds.update({key: dtypes.get(of, "string") if isinstance(of, type) else "string" for key, of in inner.items()})
+    table = [flat(row) for row in found]
+    return pd.DataFrame({key: pd.array([row[key] for row in table], dtype=dtype) for key, dtype in kinds.items()})
+
+
+def natural(text: str) -> list[tuple[bool, int, str]]:
+    """A sort key that puts t2 before t10."""
+    return [
+        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in re.split(r"(\d+)", text)
+    ]
+
+
+def _files(results: Path) -> list[Path]:
+    folder = results / "samples"
+    try:
+        found = [*folder.glob("*.parquet"), *folder.glob("*.parts/*.parquet")]
+    except OSError as error:
+        raise StoreError(f"Cannot list {folder}: {error.strerror}.") from error
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
+    import duckdb
+
+    try:
+        pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [_literal(path)]).fetchall()
+        check_schema(path, {key.decode(): value.decode() for key, value in pairs})
+    except duckdb.Error as error:
+        _vanished(path)
+        problems.append(damaged(path, error))
+    except (StoreError, UnicodeDecodeError) as error:
+        problems.append(error if isinstance(error, StoreError) else damaged(path, error))
+    else:
+        return True
+    return False
+
+
+def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, all_runs: bool) -> list[Row]:
+    """The rows of all files in one query; only where that fails is the culprit looked for, file by file."""
+    import duckdb
+
+    if not paths:
+        return []
+    columns = ", ".join(f'"{name}"' for name in LIGHT)
+    # A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough.
+    once = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename LIKE '%.parts%') = 1"
+    newest = 'QUALIFY row_number() OVER (PARTITION BY "case" ORDER BY run_started_at DESC, run DESC) = 1'
+    source = "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)"
+    select = f"WITH stored AS (SELECT {columns} FROM {source} {once}) SELECT {columns} FROM stored "  # noqa: S608  (our own names)
+    select += "" if all_runs else newest
+    select += " ORDER BY run_started_at DESC, run DESC, started_at"
+    try:
+        found = connection.execute(select, [[_literal(path) for path in paths]])
+        return [dict(zip(LIGHT, values, strict=True)) for values in found.fetchall()]
+    except duckdb.Error:
+        good = []
+        for path in paths:
+            try:
+                connection.execute(f"SELECT {columns} FROM {source}", [[_literal(path)]]).fetchall()  # noqa: S608  (ditto)
+                good.append(path)
+            except duckdb.Error as error:
+                _vanished(path)
+                problems.append(damaged(path, error))
+        if len(good) == len(paths):
+            raise
+        return _select(connection, good, problems, all_runs=all_runs)
+
+
+def _vanished(path: Path) -> None:
+    """Tell a file that is gone from one that is damaged."""
+    path.stat()
+
+
+def _literal(path: Path) -> str:
+    """A path that DuckDB does not take for a glob."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))

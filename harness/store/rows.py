@@ -1,0 +1,150 @@
+"""An outcome as one flat record: what is stored, queried, printed as JSON and charted.
+
+A number that is not there is None; NaN and infinity never leave this module, because JSON has neither.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from numbers import Integral, Real
+from typing import Any
+
+from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run
+from harness.store.columns import COLUMNS, HEAVY
+
+Row = dict[str, Any]
+"""One case of one run; the keys are those of `harness.store.columns.COLUMNS`."""
+
+
+def plain(value: Any) -> Json:
+    """Records, mappings and tuples as dicts and lists that `json.dumps` accepts; not-finite floats as None.
+
+    Raises:
+        TypeError: for a value that JSON cannot hold.
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, Integral):  # NumPy's numbers as well
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [plain(entry) for entry in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    raise TypeError(f"a {type(value).__name__} cannot be stored as JSON: {value!r}")
+
+
+def to_row(run: Run, outcome: Outcome) -> Row:
+    """One outcome with everything that its numbers were measured on.
+
+    `session_s` and `first_inference_s` are medians over the processes, `peak_rss_bytes` is the largest of them;
+    `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
+    threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. A mapping that would be empty is None.
+    """
+    case = outcome.case
+    row = {
+        **_case(case),
+        "status": outcome.status.value,
+        "reason": outcome.reason,
+        "notes": [*outcome.notes, *(outcome.artifact.notes if outcome.artifact else ())],
+        "latency": plain(outcome.latency),
+        **_processes(outcome.processes),
+        **_artifact(outcome.artifact),
+        "fidelity": plain(outcome.evaluation.fidelity) if outcome.evaluation else None,
+        "accuracy": plain(outcome.evaluation.accuracy) if outcome.evaluation else None,
+        "placement": plain(outcome.placement) or None,
+        "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
+        "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
+        "kernels": (plain(outcome.evaluation.kernels) or None) if outcome.evaluation else None,
+        "steps": plain(outcome.artifact.steps if outcome.artifact else ()) or plain(case.recipe.steps),
+        "noise": plain(outcome.noise) or None,
+        "started_at": outcome.started_at,
+        "run": run.id,
+        "plan": run.plan,
+        "run_started_at": run.started_at,
+        "commit": run.commit,
+        "dirty": run.dirty,
+        "commit_time": run.commit_time,
+        "fingerprint": run.fingerprint,
+        "host": plain(run.host),
+        "versions": plain(run.versions),
+        "settings": plain(run.settings),
+        "floor_s": plain(run.floor_s),
+        "processes": plain(outcome.processes),
+    }
+    return {key: row[key] for key in COLUMNS}
+
+
+def public(row: Row) -> Row:
+    """A row without its samples: small enough to keep for every case, and what is printed as JSON."""
+    return {key: value for key, value in row.items() if key not in HEAVY}
+
+
+def series(row: Row) -> tuple[str, str | None, str]:
+    """What two rows must share for their numbers to be compared over time: case, digest of weights, host fingerprint.
+
+    Weights of another digest (pretrained against seeded, or trained again) never stand in one series. Within one
+    run, rows of a model whose `series(row)[1:]` differ must not be divided by one another either: a resumed sweep
+    may have found a hub that was out of reach before.
+    """
+    weights = row["weights"]
+    return row["case"], weights["digest"] if weights else None, row["fingerprint"]
+
+
+def _case(case: Case) -> Row:
+    model, recipe, target = case.model, case.recipe, case.target
+    return {
+        "case": case.id,
+        "model": model.name,
+        "variant": recipe.name,
+        "task": model.task,
+        "target": target.label,
+        "target_name": target.name,
+        "runtime": target.runtime,
+        "provider": target.provider,
+        "intra_threads": target.intra_threads,
+        "inter_threads": target.inter_threads,
+        "batch": target.batch,
+        "precision": recipe.precision,
+        "optimization": recipe.optimization,
+        "provider_options": plain(target.provider_options),
+        "session_config": plain(target.session_config),
+        "budget": plain(model.budget),
+    }
+
+
+def _processes(processes: Sequence[ProcessSamples]) -> Row:
+    peaks = [p.peak_rss_bytes for p in processes if p.peak_rss_bytes is not None]
+    return {
+        "session_s": statistics.median(p.session_ns for p in processes) / 1e9 if processes else None,
+        "first_inference_s": statistics.median(p.first_inference_ns for p in processes) / 1e9 if processes else None,
+        "peak_rss_bytes": max(peaks, default=None),
+    }
+
+
+def _artifact(artifact: Artifact | None) -> Row:
+    if artifact is None:
+        return dict.fromkeys(("artifact", "weights", "reference", "operators", "fusion", "build_s"))
+    reference = artifact.reference
+    return {
+        "artifact": {"digest": artifact.digest, "bytes": artifact.bytes, "nodes": artifact.nodes},
+        "weights": plain(artifact.weights),
+        "reference": {
+            "digest": reference.digest,
+            "origin": reference.origin,
+            "examples": reference.examples,
+            "labelled": reference.labelled,
+        },
+        "operators": plain(artifact.operators),
+        "fusion": plain(artifact.fusion) or None,
+        "build_s": artifact.seconds,
+    }

@@ -1,0 +1,10 @@
+"""Prints the JSON schema of a zoo file: `python -m harness.zoo > harness/model_zoo.schema.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from harness.zoo import schema
+
+sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,244 @@
+"""A validated zoo file -> the records, with defaults filled in, names looked up and paths made absolute."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.providers import SHORT, full_name, uses_session_threads
+from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
+from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
+from harness.suggest import suggest
+from harness.zoo.links import RANDOM
+from harness.zoo.problems import Keys, Problems
+from harness.zoo.spec import Defaults, TargetSpec
+from harness.zoo.steps import check_effect, check_order, recipe
+from harness.zoo.text import plain
+
+if TYPE_CHECKING:
+    from harness.zoo.schema import DataEntry, DataUse, ModelEntry, TargetEntry, WeightsEntry, ZooFile
+
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_DATA_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "digits": (),
+    "photos": ("normalize", "seed"),
+    "tokens": ("vocabulary", "first", "cls", "sep", "pad", "seed"),
+    "images": ("folder", "normalize"),
+    "npz": ("path", "labels"),
+    "random": ("seed", "low", "high"),
+}
+_NEEDED = {"images": "folder", "npz": "path"}
+_COUNTS = ("calibration", "evaluation")
+
+
+def check_names(entries: ZooFile, problems: Problems) -> None:
+    """Record names that differ in letter case alone: they become file names, and some file systems see one file."""
+    for section in ("variants", "targets", "models"):
+        seen: dict[str, str] = {}
+        for name in getattr(entries, section):
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                problems.add((section, name), f"differs from {other!r} in letter case alone; choose another name")
+
+
+def defaults(entries: ZooFile) -> Defaults:
+    """Return the defaults; variants and targets are all of them where the file names none."""
+    own = entries.defaults
+    return Defaults(
+        variants=tuple(own.variants or entries.variants),
+        targets=tuple(own.targets or entries.targets),
+        threads=tuple(own.threads),
+        batch=tuple(own.batch),
+        processes=own.processes,
+        time_per_case_s=own.time_per_case,
+        ci_width=own.ci_width,
+    )
+
+
+def variants(entries: ZooFile, problems: Problems) -> dict[str, Recipe]:
+    """Return the zoo's recipes by name, without any model's own options."""
+    made = {}
+    for name, variant in entries.variants.items():
+        check_order(name, variant, problems)
+        made[name] = recipe(name, variant, ("", None, None), problems)
+        if variant.precision not in (None, made[name].precision):
+            found = f"says {variant.precision}, but its steps make {made[name].precision}"
+            problems.add(("variants", name, "precision"), found)
+    return made
+
+
+def target(name: str, entry: TargetEntry, problems: Problems) -> TargetSpec:
+    """Return a target with its provider's full name, and record what its session options get wrong."""
+    where: Keys = ("targets", name)
+    provider = full_name(entry.provider)
+    if provider is None:
+        found = f"unknown provider {entry.provider!r}; {suggest(entry.provider, SHORT, also=SHORT.values())}"
+        problems.add((*where, "provider"), found)
+        provider = entry.provider
+    for key, value in entry.session_config.items():
+        keys = (*where, "session_config", key)
+        if mistake := problem(key, value):
+            problems.add(keys, mistake)
+        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
+            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
+    config = dict(entry.session_config)
+    if entry.execution == "parallel":
+        config[EXECUTION_MODE] = PARALLEL
+        if not uses_session_threads(provider):
+            found = f"parallel execution needs a provider that runs on the session's threads, found {entry.provider!r}"
+            problems.add((*where, "execution"), found)
+        elif entry.inter_threads is None:
+            problems.add((*where, "execution"), "parallel execution needs `inter_threads`, such as inter_threads: [2]")
+    return TargetSpec(
+        name=name,
+        provider=provider,
+        runtime=entry.runtime,
+        provider_options=dict(entry.provider_options),
+        session_config=config,
+        threads=_tuple(entry.threads),
+        inter_threads=_tuple(entry.inter_threads),
+        batch=_tuple(entry.batch),
+    )
+
+
+def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path, problems: Problems) -> ModelSpec:
+    """Return a model with its data and recipes resolved, and record what does not fit together.
+
+    Args:
+        name: the model's.
+        entries: the whole zoo, validated.
+        base: the zoo's own recipes by name.
+        folder: what relative paths are taken from.
+        problems: collects the mistakes.
+    """
+    where: Keys = ("models", name)
+    entry = entries.models[name]
+    if entry.source == "torch" and not _CALLABLE.fullmatch(entry.id):
+        found = f"expected module:attribute, such as mypackage.nets:build, found {entry.id!r}"
+        problems.add((*where, "id"), found)
+    _check_inputs(where, entry, problems)
+    data = _data(where, entry, entries, folder, problems)
+    recipes = {}
+    for variant, shared in base.items():
+        own = entry.variants.get(variant)
+        made = recipe(variant, entries.variants[variant], (name, entry.steps, own), problems)
+        if made.precision != shared.precision:
+            found = f"its options make {made.precision} of variant {variant!r}, which is {shared.precision}"
+            problems.add((*where, "variants" if own else "steps", variant), f"{found}; give it a variant of its own")
+        _check_samples(where, made, data, problems)
+        recipes[variant] = made
+    for variant, own in entry.variants.items():
+        if variant in entries.variants:  # any other is reported where references are checked
+            only = {variant: entries.variants[variant]}
+            check_effect((*where, "variants", variant), own, only, problems)
+    budget = entry.budget
+    return ModelSpec(
+        name=name,
+        source=entry.source,
+        id=_absolute(folder, entry.id) if entry.source == "onnx" else entry.id,
+        task=entry.task,
+        weights=_weights(where, entry, folder, problems),
+        inputs=tuple(
+            InputSpec(name=key, dtype=value.dtype, shape=tuple(value.shape)) for key, value in entry.inputs.items()
+        ),
+        dims=dict(entry.dims),
+        data=data,
+        options=plain(entry.options),
+        recipes=recipes,
+        budget=Budget(
+            accuracy_drop=budget.accuracy_drop,
+            fidelity_db=budget.fidelity_db,
+            latency_s=budget.latency,
+            size_bytes=budget.size,
+        ),
+    )
+
+
+def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _absolute(folder: Path, path: str) -> str:
+    return str((folder / Path(path).expanduser()).absolute())
+
+
+def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
+    if "batch" in entry.dims:
+        problems.add((*where, "dims", "batch"), "comes from the target; set `batch` in defaults or in the target")
+    if not entry.inputs:
+        if entry.source != "onnx":
+            found = "missing key 'inputs'; only an .onnx file states its own"
+            problems.add((*where, "inputs"), found)
+        return
+    axes = {axis for value in entry.inputs.values() for axis in value.shape if isinstance(axis, str)} - {"batch"}
+    for name, value in entry.inputs.items():
+        for index, axis in enumerate(value.shape):
+            if axis in axes - set(entry.dims):
+                keys = (*where, "inputs", name, "shape", index)
+                problems.add(keys, f"axis {axis!r} has no size; give one, such as dims: {{{axis}: 128}}")
+    for axis in entry.dims:
+        if axis not in axes | {"batch"}:
+            problems.add((*where, "dims", axis), f"no input has an axis {axis!r}; {suggest(axis, sorted(axes))}")
+
+
+def _weights(where: Keys, entry: ModelEntry, folder: Path, problems: Problems) -> WeightsSpec:
+    own: WeightsEntry | None = entry.weights
+    if own is None:
+        return WeightsSpec()
+    where = (*where, "weights")
+    if entry.source == "onnx":
+        problems.add(where, "an .onnx file brings its own weights; leave this key out")
+    if own.kind == "trained" and entry.source != "torch":
+        problems.add((*where, "kind"), f"'trained' needs source torch, found {entry.source}; valid: pretrained, seeded")
+    for key in sorted(own.model_fields_set & {"path", "require"}):
+        if own.kind != "pretrained":
+            problems.add((*where, key), f"has no effect with kind {own.kind!r}; it belongs to: pretrained")
+    path = None if own.path is None else _absolute(folder, own.path)
+    return WeightsSpec(kind=own.kind, seed=own.seed, path=path, require=own.require)
+
+
+def _data(where: Keys, entry: ModelEntry, entries: ZooFile, folder: Path, problems: Problems) -> DataSpec:
+    use: DataUse | None = entry.data
+    if use is None and entry.source != "onnx":
+        found = f"missing key 'data'; available: {', '.join([*entries.data, RANDOM])}"
+        problems.add((*where, "data"), found)
+    name = RANDOM if use is None else use.use
+    shared: DataEntry | None = entries.data.get(name)
+    if shared is None:  # `random` without an entry; any other missing name is reported where references are checked
+        counts, source, options = {}, RANDOM, {}
+    else:
+        counts = {"calibration": shared.calibration, "evaluation": shared.evaluation}
+        source = shared.source
+        options = {key: value for key, value in shared.given().items() if key not in ("source", *_COUNTS)}
+        for key in set(options) & set(_NEEDED.values()):
+            options[key] = _absolute(folder, options[key])
+    own = {} if use is None else {key: value for key, value in use.given().items() if key != "use"}
+    return DataSpec(name=name, source=source, options=options, **{**counts, **own})
+
+
+def check_data(name: str, entry: DataEntry, problems: Problems) -> None:
+    """Record settings that a data source needs and does not have, or has no use for."""
+    where: Keys = ("data", name)
+    needed = _NEEDED.get(entry.source)
+    if needed is not None and needed not in entry.model_fields_set:
+        problems.add(where, f"missing key {needed!r}, which source {entry.source!r} needs")
+    for key in entry.given():
+        if key not in ("source", *_COUNTS, *_DATA_OPTIONS[entry.source]):
+            sources = [source for source, keys in _DATA_OPTIONS.items() if key in keys]
+            found = f"has no effect with source {entry.source!r}; it belongs to: {', '.join(sources)}"
+            problems.add((*where, key), found)
+
+
+def check_unused_steps(entries: ZooFile, problems: Problems) -> None:
+    """Record options for steps that no variant of the zoo has."""
+    for name, entry in entries.models.items():
+        check_effect(("models", name, "steps"), entry.steps, entries.variants, problems)
+
+
+def _check_samples(where: Keys, made: Recipe, data: DataSpec, problems: Problems) -> None:
+    for step in made.steps:
+        if step.options.get("samples", 0) > data.calibration:
+            found = f"variant {made.name!r} calibrates on {step.options['samples']} samples, but the data gives"
+            problems.add((*where, "data"), f"{found} {data.calibration}; raise its `calibration`")

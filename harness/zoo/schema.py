@@ -1,0 +1,240 @@
+"""The zoo file's shape, as pydantic models: which keys there are, of which type, and what each is for.
+
+Types are strict, unknown keys are refused, and no field is a union, so that an error's location is the path in the
+file. Short forms (`data: photos`) are widened before validation. What spans several keys is checked in
+`harness.zoo.resolve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from harness.providers import SHORT
+from harness.session_options import KEYS
+from harness.zoo import units
+from harness.zoo.schema_steps import ABSENT, Step, StepOptions, Strict, Text
+
+_MAX_SEED = 2**32 - 1
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=80)]
+
+
+def _written(pattern: str, *kinds: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, *({"type": kind} for kind in kinds)]})
+
+
+Percent = Annotated[float, BeforeValidator(units.percent), _written(units.PERCENT_PATTERN, "number")]
+Duration = Annotated[float, BeforeValidator(units.duration), _written(units.DURATION_PATTERN)]
+Size = Annotated[int, BeforeValidator(units.size), _written(units.SIZE_PATTERN, "integer")]
+
+
+def _text_of(flags: tuple[str, str]) -> Callable[[Any], str]:
+    """Return a validator that writes a scalar as text; `flags` are the words for false and true."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, bool):
+            return flags[value]
+        if isinstance(value, str | int | float):
+            return str(value)
+        raise ValueError(f"expected text, a number, true or false, found {value!r}")
+
+    return text
+
+
+def _axis(value: Any) -> Any:
+    if (isinstance(value, int) and not isinstance(value, bool) and value >= 1) or (isinstance(value, str) and value):
+        return value
+    raise ValueError(f"expected a whole number of at least 1, or the name of a dynamic axis, found {value!r}")
+
+
+_SCALAR = WithJsonSchema({"type": ["string", "number", "boolean"]})
+Axis = Annotated[
+    Any,
+    BeforeValidator(_axis),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "minLength": 1}]}),
+]
+ConfigText = Annotated[str, BeforeValidator(_text_of(("0", "1"))), _SCALAR]
+OptionText = Annotated[str, BeforeValidator(_text_of(("False", "True"))), _SCALAR]
+
+
+def _widen(key: str) -> BeforeValidator:
+    """Let plain text stand for a mapping with that one key."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+def _or_text(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema that plain text may stand for the mapping."""
+    shape = dict(schema)
+    schema.clear()
+    schema["anyOf"] = [{"type": "string"}, shape]
+
+
+def _unless_extended(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema that an entry which extends another may leave out what that one has."""
+    if required := schema.pop("required", None):
+        schema["anyOf"] = [{"required": required}, {"required": ["extends"]}]
+
+
+class VariantEntry(Strict):
+    """A recipe: the steps that make one artifact."""
+
+    model_config = ConfigDict(json_schema_extra=_unless_extended)
+    extends: Name = Field(default=ABSENT, description="a variant whose keys hold where this one gives none")
+    precision: Literal["float32", "float16", "bfloat16", "int8", "int4"] = Field(
+        default=ABSENT, description="the arithmetic it claims; taken from the steps where absent"
+    )
+    optimization: Literal["disabled", "basic", "extended", "all"] = Field(
+        default="all", description="ONNX Runtime's own graph optimization when the artifact is measured"
+    )
+    steps: list[Step] = Field(
+        min_length=1,
+        description="what is done, in order; beside `extends`, options by step",
+    )
+
+
+class TargetEntry(Strict):
+    """What executes an artifact."""
+
+    provider: Text = Field(
+        description="the execution provider, by its short or its full name",
+        json_schema_extra={"enum": [*SHORT, *SHORT.values()]},
+    )
+    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="the one installed beside harness")
+    provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
+    session_config: dict[Text, ConfigText] = Field(
+        default={},
+        description="session config entries, every key from the checked list; true is 1 and false is 0",
+        json_schema_extra={"propertyNames": {"enum": list(KEYS)}},
+    )
+    threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+        default=ABSENT, min_length=1, description="intra-op threads; 0: one pinned thread per physical core"
+    )
+    execution: Literal["sequential", "parallel"] = Field(
+        default="sequential", description="whether independent branches of the graph run side by side"
+    )
+    inter_threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+        default=ABSENT, min_length=1, description="with `execution: parallel`, threads across branches"
+    )
+    batch: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+        default=ABSENT, min_length=1, description="examples per inference"
+    )
+
+
+class DataEntry(Strict):
+    """Where examples come from, and how many."""
+
+    source: Literal["digits", "photos", "tokens", "images", "npz", "random"] = Field(description="what makes them")
+    calibration: int = Field(default=16, ge=1, description="examples for static quantization")
+    evaluation: int = Field(default=16, ge=1, description="examples for fidelity and accuracy, never the same ones")
+    folder: Text = Field(default=ABSENT, description="images: where they are, from the zoo file's folder")
+    path: Text = Field(default=ABSENT, description="npz: the file, from the zoo file's folder")
+    labels: Text = Field(default=ABSENT, description="npz: the name of the array that holds the labels")
+    normalize: Literal["imagenet", "unit"] = Field(default=ABSENT, description="images, photos: how pixels are scaled")
+    seed: int = Field(default=ABSENT, ge=0, le=_MAX_SEED, description="photos, tokens, random: what is drawn")
+    low: int = Field(default=ABSENT, description="random: the least integer")
+    high: int = Field(default=ABSENT, description="random: one more than the largest integer")
+    vocabulary: int = Field(default=ABSENT, ge=1, description="tokens: how many there are")
+    first: int = Field(default=ABSENT, ge=0, description="tokens: the first that is a word")
+    cls: int = Field(default=ABSENT, ge=0, description="tokens: the one that starts a sequence")
+    sep: int = Field(default=ABSENT, ge=0, description="tokens: the one that ends a sequence")
+    pad: int = Field(default=ABSENT, ge=0, description="tokens: the one that fills a sequence")
+
+
+class DataUse(Strict):
+    """Which data, and this model's own counts."""
+
+    model_config = ConfigDict(json_schema_extra=_or_text)
+    use: Text = Field(description="an entry of the zoo's `data`, or `random`")
+    calibration: int = Field(default=ABSENT, ge=1, description="instead of the entry's")
+    evaluation: int = Field(default=ABSENT, ge=1, description="instead of the entry's")
+
+
+class WeightsEntry(Strict):
+    """Which weights."""
+
+    model_config = ConfigDict(json_schema_extra=_or_text)
+    kind: Literal["pretrained", "seeded", "trained"] = Field(
+        default="pretrained", description="from the hub or `path`; random from `seed`; by the model's own code"
+    )
+    seed: int = Field(default=0, ge=0, le=_MAX_SEED, description="for seeded weights, also where pretrained is missing")
+    path: Text = Field(default=ABSENT, description="pretrained: a local file or folder instead of the hub")
+    require: bool = Field(default=False, description="pretrained: fail rather than fall back to seeded weights")
+
+
+class InputEntry(Strict):
+    """One input of a model."""
+
+    dtype: Literal[
+        "float32", "float16", "float64", "bool",
+        "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    ] = Field(description="NumPy's name of the element type")  # fmt: skip
+    shape: list[Axis] = Field(description="sizes, or names of dynamic axes; `batch` is the one that targets set")
+
+
+class BudgetEntry(Strict):
+    """What a build may cost before it is not good enough."""
+
+    accuracy_drop: Percent = Field(default=ABSENT, description="largest loss of the task metric, absolute")
+    fidelity_db: float = Field(
+        default=ABSENT, description="smallest centred SQNR in decibels, where there are no labels"
+    )
+    latency: Duration = Field(default=ABSENT, description="largest median latency")
+    size: Size = Field(default=ABSENT, description="largest artifact")
+
+
+class ModelEntry(Strict):
+    """A model: where it comes from, what it is fed, what its builds may cost."""
+
+    model_config = ConfigDict(json_schema_extra=_unless_extended)
+    extends: Name = Field(default=ABSENT, description="a model whose keys hold where this one gives none")
+    source: Literal["ultralytics", "transformers", "torchvision", "timm", "torch", "onnx"] = Field(
+        description="where it comes from"
+    )
+    id: Text = Field(description="what the source calls it; torch: module:attribute; onnx: a file")
+    task: Literal["classification", "detection", "encoder"] = Field(
+        default=ABSENT, description="which metrics make sense"
+    )
+    weights: Annotated[WeightsEntry, _widen("kind")] = Field(default=ABSENT, description="which weights")
+    inputs: dict[Text, InputEntry] = Field(default={}, description="by name; an .onnx file states its own")
+    dims: dict[Text, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="the size of every dynamic axis but `batch`"
+    )
+    data: Annotated[DataUse, _widen("use")] = Field(default=ABSENT, description="which data; onnx: random where absent")
+    options: dict[str, Any] = Field(default={}, description="the source's own settings")
+    threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+        default=ABSENT, min_length=1, description="instead of the default threads"
+    )
+    steps: StepOptions = Field(default=ABSENT, description="options for every variant that has the step")
+    variants: dict[str, StepOptions] = Field(default={}, description="options for the steps of one variant")
+    budget: BudgetEntry = Field(default=BudgetEntry(), description="what its builds may cost")
+
+
+class DefaultsEntry(Strict):
+    """What a sweep does where the command line says nothing."""
+
+    variants: list[str] = Field(default=ABSENT, min_length=1, description="all of them where absent")
+    targets: list[str] = Field(default=ABSENT, min_length=1, description="all of them where absent")
+    threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(default=[1], min_length=1, description="intra-op")
+    batch: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+        default=[1], min_length=1, description="examples per inference"
+    )
+    processes: int = Field(default=5, ge=1, le=1000, description="fresh worker processes per case")
+    time_per_case: float = Field(
+        default=15.0, gt=0, le=86400, description="seconds of inference per case, warm-up included, over all processes"
+    )
+    ci_width: Percent = Field(default=0.02, description="stop earlier when the median's 95% interval is this narrow")
+
+
+class ZooFile(Strict):
+    """Everything that `harness sweep` builds and measures."""
+
+    version: Literal[1] = Field(description="of this format")
+    defaults: DefaultsEntry = Field(default=DefaultsEntry(), description="what holds where nothing else is said")
+    variants: dict[Name, VariantEntry] = Field(description="recipes by name")
+    targets: dict[Name, TargetEntry] = Field(description="what executes artifacts, by name")
+    data: dict[Name, DataEntry] = Field(default={}, description="examples, by name")
+    models: dict[Name, ModelEntry] = Field(description="the models, by name")

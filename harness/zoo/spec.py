@@ -1,0 +1,68 @@
+"""What a zoo file amounts to once it is read: frozen, standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.records import ModelSpec, Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """One entry of the zoo's `targets`; `harness.plan` makes a `Target` of each of its combinations.
+
+    Attributes:
+        provider: the full name.
+        threads, batch: its own lists, which win over the defaults; None where it has none.
+        inter_threads: used in parallel execution only.
+    """
+
+    name: str
+    provider: str
+    runtime: str = "onnxruntime"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    session_config: Mapping[str, str] = field(default_factory=dict)
+    threads: tuple[int, ...] | None = None
+    inter_threads: tuple[int, ...] | None = None
+    batch: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What a sweep does where the command line says nothing.
+
+    Attributes:
+        time_per_case_s: seconds of inference per case, warm-up included, over all of its processes.
+        ci_width: sampling stops when the median's 95% interval is at most this share of the median.
+    """
+
+    variants: tuple[str, ...]
+    targets: tuple[str, ...]
+    threads: tuple[int, ...]
+    batch: tuple[int, ...]
+    processes: int
+    time_per_case_s: float
+    ci_width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zoo:
+    """A zoo file, with everything in it resolved.
+
+    Attributes:
+        path: of the file, absolute.
+        digest: SHA-256 of the file's bytes, in hexadecimal.
+        models: by name, each with its recipes.
+        variants: by name, as they are before a model's own options.
+        threads: the models that set their own thread counts.
+    """
+
+    path: Path
+    digest: str
+    models: Mapping[str, ModelSpec]
+    variants: Mapping[str, Recipe]
+    targets: Mapping[str, TargetSpec]
+    defaults: Defaults
+    threads: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -1,0 +1,383 @@
+"""`harness sweep` as a person runs it, from a zoo to results, on a tiny real model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import builders
+from tests.conftest import Project
+
+KEYS = {
+    "case": None,
+    "model": None,
+    "variant": None,
+    "runtime": None,
+    "provider": None,
+    "intra_threads": None,
+    "inter_threads": None,
+    "batch": None,
+    "status": None,
+    "reason": None,
+    "latency": {
+        "median_s", "ci95_low_s", "ci95_high_s", "mean_s", "min_s", "p90_s", "p95_s", "p99_s", "n", "processes", "stop",
+        "warmup_n",
+    },
+    "session_s": None,
+    "first_inference_s": None,
+    "peak_rss_bytes": None,
+    "artifact": {"digest", "bytes", "nodes"},
+    "weights": {"kind", "digest"},
+    "fidelity": {"centred_sqnr_db", "sqnr_db", "cosine", "max_abs", "top1_agreement"},
+    "accuracy": {"metric", "value", "reference", "drop", "n"},
+    "placement": None,
+    "run": None,
+    "commit": None,
+    "fingerprint": None,
+    "started_at": None,
+}  # fmt: skip
+"""What `harness results --format json` promises."""
+
+
+def rows(project: Project, *more: str) -> dict[str, dict[str, Any]]:
+    """Stored rows by case."""
+    return {row["case"]: row for row in json.loads(project.run("results", "--format", "json", *more))}
+
+
+def test_one_command_measures_every_variant(project: Project) -> None:
+    """Plan, a line per case, a table, the choice, where results lie; no control codes; every promised key."""
+    out = project.run("sweep")
+    assert "3 cases of 1 model" in out
+    assert "to build: tiny: fp32, fp32-fused, int8-static" in out
+    assert "3/3 tiny/int8-static/cpu-t1-b1  measured" in out
+    assert "p50 [95% interval]" in out
+    assert "fastest inside the budget on cpu-t1-b1" in out
+    assert "samples: results/samples/" in out
+    assert "asv files left alone: not inside a git checkout" in out
+    assert "\x1b" not in out
+
+    stored = rows(project)
+    assert {"tiny/fp32/cpu-t1-b1", "tiny/fp32-fused/cpu-t1-b1", "tiny/int8-static/cpu-t1-b1"} == set(stored)
+    for row in stored.values():
+        assert set(KEYS) <= set(row)
+        for key, inner in KEYS.items():
+            if inner and row[key] is not None:
+                assert inner <= set(row[key]), key
+        assert "measured" == row["status"]
+        assert row["latency"]["ci95_low_s"] <= row["latency"]["median_s"] <= row["latency"]["ci95_high_s"]
+        assert 2 == row["latency"]["processes"]
+        assert {"CPUExecutionProvider": 1.0} == row["placement"]
+        assert "file" == row["weights"]["kind"]
+        assert row["fidelity"]["cosine"] > 0.9
+    digests = {row["artifact"]["digest"] for row in stored.values()}
+    assert 3 == len(digests)
+
+
+def test_a_second_sweep_builds_nothing_and_is_a_run_of_its_own(project: Project) -> None:
+    """The cache is warm; results of both runs are kept, and the newest is shown."""
+    project.run("sweep", "--variants", "fp32")
+    out = project.run("sweep", "--variants", "fp32")
+    assert "nothing to build" in out
+    assert "built " not in out
+    assert 2 == len(json.loads(project.run("results", "--format", "json", "--all")))
+    assert 1 == len(rows(project))
+
+
+def test_dry_run_shows_the_plan_and_touches_nothing(project: Project) -> None:
+    """No build, no results, no cache."""
+    out = project.run("sweep", "--dry-run", "--threads", "1,2,0", "--batch", "1,8")
+    assert "18 cases" in out
+    assert "tiny/int8-static/cpu-t0-b8" in out
+    assert {"model_zoo.yaml", "tiny.onnx"} == {p.name for p in project.root.iterdir()}
+
+
+def test_json_is_all_that_stands_on_standard_output(project: Project) -> None:
+    """Progress goes to standard error."""
+    found = json.loads(project.run("sweep", "--variants", "fp32", "--json"))
+    assert ["tiny/fp32/cpu-t1-b1"] == [row["case"] for row in found]
+    assert ["tiny/fp32/cpu-t1-b1"] == json.loads(project.run("sweep", "--variants", "fp32", "--json", "--dry-run"))
+
+
+def test_batches_are_measured_from_one_artifact(project: Project) -> None:
+    """The dynamic batch axis is set when the session is made; eight examples take longer than one."""
+    project.run("sweep", "--variants", "fp32", "--batch", "1,8")
+    stored = rows(project)
+    one, eight = stored["tiny/fp32/cpu-t1-b1"], stored["tiny/fp32/cpu-t1-b8"]
+    assert one["artifact"] == eight["artifact"]
+    assert eight["latency"]["median_s"] > one["latency"]["median_s"]
+
+
+def test_a_missing_provider_is_unsupported_and_no_error(project: Project) -> None:
+    """Exit code 0, listed with the reason, no number."""
+    out = project.run("sweep", "--variants", "fp32", "--targets", "cpu,qnn")
+    assert "unsupported tiny/fp32/qnn-t1-b1: this onnxruntime build has no QNNExecutionProvider" in out
+    row = rows(project)["tiny/fp32/qnn-t1-b1"]
+    assert ("unsupported", None) == (row["status"], row["latency"])
+
+
+def test_a_variant_that_makes_no_sense_is_skipped(project: Project) -> None:
+    """Weight-only quantization of a network without MatMul: skipped with the reason, exit code 0."""
+    builders.conv_only(project.root / "conv.onnx")
+    project.add_model("conv", "conv.onnx")
+    out = project.run("sweep", "--models", "conv", "--variants", "int4-weights")
+    assert "skipped conv/int4-weights/cpu-t1-b1: " in out
+    assert "MatMul" in out
+
+
+def broken(project: Project, kind: str) -> str:
+    """Make a model file that cannot be used, and return its name."""
+    folder = project.root / kind
+    folder.mkdir()
+    path = folder / "model.onnx"
+    if kind in ("external_data", "escaping_data"):
+        getattr(builders, kind)(folder)
+        if kind == "external_data":
+            (folder / "weights.bin").unlink()
+    elif kind == "corrupt":
+        path.write_bytes(os.urandom(4096))
+    elif kind != "missing":
+        getattr(builders, kind)(path)
+    return f"{kind}/model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "said"),
+    [
+        ("missing", "failed", "there is no file"),
+        ("truncated", "failed", ""),
+        ("corrupt", "failed", ""),
+        ("external_data", "failed", "weights.bin"),
+        ("escaping_data", "failed", "outside"),
+        ("no_inputs", "unsupported", "no input"),
+        ("string_input", "unsupported", "string"),
+        ("zero_dim", "unsupported", "zero"),
+        ("unknown_op", "unsupported", "Frobnicate"),
+        ("not_a_number", "failed", "finite"),
+    ],
+)
+def test_a_bad_model_is_an_outcome_and_the_sweep_goes_on(project: Project, kind: str, status: str, said: str) -> None:
+    """The other model of the zoo is measured all the same; the exit code tells whether something failed."""
+    project.add_model("bad", broken(project, kind))
+    out = project.run("sweep", "--variants", "fp32", code=4 if status == "failed" else 0)
+    stored = rows(project)
+    assert "measured" == stored["tiny/fp32/cpu-t1-b1"]["status"]
+    bad = stored["bad/fp32/cpu-t1-b1"]
+    assert status == bad["status"], bad["reason"]
+    assert said.lower() in bad["reason"].lower()
+    assert bad["latency"] is None
+    assert "Traceback" not in out
+
+
+def test_an_input_that_the_zoo_misspells_names_the_right_one(project: Project) -> None:
+    """The text has what the file holds, and which key of the zoo to mend."""
+    project.add_model("typo", "tiny.onnx", ", inputs: {imaeg_x: {dtype: float32, shape: [batch, 1, 8, 8]}}")
+    project.run("sweep", "--models", "typo", "--variants", "fp32", code=4)
+    reason = rows(project)["typo/fp32/cpu-t1-b1"]["reason"]
+    assert "has no input `imaeg_x`. It has x; mend `inputs` of `typo`" in reason
+
+
+def wait_for(process: subprocess.Popen[str], condition: Any, seconds: float = 120) -> None:
+    """Wait until a condition holds while a process runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(project: Project) -> None:
+    """Interrupted in the second case: exit code 130; the next sweep measures only the rest, in the same run."""
+    arguments = ("sweep", "--time-per-case", "4")
+    project.run("build")
+    first = project.start(*arguments)
+    wait_for(first, lambda: list(project.root.glob("results/samples/*.parts/*.parquet")))
+    first.send_signal(signal.SIGINT)
+    out, err = first.communicate(timeout=60)
+    assert 130 == first.returncode, (out, err)
+    assert "finished cases are kept" in out
+    assert "Traceback" not in err
+    done = rows(project)
+    assert 1 <= len(done) < 3
+
+    out = project.run(*arguments)
+    assert f"resuming: {len(done)} of 3 cases were finished before" in out
+    after = rows(project)
+    assert 3 == len(after)
+    assert 1 == len({row["run"] for row in after.values()})
+    for case, row in done.items():
+        assert row["latency"] == after[case]["latency"]
+    assert not list(project.root.glob("results/samples/*.parts"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker through /proc")
+def test_a_sweep_that_is_killed_resumes(project: Project) -> None:
+    """SIGKILL of the coordinator: finished cases are there, and no worker is left behind."""
+    project.run("build")
+    first = project.start("sweep", "--time-per-case", "4")
+    wait_for(first, lambda: list(project.root.glob("results/samples/*.parts/*.parquet")))
+    workers = children(first.pid)
+    first.kill()
+    first.communicate(timeout=60)
+    end = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in workers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "resuming" in project.run("sweep", "--time-per-case", "4")
+    assert 3 == len(rows(project))
+
+
+def children(pid: int) -> list[int]:
+    """Processes whose parent is `pid`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def zombie(pid: int) -> bool:
+    """Whether a process has ended and waits to be reaped by someone else."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker through /proc")
+def test_a_worker_that_is_killed_fails_its_case_alone(project: Project) -> None:
+    """SIGKILL in the middle of a case, as the out-of-memory killer does: failed with the reason, the rest goes on."""
+    project.run("build")
+    sweep = project.start("sweep", "--time-per-case", "4")
+    wait_for(sweep, lambda: list(project.root.glob("results/samples/*.parts/*.parquet")))
+
+    def worker() -> list[int]:
+        return [p for p in children(sweep.pid) if "worker.py" in Path(f"/proc/{p}/cmdline").read_text(encoding="utf-8")]
+
+    wait_for(sweep, worker)
+    os.kill(worker()[0], signal.SIGKILL)
+    out, err = sweep.communicate(timeout=120)
+    assert 4 == sweep.returncode, (out, err)
+    statuses = [row["status"] for row in rows(project).values()]
+    assert ["failed", "measured", "measured"] == sorted(statuses)
+    reason = next(row["reason"] for row in rows(project).values() if row["status"] == "failed")
+    assert "SIGKILL" in reason
+    # A failed case is measured again by the next sweep, which is a new run since this one was finished.
+    project.run("sweep", "--time-per-case", "0.5")
+    assert {"measured"} == {row["status"] for row in rows(project).values()}
+
+
+def test_two_sweeps_at_once_lose_nothing(project: Project) -> None:
+    """Same cache, same results, same plan, cold: two runs, every case in both, artifacts whole."""
+    both = [project.start("sweep", "--variants", "fp32,int8-static") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert 0 == process.returncode, (out, err)
+    every = json.loads(project.run("results", "--format", "json", "--all"))
+    assert 4 == len(every)
+    assert 2 == len({row["run"] for row in every})
+    assert 2 == len({row["artifact"]["digest"] for row in every})
+
+
+def test_a_damaged_artifact_is_noticed_and_rebuilt(project: Project) -> None:
+    """Somebody cut the cached file: the next sweep builds it anew."""
+    project.run("build")
+    for path in project.root.glob("cache/artifacts/*/model.onnx"):
+        path.write_bytes(path.read_bytes()[:-10])
+    out = project.run("sweep", "--variants", "fp32-fused")
+    assert "built tiny/fp32-fused" in out
+    assert "measured" == rows(project)["tiny/fp32-fused/cpu-t1-b1"]["status"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sweep", "--models", "tinny"), "did you mean 'tiny'"),
+        (("sweep", "--variants", "int8"), "available: fp32"),
+        (("sweep", "--targets", "gpu"), "no target matches 'gpu'"),
+        (("sweep", "--threads", "two"), "--threads two"),
+        (("sweep", "--batch", "0"), "whole numbers from 1"),
+        (("sweep", "--ci-width", "200%"), "--ci-width 200%"),
+        (("sweep", "--time-per-case", "-1"), "above 0"),
+        (("sweep", "--processes", "0"), "processes"),
+        (("sweep", "--models", ","), "no name"),
+        (("sweep", "--bogus"), "bogus"),
+        (("sweep", "--zoo", "nowhere.yaml"), "nowhere.yaml"),
+        (("results", "--format", "xml"), "table, csv, json"),
+        (("inspect", "nothing.onnx"), "no such file"),
+        (("inspect", "tiny/fp32"), "not built yet"),
+        (("cache", "--prune", "sometimes"), "30d"),
+        (("frobnicate",), "frobnicate"),
+    ],
+)
+def test_bad_usage_says_what_would_be_valid(project: Project, arguments: tuple[str, ...], said: str) -> None:
+    """Exit code 2, one clear message, no traceback, nothing written."""
+    err = project.error(*arguments)
+    assert said in err
+    assert "Traceback" not in err
+    assert not (project.root / "results").exists()
+
+
+def test_results_that_cannot_be_written_stop_before_measuring(project: Project) -> None:
+    """A file stands where the folder should be."""
+    (project.root / "taken").write_text("", encoding="utf-8")
+    assert "taken" in project.error("sweep", "--results", "taken/results")
+
+
+def test_a_cache_that_cannot_be_written_says_so(project: Project) -> None:
+    """The same for the cache."""
+    (project.root / "taken").write_text("", encoding="utf-8")
+    err = project.error("sweep", "--cache", "taken/cache")
+    assert "taken" in err
+    assert "Traceback" not in err
+
+
+def test_results_of_a_newer_harness_are_left_out_with_a_message(project: Project) -> None:
+    """The rest is shown; the newer file is named, with both versions."""
+    import pyarrow.parquet as pq
+
+    project.run("sweep", "--variants", "fp32")
+    (path,) = project.root.glob("results/samples/*.parquet")
+    table = pq.read_table(path)
+    metadata = {**(table.schema.metadata or {}), b"harness.schema": b"999"}
+    newer = path.with_name("20990101T000000Z-ffffff.parquet")
+    pq.write_table(table.replace_schema_metadata(metadata), newer)
+    process = project.start("results", "--format", "json")
+    out, err = process.communicate(timeout=60)
+    assert 1 == len(json.loads(out))
+    assert newer.name in err
+    assert "999" in err
+
+
+def test_build_inspect_list_and_cache(project: Project) -> None:
+    """The other verbs on the same small zoo."""
+    assert "tiny/fp32-fused:" in project.run("build", "tiny")
+    shown = json.loads(project.run("inspect", "tiny/fp32/cpu-t1-b1", "--json"))
+    assert 1 == shown["operators"]["BatchNormalization"]
+    assert "opsets:" in project.run("inspect", "tiny.onnx", "--nodes")
+    listed = json.loads(project.run("list", "--json"))
+    assert [True, False] == [t["runs_here"] for t in listed["targets"]]
+    assert "int8-static" in project.run("list")
+    assert "artifacts" in project.run("cache")
+    assert "removed" in project.run("cache", "--prune", "all")
+    assert [] == json.loads(project.run("cache", "--json"))
+
+
+def test_csv_has_a_column_per_number(project: Project) -> None:
+    """For spreadsheets."""
+    project.run("sweep", "--variants", "fp32")
+    header, first = project.run("results", "--format", "csv").splitlines()[:2]
+    assert "latency_median_s" in header.split(",")
+    assert first.startswith("tiny/fp32/cpu-t1-b1,")
+    assert "tiny" in project.run("results")

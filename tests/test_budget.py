@@ -1,0 +1,70 @@
+"""harness.budget: what is good enough, and what is fastest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness import budget
+
+
+def row(variant: str, median: float, **more: Any) -> dict[str, Any]:
+    """A measured row of one model on one target."""
+    latency = {"median_s": median, "ci95_low_s": median * 0.99, "ci95_high_s": median * 1.01}
+    base = {"model": "m", "target": "cpu-t1-b1", "variant": variant, "latency": latency, "weights": {"digest": "w"}}
+    return base | more
+
+
+def labelled(drop: float) -> dict[str, Any]:
+    """Accuracy with this drop, and a budget of one point."""
+    return {"accuracy": {"metric": "top1", "value": 0.9, "drop": drop}, "budget": {"accuracy_drop": 0.01}}
+
+
+def test_the_fastest_inside_the_budget_wins_not_the_fastest() -> None:
+    """int4 is faster and too wrong."""
+    rows = [row("fp32", 1.0, **labelled(0.0)), row("int8", 0.5, **labelled(0.01)), row("int4", 0.1, **labelled(0.02))]
+    best = budget.fastest(rows)["m", "cpu-t1-b1"]
+    assert best is not None
+    assert "int8" == best["variant"]
+
+
+def test_without_a_budget_nothing_is_recommended() -> None:
+    """Fast and unjudged is not good enough."""
+    assert {("m", "cpu-t1-b1"): None} == budget.fastest([row("int4", 0.1, fidelity={"max_abs": 1.0})])
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "expected"),
+    [
+        ({"max_abs": 0.0, "centred_sqnr_db": None}, ""),
+        ({"max_abs": 0.1, "centred_sqnr_db": 25.0}, ""),
+        ({"max_abs": 0.1, "centred_sqnr_db": 15.0}, "fidelity 15.0 dB, budget 20.0 dB"),
+        ({"max_abs": 0.1, "centred_sqnr_db": None}, None),
+        ({}, None),
+    ],
+)
+def test_fidelity_decides_where_there_are_no_labels(fidelity: dict[str, Any], expected: str | None) -> None:
+    """Exact is inside; unknown is unknown."""
+    assert expected == budget.excess(row("x", 1.0, fidelity=fidelity, budget={"fidelity_db": 20.0}))
+
+
+def test_size_and_latency_count_too() -> None:
+    """An accurate build may still be too large or too slow."""
+    limits = labelled(0.0)["budget"] | {"size_bytes": 10, "latency_s": 2.0}
+    good = labelled(0.0) | {"budget": limits}
+    assert "20 bytes, budget 10 bytes" == budget.excess(row("x", 1.0, **good, artifact={"bytes": 20}))
+    assert "median 3e+03 ms, budget 2e+03 ms" == budget.excess(row("x", 3.0, **good))
+
+
+def test_speedup_is_against_fp32_of_the_same_weights_and_target() -> None:
+    """Numbers of other weights are another model."""
+    rows = [row("fp32", 3.0, weights={"digest": "other"}), row("fp32", 2.0), row("int8", 1.0)]
+    assert 2.0 == budget.speedup(rows[2], rows)
+    assert budget.speedup(rows[2], rows[:1]) is None
+
+
+def test_ties_are_cases_whose_intervals_overlap() -> None:
+    """2% apart with 1% either side: nobody can tell; 10% apart they can."""
+    rows = [row(name, median, **labelled(0.0)) for name, median in (("a", 1.0), ("b", 1.015), ("c", 1.1))]
+    assert [rows[1]] == budget.tied(rows[0], rows)

@@ -1,0 +1,84 @@
+"""harness.doctor and harness.inventory: what can run here is found out by running it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import doctor, inventory, zoo
+from harness.records import Recipe, Step, Target
+from tests.conftest import Project
+
+CPU = Target(name="cpu", provider="CPUExecutionProvider")
+
+
+def test_cpu_runs_a_node_and_a_missing_provider_says_why() -> None:
+    """By running one, not by reading a list."""
+    assert doctor.try_provider("CPUExecutionProvider") is None
+    assert "QNNExecutionProvider" in (doctor.try_provider("QNNExecutionProvider") or "")
+
+
+def test_frameworks_are_imported_in_a_child() -> None:
+    """A module that is there, one that is not; this process imports neither."""
+    found = doctor.frameworks(("yaml", "no_such_framework"))
+    assert not found["yaml"].startswith("!")
+    assert "!not installed" == found["no_such_framework"]
+
+
+def test_advice_follows_what_was_seen() -> None:
+    """Nothing to mend on a quiet host; a remedy for each kind of noise."""
+    facts = {"cores_logical": 4, "cores_usable": 4, "cpu_limit": None, "governor": "performance"}
+    quiet = {"busy": 0.25, "steal": 0.0, "spread": 0.01, "detectable": 0.01}
+    assert () == doctor.advice(facts, quiet)
+    assert "hypervisor" in doctor.advice(facts, quiet | {"steal": 0.1})[0]
+    assert "--processes" in doctor.advice(facts, quiet | {"spread": 0.2})[0]
+    assert "Other programs" in doctor.advice(facts, quiet | {"busy": 0.9})[0]
+    assert "governor" in doctor.advice(facts | {"governor": "powersave"}, quiet)[0]
+    assert "quota" in doctor.advice(facts | {"cpu_limit": 1.5}, quiet)[0]
+    assert "Only 2 of 4" in doctor.advice(facts | {"cores_usable": 2}, quiet)[0]
+
+
+def test_doctor_reports_as_json() -> None:
+    """The whole examination, from the command line."""
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "doctor", "--json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["providers"]["CPUExecutionProvider"] is None
+    assert found["floor_s"] > 0
+    assert found["noise"]["spread"] >= 0
+    assert found["host"]["cores_logical"] >= 1
+
+
+def test_models_that_cannot_be_built_say_what_is_missing(project: Project) -> None:
+    """A file that is not there."""
+    project.add_model("gone", "gone.onnx")
+    items = {i.name: i for i in inventory.take(zoo.load(project.root / "model_zoo.yaml"))["models"]}
+    assert "" == items["tiny"].why_not
+    assert "no such file" in items["gone"].why_not
+
+
+def test_precisions_without_a_kernel_are_named() -> None:
+    """The CPU provider multiplies float16 (by casting) and has no bfloat16 MatMul."""
+    assert "" == inventory.precision_problem("float32", [CPU])
+    assert "no bfloat16 MatMul kernel on cpu" == inventory.precision_problem("bfloat16", [CPU])
+
+
+def test_recipes_are_written_on_a_line() -> None:
+    """Steps with their options."""
+    recipe = Recipe(name="x", steps=(Step(kind="export"), Step(kind="cast", options={"to": "float16"})))
+    assert "export > cast to=float16" == inventory.recipe_text(recipe)
+
+
+def test_the_shipped_one_node_models_are_what_they_claim() -> None:
+    """They are data files of the package: nobody else checks them."""
+    import onnx
+
+    folder = Path(doctor.__file__).parent / "measure"
+    expected = {"floor": ["Relu"], "square": ["MatMul"]}
+    expected |= {f"square_{kind}": ["Cast", "MatMul", "Cast"] for kind in ("float16", "bfloat16")}
+    assert set(expected) == {path.stem for path in folder.glob("*.onnx")}
+    for name, operators in expected.items():
+        model = onnx.load(folder / f"{name}.onnx")
+        onnx.checker.check_model(model, full_check=True)
+        assert operators == [node.op_type for node in model.graph.node]

@@ -1,0 +1,173 @@
+"""harness.execute: from artifact to outcome, with real sessions and with workers that misbehave."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from harness import plan as planning
+from harness import zoo
+from harness.build import pipeline
+from harness.build.cache import Cache
+from harness.execute import Bench, Settings, remarks, run_case
+from harness.records import Artifact, Case, Latency, ProcessSamples, Refusal, Status
+from tests.conftest import Project
+from tests.workers import HELLO, worker
+
+SETTINGS = Settings(processes=2, time_per_case=0.2, ci_width=0.05)
+
+
+@pytest.fixture
+def case(project: Project) -> Case:
+    """tiny/fp32 on one CPU thread."""
+    return planning.plan(zoo.load(project.root / "model_zoo.yaml"), planning.Selection(variants=("fp32",))).cases[0]
+
+
+@pytest.fixture
+def bench(project: Project) -> Bench:
+    """A bench with an empty cache."""
+    return Bench(cache=Cache(project.root / "cache"), settings=SETTINGS, fingerprint="f")
+
+
+@pytest.fixture
+def built(case: Case, bench: Bench) -> Artifact:
+    """The artifact of `case`."""
+    found = pipeline.build(bench.cache, [(case.model, [case.recipe])], on_event=lambda _: None)["tiny", "fp32"]
+    assert isinstance(found, Artifact)
+    return found
+
+
+def test_a_case_is_measured_and_evaluated(case: Case, built: Artifact, bench: Bench) -> None:
+    """Numbers, placement, fidelity and the kernels that ran."""
+    outcome = run_case(case, built, bench)
+    assert Status.MEASURED is outcome.status, outcome.reason
+    assert outcome.latency is not None
+    assert 2 == outcome.latency.processes == len(outcome.processes)
+    assert {"CPUExecutionProvider": 1.0} == dict(outcome.placement)
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.kernels["BatchNormalization"] == 1  # optimizations are off for fp32
+    assert outcome.evaluation.fidelity is not None
+    assert 0 == outcome.evaluation.fidelity.max_abs
+    assert all((p.peak_rss_bytes or 1) > 0 for p in outcome.processes)
+
+
+def test_an_evaluation_is_done_once(case: Case, built: Artifact, bench: Bench) -> None:
+    """The same artifact with other threads and batch: no second evaluation; another host: a new one."""
+    run_case(case, built, bench)
+    other = dataclasses.replace(case, target=dataclasses.replace(case.target, intra_threads=2, batch=4))
+    run_case(other, built, bench)
+    count = len([e for e in bench.cache.entries() if e.kind == "evaluations"])
+    run_case(case, built, dataclasses.replace(bench, fingerprint="another"))
+    assert (1, 2) == (count, len([e for e in bench.cache.entries() if e.kind == "evaluations"]))
+
+
+def test_no_artifact_no_number(case: Case, bench: Bench) -> None:
+    """What the build refused is the outcome, with the build's reason."""
+    outcome = run_case(case, Refusal(status=Status.SKIPPED, reason="makes no sense"), bench)
+    assert (Status.SKIPPED, "makes no sense", None) == (outcome.status, outcome.reason, outcome.latency)
+
+
+def test_an_unusable_target_starts_no_worker(case: Case, built: Artifact, bench: Bench) -> None:
+    """It was tried once for the whole sweep; the worker command here would fail at once."""
+
+    def never() -> None:
+        raise AssertionError
+
+    outcome = run_case(case, built, dataclasses.replace(bench, unusable={"cpu": "no such thing"}, client=never))
+    assert (Status.UNSUPPORTED, "no such thing") == (outcome.status, outcome.reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("not_implemented", Status.UNSUPPORTED),
+        ("provider", Status.UNSUPPORTED),
+        ("batch", Status.UNSUPPORTED),
+        ("model", Status.FAILED),
+        ("memory", Status.FAILED),
+        ("input", Status.FAILED),
+        ("runtime", Status.FAILED),
+    ],
+)
+def test_a_refusal_decides_the_status(
+    case: Case, built: Artifact, bench: Bench, tmp_path: Path, kind: str, status: Status
+) -> None:
+    """What nothing here can run is unsupported; what is broken has failed."""
+    start = worker(tmp_path, f"send({{'ok': False, 'kind': {kind!r}, 'message': 'said so'}})")
+    outcome = run_case(case, built, dataclasses.replace(bench, client=start))
+    assert (status, "said so", None) == (outcome.status, outcome.reason, outcome.latency)
+
+
+def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(
+    case: Case, built: Artifact, bench: Bench, tmp_path: Path
+) -> None:
+    """What was timed is stored; a median over half a case would not be what was asked for."""
+    flag = tmp_path / "second"
+    body = (
+        f"if os.path.exists({str(flag)!r}): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "send({'ok': True, 'durations_ns': [10**6] * request['n'], 'preempted': 0})"
+    )
+    hello = HELLO.replace("if cmd == 'close': break", f"if cmd == 'close': open({str(flag)!r}, 'w').close(); break")
+    outcome = run_case(case, built, dataclasses.replace(bench, client=worker(tmp_path, body, hello=hello)))
+    assert Status.FAILED is outcome.status
+    assert outcome.reason.startswith("process 2: the worker died")
+    assert 1 == len(outcome.processes)
+    assert outcome.latency is None
+
+
+def test_outputs_of_another_shape_than_the_reference_fail(case: Case, built: Artifact, bench: Bench) -> None:
+    """Fidelity is never computed on what cannot be compared."""
+    import numpy as np
+
+    path = bench.cache.reference_dir(built.reference.digest) / "outputs" / "0.npy"
+    np.save(path, np.zeros((2, 2), np.float32))
+    outcome = run_case(case, built, bench)
+    assert Status.FAILED is outcome.status
+    assert "shape" in outcome.reason
+
+
+def test_a_worker_out_of_memory_is_a_failed_case(case: Case, built: Artifact, bench: Bench) -> None:
+    """A real worker under an address space limit: it dies or refuses, and the sweep goes on."""
+    import sys
+
+    from harness.measure import client as clients
+
+    limited = (
+        "import resource, runpy, sys\n"
+        "import numpy, onnxruntime\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, used + 4_000_000))\n"
+        f"sys.path.insert(0, {str(Path(clients.__file__).parent)!r})\n"
+        f"runpy.run_path({clients.default_command()[1]!r}, run_name='__main__')\n"
+    )
+    large = dataclasses.replace(case, target=dataclasses.replace(case.target, batch=200_000))
+    start = dataclasses.replace(bench, client=lambda: clients.Client([sys.executable, "-c", limited]))
+    outcome = run_case(large, built, start)
+    assert Status.FAILED is outcome.status
+    assert outcome.reason
+
+
+def process(median: int, *, steady: bool = True) -> ProcessSamples:
+    """A process whose samples are all alike."""
+    return ProcessSamples(
+        started_at="",
+        session_ns=1,
+        first_inference_ns=1,
+        warmup_ns=(),
+        samples_ns=(median,) * 5,
+        steady=steady,
+        stop="time",
+    )
+
+
+def test_remarks_name_the_remedy() -> None:
+    """Unsteady, spread out and near the floor: three remarks; a quiet case has none."""
+    found = Latency(
+        median_s=10e-6, ci95_low_s=0, ci95_high_s=1, mean_s=1, min_s=1, p90_s=None, p95_s=None, p99_s=None, n=1,
+        processes=2, stop="time", warmup_n=0,
+    )  # fmt: skip
+    noisy = remarks((process(10_000), process(15_000, steady=False)), found, 5e-6)
+    assert ["--time-per-case" in noisy[0], "--processes" in noisy[1], "floor" in noisy[2]] == [True] * 3
+    assert () == remarks((process(10_000), process(10_100)), found, 1e-9)

@@ -1,0 +1,113 @@
+"""README.md and docs: what they say works."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """Every `harness` command in the README's code blocks, set-up and comments left out."""
+    blocks = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line.split("#")[0].split("&&")[-1].strip() for block in blocks for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith("harness ")))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_of_the_readme_work(command: str, tmp_path: Path) -> None:
+    """Each runs as it stands; sweeps show their plan instead of taking minutes."""
+    arguments = shlex.split(command)[1:]
+    if arguments[0] == "sweep" and "--dry-run" not in arguments:
+        arguments.append("--dry-run")
+    if arguments[0] == "results":
+        arguments += ["--results", str(tmp_path)]
+    run = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+
+
+def test_the_first_thing_is_how_to_set_up() -> None:
+    """Both lines, as people copy them."""
+    first = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0].splitlines()
+    assert first[0].startswith("python -m pip install -e '.[zoo]' && harness sweep --models yolov8n,resnet50")
+    assert first[1].startswith("python -m pip install -e '.[dev]' && pytest")
+
+
+@pytest.mark.parametrize("page", sorted(p.relative_to(ROOT).as_posix() for p in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]))
+def test_links_lead_somewhere(page: str) -> None:
+    """Relative links and pictures exist."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", text):
+        if "://" not in link:
+            assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_every_verb_has_help_with_an_example() -> None:
+    """And an exit code of 0."""
+    for verb in ("sweep", "list", "build", "inspect", "results", "doctor", "cache"):
+        run = [sys.executable, "-c", "from harness.cli import main; main()", verb, "--help"]
+        done = subprocess.run(run, capture_output=True, text=True, check=True)
+        assert f"Example: harness {verb}" in " ".join(done.stdout.split())
+
+
+def test_shell_completion_is_offered() -> None:
+    """Through typer's own options."""
+    run = [sys.executable, "-c", "from harness.cli import main; main()", "--help"]
+    assert "--install-completion" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
+
+
+OPTIONAL = ("torch", "torchvision", "timm", "transformers", "ultralytics", "sklearn", "onnxslim", "onnxscript", "PIL", "scipy")
+
+
+def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> None:
+    """No torch and no AGPL package: an .onnx file is fused, quantized and measured all the same."""
+    from tests.conftest import ZOO
+    from tests.builders import tiny_conv
+
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(
+        "import sys\n"
+        f"BLOCKED = {OPTIONAL!r}\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in BLOCKED:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Block())\n",
+        encoding="utf-8",
+    )
+    tiny_conv(tmp_path / "tiny.onnx")
+    torch_model = "  other: {source: torchvision, id: resnet18, inputs: {x: {dtype: float32, shape: [batch, 3, 32, 32]}}, data: r}\n"
+    data = "data: {r: {source: random}}\n"
+    (tmp_path / "model_zoo.yaml").write_text(ZOO.replace("models:\n", f"{data}models:\n") + torch_model, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "HARNESS_CACHE": str(tmp_path / "cache")}
+    run = [sys.executable, "-c", "from harness.cli import main; main()", "sweep"]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    for variant in ("fp32", "fp32-fused", "int8-static"):
+        assert f"tiny/{variant}/cpu-t1-b1  measured" in done.stdout
+    assert "onnx-harness[zoo]" in done.stdout
+
+
+def test_help_and_plan_import_nothing_heavy() -> None:
+    """`--help` and `--dry-run` answer at once because numpy, pandas, pyarrow, torch and the like stay out."""
+    heavy = ("numpy", "pandas", "pyarrow", "duckdb", "torch", "onnx", "onnxruntime", "asv", "rich.markdown")
+    code = (
+        "import sys\n"
+        "from harness.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        f"print('LOADED', [m for m in {heavy!r} if m in sys.modules])"
+    )
+    for arguments in (["--help"], ["sweep", "--help"], ["sweep", "--dry-run"]):
+        run = [sys.executable, "-c", code, *arguments]
+        out = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert out.rstrip().endswith("LOADED []"), (arguments, out[-200:])

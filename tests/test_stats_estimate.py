@@ -1,0 +1,111 @@
+"""harness.stats.estimate, against scipy where scipy knows the answer."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import pytest
+from scipy import stats
+
+from harness.records import ProcessSamples
+from harness.stats import estimate
+
+
+def process(samples: list[int], warmup: tuple[int, ...] = ()) -> ProcessSamples:
+    """A process with these samples."""
+    return ProcessSamples(
+        started_at="2026-01-01T00:00:00.000+00:00",
+        session_ns=1,
+        first_inference_ns=1,
+        warmup_ns=warmup,
+        samples_ns=tuple(samples),
+        steady=True,
+        stop="time",
+    )
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 9, 10, 30])
+@pytest.mark.parametrize("probability", [0.9, 0.975, 0.995])
+def test_t_quantile_equals_scipy(freedom: int, probability: float) -> None:
+    """The finite sums give Student's t for odd and even degrees of freedom."""
+    assert float(stats.t.ppf(probability, freedom)) == pytest.approx(
+        estimate.t_quantile(probability, freedom), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("n", [6, 7, 20, 50, 99, 500, 999])
+def test_median_interval_is_the_tightest_that_holds_the_confidence(n: int) -> None:
+    """The ranks are those of the binomial distribution: one rank further in would fall below 95%."""
+    low, high = estimate.median_interval(range(1, n + 1))
+    rank = int(low)
+    assert n + 1 == low + high
+    assert 1 - 2 * float(stats.binom.cdf(rank - 1, n, 0.5)) >= 0.95
+    assert 1 - 2 * float(stats.binom.cdf(rank, n, 0.5)) < 0.95
+
+
+def test_median_interval_of_thousands_agrees_with_the_exact_one() -> None:
+    """From 1000 values on a normal approximation takes over; it may differ by a rank."""
+    low, _ = estimate.median_interval(range(1, 2001))
+    assert float(stats.binom.ppf(0.025, 2000, 0.5)) == pytest.approx(low, abs=1.5)
+
+
+def test_median_interval_of_few_values_is_their_range() -> None:
+    """Five values cannot hold the median with 95%: nothing narrower than the range is claimed."""
+    assert (1, 9) == estimate.median_interval([3, 1, 9, 4, 5])
+
+
+def test_median_interval_needs_a_value() -> None:
+    """No values, no interval."""
+    with pytest.raises(ValueError, match="no values"):
+        estimate.median_interval([])
+
+
+def test_interval_across_processes_covers_as_promised() -> None:
+    """Processes differ by 3% and agree within: 95% intervals must hold the truth about 95 times in 100."""
+    rng = random.Random(7)
+    hits = 0
+    for _ in range(1000):
+        low, high = estimate.across([math.exp(rng.gauss(0.0, 0.03)) for _ in range(5)])
+        hits += low <= 1.0 <= high
+    assert 930 <= hits <= 975
+
+
+def test_pooling_samples_would_have_been_dishonest() -> None:
+    """Processes that disagree give a wide interval, however many samples each has and however well those agree."""
+    processes = [process([base + i for i in range(1000)]) for base in (100_000, 110_000, 120_000)]
+    found = estimate.latency(processes, ci_width=0.02)
+    assert found.ci95_low_s < 100e-6
+    assert found.ci95_high_s > 120e-6
+    assert "time" == found.stop
+
+
+def test_latency_reports_median_of_medians_and_counts() -> None:
+    """Median, mean, minimum and counts come from the samples; warm-up is counted and kept out."""
+    processes = [process([100, 200, 300], (5, 5)), process([200, 200, 200], (5,)), process([300, 300, 900])]
+    found = estimate.latency(processes, ci_width=0.02)
+    assert 200e-9 == pytest.approx(found.median_s)
+    assert statistics.fmean([100, 200, 300, 200, 200, 200, 300, 300, 900]) / 1e9 == pytest.approx(found.mean_s)
+    assert 100e-9 == pytest.approx(found.min_s)
+    assert (9, 3, 3) == (found.n, found.processes, found.warmup_n)
+
+
+def test_interval_always_holds_the_reported_median() -> None:
+    """One process that is far off moves the mean of the logarithms away from the median."""
+    low, high = estimate.across([1.0] * 9 + [50.0])
+    assert low <= 1.0 <= high
+
+
+@pytest.mark.parametrize(("rank", "fewest"), [(90, 64), (95, 130), (99, 662)])
+def test_percentiles_are_absent_below_their_sample_count(rank: int, fewest: int) -> None:
+    """One sample too few: no guess."""
+    assert estimate.percentile(range(fewest - 1), rank) is None
+    assert math.ceil(rank / 100 * fewest) - 1 == estimate.percentile(range(fewest), rank)
+
+
+def test_equal_samples_are_precise() -> None:
+    """No spread at all: the interval is a point and the case counts as precise."""
+    found = estimate.latency([process([1000] * 10)] * 3, ci_width=0.02)
+    assert "precise" == found.stop
+    assert found.ci95_low_s == pytest.approx(found.ci95_high_s)

@@ -1,0 +1,240 @@
+"""A run on disk while it is measured: resuming, crashing, finishing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.records import Run
+from harness.store import files, journal, query, samples
+from harness.store.journal import Journal
+from harness.store.rows import public, to_row
+from tests.outcomes import case, measured, refused, run
+
+LATER = "20260201T000000Z-aaaaaa"
+
+
+def started(results: Path, of: Run | None = None, *variants: str) -> Journal:
+    """A journal with the given variants appended."""
+    made = Journal.open(results, of or run(), resume=True)
+    for variant in variants:
+        made.append(measured(case(variant=variant)))
+    return made
+
+
+def entries(results: Path) -> list[str]:
+    """What lies in results/samples."""
+    return sorted(path.name for path in (results / "samples").iterdir())
+
+
+def test_finish_merges(tmp_path: Path) -> None:
+    """Finished, a run is one file with every row and sample, and the parts are gone."""
+    with started(tmp_path, None, "fp32", "fp16") as open_:
+        path = open_.finish()
+    assert tmp_path / "samples" / "20260131T101502Z-3f9c2a.parquet" == path
+    assert [path.name] == entries(tmp_path)
+    expected = [to_row(run(), measured(case(variant=v))) for v in ("fp16", "fp32")]
+    assert expected == samples.read(path)
+
+
+def test_append_returns_the_stored_row(tmp_path: Path) -> None:
+    """The row comes back without samples and stands in `rows`."""
+    with started(tmp_path) as open_:
+        row = open_.append(measured())
+        assert public(to_row(run(), measured())) == row
+        assert {"digits_cnn/fp32/cpu-t1-b1": row} == open_.rows
+
+
+def test_interrupted_run_is_resumed(tmp_path: Path) -> None:
+    """The same request takes up the unfinished run: its id, its time and its finished cases."""
+    started(tmp_path, None, "fp32").close()
+    with Journal.open(tmp_path, run(id=LATER, started_at="2026-02-01T00:00:00+00:00"), resume=True) as again:
+        assert run() == again.run
+        assert ["digits_cnn/fp32/cpu-t1-b1"] == list(again.rows)
+        again.append(measured(case(variant="fp16")))
+        assert 2 == len(samples.read(again.finish()))
+
+
+def test_fresh_starts_anew(tmp_path: Path) -> None:
+    """Without resuming, the unfinished run stays as it is and a new one starts."""
+    started(tmp_path, None, "fp32").close()
+    with Journal.open(tmp_path, run(id=LATER), resume=False) as fresh:
+        assert LATER == fresh.run.id
+        assert {} == fresh.rows
+        fresh.append(measured())
+    assert ["20260131T101502Z-3f9c2a.parts", f"{LATER}.parts"] == entries(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plan": "another"},
+        {"commit": "f" * 40},
+        {"dirty": True},
+        {"fingerprint": "ffffffffffff"},
+        {"versions": {"python": "3.11.9", "onnxruntime-gpu": "1.32.0"}},
+        {"settings": {"processes": 1}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_conditions_are_not_resumed(tmp_path: Path, change: dict[str, object]) -> None:
+    """A run under other conditions is another run: numbers are not mixed."""
+    started(tmp_path, None, "fp32").close()
+    with Journal.open(tmp_path, replace(run(id=LATER), **change), resume=True) as other:  # type: ignore[arg-type]
+        assert LATER == other.run.id
+        assert {} == other.rows
+
+
+def test_newest_is_resumed(tmp_path: Path) -> None:
+    """Of two unfinished runs the newest is taken up."""
+    started(tmp_path, None, "fp32").close()
+    with Journal.open(tmp_path, run(id=LATER), resume=False) as second:
+        second.append(measured(case(variant="fp16")))
+    with Journal.open(tmp_path, run(id="20260301T000000Z-bbbbbb"), resume=True) as again:
+        assert LATER == again.run.id
+
+
+def test_live_run_is_left_alone(tmp_path: Path) -> None:
+    """Two sweeps at once with the same plan are two runs."""
+    with started(tmp_path, None, "fp32") as one, Journal.open(tmp_path, run(id=LATER), resume=True) as two:
+        assert LATER == two.run.id
+        two.append(measured())
+        one.finish()
+        two.finish()
+    assert ["20260131T101502Z-3f9c2a.parquet", f"{LATER}.parquet"] == entries(tmp_path)
+
+
+def test_measured_again_replaces(tmp_path: Path) -> None:
+    """A failed case that is measured after a resume stands once, with its new outcome."""
+    with started(tmp_path) as open_:
+        open_.append(refused())
+        open_.append(measured())
+        path = open_.finish()
+    assert ["measured"] == [row["status"] for row in samples.read(path)]
+
+
+def test_finish_twice(tmp_path: Path) -> None:
+    """Finishing again changes nothing."""
+    with started(tmp_path, None, "fp32") as open_:
+        path = open_.finish()
+        content = path.read_bytes()
+        assert path == open_.finish()
+    assert content == path.read_bytes()
+
+
+def test_crash_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the one file and the removal of the parts: no duplicates, and the leftovers go away."""
+    open_ = started(tmp_path, None, "fp32", "fp16")
+
+    def killed(self: Journal) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "_remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_.finish()
+    open_._lock.release()
+    assert 2 == len(entries(tmp_path))
+    assert 2 == len(query.rows(tmp_path, all_runs=True))
+    with Journal.open(tmp_path, run(id=LATER), resume=True) as next_:
+        assert LATER == next_.run.id
+        assert ["20260131T101502Z-3f9c2a.parquet", f"{LATER}.parts"] == entries(tmp_path)
+
+
+def test_full_disk_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space for the one file: the parts stay, and the run is finished later without loss."""
+    open_ = started(tmp_path, None, "fp32", "fp16")
+
+    def full(path: Path, data: bytes) -> None:
+        with files.guarded("write", path):
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write", full)
+        with pytest.raises(StoreError, match="No space left on device"):
+            open_.finish()
+    open_.close()
+    with Journal.open(tmp_path, run(id=LATER), resume=True) as again:
+        assert 2 == len(again.rows)
+        assert 2 == len(samples.read(again.finish()))
+
+
+def test_killed_process_loses_nothing_finished(tmp_path: Path) -> None:
+    """SIGKILL while measuring: the finished cases are there, and the run is taken up at once."""
+    code = (
+        "import sys, time; from pathlib import Path; from tests.test_store_journal import started;"
+        "started(Path(sys.argv[1]), None, 'fp32'); print('ready', flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).parent.parent
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=root)
+    with child:
+        assert child.stdout is not None
+        assert b"ready\n" == child.stdout.readline()
+        child.kill()
+    with Journal.open(tmp_path, run(id=LATER), resume=True) as again:
+        assert run() == again.run
+        assert 1 == len(again.rows)
+
+
+def test_damaged_part_is_measured_again(tmp_path: Path) -> None:
+    """A part that somebody cut is reported and left out; measuring its case again mends it."""
+    started(tmp_path, None, "fp32", "fp16").close()
+    part = next(journal._parts(tmp_path / "samples" / "20260131T101502Z-3f9c2a.parts"))
+    part.write_bytes(part.read_bytes()[:100])
+    with Journal.open(tmp_path, run(id=LATER), resume=True) as again:
+        assert 1 == len(again.rows)
+        assert str(part) in again.problems[0]
+        with pytest.raises(StoreError, match="damaged"):
+            again.finish()
+        for variant in ("fp32", "fp16"):
+            again.append(measured(case(variant=variant)))
+        assert 2 == len(samples.read(again.finish()))
+
+
+@pytest.mark.parametrize("header", [b"{", b"[]", b'{"harness.schema": 99, "run": {}}', b'{"harness.schema": 1}'])
+def test_unreadable_header_is_left_alone(tmp_path: Path, header: bytes) -> None:
+    """A journal whose header is damaged or newer is neither resumed nor removed."""
+    started(tmp_path, None, "fp32").close()
+    folder = tmp_path / "samples" / "20260131T101502Z-3f9c2a.parts"
+    (folder / "run.header").write_bytes(header)
+    with Journal.open(tmp_path, run(id=LATER), resume=True) as other:
+        assert LATER == other.run.id
+    assert folder.exists()
+
+
+def test_no_cases_no_trace(tmp_path: Path) -> None:
+    """Interrupted before the first case, a run leaves nothing behind."""
+    started(tmp_path).close()
+    assert [] == entries(tmp_path)
+
+
+def test_results_is_a_file(tmp_path: Path) -> None:
+    """A results folder that cannot be is refused before anything is measured."""
+    (tmp_path / "results").write_text("")
+    with pytest.raises(StoreError, match="--results"):
+        Journal.open(tmp_path / "results", run(), resume=True)
+
+
+def test_many_sweeps_at_once(tmp_path: Path) -> None:
+    """Several processes that open, append and finish in one folder lose nothing and mix nothing."""
+    code = (
+        "import sys; from pathlib import Path; from tests.test_store_journal import *; n = sys.argv[2];"
+        "j = Journal.open(Path(sys.argv[1]), run(id=f'2026010{n}T000000Z-aaaaa{n}'), resume=True);"
+        "[j.append(measured(case(variant=v))) for v in ('a', 'b', 'c')]; j.finish(); j.close()"
+    )
+    root = Path(__file__).parent.parent
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)], cwd=root, env={**os.environ})
+        for n in range(1, 5)
+    ]
+    assert [0] * 4 == [child.wait() for child in children]
+    rows = query.rows(tmp_path, all_runs=True)
+    assert 12 == len(rows)
+    assert 4 == len({row["run"] for row in rows})
+    assert 4 == len(entries(tmp_path))

@@ -1,0 +1,165 @@
+"""What is stored, across runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.errors import NewerSchema, StoreError
+from harness.records import Outcome, Run
+from harness.store import query
+from harness.store.journal import Journal
+from harness.store.rows import public, to_row
+from tests.outcomes import artifact, case, measured, refused, run
+from tests.test_store_samples import foreign, newer
+
+FIRST = run()
+SECOND = run(id="20260201T000000Z-aaaaaa", started_at="2026-02-01T00:00:00+00:00", commit="f" * 40)
+
+
+def store(results: Path, of: Run, *outcomes: Outcome, finish: bool = True) -> Path:
+    """Store one run."""
+    with Journal.open(results, of, resume=False) as journal:
+        for outcome in outcomes:
+            journal.append(outcome)
+        return journal.finish() if finish else results
+
+
+def test_newest_per_case(tmp_path: Path) -> None:
+    """Each case comes from the newest run that has it, and --all gives every run's."""
+    store(tmp_path, SECOND, measured(case(variant="fp32")))
+    store(tmp_path, FIRST, measured(case(variant="fp32")), measured(case(variant="fp16")))
+    found = [(row["variant"], row["run"]) for row in query.rows(tmp_path)]
+    assert [("fp16", FIRST.id), ("fp32", SECOND.id)] == found
+    assert 3 == len(query.rows(tmp_path, all_runs=True))
+
+
+def test_rows_are_what_was_stored(tmp_path: Path) -> None:
+    """A row comes back whole, mappings, nested records and nulls included."""
+    store(tmp_path, FIRST, measured(), refused(case(variant="int4")))
+    expected = [public(to_row(FIRST, o)) for o in (measured(), refused(case(variant="int4")))]
+    assert expected == query.rows(tmp_path)
+
+
+def test_success_after_failure(tmp_path: Path) -> None:
+    """A case that failed, and was measured later with weights, is listed once: with its last outcome."""
+    store(tmp_path, FIRST, refused())
+    store(tmp_path, SECOND, measured(artifact=artifact(case(), weights="new")))
+    (row,) = query.rows(tmp_path)
+    assert ("measured", "new") == (row["status"], row["weights"]["digest"])
+
+
+def test_unfinished_runs_count(tmp_path: Path) -> None:
+    """Finished cases of an interrupted run are seen."""
+    store(tmp_path, FIRST, measured(), finish=False)
+    assert ["digits_cnn/fp32/cpu-t1-b1"] == [row["case"] for row in query.rows(tmp_path)]
+
+
+def test_copies_count_once(tmp_path: Path) -> None:
+    """The same run copied under another name adds nothing."""
+    path = store(tmp_path, FIRST, measured())
+    shutil.copy(path, path.with_name("copy.parquet"))
+    assert 1 == len(query.rows(tmp_path, all_runs=True))
+
+
+def test_models_are_globs(tmp_path: Path) -> None:
+    """Names and globs choose; what matches nothing gives nothing."""
+    store(tmp_path, FIRST, measured(case("resnet50")), measured(case("digits_cnn")))
+    assert ["resnet50"] == [row["model"] for row in query.rows(tmp_path, models=["res*"])]
+    assert 2 == len(query.rows(tmp_path, models=["resnet50", "digits_cnn"]))
+    assert [] == query.rows(tmp_path, models=["yolo*"])
+
+
+def test_order_is_natural(tmp_path: Path) -> None:
+    """Two threads come before ten."""
+    store(tmp_path, FIRST, *(measured(case(intra_threads=n)) for n in (10, 2, 1)))
+    assert [1, 2, 10] == [row["intra_threads"] for row in query.rows(tmp_path)]
+
+
+def test_missing_folder_holds_nothing(tmp_path: Path) -> None:
+    """No results yet is no error."""
+    assert query.Query(rows=()) == query.query(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["res[1]", "what*", "wha?", "a=b", "a'b", "100%"])
+def test_odd_folder_names(tmp_path: Path, name: str) -> None:
+    """A folder's name is a name, never a pattern that takes in its neighbours, and never a column."""
+    for neighbour in ("res1", "what-else", "what"):
+        store(tmp_path / neighbour, FIRST, measured(case("another")))
+    store(tmp_path / name, FIRST, measured())
+    assert ["digits_cnn"] == [row["model"] for row in query.rows(tmp_path / name)]
+
+
+def test_newer_file(tmp_path: Path) -> None:
+    """A newer harness's file is refused; the lenient reading shows the rest and says which was left out."""
+    path = newer(store(tmp_path, SECOND, measured(case("resnet50"))))
+    store(tmp_path, FIRST, measured())
+    with pytest.raises(NewerSchema, match=rf"{path.name} has schema version 99"):
+        query.rows(tmp_path)
+    found = query.query(tmp_path)
+    assert ["digits_cnn"] == [row["model"] for row in found.rows]
+    assert [NewerSchema] == [type(problem) for problem in found.problems]
+
+
+def test_foreign_and_cut_files(tmp_path: Path) -> None:
+    """Somebody else's file and half a file are each named, and the rest is shown."""
+    cut = store(tmp_path, SECOND, measured(case("resnet50")))
+    cut.write_bytes(cut.read_bytes()[:-200])
+    store(tmp_path, FIRST, measured())
+    foreign(tmp_path / "samples" / "foreign.parquet")
+    found = query.query(tmp_path)
+    assert 1 == len(found.rows)
+    assert [True, True] == [
+        name in str(problem)
+        for name, problem in zip(("2026", "foreign.parquet"), sorted(found.problems, key=str), strict=True)
+    ]
+    with pytest.raises(StoreError):
+        query.rows(tmp_path)
+
+
+def test_damage_inside(tmp_path: Path) -> None:
+    """A file whose end is intact but whose data is not is found and left out."""
+    path = store(tmp_path, SECOND, *(measured(case("resnet50", f"v{n}")) for n in range(50)))
+    content = bytearray(path.read_bytes())
+    data = len(content) - 8 - int.from_bytes(content[-8:-4], "little")  # up to the footer
+    content[4:data] = bytes(data - 4)
+    path.write_bytes(bytes(content))
+    store(tmp_path, FIRST, measured())
+    found = query.query(tmp_path)
+    assert ["digits_cnn"] == [row["model"] for row in found.rows]
+    assert path.name in str(found.problems[0])
+
+
+def test_run_finishes_while_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that vanish between listing and reading are found again in the run's one file."""
+    journal = Journal.open(tmp_path, FIRST, resume=False)
+    journal.append(measured())
+    listed = query._files(tmp_path)
+    journal.finish()
+    journal.close()
+    answers = [listed]
+    real = query._files
+    monkeypatch.setattr(query, "_files", lambda results: answers.pop() if answers else real(results))
+    found = query.query(tmp_path)
+    assert (1, ()) == (len(found.rows), found.problems)
+
+
+def test_frame(tmp_path: Path) -> None:
+    """Tables are flat, whole numbers stay whole beside absent ones, mappings are JSON."""
+    store(tmp_path, FIRST, measured(), refused(case(variant="int4")))
+    table = query.frame(query.rows(tmp_path))
+    assert 123_456 == table["artifact_bytes"][0]
+    assert "Int64" == str(table["artifact_bytes"].dtype)
+    assert table["artifact_bytes"].isna()[1]
+    assert {"CPUExecutionProvider": 1.0} == json.loads(table["placement"][0])
+    assert 0.001 == table["latency_median_s"][0]
+    assert "processes" not in table.columns
+
+
+def test_empty_frame_has_its_columns() -> None:
+    """No rows still give a header."""
+    table = query.frame([])
+    assert (0, True) == (len(table), "latency_median_s" in table.columns)
