@@ -39,7 +39,10 @@ def excess(row: Row) -> str | None:
 
 
 def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
-    """(model, target) -> the measured row with the smallest median inside the budget, or None where none is."""
+    """(model, target) -> the measured row with the smallest median inside the budget, or None where none is.
+
+    Emulated rows are never chosen: on the next runtime or host they compute something else.
+    """
     best: dict[tuple[str, str], Row | None] = {}
     for row in rows:
         latency = row.get("latency") or {}
@@ -48,7 +51,11 @@ def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
         key = (row["model"], row["target"])
         best.setdefault(key, None)
         current = best[key]
-        if excess(row) == "" and (current is None or latency["median_s"] < current["latency"]["median_s"]):
+        if (
+            row["status"] == "measured"
+            and excess(row) == ""
+            and (current is None or latency["median_s"] < current["latency"]["median_s"])
+        ):
             best[key] = row
     return best
 
@@ -61,6 +68,7 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
         for row in rows
         if row is not best
         and (row["model"], row["target"]) == (best["model"], best["target"])
+        and row["status"] == "measured"
         and (row.get("latency") or {}).get("ci95_low_s") is not None
         and row["latency"]["ci95_low_s"] <= high
         and excess(row) == ""

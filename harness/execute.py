@@ -201,8 +201,8 @@ def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str,
 
 
 def batch_is_free(case: Case) -> bool:
-    """Whether every input leaves its first axis open; inputs that are read from a file count as open at batch 1."""
-    return all(not i.shape or isinstance(i.shape[0], str) for i in case.model.inputs)
+    """Whether every input is known to leave its first axis open; a file's own inputs are not known here."""
+    return bool(case.model.inputs) and all(not i.shape or isinstance(i.shape[0], str) for i in case.model.inputs)
 
 
 def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:

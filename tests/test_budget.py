@@ -12,7 +12,14 @@ from harness import budget
 def row(variant: str, median: float, **more: Any) -> dict[str, Any]:
     """A measured row of one model on one target."""
     latency = {"median_s": median, "ci95_low_s": median * 0.99, "ci95_high_s": median * 1.01}
-    base = {"model": "m", "target": "cpu-t1-b1", "variant": variant, "latency": latency, "weights": {"digest": "w"}}
+    base = {
+        "model": "m",
+        "target": "cpu-t1-b1",
+        "variant": variant,
+        "status": "measured",
+        "latency": latency,
+        "weights": {"digest": "w"},
+    }
     return base | more
 
 
@@ -27,6 +34,15 @@ def test_the_fastest_inside_the_budget_wins_not_the_fastest() -> None:
     best = budget.fastest(rows)["m", "cpu-t1-b1"]
     assert best is not None
     assert "int8" == best["variant"]
+
+
+def test_what_is_emulated_is_never_recommended() -> None:
+    """The fastest file computes in another arithmetic than its name says: shown, not chosen."""
+    rows = [row("fp32", 1.0, **labelled(0.0)), row("fp16", 0.5, status="emulated", **labelled(0.0))]
+    best = budget.fastest(rows)["m", "cpu-t1-b1"]
+    assert best is not None
+    assert "fp32" == best["variant"]
+    assert [] == budget.tied(best, rows)
 
 
 def test_without_a_budget_nothing_is_recommended() -> None:

@@ -11,7 +11,14 @@ from harness.cli import console, tables
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.234, "1.23 s"), (0.0123, "12.3 ms"), (0.999e-3, "999 us"), (5.678e-6, "5.68 us"), (2e-7, "0.20 us"), (None, "-")],
+    [
+        (1.234, "1.23 s"),
+        (0.0123, "12.3 ms"),
+        (0.999e-3, "999 us"),
+        (5.678e-6, "5.68 us"),
+        (2e-7, "0.20 us"),
+        (None, "-"),
+    ],
 )
 def test_durations_have_three_digits_and_a_unit(value: float | None, text: str) -> None:
     """No exponents, and nothing invented for what is unknown."""
@@ -24,7 +31,9 @@ def test_an_interval_has_the_unit_of_its_median() -> None:
     assert "1.02 ms [0.98, 1.10]" == tables.interval(latency)
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "-"), (999, "999 B"), (12_340, "12.3 kB"), (102e6, "102 MB"), (5e9, "5.00 GB")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (999, "999 B"), (12_340, "12.3 kB"), (102e6, "102 MB"), (5e9, "5.00 GB")]
+)
 def test_sizes_are_decimal(value: float | None, text: str) -> None:
     """As disks and file managers count."""
     assert text == tables.size(value)
@@ -44,7 +53,9 @@ def test_fidelity_is_exact_or_decibels(found: dict[str, Any] | None, text: str) 
     assert text == tables.fidelity({"fidelity": found})
 
 
-@pytest.mark.parametrize(("drop", "text"), [(0.0, "98.00% (+0.00)"), (0.0044, "98.00% (-0.44)"), (-0.01, "98.00% (+1.00)")])
+@pytest.mark.parametrize(
+    ("drop", "text"), [(0.0, "98.00% (+0.00)"), (0.0044, "98.00% (-0.44)"), (-0.01, "98.00% (+1.00)")]
+)
 def test_a_drop_is_written_as_a_change(drop: float, text: str) -> None:
     """Worse is minus; no change is never minus zero."""
     assert text == tables.accuracy({"accuracy": {"value": 0.98, "drop": drop}})
@@ -54,7 +65,7 @@ def test_cases_without_numbers_are_gathered_by_reason() -> None:
     """One line for a provider that is missing, however many cases it had."""
     rows = [{"case": f"m/v{i}/cuda", "status": "unsupported", "reason": "no CUDA", "latency": None} for i in range(5)]
     assert [("unsupported", "no CUDA", [f"m/v{i}/cuda" for i in range(5)])] == tables.without_numbers(rows)
-    assert "m/v0/cuda, m/v1/cuda, m/v2/cuda and 2 more" == tables.brief([r["case"] for r in rows])
+    assert "m/v0/cuda, m/v1/cuda, m/v2/cuda and 2 more" == tables.brief([str(r["case"]) for r in rows])
 
 
 @pytest.mark.parametrize(("value", "text"), [(40.2, "40 s"), (89, "89 s"), (90, "2 min"), (600, "10 min")])

@@ -12,6 +12,7 @@ from harness import zoo
 from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.execute import Bench, Settings, remarks, run_case
+from harness.measure.client import Client
 from harness.records import Artifact, Case, Latency, ProcessSamples, Refusal, Status
 from tests.conftest import Project
 from tests.workers import HELLO, worker
@@ -72,7 +73,7 @@ def test_no_artifact_no_number(case: Case, bench: Bench) -> None:
 def test_an_unusable_target_starts_no_worker(case: Case, built: Artifact, bench: Bench) -> None:
     """It was tried once for the whole sweep; the worker command here would fail at once."""
 
-    def never() -> None:
+    def never() -> Client:
         raise AssertionError
 
     outcome = run_case(case, built, dataclasses.replace(bench, unusable={"cpu": "no such thing"}, client=never))

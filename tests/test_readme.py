@@ -42,7 +42,10 @@ def test_the_first_thing_is_how_to_set_up() -> None:
     assert first[1].startswith("python -m pip install -e '.[dev]' && pytest")
 
 
-@pytest.mark.parametrize("page", sorted(p.relative_to(ROOT).as_posix() for p in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]))
+@pytest.mark.parametrize(
+    "page",
+    sorted(p.relative_to(ROOT).as_posix() for p in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]),
+)
 def test_links_lead_somewhere(page: str) -> None:
     """Relative links and pictures exist."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -65,13 +68,24 @@ def test_shell_completion_is_offered() -> None:
     assert "--install-completion" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
 
 
-OPTIONAL = ("torch", "torchvision", "timm", "transformers", "ultralytics", "sklearn", "onnxslim", "onnxscript", "PIL", "scipy")
+OPTIONAL = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "ultralytics",
+    "sklearn",
+    "onnxslim",
+    "onnxscript",
+    "PIL",
+    "scipy",
+)
 
 
 def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> None:
     """No torch and no AGPL package: an .onnx file is fused, quantized and measured all the same."""
-    from tests.conftest import ZOO
     from tests.builders import tiny_conv
+    from tests.conftest import ZOO
 
     (tmp_path / "site").mkdir()
     (tmp_path / "site/sitecustomize.py").write_text(
@@ -85,9 +99,12 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
         encoding="utf-8",
     )
     tiny_conv(tmp_path / "tiny.onnx")
-    torch_model = "  other: {source: torchvision, id: resnet18, inputs: {x: {dtype: float32, shape: [batch, 3, 32, 32]}}, data: r}\n"
+    inputs = "{x: {dtype: float32, shape: [batch, 3, 32, 32]}}"
+    torch_model = f"  other: {{source: torchvision, id: resnet18, inputs: {inputs}, data: r}}\n"
     data = "data: {r: {source: random}}\n"
-    (tmp_path / "model_zoo.yaml").write_text(ZOO.replace("models:\n", f"{data}models:\n") + torch_model, encoding="utf-8")
+    (tmp_path / "model_zoo.yaml").write_text(
+        ZOO.replace("models:\n", f"{data}models:\n") + torch_model, encoding="utf-8"
+    )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "HARNESS_CACHE": str(tmp_path / "cache")}
     run = [sys.executable, "-c", "from harness.cli import main; main()", "sweep"]
     done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -74,7 +74,7 @@ def test_cut_file(tmp_path: Path) -> None:
 
 def test_flipped_bits(tmp_path: Path) -> None:
     """A changed byte among the samples is noticed, never read as another number."""
-    draw = random.Random(0)  # noqa: S311  (numbers, no secrets)
+    draw = random.Random(0)
     one = replace(process(1_000_000), samples_ns=tuple(draw.randrange(10**6) for _ in range(2000)))
     row = to_row(run(), replace(measured(), processes=(one,)))
     content = samples.encode([row])

@@ -328,19 +328,20 @@ def _touch(path: Path) -> None:
 def _entry(kind: str, path: Path) -> Entry | None:
     """What the listing says of one entry; None when another process has just removed it."""
     meta = path / META if kind in FOLDERS else path
-    content = _read(meta) or {}
+    content = _read(meta)
     try:
         files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
         used = (meta if meta.exists() else path).stat().st_mtime
         size = sum(one.stat().st_size for one in files)
     except OSError:
         return None
-    created = content.get("created", used)
+    known = content or {}
+    created = known.get("created", used)
     return Entry(
         kind=kind,
         digest=path.name if kind in FOLDERS else path.stem,
         bytes=size,
-        made_by=str(content.get("made_by", "" if content else "damaged")),
+        made_by=str(known.get("made_by", "damaged" if content is None else "")),
         created=float(created) if isinstance(created, int | float) else used,
         last_used=used,
     )

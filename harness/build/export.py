@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def export(loaded: Loaded, model: ModelSpec, options: Mapping[str, Json], folder
                     dynamo=True,
                     input_names=names,
                     output_names=outputs,
-                    dynamic_shapes=_dynamic_shapes(model),
+                    dynamic_shapes=_dynamic_shapes(model, module),
                     opset_version=opset,
                     external_data=False,
                 )
@@ -126,27 +127,31 @@ def _input_axes(model: ModelSpec) -> dict[str, dict[int, str]]:
     }
 
 
-def _dynamic_shapes(model: ModelSpec) -> tuple[dict[int, Any], ...]:
-    """One `Dim` per name, shared among the inputs."""
+def _dynamic_shapes(model: ModelSpec, module: Any) -> tuple[Any, ...]:
+    """One `Dim` per name, shared among the inputs, in the shape of the module's own parameters."""
     import torch
 
     dims: dict[str, Any] = {}
     for axes in _input_axes(model).values():
         for axis in axes.values():
             dims.setdefault(axis, torch.export.Dim(axis))
-    return tuple({place: dims[axis] for place, axis in axes.items()} for axes in _input_axes(model).values())
+    shapes = tuple({place: dims[axis] for place, axis in axes.items()} for axes in _input_axes(model).values())
+    parameters = inspect.signature(module.forward).parameters.values()
+    # A forward(*inputs) has one parameter, which is a tuple.
+    return (shapes,) if any(one.kind is one.VAR_POSITIONAL for one in parameters) else shapes
 
 
 def _copy(loaded: Loaded, path: Path) -> None:
     """The user's file, self-contained: external data is taken in, or put beside it where it is too large."""
     if loaded.file is None:
         raise BuildError("export: there is no file to copy.")
-    if loaded.facts.get("files"):
+    if loaded.facts["external"]:
         graphs.save(graphs.load(loaded.file), path)
     else:
         shutil.copyfile(loaded.file, path)
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    cause = error.__cause__ or error  # the exporters wrap the reason in advice
+    lines = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {lines[0]}"

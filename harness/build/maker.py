@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.build import graphs, keys, lookup, options, wire
 from harness.errors import BuildError, MissingExtra, Skip, StoreError
-from harness.records import Recipe, Reference, Step, Weights
+from harness.records import InputSpec, Recipe, Reference, Step, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +35,7 @@ class Maker:
 
     def __init__(self, cache: Cache, model: ModelSpec, tell: Callable[[str, str, float, str], None]) -> None:
         self._cache, self._model, self._tell = cache, model, tell
+        self._fed = model  # with the inputs of a file that the zoo names none for
         self._loaded: Loaded | None = None
         self._failed: dict[str, BuildError] = {}
 
@@ -47,6 +48,10 @@ class Maker:
         """
         recipe = options.resolve_recipe(recipe)
         weights, facts = self._weights()
+        known = [
+            InputSpec(name=name, dtype=dtype, shape=tuple(shape)) for name, dtype, shape in facts.get("inputs", ())
+        ]
+        self._fed = self._model if self._model.inputs else replace(self._model, inputs=tuple(known))
         digests = keys.step_keys(self._model, recipe, weights.digest)
         reference = self._reference(weights)
         for place, digest in enumerate(digests):
@@ -154,7 +159,7 @@ class Maker:
         started = time.perf_counter()
         with self._cache.workdir() as folder:
             try:
-                outcome = _run(step, self._model, loaded, facts=facts, source=source, folder=folder)
+                outcome = _run(step, self._fed, loaded, facts=facts, source=source, folder=folder)
                 seconds = time.perf_counter() - started
                 proofs = self._proofs(recipe, folder, reference)
             except Skip as error:
@@ -277,8 +282,9 @@ def _run(
             cast(source, step.options, folder)
             return {}
         from harness.build.quantize import quantize
+        from harness.sources.onnx import with_inputs
 
-        return {"notes": quantize(source, model, step.options, folder)}
+        return {"notes": quantize(source, with_inputs(model, source), step.options, folder)}
     except ImportError as error:
         raise MissingExtra(
             f"{step.kind}: needs {error.name}, which does not import here ({error}): pip install 'onnx-harness[zoo]'."

@@ -80,7 +80,7 @@ def fused(before: onnx.ModelProto, after: onnx.ModelProto) -> dict[str, int]:
 
     counts: Mapping[str, int] = {
         "Conv+BN": had["Conv+BN"] - has["Conv+BN"],
-        "Conv+Relu": taken_in - triples,
+        "Conv+Relu": min(taken_in - triples, had["Conv+Relu"]),
         "Conv+BN+Relu": triples,
         "Gemm/MatMul+Add": had["Gemm/MatMul+Add"] - has["Gemm/MatMul+Add"],
         "attention": gained(ATTENTION),
@@ -91,10 +91,10 @@ def fused(before: onnx.ModelProto, after: onnx.ModelProto) -> dict[str, int]:
 
 
 def _activations(graph: _Graph) -> Counter[str]:
-    """The activations that FusedConv nodes took in."""
+    """The activations that convolutions took in: FusedConv, and the Conv of the NCHWc layout."""
     kinds = (
         attribute.s.decode()
-        for node in graph.of(["FusedConv"])
+        for node in graph.of(["FusedConv", "Conv"])
         for attribute in node.attribute
         if attribute.name == "activation"
     )

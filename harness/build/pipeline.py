@@ -77,6 +77,7 @@ def build(
         StoreError: the cache cannot be written.
     """
     results: dict[tuple[str, str], Built] = {}
+    hub.ask_all([url for model, _ in requests if (url := _hub_of(model)) is not None])
     for model, recipes in requests:
         missing: list[Recipe] = []
         for recipe in recipes:
@@ -177,6 +178,11 @@ def _run_child(
     return ended
 
 
+def _hub_of(model: ModelSpec) -> str | None:
+    """Where the model's weights would come from; None where no hub is asked."""
+    return hub.url_of(model.source) if model.weights.kind == "pretrained" and not model.weights.path else None
+
+
 def _ending(model: ModelSpec, variant: str, end: Refusal | None) -> BuildEvent:
     state, detail = ("done", "") if end is None else ("refused", end.reason)
     return BuildEvent(model=model.name, variant=variant, step="", state=state, detail=detail)
@@ -187,7 +193,7 @@ def _child(
     cache: Cache, model: ModelSpec, recipes: list[Recipe]
 ) -> Iterator[tuple[subprocess.Popen[str], collections.deque[str]]]:
     """A running child with its job; afterwards the child is gone, and so is what it left unfinished."""
-    url = hub.url_of(model.source) if model.weights.kind == "pretrained" and not model.weights.path else None
+    url = _hub_of(model)
     job = {
         "cache": str(cache.root),
         "model": wire.model_to_json(model),

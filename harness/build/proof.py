@@ -161,6 +161,7 @@ def _compare(name: str, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any],
         if excess.size and excess.max() > 0:
             place = int(excess.argmax())
             raise BuildError(
-                f"{step}: the output `{name}` differs from the framework's: {one[place]:.6g} instead of {two[place]:.6g}; "
-                f"{int((excess > 0).sum())} of {excess.size} values are outside the tolerance of {RELATIVE:g}."
+                f"{step}: the output `{name}` differs from the framework's: {one[place]:.6g} instead of "
+                f"{two[place]:.6g}; {int((excess > 0).sum())} of {excess.size} values are outside the tolerance "
+                f"of {RELATIVE:g}."
             )

@@ -1,7 +1,7 @@
 """The quantize step: onnxruntime's own quantizers, with defaults that are right on the CPU provider.
 
 - `dynamic`: weights ahead, activations while running. For a network with Conv the weights are unsigned, because the
-  CPU's ConvInteger takes no other; it is slow there, and the numbers are to show it.
+  CPU's ConvInteger takes no other; what that costs the numbers show.
 - `static`: QuantizeLinear and DequantizeLinear around everything, ranges from the calibration examples.
 - `weights`: the constant side of MatMul in blocks of 4 or 8 bits (MatMulNBits), the arithmetic stays float.
 """
@@ -139,7 +139,9 @@ def _dynamic(
         extra_options={"WeightSymmetric": bool(options["symmetric_weights"]), "MatMulConstBOnly": True},
     )
     return (
-        ("ConvInteger is slow on the CPU provider: dynamic quantization is for MatMul models",) if convolutional else ()
+        ("convolutions run as ConvInteger, scaled anew on every run: dynamic quantization is for MatMul models",)
+        if convolutional
+        else ()
     )
 
 
@@ -196,10 +198,10 @@ def _static(
 def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
     """Whether weights get 7 bits, where the zoo does not say.
 
-    On x86 without VNNI the U8S8 kernels add two products in 16 bits and saturate: resnet50 on AVX2 came to a
-    centred SQNR of 12 dB with 8-bit weights and to 18 dB with 7 bits, at the same speed. With VNNI the missing bit costs
-    up to 6 dB of the weights' precision: such hosts may set `reduce_range: false`. Unsigned weights do not saturate
-    and came to 24 dB, but were slower.
+    On x86 without VNNI the U8S8 kernels add two products in 16 bits and saturate: resnet50 on AVX2 came to a centred
+    SQNR of 12 dB with 8-bit weights and to 18 dB with 7 bits, at the same speed. With VNNI the missing bit costs up to
+    6 dB of the weights' precision: such hosts may set `reduce_range: false`. Unsigned weights do not saturate and
+    came to 24 dB, but were slower.
     """
     given = options["reduce_range"]
     return bool(given) if given is not None else weight_type == "int8"

@@ -6,6 +6,7 @@ Standard library and NumPy only; a source imports what it needs inside its funct
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -99,6 +100,7 @@ def source(name: str) -> DataSource:
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
 
 
+@functools.cache
 def available() -> list[str]:
     """The names of all data sources."""
     package = importlib.import_module("harness.data")
@@ -215,6 +217,7 @@ def request_digest(request: DataRequest, split: Split) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@functools.cache
 def versions(*distributions: str) -> str:
     """The installed versions of `distributions`, for a source's digest."""
     found = []

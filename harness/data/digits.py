@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.data import base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 HELD_OUT = 450
 """How many of the 1797 digits no training and no calibration ever sees."""
@@ -30,6 +30,8 @@ def split() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any,
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
+    import numpy as np
+
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split

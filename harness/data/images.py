@@ -11,13 +11,13 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.data import base
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
@@ -50,6 +50,8 @@ def digest(request: base.DataRequest) -> str:
 
 def _chosen(request: base.DataRequest, split: base.Split) -> list[tuple[Path, int | None]]:
     """The files of one split with their labels; the two splits share none, whatever the counts."""
+    import numpy as np
+
     files = _files(request)
     order = np.random.default_rng(0).permutation(len(files))
     offset = 0 if split == "calibration" else 1
@@ -76,6 +78,8 @@ def _files(request: base.DataRequest) -> list[tuple[Path, int | None]]:
 
 def _fit(image: Any, height: int, width: int) -> np.ndarray[Any, Any]:
     """Scale to cover `height` x `width`, then crop the centre; uint8 [height, width, 3]."""
+    import numpy as np
+
     image_module = pillow()
     scale = max(height / image.height, width / image.width)
     size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
@@ -93,6 +97,8 @@ def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRe
     Raises:
         BuildError: `normalize` is neither `imagenet` nor `unit`.
     """
+    import numpy as np
+
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if channels == 1:
         planes = planes.mean(axis=0, keepdims=True)

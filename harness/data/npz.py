@@ -10,17 +10,19 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.data import base
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
     """Yield the file's examples: from its start to calibrate, up to its end to evaluate."""
+    import numpy as np
+
     path = _path(request)
     label_name = str(base.option(request, "labels", "labels", "path"))
     try:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.data import base
 from harness.data.images import normalised, pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 SMALLEST_CROP = 0.25
 """The smallest share of a photograph's shorter side that a crop keeps."""
@@ -25,6 +25,8 @@ STREAMS = {"calibration": 0, "evaluation": 1}
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
     """Yield random square-ish crops, mirrored half of the time, the two photographs in turn."""
+    import numpy as np
+
     spec, channels, height, width = base.image_input(request)
     image_module = pillow()
     photos = _photographs()
@@ -47,6 +49,8 @@ def _photographs() -> list[np.ndarray[Any, Any]]:
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
+    import numpy as np
+
     try:
         from sklearn.datasets import load_sample_images
     except ImportError as error:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.data import base
 from harness.errors import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
 STREAMS = {"calibration": 0, "evaluation": 1}
 
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
     """Yield standard normal floats, integers in [low, high), and fair booleans."""
+    import numpy as np
+
     seed = int(base.option(request, "seed", 0, "low", "high"))
     low, high = int(request.options.get("low", 0)), int(request.options.get("high", 2))
     generator = np.random.default_rng([seed, STREAMS[split]])
@@ -41,6 +43,8 @@ def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature th
 def _draw(
     generator: np.random.Generator, dtype: np.dtype[Any], shape: tuple[int, ...], low: int, high: int
 ) -> np.ndarray[Any, Any]:
+    import numpy as np
+
     if dtype.kind == "f":
         return generator.standard_normal(shape).astype(dtype)
     if dtype.kind in "iu":

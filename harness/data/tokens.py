@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness.data import base
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 DEFAULTS = {"vocabulary": 30522, "first": 1996, "cls": 101, "sep": 102, "pad": 0, "seed": 0}
 """1996 is `the`, the first whole word of that vocabulary; ids below it are pieces, signs and special tokens."""
@@ -27,6 +27,8 @@ SHORTEST = 4
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
     """Yield sentences whose lengths are spread evenly between a few tokens and the whole sequence."""
+    import numpy as np
+
     options = {name: int(base.option(request, name, value, *DEFAULTS)) for name, value in DEFAULTS.items()}
     shapes = {base.row_shape(spec, request.dims) for spec in request.inputs}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -57,6 +59,8 @@ def _part(name: str, ids: np.ndarray[Any, Any], used: int) -> np.ndarray[Any, An
     Raises:
         BuildError: the name is none of those.
     """
+    import numpy as np
+
     places = np.arange(len(ids))
     known = {
         "input_ids": ids,

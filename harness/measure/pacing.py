@@ -6,6 +6,7 @@ kept. It reads no clock, so a test can play any history to it.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Pace:
     ci_width: float
     window_s: float = 0.1
     windows: int = 3
-    agreement: float = 0.05
+    agreement: float = 0.10
     least_warmup_s: float = 0.2
     most_warmup_share: float = 0.4
     least_sampling_s: float = 0.5
@@ -72,9 +73,7 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
         typical = max(statistics.median(burst), 1)
         medians.append(typical)
         spent = (sum(warmup) + first_ns) / 1e9
-        last = medians[-plan.windows :]
-        agree = len(last) == plan.windows and estimate.spread(last) <= plan.agreement
-        if agree and spent >= min(plan.least_warmup_s, most_warmup_s / 2):
+        if settled(plan, medians[-plan.windows :]) and spent >= min(plan.least_warmup_s, most_warmup_s / 2):
             steady = True
             break
         if spent >= most_warmup_s or len(warmup) >= plan.most_warmups:
@@ -95,6 +94,19 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
         else:
             continue
         return Paced(warmup_ns=tuple(warmup), samples_ns=tuple(samples), steady=steady, stop=stop)
+
+
+def settled(plan: Pace, medians: Sequence[float]) -> bool:
+    """Whether the last windows show a steady state: they agree, and are not still getting faster one by one.
+
+    A noisy host needs the wide agreement, and a warm-up that crawls would pass it; windows within a fifth of it are
+    steady whichever way they point.
+    """
+    if len(medians) < plan.windows:
+        return False
+    spread = estimate.spread(medians)
+    faster = all(later < earlier for earlier, later in itertools.pairwise(medians))
+    return spread <= plan.agreement / 5 or (spread <= plan.agreement and not faster)
 
 
 def size(plan: Pace, typical_ns: float) -> int:

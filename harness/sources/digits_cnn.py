@@ -15,7 +15,7 @@ EPOCHS = 15
 PEAK_LEARNING_RATE = 0.02
 
 
-def build(*, seed: int = 0, epochs: int = EPOCHS) -> Any:
+def build(*, seed: int = 0, epochs: int = EPOCHS, channels: int = CHANNELS, hidden: int = HIDDEN) -> Any:
     """A trained network, float32 [batch, 1, 8, 8] in 0..1 to float32 [batch, 10] logits.
 
     Deterministic: one thread, one seed, always the same 1347 training digits. The 450 held-out ones are never seen.
@@ -30,7 +30,7 @@ def build(*, seed: int = 0, epochs: int = EPOCHS) -> Any:
     images, labels = (torch.from_numpy(array) for array in split()[:2])
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    network = _network()
+    network = _network(channels, hidden)
     steps = epochs * -(-len(images) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LEARNING_RATE, total_steps=steps)
@@ -44,7 +44,7 @@ def build(*, seed: int = 0, epochs: int = EPOCHS) -> Any:
     return network.eval()
 
 
-def _network() -> Any:
+def _network(channels: int, hidden: int) -> Any:
     import torch
     from torch import nn
 
@@ -55,13 +55,13 @@ def _network() -> Any:
     class DigitsCnn(nn.Module):  # type: ignore[misc]  # torch is not type-checked here
         def __init__(self) -> None:
             super().__init__()
-            wide = 2 * CHANNELS
-            self.features = nn.Sequential(block(1, CHANNELS), block(CHANNELS, wide), nn.MaxPool2d(2), block(wide, wide))
-            self.places = nn.Linear(wide, HIDDEN)
-            self.classifier = nn.Linear(HIDDEN, 10)
+            wide = 2 * channels
+            self.features = nn.Sequential(block(1, channels), block(channels, wide), nn.MaxPool2d(2), block(wide, wide))
+            self.places = nn.Linear(wide, hidden)
+            self.classifier = nn.Linear(hidden, 10)
 
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             rows = self.features(image).flatten(2).transpose(1, 2)
-            return self.classifier(torch.relu(self.places(rows)).mean(dim=1))
+            return self.classifier(torch.relu(self.places(rows))).mean(dim=1)
 
     return DigitsCnn()

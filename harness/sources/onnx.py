@@ -43,7 +43,11 @@ def load(model: ModelSpec) -> base.Loaded:
         outputs=tuple(one.name for one in session.get_outputs()),
         model=model if model.inputs else replace(model, inputs=tuple(inputs.values())),
         file=path,
-        facts={"files": [str(one) for one in files]},
+        facts={
+            "files": [str(one) for one in (path, *files)],
+            "inputs": [[one.name, one.dtype, list(one.shape)] for one in inputs.values()],
+            "external": bool(files),
+        },
     )
 
 
@@ -114,6 +118,20 @@ def _tensors(content: Any) -> Iterator[Any]:
                 held += [attribute.t, *attribute.tensors]
                 pending += [attribute.g, *attribute.graphs]
         yield from (tensor for tensor in held if tensor.data_location == TensorProto.EXTERNAL)
+
+
+def with_inputs(model: ModelSpec, path: Path) -> ModelSpec:
+    """The model with the inputs of a file, where the zoo leaves them to it.
+
+    Raises:
+        Unsupported: the file has none that can be fed.
+    """
+    if model.inputs:
+        return model
+    import onnx
+
+    found = _inputs(onnx.load(path, load_external_data=False), path)
+    return replace(model, inputs=tuple(found.values()))
 
 
 def _inputs(content: Any, path: Path) -> dict[str, InputSpec]:

@@ -1,0 +1,245 @@
+"""The pipeline: what is missing is built in a child, once, and nothing that happens to the child stops the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from harness.build import pipeline
+from harness.build.cache import Cache
+from harness.build.pipeline import BuildEvent, build, lookup
+from harness.errors import StoreError
+from harness.records import Artifact, InputSpec, Recipe, Refusal, Status, Step
+from tests import builders, specs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from harness.records import Built, ModelSpec
+
+
+def make(
+    cache: Cache, model: ModelSpec, recipes: Sequence[Recipe] = specs.ALL, events: list[BuildEvent] | None = None
+) -> Mapping[str, Built]:
+    """Build variants of one model: variant -> what came of it."""
+    seen: list[BuildEvent] = [] if events is None else events
+    return {name: built for (_, name), built in build(cache, [(model, recipes)], on_event=seen.append).items()}
+
+
+def refuse_children(*_: object, **__: object) -> None:
+    """Stands in for Popen where no child may start."""
+    pytest.fail("a build child was started")
+
+
+def test_every_variant_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All seven variants come of one small file; shared steps run once; the second time no child starts."""
+    cache, events = Cache(tmp_path / "cache"), list[BuildEvent]()
+    model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
+    built = make(cache, model, events=events)
+
+    assert {recipe.name for recipe in specs.ALL} == {name for name, one in built.items() if isinstance(one, Artifact)}
+    done = [event.step for event in events if event.state == "done" and event.step]
+    assert (1, 2) == (done.count("export"), done.count("fuse"))
+    fp32, fused, bf16 = built["fp32"], built["fp32-fused"], built["bf16"]
+    assert isinstance(fp32, Artifact)
+    assert isinstance(fused, Artifact)
+    assert isinstance(bf16, Artifact)
+    assert ("file", 7) == (fp32.weights.kind, fp32.nodes)
+    assert 1 == fused.fusion["patterns"]["Conv+BN+Relu"]
+    assert any(note.startswith("not proven here") for note in bf16.notes)
+    outputs = np.load(cache.reference_dir(fp32.reference.digest) / "outputs" / "0.npy")
+    assert (4, 4) == outputs.shape
+
+    monkeypatch.setattr(subprocess, "Popen", refuse_children)
+    events.clear()
+    assert built == make(cache, model, events=events)
+    assert {"cached"} == {event.state for event in events}
+
+
+def test_damaged_artifact_is_rebuilt(tmp_path: Path) -> None:
+    """An artifact that was changed on disk is noticed, and only what is broken is built again."""
+    cache, events = Cache(tmp_path / "cache"), list[BuildEvent]()
+    model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
+    before = make(cache, model, [specs.FUSED])["fp32-fused"]
+    assert isinstance(before, Artifact)
+    whole = cache.artifact_path(before.digest).read_bytes()
+    cache.artifact_path(before.digest).write_bytes(whole[: len(whole) // 2])
+
+    assert lookup(cache, model, specs.FUSED) is None
+    after = make(cache, model, [specs.FUSED], events)["fp32-fused"]
+
+    assert isinstance(after, Artifact)
+    assert before.digest == after.digest
+    assert whole == cache.artifact_path(after.digest).read_bytes()
+    assert ["fuse"] == [event.step for event in events if event.state == "done" and event.step not in ("", "proof")]
+
+
+def test_skips_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variant that makes no sense is skipped with its reason, and the next look needs no child."""
+    cache = Cache(tmp_path / "cache")
+    model = specs.file_model(builders.conv_only(tmp_path / "conv.onnx"))
+    first = make(cache, model, [specs.INT4])["int4-weights"]
+    monkeypatch.setattr(subprocess, "Popen", refuse_children)
+
+    assert isinstance(first, Refusal)
+    assert (Status.SKIPPED, True) == (first.status, "MatMul with constant weights" in first.reason)
+    assert first == make(cache, model, [specs.INT4])["int4-weights"]
+
+
+@pytest.mark.parametrize(
+    ("maker", "status", "message"),
+    [
+        (lambda folder: folder / "none.onnx", Status.FAILED, "there is no file"),
+        (lambda folder: builders.truncated(folder / "m.onnx"), Status.FAILED, "truncated or corrupt"),
+        (lambda folder: builders.no_inputs(folder / "m.onnx"), Status.UNSUPPORTED, "has no inputs"),
+        (lambda folder: builders.string_input(folder / "m.onnx"), Status.UNSUPPORTED, "holds strings"),
+        (lambda folder: builders.zero_dim(folder / "m.onnx"), Status.UNSUPPORTED, "dimension of size zero"),
+        (lambda folder: builders.unknown_op(folder / "m.onnx"), Status.UNSUPPORTED, "Frobnicate"),
+        (lambda folder: builders.escaping_data(folder / "in"), Status.FAILED, "outside the model's folder"),
+    ],
+)
+def test_bad_models_say_what_is_wrong(
+    tmp_path: Path, maker: Callable[[Path], Path], status: Status, message: str
+) -> None:
+    """Each kind of bad file becomes its own status with a clear text."""
+    built = make(Cache(tmp_path / "cache"), specs.file_model(maker(tmp_path)), [specs.FP32])["fp32"]
+
+    assert isinstance(built, Refusal)
+    assert status == built.status
+    assert message in built.reason
+
+
+def test_missing_external_data(tmp_path: Path) -> None:
+    """A weights file that is gone is named; one that is there is taken into the artifact."""
+    path = builders.external_data(tmp_path / "in")
+    cache = Cache(tmp_path / "cache")
+    good = make(cache, specs.file_model(path), [specs.FP32])["fp32"]
+    (path.parent / "weights.bin").unlink()
+    bad = make(cache, specs.file_model(path), [specs.FP32])["fp32"]
+
+    assert isinstance(good, Artifact)
+    assert good.bytes > 64 * 64 * 4
+    assert isinstance(bad, Refusal)
+    assert (Status.FAILED, True) == (bad.status, "weights.bin, which is missing" in bad.reason)
+
+
+def test_misspelt_input_gets_a_hint(tmp_path: Path) -> None:
+    """An input name that is not in the file is met with the one that is."""
+    path = builders.save(
+        tmp_path / "m.onnx",
+        [helper.make_node("Relu", ["pixels"], ["y"])],
+        [builders.value("pixels", ["batch", 4])],
+        [builders.value("y", ["batch", 4])],
+    )
+    model = specs.file_model(path, InputSpec(name="pixel", dtype="float32", shape=("batch", 4)))
+    built = make(Cache(tmp_path / "cache"), model, [specs.FP32])["fp32"]
+
+    assert isinstance(built, Refusal)
+    assert "did you mean `pixels`" in built.reason
+
+
+def test_broken_result_is_not_admitted(tmp_path: Path) -> None:
+    """A model that computes no numbers fails with the step that showed it, and is not in the cache as a variant."""
+    cache = Cache(tmp_path / "cache")
+    model = specs.file_model(builders.not_a_number(tmp_path / "nan.onnx"))
+    built = make(cache, model, [specs.FP32])["fp32"]
+
+    assert isinstance(built, Refusal)
+    assert (Status.FAILED, True) == (built.status, "nowhere finite" in built.reason)
+    assert lookup(cache, model, specs.FP32) is None
+
+
+def test_wrong_recipe_fails_without_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt option fails its own variant, with a hint and at once."""
+    monkeypatch.setattr(subprocess, "Popen", refuse_children)
+    recipe = specs.variant("odd", Step(kind="fuse", options={"levl": "all"}))
+    built = make(Cache(tmp_path / "cache"), specs.file_model(tmp_path / "a.onnx"), [recipe])["odd"]
+
+    assert isinstance(built, Refusal)
+    assert "did you mean `level`" in built.reason
+
+
+DYING_CHILD = """
+import json, os, signal, sys
+job = json.loads(sys.stdin.readline())
+name = job["recipes"][0]["name"]
+print(json.dumps({"event": "begin", "variant": name}), flush=True)
+step = {"event": "step", "variant": name, "step": "quantize", "state": "started", "seconds": 0, "detail": ""}
+print(json.dumps(step), flush=True)
+os.makedirs(os.path.join(job["cache"], f".tmp-{os.getpid()}-half"))
+sys.stderr.write("the last words\\n"); sys.stderr.flush()
+if name == "fp32":
+    os.kill(os.getpid(), signal.SIGKILL)
+if name == "fp16":
+    import time
+    time.sleep(60)
+print(json.dumps({"event": "refused", "variant": name, "status": "skipped", "reason": "fine"}), flush=True)
+"""
+
+
+def test_killed_child_takes_one_variant_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that the kernel kills fails one variant, with its last words; the rest goes on in a new child."""
+    monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DYING_CHILD))
+    cache = Cache(tmp_path / "cache")
+    built = make(cache, specs.file_model(tmp_path / "a.onnx"), [specs.FP32, specs.STATIC])
+
+    fp32, static = built["fp32"], built["int8-static"]
+    assert isinstance(fp32, Refusal)
+    assert isinstance(static, Refusal)
+    assert (Status.FAILED, Status.SKIPPED) == (fp32.status, static.status)
+    for part in ("SIGKILL", "memory", "quantize", "the last words"):
+        assert part in fp32.reason
+    assert [] == list(cache.root.glob(".tmp-*"))
+
+
+def test_interrupt_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while a step runs ends the child at once and leaves nothing half written."""
+    monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DYING_CHILD))
+    cache = Cache(tmp_path / "cache")
+    children: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen
+
+    def remember(*arguments: object, **options: object) -> subprocess.Popen[str]:
+        children.append(real(*arguments, **options))  # type: ignore[call-overload]  # passed on as they came
+        return children[-1]
+
+    def interrupt(event: BuildEvent) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", remember)
+    with pytest.raises(KeyboardInterrupt):
+        build(cache, [(specs.file_model(tmp_path / "a.onnx"), [specs.FP16])], on_event=interrupt)
+
+    assert [True] == [child.poll() is not None for child in children]
+    assert [] == list(cache.root.glob(".tmp-*"))
+
+
+def test_unwritable_cache_stops_the_build(tmp_path: Path) -> None:
+    """A cache that the child cannot write is an error for the whole build, with the way out."""
+    (tmp_path / "file").write_text("")
+    model = specs.file_model(builders.one_node(tmp_path / "a.onnx"))
+
+    with pytest.raises(StoreError, match="HARNESS_CACHE"):
+        make(Cache(tmp_path / "file" / "cache"), model, [specs.FP32])
+
+
+def test_new_evaluation_examples_need_a_new_proof_only(tmp_path: Path) -> None:
+    """Another evaluation set makes another reference and proves the same artifact again, without building it."""
+    cache, events = Cache(tmp_path / "cache"), list[BuildEvent]()
+    model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
+    one = make(cache, model, [specs.FUSED])["fp32-fused"]
+    other = replace(model, data=replace(model.data, evaluation=6))
+    two = make(cache, other, [specs.FUSED], events)["fp32-fused"]
+
+    assert isinstance(one, Artifact)
+    assert isinstance(two, Artifact)
+    assert one.digest == two.digest
+    assert (4, 6) == (one.reference.examples, two.reference.examples)
+    assert {"export", "fuse"}.isdisjoint(event.step for event in events)

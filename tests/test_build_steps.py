@@ -1,0 +1,303 @@
+"""The steps on a tiny network: what each writes computes what it should, and says what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from harness.build import graphs, patterns, proof
+from harness.build.bfloat16 import to_bfloat16
+from harness.build.cast import cast
+from harness.build.fuse import fuse
+from harness.build.options import resolve
+from harness.build.quantize import CalibrationReader, excluded, quantize
+from harness.errors import BuildError, Skip
+from harness.records import InputSpec, ModelSpec, Reference, Step
+from tests import builders, specs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from harness.records import Json
+
+IMAGE = InputSpec(name="x", dtype="float32", shape=("batch", 1, 8, 8))
+FEED = {"x": np.random.default_rng(5).standard_normal((2, 1, 8, 8)).astype(np.float32)}
+
+
+def options(kind: str, **given: Json) -> Mapping[str, Json]:
+    """A step's options with its defaults."""
+    return resolve(Step(kind=kind, options=given)).options
+
+
+def run(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """The first output on the CPU provider, as it stands in the file."""
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, FEED)[0])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> ModelSpec:
+    """The tiny network as a zoo entry."""
+    return specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"), IMAGE, calibration=64)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a step writes."""
+    path = tmp_path / "out"
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("level", ["basic", "extended", "all"])
+def test_fuse_keeps_the_function_and_tells_what_it_fused(
+    tmp_path: Path, model: ModelSpec, folder: Path, level: str
+) -> None:
+    """Every level gives the same outputs; batch norm is folded at each, Relu only from extended on."""
+    source = tmp_path / "tiny.onnx"
+    told = fuse(source, model, options("fuse", level=level), {}, folder)
+
+    np.testing.assert_allclose(run(source), run(folder / "model.onnx"), rtol=1e-4, atol=1e-5)
+    assert ["model.onnx"] == [path.name for path in folder.iterdir()]
+    assert 1 == told["before"]["BatchNormalization"]
+    assert "BatchNormalization" not in told["after"]
+    expected = {"Conv+BN": 1, "Conv+BN+Relu": int(level != "basic")}
+    assert expected == {name: told["patterns"][name] for name in expected}
+    assert list(patterns.NAMES) == list(told["patterns"])
+
+
+def test_patterns_tell_a_relu_from_one_behind_a_residual() -> None:
+    """A Relu counts for the Conv whose only reader it is, and not where the Conv is read twice."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Add", ["c", "d"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [builders.value("x", None)], [builders.value("y", None)])
+
+    assert 1 == patterns.found(helper.make_model(graph))["Conv+Relu"]
+
+
+def test_patterns_find_attention() -> None:
+    """Softmax between two products counts, past scaling and mask; a classifier's Softmax does not."""
+    nodes = [
+        helper.make_node("MatMul", ["q", "k"], ["scores"]),
+        helper.make_node("Div", ["scores", "root"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "mask"], ["masked"]),
+        helper.make_node("Softmax", ["masked"], ["weights"]),
+        helper.make_node("MatMul", ["weights", "v"], ["mixed"]),
+        helper.make_node("Softmax", ["mixed"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [], [builders.value("y", None)])
+
+    assert 1 == patterns.found(helper.make_model(graph))["attention"]
+
+
+def test_float16_is_close_and_ordered(tmp_path: Path, folder: Path) -> None:
+    """The converted network passes onnx.checker, keeps float32 at its borders, and computes nearly the same."""
+    cast(builders.tiny_conv(tmp_path / "tiny.onnx"), options("cast", to="float16"), folder)
+    path = folder / "model.onnx"
+
+    proof.check(path, "cast")
+    np.testing.assert_allclose(run(tmp_path / "tiny.onnx"), run(path), rtol=0.02, atol=0.05)
+
+
+def test_float16_survives_twin_names(tmp_path: Path, folder: Path) -> None:
+    """Nodes that share a name, which onnxruntime's converter makes of some networks, get names of their own."""
+    path = builders.tiny_conv(tmp_path / "tiny.onnx")
+    content = onnx.load(path)
+    for node in content.graph.node:
+        node.name = "twin"
+    onnx.save(content, path)
+    cast(path, options("cast", to="float16"), folder)
+
+    names = [node.name for node in onnx.load(folder / "model.onnx").graph.node]
+    assert len(set(names)) == len(names)
+    assert (2, 4) == run(folder / "model.onnx").shape
+
+
+def test_cast_skips_a_network_without_floats(tmp_path: Path, folder: Path) -> None:
+    """Where there is no float32 weight there is nothing to convert."""
+    with pytest.raises(Skip, match="no float32 weights"):
+        cast(builders.one_node(tmp_path / "a.onnx"), options("cast", to="bfloat16"), folder)
+
+
+@pytest.mark.parametrize("block", [(), ("Relu",), ("Add",), ("Conv", "BatchNormalization")])
+def test_bfloat16_computes_the_same_function(tmp_path: Path, block: tuple[str, ...]) -> None:
+    """Onnx's own reference evaluator gives nearly the same outputs, whichever operators stay in float32."""
+    from onnx.reference import ReferenceEvaluator
+
+    # Without convolution and pooling, whose reference implementations do not know bfloat16.
+    weight, bias = builders.weight("w", 8, 4), builders.weight("b", 4, seed=1)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], "matmul"),
+        helper.make_node("Add", ["h", "b"], ["s"], "add"),
+        helper.make_node("Relu", ["s"], ["y"], "relu"),
+        helper.make_node("Mul", ["y", "y"], ["z"], "square"),
+    ]
+    outputs = [builders.value("y", ["batch", 4]), builders.value("z", ["batch", 4])]
+    path = builders.save(
+        tmp_path / "m.onnx", nodes, [builders.value("x", ["batch", 8])], outputs, weights=[weight, bias]
+    )
+    feed = {"x": np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)}
+    expected = ReferenceEvaluator(str(path)).run(None, feed)
+    converted = to_bfloat16(graphs.load(path), keep_io=True, block=block)
+    onnx.checker.check_model(converted, full_check=True)
+    got = ReferenceEvaluator(converted).run(None, feed)
+
+    for one, two in zip(expected, got, strict=True):
+        assert np.float32 == np.asarray(two).dtype
+        np.testing.assert_allclose(one, np.asarray(two), rtol=0.05, atol=0.2)
+
+
+def test_bfloat16_of_a_convolution_is_well_typed(tmp_path: Path) -> None:
+    """A convolutional network becomes bfloat16 inside, float32 at its borders, with types that fit everywhere."""
+    converted = to_bfloat16(graphs.load(builders.tiny_conv(tmp_path / "tiny.onnx")), keep_io=True)
+    onnx.checker.check_model(converted, full_check=True)
+
+    kinds = {one.data_type for one in converted.graph.initializer}
+    assert {onnx.TensorProto.BFLOAT16} == kinds
+    assert 2 == graphs.operators(converted)["Cast"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "dynamic"},
+        {"method": "static"},
+        {"method": "static", "calibration": "entropy"},
+        {"method": "static", "calibration": "percentile", "per_channel": False},
+        {"method": "static", "symmetric_activations": True, "activation_type": "int8"},
+        {"method": "weights"},
+        {"method": "weights", "bits": 8, "symmetric_weights": False},
+    ],
+)
+def test_quantized_networks_are_close(tmp_path: Path, model: ModelSpec, folder: Path, given: dict[str, Json]) -> None:
+    """Every method and calibration gives a network that runs on the CPU provider and stays near the original."""
+    source = tmp_path / "clean" / "model.onnx"
+    source.parent.mkdir()
+    fuse(tmp_path / "tiny.onnx", model, options("fuse", level="basic"), {}, source.parent)
+    quantize(source, model, options("quantize", **given), folder)
+    expected, got = run(source), run(folder / "model.onnx")
+
+    assert ["model.onnx"] == [path.name for path in folder.iterdir()]
+    assert not np.array_equal(expected, got)
+    assert np.abs(got - expected).max() < 0.35 * np.abs(expected).max()
+
+
+def test_dynamic_convolution_has_unsigned_weights(tmp_path: Path, model: ModelSpec, folder: Path) -> None:
+    """The CPU's ConvInteger takes unsigned weights only, and a note says what it costs."""
+    notes = quantize(tmp_path / "tiny.onnx", model, options("quantize", method="dynamic"), folder)
+    content = onnx.load(folder / "model.onnx")
+
+    weights = [one for one in content.graph.initializer if one.name == "conv.weight_quantized"]
+    assert [np.dtype(np.uint8)] == [numpy_helper.to_array(one).dtype for one in weights]
+    assert any("run as ConvInteger" in note for note in notes)
+
+
+def test_excluded_nodes_stay_in_float(tmp_path: Path, model: ModelSpec, folder: Path) -> None:
+    """A glob keeps its nodes out; one that matches nothing is a mistake, with names to choose from."""
+    quantize(tmp_path / "tiny.onnx", model, options("quantize", method="static", exclude=["con*"]), folder)
+    content = onnx.load(folder / "model.onnx")
+    conv = next(node for node in content.graph.node if node.op_type == "Conv")
+
+    assert "conv.weight" in conv.input
+    with pytest.raises(BuildError, match=r"matches no node. Names look like conv, bn"):
+        excluded(content_of(tmp_path), options("quantize", exclude=["head.*.nothing"]))
+
+
+def content_of(tmp_path: Path) -> onnx.ModelProto:
+    """The tiny network in memory."""
+    return graphs.load(tmp_path / "tiny.onnx")
+
+
+def test_yolo_head_is_the_last_numbered_module() -> None:
+    """The preset keeps the highest-numbered module out, and complains where there is none."""
+    names = ["/model.9/a", "/model.22/cv2/Conv", "/model.22/Concat", "/model.10/b", "other"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"], name) for name in names], "g", [], [])
+    preset = options("quantize", exclude_preset="yolo-head")
+
+    assert ["/model.22/Concat", "/model.22/cv2/Conv"] == excluded(helper.make_model(graph), preset)
+    with pytest.raises(BuildError, match=r"finds no node called /model.N/"):
+        excluded(helper.make_model(helper.make_graph([], "g", [], [])), preset)
+
+
+def test_weight_only_skips_a_network_without_matmul(tmp_path: Path, folder: Path) -> None:
+    """int4 of a convolutional network is skipped with the reason."""
+    path = builders.conv_only(tmp_path / "conv.onnx")
+
+    with pytest.raises(Skip, match="MatMul with constant weights"):
+        quantize(path, specs.file_model(path, IMAGE), options("quantize", method="weights"), folder)
+
+
+def test_calibration_is_streamed(tmp_path: Path, model: ModelSpec) -> None:
+    """The reader holds files, not examples, and hands out one at a time within the range it is given."""
+    reader = CalibrationReader(model, 3, tmp_path / "calibration")
+    reader.set_range(1, 3)
+    shapes = []
+    while (feed := reader.get_next()) is not None:
+        shapes.append(feed["x"].shape)
+
+    assert 3 == len(reader)
+    assert [(1, 1, 8, 8)] * 2 == shapes
+    assert all(isinstance(held, np.memmap) for held in reader._maps)
+    reader.remove()
+    assert not (tmp_path / "calibration").exists()
+
+
+def test_fixed_batch_is_calibrated_whole(tmp_path: Path) -> None:
+    """A model that takes four rows at a time gets four examples at a time."""
+    fixed = specs.file_model(tmp_path / "m.onnx", InputSpec(name="x", dtype="float32", shape=(4, 2)), calibration=8)
+    reader = CalibrationReader(fixed, None, tmp_path / "calibration")
+    feed = reader.get_next()
+
+    assert feed is not None
+    assert (2, (4, 2)) == (len(reader), feed["x"].shape)
+
+
+def reference_in(tmp_path: Path, outputs: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Reference:
+    """A reference on disk with these outputs for FEED."""
+    for name, array in (("feeds", FEED["x"]), ("outputs", outputs)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        np.save(tmp_path / name / "0.npy", array)
+    return Reference(digest="d", origin="test", inputs=("x",), outputs=("y",), examples=2, labelled=False)
+
+
+def test_proof_accepts_the_true_outputs_and_no_others(tmp_path: Path) -> None:
+    """float32 outputs must agree within the tolerance; other precisions must only be finite and of the right shape."""
+    path = builders.tiny_conv(tmp_path / "tiny.onnx")
+    true = run(path)
+    assert () == proof.prove(path, specs.FP32, reference_in(tmp_path, true), tmp_path)
+
+    wrong = true.copy()
+    wrong[1, 2] += 0.01 * (1 + abs(wrong[1, 2]))
+    reference = reference_in(tmp_path, wrong)
+    with pytest.raises(BuildError, match="1 of 8 values are outside the tolerance"):
+        proof.prove(path, specs.FP32, reference, tmp_path)
+    assert () == proof.prove(path, specs.FP16, reference, tmp_path)
+
+    with pytest.raises(BuildError, match=r"has the shape \[2, 4\] instead of \[2, 3\]"):
+        proof.prove(path, specs.FP16, reference_in(tmp_path, true[:, :3]), tmp_path)
+
+
+def test_proof_refuses_files_that_do_not_load(tmp_path: Path) -> None:
+    """A torn file, an unknown operator and outputs that are no numbers are each told apart, with the step's name."""
+    reference = reference_in(tmp_path, np.zeros((2, 4), np.float32))
+
+    with pytest.raises(BuildError, match=r"quantize: wrote a file that onnx.checker refuses"):
+        proof.prove(builders.truncated(tmp_path / "a.onnx"), specs.STATIC, reference, tmp_path)
+    with pytest.raises(BuildError, match="quantize: wrote a file that onnxruntime does not load"):
+        proof.prove(builders.unknown_op(tmp_path / "b.onnx"), specs.STATIC, reference, tmp_path)
+    np.save(tmp_path / "feeds" / "0.npy", np.ones((2, 4), np.float32))
+    with pytest.raises(BuildError, match="infinite or no number"):
+        proof.prove(builders.not_a_number(tmp_path / "c.onnx"), specs.STATIC, reference, tmp_path)

@@ -1,0 +1,260 @@
+"""Sources: the network, its weights, and the reason when they are not the ones that were asked for."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import BuildError
+from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
+from harness.sources import base, hub
+from tests import specs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from harness.records import Json
+
+UNREACHABLE = "the network is down"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub can be reached, and this process's own variables are put back afterwards."""
+    monkeypatch.setattr(hub, "unreachable", lambda url: UNREACHABLE)
+    for name in ("HF_HUB_OFFLINE", "YOLO_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+
+
+@pytest.fixture
+def torch() -> Iterator[Any]:
+    """Torch, with its number of threads put back."""
+    module = pytest.importorskip("torch")
+    threads = module.get_num_threads()
+    yield module
+    module.set_num_threads(threads)
+
+
+def zoo_model(
+    source: str,
+    name: str,
+    inputs: tuple[InputSpec, ...],
+    data: str,
+    *,
+    task: str,
+    options: dict[str, Json] | None = None,
+    require: bool = False,
+) -> ModelSpec:
+    """A zoo entry that asks for pretrained weights."""
+    return ModelSpec(
+        name=name,
+        source=source,
+        id=name,
+        task=task,
+        weights=WeightsSpec(require=require),
+        inputs=inputs,
+        dims={"sequence": 12},
+        data=DataSpec(name=data, source=data, calibration=4, evaluation=2),
+        options=options or {},
+    )
+
+
+def image(size: int) -> tuple[InputSpec, ...]:
+    """One square image."""
+    return (InputSpec(name="input", dtype="float32", shape=("batch", 3, size, size)),)
+
+
+def load(model: ModelSpec) -> base.Loaded:
+    """Load through the source that the model names."""
+    return base.source(model.source).load(model)
+
+
+def test_unknown_source_gets_a_hint() -> None:
+    """A misspelt source is met with the real ones; helpers are no sources."""
+    with pytest.raises(BuildError, match=r"Did you mean `torchvision`.*Available: onnx, timm, torch, "):
+        base.source("torchvison")
+    with pytest.raises(BuildError, match="no source `hub`"):
+        base.source("hub")
+
+
+def test_seeded_weights_follow_the_seed(torch: Any) -> None:
+    """The same seed gives the same digest, another seed another; several inputs get several classes."""
+    model = specs.torch_model("tests.nets:small")
+    one, two = load(model), load(model)
+    other = load(replace(model, weights=WeightsSpec(kind="seeded", seed=1)))
+    outputs = one.run([torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))])[0]
+
+    assert ("seeded", "") == (one.weights.kind, one.weights.reason)
+    assert one.weights.digest == two.weights.digest
+    assert one.weights.digest != other.weights.digest
+    assert len(set(outputs.argmax(dim=1).tolist())) >= 4
+    assert not one.module.training
+
+
+def test_weights_from_a_local_file(torch: Any, tmp_path: Path) -> None:
+    """Safetensors and plain state dicts are loaded, options reach the callable, and the kind says pretrained."""
+    from safetensors.torch import save_file
+
+    from tests.nets import small
+
+    wanted = small(width=4).state_dict()
+    save_file(wanted, tmp_path / "w.safetensors")
+    torch.save(wanted, tmp_path / "w.pt")
+    for name in ("w.safetensors", "w.pt"):
+        path = str(tmp_path / name)
+        loaded = load(specs.torch_model("tests.nets:small", kind="pretrained", path=path, options={"width": 4}))
+        assert "pretrained" == loaded.weights.kind
+        assert base.state_digest(loaded.module) == loaded.weights.digest
+        assert torch.equal(wanted["5.weight"], loaded.module.state_dict()["5.weight"])
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (open, (self.path, "w"))
+
+
+def test_pickles_are_never_executed(torch: Any, tmp_path: Path) -> None:
+    """A weights file that carries code is refused before the code runs."""
+    torch.save({"state_dict": Bomb(tmp_path / "exploded")}, tmp_path / "w.pt")
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
+    for name in ("w.pt", "raw.pt", "none.pt"):
+        with pytest.raises(BuildError, match=r"cannot be had|is no file"):
+            load(specs.torch_model("tests.nets:small", kind="pretrained", path=str(tmp_path / name)))
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("tests.nets", "not of the form"),
+        ("tests.nowhere:small", "cannot be imported"),
+        ("tests.nets:smal", "did you mean `small`"),
+        ("tests.nets:not_a_module", "returned int"),
+    ],
+)
+def test_wrong_callables_say_so(torch: Any, target: str, message: str) -> None:
+    """A callable that cannot be found, or returns no module, is told apart."""
+    with pytest.raises(BuildError, match=message):
+        load(specs.torch_model(target))
+
+
+def test_a_failing_callable_fails_its_model(torch: Any) -> None:
+    """What the user's code raises is in the message."""
+    with pytest.raises(BuildError, match="RuntimeError: asked to fail"):
+        load(specs.torch_model("tests.nets:small", options={"fail": True}))
+
+
+@pytest.mark.usefixtures("offline")
+def test_torchvision_offline_is_seeded_with_the_reason(
+    torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a hub and a cached file the weights are seeded, say why, and fail where they are required."""
+    pytest.importorskip("sklearn")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    model = zoo_model("torchvision", "squeezenet1_1", image(64), "photos", task="classification")
+    loaded = load(model)
+
+    assert "seeded" == loaded.weights.kind
+    assert UNREACHABLE in loaded.weights.reason
+    with pytest.raises(BuildError, match="are required and cannot be had: the network is down"):
+        load(replace(model, weights=WeightsSpec(require=True)))
+    with pytest.raises(BuildError, match="has no model `squeezenet1_2`; did you mean `squeezenet1_1`"):
+        load(replace(model, id="squeezenet1_2"))
+
+
+@pytest.mark.usefixtures("offline")
+def test_transformers_offline_uses_the_zoos_configuration(torch: Any) -> None:
+    """A seeded encoder is built from the zoo's configuration and tells its heads; without one the zoo is to blame."""
+    pytest.importorskip("transformers")
+    inputs = tuple(
+        InputSpec(name=name, dtype="int64", shape=("batch", "sequence"))
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    )
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = {"model_type": "bert", "vocab_size": 3000, **sizes}
+    model = zoo_model("transformers", "none/such", inputs, "tokens", task="encoder", options={"config": config})
+    model = replace(model, data=replace(model.data, options={"vocabulary": 3000}))
+    loaded = load(model)
+
+    assert ("seeded", ("last_hidden_state",)) == (loaded.weights.kind, loaded.outputs)
+    assert (2, 16) == (loaded.facts["heads"], loaded.facts["hidden"])
+    with pytest.raises(BuildError, match="seeded weights need the configuration"):
+        load(replace(model, options={}))
+
+
+def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:
+    """The shipped network trains in seconds to over 97% on digits that it never saw, the same one each time."""
+    pytest.importorskip("sklearn")
+    from harness.data.digits import split
+    from harness.sources.digits_cnn import build
+
+    images, labels = split()[2:]
+    network = build()
+    with torch.no_grad():
+        right = network(torch.from_numpy(images)).argmax(dim=1).numpy() == labels
+
+    assert right.mean() > 0.97
+    assert base.state_digest(build(epochs=1)) == base.state_digest(build(epochs=1))
+
+
+@pytest.fixture
+def fresh_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing known of any hub, and no variable in the way."""
+    monkeypatch.setattr(hub, "_answers", {})
+    for name in ("HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("fresh_answers")
+def test_silent_hub_is_given_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that accepts and never answers costs the limit once, however often it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        monkeypatch.setattr(hub, "LIMIT_S", 0.2)
+        started = time.monotonic()
+        answers = {hub.unreachable(url) for _ in range(50)}
+
+    assert time.monotonic() - started < 2
+    assert 1 == len(answers)
+    assert "" not in answers
+
+
+@pytest.mark.usefixtures("fresh_answers")
+def test_any_answer_is_a_hub_that_can_be_reached() -> None:
+    """A hub that says 404 to its bare address is there; one that refuses the connection is not."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "" == hub.unreachable(url)
+        thread.join(5)
+    hub._answers.clear()
+    assert "cannot be reached" in hub.unreachable(url)
+
+
+def test_offline_by_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HF_HUB_OFFLINE answers without a question, and HF_ENDPOINT moves the hub."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
+
+    assert "HF_HUB_OFFLINE is set" == hub.unreachable("https://mirror.example/")
+    assert "https://mirror.example/" == hub.url_of("timm")
