@@ -68,6 +68,12 @@ class Watcher(Protocol):
         """A case is done and stored."""
 
 
+START_UP_S = 1.0
+BUILD_S = 10.0
+"""What starting a worker on a network of some hundred megabytes, and building one variant, took on two cores: good for
+saying whether a sweep takes minutes or hours, and used for nothing else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """What a sweep is going to do.
@@ -83,8 +89,13 @@ class Preview:
 
     @property
     def measuring_s(self) -> float:
-        """Seconds that measuring takes at most, apart from starting workers."""
-        return len(self.plan.cases) * self.settings.time_per_case
+        """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
+        return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
+
+    @property
+    def building_s(self) -> float:
+        """Seconds that building may take, roughly."""
+        return len(self.missing) * BUILD_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,7 @@ class Console:
         self.out.print(
             f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
-            f"each, so measuring takes up to about {minutes(preview.measuring_s)} and start-ups"
+            f"each: up to about {minutes(preview.measuring_s)}, start-ups included"
         )
         if preview.missing:
             by_model: dict[str, list[str]] = {}
@@ -85,6 +85,7 @@ class Console:
                 by_model.setdefault(model, []).append(variant)
             for model, variants in by_model.items():
                 self.out.print(f"to build: {escape(model)}: {', '.join(variants)}")
+            self.out.print(f"building takes about {minutes(preview.building_s)}, once", style="dim")
         else:
             self.out.print("nothing to build: every artifact is cached")
         for reason in preview.plan.pruned:
@@ -216,8 +217,10 @@ class Console:
         """Why emulated cases are, and warnings that go with numbers."""
         said: dict[str, tuple[str, list[str]]] = {}
         for row in rows:
+            if not row.get("latency"):
+                continue
             lines: list[Any] = list(row.get("notes") or [])
-            if row.get("latency") and row.get("reason"):
+            if row.get("reason"):
                 lines.append(f"{row['status']}: {row['reason']}")
             for line in lines:
                 # Lines that differ in their figures alone say the same; the first stands for all.

@@ -27,6 +27,11 @@ LAST_LINES = 6
 
 CLOSE_DEADLINE_S = 10.0
 
+NOT_LOADED = re.compile(r"lib\w+\.so[\w.]*: cannot open shared object file|Please install [^.\n]*", re.IGNORECASE)
+"""The part of onnxruntime's messages that names what is missing, without times and source lines."""
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def default_command() -> tuple[str, ...]:
     """The worker for the onnxruntime that is installed beside harness."""
@@ -150,7 +155,9 @@ class Client:
             self._process.kill()
             raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_words()}")
         if not reply.get("ok"):
-            raise WorkerRefusal(str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given")))
+            kind, message = str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given"))
+            # Why a provider's library did not load is told to stderr alone.
+            raise WorkerRefusal(kind, message + (self._why_not_loaded() if kind == "provider" else ""))
         return reply
 
     def _fate(self) -> str:
@@ -163,9 +170,18 @@ class Client:
             return "killed by SIGKILL, as the kernel does when memory runs out"
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
+    def _why_not_loaded(self) -> str:
+        """What onnxruntime said of a provider's library, ready to follow a sentence."""
+        found = NOT_LOADED.search(self._written())
+        return f": {' '.join(found[0].split())}" if found else ""
+
     def _last_words(self) -> str:
         """The last lines of the worker's stderr, ready to follow a sentence."""
         time.sleep(0.01)  # the kernel may still be flushing what the process wrote while it died
-        self._stderr.seek(0)
-        lines = self._stderr.read()[-8192:].decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+        lines = self._written().strip().splitlines()[-LAST_LINES:]
         return "; its last words: " + " | ".join(lines) if lines else ""
+
+    def _written(self) -> str:
+        """The end of what the worker wrote to stderr, colours removed."""
+        self._stderr.seek(0)
+        return COLOUR.sub("", self._stderr.read()[-8192:].decode(errors="replace"))

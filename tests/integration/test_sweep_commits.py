@@ -1,0 +1,102 @@
+"""`harness sweep` in a git checkout: what is booked on a commit, and what asv makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+from tests.test_provenance import git
+
+
+@pytest.fixture
+def committed(project: Project) -> Project:
+    """The small project as a git checkout with one commit, and asv's configuration."""
+    configuration = {
+        "version": 1,
+        "project": "small",
+        "repo": ".",
+        "branches": ["main"],
+        "results_dir": "results",
+        "html_dir": "html",
+        "benchmark_dir": "benchmarks",
+    }
+    (project.root / "asv.conf.json").write_text(json.dumps(configuration), encoding="utf-8")
+    (project.root / ".gitignore").write_text("cache/\nhtml/\nhome/\n", encoding="utf-8")
+    git(project.root, "init")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-m", "Start")
+    return project
+
+
+def asv(project: Project, *arguments: str) -> str:
+    """Run asv with a home of its own."""
+    (project.root / "home").mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "asv", *arguments],
+        cwd=project.root,
+        env=os.environ | {"HOME": str(project.root / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_clean_commit_is_booked_and_a_dirty_tree_is_not(committed: Project) -> None:
+    """The second sweep is still clean, because results do not count; an edit makes the third one dirty."""
+    for _ in range(2):
+        out = committed.run("sweep", "--variants", "fp32")
+        assert "asv: " in out
+        assert "left alone" not in out
+    (row,) = json.loads(committed.run("results", "--format", "json"))
+    assert 40 == len(row["commit"])
+    shown = asv(committed, "show", row["commit"][:8])
+    assert "sweep.track_latency" in shown
+    assert "tiny" in shown
+
+    before = sorted(p for p in committed.root.glob("results/**/*.json"))
+    stamps = [p.stat().st_mtime_ns for p in before]
+    (committed.root / "notes.txt").write_text("", encoding="utf-8")
+    out = committed.run("sweep", "--variants", "fp32")
+    assert "asv files left alone: the working tree differs from the commit (notes.txt)" in out
+    assert stamps == [p.stat().st_mtime_ns for p in before]
+
+
+def test_asv_compares_and_publishes_two_commits(committed: Project) -> None:
+    """A recipe changes between two commits; asv reads both and makes its pages."""
+    committed.run("sweep", "--variants", "fp32")
+    zoo = committed.root / "model_zoo.yaml"
+    text = zoo.read_text(encoding="utf-8")
+    zoo.write_text(text.replace("optimization: disabled", "optimization: all"), encoding="utf-8")
+    git(committed.root, "commit", "-am", "Optimize when loading")
+    committed.run("sweep", "--variants", "fp32")
+    assert "sweep.track_latency" in asv(committed, "compare", "HEAD~1", "HEAD", "--factor", "1.000001")
+    asv(committed, "publish")
+    assert (committed.root / "html/index.html").exists()
+    graphs = {p.stem for p in committed.root.glob("html/graphs/**/sweep.track_*.json")}
+    assert {"sweep.track_latency", "sweep.track_artifact_size", "sweep.track_fidelity_loss"} <= graphs
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.parametrize("after_s", [0.8, 1.6, 2.4, 3.2, 4.5])
+def test_ctrl_c_at_any_moment_leaves_nothing_broken(project: Project, after_s: float) -> None:
+    """While planning, building, probing or measuring: exit code 130, no traceback, and the next sweep is complete."""
+    sweep = project.start("sweep", "--time-per-case", "3")
+    time.sleep(after_s)
+    sweep.send_signal(signal.SIGINT)
+    out, err = sweep.communicate(timeout=60)
+    assert 130 == sweep.returncode, (out, err)
+    assert "Traceback" not in out + err
+    assert not list(Path(project.root).glob("results/samples/*.parquet"))
+    project.run("sweep", "--time-per-case", "0.3", "--variants", "fp32,fp32-fused")
+    stored = json.loads(project.run("results", "--format", "json"))
+    assert {"measured"} == {row["status"] for row in stored if row["variant"] != "int8-static"}
