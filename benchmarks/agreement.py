@@ -1,9 +1,14 @@
-"""The reported median beside a hand-written onnxruntime loop, and the floor beside a bare loop, interleaved."""
+"""What the worker reports beside a hand-written onnxruntime loop, and its floor beside a bare loop.
+
+Two live processes take turns in short bursts, in random order, so that both see the same moments of a noisy host. One
+number per pair of fresh processes: the median of the bursts' ratios.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import subprocess
@@ -15,75 +20,88 @@ import numpy as np
 from common import host, prepared, ratios
 
 from harness.measure import coordinator
-from harness.measure.coordinator import Workload, time_process
-from harness.measure.pacing import Pace
+from harness.measure.client import Client
+from harness.measure.coordinator import Workload
 from harness.records import Target
 
 PLAIN = """
 import json, sys, time, numpy, onnxruntime
-model, feed, level, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+model, feed, level = sys.argv[1:]
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
 options.add_free_dimension_override_by_name("batch", 1)
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-array = numpy.load(feed)[:1]
 binding = session.io_binding()
-binding.bind_cpu_input(session.get_inputs()[0].name, array)
+binding.bind_cpu_input(session.get_inputs()[0].name, numpy.load(feed)[:1])
 binding.bind_output(session.get_outputs()[0].name)
-times = []
-until = time.perf_counter() + seconds
-while time.perf_counter() < until:
-    start = time.perf_counter_ns()
-    session.run_with_iobinding(binding)
-    times.append(time.perf_counter_ns() - start)
-keep = times[len(times) // 4:]
-print(json.dumps(sorted(keep)[len(keep) // 2]))
+session.run_with_iobinding(binding)
+for line in sys.stdin:
+    times = []
+    for _ in range(int(line)):
+        start = time.perf_counter_ns()
+        session.run_with_iobinding(binding)
+        times.append(time.perf_counter_ns() - start)
+    print(json.dumps(times), flush=True)
 """
 
 
-def plain(work: Workload, seconds: float) -> float:
-    """Median of a plain loop in a process of its own, in seconds."""
+def pair(work: Workload, bursts: int, n: int) -> tuple[float, float, float]:
+    """One pair of fresh processes.
+
+    Returns:
+        The median log-ratio of worker to plain loop, the median difference in seconds, and the plain loop's median.
+    """
     level = "ORT_DISABLE_ALL" if work.optimization == "disabled" else "ORT_ENABLE_ALL"
     (feed,) = work.feeds.values()
-    command = [sys.executable, "-c", PLAIN, str(work.model), str(feed), level, str(seconds)]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)) / 1e9
-
-
-def own(work: Workload, seconds: float) -> float:
-    """Median as the harness measures it, in seconds."""
-    return statistics.median(time_process(work, Pace(budget_s=seconds, ci_width=0.0)).samples.samples_ns) / 1e9
-
-
-def compare(work: Workload, rounds: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Medians of both, measured in turn, the order within a round at random."""
-    ours, theirs = [], []
-    for _ in range(rounds):
-        for side in random.sample(("own", "plain"), 2):
-            (ours if side == "own" else theirs).append((own if side == "own" else plain)(work, seconds))
-    return ours, theirs
+    command = [sys.executable, "-c", PLAIN, str(work.model), str(feed), level]
+    logs, differences, plain_medians = [], [], []
+    with (
+        Client() as worker,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as loop,
+    ):
+        assert loop.stdin is not None
+        assert loop.stdout is not None
+        worker.ask("open", 120, **work.request())
+        for index in range(bursts + 2):
+            medians = {}
+            for side in random.sample(("worker", "plain"), 2):
+                if side == "worker":
+                    times = worker.ask("burst", 120, n=n)["durations_ns"]
+                else:
+                    loop.stdin.write(f"{n}\n")
+                    loop.stdin.flush()
+                    times = json.loads(loop.stdout.readline())
+                # The first run of a burst finds its caches cold; both sides drop it.
+                medians[side] = statistics.median(times[1:] or times)
+            if index >= 2:  # warm-up
+                logs.append(math.log(medians["worker"] / medians["plain"]))
+                differences.append((medians["worker"] - medians["plain"]) / 1e9)
+                plain_medians.append(medians["plain"] / 1e9)
+        loop.stdin.close()
+    return statistics.median(logs), statistics.median(differences), statistics.median(plain_medians)
 
 
 def main() -> None:
-    """Run the rounds and print what was seen."""
+    """Run the pairs and print what was seen."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--pairs", type=int, default=12)
     arguments = parser.parse_args()
     print(host())
-    ours, theirs = compare(prepared(), arguments.rounds, 3.0)
-    ratios("resnet50/fp32 median, harness against a plain loop", [a / b for a, b in zip(ours, theirs, strict=True)])
-    print(f"    medians over all rounds: {statistics.median(ours) / statistics.median(theirs):.3f}x")
+    resnet = prepared()
+    seen = [pair(resnet, bursts=12, n=3) for _ in range(arguments.pairs)]
+    ratios("resnet50/fp32 median, harness against a plain loop", [math.exp(log) for log, _, _ in seen])
     with tempfile.TemporaryDirectory() as folder:
         feed = Path(folder) / "x.npy"
         np.save(feed, np.ones(1, np.float32))
         target = Target(name="cpu", provider="CPUExecutionProvider")
         floor = Workload(model=coordinator.FLOOR_MODEL, target=target, optimization="all", feeds={"x": feed}, dims={})
-        ours, theirs = compare(floor, arguments.rounds, 0.5)
-    difference = [(a - b) * 1e6 for a, b in zip(ours, theirs, strict=True)]
+        seen = [pair(floor, bursts=40, n=1000) for _ in range(arguments.pairs)]
+    difference = [seconds * 1e6 for _, seconds, _ in seen]
     print(
         f"floor, harness minus a bare loop: {statistics.median(difference):+.2f} us "
         f"(from {min(difference):+.2f} to {max(difference):+.2f}; "
-        f"the loop itself {statistics.median(theirs) * 1e6:.2f} us)"
+        f"the loop itself {statistics.median(m for _, _, m in seen) * 1e6:.2f} us)"
     )
 
 

@@ -117,7 +117,14 @@ def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
     (folder / "peer").mkdir()
     (folder / "peer/__init__.py").touch()
     (folder / "peer/run.py").write_text(ASV, encoding="utf-8")
-    configuration = {"version": 1, "project": "peer", "repo": ".", "branches": ["HEAD"], "benchmark_dir": "peer"}
+    configuration = {
+        "version": 1,
+        "project": "peer",
+        "repo": ".",
+        "branches": ["HEAD"],
+        "benchmark_dir": "peer",
+        "environment_type": "existing",
+    }
     (folder / "asv.conf.json").write_text(json.dumps(configuration), encoding="utf-8")
     git = ["git", "-c", "user.name=b", "-c", "user.email=b@example.org"]
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "peer"]):
@@ -127,7 +134,7 @@ def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
     subprocess.run([sys.executable, "-m", *machine], cwd=folder, env=environment, check=True, capture_output=True)
     commands = {
         "pytest-benchmark": [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_peer.py"],
-        "asv": [sys.executable, "-m", "asv", "run", "--environment", f"existing:{sys.executable}"],
+        "asv": [sys.executable, "-m", "asv", "run", "--python", "same"],
     }
 
     def cost(command: list[str]) -> Callable[[], float]:

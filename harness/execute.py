@@ -18,6 +18,7 @@ from harness.measure import coordinator, host, placement
 from harness.measure.client import Client
 from harness.measure.coordinator import ClientFactory, Timed, Workload
 from harness.measure.pacing import Pace
+from harness.preview import Settings
 from harness.records import (
     Accuracy,
     Artifact,
@@ -41,26 +42,6 @@ WIDE_SPREAD = 0.10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How every case of a sweep is measured.
-
-    Attributes:
-        processes: fresh worker processes per case.
-        time_per_case: seconds of inference, warm-up included, over all processes.
-        ci_width: full relative width of the 95% interval at which sampling may stop early.
-    """
-
-    processes: int
-    time_per_case: float
-    ci_width: float
-
-    @property
-    def pace(self) -> Pace:
-        """How one process is paced."""
-        return Pace(budget_s=self.time_per_case / self.processes, ci_width=self.ci_width)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """What every case needs besides itself.
 
@@ -79,6 +60,11 @@ class Bench:
     client: ClientFactory = Client
     on_burst: Callable[[], None] | None = None
 
+    @property
+    def pace(self) -> Pace:
+        """How one process is paced."""
+        return Pace(budget_s=self.settings.time_per_case / self.settings.processes, ci_width=self.settings.ci_width)
+
 
 def run_case(case: Case, built: Built, bench: Bench) -> Outcome:
     """Measure one case. Never raises for what is wrong with the case itself: that is its outcome."""
@@ -93,9 +79,7 @@ def run_case(case: Case, built: Built, bench: Bench) -> Outcome:
     try:
         work = workload(case, built, bench.cache)
         while len(timed) < bench.settings.processes:
-            timed.append(
-                coordinator.time_process(work, bench.settings.pace, client=bench.client, on_burst=bench.on_burst)
-            )
+            timed.append(coordinator.time_process(work, bench.pace, client=bench.client, on_burst=bench.on_burst))
         evaluation = evaluate(case, built, bench, timed[0].runtime)
     except (WorkerError, ValueError, OSError) as error:
         return refused(case, built, started_at, timed, error)

@@ -9,18 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness import plan as planning
-from harness import provenance, zoo
+from harness import provenance
 from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.errors import WorkerError
-from harness.execute import Bench, Settings, run_case
+from harness.execute import Bench, run_case
 from harness.measure import coordinator, host
-from harness.plan import Plan, Selection
+from harness.preview import Preview, Request, preview
 from harness.records import Artifact, Built, Case, Outcome, Run, Target
 from harness.store import asv
 from harness.store.files import probe
@@ -30,20 +30,6 @@ Row = Mapping[str, Any]
 Executor = Callable[[Callable[[Case], Outcome], Iterable[Case]], Iterator[Outcome]]
 """Runs every case through a function and yields outcomes as they finish. `map` does it one after the other on this
 host; a fleet would take its place."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a person asked for; None leaves it to the zoo's defaults."""
-
-    zoo: Path
-    results: Path
-    cache: Path
-    selection: Selection = field(default_factory=Selection)
-    processes: int | None = None
-    time_per_case: float | None = None
-    ci_width: float | None = None
-    resume: bool = True
 
 
 class Watcher(Protocol):
@@ -68,36 +54,6 @@ class Watcher(Protocol):
         """A case is done and stored."""
 
 
-START_UP_S = 1.0
-BUILD_S = 10.0
-"""What starting a worker on a network of some hundred megabytes, and building one variant, took on two cores: good for
-saying whether a sweep takes minutes or hours, and used for nothing else."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a sweep is going to do.
-
-    Attributes:
-        missing: (model, variant) pairs without a usable artifact in the cache.
-    """
-
-    zoo: zoo.Zoo
-    plan: Plan
-    settings: Settings
-    missing: tuple[tuple[str, str], ...]
-
-    @property
-    def measuring_s(self) -> float:
-        """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
-        return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
-
-    @property
-    def building_s(self) -> float:
-        """Seconds that building may take, roughly."""
-        return len(self.missing) * BUILD_S
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
     """What a sweep leaves behind.
@@ -113,22 +69,6 @@ class Swept:
     samples: Path
     asv_files: tuple[Path, ...]
     why_no_asv: str
-
-
-def preview(request: Request) -> Preview:
-    """Read the zoo, plan the cases and look what is built already. Costs milliseconds, changes nothing."""
-    the_zoo = zoo.load(request.zoo)
-    plan = planning.plan(the_zoo, request.selection)
-    defaults = the_zoo.defaults
-    settings = Settings(
-        processes=request.processes or defaults.processes,
-        time_per_case=request.time_per_case or defaults.time_per_case_s,
-        ci_width=request.ci_width or defaults.ci_width,
-    )
-    cache = Cache(request.cache)
-    pairs = {(c.model.name, c.recipe.name): c for c in plan.cases}
-    missing = tuple(pair for pair, c in pairs.items() if pipeline.lookup(cache, c.model, c.recipe) is None)
-    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing)
 
 
 def sweep(request: Request, watch: Watcher, *, executor: Executor = map) -> Swept:

@@ -11,8 +11,9 @@ from harness import plan as planning
 from harness import zoo
 from harness.build import pipeline
 from harness.build.cache import Cache
-from harness.execute import Bench, Settings, remarks, run_case
+from harness.execute import Bench, remarks, run_case
 from harness.measure.client import Client
+from harness.preview import Settings
 from harness.records import Artifact, Case, Latency, ProcessSamples, Refusal, Status
 from tests.conftest import Project
 from tests.workers import HELLO, worker

@@ -19,8 +19,9 @@ from harness.cli import tables
 
 if TYPE_CHECKING:
     from harness.build.pipeline import BuildEvent
+    from harness.preview import Preview
     from harness.records import Case
-    from harness.sweep import Preview, Swept
+    from harness.sweep import Swept
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""

@@ -43,8 +43,7 @@ def sweep(
     Example: harness sweep --models digits_cnn --threads 1,2 --time-per-case 2
     """
     from harness.plan import Selection
-    from harness.sweep import Request, preview
-    from harness.sweep import sweep as run_sweep
+    from harness.preview import Request, preview
 
     request = Request(
         zoo=zoo,
@@ -72,6 +71,8 @@ def sweep(
         else:
             console.plan(ahead, cases=True)
         return
+    from harness.sweep import sweep as run_sweep
+
     with console:
         swept = run_sweep(request, console)
     if as_json:

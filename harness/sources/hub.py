@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import urllib.error
-import urllib.request
 
 LIMIT_S = 1.5
 """How long the one question may take, name resolution included."""
@@ -71,6 +69,9 @@ def stay_offline() -> None:
 
 
 def _ask(url: str) -> str:
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310 # https from the table, or the user's endpoint
     try:
         with urllib.request.urlopen(request, timeout=LIMIT_S):  # noqa: S310 # as above
