@@ -35,6 +35,8 @@ def screen(text: str) -> str:
     """The lines that are left in the end: a live line was erased and drawn anew many times."""
     lines: list[str] = []
     for raw in text.replace("\r\n", "\n").split("\n"):
+        for _ in range(raw.count("\x1b[1A")):
+            lines.pop()
         visible = re.split(r"\x1b\[2K", raw)[-1].split("\r")[-1]
         lines.append(re.sub(r"\x1b\[[0-9;?]*[A-JKSThlfnsu]", "", visible))
     return "\n".join(lines).strip("\n")

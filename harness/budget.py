@@ -76,15 +76,15 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Median of `fp32` on the same model, target and weights over this row's median; None without either."""
+    """Median of `fp32` over this row's median: of the same run, model, target and weights; None without either."""
     own = (row.get("latency") or {}).get("median_s")
     for other in rows:
         base = (other.get("latency") or {}).get("median_s")
-        same = (other["model"], other["target"], other.get("weights")) == (
-            row["model"],
-            row["target"],
-            row.get("weights"),
-        )
-        if other["variant"] == "fp32" and same and base and own:
+        if other["variant"] == "fp32" and base and own and _setting(other) == _setting(row):
             return float(base / own)
     return None
+
+
+def _setting(row: Row) -> tuple[Any, ...]:
+    """What two rows must share before one is divided by the other."""
+    return row.get("run"), row["model"], row["target"], (row.get("weights") or {}).get("digest")

@@ -17,8 +17,8 @@ from harness import plan as planning
 from harness import provenance
 from harness.build import pipeline
 from harness.build.cache import Cache
-from harness.errors import WorkerError
-from harness.execute import Bench, run_case
+from harness.errors import WorkerError, WorkerRefusal
+from harness.execute import UNSUPPORTED_KINDS, Bench, run_case
 from harness.measure import coordinator, host
 from harness.preview import Preview, Request, preview
 from harness.records import Artifact, Built, Case, Outcome, Run, Target
@@ -150,8 +150,12 @@ def try_targets(cases: Sequence[Case]) -> tuple[dict[str, str], dict[str, float]
     for name, target in tried.items():
         try:
             floors[name], _ = coordinator.floor(replace(target, intra_threads=1, batch=1))
-        except WorkerError as error:
-            unusable[name] = str(error)
+        except WorkerRefusal as error:
+            if error.kind in UNSUPPORTED_KINDS:
+                unusable[name] = str(error)
+        except WorkerError:
+            # A worker that does not even run is no missing provider: its cases shall fail, each with the reason.
+            continue
     return unusable, floors
 
 
@@ -180,9 +184,10 @@ def describe(ahead: Preview, checkout: provenance.Checkout, floors: Mapping[str,
 
 
 def still_valid(row: Row, built: Built) -> bool:
-    """Whether a row of an interrupted sweep may stand: it did not fail, and its artifact is still the same."""
+    """Whether a row of an interrupted sweep may stand: it did not fail; artifact and reference are still the same."""
     if row["status"] == "failed":
         return False
     if isinstance(built, Artifact):
-        return bool((row.get("artifact") or {}).get("digest") == built.digest)
+        same = (row.get("artifact") or {}).get("digest") == built.digest
+        return bool(same and (row.get("reference") or {}).get("digest") == built.reference.digest)
     return bool(row["status"] == built.status)

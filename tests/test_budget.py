@@ -73,11 +73,12 @@ def test_size_and_latency_count_too() -> None:
     assert "median 3e+03 ms, budget 2e+03 ms" == budget.excess(row("x", 3.0, **good))
 
 
-def test_speedup_is_against_fp32_of_the_same_weights_and_target() -> None:
-    """Numbers of other weights are another model."""
+def test_speedup_is_against_fp32_of_the_same_run_weights_and_target() -> None:
+    """Numbers of other weights are another model, and another run was another moment of the host."""
     rows = [row("fp32", 3.0, weights={"digest": "other"}), row("fp32", 2.0), row("int8", 1.0)]
     assert 2.0 == budget.speedup(rows[2], rows)
     assert budget.speedup(rows[2], rows[:1]) is None
+    assert budget.speedup(row("int8", 1.0, run="later"), rows) is None
 
 
 def test_ties_are_cases_whose_intervals_overlap() -> None:

@@ -46,7 +46,7 @@ class Console:
         self.expected_s = 0.0
         self.case_started = 0.0
         self.elapsed: list[float] = []
-        self.current = ""
+        self.current = self.said = ""
 
     def __enter__(self) -> Self:
         if self.out.is_terminal:
@@ -130,7 +130,7 @@ class Console:
         if row.get("latency"):
             self.elapsed.append(spent)
         style = tables.STYLES[row["status"]]
-        result = tables.interval(row["latency"]) if row.get("latency") else first_line(row["reason"])
+        result = tables.interval(row["latency"]) if row.get("latency") else self.why(first_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
         detail = "  ".join([result, *(m for m in marks if m != "-")])
         self.out.print(
@@ -138,6 +138,11 @@ class Console:
             f"[{style}]{row['status']}[/{style}]  {escape(detail)}",
             soft_wrap=True,
         )
+
+    def why(self, reason: str) -> str:
+        """A reason, written out once where it is that of one case after the other."""
+        again, self.said = reason == self.said, reason
+        return "as above" if again else reason
 
     def progress(self) -> str:
         """The live line: where we are and the time left, from what cases have really taken so far."""
