@@ -19,17 +19,17 @@ def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> No
 
     Example: harness list --zoo model_zoo.yaml
     """
-    from rich.console import Console as RichConsole
     from rich.table import Table
 
     from harness import inventory
     from harness import zoo as zoos
+    from harness.cli.console import Console
 
     found = inventory.take(zoos.load(zoo))
     if as_json:
         print_json({kind: [item.as_dict() for item in items] for kind, items in found.items()})
         return
-    console = RichConsole(highlight=False)
+    console = Console().out
     for kind, items in found.items():
         table = Table(title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
         table.add_column(no_wrap=True)
