@@ -28,3 +28,9 @@ def suggest(name: str, valid: Iterable[str], also: Iterable[str] = ()) -> str:
     near = nearest(name, [*names, *also])
     listed = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     return (f"did you mean {near!r}? " if near else "") + f"available: {listed or 'none'}"
+
+
+def similar(name: str, valid: Iterable[str]) -> str:
+    """Return `; did you mean ...` with up to three near names, else an empty string: for lists too long to print."""
+    close = difflib.get_close_matches(name, list(valid), 3)
+    return f"; did you mean {', '.join(f'`{one}`' for one in close)}" if close else ""

@@ -21,7 +21,7 @@ from harness.errors import WorkerError, WorkerRefusal
 from harness.execute import UNSUPPORTED_KINDS, Bench, run_case
 from harness.measure import coordinator, host
 from harness.preview import Preview, Request, preview
-from harness.records import Artifact, Built, Case, Outcome, Run, Target
+from harness.records import Artifact, Built, Case, ModelSpec, Outcome, Recipe, Run, Target
 from harness.store import asv
 from harness.store.files import probe
 from harness.store.journal import Journal
@@ -128,9 +128,9 @@ def key(case: Case) -> tuple[str, str]:
     return case.model.name, case.recipe.name
 
 
-def by_model(cases: Sequence[Case]) -> list[tuple[Any, list[Any]]]:
+def by_model(cases: Sequence[Case]) -> list[tuple[ModelSpec, list[Recipe]]]:
     """The recipes to build for each model, each once."""
-    wanted: dict[str, tuple[Any, dict[str, Any]]] = {}
+    wanted: dict[str, tuple[ModelSpec, dict[str, Recipe]]] = {}
     for case in cases:
         wanted.setdefault(case.model.name, (case.model, {}))[1][case.recipe.name] = case.recipe
     return [(model, list(recipes.values())) for model, recipes in wanted.values()]

@@ -167,7 +167,7 @@ def test_examples_must_fit_the_model() -> None:
     """A wrong shape, an unknown source or option, and a dynamic axis without a size are told with what would do."""
     with pytest.raises(BuildError, match=r"gives no array for the input|feeds models with one input"):
         arrays(request("photos", PHOTO, *TOKENS), "evaluation")
-    with pytest.raises(BuildError, match="Did you mean `photos`"):
+    with pytest.raises(BuildError, match="did you mean 'photos'"):
         arrays(request("photo", PHOTO), "evaluation")
     with pytest.raises(BuildError, match=r"has no option `sed`. Valid: high, low, seed"):
         arrays(request("random", PHOTO, sed=1), "evaluation")

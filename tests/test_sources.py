@@ -78,7 +78,7 @@ def load(model: ModelSpec) -> base.Loaded:
 
 def test_unknown_source_gets_a_hint() -> None:
     """A misspelt source is met with the real ones; helpers are no sources."""
-    with pytest.raises(BuildError, match=r"Did you mean `torchvision`.*Available: onnx, timm, torch, "):
+    with pytest.raises(BuildError, match=r"did you mean 'torchvision'.*available: onnx, timm, torch, "):
         base.source("torchvison")
     with pytest.raises(BuildError, match="no source `hub`"):
         base.source("hub")

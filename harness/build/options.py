@@ -5,12 +5,12 @@ Standard library only. None means *chosen by the step*, from the network it find
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import BuildError
 from harness.records import Recipe, Step
+from harness.suggest import similar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,12 +77,12 @@ def resolve(step: Step) -> Step:
         BuildError: the step, an option or a value is unknown.
     """
     if step.kind not in DEFAULTS:
-        raise BuildError(f"There is no step `{step.kind}`{_hint(step.kind, DEFAULTS)}. Valid: {', '.join(DEFAULTS)}.")
+        raise BuildError(f"There is no step `{step.kind}`{similar(step.kind, DEFAULTS)}. Valid: {', '.join(DEFAULTS)}.")
     defaults = DEFAULTS[step.kind]
     for name in step.options:
         if name not in defaults:
             raise BuildError(
-                f"The step `{step.kind}` has no option `{name}`{_hint(name, defaults)}. Valid: {', '.join(defaults)}."
+                f"The step `{step.kind}` has no option `{name}`{similar(name, defaults)}. Valid: {', '.join(defaults)}."
             )
     options = {**defaults, **step.options}
     for name, value in options.items():
@@ -104,8 +104,3 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
     if kinds[:1] != ["export"] or kinds.count("export") > 1:
         raise BuildError(f"The variant `{recipe.name}` must begin with its only `export`; its steps are {kinds}.")
     return replace(recipe, steps=tuple(resolve(step) for step in recipe.steps))
-
-
-def _hint(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean `{close[0]}`" if close else ""

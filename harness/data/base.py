@@ -5,7 +5,6 @@ Standard library and NumPy only; a source imports what it needs inside its funct
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness.errors import BuildError, MissingExtra, Unsupported
+from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,9 +93,7 @@ def source(name: str) -> DataSource:
     """
     names = available()
     if name not in names:
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
-        raise BuildError(f"There is no data source `{name}`.{hint} Available: {', '.join(names)}.")
+        raise BuildError(f"There is no data source `{name}`; {suggest(name, names)}.")
     module: Any = importlib.import_module(f"harness.data.{name}")
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
 

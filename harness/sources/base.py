@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import os
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from harness.records import Json, ModelSpec
+from harness.suggest import suggest
 
 HELPERS = ("base", "compat", "digits_cnn", "hub", "settle")
 
@@ -68,17 +68,9 @@ def source(name: str) -> Source:
     package = importlib.import_module("harness.sources")
     names = sorted(one.name for one in pkgutil.iter_modules(package.__path__) if one.name not in HELPERS)
     if name not in names:
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
-        raise BuildError(f"There is no source `{name}`.{hint} Available: {', '.join(names)}.")
+        raise BuildError(f"There is no source `{name}`; {suggest(name, names)}.")
     module: Any = importlib.import_module(f"harness.sources.{name}")
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
-
-
-def similar(name: str, names: Sequence[str]) -> str:
-    """`; did you mean ...` where a known name is close, else an empty string."""
-    close = difflib.get_close_matches(name, list(names), 3)
-    return f"; did you mean {', '.join(f'`{one}`' for one in close)}" if close else ""
 
 
 def flatten(outputs: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import BuildError, Unsupported
 from harness.records import InputSpec, Weights
 from harness.sources import base
+from harness.suggest import similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +177,7 @@ def _match(model: ModelSpec, inputs: dict[str, InputSpec], path: Path) -> None:
         real = inputs.get(spec.name)
         if real is None:
             raise BuildError(
-                f"onnx: {path} has no input `{spec.name}`{base.similar(spec.name, list(inputs))}. "
+                f"onnx: {path} has no input `{spec.name}`{similar(spec.name, list(inputs))}. "
                 f"It has {', '.join(inputs)}; mend `inputs` of `{model.name}` in the zoo."
             )
         clash = len(real.shape) != len(spec.shape) or any(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
 from harness.sources import base, hub
+from harness.suggest import similar
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
@@ -32,7 +33,7 @@ def load(model: ModelSpec) -> base.Loaded:
     except ImportError as error:
         raise base.missing("timm", model, error) from error
     if not timm.is_model(model.id.partition(".")[0]):
-        raise BuildError(f"timm has no model `{model.id}`{base.similar(model.id, timm.list_models())}.")
+        raise BuildError(f"timm has no model `{model.id}`{similar(model.id, timm.list_models())}.")
 
     def create(*, pretrained: bool) -> Any:
         return timm.create_model(model.id, pretrained=pretrained, exportable=True, **model.options)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
 from harness.sources import base
+from harness.suggest import similar
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
@@ -70,5 +71,5 @@ def _target(name: str) -> Any:
     target = getattr(module, attribute, None)
     if not callable(target):
         names = [one for one in vars(module) if not one.startswith("_") and callable(getattr(module, one))]
-        raise BuildError(f"torch: {module_name} has no callable `{attribute}`{base.similar(attribute, names)}.")
+        raise BuildError(f"torch: {module_name} has no callable `{attribute}`{similar(attribute, names)}.")
     return target

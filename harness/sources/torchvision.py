@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
 from harness.sources import base, hub
+from harness.suggest import similar
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
@@ -31,7 +32,7 @@ def load(model: ModelSpec) -> base.Loaded:
         raise base.missing("torchvision", model, error) from error
     names = torchvision.models.list_models()
     if model.id not in names:
-        raise BuildError(f"torchvision has no model `{model.id}`{base.similar(model.id, names)}.")
+        raise BuildError(f"torchvision has no model `{model.id}`{similar(model.id, names)}.")
 
     def fresh() -> Any:
         return torchvision.models.get_model(model.id, weights=None, **model.options)
