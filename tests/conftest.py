@@ -53,7 +53,12 @@ class Project:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `harness` with these arguments."""
         environment = os.environ | {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
-        command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
+        # A job in the background of a shell ignores SIGINT and hands that down; these are to hear it.
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "from harness.cli import main; main()"
+        )
+        command = [sys.executable, "-c", code, *arguments]
         return subprocess.Popen(
             command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

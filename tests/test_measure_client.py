@@ -106,6 +106,7 @@ def test_peak_memory_is_read_from_outside(tmp_path: Path) -> None:
 def test_ctrl_c_reaches_the_coordinator_alone(tmp_path: Path) -> None:
     """A worker is not in the terminal's foreground group, and is gone when the coordinator leaves."""
     start = worker(tmp_path, "time.sleep(600)")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
     pids = []
     with pytest.raises(KeyboardInterrupt), start() as client:
         pids.append(client.pid)
