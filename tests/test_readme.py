@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.doctor import FRAMEWORKS
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -68,18 +70,7 @@ def test_shell_completion_is_offered() -> None:
     assert "--install-completion" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
 
 
-OPTIONAL = (
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "ultralytics",
-    "sklearn",
-    "onnxslim",
-    "onnxscript",
-    "PIL",
-    "scipy",
-)
+OPTIONAL = (*(name for name in FRAMEWORKS if name != "onnx"), "PIL", "scipy")
 
 
 def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> None:
