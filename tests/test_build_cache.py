@@ -90,16 +90,26 @@ def test_two_processes_admit_the_same_entry(tmp_path: Path) -> None:
     assert [] == list(tmp_path.glob(".tmp-*"))
 
 
-def test_full_disk_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No space left becomes a StoreError with the way out, and leaves no torn file."""
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.ENOSPC, r"No space left.*harness cache --prune.*--cache DIR"),
+        (errno.EROFS, r"Read-only file system.*make it writable.*--cache DIR"),
+        (errno.EACCES, r"Permission denied.*make it writable.*--cache DIR"),
+    ],
+)
+def test_full_or_read_only_cache_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    """A write that the system refuses becomes a StoreError with the way out, and leaves no torn file."""
     cache = Cache(tmp_path)
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "replace", refuse)
 
-    with pytest.raises(StoreError, match=r"No space left.*harness cache --prune.*--cache DIR"):
+    with pytest.raises(StoreError, match=said):
         cache.put_evaluation("key", {"a": 1})
     assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
 
