@@ -1,0 +1,159 @@
+"""The gate's rule on simulated pairs: false alarms, power, coverage of intervals, truth of the detectable effect.
+
+Nothing is measured: the log-ratios of pairs are drawn from noise like that of real hosts, so that the truth is known
+and thousands of gates are cheap. What real pairs do is for recordings to say (see rules.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.stats import changes, paired, scan
+from harness.stats.rule import CONFIRM_PAIRS, SCREEN_PAIRS
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def normal(spread: float) -> Draw:
+    """Normal noise."""
+    return lambda rng, shape: rng.normal(0, spread, shape)
+
+
+def heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Student's t with 3 degrees of freedom, scaled to a standard deviation of 2.9%."""
+    return rng.standard_t(3, shape) / math.sqrt(3) * 0.029
+
+
+def outliers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Normal with 1.8%, and one pair in ten is off by a further 8%."""
+    return rng.normal(0, 0.018, shape) + (rng.random(shape) < 0.1) * rng.normal(0, 0.08, shape)
+
+
+NOISE: dict[str, Draw] = {
+    "normal 1.4%": normal(0.014),
+    "normal 2.9%": normal(0.029),
+    "t3 2.9%": heavy,
+    "outliers": outliers,
+}
+
+
+def gate(rng: np.random.Generator, draw: Draw, cases: int, effect: float) -> tuple[bool, int, int]:
+    """One whole gate in which case 0 alone is slower by `effect`.
+
+    Returns:
+        Whether that was confirmed as slower, how many other cases were confirmed as anything, how many were flagged.
+    """
+    truth = np.zeros(cases)
+    truth[0] = math.log1p(effect)
+    pairs = draw(rng, (cases, SCREEN_PAIRS)) + truth[:, None]
+    screened = {index: paired.screen(pairs[index].tolist()) for index in range(cases)}
+    flagged = [index for index in screened if screened[index].flagged]
+    fresh = {str(i): (draw(rng, (CONFIRM_PAIRS,)) + truth[i]).tolist() for i in flagged}
+    confirmed = paired.confirm(fresh, directions={str(i): screened[i].direction for i in flagged})
+    alarms = {name for name, found in confirmed.items() if found.significant}
+    hit = bool(effect) and "0" in alarms and confirmed["0"].direction == "slower"
+    return hit, len(alarms - ({"0"} if effect else set())), len(flagged)
+
+
+def gates(cases: int, repeats: int) -> None:
+    """Print false alarms and power."""
+    print(f"{'noise':<12} {'true':>5} {'cases':>5}  any false alarm  per case  seen   flagged")
+    for name, draw in NOISE.items():
+        for effect in (0.0, 0.03, 0.05):
+            rng = np.random.default_rng(7)
+            seen = [gate(rng, draw, cases, effect) for _ in range(repeats)]
+            hits, alarms, flagged = np.array(seen, dtype=float).T
+            power = f"{hits.mean():.3f}" if effect else "     "
+            print(
+                f"{name:<12} {effect:>+5.0%} {cases:>5}  {(alarms > 0).mean():>15.4f}  {alarms.mean() / cases:.5f}  "
+                f"{power}  {flagged.mean():.1f}",
+                flush=True,
+            )
+
+
+def coverage(repeats: int) -> None:
+    """Print how often the 95% interval of the ratio holds the truth, and how wide it is."""
+    print("95% interval of the ratio: coverage, median full width")
+    for name, draw in NOISE.items():
+        parts = []
+        for n in (6, 8, 20):
+            rng = np.random.default_rng(8)
+            found = [paired.ratio_interval(row.tolist()) for row in draw(rng, (repeats, n))]
+            held = np.mean([i.low <= 1 <= i.high for i in found])
+            parts.append(f"n={n}: {held:.3f} {np.median([i.high - i.low for i in found]):.3f}")
+        print(f"{name:<12} " + "   ".join(parts), flush=True)
+
+
+def detectable(repeats: int) -> None:
+    """Print the power of the rule at the effect that it calls detectable (asked: 80%), spread seen in 8 pairs."""
+    print("power at the effect that was called detectable (asked .80), its median")
+    for name, draw in NOISE.items():
+        rng = np.random.default_rng(9)
+        hits, effects = [], []
+        for _ in range(repeats):
+            effect = paired.detectable(draw(rng, (SCREEN_PAIRS,)).tolist())
+            effects.append(effect)
+            hits.append(gate(rng, draw, 1, effect)[0])
+        print(f"{name:<12} {np.mean(hits):.3f}  {np.median(effects):.4f}", flush=True)
+
+
+def drifting(rng: np.random.Generator, phi: float, shape: tuple[int, int]) -> np.ndarray:
+    """Rows of latencies whose neighbours correlate by phi."""
+    noise = rng.normal(0, 0.02, shape)
+    for index in range(1, shape[1]):
+        noise[:, index] += phi * noise[:, index - 1]
+    return np.exp(noise)
+
+
+def history(repeats: int) -> None:
+    """Print what the scan of stored history does on series without and with a change, 2% noise."""
+    print("history, each series alone: share with a finding / share not judged")
+    for n in (20, 50, 100):
+        parts = []
+        for phi in (0.0, 0.3, 0.7):
+            rows = drifting(np.random.default_rng(10), phi, (repeats, n)).tolist()
+            found = [scan.scan({"x": row})["x"] for row in rows]
+            alarms, unjudged = (
+                np.mean([bool(x) for x in xs]) for xs in zip(*[(f.changes, f.abstained) for f in found], strict=True)
+            )
+            parts.append(f"lag-1 correlation {phi}: {alarms:.3f} / {unjudged:.3f}")
+        print(f"n={n:<4} " + "   ".join(parts), flush=True)
+    print("history of 50 points alone, share in which a change was found within one point of the truth")
+    for effect in (0.03, 0.05, 0.1):
+        parts = []
+        for after in (3, 5, 10, 25):
+            rows = drifting(np.random.default_rng(11), 0.0, (repeats, 50))
+            rows[:, 50 - after :] *= 1 + effect
+            hits = [
+                any(abs(c.index - (50 - after)) <= 1 for c in scan.scan({"x": row})["x"].changes)
+                for row in rows.tolist()
+            ]
+            parts.append(f"{after} after: {np.mean(hits):.2f}")
+        print(f"{effect:+.0%}  " + "   ".join(parts), flush=True)
+    print(f"(a change needs {changes.FEWEST_AFTER} points before and after, a series {scan.fewest()})")
+
+
+def main() -> None:
+    """Run every simulation."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--gates", type=int, default=2000)
+    parser.add_argument("--only", choices=["gates", "coverage", "detectable", "history"])
+    arguments = parser.parse_args()
+    if arguments.only in (None, "gates"):
+        gates(arguments.cases, arguments.gates)
+        gates(1, arguments.gates * 5)
+    if arguments.only in (None, "coverage"):
+        coverage(arguments.gates * 5)
+    if arguments.only in (None, "detectable"):
+        detectable(arguments.gates)
+    if arguments.only in (None, "history"):
+        history(min(arguments.gates, 400))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Changes in stored histories: which series changed level, where, by how much, and which cannot be judged.
+
+Every series is searched for a change of level by ranks (`harness.stats.changes`); Benjamini and Hochberg's procedure
+over all series bounds the share of false findings; a series with a finding is split there and both parts are searched
+again (binary segmentation). Neighbouring points that still correlate once the levels are taken out mean that the host
+drifted: permutation knows nothing of that, so such a series is reported as unjudgeable instead of alarmed on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.stats import changes
+from harness.stats.changes import FEWEST_AFTER
+
+FDR = 0.05
+CONFIDENCE = 0.95
+CORRELATED = 0.25
+"""Correlation of neighbours, levels taken out, above which a series is not judged (and 1.64 standard errors)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of level.
+
+    Attributes:
+        index: the first point after it; it happened between `index - 1` and `index`.
+        ratio: typical value after over before, with its 95% interval; for exact series low = ratio = high.
+        before, after: typical values of the levels on both sides, up to the neighbouring changes.
+        p: of the search that found it; 0 for exact series.
+        adjusted: the same after Benjamini and Hochberg over everything searched in that round.
+    """
+
+    index: int
+    ratio: float
+    low: float
+    high: float
+    before: float
+    after: float
+    p: float
+    adjusted: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What the scan says of one series.
+
+    Attributes:
+        changes: in order of time; empty where nothing was found.
+        abstained: why the series cannot be judged; empty where it was.
+    """
+
+    changes: tuple[Change, ...] = ()
+    abstained: str = ""
+
+
+def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
+    """Adjusted p-values that bound the share of false findings (Benjamini and Hochberg, 1995), in the order given."""
+    adjusted, best = [0.0] * len(ps), 1.0
+    order = sorted(range(len(ps)), key=ps.__getitem__, reverse=True)
+    for place, index in enumerate(order):
+        best = min(best, ps[index] * len(ps) / (len(ps) - place))
+        adjusted[index] = best
+    return adjusted
+
+
+def fewest(fdr: float = FDR) -> int:
+    """Points that a series needs before any change in it could be significant on its own."""
+    n = 2 * FEWEST_AFTER
+    while 2 / math.comb(n, n // 2) > fdr:
+        n += 1
+    return n
+
+
+def scan(series: Mapping[str, Sequence[float]], *, fdr: float = FDR, exact: Collection[str] = ()) -> dict[str, Scan]:
+    """Search all series at once.
+
+    Args:
+        series: name -> values in order of time, above zero (latencies, bytes); any finite numbers where exact.
+        fdr: largest expected share of false ones among the findings of a round.
+        exact: names of series without noise, such as size or node counts: every step in them is a change at once.
+
+    Returns:
+        For every name its changes, or why it was not judged.
+
+    Raises:
+        ValueError: if a value is not finite, or not above zero in a series with noise, or fdr is not between 0 and 1.
+    """
+    _check(series, fdr, exact)
+    found: dict[str, Scan] = {}
+    judged: dict[str, list[float]] = {}
+    for name, values in series.items():
+        if name in exact:
+            found[name] = Scan(changes=_steps(values))
+        elif len(values) < fewest(fdr):
+            found[name] = Scan(abstained=f"{len(values)} points; at least {fewest(fdr)} are needed")
+        else:
+            judged[name] = [math.log(value) for value in values]
+    # Correlation is looked at with the levels that would be found if nothing else were searched; only series that
+    # pass it enter the family.
+    alone = _segment(judged, fdr, together=False)
+    for name, cuts in alone.items():
+        logs = judged[name]
+        strong = changes.neighbours(logs, sorted(cuts))
+        if strong > max(CORRELATED, 1.64 / math.sqrt(len(logs))):
+            found[name] = Scan(abstained=f"neighbouring points correlate ({strong:.2f}): the host drifted")
+            del judged[name]
+    for name, cuts in _segment(judged, fdr, together=True).items():
+        found[name] = Scan(changes=_sized(series[name], judged[name], cuts))
+    return {name: found[name] for name in series}
+
+
+def _check(series: Mapping[str, Sequence[float]], fdr: float, exact: Collection[str]) -> None:
+    if not 0 < fdr < 1:
+        raise ValueError(f"fdr is {fdr}: it must lie between 0 and 1, such as 0.05")
+    for name, values in series.items():
+        for index, value in enumerate(values):
+            if not math.isfinite(value) or (value <= 0 and name not in exact):
+                valid = "a finite number" if name in exact else "a finite number above zero"
+                raise ValueError(f"{name}: value {index} is {value}; every one must be {valid}, leave gaps out")
+
+
+def _segment(
+    series: Mapping[str, Sequence[float]], fdr: float, *, together: bool
+) -> dict[str, dict[int, tuple[float, float]]]:
+    """Binary segmentation of all series in rounds: name -> {first point after: (p, adjusted)}.
+
+    Args:
+        series: name -> values.
+        fdr: level of every round.
+        together: whether p-values are adjusted over everything searched in a round, or every one stands alone.
+    """
+    cuts: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in series}
+    parts = [(name, 0, len(values)) for name, values in series.items()]
+    while parts:
+        lengths: dict[int, list[tuple[str, int, int]]] = {}
+        for part in parts:
+            if part[2] - part[1] >= fewest(fdr):
+                lengths.setdefault(part[2] - part[1], []).append(part)
+        searched = [
+            (part, place)
+            for group in lengths.values()
+            for part, place in zip(
+                group,
+                changes.places([series[name][start:stop] for name, start, stop in group], ignore=fdr),
+                strict=True,
+            )
+        ]
+        ps = [place.p for _, place in searched]
+        adjusted = benjamini_hochberg(ps) if together else ps
+        parts = []
+        for ((name, start, stop), place), q in zip(searched, adjusted, strict=True):
+            if q <= fdr:
+                middle = start + place.index
+                cuts[name][middle] = (place.p, q)
+                parts += [(name, start, middle), (name, middle, stop)]
+    return cuts
+
+
+def _sized(
+    values: Sequence[float], logs: Sequence[float], cuts: Mapping[int, tuple[float, float]]
+) -> tuple[Change, ...]:
+    edges = [0, *sorted(cuts), len(values)]
+    found = []
+    for first, index, last in zip(edges, edges[1:], edges[2:], strict=False):
+        estimate, low, high = changes.step_interval(logs[first:index], logs[index:last], CONFIDENCE)
+        p, adjusted = cuts[index]
+        found.append(
+            Change(
+                index=index,
+                ratio=math.exp(estimate),
+                low=math.exp(low),
+                high=math.exp(high),
+                before=statistics.median(values[first:index]),
+                after=statistics.median(values[index:last]),
+                p=p,
+                adjusted=adjusted,
+            )
+        )
+    return tuple(found)
+
+
+def _steps(values: Sequence[float]) -> tuple[Change, ...]:
+    """Every step of a series without noise."""
+    found = []
+    for index, (before, after) in enumerate(itertools.pairwise(values), start=1):
+        if before != after:
+            ratio = after / before if before > 0 and after > 0 else math.nan
+            found.append(
+                Change(index=index, ratio=ratio, low=ratio, high=ratio, before=before, after=after, p=0.0, adjusted=0.0)
+            )
+    return tuple(found)
