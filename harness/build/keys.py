@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import platform
-import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.build import wire
+from harness.build import code, wire
 from harness.data import base as data
 
 if TYPE_CHECKING:
@@ -88,32 +86,9 @@ def stat_of(path: Path) -> Json:
     return [path.name, status.st_size, status.st_mtime_ns]
 
 
-def callable_file(target: str) -> Path | None:
-    """The file of `module:callable`, found without importing any package above it; None when it is not plain."""
-    parts = target.partition(":")[0].split(".")
-    for folder in (*sys.path, "."):
-        base = Path(folder or ".").joinpath(*parts)
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if path.is_file():
-                return path
-    try:
-        spec = importlib.util.find_spec(parts[0])  # the top package alone is located, not executed
-    except (ImportError, ValueError):
-        return None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        base = Path(folder).joinpath(*parts[1:])
-        for path in (base.with_suffix(".py"), base / "__init__.py"):
-            if path.is_file():
-                return path
-    return None
-
-
 def code_of(model: ModelSpec) -> str | None:
-    """The digest of the file that a `torch` callable lives in; None for the other sources."""
-    if model.source != "torch":
-        return None
-    path = callable_file(model.id)
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+    """The digest of a `torch` callable's code, and of what it imports of its project; None for the other sources."""
+    return code.digest(model.id) if model.source == "torch" else None
 
 
 def source_key(model: ModelSpec) -> str:

@@ -1,0 +1,105 @@
+"""The files that a callable's code lives in, found without importing any of them. Standard library only.
+
+Imports are read from the syntax trees and followed as far as they stay in the project that the callable belongs to:
+modules that lie under the same root, or in the same package where that root is `site-packages`. What is imported by
+a computed name is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def digest(target: str) -> str | None:
+    """What the code of `module:callable` is known by; None when it has no plain file."""
+    found = closure(target)
+    if not found:
+        return None
+    whole = hashlib.sha256()
+    for name, path in sorted(found.items()):
+        whole.update(f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def closure(target: str) -> dict[str, Path]:
+    """Module name -> file of the callable's module and of everything of its project that it imports.
+
+    A callable of harness itself is its own file alone: the rest of harness is covered by `keys.REVISION`.
+    """
+    start = target.partition(":")[0]
+    first = module_file(target)
+    if first is None:
+        return {}
+    root = first.parents[len(start.split(".")) - (first.name != "__init__.py")]
+    package = start.partition(".")[0]
+    found, todo = {start: first}, [start]
+    while todo and package != "harness":
+        module = todo.pop()
+        for name in (*chain(start), *imports(module, found[module])):
+            if name in found or (installed(root) and name.partition(".")[0] != package):
+                continue
+            path = below(root, name.split("."))
+            if path is not None:
+                found[name] = path
+                todo.append(name)
+    return found
+
+
+def imports(module: str, path: Path) -> Iterator[str]:
+    """Every module that a file may import, packages above them included; nothing for a file that is no Python."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    own = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from chain(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            above = own.split(".")[: len(own.split(".")) - node.level + 1] if node.level else []
+            base = ".".join(part for part in (*above, node.module) if part)
+            yield from chain(base)
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def chain(name: str) -> Iterator[str]:
+    """`a.b.c` as `a`, `a.b` and `a.b.c`: importing the last runs them all."""
+    parts = name.split(".") if name else []
+    return (".".join(parts[: n + 1]) for n in range(len(parts)))
+
+
+def module_file(target: str) -> Path | None:
+    """The file of `module:callable`, found without importing any package above it; None when it is not plain."""
+    parts = target.partition(":")[0].split(".")
+    for folder in (*sys.path, "."):
+        path = below(Path(folder or "."), parts)
+        if path is not None:
+            return path
+    try:
+        spec = importlib.util.find_spec(parts[0])  # the top package alone is located, not executed
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = below(Path(folder), parts[1:])
+        if path is not None:
+            return path
+    return None
+
+
+def below(root: Path, parts: list[str]) -> Path | None:
+    """The file of a module under a folder."""
+    base = root.joinpath(*parts)
+    if parts and base.with_suffix(".py").is_file():
+        return base.with_suffix(".py")
+    return base / "__init__.py" if (base / "__init__.py").is_file() else None
+
+
+def installed(root: Path) -> bool:
+    """Whether a folder holds other people's packages, whose versions are in the digest already."""
+    return root.name in ("site-packages", "dist-packages") or root == Path(ast.__file__).parent
