@@ -15,27 +15,59 @@ def excess(row: Row) -> str | None:
     Labels decide where there are any, else fidelity. A model without an accuracy or fidelity budget cannot be
     judged: fast and wrong must not be recommended.
     """
+    wrong = _wrong(row)
+    return None if wrong is None else wrong or next(iter(_costly(row)), "")
+
+
+def exceeded(row: Row) -> tuple[str, ...]:
+    """Every limit that a measured case passes, and every one that was set and cannot be judged; empty where all hold.
+
+    Unlike `excess` it holds a model without an accuracy or fidelity budget to the limits that it has: that no limit
+    was set is no reason to fail, that one was set and could not be looked at is.
+    """
+    budget = row.get("budget") or {}
+    wrong = _wrong(row)
+    unknown: tuple[str, ...] = ()
+    if wrong is None and budget.get("accuracy_drop") is not None:
+        unknown = (f"accuracy drop, budget {budget['accuracy_drop']:.2%}: cannot be judged, the data has no labels",)
+    elif wrong is None and budget.get("accuracy_share") is not None:
+        share = budget["accuracy_share"]
+        unknown = (f"accuracy share, budget {share:.2%}: cannot be judged, the data has no labels",)
+    elif wrong is None and budget.get("fidelity_db") is not None:
+        least = budget["fidelity_db"]
+        unknown = (f"fidelity, budget {least:.1f} dB: cannot be judged, too few examples, or outputs that do not vary",)
+    return (*unknown, *filter(None, [wrong]), *_costly(row))
+
+
+def _wrong(row: Row) -> str | None:
+    """How accuracy, or else fidelity, is outside the budget; empty where it is inside, None where nobody can tell."""
     budget = row.get("budget") or {}
     accuracy, fidelity = row.get("accuracy") or {}, row.get("fidelity") or {}
-    latency, artifact = row.get("latency") or {}, row.get("artifact") or {}
-    limit, least = budget.get("accuracy_drop"), budget.get("fidelity_db")
-    known = False
-    if limit is not None and accuracy.get("drop") is not None:
-        known = True
-        if accuracy["drop"] > limit:
+    limit, share, least = (budget.get(key) for key in ("accuracy_drop", "accuracy_share", "fidelity_db"))
+    if (limit is not None or share is not None) and accuracy.get("drop") is not None:
+        if limit is not None and accuracy["drop"] > limit:
             return f"{accuracy['metric']} drops {accuracy['drop']:.2%}, budget {limit:.2%}"
-    elif least is not None and fidelity.get("max_abs") is not None:
-        sqnr = fidelity.get("centred_sqnr_db")
-        known = sqnr is not None or fidelity["max_abs"] == 0
-        if sqnr is not None and sqnr < least:
-            return f"fidelity {sqnr:.1f} dB, budget {least:.1f} dB"
-    if not known:
+        if share is not None and accuracy["value"] < share * accuracy["reference"]:
+            left = accuracy["value"] / accuracy["reference"]
+            return f"{accuracy['metric']} is {left:.2%} of the reference's, budget {share:.2%}"
+        return ""
+    if least is None or fidelity.get("max_abs") is None:
         return None
+    sqnr = fidelity.get("centred_sqnr_db")
+    if sqnr is None:
+        return "" if fidelity["max_abs"] == 0 else None
+    return f"fidelity {sqnr:.1f} dB, budget {least:.1f} dB" if sqnr < least else ""
+
+
+def _costly(row: Row) -> tuple[str, ...]:
+    """How latency and size are outside the budget."""
+    budget, latency, artifact = (row.get(key) or {} for key in ("budget", "latency", "artifact"))
+    found = []
     if budget.get("latency_s") is not None and latency.get("median_s", 0.0) > budget["latency_s"]:
-        return f"median {latency['median_s'] * 1e3:.3g} ms, budget {budget['latency_s'] * 1e3:.3g} ms"
+        found.append(f"median {latency['median_s'] * 1e3:.3g} ms, budget {budget['latency_s'] * 1e3:.3g} ms")
     if budget.get("size_bytes") is not None and artifact.get("bytes", 0) > budget["size_bytes"]:
-        return f"{artifact['bytes']:,} bytes, budget {budget['size_bytes']:,} bytes"
-    return ""
+        found.append(f"{artifact['bytes']:,} bytes, budget {budget['size_bytes']:,} bytes")
+    return tuple(found)
 
 
 def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:

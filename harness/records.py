@@ -107,14 +107,20 @@ class Budget:
 
     Attributes:
         accuracy_drop: the largest loss of the task metric against the reference, in absolute points (0.01 = 1%).
+        accuracy_share: the smallest share of the reference's task metric that must be left (0.99 = 99%), as MLPerf
+            sets its accuracy targets; where both are given, both must hold.
         fidelity_db: the smallest centred SQNR in decibels, used where the data has no labels.
         latency_s, size_bytes: upper limits of the median latency and of the artifact.
+        structure: what a gate makes of a lost fusion, nodes on another provider, quantized operators that are float
+            again, or another signature or opset: `report` it, or `fail`.
     """
 
     accuracy_drop: float | None = None
+    accuracy_share: float | None = None
     fidelity_db: float | None = None
     latency_s: float | None = None
     size_bytes: int | None = None
+    structure: str = "report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,6 +295,42 @@ class ProcessSamples:
     stop: str
     peak_rss_bytes: int | None = None
     preempted: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """One side of one pair: what a fresh process gave.
+
+    Attributes:
+        bursts_ns: per burst, the mean time of one inference.
+        session_ns, first_inference_ns, peak_rss_bytes: as in `ProcessSamples`.
+    """
+
+    session_ns: int
+    first_inference_ns: int
+    bursts_ns: tuple[float, ...]
+    peak_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two fresh processes, alive together, bursts in random order.
+
+    Attributes:
+        phase: `screen` or `confirm`.
+        log_ratio: median over bursts of log(head / base).
+        started_at: UTC, ISO 8601.
+        order: the sides in the order in which they ran, `b` or `h` per burst.
+        pinned: whether each process was held to processor cores of its own.
+    """
+
+    phase: str
+    log_ratio: float
+    base: Half
+    head: Half
+    started_at: str
+    order: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,19 @@ def test_what_is_emulated_is_never_recommended() -> None:
     assert [] == budget.tied(best, rows)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.80, "top1 is 88.89% of the reference's, budget 99.00%"), (0.895, "")]
+)
+def test_a_share_of_the_reference(value: float, expected: str) -> None:
+    """MLPerf's way to say how much accuracy must be left."""
+    accuracy = {"metric": "top1", "value": value, "reference": 0.9, "drop": 0.9 - value}
+    held = row("x", 1.0, accuracy=accuracy, budget={"accuracy_share": 0.99})
+    assert expected == budget.excess(held)
+    assert ((expected,) if expected else ()) == budget.exceeded(held)
+    (unknown,) = budget.exceeded(row("x", 1.0, budget={"accuracy_share": 0.99}))
+    assert "accuracy share, budget 99.00%: cannot be judged" in unknown
+
+
 def test_without_a_budget_nothing_is_recommended() -> None:
     """Fast and unjudged is not good enough."""
     assert {("m", "cpu-t1-b1"): None} == budget.fastest([row("int4", 0.1, fidelity={"max_abs": 1.0})])

@@ -405,6 +405,26 @@ def test_tags_construct_nothing(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_budgets_of_a_gate(tmp_path: Path) -> None:
+    """A share of the reference, as MLPerf sets it, and what a changed structure means; nothing said reports it."""
+    more = "    budget: {accuracy_share: 99%, structure: fail}\n"
+    assert Budget(accuracy_share=0.99, structure="fail") == made(tmp_path, GOOD + more).models["m"].budget
+    assert "report" == made(tmp_path, GOOD).models["m"].budget.structure
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("accuracy_share: 1.5", "budget.accuracy_share: expected a percentage"),
+        ("structure: maybe", "budget.structure: found 'maybe'; valid: report, fail"),
+    ],
+)
+def test_budgets_of_a_gate_that_cannot_be(tmp_path: Path, more: str, words: str) -> None:
+    """More than the reference is no share of it, and there are two answers only."""
+    with pytest.raises(ZooError, match=words):
+        made(tmp_path, GOOD + f"    budget: {{{more}}}\n")
+
+
 def test_torch_callable_is_not_imported(tmp_path: Path) -> None:
     """Loading a zoo imports nothing that it names."""
     (tmp_path / "trap_module.py").write_text("raise SystemExit('imported')")

@@ -6,6 +6,7 @@
     references/<digest>/feeds/<i>.npy outputs/<i>.npy [labels.npy] meta.json
     sources/<key>.json
     evaluations/<key>.json
+    runtimes/ environments/ worktrees/ sides/ code/<key>/... meta.json    what gates make, see `harness.gate`
 
 Everything is written to a temporary sibling and renamed, so that any number of processes can share the folder
 and none ever sees half an entry. An entry that lacks a file, or whose files are not what its meta.json says,
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
 
     from harness.records import Json
 
-KINDS = ("artifacts", "references", "sources", "evaluations")
-FOLDERS = ("artifacts", "references")
+GATES = ("runtimes", "environments", "worktrees", "sides", "code")
+"""Kinds that gates keep here; they are made by `harness.runtimes` and `harness.gate`, and listed and pruned by this."""
+
+KINDS = ("artifacts", "references", "sources", "evaluations", *GATES)
+FOLDERS = ("artifacts", "references", *GATES)
 """Kinds whose entries are folders; the entries of the others are single JSON files."""
 
 MODEL = "model.onnx"
@@ -330,7 +334,9 @@ def _entry(kind: str, path: Path) -> Entry | None:
     meta = path / META if kind in FOLDERS else path
     content = _read(meta)
     try:
-        files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+        # A link costs nothing: an environment's interpreter is one.
+        found = path.rglob("*") if path.is_dir() else [path]
+        files = [one for one in found if one.is_file() and not one.is_symlink()]
         used = (meta if meta.exists() else path).stat().st_mtime
         size = sum(one.stat().st_size for one in files)
     except OSError:

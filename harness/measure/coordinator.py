@@ -80,12 +80,13 @@ class Timed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What an artifact computes, and with which kernels."""
+    """What an artifact computes, and with which kernels, on which providers."""
 
     kernels: Mapping[str, int]
     time_share: Mapping[str, float]
     arithmetic: Mapping[str, float]
     runtime: Mapping[str, Any]
+    placement: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def utc_now() -> str:
@@ -176,7 +177,7 @@ def observe(
     """
     batch = workload.target.batch
     with client() as worker:
-        worker.ask("open", OPEN_DEADLINE_S, **workload.request())
+        opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
         feeds = {name: str(path) for name, path in workload.feeds.items()}
@@ -189,6 +190,7 @@ def observe(
             time_share=placement.time_shares(rows),
             arithmetic=placement.arithmetic(rows),
             runtime=worker.hello["runtime"],
+            placement=placement.shares(opened["placement"]),
         )
 
 

@@ -64,6 +64,7 @@ class Worker:
     def __init__(self) -> None:
         self.session: Any = None
         self.binding: Any = None
+        self.bound: list[Any] = []
         self.prebound = False
         self.profiling = False
 
@@ -96,12 +97,16 @@ class Worker:
     def bind(self, feeds: dict[str, str], batch: int, device: str) -> None:
         """Put the first `batch` examples where the provider reads them; outputs follow after the first run."""
         self.binding = self.session.io_binding()
+        # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have bound:
+        # without this the session would read memory that is freed and used again.
+        self.bound = []
         for spec in self.session.get_inputs():
             fixed = spec.shape[0] if spec.shape else None
             if isinstance(fixed, int) and fixed != batch:
                 raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
             array = examples(feeds, spec, np.arange(batch))
-            self.binding.bind_ortvalue_input(spec.name, ort.OrtValue.ortvalue_from_numpy(array, device, 0))
+            self.bound.append(ort.OrtValue.ortvalue_from_numpy(array, device, 0))
+            self.binding.bind_ortvalue_input(spec.name, self.bound[-1])
         for spec in self.session.get_outputs():
             self.binding.bind_output(spec.name, device)
         self.prebound = False

@@ -149,9 +149,11 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
         recipes=recipes,
         budget=Budget(
             accuracy_drop=budget.accuracy_drop,
+            accuracy_share=budget.accuracy_share,
             fidelity_db=budget.fidelity_db,
             latency_s=budget.latency,
             size_bytes=budget.size,
+            structure=budget.structure,
         ),
     )
 

@@ -179,11 +179,18 @@ class BudgetEntry(Strict):
     """What a build may cost before it is not good enough."""
 
     accuracy_drop: Percent = Field(default=ABSENT, description="largest loss of the task metric, absolute")
+    accuracy_share: Percent = Field(
+        default=ABSENT, description="smallest share of the reference's task metric that must be left, such as 99%"
+    )
     fidelity_db: float = Field(
         default=ABSENT, description="smallest centred SQNR in decibels, where there are no labels"
     )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
+    structure: Literal["report", "fail"] = Field(
+        default="report",
+        description="a gate's answer to a lost fusion or node, float arithmetic again, another signature or opset",
+    )
 
 
 class ModelEntry(Strict):
