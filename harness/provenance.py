@@ -62,7 +62,7 @@ def checkout(folder: Path, ignore: Path) -> Checkout:
     commit = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return Checkout(top=root)
-    seconds = git(root, "show", "-s", "--format=%ct", "HEAD")
+    seconds = git(root, "show", "-s", "--format=%at", "HEAD")
     paths = ["."]
     if ignore.resolve().is_relative_to(root.resolve()) and ignore.resolve() != root.resolve():
         paths.append(f":(exclude){ignore.resolve().relative_to(root.resolve()).as_posix()}")

@@ -104,7 +104,7 @@ def run_asv(folder: Path, *arguments: str) -> str:
 def of_commit(folder: Path, revision: str, **changes: Any) -> Run:
     """A run of one of the commits."""
     commit = git(folder, "rev-parse", revision)
-    time = int(git(folder, "show", "-s", "--format=%ct", commit)) * 1000
+    time = int(git(folder, "show", "-s", "--format=%at", commit)) * 1000
     return run(commit=commit, commit_time=time, **changes)
 
 

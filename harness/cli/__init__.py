@@ -6,7 +6,14 @@ import sys
 
 import typer
 
-from harness.cli import artifacts, host, stored, sweeping
+from harness.cli import (
+    artifacts,
+    history,
+    host,
+    importing,
+    stored,
+    sweeping,
+)
 from harness.errors import HarnessError, ZooError
 
 EXIT_USAGE = 2
@@ -26,6 +33,8 @@ app.command("list")(stored.list_)
 app.command("build")(artifacts.build)
 app.command("inspect")(artifacts.inspect)
 app.command("results")(stored.results)
+app.command("history")(history.history)
+app.command("import")(importing.import_)
 app.command("doctor")(host.doctor)
 app.command("cache")(artifacts.cache)
 

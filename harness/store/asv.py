@@ -10,7 +10,6 @@ are no case hold NaN (n/a), never null (failed).
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import platform
 import tempfile
@@ -22,14 +21,11 @@ from typing import Any
 from harness.errors import NewerSchema, StoreError
 from harness.records import Run
 from harness.store import files
+from harness.store.asv_files import BENCHMARKS_VERSION, MACHINE_VERSION, RESULTS_VERSION, broken, dump, load
 from harness.store.environments import Environment, environments
 from harness.store.metrics import METRICS, PARAMETERS, Metric, nullable, parameters
 from harness.store.query import natural
 from harness.store.rows import Row
-
-BENCHMARKS_VERSION = 2
-RESULTS_VERSION = 2
-MACHINE_VERSION = 1
 
 
 def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
@@ -56,11 +52,11 @@ def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
         raise ValueError("asv's statistics need rows of this very run, with their samples")
     with files.Lock.wait(files.lock_of(results)):
         machine = _machine(results)
-        contents = {results / machine["machine"] / "machine.json": _dump(machine, MACHINE_VERSION)}
+        contents = {results / machine["machine"] / "machine.json": dump(machine, MACHINE_VERSION)}
         for environment, group in environments(run, rows).items():
             path = results / machine["machine"] / f"{run.commit[:8]}-{environment}.json"
             contents[path] = _merged(path, run, machine, group)
-        contents[results / "benchmarks.json"] = _dump(_benchmarks(results, rows), BENCHMARKS_VERSION)
+        contents[results / "benchmarks.json"] = dump(_benchmarks(results, rows), BENCHMARKS_VERSION)
         for path, content in contents.items():
             files.write(path, content)
     return tuple(contents)
@@ -75,7 +71,7 @@ def check(results: Path, run: Run) -> None:
     if run.commit is None or run.dirty:
         return
     machine = _machine(results)["machine"]
-    _load(results / "benchmarks.json", BENCHMARKS_VERSION)
+    load(results / "benchmarks.json", BENCHMARKS_VERSION)
     for path in (results / machine).glob(f"{run.commit[:8]}-harness-*.json"):
         _old(path, run.commit)
 
@@ -92,12 +88,12 @@ def _machine(results: Path) -> dict[str, str]:
     from asv.machine import Machine
 
     node = platform.node() or "unknown"
-    known = _load(Path.home() / ".asv-machine.json", MACHINE_VERSION)
+    known = load(Path.home() / ".asv-machine.json", MACHINE_VERSION)
     machines = {name: info for name, info in known.items() if isinstance(info, dict)}
     # As asv does it: the only machine in the file is this one, whatever the host is called.
     own = machines.get(node) or (next(iter(machines.values())) if len(machines) == 1 else None)
     if own is None:
-        own = _load(results / node / "machine.json", MACHINE_VERSION)
+        own = load(results / node / "machine.json", MACHINE_VERSION)
     if not own or not isinstance(own.get("machine"), str):
         own = {**Machine.get_defaults(), "machine": node}
     return {key: str(value) for key, value in own.items()}
@@ -108,7 +104,7 @@ def _machine(results: Path) -> dict[str, str]:
 
 def _benchmarks(results: Path, rows: Sequence[Row]) -> dict[str, Any]:
     """What is in benchmarks.json, with the parameters of these rows added to harness's own benchmarks."""
-    content = _load(results / "benchmarks.json", BENCHMARKS_VERSION)
+    content = load(results / "benchmarks.json", BENCHMARKS_VERSION)
     for metric in METRICS:
         old = content.get(metric.name, {})
         _refuse_newer(results / "benchmarks.json", metric, old.get("version"))
@@ -224,7 +220,7 @@ def _old(path: Path, commit: str) -> Any:
     """A stored result file, checked, or None where there is none."""
     from asv.results import Results
 
-    content = _load(path, RESULTS_VERSION)
+    content = load(path, RESULTS_VERSION)
     if not content:
         return None
     try:
@@ -238,7 +234,7 @@ def _old(path: Path, commit: str) -> Any:
                 if column is not None and len(column) != size:
                     raise ValueError(f"{name} has {len(column)} values for {size} combinations")
     except Exception as error:  # asv raises whatever a wrong shape leads to
-        raise _broken(path, error) from error
+        raise broken(path, error) from error
     if results.commit_hash != commit:
         raise StoreError(f"{path} belongs to commit {results.commit_hash}, which begins like {commit}: move it away.")
     return results
@@ -248,41 +244,3 @@ def _columns(results: Any, name: str) -> Iterator[Any]:
     yield results._results[name]  # noqa: SLF001  (asv offers these only after matching them to parameters, which hides a wrong length)
     yield results._samples[name]  # noqa: SLF001  (ditto)
     yield results._stats[name]  # noqa: SLF001  (ditto)
-
-
-# --- asv's JSON ----------------------------------------------------------------------------------
-
-
-def _load(path: Path, version: int) -> dict[str, Any]:
-    """The object in one of asv's files, without its version; empty where there is no file."""
-    with files.guarded("read", path):
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            return {}
-    try:
-        content = json.loads(text)
-        found = content.pop("version")
-        if not isinstance(found, int) or not isinstance(content, dict):
-            raise TypeError("it is not one of asv's files")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _broken(path, error) from error
-    if found > version:
-        raise NewerSchema(
-            f"{path} has version {found} of asv's format; this harness reads version {version}: update onnx-harness, "
-            "or choose another results folder with --results."
-        )
-    if found < version:
-        raise StoreError(f"{path} has version {found} of asv's format: run `asv update` to bring it to {version}.")
-    return content
-
-
-def _broken(path: Path, cause: object) -> StoreError:
-    return StoreError(
-        f"{path} is damaged ({type(cause).__name__}: {cause}). It was left as it is: restore it (`git checkout -- "
-        f"{path.name}` in its folder) or delete it, then run the same command again; nothing is measured twice."
-    )
-
-
-def _dump(content: Mapping[str, Any], version: int) -> bytes:
-    return json.dumps({**content, "version": version}, indent=4, sort_keys=True).encode()

@@ -62,21 +62,27 @@ def _weights(row: Row) -> str:
     return f"{row['model']}-{weights['kind']}-{weights['digest'][:8]}" if weights else f"{row['model']}-unknown"
 
 
-def _environment(run: Run, runtime: str, weights: str) -> Environment:
-    python = ".".join(run.versions.get("python", platform.python_version()).split(".")[:2])
+def dimensions(run: Run, runtime: str = "onnxruntime") -> dict[str, str]:
+    """What besides the weights starts a new series, as asv's pages show it: python, onnxruntime and host."""
     package, version = _runtime(run, runtime)
     flavour = package.removeprefix("onnxruntime").lstrip("-")
+    return {
+        "python": ".".join(run.versions.get("python", platform.python_version()).split(".")[:2]),
+        "onnxruntime": "+".join(part for part in (version, flavour) if part),
+        "host": run.fingerprint,
+    }
+
+
+def _environment(run: Run, runtime: str, weights: str) -> Environment:
+    params = dimensions(run, runtime)
+    package, version = _runtime(run, runtime)
+    python = params["python"]
     name = f"harness-py{python}-{package}{version}-{weights}-host{run.fingerprint}"
     if len(name) >= LONGEST:
         name = f"harness-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     return Environment(
         name=re.sub(r"[^\w.+-]", "_", name),
-        params={
-            "python": python,
-            "onnxruntime": "+".join(part for part in (version, flavour) if part),
-            "host": run.fingerprint,
-            "weights": weights,
-        },
+        params={**params, "weights": weights},
         requirements={package: version},
     )
 

@@ -45,7 +45,12 @@ class Metric:
 
 
 def parameters(row: Row) -> tuple[str, ...]:
-    """A case's place on the axes `PARAMETERS`, each value as the `repr` that asv stores.
+    """A case's place on the axes `PARAMETERS`, each value as the `repr` that asv stores."""
+    return tuple(repr(value) for value in place(row))
+
+
+def place(row: Row) -> tuple[str | int, ...]:
+    """A case's place on the axes `PARAMETERS`.
 
     `provider` is the provider's short name. A target with a name of its own appears by it (`cpu-nospin`), with the
     provider before it where the name does not begin with it (`cpu:mine`): two targets never share a series.
@@ -56,7 +61,7 @@ def parameters(row: Row) -> tuple[str, ...]:
     provider = target if target == short or target.startswith(f"{short}-") else f"{short}:{target}"
     intra, inter = row["intra_threads"], row["inter_threads"]
     threads = intra if inter == 1 else f"{intra}-i{inter}"
-    return tuple(repr(value) for value in (row["model"], row["variant"], provider, threads, row["batch"]))
+    return row["model"], row["variant"], provider, threads, row["batch"]
 
 
 def latency_samples(row: Row) -> list[float]:

@@ -18,6 +18,10 @@ from harness.store.samples import check_schema, damaged, from_record
 if TYPE_CHECKING:
     import pandas as pd
 
+SOURCE = "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)"
+ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename LIKE '%.parts%', filename) = 1"
+"""A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough."""
+
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
 ATTEMPTS = 5
 """How often the folder is listed where files vanish while they are read: a run that finishes replaces its parts."""
@@ -87,13 +91,79 @@ def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool =
     return list(found.rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Stored rows by column, for stores that are too large to become Python objects.
+
+    Attributes:
+        frame: the columns that were asked for, oldest run first.
+        problems: files that were left out and why, one error each.
+    """
+
+    frame: pd.DataFrame
+    problems: tuple[StoreError, ...] = ()
+
+
+def table(results: Path, select: Mapping[str, str]) -> Table:
+    """Chosen columns of every run's rows, each case of a run once; DuckDB -> pandas, never a dict per row.
+
+    Args:
+        results: the results folder; one that is missing holds nothing.
+        select: name of a column -> DuckDB's expression for it over the stored columns, such as `latency.median_s`;
+            `filename` is the file that holds the row.
+
+    Raises:
+        StoreError: where the folder itself cannot be listed.
+    """
+    import duckdb
+
+    columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
+    sql = f"SELECT {columns} FROM {SOURCE} {ONCE} ORDER BY run_started_at, run, started_at"  # noqa: S608  (our own names)
+    problems: list[StoreError] = []
+    with duckdb.connect() as connection:
+        good = [path for path in _files(results) if _answers(connection, path, problems, "SELECT 1")]
+        try:
+            frame = _frame(connection, sql, good, select)
+        except duckdb.Error:
+            # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
+            good = [path for path in good if _answers(connection, path, problems, f"SELECT {columns}")]
+            frame = _frame(connection, sql, good, select)
+    return Table(frame=frame, problems=tuple(problems))
+
+
+def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
+    """Whole rows of chosen cases, read only from the files that hold them.
+
+    Args:
+        keys: a row's `filename`, as `table` gives it, and `case`.
+        columns: stored columns; with `processes` they are large.
+
+    Raises:
+        StoreError: where a file has gone or broken since it was listed.
+    """
+    import duckdb
+
+    if keys.empty:
+        return []
+    names = ", ".join(f'stored."{name}"' for name in columns)
+    paths = sorted({str(name) for name in keys["filename"]})
+    sql = f'SELECT {names} FROM {SOURCE} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
+    with duckdb.connect() as connection:
+        connection.register("wanted", keys[["filename", "case"]].drop_duplicates())
+        try:
+            found = connection.execute(sql, [[_literal(Path(path)) for path in paths]]).fetchall()
+        except duckdb.Error as error:
+            raise damaged(Path(paths[0]).parent, error) from error
+    return [from_record(dict(zip(columns, values, strict=True))) for values in found]
+
+
 def flat(row: Row) -> Row:
     """A row of scalars for tables and CSV: `latency_median_s` and so on; open-ended mappings and lists as JSON text."""
     out: Row = {}
     for name in LIGHT:
         kind, value = COLUMNS[name], row[name]
         if isinstance(kind, Mapping):
-            out.update({f"{name}_{inner}": value[inner] if value else None for inner in kind})
+            out.update({f"{name}_{inner}": value.get(inner) if value else None for inner in kind})
         elif isinstance(value, (dict, list)):
             out[name] = json.dumps(value)
         else:
@@ -129,6 +199,31 @@ def _files(results: Path) -> list[Path]:
     except OSError as error:
         raise StoreError(f"Cannot list {folder}: {error.strerror}.") from error
     return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _frame(connection: Any, sql: str, paths: Sequence[Path], select: Mapping[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    if not paths:
+        return pd.DataFrame({name: [] for name in select})
+    frame: pd.DataFrame = connection.execute(sql, [[_literal(path) for path in paths]]).df()
+    return frame
+
+
+def _answers(connection: Any, path: Path, problems: list[StoreError], select: str) -> bool:
+    """Whether a file is harness's own and answers a query; why not goes to `problems`."""
+    import duckdb
+
+    try:
+        if not _admit(connection, path, problems):
+            return False
+        connection.execute(f"{select} FROM {SOURCE}", [[_literal(path)]]).fetchall()
+    except FileNotFoundError:
+        return False  # a run that has just finished replaced its parts
+    except duckdb.Error as error:
+        problems.append(damaged(path, error))
+        return False
+    return True
 
 
 def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:

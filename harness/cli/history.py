@@ -1,0 +1,126 @@
+"""`harness history`: what became of a number over the commits."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options
+from harness.cli.stored import FORMATS
+from harness.cli.sweeping import print_json
+from harness.errors import UsageError
+from harness.suggest import suggest
+
+if TYPE_CHECKING:
+    from harness.store.history import Series
+
+
+def history(
+    case: Annotated[
+        str | None, typer.Argument(metavar="[CASE]", help="A case, the beginning of one, or a glob.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="A,B",
+            help="Metrics, by name or glob.",
+            show_default="latency in a table of several cases, else all",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="REV", help="Only this commit and those that are not older.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="table|csv|json", help="How to print.")] = "table",
+    results: options.Results = options.RESULTS,
+) -> None:
+    """Show how numbers changed over commits: every series, or the points of one case.
+
+    Example: harness history digits_cnn/int8-static --metric latency --since v0.1
+    """
+    if format_ not in FORMATS:
+        raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    from harness.store.history import history as read
+
+    metrics = options.names(metric)
+    found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
+    for problem in found.problems:
+        sys.stderr.write(f"harness: left out: {problem}\n")
+    known = {series.metric for series in found.series}
+    if not found.series or any(name not in known for name in metrics if not has_glob(name)):
+        refuse_unknown(results, case, metrics)
+    if format_ == "json":
+        print_json([asdict(series) for series in found.series])
+    elif format_ == "csv":
+        write_csv(found.series)
+    else:
+        from harness.cli.history_tables import show
+
+        show(found, case, results, asked=asked(case, metrics, since), chosen=bool(metrics))
+
+
+def asked(case: str | None, metrics: Sequence[str], since: str | None) -> str:
+    """The selection in words, such as ` of digits_cnn since v0.1`; empty where everything was asked for."""
+    what = ", ".join([*([case] if case else []), *metrics])
+    return (f" of {what}" if what else "") + (f" since {since}" if since else "")
+
+
+def patterns(case: str | None) -> tuple[str, ...]:
+    """The globs that a case on the command line stands for."""
+    if case is None:
+        return ()
+    return (case,) if has_glob(case) else (case, f"{glob.escape(case)}*")
+
+
+def has_glob(text: str) -> bool:
+    """Whether there is a wildcard in it."""
+    return any(mark in text for mark in "*?[")
+
+
+def refuse_unknown(results: Path, case: str | None, metrics: Sequence[str]) -> None:
+    """Tell a name that nobody knows from one that has no points yet.
+
+    Raises:
+        UsageError: for a case or a metric that is nowhere in the store.
+    """
+    from harness.store.history import history as read
+    from harness.store.series import SHORT
+
+    everything = read(results, repo=None)
+    names = list(dict.fromkeys([*SHORT.values(), *(series.metric for series in everything.series)]))
+    for name in metrics:
+        if not has_glob(name) and name not in names:
+            raise UsageError(f"--metric {name}: no such metric; {suggest(name, names)}")
+    cases = list(dict.fromkeys(series.case for series in everything.series))
+    if case is not None and cases and not any(matches(case, one) for one in cases):
+        if any(case in one for one in cases):
+            raise UsageError(f"{case}: no case in {results} begins with it; to look inside names write '*{case}*'")
+        models = dict.fromkeys(one.partition("/")[0] for one in cases)
+        raise UsageError(f"{case}: no such case in {results}; {suggest(case, cases, also=models)}")
+
+
+def matches(case: str, candidate: str) -> bool:
+    """Whether a stored case is meant by what the command line says."""
+    from fnmatch import fnmatchcase
+
+    return any(candidate == pattern or fnmatchcase(candidate, pattern) for pattern in patterns(case))
+
+
+def write_csv(found: Iterable[Series]) -> None:
+    """One line per point, its series' fields first."""
+    from harness.store.series import Point, Series
+
+    of_series = [field.name for field in fields(Series) if field.name != "points"]
+    of_point = [field.name for field in fields(Point)]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*of_series, *of_point])
+    for series in found:
+        head = [getattr(series, name) for name in of_series]
+        writer.writerows([*head, *(getattr(point, name) for name in of_point)] for point in series.points)

@@ -1,0 +1,124 @@
+"""Every number that was ever stored, as series over commits: asv's files and the samples alike.
+
+Reading only: nothing is written, printed or judged here. One measurement is one point, also where a sweep wrote it
+to both places.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.store import history_asv, history_samples
+from harness.store.commits import Commits, commits
+from harness.store.query import natural
+from harness.store.series import SHORT, History, Key, Point, Series, when
+
+__all__ = ["History", "Key", "Point", "Series", "history"]
+
+Groups = dict[Key, list[Point]]
+SAME = 1e-9
+"""Relative difference up to which two stored values are one: asv keeps the digits that JSON keeps."""
+
+
+def history(
+    results: Path,
+    *,
+    repo: Path | None,
+    cases: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    since: str | None = None,
+) -> History:
+    """What is stored, as series in git's order.
+
+    Numbers of weights, runtimes, hosts or environments that differ never share a series. Places where a case is not
+    applicable (asv's NaN; skipped, unsupported) are no points. A metric that has nothing but failures has no series,
+    save for latency, so that a case that always failed shows once.
+
+    Args:
+        results: the results folder; one that is missing holds nothing.
+        repo: a folder inside the clone whose order of commits counts; None orders by commit time.
+        cases: case ids or globs of them; none takes all.
+        metrics: names such as `latency` (`optimum.*` takes globs too); none takes all.
+        since: a revision of `repo`; older commits are left out.
+
+    Raises:
+        UsageError: if git does not know `since`.
+        StoreError: where the folder itself cannot be listed.
+    """
+    order = commits(repo, since)
+    wanted_case, wanted_metric = _matcher(cases), _matcher(metrics)
+    groups: Groups = {}
+    problems: list[StoreError] = []
+    if (results / "samples").is_dir():
+        for key, point in history_samples.points(results, order, wanted_case, wanted_metric, problems):
+            groups.setdefault(key, []).append(point)
+    known = {key: _by_commit(points) for key, points in groups.items()}
+    for key, point in history_asv.points(results, order, wanted_case, wanted_metric, problems):
+        of_commit = known.get(key, {}).get(point.commit or "", [])
+        twin = next((at for at in of_commit if _same(groups[key][at], point)), None)
+        if twin is None:
+            groups.setdefault(key, []).append(point)
+        else:
+            groups[key][twin] = _with_interval(groups[key][twin], point)
+    return History(series=_series(groups, order), problems=tuple(problems))
+
+
+def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    @cache
+    def wanted(name: str) -> bool:
+        return not patterns or any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+    return wanted
+
+
+def _by_commit(points: Sequence[Point]) -> dict[str, list[int]]:
+    """Where the points of clean commits stand: the only ones that asv's files can hold too."""
+    places: dict[str, list[int]] = {}
+    for place, point in enumerate(points):
+        if point.commit is not None and not point.dirty:
+            places.setdefault(point.commit, []).append(place)
+    return places
+
+
+def _same(stored: Point, other: Point) -> bool:
+    if stored.value is None or other.value is None:
+        return stored.value is other.value
+    return math.isclose(stored.value, other.value, rel_tol=SAME)
+
+
+def _with_interval(stored: Point, other: Point) -> Point:
+    """A point from the samples, with asv's interval where it has none of its own."""
+    if stored.low is not None or other.low is None:
+        return stored
+    return replace(stored, low=other.low, high=other.high, confidence=other.confidence)
+
+
+def _series(groups: Groups, order: Commits) -> tuple[Series, ...]:
+    found = []
+    for key, points in groups.items():
+        kept = [point for point in points if order.wants(point.commit, when(point))]
+        if not kept or (key.metric != "latency" and all(point.value is None for point in kept)):
+            continue
+        kept.sort(key=_place)
+        found.append(Series(**key._asdict(), points=tuple(kept)))
+    rank = {metric: place for place, metric in enumerate(SHORT.values())}
+    return tuple(
+        sorted(found, key=lambda s: (natural(s.case), rank.get(s.metric, len(rank)), s.metric, s.environment, s.host))
+    )
+
+
+def _place(point: Point) -> tuple[bool, float, str, bool, str]:
+    known = point.position is not None
+    return (
+        not known,
+        float(point.position) if point.position is not None else when(point),
+        "" if known else point.commit or "",
+        point.dirty,
+        point.started_at,
+    )

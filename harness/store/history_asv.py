@@ -1,0 +1,178 @@
+"""Points of history from asv's result files: those of a sweep, those of `asv run`, and imported ones."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import NewerSchema, StoreError
+from harness.store import asv_files
+from harness.store.asv_files import Columns, ResultFile
+from harness.store.commits import Commits
+from harness.store.metrics import METRICS, PARAMETERS
+from harness.store.series import FOREIGN, SHORT, Key, Point, iso
+
+UNITS = {metric.name: metric.unit for metric in METRICS}
+VERSIONS = {metric.name: metric.version for metric in METRICS}
+CONFIDENCE = 0.99
+
+Wanted = Callable[[str], bool]
+
+
+def points(
+    results: Path, order: Commits, case: Wanted, metric: Wanted, problems: list[StoreError]
+) -> Iterator[tuple[Key, Point]]:
+    """Every value and every failure in asv's files; places that are not applicable (NaN) are left out.
+
+    Args:
+        results: asv's `results_dir`.
+        order: the commits of the clone.
+        case: says of a case id whether it is wanted.
+        metric: the same of a name such as `latency`.
+        problems: gets one error for every file or benchmark that is left out.
+    """
+    try:
+        benchmarks = asv_files.load(results / "benchmarks.json", asv_files.BENCHMARKS_VERSION)
+    except StoreError as error:
+        problems.append(error)
+        benchmarks = {}
+    told: set[tuple[str, str]] = set()
+    for path in asv_files.result_paths(results):
+        try:
+            found = asv_files.read(path)
+        except StoreError as error:
+            problems.append(error)
+            continue
+        for name, columns in found.benchmarks.items():
+            if name not in SHORT and not name.startswith(FOREIGN):
+                continue
+            version = str(columns.get("version"))
+            if version != VERSIONS.get(name, version):
+                if (name, version) not in told:
+                    told.add((name, version))
+                    problems.append(_other_meaning(path, name, version))
+                continue
+            yield from _of_benchmark(found, name, columns, benchmarks.get(name, {}), order, case, metric)
+
+
+def case_id(name: str, names: Sequence[str], values: Sequence[str]) -> str:
+    """The case that a place in a benchmark's grid stands for.
+
+    Args:
+        name: of the benchmark, as asv has it.
+        names: of its parameters; those of a sweep are `model, variant, provider, threads, batch`.
+        values: one `repr` for each parameter.
+    """
+    plain = tuple(_plain(value) for value in values)
+    if name in SHORT and len(values) == len(PARAMETERS):
+        model, variant, provider, threads, batch = plain
+        return f"{model}/{variant}/{provider.rpartition(':')[2]}-t{threads}-b{batch}"
+    if name.startswith("optimum.") and names:
+        return "/".join(plain)
+    base = name.partition(".")[2] if name.startswith(FOREIGN) else name
+    return f"{base}({', '.join(plain)})" if plain else base
+
+
+def metric_name(name: str) -> str:
+    """A benchmark's metric: `latency`, `pytest`, or the imported name as it is."""
+    return SHORT.get(name) or ("pytest" if name.startswith("pytest.") else name)
+
+
+def identity(found: ResultFile) -> tuple[str, str, str, str]:
+    """Host, runtime, weights and environment of a result file.
+
+    `asv run` names the runtime by its requirement and what weights were asked for by an environment variable, where
+    nothing better was stored.
+    """
+    params = found.params
+    requirements: Mapping[str, Any] = found.header.get("requirements") or {}
+    variables: Mapping[str, Any] = found.header.get("env_vars") or {}
+    runtime = params.get("onnxruntime") or next(
+        (
+            "+".join(part for part in (str(version), name.removeprefix("onnxruntime").lstrip("-")) if part)
+            for name, version in sorted(requirements.items())
+            if name.startswith("onnxruntime")
+        ),
+        "",
+    )
+    weights = params.get("weights") or variables.get("HARNESS_WEIGHTS") or ""
+    return str(params.get("host") or params.get("machine") or ""), str(runtime), str(weights), found.environment
+
+
+def _of_benchmark(
+    found: ResultFile,
+    name: str,
+    columns: Columns,
+    described: Mapping[str, Any],
+    order: Commits,
+    case: Wanted,
+    metric: Wanted,
+) -> Iterator[tuple[Key, Point]]:
+    short = metric_name(name)
+    if not metric(short):
+        return
+    unit = UNITS.get(name) or str(described.get("unit") or "")
+    host, runtime, weights, environment = identity(found)
+    started = iso(columns.get("started_at"))
+    position = order.positions.get(found.commit)
+    names = tuple(described.get("param_names") or ())
+    failed = "result" not in columns
+    for place, values in asv_files.points(columns):
+        value = None if failed else columns["result"][place]
+        if value is not None and (not isinstance(value, (int, float)) or not math.isfinite(value)):
+            continue
+        of = _cached(name, names, values)
+        if not case(of):
+            continue
+        low, high = (_finite(asv_files.at(columns, column, place)) for column in ("stats_ci_99_a", "stats_ci_99_b"))
+        whole = value is not None and low is not None and high is not None
+        yield (
+            Key(of, short, unit, host, runtime, weights, environment),
+            Point(
+                commit=found.commit,
+                commit_time=found.commit_time,
+                value=None if value is None else float(value),
+                status="failed" if value is None else "measured",
+                low=low if whole else None,
+                high=high if whole else None,
+                confidence=CONFIDENCE if whole else None,
+                n=int(asv_files.at(columns, "stats_repeat", place) or 1),
+                dirty=False,
+                started_at=started,
+                source="asv",
+                run=None,
+                position=position,
+            ),
+        )
+
+
+_cached = cache(case_id)
+
+
+def _finite(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+@cache
+def _plain(value: str) -> str:
+    """A parameter without the quotes of its `repr`."""
+    try:
+        return str(ast.literal_eval(value))
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _other_meaning(path: Path, name: str, version: str) -> StoreError:
+    mine = VERSIONS[name]
+    if version.isdecimal() and int(version) > int(mine):
+        return NewerSchema(
+            f"{path} holds {name} in version {version}; this harness reads version {mine}: update onnx-harness."
+        )
+    return StoreError(
+        f"{path} holds {name} in version {version}, whose meaning is not that of version {mine}: its numbers do not "
+        "belong to the same series. `git log` tells when the meaning changed."
+    )

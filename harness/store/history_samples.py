@@ -1,0 +1,200 @@
+"""Points of history from the samples' Parquet files, dirty runs included."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import StoreError
+from harness.records import Run
+from harness.stats.estimate import CONFIDENCE
+from harness.store import query
+from harness.store.commits import Commits
+from harness.store.environments import Environment, environments
+from harness.store.metrics import METRICS, Metric, nullable
+from harness.store.rows import Row
+from harness.store.series import SHORT, Key, Point
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Wanted = Callable[[str], bool]
+
+IDENTITY: Final[Mapping[str, str]] = {
+    name: f'"{name}"'
+    for name in ("case", "model", "status", "runtime", "run", "run_started_at", "commit", "dirty", "fingerprint")
+} | {
+    "commit_time": '"commit_time"',
+    "weights_kind": "weights.kind",
+    "weights_digest": "weights.digest",
+    "processes": "latency.processes",
+    # The same text for every row of a run: one of them is enough.
+    "versions": "CASE WHEN row_number() OVER (PARTITION BY run) = 1 THEN versions END",
+}
+NUMBERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "sweep.track_latency": {name: f"latency.{name}" for name in ("median_s", "ci95_low_s", "ci95_high_s")},
+    "sweep.track_accuracy_drop": {"drop": "accuracy.drop"},
+    "sweep.track_fidelity_loss": {name: f"fidelity.{name}" for name in ("max_abs", "centred_sqnr_db")},
+    "sweep.track_artifact_size": {"bytes": "artifact.bytes"},
+    "sweep.track_peak_memory": {"peak_rss_bytes": "peak_rss_bytes"},
+    "sweep.track_session_creation": {"session_s": "session_s"},
+    "sweep.track_first_inference": {"first_inference_s": "first_inference_s"},
+}
+"""Metric -> the few numbers of a row that it is computed from; a whole row takes twenty times the memory."""
+
+
+def points(
+    results: Path, order: Commits, case: Wanted, metric: Wanted, problems: list[StoreError]
+) -> Iterator[tuple[Key, Point]]:
+    """Every value and every failure of every run; cases that are skipped or unsupported are left out.
+
+    Args:
+        results: the results folder.
+        order: the commits of the clone.
+        case: says of a case id whether it is wanted.
+        metric: the same of a name such as `latency`.
+        problems: gets one error for every file that is left out.
+
+    Raises:
+        StoreError: where the folder itself cannot be listed.
+    """
+    wanted = [one for one in METRICS if metric(SHORT[one.name])]
+    if not wanted:
+        return
+    select = dict(IDENTITY)
+    for one in wanted:
+        select |= NUMBERS[one.name]
+    table = query.table(results, select)
+    problems.extend(table.problems)
+    frame = table.frame
+    if frame.empty:
+        return
+    identities = _identities(frame)
+    for flat in _rows(frame[[name for name in select if name != "versions"]]):
+        if not case(flat["case"]):
+            continue
+        environment = identities[_whose(flat)]
+        row = _row(flat)
+        for one in wanted:
+            value = nullable(one.value, row)
+            if value is None or not math.isnan(value):
+                yield _key(flat["case"], one, environment), _point(one, value, flat, order)
+
+
+def _key(case: str, metric: Metric, environment: Environment) -> Key:
+    params = environment.params
+    return Key(
+        case,
+        SHORT[metric.name],
+        metric.unit,
+        params["host"],
+        params["onnxruntime"],
+        params["weights"],
+        environment.name,
+    )
+
+
+def _point(metric: Metric, value: float | None, flat: Row, order: Commits) -> Point:
+    low = high = None
+    if metric.name == "sweep.track_latency" and value is not None:
+        low, high = flat["ci95_low_s"], flat["ci95_high_s"]
+    commit = flat["commit"]
+    # Without samples a value is read off the artifact or its outputs, and is the same every time.
+    counted = metric.samples is not None or metric.name == "sweep.track_peak_memory"
+    return Point(
+        commit=commit,
+        commit_time=None if flat["commit_time"] is None else int(flat["commit_time"]),
+        value=None if value is None else float(value),
+        status=flat["status"],
+        low=low,
+        high=high,
+        confidence=None if low is None else CONFIDENCE,
+        n=int(flat["processes"] or 1) if counted else 1,
+        dirty=bool(flat["dirty"]),
+        started_at=flat["run_started_at"],
+        source="samples",
+        run=flat["run"],
+        position=order.positions.get(commit) if commit else None,
+    )
+
+
+def _row(flat: Row) -> Row:
+    """As much of a stored row as the metrics ask for."""
+    drop, size, median = flat.get("drop"), flat.get("bytes"), flat.get("median_s")
+    max_abs, decibels = flat.get("max_abs"), flat.get("centred_sqnr_db")
+    fidelity = {"max_abs": max_abs, "centred_sqnr_db": decibels}
+    return {
+        "status": flat["status"],
+        "latency": None if median is None else {"median_s": median},
+        "accuracy": None if drop is None else {"drop": drop},
+        "fidelity": None if max_abs is None and decibels is None else fidelity,
+        "artifact": None if size is None else {"bytes": size},
+        "peak_rss_bytes": flat.get("peak_rss_bytes"),
+        "session_s": flat.get("session_s"),
+        "first_inference_s": flat.get("first_inference_s"),
+    }
+
+
+def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], Environment]:
+    """The environment of every kind of row: as the sweep itself named it in asv's files."""
+    versions = {row["run"]: json.loads(row["versions"]) for row in _rows(frame[["run", "versions"]].dropna())}
+    names = ["run", "model", "runtime", "weights_kind", "weights_digest", "fingerprint"]
+    runs: dict[str, dict[tuple[Any, ...], Row]] = {}
+    for flat in _rows(frame[names].drop_duplicates()):
+        runs.setdefault(flat["run"], {}).setdefault(_whose(flat), flat)
+    found: dict[tuple[Any, ...], Environment] = {}
+    for run, kinds in runs.items():
+        rows = [_weighed(flat) for flat in kinds.values()]
+        host = next(iter(kinds.values()))["fingerprint"]
+        for environment, group in environments(_named(run, host, versions.get(run, {})), rows).values():
+            found.update((row["whose"], environment) for row in group)
+    return found
+
+
+def _whose(flat: Row) -> tuple[Any, ...]:
+    return flat["run"], flat["model"], flat["runtime"], flat["weights_kind"], flat["weights_digest"]
+
+
+def _weighed(flat: Row) -> Row:
+    weights = {"kind": flat["weights_kind"], "digest": flat["weights_digest"]}
+    return {
+        "whose": _whose(flat),
+        "model": flat["model"],
+        "runtime": flat["runtime"],
+        "weights": weights if flat["weights_digest"] is not None else None,
+    }
+
+
+def _named(run: str, fingerprint: str, versions: Mapping[str, str]) -> Run:
+    """As much of a run as names its environments."""
+    return Run(
+        id=run,
+        plan="",
+        started_at="",
+        commit=None,
+        dirty=False,
+        commit_time=None,
+        fingerprint=fingerprint,
+        host={},
+        versions=versions,
+        settings={},
+    )
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[Row]:
+    """A table's rows, one after the other, with every kind of missing value as None."""
+    names = list(frame.columns)
+    for values in zip(*(_values(frame[name]) for name in names), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """A column as Python's own values; equal texts are one object, for there are few commits, runs and cases."""
+    if column.dtype.kind in "if":
+        return [None if value != value else value for value in column.to_numpy(dtype=float, na_value=math.nan).tolist()]  # noqa: PLR0124  (only NaN differs from itself)
+    codes, distinct = column.factorize()
+    values = [*distinct.tolist(), None]
+    return [values[code] for code in codes.tolist()]  # missing ones have the code -1
