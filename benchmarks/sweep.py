@@ -1,0 +1,5 @@
+"""asv's suite: `track_latency` and the others, one per metric of `harness.store.metrics`, over the zoo's cases."""
+
+from harness.asv_suite import benchmarks
+
+globals().update(benchmarks())
