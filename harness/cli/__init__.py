@@ -11,6 +11,7 @@ from harness.cli import (
     history,
     host,
     importing,
+    init,
     stored,
     sweeping,
 )
@@ -37,6 +38,7 @@ app.command("history")(history.history)
 app.command("import")(importing.import_)
 app.command("doctor")(host.doctor)
 app.command("cache")(artifacts.cache)
+app.command("init")(init.init)
 
 
 def main() -> None:

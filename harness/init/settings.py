@@ -1,0 +1,105 @@
+"""asv.conf.json for somebody's repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import provenance
+from harness.errors import UsageError
+from harness.init import requirement
+
+PLUGIN = ".harness.asv_plugin"
+
+THRESHOLDS = {
+    r"sweep\.track_latency": 0.05,
+    r"sweep\.track_peak_memory": 0.05,
+    r"sweep\.track_session_creation": 0.5,
+    r"sweep\.track_first_inference": 0.5,
+    r"sweep\.track_accuracy_drop": 0,
+    r"sweep\.track_artifact_size": 0,
+    r"sweep\.track_fidelity_loss": 0.1,
+    r"sweep\.track_fidelity_loss\('[^']*', 'fp32": 100,
+}
+"""By how much a metric must rise before asv calls it a regression; the same as in this project's own asv.conf.json."""
+
+
+def configuration(folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
+    """What asv is told.
+
+    Args:
+        folder: where asv.conf.json is going to lie; inside a git checkout.
+        requirements: arguments of `pip install` that every environment gets.
+    """
+    top = provenance.checkout(folder, ignore=folder).top or folder
+    web = page(provenance.git(folder, "remote", "get-url", "origin") or "")
+    name, version = requirement.onnxruntime()
+    install = shlex.join(requirements)
+    package = is_package(folder)
+    return {
+        "version": 1,
+        "project": folder.resolve().name,
+        "project_url": web or "#",
+        "repo": Path(os.path.relpath(top.resolve(), folder.resolve())).as_posix(),
+        "dvcs": "git",
+        "branches": [branch(folder)],
+        "show_commit_url": f"{web}/commit/" if web else "#",
+        "environment_type": "virtualenv",
+        "env_dir": ".asv/env",
+        "install_timeout": 3600,
+        "matrix": {"req": {name: [version]}, "env_nobuild": {"HARNESS_WEIGHTS": ["seeded"]}},
+        "build_command": ["python -m pip wheel --no-deps -w {build_cache_dir} {build_dir}"] if package else [],
+        "install_command": [f"in-dir={{env_dir}} python -m pip install {'{wheel_file} ' if package else ''}{install}"],
+        **({} if package else {"uninstall_command": []}),
+        "benchmark_dir": "benchmarks",
+        "results_dir": "results",
+        "html_dir": "html",
+        "plugins": [PLUGIN],
+        "regressions_thresholds": THRESHOLDS,
+    }
+
+
+def branch(folder: Path) -> str:
+    """The branch that is checked out, before the first commit as well."""
+    return provenance.git(folder, "symbolic-ref", "--short", "HEAD") or "main"
+
+
+def page(remote: str) -> str:
+    """The web page of a repository on GitHub, empty for any other remote."""
+    match = re.fullmatch(
+        r"(?:https://github\.com/|git@github\.com:|ssh://git@github\.com/)([\w.-]+/[\w.-]+?)(?:\.git)?/?", remote
+    )
+    return f"https://github.com/{match[1]}" if match else ""
+
+
+def is_package(folder: Path) -> bool:
+    """Whether pip can install the project in a folder; a pyproject.toml that only configures tools is none."""
+    if (folder / "setup.py").is_file():
+        return True
+    try:
+        content = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder / 'pyproject.toml'} cannot be read: {error}") from error
+    return "project" in content or "build-system" in content
+
+
+def read(path: Path) -> dict[str, Any]:
+    """An asv.conf.json that is there already, comments and all.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from asv import util
+
+    try:
+        content = util.load_json(str(path), js_comments=True)
+    except (OSError, ValueError, util.UserError) as error:
+        raise UsageError(f"{path} cannot be read: {error}. Mend or remove it, and run the command again.") from error
+    return dict(content)
