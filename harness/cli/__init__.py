@@ -8,6 +8,9 @@ import typer
 
 from harness.cli import (
     artifacts,
+    gate_bisect,
+    gate_selftest,
+    gating,
     history,
     host,
     importing,
@@ -36,6 +39,9 @@ app.command("inspect")(artifacts.inspect)
 app.command("results")(stored.results)
 app.command("history")(history.history)
 app.command("import")(importing.import_)
+app.command("gate")(gating.gate)
+app.command("selftest")(gate_selftest.selftest)
+app.command("bisect")(gate_bisect.bisect)
 app.command("doctor")(host.doctor)
 app.command("cache")(artifacts.cache)
 app.command("init")(init.init)

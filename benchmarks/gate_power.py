@@ -1,0 +1,173 @@
+"""How good the gate is here: false alarms, power against real slow-downs, peers on the same pairs, and the cost.
+
+Records pairs of networks and of zoo models against themselves and against copies with extra nodes that cost a
+calibrated share of the time; then plays gates of 60 cases on the pairs by every rule of rules.py. A recording can be
+judged again (`--replay`), and recordings of one host can be put together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common import ROOT, host, prepared
+
+from harness.gate import recording, selftest, slowing
+from harness.gate.nouns import Settings
+from harness.gate.recording import Recording
+from harness.measure.coordinator import Workload
+from harness.measure.paired import Contest
+from harness.records import Pair
+from harness.stats import paired, rule
+
+ZOO = (
+    ("digits_cnn", "fp32-fused", 32),
+    ("digits_cnn", "int8-static", 32),
+    ("mobilenetv3", "fp32-fused", 1),
+    ("mobilenetv3", "int8-static", 1),
+    ("minilm", "fp32-fused", 1),
+)
+"""Model, variant, batch: a batch of one of the smallest takes less time than the extra nodes' own launch."""
+
+COST_VARIANTS = "fp32,fp32-fused,fp16,int8-dynamic,int8-static"
+
+
+class Progress:
+    """A watcher that prints a line every minute."""
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self.total = self.done = 0
+        self.said = time.monotonic()
+
+    def phase(self, name: str, cases: Sequence[str], pairs: int) -> None:
+        """Count the pairs that are coming."""
+        self.total += len(cases) * pairs
+        print(f"{name}: {len(cases)} contests, {pairs} pairs each", flush=True)
+
+    def tick(self) -> None:
+        """Say nothing: the next pair may already be timing."""
+
+    def paired(self, case: str, pair: Pair) -> None:
+        """Count, and say so now and then."""
+        del case, pair
+        self.done += 1
+        if time.monotonic() - self.said > 60:
+            self.said = time.monotonic()
+            print(f"{self.done} of {self.total} pairs", flush=True)
+
+    def broke(self, case: str, reason: str) -> None:
+        """Say which case is lost."""
+        print(f"{case}: {reason}", flush=True)
+
+
+def workloads(folder: Path, networks: int, zoo: int) -> dict[str, Workload]:
+    """What is recorded: the self-test's networks, and models of the shipped zoo on one thread."""
+    found = dict(list(selftest.workloads(folder).items())[:networks])
+    for model, variant, batch in ZOO[:zoo]:
+        work = prepared(model, variant)
+        target = dataclasses.replace(work.target, batch=batch)
+        found[f"{model}/{variant}/{target.label}"] = dataclasses.replace(
+            work, target=target, dims={**work.dims, "batch": batch}
+        )
+    return found
+
+
+def record(
+    works: Mapping[str, Workload], shares: Sequence[float], pairs: int, minutes: float, folder: Path
+) -> Recording:
+    """Pair every workload with itself and with copies slower by each share, all interleaved."""
+    settings = Settings(time_limit_s=minutes * 60)
+    contests: dict[str, Contest] = {}
+    truth: dict[str, tuple[str, float, int]] = {}
+    for name, work in works.items():
+        scratch = folder / name.replace("/", "-")
+        contests[name], truth[name] = slowing.contest(work, work), (name, 0.0, 0)
+        one = slowing.nodes_for(work, shares[0], scratch, pairs=5)
+        for share in shares:
+            nodes = slowing.scaled(one, share / shares[0])
+            key = f"{name} {share:+.0%}"
+            contests[key] = slowing.contest(work, slowing.with_nodes(work, nodes, scratch))
+            truth[key] = (name, share, nodes)
+        print(f"{name}: {one} extra nodes for {shares[0]:.0%}", flush=True)
+    done = selftest.rounds(contests, pairs, settings, Progress(), random.SystemRandom())
+    return selftest.recorded(done, truth, settings)
+
+
+def tell(recorded: Recording) -> None:
+    """What was recorded: how much the pairs differ, and what the extra nodes really cost."""
+    print("| case | aimed at | pairs | spread between pairs | seen, 95% interval |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for one in recorded:
+        seen = paired.ratio_interval(one.log_ratios)
+        interval = f"{seen.ratio - 1:+.1%} [{seen.low - 1:+.1%}, {seen.high - 1:+.1%}]" if seen.bounded else "too few"
+        spread = f"{paired.spread(one.log_ratios):.1%}" if len(one.pairs) > 1 else "-"
+        print(f"| {one.case} | {one.truth - 1:+.0%} | {len(one.pairs)} | {spread} | {interval} |")
+    print(flush=True)
+
+
+def judge(recorded: Recording, gates: int, folder: Path) -> None:
+    """Play gates on the series that are long enough for one, by every rule."""
+    wanted = rule.SCREEN_PAIRS + rule.CONFIRM_PAIRS
+    whole = tuple(one for one in recorded if len(one.pairs) >= wanted)
+    if len(whole) < len(recorded):
+        print(f"{len(recorded) - len(whole)} of {len(recorded)} series have fewer than {wanted} pairs and are left out")
+    if not any(one.truth == 1 for one in whole):
+        raise SystemExit(f"no series without a change has {wanted} pairs: record more (--pairs, --minutes)")
+    kept = folder / "whole.json"
+    recording.write(whole, kept)
+    rules = Path(__file__).with_name("rules.py")
+    subprocess.run([sys.executable, str(rules), str(kept), "--gates", str(gates)], check=True)
+
+
+def cost() -> None:
+    """The default gate of a small model, everything measured though nothing changed."""
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "gate"]
+    command += ["--base", sys.executable, "--head", "current", "--models", "digits_cnn", "--variants", COST_VARIANTS]
+    command += ["--targets", "cpu", "--threads", "1", "--remeasure-same"]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        done = subprocess.run([*command, "--results", folder], cwd=ROOT, check=False)
+        wall = time.perf_counter() - start
+        print(f"default gate, digits_cnn, 5 variants, 1 thread: {wall:.0f} s, exit {done.returncode}")
+
+
+def main() -> None:
+    """Record, judge, and measure the cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=28, help="of each contest; a gate uses 28 of them")
+    parser.add_argument("--slow", type=float, nargs="+", default=[0.05, 0.03], help="true slow-downs, as shares")
+    parser.add_argument("--networks", type=int, default=3, help="how many of the self-test's networks")
+    parser.add_argument("--zoo", type=int, default=len(ZOO), help="how many models of the zoo")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of recording, after calibration")
+    parser.add_argument("--gates", type=int, default=300, help="gates drawn per rule and truth")
+    parser.add_argument("--record", type=Path, help="keep the recording here")
+    parser.add_argument("--replay", type=Path, nargs="+", help="judge these recordings instead")
+    parser.add_argument("--only", choices=["rules", "cost"])
+    arguments = parser.parse_args()
+    print(host(), flush=True)
+    if arguments.only != "cost":
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            if arguments.replay:
+                recorded = recording.read(arguments.replay)
+            else:
+                works = workloads(folder, arguments.networks, arguments.zoo)
+                recorded = record(works, arguments.slow, arguments.pairs, arguments.minutes, folder)
+            if arguments.record:
+                recording.write(recorded, arguments.record)
+            tell(recorded)
+            judge(recorded, arguments.gates, folder)
+    if arguments.only != "rules":
+        cost()
+
+
+if __name__ == "__main__":
+    main()

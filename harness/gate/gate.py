@@ -1,0 +1,224 @@
+"""The whole gate: sides -> cases of both -> what cannot be compared -> outputs and structure -> pairs -> verdicts.
+
+Read `gate` from top to bottom. Nothing here prints: what a person sees goes through a `Watcher`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness import provenance
+from harness.build.cache import Cache
+from harness.build.pipeline import BuildEvent
+from harness.errors import BuildError
+from harness.execute import workload
+from harness.gate import anatomy, judge, matching, measure, quality, sides, structure, timing
+from harness.gate.anatomy import Anatomy
+from harness.gate.contender_build import contenders
+from harness.gate.measure import CTRL_C, Measured
+from harness.gate.nouns import Contender, Finding, Match, Report, Settings, Side
+from harness.gate.outputs import as_json
+from harness.gate.quality import Quality
+from harness.measure import coordinator, host
+from harness.measure.client import Client
+from harness.measure.coordinator import ClientFactory, Observed
+from harness.measure.paired import Contest, measure_pair
+from harness.plan import Selection
+from harness.records import Artifact
+from harness.store import files
+
+FOLDER = "gates"
+"""Below the results folder: every gate as JSON, with every pair's numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person asked for.
+
+    Attributes:
+        base, head, base_runtime, head_runtime: as `sides.resolve` takes them.
+        results: where the pairs' numbers are kept.
+    """
+
+    zoo: Path
+    results: Path
+    cache: Path
+    base: str | None = None
+    head: str | None = None
+    base_runtime: str | None = None
+    head_runtime: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    settings: Settings = field(default_factory=Settings)
+
+
+class Watcher(measure.Watcher, Protocol):
+    """Somebody who looks on: a console, a test, nobody."""
+
+    def say(self, text: str) -> None:
+        """Something that takes a while, in words."""
+
+    def sides(self, base: Side, head: Side) -> None:
+        """Both sides are known."""
+
+    def building(self, event: BuildEvent) -> None:
+        """A build step of a side started or ended."""
+
+    def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: Settings) -> None:
+        """Both sides are built, and it is known what there is to measure."""
+
+    def evaluating(self, case: str) -> None:
+        """Outputs of a case are about to be compared."""
+
+
+def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measure_pair) -> Report:
+    """Compare two sides.
+
+    Ctrl-C while outputs are compared or pairs are measured gives the verdicts that can be given by then.
+
+    Args:
+        request: what a person asked for.
+        watch: told of everything as it happens.
+        pair: measures one pair; a fleet or a test may do it in another way.
+
+    Raises:
+        UsageError: if a side, the zoo or the selection is wrong.
+        StoreError: if the results folder or the cache cannot be written.
+        KeyboardInterrupt: if it comes before there is anything to judge.
+    """
+    started_at, started = coordinator.utc_now(), time.monotonic()
+    files.probe(request.results)
+    base, head = sides.resolve(
+        base=request.base,
+        head=request.head,
+        base_runtime=request.base_runtime,
+        head_runtime=request.head_runtime,
+        zoo=request.zoo,
+        cache=request.cache,
+        say=watch.say,
+    )
+    watch.sides(base, head)
+    of_base, base_notes = contenders(base, request.selection, request.cache, on_event=watch.building)
+    of_head, head_notes = contenders(head, request.selection, request.cache, on_event=watch.building)
+    matches = matching.match(of_base, of_head)
+
+    settings = request.settings
+    named = {"base": base, "head": head}
+    verdicts = {m.name: found for m in matches if (found := judge.settled(m, named)) is not None}
+    comparable = [m for m in matches if m.name not in verdicts]
+    contests = {m.name: contest(m, settings) for m in comparable if not m.same or settings.remeasure_same}
+    watch.matched(matches, list(contests), settings)
+
+    qualities = {m.name: Quality() for m in comparable}
+    anatomies, unread = read(comparable)
+    try:
+        evaluate([m for m in comparable if not m.same], settings, watch, qualities)
+    except KeyboardInterrupt:
+        done = Measured(pairs={name: [] for name in contests}, interrupted=CTRL_C)
+    else:
+        sound = {name: one for name, one in contests.items() if qualities[name].broken is None}
+        done = measure.measure(sound, settings, timing.chooser(settings), watch, pair=pair)
+
+    family = timing.confirmed(done, settings)
+    for m in comparable:
+        exact = structural(m, anatomies, qualities[m.name], settings)
+        verdicts[m.name] = judge.judged(m, done, family, settings, exact=exact, quality=qualities[m.name])
+    facts = host.facts()
+    return Report(
+        base=base,
+        head=head,
+        cases=tuple(verdicts[m.name] for m in matches),
+        settings=settings,
+        fingerprint=host.fingerprint(facts),
+        host=facts,
+        started_at=started_at,
+        wall_s=time.monotonic() - started,
+        interrupted=done.interrupted,
+        spread=timing.spread(done),
+        notes=tuple(dict.fromkeys((*base.notes, *head.notes, *base_notes, *head_notes, *unread))),
+    )
+
+
+def contest(match: Match, settings: Settings) -> Contest:
+    """What is paired for a match whose two sides have artifacts."""
+    found = judge.both(match)
+    return Contest(
+        workloads={role: workload(one.case, artifact(one), Cache(one.cache)) for role, one in found.items()},
+        clients={role: starter(one.side) for role, one in found.items()},
+        bursts=settings.bursts,
+        burst_s=settings.burst_s,
+    )
+
+
+def starter(side: Side) -> ClientFactory:
+    """Starts a worker of this side."""
+    return lambda: Client(side.worker)
+
+
+def artifact(contender: Contender) -> Artifact:
+    """The artifact of a contender that has one."""
+    assert isinstance(contender.built, Artifact)  # noqa: S101  (`judge.settled` has taken out the others)
+    return contender.built
+
+
+def path(contender: Contender) -> Path:
+    """Its model file."""
+    return Cache(contender.cache).artifact_path(artifact(contender).digest)
+
+
+def read(matches: Sequence[Match]) -> tuple[Mapping[Path, Anatomy], tuple[str, ...]]:
+    """Opsets and signatures of every artifact that may have changed, and a note where they could not be read."""
+    paths = [path(one) for m in matches if not m.same for one in judge.both(m).values()]
+    try:
+        return anatomy.read(paths), ()
+    except BuildError as error:
+        return {}, (f"opsets and signatures were not compared: {error}",)
+
+
+def evaluate(matches: Sequence[Match], settings: Settings, watch: Watcher, found: dict[str, Quality]) -> None:
+    """Compare the outputs of every match; matches that differ in threads alone are compared once."""
+    known: dict[tuple[object, ...], Quality] = {}
+    for m in matches:
+        key = tuple(quality.key(one) for one in judge.both(m).values())
+        if key not in known:
+            watch.evaluating(m.name)
+            known[key] = quality.compare(m, settings)
+        found[m.name] = known[key]
+
+
+def structural(
+    match: Match, anatomies: Mapping[Path, Anatomy], found: Quality, settings: Settings
+) -> tuple[Finding, ...]:
+    """Findings that need no statistics: size, nodes, placement, fusions, quantization, signature and opset."""
+    whole = {
+        role: with_kernels(anatomies.get(path(one), Anatomy()), found.observed.get(role))
+        for role, one in judge.both(match).items()
+    }
+    return structure.check(match, whole["base"], whole["head"], margin=settings.max_size)
+
+
+def with_kernels(known: Anatomy, observed: Observed | None) -> Anatomy:
+    """What the file says and what its session ran."""
+    if observed is None:
+        return known
+    return Anatomy(
+        opsets=known.opsets,
+        inputs=known.inputs,
+        outputs=known.outputs,
+        placement=observed.placement,
+        kernels=observed.kernels,
+    )
+
+
+def keep(report: Report, results: Path) -> Path:
+    """Write the whole report under the results folder, in a file of its own; what the person sees must not wait for it.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    target = results / FOLDER / f"{provenance.run_id()}.json"
+    files.write(target, as_json.render(report).encode())
+    return target

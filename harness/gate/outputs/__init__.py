@@ -1,0 +1,1 @@
+"""A gate's report as text: pure functions, one module per reader."""

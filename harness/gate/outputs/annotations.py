@@ -1,0 +1,57 @@
+"""A report as GitHub workflow commands, which become annotations of the job: `::error title=...::message`."""
+
+from __future__ import annotations
+
+from harness.gate.nouns import CaseVerdict, Report, Verdict
+from harness.gate.outputs import summary
+from harness.gate.outputs.amounts import count
+from harness.gate.outputs.sentences import spoken
+
+MOST = 10
+"""Annotations of one level that GitHub shows for one step; the last of more says how many there are."""
+
+LEVELS = {
+    Verdict.REGRESSION: "error",
+    Verdict.FAILED: "error",
+    Verdict.INCONCLUSIVE: "warning",
+    Verdict.NOT_COMPARABLE: "warning",
+    Verdict.IMPROVEMENT: "notice",
+}
+
+
+def render(report: Report) -> str:
+    """One line per annotation; nothing for cases that passed, unless a change of theirs was accepted."""
+    levels: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
+    for case in summary.ordered(report.cases):
+        level = _level(case)
+        if level:
+            levels[level].append(_command(level, spoken(case.name), summary.sentence(case)))
+    if not report.cases:
+        levels["warning"].append(_command("warning", "harness gate", summary.headline(report)))
+    lines: list[str] = []
+    for level, commands in levels.items():
+        more = len(commands) - MOST
+        if more > 0:
+            rest = f"{count(more + 1, 'more case')}: see the job's summary"
+            commands = [*commands[: MOST - 1], _command(level, "harness gate", rest)]  # noqa: PLW2901  (the cut list)
+        lines += commands
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _level(case: CaseVerdict) -> str | None:
+    if any(finding.accepted for finding in case.findings) and case.verdict is Verdict.PASS:
+        return "notice"
+    return LEVELS.get(case.verdict)
+
+
+def _command(level: str, title: str, message: str) -> str:
+    """A workflow command, escaped as GitHub's runner reads it (`@actions/core`, escapeData and escapeProperty)."""
+    return f"::{level} title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,134 @@
+"""A report as JSON: every pair's numbers, both sides' provenance, the settings and the exit code. No NaN.
+
+Keys: `schema` (1), `kind` (`sides` or `history`), `verdict`, `exit_code`, `headline`, `base` and `head` (a side, null
+for a history), `settings`, `fingerprint`, `host`, `started_at`, `wall_s`, `interrupted`, `spread`, `notes` and `cases`.
+A case has `name`, `verdict`, `sentence`, `reason`, `notes`, `findings` and `pairs`; a finding and a pair have the
+fields of `harness.gate.nouns.Finding` and `Pair`, a pair also `ratio`. A number that is not there is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.gate.nouns import CaseVerdict, Finding, Pair, Report, Settings, Side, Verdict, exit_code
+from harness.gate.outputs import summary
+from harness.store.rows import plain
+
+PROVENANCE = ("role", "asked", "kind", "commit", "dirty", "runtime", "versions", "python", "worker")
+"""What is told of a side, beside its zoo."""
+
+LARGEST_LOG = 700.0
+"""Beyond it (and for NaN) the exponential is no finite float."""
+
+SCHEMA = 1
+"""Version of the format; raised when a key goes or changes its meaning."""
+
+
+def render(report: Report, *, allow_inconclusive: bool = False) -> str:
+    """The JSON document, indented, with a newline at its end."""
+    return json.dumps(as_dict(report, allow_inconclusive=allow_inconclusive), indent=1, allow_nan=False) + "\n"
+
+
+def as_dict(report: Report, *, allow_inconclusive: bool = False) -> dict[str, Any]:
+    """What `render` writes, as plain values."""
+    return {
+        "schema": SCHEMA,
+        "kind": "history" if summary.in_history(report) else "sides",
+        "verdict": summary.overall(report).value,
+        "exit_code": exit_code(report, allow_inconclusive=allow_inconclusive),
+        "headline": summary.headline(report),
+        "base": _side(report.base),
+        "head": _side(report.head),
+        "settings": plain(report.settings),
+        "fingerprint": report.fingerprint,
+        "host": plain(report.host),
+        "started_at": report.started_at,
+        "wall_s": plain(report.wall_s),
+        "interrupted": report.interrupted,
+        "spread": plain(report.spread),
+        "notes": list(report.notes),
+        "cases": [_case(case) for case in summary.ordered(report.cases)],
+    }
+
+
+def load(path: Path) -> Report:
+    """A report that `render` wrote, without its pairs: what accepting a finding needs.
+
+    Raises:
+        StoreError: if the file is missing, no JSON, or not of this format.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise StoreError(
+                f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json."
+            )
+        return Report(
+            base=_read_side(content["base"]),
+            head=_read_side(content["head"]),
+            cases=tuple(_read_case(case) for case in content["cases"]),
+            settings=Settings(**content["settings"]),
+            **{key: content[key] for key in ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")},
+            notes=tuple(content["notes"]),
+        )
+    except OSError as error:
+        raise StoreError(f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json {path}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is no report of `harness gate --json` ({type(error).__name__}: {error}). Write it again."
+        ) from error
+
+
+def _side(of: Side | None) -> dict[str, Any] | None:
+    if of is None:
+        return None
+    known = {name: plain(getattr(of, name)) for name in PROVENANCE}
+    return {"zoo": of.zoo.as_posix(), **known, "notes": list(of.notes)}
+
+
+def _case(case: CaseVerdict) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "verdict": case.verdict.value,
+        "sentence": summary.sentence(case),
+        "reason": case.reason,
+        "notes": list(case.notes),
+        "findings": [plain(finding) for finding in case.findings],
+        "pairs": [_pair(pair) for pair in case.pairs],
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    ratio = math.exp(pair.log_ratio) if abs(pair.log_ratio) < LARGEST_LOG else None
+    return {**plain(pair), "ratio": ratio}
+
+
+def _read_side(content: dict[str, Any] | None) -> Side | None:
+    if content is None:
+        return None
+    known = {name: content[name] for name in PROVENANCE}
+    return Side(**{**known, "zoo": Path(content["zoo"]), "worker": tuple(content["worker"])})
+
+
+def _read_case(content: dict[str, Any]) -> CaseVerdict:
+    findings = tuple(
+        Finding(
+            **{
+                **finding,
+                "verdict": Verdict(finding["verdict"]),
+                "commits": tuple(finding["commits"]) if finding["commits"] else None,
+            }
+        )
+        for finding in content["findings"]
+    )
+    return CaseVerdict(
+        name=content["name"],
+        verdict=Verdict(content["verdict"]),
+        findings=findings,
+        reason=content["reason"],
+        notes=tuple(content["notes"]),
+    )

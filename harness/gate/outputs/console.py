@@ -1,0 +1,92 @@
+"""A report for the terminal: the verdict, a table, then what a table has no room for."""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.gate.nouns import CaseVerdict, Finding, Report, Verdict
+from harness.gate.outputs import summary
+from harness.gate.outputs.amounts import change, count, value
+from harness.gate.outputs.sentences import spoken
+
+STYLES = {
+    Verdict.REGRESSION: "bold red",
+    Verdict.FAILED: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.NOT_COMPARABLE: "dim",
+    Verdict.IMPROVEMENT: "green",
+    Verdict.PASS: "green",
+}
+
+FIGURE = re.compile(r"\b[0-9a-f]{8,}\b|\d+(\.\d+)?")
+"""Digests and numbers."""
+
+ALWAYS = frozenset({"latency"})
+"""Metrics whose row is shown in the table also where nothing is wrong with them."""
+
+
+def render(report: Report) -> list[Table | Text]:
+    """Everything that `harness gate` prints, part by part; text of others is never taken for markup."""
+    cases = summary.ordered(report.cases)
+    parts: list[Table | Text] = [
+        Text(summary.headline(report), style=STYLES[summary.overall(report)]),
+        Text(summary.sides(report), style="dim"),
+    ]
+    if cases:
+        parts += [Text(""), _table(cases)]
+    told = summary.grouped([case for case in cases if summary.needs_a_reader(case)])
+    if told:
+        parts.append(Text(""))
+    parts += [
+        Text.assemble((f"{verdict.value}  ", STYLES[verdict]), f"{names}: {text}") for verdict, names, text in told
+    ]
+    parts += [Text.assemble(("note  ", "yellow"), line) for line in _notes(report)]
+    return parts
+
+
+def show(report: Report, out: Console) -> None:
+    """Print it; sentences are left whole where the output is narrow, so that they can be searched for."""
+    for part in render(report):
+        out.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _table(cases: list[CaseVerdict]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("case", "verdict"):
+        table.add_column(name, no_wrap=name == "verdict")
+    for name in ("metric", "base", "head", "change [95% interval]", "n"):
+        table.add_column(name, justify="left" if name == "metric" else "right")
+    for case in cases:
+        shown = [f for f in case.findings if f.metric in ALWAYS or f.verdict not in summary.QUIET or f.accepted]
+        for place, finding in enumerate(shown or [None]):
+            named = (Text(spoken(case.name)), Text(case.verdict.value, style=STYLES[case.verdict]))
+            table.add_row(*(named if place == 0 else (Text(""), Text(""))), *_cells(finding))
+    return table
+
+
+def _cells(finding: Finding | None) -> tuple[Text, ...]:
+    if finding is None:
+        return (Text(""),) * 5
+    moved = "" if finding.ratio is None else change(finding.ratio, sign=True)
+    if moved and finding.low is not None and finding.high is not None:
+        moved += f" [{change(finding.low, sign=True)}, {change(finding.high, sign=True)}]"
+    style = "dim" if finding.accepted else STYLES[finding.verdict] if finding.verdict is not Verdict.PASS else ""
+    numbers = (value(finding.base, finding.unit), value(finding.head, finding.unit), moved, str(finding.n or ""))
+    return Text(finding.metric), *(Text(number, style=style) for number in numbers)
+
+
+def _notes(report: Report) -> list[str]:
+    """Notes of the report and of its cases; those that differ in figures alone say the same, and one stands for all."""
+    groups: dict[str, tuple[str, list[str]]] = {}
+    for case in report.cases:
+        for note in case.notes:
+            groups.setdefault(FIGURE.sub("#", note), (note, []))[1].append(spoken(case.name))
+    lines = summary.notes(report)
+    for note, names in groups.values():
+        more = f" and {count(len(names) - 1, 'more case')}" if len(names) > 1 else ""
+        lines.append(f"{names[0]}{more}: {note}")
+    return lines

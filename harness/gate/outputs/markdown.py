@@ -1,0 +1,148 @@
+"""A report as a pull-request comment: the verdict first, what needs a reader next, everything else folded."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+
+from harness.gate.nouns import CaseVerdict, Finding, Report, Verdict
+from harness.gate.outputs import summary
+from harness.gate.outputs.amounts import change, count, value
+from harness.gate.outputs.sentences import spoken
+
+MARKER = "<!-- harness gate -->"
+"""The first line: by it a job finds its own comment again and replaces it."""
+
+LONGEST = 60_000
+"""Characters; GitHub refuses comments from 65,536 on."""
+
+MOST_LISTED = 25
+"""Cases, and notes, that are written out above the fold."""
+
+SIGNS = {
+    Verdict.REGRESSION: ":x:",
+    Verdict.FAILED: ":boom:",
+    Verdict.INCONCLUSIVE: ":grey_question:",
+    Verdict.NOT_COMPARABLE: ":no_entry_sign:",
+    Verdict.IMPROVEMENT: ":rocket:",
+    Verdict.PASS: ":white_check_mark:",
+}
+
+SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
+
+
+def render(report: Report) -> str:
+    """The comment; never longer than `LONGEST`, and it says how many rows it leaves out."""
+    cases = summary.ordered(report.cases)
+    compared, notes = summary.sides(report), summary.notes(report)
+    more = [f"> and {count(len(notes) - MOST_LISTED, 'more note')}"] if len(notes) > MOST_LISTED else []
+    head = [
+        MARKER,
+        f"### {SIGNS[summary.overall(report)]} {escape(summary.headline(report))}",
+        "",
+        escape(_cut(f"{compared[:1].upper()}{compared[1:]}.")),
+        "",
+        *_list(summary.grouped([case for case in cases if summary.needs_a_reader(case)])),
+        "",
+        *[f"> {escape(_cut(note))}  " for note in notes[:MOST_LISTED]],
+        *more,
+        "",
+    ]
+    tail = [
+        "",
+        *_acceptance(cases, history=summary.in_history(report)),
+        *_fold("How this was measured", _table(("", ""), summary.circumstances(report))),
+    ]
+    room = LONGEST - len("\n".join([*head, *tail]))
+    body = _cases(cases, room)
+    return "\n".join([*head, *body, *tail]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text as it is, on one line: neither Markdown nor HTML nor a mention comes of it, and no table breaks.
+
+    Args:
+        text: anything, such as a model's name or a worker's last words.
+    """
+    line = " ".join(text.split())
+    safe = SPECIAL.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
+    return safe.replace("@", "@<!-- -->")
+
+
+def _list(told: Sequence[tuple[Verdict, str, str]]) -> list[str]:
+    lines = [
+        f"- {SIGNS[verdict]} **{escape(names)}**: {escape(_cut(text))}" for verdict, names, text in told[:MOST_LISTED]
+    ]
+    more = len(told) - MOST_LISTED
+    return [*lines, f"- and {count(more, 'more case')}"] if more > 0 else lines
+
+
+def _cases(cases: Sequence[CaseVerdict], room: int) -> list[str]:
+    """Every finding as a row, as many as there is room for."""
+    rows: list[tuple[str, ...]] = []
+    used = 0
+    for case in cases:
+        of_case = [_row(case, finding) for finding in case.findings] or [_row(case, None)]
+        used += sum(len("".join(map(escape, row))) + 4 * len(row) for row in of_case)
+        if used > room - 500:
+            break
+        rows += of_case
+    shown = len({row[0] for row in rows})
+    title = f"All {count(len(cases), 'case')}" if shown == len(cases) else f"{shown} of {count(len(cases), 'case')}"
+    if not rows:
+        return []
+    return _fold(title, _table(("case", "metric", "verdict", "base", "head", "change", "n", "remark"), rows))
+
+
+def _row(case: CaseVerdict, finding: Finding | None) -> tuple[str, ...]:
+    notes = "; ".join(case.notes)
+    if finding is None:
+        return (
+            spoken(case.name),
+            "",
+            case.verdict.value,
+            "",
+            "",
+            "",
+            "",
+            _cut("; ".join(filter(None, (case.reason, notes)))),
+        )
+    moved = "" if finding.ratio is None else change(finding.ratio, sign=True)
+    if moved and finding.low is not None and finding.high is not None:
+        moved += f" ({change(finding.low, sign=True)} to {change(finding.high, sign=True)})"
+    verdict = finding.verdict.value + (" (accepted)" if finding.accepted else "")
+    numbers = value(finding.base, finding.unit), value(finding.head, finding.unit)
+    # A row that has its numbers in columns needs no sentence beside them.
+    remark = finding.accepted or ("" if moved else finding.sentence)
+    first = finding is case.findings[0]
+    remark = "; ".join(filter(None, (remark, notes if first else "")))
+    return spoken(case.name), finding.metric, verdict, *numbers, moved, str(finding.n or ""), _cut(remark)
+
+
+def _cut(text: str, most: int = 600) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _acceptance(cases: Sequence[CaseVerdict], *, history: bool) -> list[str]:
+    """How to let a regression pass, with the first one as the example."""
+    worse = next((case.name for case in cases if case.verdict is Verdict.REGRESSION), None)
+    if worse is None:
+        return []
+    accept = f"--accept {shlex.quote(worse)} --reason '...'"
+    command = f"harness gate --history {accept}" if history else f"harness gate {accept} --from gate.json"
+    told = "It is then stored beside the zoo, stays visible, and covers this change alone."
+    return [*_fold("Is it worth it? How to accept it", [f"<code>{escape(command)}</code>", "", told]), ""]
+
+
+def _fold(title: str, lines: Iterable[str]) -> list[str]:
+    return [f"<details><summary>{html.escape(title)}</summary>", "", *lines, "", "</details>"]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(header) + " |",
+        "|" + " --- |" * len(header),
+        *("| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows),
+    ]

@@ -1,0 +1,174 @@
+"""What every output says first: the verdict in one line, the cases in the order of what matters, and the sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.gate.nouns import GRAVITY, CaseVerdict, Finding, Report, Side, Verdict, exit_code
+from harness.gate.outputs.amounts import count, seconds, share
+from harness.gate.outputs.phrases import short
+from harness.gate.outputs.sentences import spoken
+
+QUIET = frozenset({Verdict.PASS, Verdict.NOT_COMPARABLE})
+"""Verdicts of findings that need no words beside others."""
+
+MOST_NAMED = 3
+"""Cases of one verdict and sentence that are named; the others are counted."""
+
+
+def in_history(report: Report) -> bool:
+    """Whether the report is about stored results and not about two sides."""
+    return report.base is None and report.head is None
+
+
+def overall(report: Report) -> Verdict:
+    """The verdict that stands for the whole report, in step with `nouns.exit_code`."""
+    return {0: Verdict.PASS, 1: Verdict.REGRESSION, 3: Verdict.INCONCLUSIVE, 4: Verdict.FAILED}[exit_code(report)]
+
+
+def counts(report: Report) -> dict[Verdict, int]:
+    """How many cases have each verdict that occurs, gravest first."""
+    found = Counter(case.verdict for case in report.cases)
+    return {verdict: found[verdict] for verdict in reversed(GRAVITY) if found[verdict]}
+
+
+def headline(report: Report) -> str:
+    """The verdict of the whole gate as one sentence: `Regression: 1 of 12 cases got worse; 9 pass, 2 inconclusive.`."""
+    tally = counts(report)
+    unit = "series" if in_history(report) else "case"
+    total = count(len(report.cases), unit, "series" if unit == "series" else "cases")
+    verdict = overall(report)
+    n = tally.get(verdict, 0)
+    match verdict:
+        case Verdict.REGRESSION:
+            text = f"Regression: {n} of {total} got worse"
+        case Verdict.FAILED:
+            text = f"Failed: {n} of {total} could not be compared"
+        case Verdict.INCONCLUSIVE if n:
+            text = f"Inconclusive: {n} of {total} could not be decided"
+        case Verdict.INCONCLUSIVE if report.interrupted and tally:
+            text = f"Inconclusive: stopped after {total}"
+        case Verdict.INCONCLUSIVE:
+            text = "Inconclusive: nothing was compared"
+        case _:
+            judged = tally.get(Verdict.PASS, 0) + tally.get(Verdict.IMPROVEMENT, 0)
+            text = f"Pass: none of {count(judged, unit, 'series' if unit == 'series' else 'cases')} got worse"
+    rest = [f"{n} {PLURAL[v]}" for v, n in tally.items() if v != verdict]
+    silenced = sum(1 for case in report.cases if any(finding.accepted for finding in case.findings))
+    rest += [f"{silenced} with an accepted change"] if silenced else []
+    stopped = [f"stopped by {report.interrupted}"] if report.interrupted else []
+    return "; ".join([text, *([", ".join(rest)] if rest else []), *stopped]) + "."
+
+
+PLURAL = {
+    Verdict.PASS: "passed",
+    Verdict.IMPROVEMENT: "improved",
+    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.FAILED: "failed",
+    Verdict.REGRESSION: "got worse",
+}
+
+
+def ordered(cases: Sequence[CaseVerdict]) -> list[CaseVerdict]:
+    """What matters first: gravest verdict, then the largest change for the worse, then the name."""
+    return sorted(cases, key=lambda case: (-GRAVITY.index(case.verdict), -_worst(case), case.name))
+
+
+def telling(case: CaseVerdict) -> list[Finding]:
+    """The findings of a case that deserve words: all that are not quiet, gravest first; latency where all are quiet."""
+    loud = [f for f in case.findings if f.verdict not in QUIET or f.accepted]
+    if loud:
+        return sorted(loud, key=lambda f: -GRAVITY.index(f.verdict))
+    timed = [f for f in case.findings if f.metric == "latency"]
+    return timed or list(case.findings[:1])
+
+
+def said(finding: Finding) -> str:
+    """A finding's sentence, with who accepted it."""
+    return f"{finding.sentence} [accepted: {finding.accepted}]" if finding.accepted else finding.sentence
+
+
+def sentence(case: CaseVerdict) -> str:
+    """Everything that is to be said of a case, without its name."""
+    parts = [said(finding) for finding in telling(case)]
+    if case.reason and case.reason not in parts:
+        # A reason that a finding's sentence holds already says nothing twice.
+        parts = [case.reason, *parts] if not any(case.reason in part for part in parts) else parts
+    return "; ".join(parts) or case.verdict.value
+
+
+def needs_a_reader(case: CaseVerdict) -> bool:
+    """Whether anything is to be said of a case; of one that just passed there is not."""
+    return case.verdict is not Verdict.PASS or any(finding.accepted for finding in case.findings)
+
+
+def grouped(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, str]]:
+    """(verdict, names, sentence), in order; cases of which the same is to be said stand together."""
+    groups: dict[tuple[Verdict, str], list[str]] = {}
+    for case in cases:
+        groups.setdefault((case.verdict, sentence(case)), []).append(spoken(case.name))
+    return [(verdict, _names(names), text) for (verdict, text), names in groups.items()]
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {count(more, 'more case')}" if more > 0 else "")
+
+
+def side(of: Side | None) -> str:
+    """A side for people: as it was asked for, its commit, whether it is dirty, its runtime."""
+    if of is None:
+        return "-"
+    parts = []
+    if of.commit and short(of.commit) != of.asked:
+        parts.append(short(of.commit))
+    if of.dirty:
+        parts.append("with uncommitted changes")
+    name, version = of.runtime.get("name"), of.runtime.get("version")
+    if name and version:
+        parts.append(f"{name} {version}")
+    return f"{of.asked} ({', '.join(parts)})" if parts else of.asked
+
+
+def sides(report: Report) -> str:
+    """What was compared, in one line."""
+    if in_history(report):
+        return "newest stored results against their own past"
+    return f"base {side(report.base)}, head {side(report.head)}"
+
+
+def notes(report: Report) -> list[str]:
+    """What a reader has to know of the whole gate and of its sides."""
+    of_sides = [note for one in (report.base, report.head) if one is not None for note in one.notes]
+    return list(dict.fromkeys([*report.notes, *of_sides]))
+
+
+def circumstances(report: Report) -> list[tuple[str, str]]:
+    """How it was measured, as (what, value)."""
+    settings = report.settings
+    rows = [("compared", sides(report)), ("host", _host(report)), ("started", report.started_at)]
+    if not in_history(report):
+        rows += [
+            ("margin", share(settings.max_slowdown) if settings.max_slowdown else "any confirmed slow-down"),
+            ("pairs", f"{settings.screen_pairs} to screen, {settings.confirm_pairs} fresh ones to confirm"),
+            ("family-wise error", share(settings.family_alpha)),
+            ("took", seconds(report.wall_s)),
+        ]
+    if report.spread is not None:
+        rows.append(("spread between pairs", share(report.spread)))
+    if report.interrupted:
+        rows.append(("stopped by", report.interrupted))
+    return rows
+
+
+def _host(report: Report) -> str:
+    cpu, cores = report.host.get("cpu"), report.host.get("cores_logical")
+    known = [str(cpu)] if cpu else []
+    known += [count(int(cores), "core")] if isinstance(cores, int) else []
+    return ", ".join([*known, report.fingerprint]) if known else (report.fingerprint or "-")
+
+
+def _worst(case: CaseVerdict) -> float:
+    return max((abs(f.ratio - 1) for f in case.findings if f.ratio is not None and f.ratio == f.ratio), default=0.0)

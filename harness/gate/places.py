@@ -1,0 +1,142 @@
+"""What a text on the command line stands for: a commit, the working tree, an interpreter, a runtime, a zoo, a case."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import runtimes
+from harness.errors import UsageError
+from harness.gate import worktrees
+from harness.gate.declared import Declared, declared
+
+WORKING_TREE = "working tree"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a side's files lie and what they say, before it has an interpreter.
+
+    The attributes are those of `Side`; `depends` is what its tree says it depends on.
+    """
+
+    role: str
+    asked: str
+    kind: str
+    zoo: Path
+    tree: Path | None
+    commit: str | None = None
+    dirty: bool = False
+    case: str = ""
+    depends: Declared = field(default_factory=Declared)
+    notes: tuple[str, ...] = ()
+
+
+def place(
+    role: str,
+    asked: str | None,
+    zoo: Path,
+    top: Path | None,
+    cache: Path,
+    here: Declared,
+    against: Place | None = None,
+) -> Place:
+    """What a text stands for.
+
+    Args:
+        role: `base` or `head`.
+        asked: the text; None is the working tree.
+        zoo: the zoo file of the working tree.
+        top: the top folder of the checkout around it; None outside git.
+        cache: root of the cache.
+        here: what the working tree depends on.
+        against: the head, where this is the base.
+
+    Raises:
+        UsageError: it is none of what a side can be.
+    """
+    dirty = top is not None and bool(worktrees.git(top, "status", "--porcelain").stdout.strip())
+    commit = (worktrees.git(top, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() or None) if top else None
+    tree = Place(
+        role=role, asked=asked or WORKING_TREE, kind="tree", zoo=zoo, tree=top, commit=commit, dirty=dirty, depends=here
+    )
+    if asked is None:
+        note = (f"{role}: the working tree with its uncommitted changes",) if dirty else ()
+        return dataclasses.replace(tree, notes=note)
+    path = Path(asked).expanduser()
+    if asked.endswith((".yaml", ".yml")):
+        if not path.is_file():
+            raise UsageError(f"--{role} {asked}: there is no such zoo file")
+        return dataclasses.replace(tree, kind="zoo", zoo=path.absolute())
+    if runtimes.is_spec(asked):
+        return dataclasses.replace(tree, kind="runtime")
+    if path.is_file() and os.access(path, os.X_OK):
+        return dataclasses.replace(tree, kind="interpreter")
+    if is_case(asked, zoo):
+        return dataclasses.replace(tree, kind="case", case=asked)
+    if top is None:
+        raise UsageError(
+            f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is in no git "
+            f"checkout, so that it is no commit either"
+        )
+    found = worktrees.revision(top, asked)
+    if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
+        found = _where_it_left(found, asked, top, against.commit)
+    return _at_commit(tree, found.commit, zoo, top, cache, (found.note,) if found.note else ())
+
+
+def is_case(text: str, zoo: Path) -> bool:
+    """Whether a text names a case of the zoo: its model, variant and target, such as `resnet50/fp32/cpu-t1`."""
+    parts = text.split("/")
+    if len(parts) != 3 or not all(parts):  # noqa: PLR2004  (model, variant, target)
+        return False
+    from harness import zoo as zoos
+
+    try:
+        known = zoos.load(zoo)
+    except (UsageError, OSError):
+        return False
+    return parts[0] in known.models and parts[1] in known.variants
+
+
+def _at_commit(tree: Place, commit: str, zoo: Path, top: Path, cache: Path, notes: tuple[str, ...]) -> Place:
+    """The place of a commit: its worktree, the zoo file in it, and what it depends on."""
+    try:
+        below = zoo.resolve().relative_to(top.resolve())
+    except ValueError:
+        raise UsageError(
+            f"{zoo} lies outside the git checkout {top}, so that a commit has no version of it; move it into it"
+        ) from None
+    folder = worktrees.checked_out(top, commit, cache)
+    if not (folder / below).is_file():
+        later = worktrees.git(
+            top, "log", "--diff-filter=A", "--format=%h", "HEAD", "--", below.as_posix()
+        ).stdout.split()
+        way = f"It appears in {later[-1]}: name that commit or a later one" if later else "No commit has it: commit it"
+        raise UsageError(f"--{tree.role} {tree.asked} ({commit[: worktrees.SHORT]}) has no {below}. {way}.")
+    return dataclasses.replace(
+        tree,
+        kind="commit",
+        zoo=folder / below,
+        tree=folder,
+        commit=commit,
+        dirty=False,
+        depends=declared(folder),
+        notes=notes,
+    )
+
+
+def _where_it_left(found: worktrees.Revision, asked: str, top: Path, head: str) -> worktrees.Revision:
+    """Against the working tree, a branch counts as it was where this tree left it.
+
+    What came to the branch since then is no change of this tree. Tags, hashes, and two revisions side by side are
+    taken as they are named.
+    """
+    commit = worktrees.merge_base(top, found.commit, head, asked)
+    if commit == found.commit:
+        return found
+    short = worktrees.SHORT
+    note = f"base: {commit[:short]}, where this tree left {asked} (now {found.commit[:short]})"
+    return dataclasses.replace(found, commit=commit, note=f"{found.note}; {note}" if found.note else note)

@@ -1,0 +1,207 @@
+"""What a person asked to compare -> two sides, ready to build and to measure.
+
+A side is a commit, the working tree, an interpreter, a runtime, a zoo file or a case. Commits become worktrees. Where
+two sides depend on another onnxruntime, each is measured on its own; where one depends on packages that the other does
+not, and the interpreter at hand does not have them, it is built in an environment of its own; where only the code
+differs, each side's artifacts go into a cache of its own, because an artifact's digest does not cover all code that
+may have made it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import provenance, runtimes, venvs
+from harness.errors import UsageError, WorkerError
+from harness.gate import code, worktrees
+from harness.gate.declared import declared, unmet
+from harness.gate.nouns import Side
+from harness.gate.places import WORKING_TREE, Place, place
+from harness.measure.client import Client
+from harness.runtimes import Runtime
+from harness.venvs import Say, silent
+
+ENVIRONMENTS = "environments"
+SIDES = "sides"
+"""Folders of the cache: environments of commits, and the artifacts of code that differs between sides."""
+
+NEEDS = ("numpy", "onnx", "pydantic>=2.9", "pyyaml", "platformdirs", "packaging")
+"""What building needs beside a project's own requirements."""
+
+
+def resolve(
+    *,
+    base: str | None,
+    head: str | None = None,
+    base_runtime: str | None = None,
+    head_runtime: str | None = None,
+    zoo: Path,
+    cache: Path,
+    say: Say = silent,
+) -> tuple[Side, Side]:
+    """The two sides of a gate.
+
+    Args:
+        base: a revision, an interpreter, a runtime spec, a zoo file or a case; None is the working tree.
+        head: likewise.
+        base_runtime: what measures the base, see `harness.runtimes`; None leaves it to what the tree depends on.
+        head_runtime: likewise.
+        zoo: the zoo file of the working tree.
+        cache: root of the cache.
+        say: told what takes time.
+
+    Raises:
+        UsageError: one of them is none of these, cannot be had, or both are the same thing.
+        StoreError: the cache cannot be written.
+    """
+    if base is None and not (base_runtime or head_runtime):
+        raise UsageError(
+            "There is nothing to compare with: give --base (a commit or branch such as main, a zoo file, an "
+            "interpreter, a case) or --base-runtime and --head-runtime (such as onnxruntime==1.23.0)"
+        )
+    zoo = zoo.absolute()
+    top = worktrees.top_of(zoo.parent)
+    here = declared(top or zoo.parent)
+    second = place("head", head, zoo, top, cache, here)
+    first = place("base", base, zoo, top, cache, here, against=second)
+    places = [first, second]
+    if "case" in {one.kind for one in places} and {one.kind for one in places} != {"case"}:
+        raise UsageError(
+            f"{base} against {head or WORKING_TREE}: a case can only be set against a case; give --head a case as "
+            f"well, or choose cases of two commits with --models and --variants"
+        )
+    specs = _specs(places, (base_runtime, head_runtime))
+    measuring = {spec: runtimes.resolve(spec, cache, say=say) for spec in dict.fromkeys(specs)}
+    said = {spec: _hello(runtime) for spec, runtime in measuring.items()}
+    sides = [
+        _side(one, other, measuring[spec], said[spec], cache.absolute(), say)
+        for one, other, spec in zip(places, reversed(places), specs, strict=True)
+    ]
+    return _apart(sides, cache.absolute())
+
+
+def _specs(places: list[Place], asked: tuple[str | None, str | None]) -> list[str]:
+    """The runtime spec that measures each side.
+
+    A side that is a runtime or an interpreter says it itself. Else both are measured on the onnxruntime beside harness
+    where it satisfies what both depend on, and each on its own where it does not.
+    """
+    named = [one.depends.runtime for one in places]
+    apart = not any(asked) and bool(unmet(filter(None, named), _installed()))
+    specs = []
+    for one, given in zip(places, asked, strict=True):
+        if one.kind in ("runtime", "interpreter"):
+            if given:
+                raise UsageError(f"--{one.role} {one.asked} is a runtime itself: leave --{one.role}-runtime away")
+            specs.append(one.asked)
+        else:
+            specs.append(given or (one.depends.runtime if apart and one.depends.runtime else runtimes.CURRENT))
+    return specs
+
+
+def _side(one: Place, other: Place, runtime: Runtime, said: Mapping[str, object], cache: Path, say: Say) -> Side:
+    """A place with what builds it and what measures it."""
+    notes = list(one.notes)
+    if runtime.spec != runtimes.CURRENT and runtime.spec == one.depends.runtime:
+        notes.append(f"{one.role}: measured on {runtime.package} {runtime.version}, as its {one.depends.source} says")
+    python, build = sys.executable, provenance.versions()
+    if one.kind == "interpreter":
+        python, build = runtime.python, on_the_path(runtime.installed)
+    elif missing := _missing(one, other):
+        environment = _environment(one, cache, say)
+        python, build = environment.python, on_the_path(environment.installed)
+        notes.append(
+            f"{one.role}: built with packages of its own, because {one.depends.source} asks for {', '.join(missing)}"
+        )
+    changed = sorted({name for name, _ in set(one.depends.locks) ^ set(other.depends.locks)})
+    if changed and one.role == "head":
+        notes.append(
+            f"{', '.join(changed)} differs between the sides; nothing is installed from lock files: pin in "
+            f"{one.depends.source or 'requirements.txt'} what has to differ"
+        )
+    versions = {name: value for name, value in build.items() if name not in runtimes.FLAVOURS}
+    return Side(
+        role=one.role,
+        asked=one.asked,
+        kind=one.kind,
+        zoo=one.zoo,
+        python=python,
+        worker=runtime.worker,
+        runtime=said,
+        commit=one.commit,
+        dirty=one.dirty,
+        versions={**versions, runtime.package: runtime.version},
+        tree=one.tree,
+        path=_path(one, cache),
+        cache=cache,
+        case=one.case,
+        notes=tuple(notes),
+    )
+
+
+def _missing(one: Place, other: Place) -> tuple[str, ...]:
+    """What a side depends on, the other does not, and the interpreter at hand does not have."""
+    if one.kind not in ("commit", "tree"):
+        return ()
+    return unmet(sorted(set(one.depends.requirements) - set(other.depends.requirements)), _installed())
+
+
+@functools.cache
+def _installed() -> Mapping[str, str]:
+    return venvs.describe(sys.executable).installed
+
+
+def _environment(one: Place, cache: Path, say: Say) -> venvs.Environment:
+    """An environment with what a commit depends on; its runtime only builds."""
+    needs: tuple[str, ...] = () if code.is_harness(one.tree) else NEEDS
+    if not one.depends.runtime and not code.is_harness(one.tree):
+        current = runtimes.of_interpreter(sys.executable, runtimes.CURRENT)
+        needs = (*needs, f"{current.package}=={current.version}")
+    named = {runtimes.normal(runtimes.name_of(text)) for text in one.depends.arguments}
+    arguments = [*one.depends.arguments, *(need for need in needs if runtimes.name_of(need) not in named)]
+    where = cache / ENVIRONMENTS / venvs.key_of({"requirements": sorted(arguments)})
+    what = f"the packages of {one.asked} ({(one.commit or '')[: worktrees.SHORT]})"
+    return venvs.ensure(where, arguments, what=what, prove=("numpy", "onnx"), say=say)
+
+
+def on_the_path(installed: Mapping[str, str]) -> dict[str, str]:
+    """Of what is installed, what can change a number."""
+    return {name: installed[name] for name in provenance.ON_THE_PATH if name in installed}
+
+
+def _hello(runtime: Runtime) -> dict[str, object]:
+    """What a worker says of its runtime; `package` and `digest` tell builds of one version apart."""
+    try:
+        with Client(runtime.worker) as worker:
+            said = dict(worker.hello["runtime"])
+    except WorkerError as error:
+        raise UsageError(f"runtime {runtime.spec}: no worker starts on {runtime.python}: {error}") from error
+    return {**said, "package": runtime.package, "digest": runtime.digest}
+
+
+def _path(one: Place, cache: Path) -> tuple[str, ...]:
+    """Where a side's build finds modules: its own tree before all else, and harness where the tree is not harness."""
+    folders = [one.zoo.parent]
+    if one.tree is not None:
+        folders += [one.tree, one.tree / "src"]
+    found = [str(folder) for folder in dict.fromkeys(folders) if folder.is_dir()]
+    return tuple(found) if code.is_harness(one.tree) else (*found, str(code.copy_of_harness(cache)))
+
+
+def _apart(sides: list[Side], cache: Path) -> tuple[Side, Side]:
+    """Give each side a cache of its own where the code or the packages that build differ."""
+    base, head = sides
+    same_tree = base.tree == head.tree
+    digests = [
+        hashlib.sha256(f"{'' if same_tree else code.digest(s.tree, s.zoo)}\n{s.python}".encode()).hexdigest()
+        for s in sides
+    ]
+    if digests[0] == digests[1]:
+        return base, head
+    first, second = (dataclasses.replace(s, cache=cache / SIDES / d[:32]) for s, d in zip(sides, digests, strict=True))
+    return first, second

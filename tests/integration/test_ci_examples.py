@@ -1,0 +1,281 @@
+"""action.yml and docs/ci: parsed, their structure checked, and their commands run on a small repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.gate.outputs.markdown import MARKER
+from tests import builders
+from tests.test_provenance import git
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ZOO = """
+version: 1
+defaults: {variants: [small], targets: [cpu], threads: [1], batch: [1], processes: 2, time_per_case: 0.3, ci_width: 5%}
+variants:
+  small: {precision: float16, steps: [export, cast: {to: float16}]}
+targets:
+  cpu: {provider: cpu}
+models:
+  tiny: {source: onnx, id: tiny.onnx}
+"""
+CASE = "tiny/small/cpu-t1-b1"
+EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the commands are bash's")
+
+
+def document(path: str) -> dict[Any, Any]:
+    """A YAML file of the repository."""
+    loaded = yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+@dataclass(slots=True)
+class Runner:
+    """As much of a CI machine as the examples use: a clone, and `harness`, `python` and `gh` on the path."""
+
+    folder: Path
+    clone: Path
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def bash(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script as GitHub does: it stops at the first error."""
+        ours = {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "RUNNER_TEMP": str(self.folder / "temp"),
+            "GITHUB_ACTION_PATH": str(ROOT),
+            "GITHUB_REPOSITORY": "owner/small",
+            "GITHUB_BASE_REF": "main",
+            "GITHUB_OUTPUT": str(self.folder / "output"),
+            "GITHUB_ENV": str(self.folder / "env"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
+        }
+        return subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
+            cwd=self.clone,
+            env={**os.environ, **ours, **self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def action(self, **inputs: str) -> tuple[int, str]:
+        """Run the action's own commands; what only GitHub can do is left out. Returns its exit code and its output."""
+        action = document("action.yml")
+        given = {name: str(known.get("default", "")) for name, known in action["inputs"].items()}
+        assert set(inputs) <= set(given)
+        given |= {"install": "true", **inputs}
+        said, code = "", 0
+        for step in action["runs"]["steps"]:
+            if "uses" in step:
+                continue
+            assert "bash" == step["shell"]
+            environment = {name: self.value(text, given) for name, text in step.get("env", {}).items()}
+            (self.folder / "output").write_text("", encoding="utf-8")
+            done = self.bash(step["run"], **environment)
+            said += done.stdout + done.stderr
+            lines = (self.folder / "output").read_text(encoding="utf-8").splitlines()
+            self.outputs[step.get("id", "")] = dict(line.split("=", 1) for line in lines)
+            assert step["name"] == "Verdict" or 0 == done.returncode, done.stderr
+            code = done.returncode
+        return code, said
+
+    def value(self, text: str, inputs: dict[str, str]) -> str:
+        """A value with GitHub's expressions filled in; one that is not known fails the test."""
+
+        def known(found: re.Match[str]) -> str:
+            parts = found[1].split(".")
+            if parts[0] == "inputs":
+                return inputs[parts[1]]
+            if parts[0] == "steps":
+                assert "outputs" == parts[2]
+                return self.outputs[parts[1]].get(parts[3], "")
+            return {
+                "runner.os": "Linux",
+                "runner.arch": "X64",
+                "github.token": "a-token",
+                "github.event.pull_request.number": "7",
+                "hashFiles(inputs.zoo)": "zoo",
+                "hashFiles('**/pyproject.toml', '**/requirements*.txt', '**/*.lock')": "locks",
+            }[found[1]]
+
+        return EXPRESSION.sub(known, text)
+
+    def commit(self, message: str) -> None:
+        """Commit everything on the pull request's branch."""
+        git(self.clone, "add", ".")
+        git(self.clone, "commit", "-m", message)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    """A remote with one commit on main, and its clone on a branch of its own."""
+    remote, clone = tmp_path / "remote", tmp_path / "clone"
+    remote.mkdir()
+    builders.tiny_conv(remote / "tiny.onnx")
+    (remote / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
+    (remote / "pyproject.toml").write_text('[project]\nname = "small"\nversion = "1"\n', encoding="utf-8")
+    git(remote, "init")
+    git(remote, "add", ".")
+    git(remote, "commit", "-m", "Start")
+    subprocess.run(["git", "clone", "-q", str(remote), str(clone)], check=True)
+    git(clone, "checkout", "-b", "change")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "temp").mkdir()
+    scripts = {
+        "python": f'exec {sys.executable} "$@"',
+        "harness": f'exec {sys.executable} -c "from harness.cli import main; main()" "$@"',
+        "gh": f'printf "%s\\n" "$*" >> {tmp_path}/gh.log; case "$*" in *--jq*) cat {tmp_path}/comments;; esac',
+    }
+    for name, script in scripts.items():
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+    (tmp_path / "comments").write_text("", encoding="utf-8")
+    return Runner(folder=tmp_path, clone=clone)
+
+
+def test_the_action_is_whole() -> None:
+    """Composite, every input that steps use is declared, every run has a shell, every declared input is used."""
+    action = document("action.yml")
+    assert "composite" == action["runs"]["using"]
+    text = (ROOT / "action.yml").read_text(encoding="utf-8")
+    assert set(action["inputs"]) == set(re.findall(r"inputs\.([\w-]+)", text))
+    steps = action["runs"]["steps"]
+    assert all("bash" == step["shell"] for step in steps if "run" in step)
+    used = {step["uses"].split("@")[0] for step in steps if "uses" in step}
+    assert {
+        "actions/setup-python", "actions/cache/restore", "actions/cache/save", "actions/upload-artifact"
+    } == used  # fmt: skip
+    ids = {step["id"] for step in steps if "id" in step}
+    assert set(re.findall(r"steps\.(\w+)\.", text)) <= ids
+    # No expression inside a script: a branch's name must not become a command.
+    assert not [step["name"] for step in steps if EXPRESSION.search(step.get("run", ""))]
+
+
+@pytest.mark.parametrize("path", ["docs/ci/github.yml", "docs/ci/github-nightly.yml"])
+def test_workflows_have_the_whole_history_and_few_rights(path: str) -> None:
+    """fetch-depth 0, read-only contents, a time limit, and inputs that the action has."""
+    workflow = document(path)
+    assert "read" == workflow["permissions"]["contents"]
+    assert True in workflow  # YAML 1.1 reads the key `on` so
+    inputs = document("action.yml")["inputs"]
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] > 0
+        checkout, *rest = job["steps"]
+        assert checkout["uses"].startswith("actions/checkout@")
+        assert 0 == checkout["with"]["fetch-depth"]
+        for step in rest:
+            if step.get("uses", "").startswith("OWNER/onnx-harness"):
+                assert set(step["with"]) <= set(inputs)
+
+
+def test_a_change_of_the_readme_passes(runner: Runner) -> None:
+    """The artifacts are the same: nothing is measured, the job passes, and the pull request gets a comment."""
+    (runner.clone / "README.md").write_text("Hello\n", encoding="utf-8")
+    runner.commit("Say hello")
+    code, said = runner.action()
+    assert 0 == code, said
+    summary = (runner.folder / "summary.md").read_text(encoding="utf-8")
+    assert summary.startswith(MARKER)
+    assert "Pass" in summary
+    log = (runner.folder / "gh.log").read_text(encoding="utf-8")
+    assert "--method POST repos/owner/small/issues/7/comments -F body=@" in log
+    report = Path(runner.outputs["gate"]["report"])
+    assert 0 == json.loads((report / "gate.json").read_text(encoding="utf-8"))["exit_code"]
+    assert "harness-Linux-X64-py" in runner.outputs["cache"]["key"]
+    assert list((runner.folder / ".cache/onnx-harness").iterdir())
+
+
+def test_a_regression_fails_until_it_is_accepted(runner: Runner) -> None:
+    """An artifact twice the size fails the job; accepted and committed it passes, and the comment is updated."""
+    zoo = runner.clone / "model_zoo.yaml"
+    text = zoo.read_text(encoding="utf-8")
+    zoo.write_text(
+        text.replace("precision: float16, steps: [export, cast: {to: float16}]", "precision: float32, steps: [export]"),
+        encoding="utf-8",
+    )
+    runner.commit("Take float32")
+    quick = {"time-limit": "1s", "allow-inconclusive": "true"}
+    code, said = runner.action(**quick)
+    assert 1 == code, said
+    assert "::error title=tiny/small on cpu-t1::" in said
+    report = Path(runner.outputs["gate"]["report"]) / "gate.json"
+    (case,) = json.loads(report.read_text(encoding="utf-8"))["cases"]
+    assert ["size"] == [found["metric"] for found in case["findings"] if found["verdict"] == "regression"]
+    accept = f'harness gate --accept {CASE} --metric size --reason "float16 lost accuracy" --from {report}'
+    done = runner.bash(accept)
+    assert 0 == done.returncode, done.stderr
+    runner.commit("Accept it")
+    (runner.folder / "comments").write_text("42\n", encoding="utf-8")
+    code, said = runner.action(**quick)
+    assert 0 == code, said
+    assert "float16 lost accuracy" in said
+    log = (runner.folder / "gh.log").read_text(encoding="utf-8")
+    assert "--method PATCH repos/owner/small/issues/comments/42" in log
+
+
+def test_a_mistake_of_usage_fails_the_job(runner: Runner) -> None:
+    """A base that does not exist is exit code 2, also of the job."""
+    code, said = runner.action(base="nowhere")
+    assert 2 == code
+    assert "nowhere" in said
+
+
+def test_the_gitlab_example_runs(runner: Runner) -> None:
+    """Its commands, as they stand but for the installation, leave the reports that it declares and a clean tree."""
+    job = document("docs/ci/gitlab.yml")["harness-gate"]
+    assert "0" == job["variables"]["GIT_DEPTH"]
+    assert [3] == job["allow_failure"]["exit_codes"]
+    cached = job["variables"]["HARNESS_CACHE"].replace("$CI_PROJECT_DIR/", "")
+    assert [f"{cached}/"] == job["cache"]["paths"]
+    (runner.clone / "README.md").write_text("Hello\n", encoding="utf-8")
+    runner.commit("Say hello")
+    lines = [line for line in (*job["before_script"], *job["script"]) if "pip install" not in line]
+    assert len(lines) == len(job["before_script"]) + len(job["script"]) - 1
+    base = subprocess.run(
+        ["git", "-C", str(runner.clone), "rev-parse", "origin/main"], check=True, capture_output=True, text=True
+    )
+    done = runner.bash(
+        "\n".join(lines),
+        CI_MERGE_REQUEST_DIFF_BASE_SHA=base.stdout.strip(),
+        CI_PROJECT_DIR=str(runner.clone),
+        HARNESS_CACHE=job["variables"]["HARNESS_CACHE"].replace("$CI_PROJECT_DIR", str(runner.clone)),
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert (runner.clone / job["artifacts"]["reports"]["junit"]).exists()
+    assert all((runner.clone / path).exists() for path in job["artifacts"]["paths"])
+    status = subprocess.run(
+        ["git", "-C", str(runner.clone), "status", "--porcelain"], check=True, capture_output=True, text=True
+    )
+    assert "" == status.stdout
+
+
+def test_the_nightly_example_runs(runner: Runner) -> None:
+    """A sweep and its history: too few nights to judge, which fails nothing, and the summary says so."""
+    (job,) = document("docs/ci/github-nightly.yml")["jobs"].values()
+    folders = {
+        name: text.replace("${{ github.workspace }}/..", str(runner.folder)) for name, text in job["env"].items()
+    }
+    commands = [step["run"] for step in job["steps"] if "run" in step and "pip install" not in step["run"]]
+    assert 2 == len(commands)
+    for command in commands:
+        done = runner.bash(command, **folders)
+        assert 0 == done.returncode, done.stdout + done.stderr
+    assert (runner.folder / "harness-results/samples").is_dir()
+    assert "not judged" in (runner.folder / "summary.md").read_text(encoding="utf-8")

@@ -1,0 +1,205 @@
+"""The whole gate from the command line, in a small git project: real workers, real slow-downs, and bad luck."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from onnx import helper
+
+from tests import builders, repos
+from tests.conftest import Project
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="interpreters are wrapped in shell scripts")
+
+QUICK = ("--variants", "fp32", "--pairs", "6,8")
+
+TWICE = """
+import onnxruntime
+
+once = onnxruntime.InferenceSession.run_with_iobinding
+
+
+def twice(self, *arguments):
+    once(self, *arguments)
+    once(self, *arguments)
+
+
+onnxruntime.InferenceSession.run_with_iobinding = twice
+"""
+
+CRASH = """
+import os
+import onnxruntime
+
+once = onnxruntime.InferenceSession.run_with_iobinding
+runs = [0]
+
+
+def later(self, *arguments):
+    runs[0] += 1
+    if runs[0] > 20:
+        os._exit(3)
+    once(self, *arguments)
+
+
+onnxruntime.InferenceSession.run_with_iobinding = later
+"""
+
+
+@pytest.fixture
+def repository(project: Project) -> Project:
+    """The small project as a git repository with one commit; results are ignored."""
+    text = {"model_zoo.yaml": (project.root / "model_zoo.yaml").read_text(encoding="utf-8")}
+    repos.repository(project.root, text | {".gitignore": "results/\ncache/\nslow/\n"})
+    return project
+
+
+def interpreter(project: Project, patch: str) -> str:
+    """An interpreter whose onnxruntime is patched when it starts."""
+    folder = project.root / "slow"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(patch, encoding="utf-8")
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" exec "{sys.executable}" "$@"\n', encoding="utf-8")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script)
+
+
+def stored(project: Project) -> list[dict[str, Any]]:
+    """Every gate that was kept."""
+    return [json.loads(path.read_text()) for path in sorted((project.root / "results" / "gates").glob("*.json"))]
+
+
+def test_change_of_the_readme_passes(repository: Project) -> None:
+    """A commit that touches no model is the same on both sides, is not measured, and passes."""
+    repos.commit(repository.root, {"README.md": "hello\n"})
+    out = repository.run("gate", "--base", "HEAD~1", *QUICK, code=0)
+    assert "1 the same on both sides" in out
+    assert "Pass: none of 1 case got worse" in out
+    (report,) = stored(repository)
+    assert ("pass", []) == (report["verdict"], report["cases"][0]["pairs"])
+
+
+def test_slower_interpreter_fails(repository: Project) -> None:
+    """A runtime that does everything twice is a regression, with a sentence, exit code 1, and every pair's numbers."""
+    slow = interpreter(repository, TWICE)
+    out = repository.run(
+        "gate", "--base", sys.executable, "--head", slow, *QUICK, "--remeasure-same", "--json", "out.json", code=1
+    )
+    assert "Regression: 1 of 1 case got worse" in out
+    report = json.loads((repository.root / "out.json").read_text())
+    (case,) = report["cases"]
+    phases = [pair["phase"] for pair in case["pairs"]]
+    assert 8 == phases.count("confirm")
+    assert phases.count("screen") >= 6
+    latency = case["findings"][0]
+    assert ("latency", "regression") == (latency["metric"], latency["verdict"])
+    assert 1.5 < latency["ratio"] < 2.6
+    assert 15 == len(case["pairs"][0]["base"]["bursts_ns"])
+
+
+def test_crashing_side_fails_its_case(repository: Project) -> None:
+    """A worker of one side that dies fails the case, names the side, and ends with exit code 4."""
+    out = repository.run(
+        "gate", "--base", sys.executable, "--head", interpreter(repository, CRASH), *QUICK, "--remeasure-same", code=4
+    )
+    assert "head: the worker died" in " ".join(out.split())
+
+
+def test_time_limit_shorter_than_one_pair(repository: Project) -> None:
+    """Nothing is decided in no time: inconclusive, exit code 3, and 0 where that is allowed."""
+    arguments = ("gate", "--base", "HEAD", *QUICK, "--remeasure-same", "--time-limit", "0.001s")
+    out = repository.run(*arguments, code=3)
+    assert "stopped by time limit" in " ".join(out.split())
+    repository.run(*arguments, "--allow-inconclusive", code=0)
+
+
+def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
+    """Ctrl-C while pairs are measured: what there is, inconclusive, exit code 3."""
+    process = repository.start(
+        "gate", "--base", "HEAD", "--variants", "fp32", "--remeasure-same", "--pairs", "200,200", "--json", "out.json"
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("screening"):
+            break
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert 3 == process.returncode, out + err
+    assert "Ctrl-C" in out
+    report = json.loads((repository.root / "out.json").read_text())
+    assert ("Ctrl-C", "inconclusive") == (report["interrupted"], report["verdict"])
+
+
+def test_two_gates_at_once(repository: Project) -> None:
+    """Two gates of one project share cache and results, and both come to their end."""
+    arguments = ("gate", "--base", "HEAD", *QUICK, "--remeasure-same", "--time-limit", "2s")
+    running = [repository.start(*arguments) for _ in range(2)]
+    for process in running:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode in (0, 3), out + err
+    assert 2 == len(stored(repository))
+
+
+def test_results_that_cannot_be_kept(repository: Project) -> None:
+    """A results folder that cannot be one is found out before anything is measured."""
+    (repository.root / "taken").write_text("a file")
+    err = repository.error("gate", "--base", "HEAD", *QUICK, "--results", "taken")
+    assert "taken" in err
+    assert "--results" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing to compare with"),
+        (("--base", "no-such-branch"), "'no-such-branch' is no commit, branch or tag"),
+        (("--base", "HEAD", "--pairs", "2,3"), "2 screening pairs can never be significant; give at least"),
+        (("--base", "HEAD", "--pairs", "8,3"), "3 confirming pairs can never be significant; give at least 6"),
+        (("--base", "HEAD", "--pairs", "1,2,3"), "expected two numbers"),
+        (("--base", "HEAD", "--time-limit", "soon"), "expected a duration above 0"),
+        (("--base", "HEAD", "--time-limit", "0m"), "expected a duration above 0"),
+        (("--base", "HEAD", "--max-slowdown", "x"), "--max-slowdown x"),
+        (("--base", "HEAD", "--detect", "1%"), "changes up to 1% are never flagged"),
+        (("--history", "--base", "HEAD"), "leave --base and --head away"),
+        (("--base", "HEAD", "--models", "nothing"), "nothing"),
+    ],
+)
+def test_wrong_usage(repository: Project, arguments: tuple[str, ...], said: str) -> None:
+    """Whatever cannot be is exit code 2 with a message that says what would be valid."""
+    assert said in " ".join(repository.error("gate", *arguments).split())
+
+
+def identities(path: Path, count: int) -> None:
+    """A model of that many nodes that any optimization takes out, and that cost their launch where there is none."""
+    names = ["x", *(f"t{i}" for i in range(1, count)), "y"]
+    nodes = [helper.make_node("Identity", [a], [b], f"n{b}") for a, b in itertools.pairwise(names)]
+    ends = [builders.value("x", ["batch", 4])], [builders.value("y", ["batch", 4])]
+    builders.save(path, nodes, *ends)
+
+
+def test_bisect_finds_the_commit(repository: Project) -> None:
+    """Over six commits, one of which has a broken zoo and one of which switches optimization off, that one is named."""
+    root = repository.root
+    identities(root / "chain.onnx", 400)
+    fast = "version: 1\nvariants:\n  plain: {precision: float32, optimization: all, steps: [export]}\n"
+    fast += "targets:\n  cpu: {provider: cpu}\nmodels:\n  chain: {source: onnx, id: chain.onnx}\n"
+    slow = fast.replace("optimization: all", "optimization: disabled")
+    good = repos.commit(root, {"model_zoo.yaml": fast})
+    for files in ({"a": "1"}, {"model_zoo.yaml": "version: 1\nmodels: 3\n"}, {"model_zoo.yaml": fast}):
+        repos.commit(root, files)
+    culprit = repos.commit(root, {"model_zoo.yaml": slow})
+    repos.commit(root, {"b": "1"})
+    out = repository.run("bisect", "chain/plain/cpu-t1", "--good", good, "--bad", "HEAD", "--pairs", "6,8", code=0)
+    assert f"the change came with {culprit[:7]}" in out
+    assert "as slow (95% interval" in out

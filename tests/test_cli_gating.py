@@ -1,0 +1,153 @@
+"""harness.cli.gating, gate_console, gate_selftest and gate_bisect: options, and what a person sees meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import gate_bisect, gate_selftest, gating
+from harness.cli.gate_console import GateConsole
+from harness.errors import UsageError
+from harness.gate import recording
+from harness.gate.bisect import Bisected, Point, Step
+from harness.gate.nouns import Finding, Settings, Verdict
+from harness.gate.recording import Series
+from harness.stats import rule
+from harness.stats.paired import Interval
+from tests import pairs
+
+SLOWER = Finding(metric="latency", verdict=Verdict.REGRESSION, sentence="30.0% slower", ratio=1.3)
+ALIKE = Finding(metric="latency", verdict=Verdict.PASS, sentence="not slower: +0.1%", ratio=1.0)
+ONE, TWO, THREE = (Point(asked=name, label=f"commit {name}") for name in ("one", "two", "three"))
+
+
+def test_defaults_are_the_rule() -> None:
+    """Without options a gate decides by the numbers of `stats.rule`."""
+    assert Settings() == gating.decided(None, None, None, None, remeasure_same=False)
+    assert (rule.SCREEN_PAIRS, rule.CONFIRM_PAIRS) == (Settings().screen_pairs, Settings().confirm_pairs)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600), ("1.5m", 90), (" 2 m", 120)]
+)
+def test_durations(text: str, expected: float) -> None:
+    """Seconds, minutes and hours."""
+    assert expected == gating.seconds(text, "--time-limit")
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1d", "m", "1e3", "nan"])
+def test_durations_that_are_none(text: str) -> None:
+    """Anything else is refused, with an example."""
+    with pytest.raises(UsageError, match="such as 90s, 10m or 1h"):
+        gating.seconds(text, "--time-limit")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("8,20", (8, 20)), ("20", (8, 20)), ("40", (16, 40)), ("6", (8, 6))])
+def test_numbers_of_pairs(text: str, expected: tuple[int, int]) -> None:
+    """Both numbers, or one that screening keeps its proportion to."""
+    assert expected == gating.numbers_of_pairs(text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [(None, 0.0), ("0", 0.0), ("0%", 0.0), ("3%", 0.03), ("0.1", 0.1)])
+def test_margin(text: str | None, expected: float) -> None:
+    """A share; zero is one as well."""
+    assert expected == gating.margin(text)
+
+
+def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
+    """What there is to do, each phase, and a case that broke; brackets in names are no markup."""
+    with GateConsole() as console:
+        matches = [pairs.match("a[1]"), pairs.match("b", same="one file"), pairs.match("c", differs=("x",))]
+        console.matched(matches, ["a[1]"], Settings())
+        console.phase("screen", ["a[1]"], 8)
+        console.tick()
+        console.paired("a[1]", pairs.pair())
+        console.tick()
+        console.broke("a[1]", "head: the worker died [core dumped]")
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 of 3 cases to measure, 1 the same on both sides, 1 that cannot be compared" in out
+    assert "screening: 1 case, 8 pairs each" in out
+    assert "failed a[1]: head: the worker died [core dumped]" in out
+
+
+def test_console_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """After Ctrl-C nothing is said of going on from there, as a sweep would."""
+    with pytest.raises(KeyboardInterrupt), GateConsole():
+        raise KeyboardInterrupt
+    assert "" == capsys.readouterr().out
+
+
+def told(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str]:
+    """What is said at the end of a bisection, and whether it found something."""
+    with GateConsole() as console:
+        done = gate_bisect.tell(console, "m/fp32/cpu-t1", found, ("good", "bad"))
+    return done, capsys.readouterr().out
+
+
+def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Found and confirmed, found and not confirmed, a range that remains, and ends that do not differ."""
+    done, out = told(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=SLOWER))
+    assert done
+    assert "m/fp32 on cpu-t1: the change came with commit two\nAgainst commit one: 30.0% slower\n" == out
+    done, out = told(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=ALIKE))
+    assert not done
+    assert "did not confirm it against commit one: not slower" in out
+    done, out = told(capsys, Bisected(ends=SLOWER, before=ONE, after=THREE, between=(TWO,), change=SLOWER))
+    assert done
+    assert "one of: commit two; commit three" in out
+    done, out = told(capsys, Bisected(ends=ALIKE))
+    assert not done
+    assert "bad is not shown to be slower than good: not slower" in out
+
+
+def test_steps_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A step says what was found of its point, or why it was skipped."""
+    with GateConsole() as console:
+        gate_bisect.show(console, Step(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8)))
+        gate_bisect.show(console, Step(point=TWO, said="skipped", reason="does not build"))
+    out = capsys.readouterr().out
+    assert "slow: commit one (1.300, 95% interval 1.200 to 1.400 to the good end)\n" in out
+    assert "skipped: commit two: does not build\n" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"good": "1.22.1", "bad": "main"}, "one is a release and the other is not"),
+        ({"good": "a", "bad": "b", "versions": "1.2.3"}, "--versions goes with releases"),
+    ],
+)
+def test_bisect_usage(options: Any, said: str) -> None:
+    """Ends of two kinds, and releases for commits, are refused."""
+    with pytest.raises(UsageError, match=said):
+        gate_bisect.bisect("m/fp32/cpu-t1", zoo=Path("z.yaml"), **options)
+
+
+def recorded(*truths: float) -> tuple[Series, ...]:
+    """A recording of these true ratios."""
+    return tuple(recording.series("net", t, int(t > 1), pairs.many(10, t), {"fingerprint": "f"}) for t in truths)
+
+
+def test_selftest_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording is judged again without measuring, with the slow-down that it holds."""
+    from harness.gate import selftest
+
+    monkeypatch.setattr(selftest, "GATES", 2)
+    monkeypatch.setattr(selftest.figures, "__kwdefaults__", {"gate_cases": 3, "gates": 2, "rng": None})
+    recording.write(recorded(1.0, 1.1), tmp_path / "r.json")
+    gate_selftest.selftest(replay=[tmp_path / "r.json"])
+    out = capsys.readouterr().out
+    assert "extra nodes for 10.0%" in out
+    assert "false alarms: " in out
+    assert "a real slow-down of about 10.0% is seen in" in out
+
+
+def test_selftest_usage(tmp_path: Path) -> None:
+    """More networks than there are, and a recording with two slow-downs to choose from, are refused."""
+    with pytest.raises(UsageError, match="--cases 7: there are 6"):
+        gate_selftest.selftest(cases=7)
+    with pytest.raises(UsageError, match=r"the recording has 3\.0%, 10\.0%"):
+        gate_selftest.slowed_by(recorded(1.0, 1.03, 1.1), 0.05)
+    assert 0.03 == gate_selftest.slowed_by(recorded(1.0, 1.03, 1.1), 0.03)

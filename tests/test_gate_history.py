@@ -1,0 +1,282 @@
+"""harness.gate.history: the newest stored results against their own past."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.gate import history
+from harness.gate.nouns import Finding, Report, Settings, Verdict, exit_code
+from harness.records import Accuracy, Evaluation, Outcome
+from harness.store.journal import Journal
+from tests import outcomes
+from tests.conftest import Project
+from tests.test_provenance import git
+
+CASE = outcomes.case().id
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A clone with twenty commits, oldest first."""
+    git(tmp_path, "init")
+    for place in range(20):
+        git(tmp_path, "commit", "--allow-empty", "-m", f"Commit {place}")
+    listed = subprocess.run(
+        ["git", "-C", str(tmp_path), "rev-list", "--reverse", "HEAD"], check=True, capture_output=True, text=True
+    )
+    return tmp_path, listed.stdout.split()
+
+
+def sweep(results: Path, commit: str | None, place: int, *found: Outcome, **changes: object) -> None:
+    """Store a run of these outcomes."""
+    started = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=place)
+    run = outcomes.run(
+        id=f"{started:%Y%m%dT%H%M%SZ}-{random.randrange(16**6):06x}",
+        started_at=started.isoformat(),
+        commit=commit,
+        commit_time=int(started.timestamp() * 1000),
+        **changes,
+    )
+    with Journal.open(results, run, resume=False) as journal:
+        for outcome in found:
+            journal.append(outcome)
+        journal.finish()
+
+
+def timed(ns: int) -> Outcome:
+    """A case whose median is so long."""
+    return outcomes.measured(medians_ns=(ns - 1000, ns, ns + 1000))
+
+
+def noisy(levels: Sequence[float], seed: int = 3, spread: float = 0.004) -> list[int]:
+    """Latencies in ns around these levels in ms."""
+    dice = random.Random(seed)
+    return [int(level * 1e6 * (1 + dice.gauss(0, spread))) for level in levels]
+
+
+def latency(report: Report, name: str = CASE) -> Finding:
+    """The latency's finding of a case."""
+    (found,) = (case for case in report.cases if case.name == name)
+    return next(finding for finding in found.findings if finding.metric == "latency")
+
+
+def test_a_slow_down_names_its_commits_and_its_size(repo: tuple[Path, list[str]]) -> None:
+    """Eight commits at 10 ms, six at 11: a regression between the two in the middle, with an interval around 10%."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    report = history.judge(folder / "results", repo=folder)
+    found = latency(report)
+    assert Verdict.REGRESSION is found.verdict
+    assert (commits[7], commits[8]) == found.commits
+    assert found.ratio is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert 1.08 < found.low < found.ratio < found.high < 1.12
+    assert commits[7][:9] in found.sentence
+    assert commits[8][:9] in found.sentence
+    assert "8 runs before and 6 after" in found.sentence
+    assert 1 == exit_code(report)
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdict", "code"),
+    [
+        ([10.0] * 14, Verdict.PASS, 0),
+        ([10.0] * 8 + [9.0] * 6, Verdict.IMPROVEMENT, 0),
+        ([10.0] * 7 + [11.0] * 6 + [10.0] * 7, Verdict.IMPROVEMENT, 0),
+    ],
+    ids=["steady", "faster", "undone"],
+)
+def test_only_the_last_level_counts(
+    repo: tuple[Path, list[str]], levels: list[float], verdict: Verdict, code: int
+) -> None:
+    """No change passes, a faster level is an improvement, and a slow-down that was undone fails nothing."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy(levels)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    report = history.judge(folder / "results", repo=folder)
+    assert verdict is latency(report).verdict
+    assert code == exit_code(report)
+
+
+def test_the_margin_lets_small_changes_pass(repo: tuple[Path, list[str]]) -> None:
+    """The same 10% is a regression beyond 5% and none beyond 15%."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    verdicts = [
+        latency(history.judge(folder / "results", repo=folder, settings=Settings(max_slowdown=margin))).verdict
+        for margin in (0.05, 0.15)
+    ]
+    assert [Verdict.REGRESSION, Verdict.PASS] == verdicts
+
+
+def test_hosts_are_never_compared(repo: tuple[Path, list[str]]) -> None:
+    """One host measured the old commits at 10 ms, a slower one the new commits at 20: no finding, two cases."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 9 + [20.0] * 9, seed=5)):
+        fingerprint = "aaaaaaaaaaaa" if place < 9 else "bbbbbbbbbbbb"
+        sweep(folder / "results", commits[place], place, timed(ns), fingerprint=fingerprint)
+    report = history.judge(folder / "results", repo=folder)
+    names = {f"{CASE} [host aaaaaaaaaaaa]", f"{CASE} [host bbbbbbbbbbbb]"}
+    assert names == {case.name for case in report.cases}
+    assert {Verdict.PASS} == {latency(report, name).verdict for name in names}
+
+
+def test_a_new_runtime_begins_again(repo: tuple[Path, list[str]]) -> None:
+    """The newest runtime's series is too short to be judged; the old runtime's is left out and the report says so."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 9 + [20.0] * 3)):
+        version = "1.31.1" if place < 9 else "1.32.0"
+        versions = {"python": "3.11.9", "onnxruntime-gpu": version}
+        sweep(folder / "results", commits[place], place, timed(ns), versions=versions)
+    report = history.judge(folder / "results", repo=folder)
+    assert Verdict.NOT_COMPARABLE is latency(report).verdict
+    assert "not judged: 3 points" in latency(report).sentence
+    assert any("of earlier runtimes" in note for note in report.notes)
+
+
+def test_too_few_points_are_not_judged(repo: tuple[Path, list[str]]) -> None:
+    """Two runs say nothing: not judged, and a gate that judged nothing exits with 3."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0, 10.0])):
+        without = replace(timed(ns), artifact=None, evaluation=None)
+        sweep(folder / "results", commits[place], place, without)
+    report = history.judge(folder / "results", repo=folder)
+    assert "not judged" in latency(report).sentence
+    assert 3 == exit_code(report)
+
+
+def test_a_drifting_host_is_not_judged(repo: tuple[Path, list[str]]) -> None:
+    """Neighbours that go together mean drift: abstained, although the end is far above the beginning."""
+    folder, commits = repo
+    wave = [10.0, 10.4, 10.8, 11.2, 11.4, 11.3, 11.0, 10.6, 10.2, 10.0, 10.1, 10.5, 10.9, 11.3, 11.5, 11.2, 10.8, 10.4]
+    for place, ns in enumerate(noisy(wave, spread=0.0005)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    found = latency(history.judge(folder / "results", repo=folder))
+    assert Verdict.NOT_COMPARABLE is found.verdict
+    assert "correlate" in found.sentence
+
+
+def test_a_change_inside_one_commit_is_the_hosts(repo: tuple[Path, list[str]]) -> None:
+    """Fourteen runs of one commit, slower from the ninth on: nobody's commit, so inconclusive."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
+        sweep(folder / "results", commits[0], place, timed(ns))
+    found = latency(history.judge(folder / "results", repo=folder))
+    assert Verdict.INCONCLUSIVE is found.verdict
+    assert "same commit" in found.sentence
+
+
+def test_dirty_and_unknown_commits_are_left_out(repo: tuple[Path, list[str]]) -> None:
+    """They would look like a change: left out, and the case says how many and why."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 9)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    for place, ns in enumerate(noisy([15.0] * 4), start=9):
+        sweep(folder / "results", commits[place], place, timed(ns), dirty=True)
+    for place, ns in enumerate(noisy([15.0] * 5), start=13):
+        sweep(folder / "results", f"{place:040x}", place, timed(ns))
+    report = history.judge(folder / "results", repo=folder)
+    assert Verdict.PASS is latency(report).verdict
+    (case,) = report.cases
+    assert any("4 runs of uncommitted changes" in note for note in case.notes)
+    assert any("5 runs of commits that this clone does not have" in note for note in case.notes)
+
+
+def test_the_newest_run_failed(repo: tuple[Path, list[str]]) -> None:
+    """A case that had numbers and now breaks is failed, and the sentence names the last good commit."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 8)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    broken = replace(outcomes.refused(), artifact=outcomes.artifact(outcomes.case()))
+    sweep(folder / "results", commits[8], 8, broken)
+    report = history.judge(folder / "results", repo=folder)
+    assert Verdict.FAILED is latency(report).verdict
+    assert f"it last had a number at {commits[7][:9]}" in latency(report).sentence
+    assert 4 == exit_code(report)
+
+
+def test_accuracy_counts_at_once(repo: tuple[Path, list[str]]) -> None:
+    """Accuracy is exact: one run that loses two points is a regression of that metric; 0.2 points are not."""
+    folder, commits = repo
+    for place, drop in enumerate([0.0, 0.0, 0.002, 0.022]):
+        evaluation = Evaluation(
+            fidelity=None, accuracy=Accuracy(metric="top1", value=0.98 - drop, reference=0.98, drop=drop, n=450)
+        )
+        sweep(folder / "results", commits[place], place, replace(timed(10_000_000), evaluation=evaluation))
+        report = history.judge(folder / "results", repo=folder)
+        found = next(f for f in report.cases[0].findings if f.metric == "accuracy_drop")
+        assert (Verdict.REGRESSION if place == 3 else found.verdict) is found.verdict
+        assert place == 3 or found.verdict in (Verdict.PASS, Verdict.NOT_COMPARABLE)
+    assert f"accuracy fell by 2 points between {commits[2][:9]} and {commits[3][:9]}" == found.sentence
+    assert 1 == exit_code(report)
+
+
+def test_size_counts_at_once(repo: tuple[Path, list[str]]) -> None:
+    """An artifact that grows by a tenth is a regression; by a few bytes it is not."""
+    folder, commits = repo
+    verdicts = []
+    for place, size in enumerate([1_000_000, 1_000_010, 1_100_000]):
+        artifact = outcomes.artifact(outcomes.case(), bytes=size)
+        sweep(folder / "results", commits[place], place, replace(timed(10_000_000), artifact=artifact))
+        report = history.judge(folder / "results", repo=folder)
+        found = next(f for f in report.cases[0].findings if f.metric == "size")
+        verdicts.append(found.verdict)
+    assert [Verdict.NOT_COMPARABLE, Verdict.PASS, Verdict.REGRESSION] == verdicts
+    assert "artifact grew from 1.00 MB to 1.10 MB" in found.sentence
+
+
+def test_nothing_stored(tmp_path: Path) -> None:
+    """An empty folder gives a report that says so, and exit code 3."""
+    report = history.judge(tmp_path / "results", repo=None)
+    assert () == report.cases
+    assert any("no results under" in note for note in report.notes)
+    assert 3 == exit_code(report)
+
+
+def test_outside_git_runs_are_named_by_their_time(tmp_path: Path) -> None:
+    """Without commits the order is that of the runs, and the finding lies between two times."""
+    for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
+        sweep(tmp_path / "results", None, place, timed(ns))
+    found = latency(history.judge(tmp_path / "results", repo=None))
+    assert Verdict.REGRESSION is found.verdict
+    assert ("2026-01-01T07:00:00+00:00", "2026-01-01T08:00:00+00:00") == found.commits
+
+
+def test_damaged_files_and_values_are_told_of(repo: tuple[Path, list[str]]) -> None:
+    """A file that is no Parquet, and a latency that is no number, are left out and said; the rest is judged."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 9)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    assert timed(10_000_000).latency is not None
+    nan = outcomes.measured(latency=replace(timed(10_000_000).latency, median_s=float("nan")))  # type: ignore[type-var]
+    sweep(folder / "results", commits[9], 9, nan)
+    (folder / "results/samples/20260101T000000Z-000000.parquet").write_bytes(b"no parquet")
+    report = history.judge(folder / "results", repo=folder)
+    assert Verdict.PASS is latency(report).verdict
+    assert any("left out" in note and "000000.parquet" in note for note in report.notes)
+
+
+def test_from_the_command_line_until_it_is_accepted(repo: tuple[Path, list[str]]) -> None:
+    """Exit code 1 with the commits in the sentence; accepted it is 0; a later change of the same case is 1 again."""
+    folder, commits = repo
+    small = Project(folder)
+    for place, ns in enumerate(noisy([10.0] * 6 + [11.0] * 5)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    out = small.run("gate", "--history", code=1)
+    assert f"between {commits[5][:9]} and {commits[6][:9]}" in out
+    assert "accepted" in small.run("gate", "--history", "--accept", CASE, "--reason", "a safer kernel")
+    assert "[accepted: a safer kernel (" in small.run("gate", "--history", code=0)
+    for place, ns in enumerate(noisy([12.0] * 6), start=11):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    out = small.run("gate", "--history", code=1)
+    assert f"between {commits[10][:9]} and {commits[11][:9]}" in out

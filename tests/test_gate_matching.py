@@ -1,0 +1,182 @@
+"""harness.gate.matching: what belongs together, what cannot be compared, and what cannot differ."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.build.cache import Cache
+from harness.gate.matching import match
+from harness.gate.nouns import Contender, Side
+from harness.records import Artifact, Case, Refusal, Status, Target
+from tests import outcomes
+
+FILES = {"feeds/0.npy": b"feeds", "labels.npy": b"labels", "outputs/0.npy": b"outputs"}
+
+
+def side(role: str, **changes: Any) -> Side:
+    """A side on one runtime."""
+    known = Side(
+        role=role,
+        asked={"base": "main", "head": "working tree"}[role],
+        kind="commit",
+        zoo=Path("model_zoo.yaml"),
+        python="python",
+        worker=("python", "worker.py"),
+        runtime={"name": "onnxruntime", "version": "1.2.3", "package": "onnxruntime-gpu", "digest": "r"},
+    )
+    return dataclasses.replace(known, **changes)
+
+
+def contender(
+    role: str,
+    cache: Path,
+    *,
+    of: Case | None = None,
+    model: bytes = b"model",
+    files: dict[str, bytes] | None = None,
+    artifact: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Contender:
+    """A contender whose artifact and reference lie in a cache of its own, holding these bytes."""
+    one = of or outcomes.case()
+    built = outcomes.artifact(one, **(artifact or {}))
+    store = Cache(cache / role)
+    for kind, digest, content in (
+        ("artifacts", built.digest, {"model.onnx": model}),
+        ("references", built.reference.digest, FILES | (files or {})),
+    ):
+        with store.workdir() as folder:
+            for name, data in content.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+            store.admit(kind, digest, folder, {})
+    return Contender(side=side(role, **changes), case=one, built=built, cache=store.root)
+
+
+def test_the_same_file_on_the_same_runtime_cannot_differ(tmp_path: Path) -> None:
+    """Two caches may hold one file: what counts is its content."""
+    (found,) = match([contender("base", tmp_path)], [contender("head", tmp_path)])
+    assert ("digits_cnn/fp32/cpu-t1-b1", ()) == (found.name, found.differs)
+    assert "the same onnxruntime-gpu 1.2.3 and the same target" in found.same
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": b"another"},
+        {"worker": ("other", "worker.py"), "runtime": {"name": "onnxruntime", "version": "1.2.3", "digest": "s"}},
+        {"worker": ("other", "worker.py"), "runtime": {"name": "onnxruntime", "version": "1.2.3"}},
+        {"of": outcomes.case(session_config={"session.intra_op.allow_spinning": "0"})},
+    ],
+)
+def test_what_can_differ_is_measured(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Another file, another build of the same version, one that is not known, another session."""
+    (found,) = match([contender("base", tmp_path)], [contender("head", tmp_path, **changes)])
+    assert ((), "") == (found.differs, found.same)
+
+
+def test_one_digest_of_two_files_is_two_files(tmp_path: Path) -> None:
+    """An artifact's digest is of what went in; code that it does not cover may have made another file of it."""
+    base, head = contender("base", tmp_path), contender("head", tmp_path, model=b"another")
+    assert isinstance(base.built, Artifact)
+    assert isinstance(head.built, Artifact)
+    assert base.built.digest == head.built.digest
+    assert "" == match([base], [head])[0].same
+
+
+def test_an_artifact_that_left_the_cache_is_not_the_same(tmp_path: Path) -> None:
+    """Where nobody can look, nobody claims."""
+    base, head = contender("base", tmp_path), contender("head", tmp_path)
+    Cache(head.cache).prune(kind="artifacts")
+    assert "" == match([base], [head])[0].same
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"artifact": {"weights": "cccccccccccc"}}, "weights: base seeded aaaaaaaabb, head seeded cccccccccc"),
+        ({"files": {"feeds/0.npy": b"other"}}, "data: base 450 examples of digits ("),
+        ({"files": {"labels.npy": b"other"}}, "data: base 450 examples of digits ("),
+        (
+            {"of": outcomes.case(provider="CUDAExecutionProvider")},
+            "provider: base CPUExecutionProvider, head CUDAExecutionProvider",
+        ),
+        ({"runtime": {"name": "torch"}}, "runtime: base onnxruntime, head torch"),
+    ],
+)
+def test_what_makes_two_not_comparable_is_named(tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    """The field and both values; nothing is said to be the same then."""
+    head = contender("head", tmp_path, **changes)
+    base = contender("base", tmp_path)
+    (found,) = match([base], [head])
+    assert 1 == len(found.differs)
+    assert expected in found.differs[0]
+    assert "" == found.same
+
+
+def test_other_outputs_of_the_reference_are_no_other_data(tmp_path: Path) -> None:
+    """A new framework computes its own reference on the same examples: the numbers can be compared."""
+    head = contender("head", tmp_path, files={"outputs/0.npy": b"other"})
+    assert () == match([contender("base", tmp_path)], [head])[0].differs
+
+
+def test_fields_can_be_overlooked_and_are_still_told(tmp_path: Path) -> None:
+    """Somebody who knows that the weights changed may want the latency all the same."""
+    head = contender("head", tmp_path, artifact={"weights": "cccccccccccc"})
+    (found,) = match([contender("base", tmp_path)], [head], overlook=("weights",))
+    assert () == found.differs
+    assert "weights: base seeded aaaaaaaabb, head seeded cccccccccc" in found.notes
+    assert "" == found.same
+
+
+def test_changed_settings_are_measured_and_told(tmp_path: Path) -> None:
+    """A session option under the same name is a change like any other."""
+    spinning = outcomes.case(session_config={"session.intra_op.allow_spinning": "0"})
+    (found,) = match([contender("base", tmp_path)], [contender("head", tmp_path, of=spinning)])
+    assert ('session_config: base {}, head {"session.intra_op.allow_spinning": "0"}',) == found.notes
+
+
+def test_cases_of_one_side_are_notes(tmp_path: Path) -> None:
+    """A new model has no base, and a removed one no head: neither is a mistake."""
+    base = contender("base", tmp_path, of=outcomes.case(variant="old"))
+    head = contender("head", tmp_path, of=outcomes.case(variant="new"))
+    new, removed = match([base], [head])
+    assert (None, ("new: working tree has it, main does not",)) == (new.base, new.notes)
+    assert (None, ("removed: main has it, working tree does not",)) == (removed.head, removed.notes)
+
+
+def test_a_side_that_refused_is_still_matched(tmp_path: Path) -> None:
+    """What did not build is that case's own verdict."""
+    refusal = Refusal(status=Status.FAILED, reason="broken")
+    head = dataclasses.replace(contender("head", tmp_path), built=refusal)
+    (found,) = match([contender("base", tmp_path)], [head])
+    assert (refusal, (), "") == (found.head and found.head.built, found.differs, found.same)
+
+
+def test_two_cases_meet_under_both_names(tmp_path: Path) -> None:
+    """Threads and provider were chosen; they are told and do not stand in the way."""
+    base = contender("base", tmp_path, of=outcomes.case(variant="fp32"), kind="case")
+    other = outcomes.case(variant="int8", intra_threads=2, provider="OpenVINOExecutionProvider")
+    (found,) = match([base], [contender("head", tmp_path, of=other, kind="case")])
+    assert "digits_cnn/fp32/cpu-t1-b1 vs digits_cnn/int8/cpu-t2-b1" == found.name
+    assert () == found.differs
+    assert ["provider", "threads"] == [note.partition(":")[0] for note in found.notes]
+
+
+def test_two_batches_are_not_comparable(tmp_path: Path) -> None:
+    """The time of a whole batch is no time of one example."""
+    base = contender("base", tmp_path, kind="case")
+    (found,) = match([base], [contender("head", tmp_path, of=outcomes.case(batch=2), kind="case")])
+    assert ("batch: base 1, head 2",) == found.differs
+
+
+def test_targets_differ_in_more_than_their_name(tmp_path: Path) -> None:
+    """A renamed target is the same target where two cases are compared."""
+    renamed = dataclasses.replace(outcomes.case(), target=Target(name="other", provider="CPUExecutionProvider"))
+    base = contender("base", tmp_path, kind="case")
+    (found,) = match([base], [contender("head", tmp_path, of=renamed, kind="case")])
+    assert found.same

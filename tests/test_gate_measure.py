@@ -1,0 +1,118 @@
+"""harness.gate.measure: which pair is next, and what becomes of a gate that is cut short."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.errors import WorkerRefusal
+from harness.gate import measure as scheduling
+from harness.gate import timing
+from harness.gate.measure import CONFIRM, SCREEN, Broken, Measured, measure
+from harness.gate.nouns import Settings
+from tests import pairs
+from tests.pairs import Quiet, Script
+
+SETTINGS = Settings(screen_pairs=8, confirm_pairs=20)
+
+
+def run(
+    ratios: dict[str, Any],
+    *,
+    settings: Settings = SETTINGS,
+    noise: float = 1.0,
+    clock: Callable[[], float] = lambda: 0.0,
+) -> tuple[Measured, Script, Quiet]:
+    """Measure cases of these ratios."""
+    contests = {name: pairs.contest() for name in ratios}
+    script, watch = Script(contests, ratios, noise), Quiet()
+    choose = timing.chooser(settings)
+    done = measure(contests, settings, choose, watch, pair=script, clock=clock, rng=random.Random(1))
+    return done, script, watch
+
+
+def test_cases_are_interleaved() -> None:
+    """Every round holds each case once, in an order of its own."""
+    _, script, _ = run({"a": 1.0, "b": 1.0, "c": 1.0})
+    names = [name for name, _ in script.asked]
+    rounds = [tuple(names[i : i + 3]) for i in range(0, len(names), 3)]
+    assert 8 == len(rounds)
+    assert all({"a", "b", "c"} == set(one) for one in rounds)
+    assert len(set(rounds)) > 1
+
+
+def test_flagged_cases_get_fresh_pairs() -> None:
+    """A case that looks slower is measured again, and nothing else is."""
+    done, script, watch = run({"same": 1.0, "slow": 1.05})
+    assert ("slow",) == done.flagged
+    assert 20 == script.asked.count(("slow", CONFIRM))
+    assert 0 == script.asked.count(("same", CONFIRM))
+    assert [SCREEN, CONFIRM] == [name for name, _, _ in watch.phases]
+    assert 36 == watch.pairs
+
+
+def test_faster_cases_are_confirmed_as_well() -> None:
+    """An improvement is a claim like any other."""
+    done, _, _ = run({"fast": 0.9})
+    assert ("fast",) == done.flagged
+
+
+def test_wide_spread_is_screened_further() -> None:
+    """Where the spread hides a change, screening goes on to three times the pairs, and not for ever."""
+    done, script, _ = run({"quiet": 1.0, "loud": 1.0}, noise=1.0)
+    assert 8 == script.asked.count(("loud", SCREEN))
+    done, script, _ = run({"loud": 1.0}, noise=200.0)
+    assert 24 == script.asked.count(("loud", SCREEN))
+    assert () == done.flagged
+
+
+def test_broken_case_fails_and_the_others_go_on() -> None:
+    """A worker of one side that crashes takes its case out; every other case gets all its pairs."""
+    done, script, watch = run({"good": 1.0, "bad": lambda n: pairs.dies() if n > 6 else 1.0})
+    assert "the worker died" in done.broken["bad"].reason
+    assert done.broken["bad"].reason.startswith("head: ")
+    assert 8 == len(done.pairs["good"])
+    assert 1 == sum(n > 6 and name == "bad" for n, (name, _) in enumerate(script.asked, 1))
+    assert ["bad"] == list(watch.broken)
+
+
+def test_time_limit_stops_between_pairs() -> None:
+    """No pair begins after the limit; what was measured stays."""
+    now = iter(range(1000))
+    done, script, _ = run({"a": 1.0}, settings=Settings(time_limit_s=3.5), clock=lambda: float(next(now)))
+    assert "time limit" == done.interrupted
+    assert 3 == len(done.pairs["a"]) == len(script.asked)
+
+
+def test_time_limit_shorter_than_a_pair() -> None:
+    """With a limit that is over at once nothing is measured, and it says why."""
+    now = iter(range(1000))
+    done, script, _ = run({"a": 1.0}, settings=Settings(time_limit_s=0.5), clock=lambda: float(next(now)))
+    assert ("time limit", []) == (done.interrupted, script.asked)
+
+
+@pytest.mark.parametrize("after", [1, 5, 12, 30])
+def test_ctrl_c_keeps_what_was_measured(after: int) -> None:
+    """Ctrl-C in any phase ends measuring and loses no pair before it."""
+    done, _, _ = run({"a": 1.0, "slow": lambda n: KeyboardInterrupt() if n >= after else 1.05})
+    assert "Ctrl-C" == done.interrupted
+    assert sum(map(len, done.pairs.values())) >= after - 1
+
+
+def test_refusal_asks_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nothing here can run is told apart from what head alone cannot."""
+    monkeypatch.setattr(scheduling, "refusal", lambda contest, role: "no kernel")
+    done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
+    assert Broken(reason="base: no kernel; head: no kernel", unsupported=("base", "head")) == done.broken["a"]
+    monkeypatch.setattr(scheduling, "refusal", lambda contest, role: "no kernel" if role == "head" else None)
+    done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
+    assert ("head",) == done.broken["a"].unsupported
+
+
+def test_refusal_of_another_kind_is_a_failure() -> None:
+    """Memory that runs out is nobody's missing kernel."""
+    done, _, _ = run({"a": WorkerRefusal("memory", "base: no memory")})
+    assert Broken(reason="base: no memory") == done.broken["a"]

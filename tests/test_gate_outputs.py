@@ -1,0 +1,432 @@
+"""harness.gate.outputs and harness.cli.gate_outputs: a report for every reader."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.cli import gate_outputs
+from harness.cli.gate_outputs import Outputs
+from harness.errors import StoreError, UsageError
+from harness.gate.nouns import Report, Verdict, exit_code
+from harness.gate.outputs import amounts, as_json, console, junit, markdown, sentences, summary
+from harness.gate.outputs import annotations as workflow
+from tests import reports
+
+NASTY = "a|b`<img src=x>`*c*@team\n::error::100%"
+
+
+@pytest.fixture(autouse=True)
+def _no_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+def shown(report: Report) -> str:
+    """What the console shows."""
+    out = io.StringIO()
+    console.show(report, Console(file=out, width=200, highlight=False))
+    return out.getvalue()
+
+
+def parsed(xml: str | bytes) -> ET.Element:
+    """The root of an XML document."""
+    return ET.fromstring(xml)  # noqa: S314  (of our own making)
+
+
+# --- sentences ---
+
+
+def test_a_slow_down_reads_as_promised() -> None:
+    """The sentence of a regression, with the case's name before it."""
+    text = sentences.about(reports.CASE, sentences.moved("latency", 1.048, 1.039, 1.056, 20))
+    assert "resnet50/int8-static on cpu-t2: 4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)" == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (sentences.moved("latency", 0.95, 0.94, 0.96, 20), "5.0% faster (95% interval 4.0 to 6.0%, 20 pairs)"),
+        (
+            sentences.moved("latency", 1.048, 1.039, 1.056, 20, allowed=0.03),
+            "4.8% slower (95% interval 3.9 to 5.6%, 20 pairs; allowed 3%)",
+        ),
+        (
+            sentences.moved("latency", 2.3, 2.1, 2.5, 20),
+            "2.30 times as slow (95% interval 2.10 to 2.50 times, 20 pairs)",
+        ),
+        (
+            sentences.moved("latency", 0.4, 0.39, 0.41, 20),
+            "2.50 times as fast (95% interval 2.44 to 2.56 times, 20 pairs)",
+        ),
+        (
+            sentences.moved("peak_memory", 1.2, 1.1, 1.3, 1),
+            "peak memory 20.0% larger (95% interval 10.0 to 30.0%, 1 pair)",
+        ),
+        (
+            sentences.moved("first_inference", 1.2, 0, math.inf, 3),
+            "first inference 20.0% slower (too few for an interval, 3 pairs)",
+        ),
+        (
+            sentences.unchanged("latency", 1.003, 0.995, 1.011, 8, detectable=0.025),
+            "not slower: +0.3% (95% interval -0.5 to +1.1%, 8 pairs; would have seen 2.5%)",
+        ),
+        (
+            sentences.unclear("latency", 8, wanted=0.03, detectable=0.061, ratio=1.012, low=0.97, high=1.056),
+            (
+                "cannot tell whether it is slower: +1.2% (95% interval -3.0 to +5.6%, 8 pairs); only a change of 6.1% "
+                "or more would have been seen, 3% was asked for; about 33 pairs or a quieter host would show that"
+            ),
+        ),
+        (
+            sentences.unclear("latency", 0, wanted=0.03, why="time limit"),
+            (
+                "cannot tell whether it is slower: nothing was measured; stopped by time limit; give it more time "
+                "(--time-limit), or fewer cases (--models)"
+            ),
+        ),
+        (sentences.exact("size", 12_300_000, 12_900_000), "artifact grew from 12.3 MB to 12.9 MB (+4.9%)"),
+        (
+            sentences.exact("size", 12_300_000, 12_300_010),
+            "artifact grew from 12,300,000 bytes to 12,300,010 bytes (0.0%)",
+        ),
+        (sentences.exact("nodes", 12, 12), "graph as before: 12 nodes"),
+        (
+            sentences.accuracy(
+                "top1", 0.99333, 0.971, 450, newly_wrong=10, newly_right=0, p=0.002, allowed=0.01, noun="digit"
+            ),
+            "top-1 fell from 99.33% to 97.1% (10 of 450 digits newly wrong, 0 newly right, p = 0.002; allowed 1 point)",
+        ),
+        (
+            sentences.accuracy("map50", 0.9, 0.8, 40, low=-0.12, high=-0.08, allowed=0.01, share_of_reference=True),
+            "mAP50 fell from 90.0% to 80.0% (40 examples, 95% interval -12.00 to -8.00 points; at least 99% of it)",
+        ),
+        (
+            sentences.fidelity(42.1, 35.0, budget_db=20),
+            "fidelity fell from 42.1 dB to 35.0 dB (budget: at least 20 dB)",
+        ),
+        (sentences.fidelity(None, 35.0), "fidelity fell from exact to 35.0 dB"),
+        (sentences.fidelity(35.0, None), "fidelity rose from 35.0 dB to exact"),
+        (sentences.failed("head", "main", "the worker\ndied."), "head (main) failed: the worker died"),
+        (
+            sentences.incomparable(["weights: base aaaa, head bbbb"]),
+            "not comparable, the sides differ in weights: base aaaa, head bbbb",
+        ),
+    ],
+)  # fmt: skip
+def test_sentences(text: str, expected: str) -> None:
+    """One sentence of every kind, whole."""
+    assert expected == text
+
+
+def test_names_are_said_as_people_say_them() -> None:
+    """A batch of one goes without saying; another batch, a host and foreign names stay."""
+    said = [
+        sentences.spoken(n) for n in ("m/v/cpu-t1-b8", "m/v/c-t1-b1 [host ab]", "m/v/c-t1-b1 vs m/w/c-t1-b1", "m/v")
+    ]
+    assert ["m/v on cpu-t1-b8", "m/v on c-t1 [host ab]", "m/v on c-t1 vs m/w on c-t1", "m/v"] == said
+
+
+def test_small_changes_are_not_called_nothing() -> None:
+    """Where one decimal would say 0.0, two are given; below that it is 0.0 without a sign."""
+    assert ["+0.03%", "0.0%", "-4.8%"] == [amounts.change(r, sign=True) for r in (1.0003, 1.00001, 0.952)]
+
+
+# --- summary ---
+
+
+def test_the_headline_says_the_verdict_first() -> None:
+    """The gravest verdict, in step with the exit code, then the others."""
+    text = summary.headline(reports.mixed())
+    assert text.startswith("Regression: 1 of 6 cases got worse; ")
+    assert "1 passed" in text
+    assert "1 inconclusive" in text
+
+
+@pytest.mark.parametrize(
+    ("report", "start", "code"),
+    [
+        (reports.report(reports.case(verdict=Verdict.PASS)), "Pass: none of 1 case got worse.", 0),
+        (reports.report(), "Inconclusive: nothing was compared.", 3),
+        (reports.report(reports.case(verdict=Verdict.FAILED)), "Failed: 1 of 1 case could not be compared.", 4),
+        (
+            reports.report(reports.case(verdict=Verdict.PASS), interrupted="time limit"),
+            "Inconclusive: stopped after 1 case; 1 passed; stopped by time limit.",
+            3,
+        ),
+    ],
+)
+def test_headlines_agree_with_the_exit_code(report: Report, start: str, code: int) -> None:
+    """What is said and what the process returns are the same."""
+    assert start == summary.headline(report)
+    assert code == exit_code(report)
+
+
+# --- console ---
+
+
+def test_the_console_shows_what_matters_first() -> None:
+    """The verdict in the first line, the regression in the first row, a passing case in the last."""
+    text = shown(reports.mixed())
+    lines = text.splitlines()
+    assert lines[0].startswith("Regression: 1 of 6")
+    rows = [line.split()[0] for line in lines[4:10]]
+    assert "resnet50/int8-static" == rows[0]
+    assert "m/fp32" == rows[-1]
+    assert "resnet50/int8-static on cpu-t2: 4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)" in text
+    assert "the fan was loud" in text
+
+
+def test_cases_of_which_the_same_is_said_stand_together() -> None:
+    """Sixty cases without a past are one line, not sixty; each keeps its row in the table."""
+    cases = [
+        reports.case(f"m{i:02}/v/cpu-t1-b1", Verdict.NOT_COMPARABLE, reason="not judged: 1 point") for i in range(60)
+    ]
+    expected = "m00/v on cpu-t1, m01/v on cpu-t1, m02/v on cpu-t1 and 57 more cases"
+    assert f"{expected}: not judged: 1 point" in shown(reports.report(*cases))
+    assert f"- :no_entry_sign: **{expected}**: not judged: 1 point\n" in markdown.render(reports.report(*cases))
+    assert 60 == shown(reports.report(*cases)).count("  not comparable")
+
+
+def test_notes_that_differ_in_figures_alone_are_said_once() -> None:
+    """What five cases have in common is one line, with the first one's figures."""
+    cases = [
+        reports.case(f"m/v{i}/cpu-t1-b1", Verdict.PASS, notes=(f"the same file ({i}f590657467)",)) for i in range(5)
+    ]
+    text = shown(reports.report(*cases))
+    assert "note  m/v0 on cpu-t1 and 4 more cases: the same file (0f590657467)" in text
+    assert 1 == text.count("the same file")
+
+
+def test_metrics_that_were_not_judged_need_no_words_beside_others() -> None:
+    """A case that is slower says so, and not that its memory has too few points."""
+    memory = reports.slower(metric="peak_memory", verdict=Verdict.NOT_COMPARABLE, sentence="peak memory not judged")
+    text = shown(reports.report(reports.case(findings=(reports.slower(), memory))))
+    assert "4.8% slower" in text
+    assert "not judged" not in text
+
+
+def test_the_console_takes_nothing_for_markup() -> None:
+    """A worker's last words with brackets are shown as they are."""
+    text = shown(reports.report(reports.case("m[/r]/cpu-t1-b1", Verdict.FAILED, reason="[bold]boom[/nope]")))
+    assert "m[/r] on cpu-t1: [bold]boom[/nope]" in text
+
+
+# --- Markdown ---
+
+
+def test_markdown_is_short_above_the_fold() -> None:
+    """Marker, headline, sides, one line for each case that needs a reader; tables inside <details>."""
+    text = markdown.render(reports.mixed())
+    above, _, folded = text.partition("<details>")
+    lines = above.splitlines()
+    assert markdown.MARKER == lines[0]
+    assert lines[1].startswith("### :x: Regression: 1 of 6 cases got worse")
+    assert "|" not in above
+    assert 5 == above.count("\n- ")
+    assert "m/fp32" not in above
+    assert "m/fp32 on cpu-t1 | latency | pass | 10.0 ms | 10.0 ms | +0.3% (-0.5% to +1.1%) | 8 |" in folded
+    assert f"<code>harness gate --accept {reports.CASE} --reason '...' --from gate.json</code>" in folded
+    assert folded.count("</details>") == text.count("<details>") == 3
+    assert "--accept" not in markdown.render(reports.report(reports.case(verdict=Verdict.PASS)))
+
+
+def test_markdown_escapes_what_others_wrote() -> None:
+    """Pipes break no table, tags are no HTML, line breaks no new line, and nobody is mentioned."""
+    hostile = reports.case(NASTY, Verdict.FAILED, reason=NASTY)
+    text = markdown.render(reports.report(hostile, notes=(NASTY,)))
+    assert "<img" not in text
+    assert "@team" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|") and "img" in line]
+    assert [9] == [row.replace("\\|", "").count("|") for row in rows]
+    assert "\n::error" not in text
+
+
+def test_markdown_keeps_the_case_of_names() -> None:
+    """A branch is written as git has it."""
+    text = markdown.render(reports.report(reports.case(), head=reports.side("head", asked="Feature/ABC")))
+    assert "Base main (111111111, onnxruntime 1.23.0), head Feature/ABC (222222222, onnxruntime 1.23.0)." in text
+
+
+def test_markdown_fits_into_a_comment() -> None:
+    """Two thousand cases with long reasons stay below GitHub's limit and say how many are shown."""
+    cases = [reports.case(f"m{i}/v/cpu-t1-b1", Verdict.FAILED, reason=f"{i} {'x' * 900}") for i in range(2000)]
+    text = markdown.render(reports.report(*cases, notes=("y" * 900,) * 500))
+    assert len(text) < 65_536
+    assert "and 1,975 more cases" in text
+    assert "of 2,000 cases</summary>" in text
+    assert text.count("<details>") == text.count("</details>")
+
+
+# --- JUnit ---
+
+
+def test_junit_maps_every_verdict() -> None:
+    """failure, error and skipped; passes carry none of them; the counts agree with the elements."""
+    suites = parsed(junit.render(reports.mixed()))
+    found = {
+        case.get("name"): [child.tag for child in case if child.tag != "system-out"] for case in suites.iter("testcase")
+    }
+    assert {
+        reports.CASE: ["failure"],
+        "m/bf16/cpu-t1-b1": ["error"],
+        "m/int4/cpu-t1-b1": ["skipped"],
+        "m/fp16/cpu-t1-b1": ["skipped"],
+        "m/int8/cpu-t1-b1": [],
+        "m/fp32/cpu-t1-b1": [],
+    } == found
+    (suite,) = suites
+    assert ["6", "1", "1", "2"] == [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
+    failure = suites.find(".//failure")
+    assert failure is not None
+    assert "4.8% slower" in (failure.get("message") or "")
+
+
+def test_junit_holds_anything() -> None:
+    """Control characters, lone surrogates and markup make no broken file."""
+    hostile = reports.case(f"{NASTY}\x00\x1b[0m\ud800", Verdict.FAILED, reason="]]>\x0b\uffff")
+    suites = parsed(junit.render(reports.report(hostile)).encode())
+    assert 1 == len(list(suites.iter("testcase")))
+
+
+def test_junit_of_nothing_has_a_test() -> None:
+    """Some readers refuse a file without any test case."""
+    suites = parsed(junit.render(reports.report()))
+    assert ["skipped"] == [child.tag for child in next(suites.iter("testcase"))]
+
+
+# --- JSON ---
+
+
+def test_json_has_every_pair_and_both_sides() -> None:
+    """Numbers, provenance, settings and the exit code; it can be read back for --accept."""
+    content = json.loads(as_json.render(reports.mixed()))
+    assert ("sides", "regression", 1) == (content["kind"], content["verdict"], content["exit_code"])
+    assert reports.BASE_COMMIT == content["base"]["commit"]
+    assert "1.23.0" == content["head"]["runtime"]["version"]
+    assert 8 == content["settings"]["screen_pairs"]
+    (pair,) = content["cases"][0]["pairs"]
+    assert math.exp(0.05) == pair["ratio"]
+    assert [100.0] == pair["base"]["bursts_ns"]
+
+
+def test_json_has_no_nan() -> None:
+    """Numbers that are none become null, whatever field they are in."""
+    nan = math.nan
+    bad = reports.case(
+        findings=(reports.slower(ratio=nan, low=nan, high=math.inf),), pairs=(reports.pair(nan), reports.pair(1e6))
+    )
+    text = as_json.render(reports.report(bad, spread=nan, wall_s=nan))
+    content = json.loads(text, parse_constant=pytest.fail)
+    assert [None, None] == [pair["ratio"] for pair in content["cases"][0]["pairs"]]
+    assert content["spread"] is None
+
+
+def test_json_is_read_back(tmp_path: Path) -> None:
+    """Everything but the pairs; a file that is something else is refused with what to do."""
+    path = tmp_path / "gate.json"
+    path.write_text(as_json.render(reports.mixed()), encoding="utf-8")
+    loaded = as_json.load(path)
+    expected = replace(
+        reports.mixed(), cases=tuple(replace(c, pairs=()) for c in summary.ordered(reports.mixed().cases))
+    )
+    assert expected == loaded
+    for text in ("{}", "no json", '{"schema": 99}'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(StoreError, match=r"gate\.json"):
+            as_json.load(path)
+
+
+# --- annotations ---
+
+
+def test_annotations_are_escaped() -> None:
+    """Percent signs, line breaks, colons and commas would end a title or start another command."""
+    text = workflow.render(reports.report(reports.case("a:b,c%\nd", Verdict.FAILED, reason="50%\n::warning::x")))
+    assert "::error title=a%3Ab%2Cc%25%0Ad::50%25%0A::warning::x\n" == text
+
+
+def test_annotations_have_levels_and_an_end() -> None:
+    """Errors for regressions, warnings for doubts; more than GitHub shows are counted in the last one."""
+    levels = [line.split()[0] for line in workflow.render(reports.mixed()).splitlines()]
+    assert ["::error", "::error", "::warning", "::warning", "::notice"] == levels
+    many = [reports.case(f"m{i}/v/cpu-t1-b1") for i in range(30)]
+    lines = workflow.render(reports.report(*many)).splitlines()
+    assert 10 == len(lines)
+    assert "21 more cases" in lines[-1]
+
+
+# --- delivery ---
+
+
+def test_everything_is_written_and_the_summary_appended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files, annotations and the job summary, which keeps what other steps wrote; the exit code is returned."""
+    step = tmp_path / "step.md"
+    step.write_text("# Before\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
+    outputs = Outputs(
+        markdown=str(tmp_path / "gate.md"),
+        junit=tmp_path / "gate.xml",
+        json=str(tmp_path / "gate.json"),
+        annotations=True,
+    )
+    gate_outputs.check(outputs)
+    assert 1 == gate_outputs.deliver(reports.mixed(), outputs)
+    assert step.read_text(encoding="utf-8").startswith(f"# Before\n{markdown.MARKER}")
+    assert (tmp_path / "gate.md").read_text(encoding="utf-8").startswith(markdown.MARKER)
+    assert 1 == json.loads((tmp_path / "gate.json").read_text(encoding="utf-8"))["exit_code"]
+    assert 1 == len(list(parsed((tmp_path / "gate.xml").read_text(encoding="utf-8")).iter("failure")))
+    out = capsys.readouterr().out
+    assert out.startswith("Regression: ")
+    assert "\n::error title=" in out
+
+
+def test_standard_output_can_be_jsons_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Then the table and the annotations go to standard error; --allow-inconclusive changes 3 into 0 in both places."""
+    outputs = Outputs(json="-", annotations=True, allow_inconclusive=True)
+    assert 0 == gate_outputs.deliver(reports.report(), outputs)
+    captured = capsys.readouterr()
+    assert 0 == json.loads(captured.out)["exit_code"]
+    assert "nothing was compared" in captured.err
+    assert "::warning" in captured.err
+
+
+def test_bad_outputs_are_found_before_measuring(tmp_path: Path) -> None:
+    """Two outputs on standard output, a folder, a missing folder and a broken accept file: usage errors."""
+    accepted = tmp_path / "gate_accepted.yaml"
+    for outputs in (
+        Outputs(markdown="-", json="-"),
+        Outputs(junit=tmp_path),
+        Outputs(json=str(tmp_path / "nowhere/gate.json")),
+    ):
+        with pytest.raises(UsageError):
+            gate_outputs.check(outputs, accepted=accepted)
+    accepted.write_text("version: 2\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"gate_accepted\.yaml:1"):
+        gate_outputs.check(Outputs(), accepted=accepted)
+
+
+def test_one_output_that_fails_keeps_no_other_from_being_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of one is gone by the end: the others are there, and the error is raised."""
+    outputs = Outputs(markdown=str(tmp_path / "file/gate.md"), junit=tmp_path / "gate.xml")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"gate\.md"):
+        gate_outputs.deliver(reports.mixed(), outputs)
+    assert (tmp_path / "gate.xml").exists()
+    assert "Regression" in capsys.readouterr().out
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """/dev/null and pipes stay what they are."""
+    gate_outputs.deliver(reports.mixed(), Outputs(markdown="/dev/null"))
+    assert not Path("/dev/null").is_file()

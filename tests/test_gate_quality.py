@@ -1,0 +1,201 @@
+"""harness.gate.quality and harness.accuracy.examples: both artifacts' outputs on the same data, example by example."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.accuracy import examples
+from harness.errors import WorkerError, WorkerRefusal
+from harness.gate import quality
+from harness.gate.nouns import Contender, Finding, Match, Settings, Verdict
+from harness.gate.quality import Outputs, Quality
+from harness.measure.coordinator import Observed
+from harness.records import Budget
+from tests import outcomes, pairs
+
+OBSERVED = Observed(kernels={"Conv": 1}, time_share={}, arithmetic={}, runtime={})
+SETTINGS = Settings()
+N = 200
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 4, N)
+SURE = np.eye(4, dtype=np.float32)[LABELS] * 5 + RNG.normal(0, 0.3, (N, 4)).astype(np.float32)
+
+
+NO_KERNEL = WorkerRefusal("not_implemented", "no kernel")
+
+
+def wrong(count: int) -> Any:
+    """Scores whose first `count` examples are wrong."""
+    scores = SURE.copy()
+    scores[:count] = np.eye(4, dtype=np.float32)[(LABELS[:count] + 1) % 4] * 5
+    return scores
+
+
+def outputs(scores: Any, *, labelled: bool = True) -> Outputs:
+    """What a side computed."""
+    return Outputs(arrays=(scores,), reference=(SURE,), labels=LABELS if labelled else None, observed=OBSERVED)
+
+
+def compared(base: Any, head: Any, *, labelled: bool = True, **budget: Any) -> Quality:
+    """Compare two sides' outputs under a budget; an exception in place of scores is raised."""
+    case = outcomes.case()
+    case = dataclasses.replace(case, model=dataclasses.replace(case.model, budget=Budget(**budget)))
+    match = Match(name="a", base=pairs.contender("base", case=case), head=pairs.contender("head", case=case))
+
+    def run(contender: Contender) -> Outputs:
+        given = base if contender.side.role == "base" else head
+        if isinstance(given, Exception):
+            raise given
+        return outputs(given, labelled=labelled)
+
+    return quality.compare(match, SETTINGS, run)
+
+
+def of(found: Quality, metric: str) -> Finding:
+    """The finding of a metric."""
+    return next(one for one in found.findings if one.metric == metric)
+
+
+def test_same_outputs_pass() -> None:
+    """Identical outputs lose nothing and say so."""
+    found = compared(SURE, SURE)
+    assert {"accuracy", "fidelity"} == {one.metric for one in found.findings}
+    assert {Verdict.PASS} == {one.verdict for one in found.findings}
+    assert {"base", "head"} == set(found.observed)
+
+
+@pytest.mark.parametrize(
+    ("lost", "budget", "verdict"),
+    [
+        (1, {}, Verdict.PASS),  # half a point; one point is allowed where the zoo says nothing
+        (4, {}, Verdict.INCONCLUSIVE),  # two points, and too few examples to exclude one
+        (30, {}, Verdict.REGRESSION),
+        (4, {"accuracy_drop": 0.05}, Verdict.PASS),
+        (30, {"accuracy_drop": 0.05}, Verdict.REGRESSION),
+        (4, {"accuracy_share": 0.99}, Verdict.INCONCLUSIVE),
+        (30, {"accuracy_share": 0.99}, Verdict.REGRESSION),
+        (4, {"accuracy_share": 0.95}, Verdict.PASS),
+    ],
+)
+def test_accuracy_against_the_margin(lost: int, budget: Any, verdict: Verdict) -> None:
+    """The margin comes from the zoo: points or a share of the reference; beyond it, few examples cannot say."""
+    found = of(compared(SURE, wrong(lost), **budget), "accuracy")
+    assert verdict is found.verdict
+    assert f"{lost} of 200 examples newly wrong" in found.sentence
+    assert 1.0 == found.base
+    assert pytest.approx(1 - lost / N) == found.head
+
+
+def test_accuracy_gained() -> None:
+    """More right answers than before are an improvement."""
+    assert Verdict.IMPROVEMENT is of(compared(wrong(30), SURE), "accuracy").verdict
+
+
+def test_nothing_may_be_lost_with_a_margin_of_zero() -> None:
+    """At a margin of zero McNemar's exact test decides; a single flip is open."""
+    assert Verdict.REGRESSION is of(compared(SURE, wrong(8), accuracy_drop=0.0), "accuracy").verdict
+    assert Verdict.INCONCLUSIVE is of(compared(SURE, wrong(1), accuracy_drop=0.0), "accuracy").verdict
+
+
+@pytest.mark.parametrize(
+    ("noise", "budget", "verdict"),
+    [
+        (0.001, {}, Verdict.PASS),
+        (0.5, {}, Verdict.REGRESSION),
+        (0.5, {"fidelity_db": 1.0}, Verdict.PASS),
+        (0.5, {"fidelity_db": 20.0}, Verdict.REGRESSION),
+    ],
+)
+def test_fidelity(noise: float, budget: Any, verdict: Verdict) -> None:
+    """Without labels fidelity counts: falling through the zoo's floor, or by more than is allowed without one."""
+    base = SURE + RNG.normal(0, 0.001, SURE.shape)
+    head = SURE + RNG.normal(0, noise, SURE.shape)
+    found = of(compared(base, head, labelled=False, **budget), "fidelity")
+    assert verdict is found.verdict
+    assert found.base is not None
+    assert found.head is not None
+    assert "dB" == found.unit
+
+
+def test_fidelity_gives_way_to_labels() -> None:
+    """Where labels say that nothing was lost, distance from the reference is reported and fails nothing."""
+    found = compared(SURE, SURE + RNG.normal(0, 0.5, SURE.shape))
+    assert Verdict.PASS is of(found, "fidelity").verdict
+
+
+def test_base_already_below_the_floor() -> None:
+    """A floor that base misses as well is no regression of head, unless head got worse by itself."""
+    bad = SURE + RNG.normal(0, 2.0, SURE.shape)
+    assert Verdict.PASS is of(compared(bad, bad, labelled=False, fidelity_db=20.0), "fidelity").verdict
+    worse = SURE + RNG.normal(0, 9.0, SURE.shape)
+    assert Verdict.REGRESSION is of(compared(bad, worse, labelled=False, fidelity_db=20.0), "fidelity").verdict
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "unsupported", "said"),
+    [
+        (SURE, WorkerError("the worker died"), (), "head: the worker died"),
+        (WorkerError("the worker died"), SURE, (), "base: the worker died"),
+        (NO_KERNEL, NO_KERNEL, ("base", "head"), "no"),
+        (SURE, WorkerRefusal("provider", "no CUDA"), ("head",), "head: no CUDA"),
+        (WorkerRefusal("memory", "none"), NO_KERNEL, (), "memory"),
+        (SURE, FileNotFoundError("gone"), (), "head: gone"),
+    ],
+)  # fmt: skip
+def test_sides_without_outputs(base: Any, head: Any, unsupported: tuple[str, ...], said: str) -> None:
+    """A side that breaks is named; only where all that broke is a missing kernel it counts as unsupported."""
+    found = compared(base, head)
+    assert found.broken is not None
+    assert unsupported == found.broken.unsupported
+    assert found.broken.reason.startswith(said) or unsupported or said == "memory"
+    assert () == found.findings
+
+
+@pytest.mark.parametrize("bad", [SURE[:, :3], np.full_like(SURE, np.nan)], ids=["shape", "nan"])
+def test_outputs_that_cannot_be_compared(bad: Any) -> None:
+    """Another shape and values that are not finite fail the case, with the reason."""
+    found = compared(SURE, bad, labelled=False)
+    assert found.broken is not None
+    assert "shape" in found.broken.reason or "not finite" in found.broken.reason
+
+
+def test_key_leaves_threads_out() -> None:
+    """Neither threads nor batch change outputs; the runtime does."""
+    one = pairs.contender("base")
+    more = pairs.contender("base", case=outcomes.case(intra_threads=2, batch=4))
+    assert quality.key(one) == quality.key(more)
+    assert quality.key(one) != quality.key(pairs.contender("base", worker=("other",)))
+
+
+def test_single_example_has_no_fidelity() -> None:
+    """The centre of one example is the example."""
+    assert [] == quality.fidelity(
+        pairs.contender("head"),
+        Outputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
+        Outputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
+        SETTINGS,
+    )
+
+
+def test_right_wants_classes(tmp_path: Path) -> None:
+    """Scores must be [examples, classes] of as many examples as labels."""
+    assert (True, False) == examples.right(np.array([[0, 1], [1, 0]]), np.array([1, 1]))
+    with pytest.raises(ValueError, match=r"expected \[examples, classes\]"):
+        examples.right(np.zeros((2, 3, 4)), np.zeros(2))
+    with pytest.raises(ValueError, match="for 3 labels"):
+        examples.right(np.zeros((2, 3)), np.zeros(3))
+
+
+def test_closeness_per_example() -> None:
+    """Exact examples give the cap; the worst output counts; a reference that does not vary is met or missed."""
+    reference = np.array([[0.0], [2.0]])
+    exact, off = examples.closeness_db([reference, reference], [reference, np.array([[0.0], [3.0]])])
+    assert examples.EXACT_DB == exact
+    assert pytest.approx(0.0) == off
+    flat = np.ones((2, 1))
+    assert (examples.EXACT_DB, 0.0) == examples.closeness_db([flat], [np.array([[1.0], [1.5]])])

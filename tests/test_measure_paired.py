@@ -1,0 +1,283 @@
+"""harness.measure.paired and harness.measure.cores: two live workers, and what becomes of a side that misbehaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.errors import WorkerError, WorkerRefusal
+from harness.measure import coordinator, cores
+from harness.measure.client import Client
+from harness.measure.coordinator import Workload
+from harness.measure.paired import Contest, measure_pair, repeats
+from harness.records import Target
+from tests import builders, workers
+
+STEADY = "send({'ok': True, 'durations_ns': [%s] * request['n'], 'preempted': 0})"
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> Workload:
+    """A one-node model and its input."""
+    np.save(tmp_path / "x.npy", np.ones((1, 4), np.float32))
+    return Workload(
+        model=builders.one_node(tmp_path / "relu.onnx"),
+        target=Target(name="cpu", provider="CPUExecutionProvider"),
+        optimization="all",
+        feeds={"x": tmp_path / "x.npy"},
+        dims={"batch": 1},
+    )
+
+
+def contest(workload: Workload, base: Callable[[], Client], head: Callable[[], Client], **more: Any) -> Contest:
+    """The same workload on both sides, by two workers."""
+    return Contest(
+        workloads={"base": workload, "head": workload}, clients={"base": base, "head": head}, burst_s=0.005, **more
+    )
+
+
+def fake(tmp_path: Path, name: str, body: str) -> Callable[[], Client]:
+    """A worker whose script is its own."""
+    folder = tmp_path / name
+    folder.mkdir()
+    return workers.worker(folder, body)
+
+
+def test_real_pair(workload: Workload) -> None:
+    """Two real workers give a ratio near one, every burst of both, and what each start cost."""
+    found = measure_pair(contest(workload, Client, Client, bursts=5), phase="confirm")
+    assert "confirm" == found.phase
+    assert -1 < found.log_ratio < 1
+    assert 5 == len(found.base.bursts_ns) == len(found.head.bursts_ns)
+    assert found.base.session_ns > 0
+    assert found.head.first_inference_ns > 0
+    assert sys.platform != "linux" or (found.head.peak_rss_bytes or 0) > 1_000_000
+
+
+def test_ratio_is_the_median_of_log_ratios(workload: Workload, tmp_path: Path) -> None:
+    """A head that takes twice as long gives log 2, also where one burst was disturbed."""
+    slow = "send({'ok': True, 'durations_ns': [200000 if time.time_ns() % 7 else 9000000] * request['n']})"
+    sides = fake(tmp_path, "b", STEADY % 100000), fake(tmp_path, "h", slow.replace("time.time_ns() % 7", "True"))
+    found = measure_pair(contest(workload, *sides))
+    assert pytest.approx(np.log(2)) == found.log_ratio
+    disturbed = fake(
+        tmp_path,
+        "d",
+        "count = globals().get('count', 0) + 1\n"
+        "send({'ok': True, 'durations_ns': [9000000 if count == 9 else 100000] * request['n']})",
+    )
+    assert pytest.approx(0.0) == measure_pair(contest(workload, sides[0], disturbed)).log_ratio
+
+
+def test_order_is_drawn(workload: Workload, tmp_path: Path) -> None:
+    """Every burst of one side has its neighbour of the other, in an order that is drawn and told."""
+    sides = fake(tmp_path, "b", STEADY % 100000), fake(tmp_path, "h", STEADY % 100000)
+    orders = {measure_pair(contest(workload, *sides, bursts=8), rng=random.Random(seed)).order for seed in (1, 2)}
+    assert 2 == len(orders)
+    for order in orders:
+        assert {"bh", "hb"} == {order[i : i + 2] for i in range(0, len(order), 2)}
+
+
+@pytest.mark.parametrize(("each_s", "expected"), [(0.010, 15), (0.075, 10), (0.100, 8), (0.130, 7), (2.0, 7)])
+def test_slow_models_get_fewer_bursts(workload: Workload, each_s: float, expected: int) -> None:
+    """Bursts become fewer where they take long, and never so few that a median means nothing."""
+    assert expected == repeats(contest(workload, Client, Client), each_s)
+    assert 3 == repeats(contest(workload, Client, Client, bursts=3), each_s)
+
+
+def test_same_inferences_on_both_sides(workload: Workload, tmp_path: Path) -> None:
+    """Bursts hold as many inferences on the fast side as on the slow one."""
+    log = "open(r'%s', 'a').write(f\"{request['n']} \")\n"
+    files = {role: tmp_path / f"{role}.log" for role in ("base", "head")}
+    sides = [
+        fake(tmp_path, role, log % files[role] + STEADY % duration)
+        for role, duration in (("base", 20000), ("head", 80000))
+    ]
+    measure_pair(contest(workload, *sides, bursts=3))
+    last = {role: file.read_text().split()[-3:] for role, file in files.items()}
+    assert ["100"] * 3 == last["base"] == last["head"]
+
+
+@pytest.mark.parametrize("role", ["base", "head"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (STEADY % 0, "0 ns"),
+        (STEADY % "float('nan')", "durations in whole nanoseconds"),
+        (STEADY % -5, "durations in whole nanoseconds"),
+        ("send({'ok': True, 'durations_ns': []})", "durations in whole nanoseconds"),
+        ("print('out of luck', file=sys.stderr); os._exit(3)", "exit code 3"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+    ],
+    ids=["zero", "nan", "negative", "none", "crash", "killed"],
+)
+def test_broken_side_is_named(workload: Workload, tmp_path: Path, role: str, body: str, said: str) -> None:
+    """Times that cannot be, and a crash, are an error that names the side; no worker is left."""
+    sides = {"base": fake(tmp_path, "b", STEADY % 100000), "head": fake(tmp_path, "h", STEADY % 100000)}
+    sides[role] = fake(tmp_path, "broken", body)
+    alive: list[Client] = []
+
+    def kept(start: Callable[[], Client]) -> Callable[[], Client]:
+        def call() -> Client:
+            alive.append(start())
+            return alive[-1]
+
+        return call
+
+    with pytest.raises(WorkerError, match=f"^{role}: .*{said}"):
+        measure_pair(contest(workload, kept(sides["base"]), kept(sides["head"])))
+    assert 2 == len(alive)
+    assert all(client._process.poll() is not None for client in alive)
+
+
+def test_refusal_keeps_its_kind(workload: Workload, tmp_path: Path) -> None:
+    """What a runtime cannot do stays a refusal, with the side in its text."""
+    refusing = fake(tmp_path, "r", "send({'ok': False, 'kind': 'not_implemented', 'message': 'no kernel'})")
+    with pytest.raises(WorkerRefusal, match=r"^head: no kernel$") as caught:
+        measure_pair(contest(workload, Client, refusing))
+    assert "not_implemented" == caught.value.kind
+
+
+def test_worker_that_does_not_start(workload: Workload, tmp_path: Path) -> None:
+    """A side whose interpreter is missing is named, and the other side's worker is ended."""
+    with pytest.raises(WorkerError, match=r"^base: the worker could not be started"):
+        measure_pair(contest(workload, lambda: Client([str(tmp_path / "nothing")]), Client))
+
+
+def test_session_time_is_checked(workload: Workload, tmp_path: Path) -> None:
+    """A creation time of zero is refused like any other."""
+    script = workers.HELLO.replace("'session_ns': 1000", "'session_ns': 0")
+    (tmp_path / "zero").mkdir()
+    zero = workers.worker(tmp_path / "zero", STEADY % 100000, hello=script)
+    with pytest.raises(WorkerError, match="creating the session took 0 ns"):
+        measure_pair(contest(workload, zero, zero))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other processes' clocks are read on Linux only")
+def test_spinning_side_comes_to_rest(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two threads, ONNX Runtime's pool goes on spinning after an inference, and `settle` waits until it stops."""
+    model = Path(coordinator.BUSY_MODEL)
+    feed = workload.feeds["x"].with_name("square.npy")
+    np.save(feed, np.ones((256, 256), np.float32))
+    target = Target(name="cpu", provider="CPUExecutionProvider", intra_threads=2, batch=256)
+    with Client() as worker:
+        spinning = dataclasses.replace(workload, model=model, target=target, feeds={"x": feed}, dims={})
+        worker.ask("open", 60, **spinning.request())
+        worker.ask("burst", 60, n=20)
+        assert cores.settle(worker.pid)
+        before = cores.cpu_ns(worker.pid)
+        time.sleep(0.05)
+        after = cores.cpu_ns(worker.pid)
+        assert before is not None
+        assert after is not None
+        assert after - before < 5_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other processes' clocks are read on Linux only")
+def test_side_that_never_rests(workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that keeps a processor busy beside the other side is an error with a remedy, not a number."""
+    monkeypatch.setattr(cores, "SPINNING_S", 0.1)
+    busy = fake(
+        tmp_path,
+        "busy",
+        "import threading\n"
+        "threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()\n" + STEADY % 100000,
+    )
+    spinning = dataclasses.replace(workload, target=dataclasses.replace(workload.target, intra_threads=2))
+    with pytest.raises(WorkerError, match=r"goes on using the processor.*allow_spinning"):
+        measure_pair(contest(spinning, Client, busy))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (Target(name="t", provider="CPUExecutionProvider"), False),
+        (Target(name="t", provider="CPUExecutionProvider", intra_threads=2), True),
+        (Target(name="t", provider="CPUExecutionProvider", intra_threads=0), True),
+        (Target(name="t", provider="CUDAExecutionProvider"), True),
+        (
+            Target(
+                name="t",
+                provider="CPUExecutionProvider",
+                intra_threads=2,
+                session_config={"session.intra_op.allow_spinning": "0"},
+            ),
+            False,
+        ),
+    ],
+)
+def test_who_spins(target: Target, expected: bool) -> None:
+    """Only a pool of threads spins, and only where it may."""
+    assert expected == cores.spins(target)
+
+
+def topology(root: Path, siblings: list[str]) -> Path:
+    """A `sys` whose n-th processor has these siblings."""
+    for cpu, text in enumerate(siblings):
+        file = root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="ascii")
+    return root
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
+def test_cores_are_whole_and_disjoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sides get whole physical cores, never shared, and either side may get either of them."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    root = topology(tmp_path, ["0,3", "1,4", "2,5", "0,3", "1,4", "2,5"])
+    seen = set()
+    for seed in range(30):
+        found = cores.split(1, rng=random.Random(seed), root=root)
+        assert found is not None
+        assert not found[0] & found[1]
+        assert {2} == {len(side) for side in found}
+        assert all(max(side) - min(side) == 3 for side in found)
+        seen.add(found)
+    assert 6 == len(seen)
+    assert cores.split(2, rng=random.Random(0), root=root) is None
+    assert cores.split(0, rng=random.Random(0), root=root) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
+def test_sides_are_pinned(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are enough cores, each worker is held to its own, and the pair says so."""
+    mine = min(os.sched_getaffinity(0))
+    held: dict[int, frozenset[int]] = {}
+    monkeypatch.setattr(cores, "split", lambda threads, rng: (frozenset({mine}), frozenset({mine})))
+    pin = cores.pin
+
+    def watched(pid: int, chosen: frozenset[int]) -> bool:
+        done = pin(pid, chosen)
+        held[pid] = frozenset(os.sched_getaffinity(pid))
+        return done
+
+    monkeypatch.setattr(cores, "pin", watched)
+    assert measure_pair(contest(workload, Client, Client, bursts=1)).pinned
+    assert [frozenset({mine})] * 2 == list(held.values())
+
+
+def test_ctrl_c_while_starting(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while one side is still starting leaves neither worker behind."""
+    alive: list[Client] = []
+
+    def interrupted() -> Client:
+        raise KeyboardInterrupt
+
+    def slow() -> Client:
+        time.sleep(0.3)
+        alive.append(Client())
+        return alive[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_pair(contest(workload, interrupted, slow))
+    assert 1 == len(alive)
+    assert alive[0]._process.poll() is not None
