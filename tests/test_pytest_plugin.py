@@ -40,6 +40,13 @@ PLAIN = ("-W", "error", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "
 Run = Callable[..., pytest.RunResult]
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However these tests are run, the pytest that they start is no worker of pytest-xdist."""
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def zoo_of(networks: Path, models: str = TINY) -> str:
     """A zoo of these models, whose files stay where they are: the cache knows a file by its place."""
     return ZOO.format(models=models.replace("NETWORKS", str(networks)))

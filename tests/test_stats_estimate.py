@@ -109,3 +109,10 @@ def test_equal_samples_are_precise() -> None:
     found = estimate.latency([process([1000] * 10)] * 3, ci_width=0.02)
     assert "precise" == found.stop
     assert found.ci95_low_s == pytest.approx(found.ci95_high_s)
+
+
+def test_the_median_is_never_outside_its_interval() -> None:
+    """Also where every process says the same, and the logarithm's rounding would move the ends past it."""
+    for ns in (9009, 9010, 123457):
+        found = estimate.latency(tuple(process([ns] * 9) for _ in range(5)), 0.02)
+        assert found.ci95_low_s <= found.median_s <= found.ci95_high_s

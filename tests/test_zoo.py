@@ -17,9 +17,10 @@ from harness.build.options import CHOICES, DEFAULTS, RELEVANT
 from harness.errors import ZooError
 from harness.records import Budget, DataSpec, InputSpec, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
-from harness.zoo import EXTRAS, Zoo, load, schema
+from harness.zoo import EXTRAS, Zoo, load
 from harness.zoo.steps import _OPTIONS
 from harness.zoo.text import decode, parse, plain
+from harness.zoo.validate import json_schema
 
 ROOT = Path(__file__).parents[1]
 
@@ -439,7 +440,7 @@ def test_torch_callable_is_not_imported(tmp_path: Path) -> None:
 def test_shipped_schema_is_current() -> None:
     """Regenerate with: python -m harness.zoo > harness/model_zoo.schema.json."""
     shipped = json.loads((ROOT / "harness" / "model_zoo.schema.json").read_text(encoding="utf-8"))
-    assert shipped == schema()
+    assert shipped == json_schema()
 
 
 def raw(text: str) -> dict[str, Any]:
@@ -451,8 +452,8 @@ def raw(text: str) -> dict[str, Any]:
 
 def test_schema_accepts_what_loads() -> None:
     """Editors mark nothing in the shipped zoo, nor in short forms and `extends`."""
-    validator = jsonschema.Draft202012Validator(schema())
-    validator.check_schema(schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
     path = ROOT / "model_zoo.yaml"
     validator.validate(raw(decode(path.read_bytes(), path)))
     more = "  n: {extends: m, weights: seeded, budget: {size: 10MB, accuracy_drop: 1%, latency: 2ms}, threads: [0]}\n"
@@ -475,13 +476,13 @@ def test_schema_accepts_what_loads() -> None:
 )
 def test_schema_refuses_mistakes(old: str, new: str) -> None:
     """Editors see the mistakes that need no knowledge of other keys."""
-    assert not jsonschema.Draft202012Validator(schema()).is_valid(raw(GOOD.replace(old, new, 1)))
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(raw(GOOD.replace(old, new, 1)))
 
 
 def test_docs_explain_every_key() -> None:
     """docs/zoo.md names each key of each mapping in the schema."""
     text = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
-    shapes = [schema(), *schema()["$defs"].values()]
+    shapes = [json_schema(), *json_schema()["$defs"].values()]
     shapes += [option for shape in shapes for option in shape.get("anyOf", [])]
     keys = {key for shape in shapes for key in shape.get("properties", {})}
     assert {"models", "calibration", "use", "keep_io"} < keys
@@ -490,7 +491,7 @@ def test_docs_explain_every_key() -> None:
 
 def test_step_options_are_those_of_the_build() -> None:
     """The zoo offers each option and choice that the build knows, and no other."""
-    shapes = schema()["$defs"]
+    shapes = json_schema()["$defs"]
     kinds = {"export": "Export", "fuse": "Fuse", "cast": "Cast", "quantize": "Quantize"}
     assert {kind: set(options) for kind, options in DEFAULTS.items()} == {
         kind: set(shapes[name]["properties"]) for kind, name in kinds.items()

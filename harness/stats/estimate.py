@@ -116,8 +116,8 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
     low, high = across(medians) if len(medians) > 1 else median_interval(pooled)
     return Latency(
         median_s=typical,
-        ci95_low_s=low,
-        ci95_high_s=high,
+        ci95_low_s=min(low, typical),  # rounding, where all of them are equal
+        ci95_high_s=max(high, typical),
         mean_s=statistics.fmean(pooled),
         min_s=pooled[0],
         p90_s=percentile(pooled, 90),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.zoo.spec import Defaults, TargetSpec, Zoo
 
@@ -70,10 +69,3 @@ def load(path: Path) -> Zoo:
         defaults=resolve.defaults(entries),
         threads={name: tuple(entry.threads) for name, entry in entries.models.items() if entry.threads},
     )
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON schema of a zoo file, as shipped in harness/model_zoo.schema.json for editors."""
-    from harness.zoo.validate import json_schema
-
-    return json_schema()

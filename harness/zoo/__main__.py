@@ -5,6 +5,6 @@ from __future__ import annotations
 import json
 import sys
 
-from harness.zoo import schema
+from harness.zoo.validate import json_schema
 
-sys.stdout.write(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n")
+sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

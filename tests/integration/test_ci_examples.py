@@ -64,10 +64,11 @@ class Runner:
             "GITHUB_ENV": str(self.folder / "env"),
             "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
         }
+        outside = {name: value for name, value in os.environ.items() if not name.startswith("HARNESS_")}
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
             cwd=self.clone,
-            env={**os.environ, **ours, **self.environment, **environment},
+            env={**outside, **ours, **self.environment, **environment},
             capture_output=True,
             text=True,
             check=False,
