@@ -15,6 +15,7 @@ from harness.cli import (
     host,
     importing,
     init,
+    reporting,
     stored,
     sweeping,
 )
@@ -42,6 +43,9 @@ app.command("import")(importing.import_)
 app.command("gate")(gating.gate)
 app.command("selftest")(gate_selftest.selftest)
 app.command("bisect")(gate_bisect.bisect)
+app.command("report")(reporting.report)
+app.command("serve")(reporting.serve)
+app.command("plot")(reporting.plot)
 app.command("doctor")(host.doctor)
 app.command("cache")(artifacts.cache)
 app.command("init")(init.init)

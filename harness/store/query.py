@@ -118,7 +118,8 @@ def table(results: Path, select: Mapping[str, str]) -> Table:
     import duckdb
 
     columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
-    sql = f"SELECT {columns} FROM {SOURCE} {ONCE} ORDER BY run_started_at, run, started_at"  # noqa: S608  (our own names)
+    order = 'ORDER BY run_started_at, run, started_at, "case"'
+    sql = f"SELECT {columns} FROM {SOURCE} {ONCE} {order}"  # noqa: S608  (our own names)
     problems: list[StoreError] = []
     with duckdb.connect() as connection:
         good = [path for path in _files(results) if _answers(connection, path, problems, "SELECT 1")]

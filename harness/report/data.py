@@ -1,0 +1,266 @@
+"""Everything that the pages know, read once: the one query layer of the dashboard.
+
+Histories stay columns (a DataFrame with one line per stored row); only the newest row of each case and host, and the
+rows of a few recent runs, become the dicts that `harness.budget` judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.report import words
+from harness.report.repository import git, subjects
+from harness.store import query
+from harness.store.commits import commits
+from harness.store.rows import Row, plain
+from harness.store.series import epoch_ms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECENT_RUNS: Final = 5
+"""Runs whose rows can be chosen on a model's page, and compared with one another, beside the newest of each case."""
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "filename": "filename",
+    "case": '"case"',
+    "model": "model",
+    "variant": "variant",
+    "target": "target",
+    "status": "status",
+    "run": "run",
+    "run_started_at": "run_started_at",
+    "commit": '"commit"',
+    "dirty": "dirty",
+    "commit_time": "commit_time",
+    "fingerprint": "fingerprint",
+    "weights": "weights.digest",
+    "weights_kind": "weights.kind",
+    "median_s": "latency.median_s",
+    "low_s": "latency.ci95_low_s",
+    "high_s": "latency.ci95_high_s",
+    "processes": "latency.processes",
+    "session_s": "session_s",
+    "first_inference_s": "first_inference_s",
+    "peak_rss_bytes": "peak_rss_bytes",
+    "size_bytes": "artifact.bytes",
+    "artifact": "artifact.digest",
+    "fidelity_db": "fidelity.centred_sqnr_db",
+    "fidelity_max_abs": "fidelity.max_abs",
+    "accuracy": "accuracy.value",
+    "accuracy_drop": "accuracy.drop",
+}
+"""The columns of `Data.rows`, each from what is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One sweep as the pages name it.
+
+    Attributes:
+        runtime: the onnxruntime distribution and its version.
+        label: start, commit and host in short.
+    """
+
+    id: str
+    started_at: str
+    commit: str | None
+    dirty: bool
+    commit_time: int | None
+    fingerprint: str
+    host: Mapping[str, Any]
+    versions: Mapping[str, str]
+    settings: Mapping[str, Any]
+    cases: int
+
+    @property
+    def runtime(self) -> str:
+        """The onnxruntime distribution that measured, with its version."""
+        found = sorted((n for n in self.versions if n.startswith("onnxruntime")), key=len)
+        return f"{found[-1]} {self.versions[found[-1]]}" if found else "onnxruntime of unknown version"
+
+    @property
+    def revision(self) -> str:
+        """The commit in short; an asterisk marks a tree that differed from it."""
+        return (self.commit[:8] + ("*" if self.dirty else "")) if self.commit else "no commit"
+
+    @property
+    def label(self) -> str:
+        """Start and commit."""
+        return f"{words.when(self.started_at)} {self.revision}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What a site is made of.
+
+    Attributes:
+        rows: every stored row, by the columns of `COLUMNS`, oldest run first.
+        latest: whole rows: the newest of each case on each host.
+        runs: newest first.
+        subjects: commit -> first line of its message, where the repository knows it.
+        commit_url: what stands before a commit's hash in a link; empty where there is none.
+        problems: files that were left out, and why.
+        since: the revision that the history begins with, as it was given.
+        positions: commit -> its place in git's order.
+    """
+
+    results: Path
+    rows: pd.DataFrame
+    latest: tuple[Row, ...]
+    runs: tuple[Run, ...]
+    subjects: Mapping[str, str] = field(default_factory=dict)
+    commit_url: str = ""
+    problems: tuple[str, ...] = ()
+    since: str = ""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    repo: Path | None = None
+
+    @cached_property
+    def newest(self) -> pd.DataFrame:
+        """Of `rows` the newest of each case on each host: those of `latest`."""
+        return _newest(self.rows)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Run]:
+        return {run.id: run for run in self.runs}
+
+    def run(self, name: str) -> Run:
+        """The run of that id."""
+        return self._by_id[name]
+
+    def host(self, fingerprint: str) -> str:
+        """A host as a person would call it, with as much of the fingerprint as tells hosts apart."""
+        run = next((run for run in self.runs if run.fingerprint == fingerprint), None)
+        host = run.host if run else {}
+        parts = (host.get("name"), host.get("cpu"), fingerprint[:6])
+        return " · ".join(str(part) for part in parts if part)
+
+    def resolve(self, revision: str) -> str:
+        """The full hash that git knows a revision by; empty where it knows none."""
+        found = git(self.repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        return (found or "").strip()
+
+    def newest_run(self, fingerprint: str) -> str:
+        """The id of a host's newest run."""
+        return next(run.id for run in self.runs if run.fingerprint == fingerprint)
+
+    @cached_property
+    def run_numbers(self) -> Any:
+        """For each of `rows` the number of its run, oldest first."""
+        return self.rows["run"].astype(object).map(self._numbers).to_numpy(int)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {run.id: number for number, run in enumerate(reversed(self.runs))}
+
+    def number(self, run: str) -> int:
+        """The number of a run, oldest first."""
+        return self._numbers[run]
+
+    def revision(self, place: int) -> str:
+        """The commit of a stored row in short, by its place in `rows`."""
+        return self.runs[len(self.runs) - 1 - int(self.run_numbers[place])].revision
+
+    def told(self, describe: Callable[[Data], list[Any]]) -> list[Any]:
+        """What a function says of the runs, computed once."""
+        if describe not in self._told:
+            self._told[describe] = describe(self)
+        return self._told[describe]
+
+    @cached_property
+    def _told(self) -> dict[Any, list[Any]]:
+        return {}
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Fingerprints, that of the newest run first."""
+        return tuple(dict.fromkeys(run.fingerprint for run in self.runs))
+
+
+def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url: str = "") -> Data:
+    """Read what is stored.
+
+    Args:
+        results: the results folder; one that is missing holds nothing.
+        repo: the git repository that commits belong to, for their subjects and for `since`.
+        since: leave runs of commits before this revision out of everything.
+        commit_url: what stands before a commit's hash in a link.
+
+    Raises:
+        UsageError: if git does not know `since`.
+        StoreError: if the folder cannot be listed.
+    """
+    found = query.table(results, COLUMNS)
+    rows = found.frame
+    runs = _runs(rows)
+    order = commits(repo, since or None)
+    if since and not rows.empty:
+        kept = {run.id for run in runs if order.wants(run.commit, _moment(run))}
+        rows = rows[rows["run"].isin(kept)].reset_index(drop=True)
+        runs = tuple(run for run in runs if run.id in kept)
+    for name in ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename"):
+        rows[name] = rows[name].astype("category")  # text of 200,000 rows is mostly repetition
+    newest = _newest(rows)
+    return Data(
+        results=results,
+        rows=rows,
+        latest=tuple(ordered(picked(newest))),
+        runs=runs,
+        subjects=subjects(sorted({run.commit for run in runs if run.commit}), repo),
+        commit_url=commit_url,
+        problems=tuple(str(problem) for problem in found.problems),
+        since=since,
+        positions=order.positions,
+        repo=repo,
+    )
+
+
+def _newest(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.drop_duplicates(["case", "fingerprint"], keep="last")
+
+
+def picked(keys: pd.DataFrame) -> list[Row]:
+    """Whole rows of the chosen cases, with no number that is not finite."""
+    return [plain(row) for row in query.pick(keys)]
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Rows by case in natural order, newest run first."""
+    newest_first = sorted(rows, key=lambda row: (row["run_started_at"], row["run"]), reverse=True)
+    return sorted(newest_first, key=lambda row: query.natural(row["case"]))
+
+
+def _runs(rows: pd.DataFrame) -> tuple[Run, ...]:
+    """One record per run: host, versions and settings are read once for each, not once per row."""
+    if rows.empty:
+        return ()
+    counts = rows["run"].value_counts()
+    firsts = rows.drop_duplicates("run")
+    names = ("run", "run_started_at", "commit", "dirty", "commit_time", "fingerprint", "host", "versions", "settings")
+    found = {row["run"]: row for row in query.pick(firsts, names)}
+    runs = [
+        Run(
+            id=row["run"],
+            started_at=row["run_started_at"],
+            commit=row["commit"],
+            dirty=bool(row["dirty"]),
+            commit_time=row["commit_time"],
+            fingerprint=row["fingerprint"],
+            host=row["host"] or {},
+            versions=row["versions"] or {},
+            settings=row["settings"] or {},
+            cases=int(counts[row["run"]]),
+        )
+        for row in found.values()
+    ]
+    return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True))
+
+
+def _moment(run: Run) -> float:
+    """When a run's commit was made, else when it started; milliseconds since the epoch."""
+    return float(run.commit_time) if run.commit_time is not None else epoch_ms(run.started_at)

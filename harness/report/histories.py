@@ -1,0 +1,159 @@
+"""Stored rows as series over commits, scanned for changes of level: what the history and the first page show.
+
+A series holds one metric of one case, on one host, runtime and set of weights. Values, units and order are those of
+`harness.store.history`; here they stay columns, because 200,000 rows of seven metrics would be 1.4 million objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.report.data import Data
+from harness.store.metrics import METRICS
+from harness.store.series import SHORT
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from harness.stats.scan import Scan
+
+    Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+UNITS: Final[Mapping[str, str]] = {SHORT[metric.name]: metric.unit for metric in METRICS}
+MEANINGS: Final[Mapping[str, str]] = {SHORT[metric.name]: metric.meaning for metric in METRICS}
+TITLES: Final[Mapping[str, str]] = {name: name.replace("_", " ") for name in UNITS}
+NOISY: Final = ("latency", "session_creation", "first_inference", "peak_memory")
+"""Metrics that differ from run to run; in the others every step is a change."""
+
+IDENTITY: Final = ("case", "runtime", "weights", "fingerprint")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One metric of one case over commits.
+
+    Attributes:
+        id: of the case's identity; all metrics of it share the id.
+        places: positions of its points in `Data.rows`, in order of commits.
+        numbers: its values, in the unit of `UNITS`.
+        low, high: 95% intervals, only of latency.
+    """
+
+    id: str
+    case: str
+    runtime: str
+    weights: str
+    fingerprint: str
+    metric: str
+    places: Any
+    numbers: Any
+    low: Any = None
+    high: Any = None
+
+
+def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]:
+    """Every series of every metric.
+
+    Args:
+        data: what is stored.
+        positions: commit -> its place in git's order; commits outside it follow by time.
+
+    Returns:
+        Series by the id of their case, runtime, weights and host.
+    """
+    import numpy as np
+
+    rows = data.rows
+    if rows.empty:
+        return {}
+    values = metric_values(rows)
+    runtime = rows["run"].map({run.id: run.runtime for run in data.runs}).astype("category")
+    keys = rows[["case", "weights", "fingerprint"]].assign(runtime=runtime)
+    order = np.lexsort(tuple(reversed(_order(rows, positions))))
+    low, high = rows["low_s"].to_numpy(float), rows["high_s"].to_numpy(float)
+    found: dict[str, list[Series]] = {}
+    grouped = keys.iloc[order].reset_index(drop=True).groupby(list(IDENTITY), observed=True, sort=False)
+    indices: Mapping[Any, Any] = grouped.indices
+    for key, places in indices.items():
+        at = order[places]
+        case, of_runtime, weights, fingerprint = (str(part) for part in key)
+        identity = f"{case}\n{of_runtime}\n{weights}\n{fingerprint}"
+        for metric, column in values.items():
+            own = column[at]
+            there = np.isfinite(own)
+            if not there.any():
+                continue
+            kept = at[there]
+            ends = (low[kept], high[kept]) if metric == "latency" else (None, None)
+            found.setdefault(identity, []).append(
+                Series(
+                    id=identity,
+                    case=case,
+                    runtime=of_runtime,
+                    weights=weights,
+                    fingerprint=fingerprint,
+                    metric=metric,
+                    places=kept,
+                    numbers=own[there],
+                    low=ends[0],
+                    high=ends[1],
+                )
+            )
+    return found
+
+
+def metric_values(rows: pd.DataFrame) -> dict[str, Floats]:
+    """Each metric of every row as `harness.store.metrics` defines it; NaN where a row has none."""
+    import numpy as np
+
+    decibels = rows["fidelity_db"].to_numpy(float)
+    with np.errstate(over="ignore"):
+        loss = np.where(rows["fidelity_max_abs"].to_numpy(float) == 0, 0.0, 10 ** (-decibels / 20))
+    numbers = rows["status"].isin(["measured", "emulated"]).to_numpy()
+    found = {
+        "latency": rows["median_s"].to_numpy(float),
+        "accuracy_drop": np.maximum(rows["accuracy_drop"].to_numpy(float), 0.0),
+        "fidelity_loss": loss,
+        "artifact_size": rows["size_bytes"].to_numpy(float),
+        "peak_memory": rows["peak_rss_bytes"].to_numpy(float),
+        "session_creation": rows["session_s"].to_numpy(float),
+        "first_inference": rows["first_inference_s"].to_numpy(float),
+    }
+    return {
+        name: np.where(numbers & np.isfinite(column) & (column >= 0), column, np.nan) for name, column in found.items()
+    }
+
+
+def scans(series: Mapping[str, Sequence[Series]]) -> dict[tuple[str, str], Scan]:
+    """Changes of level of all series, searched together: (id, metric) -> what was found."""
+    from harness.stats.scan import scan
+
+    values: dict[str, Sequence[float]] = {}
+    exact: list[str] = []
+    names: dict[str, tuple[str, str]] = {}
+    for identity, group in series.items():
+        for one in group:
+            name = f"{one.metric}\n{identity}"
+            names[name] = (identity, one.metric)
+            values[name] = one.numbers.tolist()
+            if one.metric not in NOISY or (one.numbers <= 0).any():
+                exact.append(name)
+    found = scan(values, exact=frozenset(exact)) if values else {}
+    return {names[name]: result for name, result in found.items()}
+
+
+def _order(rows: pd.DataFrame, positions: Mapping[str, int]) -> list[Any]:
+    """Sort keys: commits in git's order, others after them by time; clean before dirty; then by start."""
+    place = rows["commit"].astype(object).map(positions)
+    known = place.notna()
+    moment = rows["commit_time"].astype(float).fillna(0.0)
+    return [
+        (~known).to_numpy(),
+        place.astype(float).fillna(0.0).to_numpy(),
+        moment.where(~known, 0.0).to_numpy(),
+        rows["dirty"].astype(bool).to_numpy(),
+        rows["run_started_at"].astype("category").cat.codes.to_numpy(),
+    ]

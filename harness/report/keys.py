@@ -1,0 +1,69 @@
+"""What a page is made from, as a digest: whoever has the same one need not be made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.report import render
+from harness.report.data import Data
+from harness.report.histories import Series
+from harness.report.parts import script_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.stats.scan import Scan
+
+
+class Keys:
+    """Digests over stored rows: which file holds them and what that file's size and time are, never their content."""
+
+    def __init__(self, data: Data, shared: Mapping[str, Any]) -> None:
+        """With everything that all pages depend on: the code that makes them, and what they share."""
+        self.data = data
+        self.base = script_json([render.version(), shared, data.commit_url]).encode()
+        self.files = {name: _state(Path(name)) for name in data.rows["filename"].cat.categories}
+        self.runs = [script_json(of_run).encode() for of_run in _told(data)]
+
+    def rows(self, *frames: pd.DataFrame, extra: Sequence[str] = ()) -> str:
+        """Of some of `Data.rows`."""
+        digest = hashlib.sha256(self.base)
+        for frame in frames:
+            for case, filename in zip(frame["case"], frame["filename"], strict=True):
+                digest.update(f"{case}\0{self.files[filename]}\n".encode())
+            for run in sorted({*frame["run"]}):
+                digest.update(self.runs[self.data.number(run)])
+            digest.update(b"\1")
+        digest.update("\0".join(extra).encode())
+        return digest.hexdigest()
+
+    def series(self, group: Sequence[Series], scans: Mapping[tuple[str, str], Scan]) -> str:
+        """Of the series of one case, host, runtime and weights."""
+        digest = hashlib.sha256(self.base)
+        for one in group:
+            numbers = self.data.run_numbers[one.places]
+            digest.update(f"{one.metric}\0{scans[one.id, one.metric]!r}\n".encode())
+            for part in (numbers, one.numbers, one.low, one.high):
+                digest.update(b"" if part is None else part.tobytes())
+        for number in sorted({int(n) for one in group for n in self.data.run_numbers[one.places]}):
+            digest.update(self.runs[number])
+        return digest.hexdigest()
+
+
+def _state(path: Path) -> str:
+    try:
+        stat = path.stat()
+    except OSError:
+        return f"{path} is gone"
+    return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
+
+def _told(data: Data) -> list[tuple[Any, ...]]:
+    """What pages say of each run, oldest first."""
+    return [
+        (run.id, run.label, run.runtime, data.subjects.get(run.commit or "", ""), run.fingerprint)
+        for run in reversed(data.runs)
+    ]

@@ -1,0 +1,39 @@
+"""Where pages lie: names that are safe as files and in addresses, whatever a model is called."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+LONGEST = 60
+
+
+def slug(name: str) -> str:
+    """A file name for any text: what is readable of it, and a digest that keeps it unique."""
+    readable = re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-").lower()[:LONGEST]
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
+
+
+def case(name: str) -> str:
+    """The page of a case."""
+    return f"cases/{slug(name)}.html"
+
+
+def model(name: str) -> str:
+    """The page of a model."""
+    return f"models/{slug(name)}.html"
+
+
+def raw(name: str) -> str:
+    """The script that holds the raw distributions of a model."""
+    return f"data/raw/{slug(name)}.js"
+
+
+def series(identity: str) -> str:
+    """The script that holds the charts of a series."""
+    return f"data/series/{slug(identity)}.js"
+
+
+def address(url: str, text: str = "") -> str:
+    """A link's target if it is a web address, else nothing: what a configuration says is no script."""
+    return url + text if url.startswith(("http://", "https://")) else ""

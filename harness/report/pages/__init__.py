@@ -1,0 +1,1 @@
+"""Pages: pure functions from what was read to what a template draws."""

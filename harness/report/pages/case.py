@@ -1,0 +1,233 @@
+"""Everything that is known of one case."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from harness import budget
+from harness.report import links, thin, words
+from harness.report.data import Data
+from harness.report.figures import samples as charts
+from harness.report.histories import Series
+from harness.report.pages.tables import budget_word
+from harness.report.parts import Chart, Page, Table, num, status, text
+from harness.store.rows import Row
+
+PROVENANCE: Final = (
+    "artifact",
+    "weights",
+    "reference",
+    "operators",
+    "kernels",
+    "placement",
+    "time_share",
+    "arithmetic",
+)
+SESSION: Final = (
+    "runtime", "provider", "provider_options", "intra_threads", "inter_threads", "batch", "optimization",
+    "session_config", "precision",
+)  # fmt: skip
+
+
+def page(
+    data: Data, row: Row, others: Sequence[Row], processes: Sequence[Mapping[str, Any]], series: Sequence[Series]
+) -> Page:
+    """A case's page.
+
+    Args:
+        data: what is stored.
+        row: its newest row.
+        others: its newest rows on every host, this one included.
+        processes: of `row`, with their samples.
+        series: one per host, runtime and weights.
+    """
+    run = data.run(row["run"])
+    return Page(
+        path=links.case(row["case"]),
+        template="case.html.j2",
+        title=row["case"],
+        context={
+            "row": row,
+            "model": {"name": row["model"], "href": "../" + links.model(row["model"])},
+            "latency": words.latency(row),
+            "budget": budget_word(budget.excess(row)) if row["latency"] else "no numbers",
+            "accuracy": words.accuracy(row),
+            "fidelity": words.fidelity(row),
+            "when": words.when(row["started_at"]),
+            "host": data.host(row["fingerprint"]),
+            "timeline": _timeline(processes),
+            "processes": _processes(processes),
+            "hosts": _hosts(data, others) if len(others) > 1 else None,
+            "facts": _facts(row, run),
+            "commands": commands(row),
+            "histories": [
+                {
+                    "src": "../" + links.series(one.id),
+                    "key": links.slug(one.id),
+                    "label": f"{data.host(one.fingerprint)}, {one.runtime}",
+                }
+                for one in series
+            ],
+        },
+    )
+
+
+def commands(row: Row) -> list[tuple[str, str]]:
+    """What reproduces a case, and what shows its artifact."""
+    settings = row["settings"] or {}
+    sweep = [
+        "harness", "sweep", "--models", row["model"], "--variants", row["variant"], "--targets", row["target_name"],
+        "--threads", str(row["intra_threads"]), "--batch", str(row["batch"]),
+    ]  # fmt: skip
+    for option, key in (("--processes", "processes"), ("--time-per-case", "time_per_case"), ("--ci-width", "ci_width")):
+        if settings.get(key) is not None:
+            sweep += [option, f"{settings[key]:g}"]
+    found = [("measure it again", shlex.join([*sweep, "--fresh"]))]
+    if row["artifact"]:
+        found.append(("inspect the artifact", shlex.join(["harness", "inspect", f"{row['model']}/{row['variant']}"])))
+    if row["commit"]:
+        found.insert(0, ("at the same commit", shlex.join(["git", "checkout", row["commit"]])))
+    return found
+
+
+def _timeline(processes: Sequence[Mapping[str, Any]]) -> Chart | None:
+    frame = thin.timeline(processes)
+    if frame.empty:
+        return None
+    longest = max(len(process["samples_ns"] or []) for process in processes)
+    each = -(-longest // thin.POINTS)
+    note = "Throttling and drift show as a slope, another tenant as spikes."
+    if each > 1:
+        note += f" A point stands for up to {each} inferences in a row: their median, with a bar over their range."
+    return Chart(id="timeline", title="Each process and sample over time", note=note, figure=charts.timeline(frame))
+
+
+def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:
+    if not processes:
+        return None
+    import statistics
+
+    lines = []
+    for number, process in enumerate(processes, start=1):
+        samples = process["samples_ns"] or []
+        median = statistics.median(samples) / 1e9 if samples else None
+        lines.append(
+            [
+                num(str(number), number),
+                text(words.when(process["started_at"])),
+                num(words.number(median, "seconds"), median),
+                num(f"{len(samples):,}", len(samples)),
+                num(f"{len(process['warmup_ns'] or []):,}", len(process["warmup_ns"] or [])),
+                text("yes" if process["steady"] else "no"),
+                text(process["stop"]),
+                num(words.number(process["session_ns"] / 1e9, "seconds"), process["session_ns"]),
+                num(words.number(process["first_inference_ns"] / 1e9, "seconds"), process["first_inference_ns"]),
+                num(words.number(process["peak_rss_bytes"], "bytes"), process["peak_rss_bytes"]),
+                num(words.NONE if process["preempted"] is None else str(process["preempted"]), process["preempted"]),
+            ]
+        )
+    return Table(
+        columns=(
+            "process#",
+            "started (UTC)",
+            "median#",
+            "samples#",
+            "warm-ups#",
+            "steady",
+            "stopped by",
+            "session#",
+            "first inference#",
+            "peak memory#",
+            "preempted#",
+        ),
+        rows=lines,
+        caption="Processes",
+    )
+
+
+def _hosts(data: Data, others: Sequence[Row]) -> Table:
+    return Table(
+        columns=("host", "run (UTC)", "status", "median [95% interval]#", "accuracy", "fidelity"),
+        rows=[
+            [
+                text(data.host(row["fingerprint"])),
+                text(words.when(row["run_started_at"])),
+                status(row["status"], row["reason"] or ""),
+                num(words.latency(row), (row["latency"] or {}).get("median_s")),
+                text(words.accuracy(row)),
+                text(words.fidelity(row)),
+            ]
+            for row in others
+        ],
+        caption="On every host",
+    )
+
+
+def _facts(row: Row, run: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Provenance in groups: (heading, (name, value) ...)."""
+    found: list[tuple[str, list[tuple[str, str]]]] = []
+    latency = row["latency"] or {}
+    if latency:
+        found.append(
+            (
+                "Latency",
+                [
+                    *(
+                        (name.removesuffix("_s"), words.number(latency[name], "seconds"))
+                        for name in (
+                            "median_s",
+                            "ci95_low_s",
+                            "ci95_high_s",
+                            "mean_s",
+                            "min_s",
+                            "p90_s",
+                            "p95_s",
+                            "p99_s",
+                        )
+                    ),
+                    (
+                        "samples",
+                        f"{latency['n']:,} of {latency['processes']} processes, {latency['warmup_n']:,} warm-ups",
+                    ),
+                    ("stopped by", str(latency["stop"])),
+                ],
+            )
+        )
+    found.append(("Session", [(name, _shown(row[name])) for name in SESSION]))
+    found.append(("Artifact", [(name, _shown(row[name])) for name in PROVENANCE if row[name]]))
+    found.append(
+        (
+            "Recipe",
+            [(f"{place}. {step['kind']}", _shown(step["options"])) for place, step in enumerate(row["steps"] or [], 1)],
+        )
+    )
+    found.append(
+        (
+            "Run",
+            [
+                ("run", run.id),
+                ("commit", f"{run.commit or 'none'}{' (the tree differed from it)' if run.dirty else ''}"),
+                ("fingerprint", run.fingerprint),
+                ("settings", _shown(run.settings)),
+                ("noise", _shown(row["noise"])),
+            ],
+        )
+    )
+    found.append(("Host", [(name, _shown(value)) for name, value in run.host.items()]))
+    found.append(("Versions", [(name, str(value)) for name, value in run.versions.items()]))
+    return [(heading, lines) for heading, lines in found if lines]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_shown(entry)}" for key, entry in value.items() if entry is not None) or words.NONE
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_shown(entry) for entry in value) or words.NONE
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: words.NONE}[value]
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,93 @@
+"""What happens inside a model's builds: fusion and placement, as charts with their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.report import links
+from harness.report.figures import inside
+from harness.report.parts import Chart, Table, num, text
+from harness.store.rows import Row
+
+
+def fusion(latest: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each variant with a fuse step: its operators before and after, and the patterns that were found."""
+    import pandas as pd
+
+    found: dict[str, dict[str, Any]] = {}
+    for row in latest:
+        fusion = row["fusion"] or {}
+        before, after = fusion.get("before") or {}, fusion.get("after") or {}
+        if not before or row["variant"] in found:
+            continue
+        names = sorted({*before, *after}, key=lambda name: (-abs(after.get(name, 0) - before.get(name, 0)), name))
+        lines = [(name, int(before.get(name, 0)), int(after.get(name, 0))) for name in names]
+        frame = pd.DataFrame(lines, columns=["operator", "before", "after"])
+        patterns, seen = fusion.get("patterns") or {}, fusion.get("found") or {}
+        found[row["variant"]] = {
+            "variant": row["variant"],
+            "total": (sum(before.values()), sum(after.values())),
+            "chart": Chart(
+                id=f"fusion-{links.slug(row['variant'])}",
+                title=f"{row['variant']}: operators before and after fusion",
+                figure=inside.fusion(frame),
+                table=Table(
+                    columns=("operator", "before#", "after#", "change#"),
+                    rows=[
+                        [text(name), num(f"{b:,}", b), num(f"{a:,}", a), num(f"{a - b:+,}" if a != b else "0", a - b)]
+                        for name, b, a in lines
+                    ],
+                    caption=f"Operators of {row['variant']}",
+                ),
+            ),
+            "patterns": Table(
+                columns=("pattern", "fused#", "places in the graph#"),
+                rows=[
+                    [text(name), num(str(count), count), num(str(seen.get(name, "-")), seen.get(name))]
+                    for name, count in patterns.items()
+                ],
+                caption="Fusion patterns",
+            ),
+        }
+    return list(found.values())
+
+
+def placement(rows: Sequence[Row], at: Sequence[int]) -> Chart | None:
+    """Where nodes run; None where nothing was placed."""
+    import pandas as pd
+
+    lines = [
+        {
+            "case": row["case"],
+            "row": place,
+            "provider": provider,
+            "share": float(share),
+            "time": (row["time_share"] or {}).get(provider),
+        }
+        for row, place in zip(rows, at, strict=True)
+        for provider, share in (row["placement"] or {}).items()
+    ]
+    if not lines:
+        return None
+    frame = pd.DataFrame(lines)
+    return Chart(
+        id="placement",
+        title="Where nodes run",
+        note="The share of graph nodes that each provider was given, asked of the session that was timed.",
+        figure=inside.placement(frame),
+        table=Table(
+            columns=("case", "provider", "nodes#", "kernel time#"),
+            rows=[
+                [
+                    text(line["case"]),
+                    text(line["provider"]),
+                    num(f"{line['share']:.1%}", line["share"]),
+                    num("-" if line["time"] is None else f"{line['time']:.1%}", line["time"]),
+                ]
+                for line in lines
+            ],
+            at=[line["row"] for line in lines],
+            caption="Node placement",
+        ),
+    )

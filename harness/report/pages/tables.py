@@ -1,0 +1,145 @@
+"""Tables that several pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness import budget
+from harness.report import links, words
+from harness.report.figures.base import records
+from harness.report.parts import Table, num, status, text
+from harness.store.rows import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def changes_table(moved: pd.DataFrame, caption: str, root: str = "") -> Table:
+    """Ratios with intervals, in the order of `moved` (`harness.report.compare.compare`)."""
+    lines, facets = [], []
+    for row in records(moved):
+        interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+        lines.append(
+            [
+                text(row["case"], href=root + links.case(row["case"])),
+                num(f"{words.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                num(words.number(row["median_s_before"], "seconds"), row["median_s_before"]),
+                num(words.number(row["median_s"], "seconds"), row["median_s"]),
+                text(row["verdict"], kind=row["verdict"]),
+                num(*_points(row["accuracy"], row["accuracy_before"])),
+                num(*_decibels(row["fidelity_db"], row["fidelity_db_before"])),
+                num(*_share(row["size_bytes"], row["size_bytes_before"])),
+            ]
+        )
+        facets.append({"host": row["fingerprint"]})
+    return Table(
+        columns=("case", "ratio [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#"),
+        rows=lines,
+        facets=facets,
+        caption=caption,
+        searchable=len(lines) > 30,  # noqa: PLR2004
+    )
+
+
+def status_table(rows: Sequence[Row], *, only_without_numbers: bool, root: str = "") -> Table:
+    """What became of each case, and why; those without numbers first."""
+    shown = [row for row in rows if not (only_without_numbers and row["latency"])]
+    rank = {"failed": 0, "unsupported": 1, "skipped": 2, "emulated": 3}
+    shown.sort(key=lambda row: rank.get(row["status"], 4))
+    return Table(
+        columns=("case", "status", "reason"),
+        rows=[
+            [
+                text(row["case"], href=root + links.case(row["case"])),
+                status(row["status"], row["reason"] or ""),
+                text(row["reason"] or ""),
+            ]
+            for row in shown
+        ],
+        facets=[{"host": row["fingerprint"]} for row in shown],
+        caption="What became of each case",
+        searchable=len(shown) > 30,  # noqa: PLR2004
+    )
+
+
+def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequence[Row]], root: str) -> Table:
+    """Every number of a model's cases.
+
+    Args:
+        rows: of one model.
+        at: what the page's filters know each row by.
+        groups: rows that may be set against each other, for the speed-up and the choice.
+        root: the way to the site's folder.
+    """
+    by_row = {id(row): group for group in groups for row in group}
+    best = {id(chosen) for group in groups for chosen in budget.fastest(group).values() if chosen is not None}
+    lines = []
+    for row in rows:
+        speedup = budget.speedup(row, by_row.get(id(row), [row]))
+        latency, artifact = row["latency"] or {}, row["artifact"] or {}
+        over = budget.excess(row) if latency else ""
+        lines.append(
+            [
+                text(row["variant"], href=root + links.case(row["case"]), kind="best" if id(row) in best else ""),
+                text(row["target"]),
+                status(row["status"], row["reason"] or ""),
+                num(words.latency(row), latency.get("median_s")),
+                num(words.number(latency.get("p90_s"), "seconds"), latency.get("p90_s")),
+                num(words.number(latency.get("p99_s"), "seconds"), latency.get("p99_s")),
+                num(words.ratio(speedup), speedup),
+                num(words.accuracy(row), (row["accuracy"] or {}).get("value"), kind="over" if over else ""),
+                num(words.fidelity(row), (row["fidelity"] or {}).get("centred_sqnr_db"), kind="over" if over else ""),
+                text(budget_word(over) if latency else "-", title=over or "", kind="over" if over else ""),
+                num(words.number(artifact.get("bytes"), "bytes"), artifact.get("bytes")),
+                num(words.number(row["peak_rss_bytes"], "bytes"), row["peak_rss_bytes"]),
+                num(words.number(row["session_s"], "seconds"), row["session_s"]),
+                num(words.number(row["first_inference_s"], "seconds"), row["first_inference_s"]),
+            ]
+        )
+    return Table(
+        columns=(
+            "variant",
+            "target",
+            "status",
+            "median [95% interval]#",
+            "p90#",
+            "p99#",
+            "against fp32#",
+            "accuracy#",
+            "fidelity#",
+            "budget",
+            "size#",
+            "peak memory#",
+            "session#",
+            "first inference#",
+        ),
+        rows=lines,
+        at=at,
+        caption="Every case",
+    )
+
+
+def budget_word(over: str | None) -> str:
+    """Inside, outside or unknown."""
+    return "not judged" if over is None else over or "inside"
+
+
+def _points(after: Any, before: Any) -> tuple[str, float | None]:
+    if after is None or before is None:
+        return "-", None
+    moved = (after - before) * 100
+    return ("same" if moved == 0 else f"{moved:+.2f} points"), moved
+
+
+def _decibels(after: Any, before: Any) -> tuple[str, float | None]:
+    if after is None or before is None:
+        return "-", None
+    moved = after - before
+    return ("same" if abs(moved) < 0.05 else f"{moved:+.1f} dB"), moved  # noqa: PLR2004
+
+
+def _share(after: Any, before: Any) -> tuple[str, float | None]:
+    if not after or not before:
+        return "-", None
+    return ("same" if after == before else words.change(after / before)), after / before

@@ -1,0 +1,56 @@
+"""One colour and one symbol for each variant, the same on every page and in every figure.
+
+Hues are those of Okabe and Ito ("Color Universal Design", 2008), which the common kinds of colour blindness tell
+apart, leaving out yellow and black, which one of the two backgrounds would swallow. Since no palette carries more
+than a few names, every variant has a symbol as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from harness.store.query import natural
+
+HUES: Final = ("#8a8f98", "#0a7bc2", "#e69f00", "#cc79a7", "#d55e00", "#009e73", "#56b4e9")
+SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down")
+KNOWN: Final = ("fp32", "fp32-fused", "fp16", "bf16", "int8-dynamic", "int8-static", "int4-weights")
+"""The shipped zoo's variants: theirs are the hues in order, on every site."""
+
+BETTER: Final = "#0a7bc2"
+WORSE: Final = "#d55e00"
+"""Blue and vermilion: red and green are what the most common colour blindness cannot tell apart."""
+
+STATUS: Final[Mapping[str, str]] = {
+    "measured": "#009e73",
+    "emulated": "#e69f00",
+    "unsupported": "#9aa1ab",
+    "skipped": "#c9ced6",
+    "failed": "#d55e00",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How a variant looks."""
+
+    colour: str
+    symbol: str
+
+
+def rank(variant: str) -> tuple[int, list[tuple[bool, int, str]]]:
+    """A sort key: the known variants in their order, then others in natural order."""
+    return (KNOWN.index(variant) if variant in KNOWN else len(KNOWN)), natural(variant)
+
+
+def marks(variants: Iterable[str]) -> dict[str, Mark]:
+    """A mark for every variant of a store; names of one's own follow the known ones in natural order.
+
+    Two variants share a colour only from the eighth name on, and then differ in the symbol.
+    """
+    names = sorted({*KNOWN, *variants}, key=rank)
+    return {
+        name: Mark(colour=HUES[place % len(HUES)], symbol=SYMBOLS[place % len(SYMBOLS)])
+        for place, name in enumerate(names)
+    }

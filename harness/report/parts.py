@@ -1,0 +1,166 @@
+"""What pages are put together from: tables, charts and filters, as values that the templates draw."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.report.figures.base import Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        sort: what the column is sorted by; None sorts by the text.
+        href: where a click leads, relative to the page; an address of another kind is not made a link.
+        title: shown on hover.
+        kind: a class of the style sheet: `num`, `status-failed`, `slower`, ...
+        spark: an SVG drawing put before the text, made by `harness.report.sparkline`.
+    """
+
+    text: str
+    sort: float | str | None = None
+    href: str = ""
+    title: str = ""
+    kind: str = ""
+    spark: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table that can be sorted and copied.
+
+    Attributes:
+        columns: headings; one that ends with `#` is right-aligned, the sign itself is not shown.
+        rows: a cell per column each.
+        at: for each row the page's row that the filters know it by, or None where filters do not touch it.
+        facets: for each row a facet value of its own instead, such as `{"host": "0123"}`.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+    at: Sequence[int | None] = ()
+    facets: Sequence[Mapping[str, str]] = ()
+    searchable: bool = False
+    id: str = ""
+
+    def lines(self) -> Iterable[tuple[Sequence[Cell], int | None, Mapping[str, str]]]:
+        """Each row with what filters know it by."""
+        for place, row in enumerate(self.rows):
+            yield row, self.at[place] if self.at else None, self.facets[place] if self.facets else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart with its text alternative.
+
+    Attributes:
+        id: unique on its page.
+        note: how to read it.
+        figure: None where `source` brings it on demand.
+        table: the same numbers as text.
+        source: a script, relative to the page, that assigns the figure when it is asked for.
+        ask: the label of the button that asks.
+        small: fits beside another one.
+    """
+
+    id: str
+    title: str
+    note: str = ""
+    figure: Figure | None = None
+    table: Table | None = None
+    source: str = ""
+    ask: str = ""
+    small: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facet:
+    """One of the filters that all charts of a page share.
+
+    Attributes:
+        values: value -> label.
+        chosen: the value at first; empty shows all.
+        every: whether "all" can be chosen.
+    """
+
+    name: str
+    label: str
+    values: Mapping[str, str]
+    chosen: str = ""
+    every: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One HTML file.
+
+    Attributes:
+        path: relative to the site's folder.
+        template: a file of `templates`.
+        facets: the page's filters.
+        rows: for each row of the page the facet values that it has, in the facets' order.
+        context: what the template needs beyond that.
+    """
+
+    path: str
+    template: str
+    title: str
+    facets: Sequence[Facet] = ()
+    rows: Sequence[Sequence[str | Sequence[str]]] = ()
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """The way from the page to the site's folder."""
+        return "../" * self.path.count("/")
+
+    def filters(self) -> dict[str, Any]:
+        """What the page's script filters by."""
+        return {"facets": [facet.name for facet in self.facets], "rows": self.rows}
+
+
+ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element of any page: no `</script>`, no comment, no NaN."""
+    try:
+        text = ENCODER.encode(value)
+    except ValueError:
+        text = ENCODER.encode(_finite(value))  # rare: walking through everything costs more than encoding it
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return value
+
+
+def text(value: object, **more: Any) -> Cell:
+    """A cell of text."""
+    return Cell(text=str(value), **more)
+
+
+def num(shown: str, value: float | None, **more: Any) -> Cell:
+    """A cell of a number: shown with its unit, sorted by its value; absent ones come last."""
+    kind = f"num {more.pop('kind', '')}".strip()
+    return Cell(text=shown, sort=math.inf if value is None or not math.isfinite(value) else value, kind=kind, **more)
+
+
+def status(name: str, reason: str = "") -> Cell:
+    """A cell for what became of a case, with its reason on hover."""
+    return Cell(text=name, title=reason, kind=f"status status-{name}")

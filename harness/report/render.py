@@ -1,0 +1,72 @@
+"""Pages to HTML, through Jinja2; everything is escaped, scripts' data included."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from markupsafe import Markup
+
+from harness.report.parts import Page, script_json
+
+STATIC = ("style.css", "theme.js", "tables.js", "filters.js", "charts.js", "history.js", "live.js")
+"""What every page loads, in this order, beside plotly.js."""
+
+
+@cache
+def environment() -> Any:
+    """The template engine."""
+    import jinja2
+
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["script"] = lambda value: Markup(script_json(value))  # noqa: S704  (escaped by script_json)
+    return found
+
+
+def html(page: Page, site: Mapping[str, Any]) -> str:
+    """One page.
+
+    Args:
+        page: what it says.
+        site: what all pages share: navigation, when it was made, what was left out.
+    """
+    rendered: str = environment().get_template(page.template).render(page=page, site=site, **page.context)
+    return rendered
+
+
+def static(name: str) -> bytes:
+    """A file of the `static` folder."""
+    return (resources.files("harness.report") / "static" / name).read_bytes()
+
+
+@cache
+def plotly() -> bytes:
+    """plotly.js as the Python package carries it: one file for the whole site."""
+    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+
+
+@cache
+def version() -> str:
+    """A digest of everything that turns data into pages; a new one makes every page anew."""
+    digest = hashlib.sha256()
+    folder = resources.files("harness.report")
+    for part in ("templates", "static", "figures", "pages", ""):
+        for entry in sorted((folder / part).iterdir(), key=lambda entry: entry.name):
+            if entry.is_file():
+                digest.update(entry.name.encode() + entry.read_bytes())
+    return digest.hexdigest()
+
+
+def fragment(template: str, **context: Any) -> str:
+    """A piece of HTML that a script puts into a page."""
+    rendered: str = environment().get_template(template).render(**context)
+    return rendered

@@ -1,0 +1,144 @@
+// Figures come ready from Python; here they are filtered, coloured by the theme, and drawn once they are in sight.
+"use strict";
+harness.charts = (() => {
+  const drawn = new Map();
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // The points of a trace whose rows the filters let through; null where nothing of it is left.
+  function filtered(trace, ignored) {
+    const meta = trace.meta || {};
+    if (!harness.filters.values(meta.facets)) return null;
+    if (meta.row !== undefined) return harness.filters.row(meta.row) ? trace : null;
+    if (!meta.rows) return trace;
+    const kept = meta.rows.map((row) => harness.filters.row(row, ignored));
+    if (!kept.some(Boolean)) return null;
+    if (kept.every(Boolean)) return trace;
+    const cut = (value) => {
+      if (!Array.isArray(value)) return value;
+      if (value.length === kept.length && !Array.isArray(value[0])) return value.filter((_, place) => kept[place]);
+      return value.every(Array.isArray) ? value.map(cut) : value;
+    };
+    const out = { ...trace };
+    for (const key of ["x", "y", "text", "customdata"]) if (key in out) out[key] = cut(out[key]);
+    for (const key of ["error_x", "error_y"]) {
+      if (out[key]) out[key] = { ...out[key], array: cut(out[key].array), arrayminus: cut(out[key].arrayminus) };
+    }
+    if (out.marker) out.marker = { ...out.marker, symbol: cut(out.marker.symbol) };
+    return out;
+  }
+
+  function themed(layout, width) {
+    const grid = { gridcolor: style("--grid"), linecolor: style("--line"), zerolinecolor: style("--line"), tickcolor: style("--line") };
+    const out = { ...layout, font: { ...layout.font, color: style("--text") } };
+    out.hoverlabel = { ...layout.hoverlabel, bgcolor: style("--card"), bordercolor: style("--line"), font: { ...layout.hoverlabel.font, color: style("--text") } };
+    for (const key of Object.keys(out)) if (/^[xy]axis\d*$/.test(key)) out[key] = { ...grid, ...out[key] };
+    if (out.updatemenus) out.updatemenus = out.updatemenus.map((menu) => ({ ...menu, bgcolor: style("--card"), bordercolor: style("--line"), font: { color: style("--text"), size: 12 } }));
+    if (width < 560) {
+      out.margin = { ...layout.margin, l: 8, r: 8 };
+      out.font = { ...out.font, size: 11 };
+    }
+    return out;
+  }
+
+  function lines(traces) {
+    const names = new Set();
+    for (const trace of traces) {
+      if (trace.type === "violin") names.add(trace.name);
+      else if (Array.isArray(trace.y && trace.y[0])) trace.y[0].forEach((_, place) => names.add(trace.y.map((part) => part[place]).join("/")));
+      else (trace.y || []).forEach((value) => names.add(value));
+    }
+    return names.size;
+  }
+
+  const svg = {
+    name: "svg", title: "Download as SVG",
+    icon: { width: 24, height: 24, path: "M5 20h14v-2H5v2zm7-18v11.2l-4.3-4.3-1.4 1.4L12 16l5.7-5.7-1.4-1.4-3.3 3.3V2h-1z" },
+    click: (plot) => Plotly.downloadImage(plot, { format: "svg", filename: plot.dataset.name || "chart" }),
+  };
+
+  function draw(box) {
+    const { plot, figure } = drawn.get(box);
+    const named = new Set();
+    const traces = figure.data.map((trace) => filtered(trace, (figure.layout.meta || {}).ignore)).filter(Boolean).map((trace) => {
+      const group = trace.meta && trace.meta.legend;
+      if (group === undefined) return trace;
+      const first = !named.has(group);
+      named.add(group);
+      return { ...trace, showlegend: first };
+    });
+    const layout = themed(figure.layout, plot.clientWidth);
+    const per = figure.layout.meta && figure.layout.meta.perLine;
+    if (per) layout.height = 110 + per * Math.max(lines(traces), 2);
+    plot.style.minHeight = layout.height + "px";
+    const empty = !traces.length;
+    plot.classList.toggle("empty", empty);
+    if (empty) layout.annotations = [{ text: "nothing to show with these filters", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }];
+    plot.dataset.name = box.dataset.chart;
+    return Plotly.react(plot, traces, layout, {
+      responsive: true, displaylogo: false, modeBarButtonsToAdd: [svg], modeBarButtonsToRemove: ["select2d", "lasso2d"],
+      toImageButtonOptions: { format: "png", scale: 2, filename: box.dataset.chart },
+    }).then(() => { box.dataset.drawn = String(Number(box.dataset.drawn || 0) + 1); });
+  }
+
+  function show(box, figure) {
+    const plot = box.querySelector(".plot");
+    plot.hidden = false;
+    drawn.set(box, { plot, figure });
+    return draw(box);
+  }
+
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      show(entry.target, JSON.parse(entry.target.querySelector("script.figure").textContent));
+    }
+  }, { rootMargin: "300px" });
+
+  function find(root) {
+    for (const box of root.querySelectorAll("[data-chart]")) {
+      const script = box.querySelector("script.figure");
+      if (script) {
+        const height = JSON.parse(script.textContent).layout.height;
+        box.querySelector(".plot").style.minHeight = height + "px"; // nothing jumps when it is drawn
+        seen.observe(box);
+      }
+    }
+  }
+
+  document.addEventListener("click", async (event) => {
+    const box = event.target.matches("button.ask") && event.target.closest("[data-source]");
+    if (!box) return;
+    const key = box.dataset.source.replace(/^.*\/|\.js$/g, "");
+    event.target.disabled = true;
+    try {
+      const figures = await harness.load("raw", key, box.dataset.source);
+      event.target.remove();
+      await show(box, figures[box.dataset.chart]);
+    } catch (error) {
+      event.target.disabled = false;
+      event.target.textContent = error.message;
+    }
+  });
+  const redraw = () => { for (const box of drawn.keys()) if (box.isConnected) draw(box); else drawn.delete(box); };
+  document.addEventListener("harness:theme", redraw);
+  document.addEventListener("harness:filter", redraw);
+  find(document);
+  harness.filters.apply();
+
+  // The comparison's pairs come on demand; what they hold was escaped by the same templates.
+  const pair = document.getElementById("pair");
+  if (pair) {
+    const body = document.getElementById("pair-body");
+    const open = async () => {
+      const wanted = pair.value;
+      const found = await harness.load("pairs", wanted, document.body.dataset.root + "data/compare/" + wanted + ".js");
+      if (pair.value !== wanted) return;
+      body.innerHTML = found.html;
+      find(body);
+    };
+    pair.addEventListener("change", open);
+    open();
+  }
+  return { show, filtered, find };
+})();

@@ -1,0 +1,64 @@
+// Tables: sort by a heading, search, copy as tab-separated text.
+"use strict";
+harness.tables = {
+  value(row, place) {
+    const cell = row.cells[place];
+    const kept = cell.dataset.sort;
+    if (kept === undefined) return cell.textContent.trim();
+    const number = Number(kept === "inf" ? Infinity : kept);
+    return Number.isNaN(number) ? kept : number;
+  },
+  compare(a, b) {
+    if (typeof a === "number" && typeof b === "number") return a === b ? 0 : a < b ? -1 : 1;
+    return String(a).localeCompare(String(b), undefined, { numeric: true });
+  },
+  sort(heading) {
+    const table = heading.closest("table");
+    const place = [...heading.parentNode.children].indexOf(heading);
+    const down = heading.getAttribute("aria-sort") === "ascending";
+    heading.parentNode.querySelectorAll("th[aria-sort]").forEach((other) => other.setAttribute("aria-sort", "none"));
+    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const rows = [...table.tBodies[0].rows].map((row) => [harness.tables.value(row, place), row]);
+    rows.sort(([a], [b]) => {
+      if (a === Infinity || b === Infinity) return a === b ? 0 : a === Infinity ? 1 : -1; // absent ones last, either way
+      return harness.tables.compare(a, b) * (down ? -1 : 1);
+    });
+    table.tBodies[0].append(...rows.map(([, row]) => row));
+  },
+  text(table) {
+    const lines = [...table.rows].filter((row) => !row.hidden);
+    return lines.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join("\t")).join("\n");
+  },
+  async copy(button) {
+    const text = harness.tables.text(button.closest(".table-box").querySelector("table"));
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // file:// pages may not use the clipboard API
+      const area = harness.element("textarea", { class: "off" });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  },
+  search(field) {
+    const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of field.closest(".table-box").querySelectorAll("tbody tr")) {
+      const text = row.textContent.toLowerCase();
+      row.classList.toggle("unfound", !wanted.every((word) => text.includes(word)));
+    }
+  },
+};
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.matches("th .sort")) harness.tables.sort(button.closest("th"));
+  if (button.matches(".copy")) harness.tables.copy(button);
+});
+document.addEventListener("input", (event) => {
+  if (event.target.matches(".table-search")) harness.tables.search(event.target);
+});

@@ -1,0 +1,258 @@
+"""The dashboard as a person sees it: Chromium on sites of a real sweep, and of histories with a known regression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.report import links
+from harness.report.serve import Site, server
+from harness.report.site import Request
+from tests import builders, outcomes, report_stores
+from tests.conftest import ZOO, Project
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
+
+
+@dataclass(slots=True)
+class Visit:
+    """A page in a browser, and what went wrong on it."""
+
+    page: Any
+    wrong: list[str] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
+
+    def open(self, path: Path, fragment: str = "") -> Any:
+        """Open a file and wait until its scripts have run."""
+        self.page.goto(path.as_uri() + fragment, wait_until="load")
+        return self.page
+
+    def chart(self, name: str) -> list[dict[str, Any]]:
+        """The traces of a chart as they are drawn now."""
+        box = self.page.locator(f'[data-chart="{name}"]')
+        box.scroll_into_view_if_needed()
+        self.page.wait_for_selector(f'[data-chart="{name}"][data-drawn]')
+        found: list[dict[str, Any]] = box.locator(".plot").evaluate(
+            "plot => plot.data.map(t => ({name: t.name, x: t.x, y: t.y, visible: t.visible}))"
+        )
+        return found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One browser for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visit]:
+    """A page that may neither complain nor leave the machine."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    found = Visit(page=page)
+    page.on(
+        "console", lambda message: found.wrong.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: found.wrong.append(str(error)))
+    own = ("file:", "data:", "blob:", "http://127.0.0.1")
+    page.on("request", lambda request: None if request.url.startswith(own) else found.away.append(request.url))
+    yield found
+    page.close()
+    assert [] == found.wrong
+    assert [] == found.away
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of a real sweep over two variants, two threads and two batches."""
+    root = tmp_path_factory.mktemp("swept")
+    builders.tiny_conv(root / "tiny.onnx")
+    (root / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
+    project = Project(root)
+    project.run(
+        "sweep",
+        "--variants",
+        "fp32,fp32-fused",
+        "--targets",
+        "cpu,qnn",
+        "--threads",
+        "1,2",
+        "--batch",
+        "1,2",
+        "--time-per-case",
+        "0.1",
+    )
+    project.run("report", "--out", "site")
+    return root / "site"
+
+
+@pytest.fixture(scope="module")
+def regressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of a history in which int8-static got half as slow again."""
+    root = tmp_path_factory.mktemp("regressed")
+    report_stores.history(root / "results", days=14, slower_from=13)
+    report_stores.site(root / "results", root / "site", commit_url="https://example.org/commit/")
+    return root / "site"
+
+
+def test_every_page_opens_without_a_complaint(swept: Path, visit: Visit) -> None:
+    """No console message, no request off the machine, and every chart that comes into sight is drawn."""
+    pages = sorted(swept.rglob("*.html"))
+    assert len(pages) > 6
+    for path in pages:
+        page = visit.open(path)
+        for box in page.locator("[data-chart]:has(script.figure)").all():
+            if box.is_visible():
+                box.scroll_into_view_if_needed()
+                box.locator(".main-svg").first.wait_for()
+        while asks := page.locator("button.ask").count():
+            page.locator("button.ask").first.click()
+            page.wait_for_function(f"document.querySelectorAll('button.ask').length < {asks}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path.name} is too wide"
+
+
+def test_filters_change_charts_and_tables(swept: Path, visit: Visit) -> None:
+    """One choice reaches every chart of the page, and the address remembers it."""
+    page = visit.open(swept / links.model("tiny"))
+    before = visit.chart("latency")
+    assert {"cpu-t1-b1", "cpu-t2-b1"} == {target for trace in before for target in trace["y"][0]}
+    page.select_option('select[data-facet="threads"]', "2")
+    assert {"cpu-t2-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
+    assert all(len(trace["x"]) == 1 for trace in visit.chart("pareto-fidelity") if trace["name"] != "Pareto front")
+    page.select_option('select[data-facet="batch"]', "2")
+    assert {"cpu-t2-b2"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
+    shown = page.locator("tr[data-at]:visible td:nth-child(2)").all_inner_texts()
+    assert {"cpu-t2-b2"} == set(shown)
+    page.reload()
+    assert "2" == page.input_value('select[data-facet="batch"]')
+
+
+def test_a_scaling_chart_ignores_its_own_filter(swept: Path, visit: Visit) -> None:
+    """Throughput over threads keeps its lines where one number of threads is chosen."""
+    page = visit.open(swept / links.model("tiny"))
+    page.select_option('select[data-facet="threads"]', "1")
+    assert all([1, 2] == trace["x"] for trace in visit.chart("scaling-threads"))
+
+
+def test_a_regression_is_seen_first(regressed: Path, visit: Visit) -> None:
+    """On the first page, without scrolling and without a click, in number; and in the chart with its size."""
+    page = visit.open(regressed / "index.html")
+    tile = page.locator(".tiles .bad").first
+    assert "2 slower than the run before" == " ".join(tile.inner_text().split())
+    assert tile.bounding_box()["y"] < 600
+    slower = next(trace for trace in visit.chart("moved") if trace["name"] == "slower")
+    assert ["digits_cnn/int8-static/cpu-t1-b1", "digits_cnn/int8-static/cpu-t2-b1"] == sorted(slower["y"])
+    assert all(1.4 < ratio < 1.6 for ratio in slower["x"])
+
+
+def test_histories_open_from_the_table(regressed: Path, visit: Visit) -> None:
+    """Search, choose, see the points; relative to a commit; the table names the commits with links."""
+    page = visit.open(regressed / "history.html")
+    page.fill("#history-search", "int8 t2")
+    assert "1 of 4 series" == page.inner_text("#history-count")
+    page.click("#history-table tbody button")
+    absolute = visit.chart("series")[-1]
+    assert 14 == len(absolute["y"])
+    page.select_option("[data-baseline]", "0")
+    relative = visit.chart("series")[-1]
+    assert 1.0 == relative["y"][0]
+    assert abs(relative["y"][13] - absolute["y"][13] / absolute["y"][0]) < 1e-9
+    page.click("#series-view summary")
+    assert page.locator("#series-view tbody a").first.get_attribute("href").startswith("https://example.org/commit/0")
+    page.click("text=log")
+    assert "log" == page.locator("#series-view .plot").evaluate("plot => plot.layout.yaxis.type")
+
+
+def test_light_and_dark(regressed: Path, visit: Visit) -> None:
+    """The button switches page and charts, and the choice is kept."""
+    page = visit.open(regressed / "index.html")
+    visit.chart("moved")
+    colour = "plot => plot.layout.font.color"
+    light = page.locator('[data-chart="moved"] .plot').evaluate(colour)
+    page.click("#theme")
+    assert "dark" == page.locator("html").get_attribute("data-theme")
+    assert light != page.locator('[data-chart="moved"] .plot').evaluate(colour)
+    page.reload()
+    assert "dark" == page.locator("html").get_attribute("data-theme")
+
+
+def test_keyboard_and_tables(regressed: Path, visit: Visit) -> None:
+    """The first stop skips to the content; headings sort and say so; copying gives lines of tabs."""
+    page = visit.open(regressed / "compare.html")
+    page.keyboard.press("Tab")
+    assert "Skip to content" == page.evaluate("document.activeElement.textContent")
+    heading = page.locator("#pair-body section table th", has_text="before")
+    heading.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert "ascending" == heading.get_attribute("aria-sort")
+    page.keyboard.press("Enter")
+    assert "descending" == heading.get_attribute("aria-sort")
+    values = page.locator("#pair-body section table tbody td:nth-child(3)").all_inner_texts()
+    assert sorted(values, key=lambda text: -float(text.split()[0])) == values
+    copied = page.evaluate("harness.tables.text(document.querySelector('#pair-body section table'))")
+    assert 5 == len(copied.splitlines())
+    assert "\t" in copied
+
+
+def test_phone(browser: Any, regressed: Path) -> None:
+    """Nothing is wider than a phone; wide tables scroll inside their frame."""
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    for name in ("index.html", "history.html", "compare.html", links.model("digits_cnn")):
+        page.goto((regressed / name).as_uri())
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+    page.close()
+
+
+def test_two_thousand_series_scroll(tmp_path: Path, visit: Visit) -> None:
+    """Lines are made as far as somebody scrolls; a search goes over all of them."""
+    cases = [outcomes.case(f"model{i // 20}", f"v{i % 20}") for i in range(2_000)]
+    made = report_stores.measured(cases[0], 5.0)
+    from dataclasses import replace
+
+    report_stores.write(tmp_path / "results", report_stores.run(), [replace(made, case=case) for case in cases])
+    report_stores.site(tmp_path / "results", tmp_path / "site")
+    page = visit.open(tmp_path / "site" / "history.html")
+    page.wait_for_function("document.getElementById('history-count').textContent === '2000 of 2000 series'")
+    rows = page.locator("#history-table tbody tr")
+    assert rows.count() < 300
+    for _ in range(80):
+        page.locator("#history-scroll").evaluate("box => box.scrollTo(0, box.scrollHeight)")
+        page.wait_for_timeout(15)
+    page.wait_for_function("document.querySelectorAll('#history-table tbody tr').length === 2000")
+    page.fill("#history-search", "model99/v19")
+    assert 1 == rows.count()
+
+
+def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
+    """A run that is finished while the page is open appears on it."""
+    import threading
+
+    report_stores.history(tmp_path / "results", days=2)
+    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
+    site.refresh()
+    listening = server(site, 0)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    try:
+        page = visit.page
+        page.goto(f"http://127.0.0.1:{listening.server_port}/")
+        assert 2 == page.locator("#runs tbody tr").count()
+        page.wait_for_timeout(2_000)
+        report_stores.write(tmp_path / "results", report_stores.run(5), [report_stores.measured(outcomes.case(), 9.0)])
+        site.refresh()
+        page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 3")
+    finally:
+        listening.shutdown()
+        listening.server_close()

@@ -1,0 +1,291 @@
+"""Sites of all kinds of stores, read as files; `tests/browser` looks at them as a person does."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plotly.graph_objects import Figure
+
+from harness.errors import UsageError
+from harness.records import Status
+from harness.report import links
+from harness.store.columns import SCHEMA_KEY
+from harness.store.rows import Row
+from tests import outcomes, report_stores
+from tests.report_stores import measured, pages, run, site, write
+
+HOSTILE = "</script><script>alert(1)</script>\"'&{{7*7}}"
+
+
+def figures(value: Any) -> Iterator[dict[str, Any]]:
+    """Every figure inside a JSON value."""
+    if isinstance(value, dict):
+        if "data" in value and "layout" in value:
+            yield value
+        else:
+            for entry in value.values():
+                yield from figures(entry)
+
+
+def drawn(out: Path) -> list[dict[str, Any]]:
+    """Every figure of a site."""
+    found = []
+    for path, content in pages(out).items():
+        if path.endswith(".html"):
+            scripts = re.findall(r'<script type="application/json" class="figure">(.*?)</script>', content, re.DOTALL)
+            found += [json.loads(text) for text in scripts]
+        elif content.startswith("harness.receive("):
+            found += figures(json.loads(f"[{content.removeprefix('harness.receive(').strip().removesuffix(');')}]")[2])
+            if path.startswith("data/compare/"):
+                body = json.loads(f"[{content[16:].strip().removesuffix(');')}]")[2]["html"]
+                scripts = re.findall(r'class="figure">(.*?)</script>', body, re.DOTALL)
+                found += [json.loads(text) for text in scripts]
+    return found
+
+
+def test_every_figure_is_one_that_plotly_accepts(tmp_path: Path) -> None:
+    """Charts are plain dicts; plotly's own validation finds misspelt keys in every kind of them."""
+    report_stores.history(tmp_path / "results", days=10, slower_from=6)
+    site(tmp_path / "results", tmp_path / "site")
+    found = drawn(tmp_path / "site")
+    assert len(found) > 30
+    for figure in found:
+        Figure(figure)
+
+
+def test_no_results_yet(tmp_path: Path) -> None:
+    """A page says what to run."""
+    site(tmp_path / "results", tmp_path / "site")
+    assert "harness sweep --models digits_cnn" in pages(tmp_path / "site")["index.html"]
+
+
+def test_results_of_asv_alone_are_not_called_nothing(tmp_path: Path) -> None:
+    """Values without samples are no site, and the page says where they are shown."""
+    (tmp_path / "results" / "vm").mkdir(parents=True)
+    (tmp_path / "results" / "vm" / "12345678-env.json").write_text("{}", encoding="utf-8")
+    site(tmp_path / "results", tmp_path / "site")
+    assert "harness history --results" in pages(tmp_path / "site")["index.html"]
+
+
+def test_one_run(tmp_path: Path) -> None:
+    """There is nothing to compare with, and the pages say so."""
+    write(tmp_path / "results", run(), [measured(case, 5.0) for case in report_stores.matrix()])
+    site(tmp_path / "results", tmp_path / "site")
+    found = pages(tmp_path / "site")
+    assert "There is no earlier run" in found["index.html"]
+    assert "There is one run only" in found["compare.html"]
+    assert "int8-static" in found["index.html"]
+
+
+def test_only_failures(tmp_path: Path) -> None:
+    """Reasons stand in the pages, and nothing is recommended."""
+    found = [outcomes.refused(case, Status.FAILED, "the graph does not load") for case in report_stores.matrix()]
+    write(tmp_path / "results", run(), found)
+    site(tmp_path / "results", tmp_path / "site")
+    made = pages(tmp_path / "site")
+    assert "the graph does not load" in made["index.html"]
+    assert "<b>4</b> failed of 4 cases" in made["index.html"]
+    assert "No case has numbers yet" in made["history.html"]
+    assert "No case of this model has numbers" in made[links.model("digits_cnn")]
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "x" * 600, "모델-网络-🚀-ñ", "../../etc/passwd", "a\nb"])
+def test_names_are_only_names(tmp_path: Path, name: str) -> None:
+    """Markup, template syntax, very long, foreign and path-like names arrive as text, in files of the site's own."""
+    cases = [outcomes.case(name, variant) for variant in ("fp32", name)]
+    for day in range(2):
+        write(tmp_path / "results", run(day), [measured(case, 5.0 + 3 * day) for case in cases])
+    site(tmp_path / "results", tmp_path / "site")
+    assert not (tmp_path / "etc").exists()
+    made = pages(tmp_path / "site")
+    assert links.model(name) in made
+    assert not [path for path, content in made.items() if "<script>alert" in content]
+    assert "{{7*7}}" in made[links.model(HOSTILE)] if name == HOSTILE else True
+
+
+def test_reasons_and_hosts_are_escaped_too(tmp_path: Path) -> None:
+    """Whatever a runtime says in an error, or a machine is called."""
+    of = run(host={"name": HOSTILE, "cpu": HOSTILE}, versions={"onnxruntime": HOSTILE})
+    found = [
+        outcomes.refused(report_stores.matrix()[0], Status.FAILED, HOSTILE),
+        measured(report_stores.matrix()[1], 5.0),
+    ]
+    write(tmp_path / "results", of, found)
+    site(tmp_path / "results", tmp_path / "site")
+    assert not [path for path, content in pages(tmp_path / "site").items() if "<script>alert" in content]
+
+
+def test_results_of_a_newer_schema_are_named(tmp_path: Path) -> None:
+    """The file is left out and the first page says so."""
+    import pyarrow.parquet as pq
+
+    write(tmp_path / "results", run(0), [measured(report_stores.matrix()[0], 5.0)])
+    newer = write(tmp_path / "results", run(1), [measured(report_stores.matrix()[1], 5.0)])
+    table = pq.read_table(newer)
+    pq.write_table(table.replace_schema_metadata({SCHEMA_KEY: "99"}), newer)
+    built = site(tmp_path / "results", tmp_path / "site")
+    assert ["schema version 99" in problem for problem in built.problems] == [True]
+    assert "schema version 99" in pages(tmp_path / "site")["index.html"]
+
+
+def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    """One broken file does not hide the others."""
+    write(tmp_path / "results", run(0), [measured(report_stores.matrix()[0], 5.0)])
+    broken = write(tmp_path / "results", run(1), [measured(report_stores.matrix()[1], 5.0)])
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert "is damaged" in " ".join(site(tmp_path / "results", tmp_path / "site").problems)
+    assert links.case(report_stores.matrix()[0].id) in pages(tmp_path / "site")
+
+
+def test_a_parquet_file_that_is_gone(tmp_path: Path) -> None:
+    """A run whose file was removed is gone from the next build, pages included."""
+    report_stores.history(tmp_path / "results", days=3)
+    gone = write(tmp_path / "results", run(5), [measured(outcomes.case("other"), 5.0)])
+    site(tmp_path / "results", tmp_path / "site")
+    gone.unlink()
+    site(tmp_path / "results", tmp_path / "site")
+    made = pages(tmp_path / "site")
+    assert links.model("other") not in made
+    assert "other" not in made["index.html"]
+
+
+def test_values_that_are_not_finite(tmp_path: Path) -> None:
+    """NaN and infinity, as another tool might store them, are absent numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = write(tmp_path / "results", run(0), [measured(case, 5.0) for case in report_stores.matrix()])
+    table = pq.read_table(path)
+    records = table.to_pylist()
+    records[0]["latency"] |= {"median_s": math.nan, "ci95_high_s": math.inf}
+    records[1]["latency"] |= {"ci95_low_s": -math.inf}
+    records[2]["fidelity"] |= {"centred_sqnr_db": math.nan}
+    records[3]["session_s"] = math.inf
+    pq.write_table(pa.Table.from_pylist(records, schema=table.schema), path)
+    site(tmp_path / "results", tmp_path / "site")
+    for path_, content in pages(tmp_path / "site").items():
+        assert not re.search(r"\b(NaN|Infinity|nan|inf) ", content), path_
+    drawn(tmp_path / "site")
+
+
+def test_twenty_hosts(tmp_path: Path) -> None:
+    """Every host can be chosen, and hosts are compared with each other."""
+    for host in range(20):
+        of = run(host, fingerprint=f"{host:012x}", host={"name": f"host{host}", "cpu": "a CPU"})
+        write(tmp_path / "results", of, [measured(case, 5.0 + host) for case in report_stores.matrix()])
+    site(tmp_path / "results", tmp_path / "site")
+    made = pages(tmp_path / "site")
+    assert all(f"host{host} · a CPU" in made["index.html"] for host in range(20))
+    assert "host: host18" in made["compare.html"]
+    assert "There is no earlier run" in made["index.html"]
+
+
+def test_the_host_that_regressed_is_shown_first(tmp_path: Path) -> None:
+    """Also where another host has the newest run."""
+    for day, host, level in ((0, "aaa", 5.0), (1, "aaa", 9.0), (2, "bbb", 5.0), (3, "bbb", 5.0)):
+        of = run(day, fingerprint=host * 4, host={"name": host})
+        write(tmp_path / "results", of, [measured(case, level) for case in report_stores.matrix()])
+    site(tmp_path / "results", tmp_path / "site")
+    index = pages(tmp_path / "site")["index.html"]
+    assert re.search(r'<option value="aaaaaaaaaaaa" selected>aaa[^<]*\(4 slower\)', index)
+    assert "on all 2 hosts" in index
+
+
+def test_a_regression_is_on_the_first_page(tmp_path: Path) -> None:
+    """As a change since the run before while it is new, and as a change of level from its third run on."""
+    report_stores.history(tmp_path / "new", days=10, slower_from=9)
+    site(tmp_path / "new", tmp_path / "a")
+    index = pages(tmp_path / "a")["index.html"]
+    assert "<b>2</b> slower than the run before" in index
+    report_stores.history(tmp_path / "old", days=14, slower_from=9)
+    site(tmp_path / "old", tmp_path / "b")
+    index = pages(tmp_path / "b")["index.html"]
+    assert "<b>0</b> slower than the run before" in index
+    assert re.search(
+        r"digits_cnn/int8-static/cpu-t1-b1.*?latency.*?\+\d+\.\d%.*?00000008 to 00000009", index, re.DOTALL
+    )
+
+
+def test_seeded_weights_are_always_said(tmp_path: Path) -> None:
+    """On the first page, the model's and the case's."""
+    write(tmp_path / "results", run(), [measured(report_stores.matrix()[0], 5.0)])
+    site(tmp_path / "results", tmp_path / "site")
+    made = pages(tmp_path / "site")
+    for path in ("index.html", links.model("digits_cnn"), links.case(report_stores.matrix()[0].id)):
+        assert "seeded" in made[path].replace('class="seeded"', ""), path
+
+
+def test_a_case_outside_its_budget_is_not_recommended(tmp_path: Path) -> None:
+    """The fastest build that loses too much is passed over; where all do, the page says why."""
+
+    def worse(row: Row) -> None:
+        row["accuracy"] |= {"drop": 0.5 if row["variant"] == "int8-static" else 0.0}
+
+    found = [measured(case, 2.0 if case.recipe.name == "int8-static" else 5.0) for case in report_stores.matrix()]
+    write(tmp_path / "results", run(), found, worse)
+    site(tmp_path / "results", tmp_path / "site")
+    shipped = re.findall(r'<td class="best"><a[^>]*>([^<]*)', pages(tmp_path / "site")["index.html"])
+    assert ["fp32", "fp32"] == shipped
+
+
+def test_the_second_build_writes_what_is_new(tmp_path: Path) -> None:
+    """Without a new run only the time of making changes."""
+    report_stores.history(tmp_path / "results", days=3)
+    first = site(tmp_path / "results", tmp_path / "site")
+    second = site(tmp_path / "results", tmp_path / "site")
+    assert first.written > 15
+    assert second.written <= 1
+    write(tmp_path / "results", run(9), [measured(outcomes.case("other"), 5.0)])
+    third = site(tmp_path / "results", tmp_path / "site")
+    assert 1 < third.written
+
+
+def test_chosen_sides_come_first(tmp_path: Path) -> None:
+    """`--compare` takes commits and runs; others are named with what to do."""
+    report_stores.history(tmp_path / "results", days=12)
+    old, new = run(1).commit, run(10)
+    assert old is not None
+    site(tmp_path / "results", tmp_path / "site", compare=(old[:8], new.id))
+    first = re.search(r'<option value="[^"]*">(.*?)</option>', pages(tmp_path / "site")["compare.html"])
+    assert first is not None
+    assert "00000001" in first[1]
+    assert new.id in first[1]
+    with pytest.raises(UsageError, match="no run and no commit"):
+        site(tmp_path / "results", tmp_path / "site", compare=("nonsense", new.id))
+
+
+def test_commits_link_to_the_web_only(tmp_path: Path) -> None:
+    """A configured address is used; one that would run a script is not."""
+    report_stores.history(tmp_path / "results", days=2)
+    site(tmp_path / "results", tmp_path / "site", commit_url="https://example.org/commit/")
+    assert f'href="https://example.org/commit/{run(1).commit}"' in pages(tmp_path / "site")["index.html"]
+    site(tmp_path / "results", tmp_path / "site", commit_url="javascript:alert(1)//")
+    assert not [path for path, content in pages(tmp_path / "site").items() if "javascript:" in content]
+
+
+def test_asv_pages_are_linked_where_they_are(tmp_path: Path) -> None:
+    """By a way that stays right when both folders move together."""
+    report_stores.history(tmp_path / "results", days=1)
+    site(tmp_path / "results", tmp_path / "site", asv=tmp_path / "html")
+    assert "own pages" not in pages(tmp_path / "site")["index.html"]
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "index.html").touch()
+    site(tmp_path / "results", tmp_path / "site", asv=tmp_path / "html")
+    assert 'href="../html/index.html"' in pages(tmp_path / "site")["index.html"]
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
+    """Every script, style sheet and image is the site's own, by a relative way."""
+    report_stores.history(tmp_path / "results", days=2)
+    site(tmp_path / "results", tmp_path / "site")
+    for path, content in pages(tmp_path / "site").items():
+        if path.endswith(".html"):
+            for address in re.findall(r'(?:src|<link[^>]* href)="([^"]+)"', content):
+                own = address.startswith("data:,") or ((tmp_path / "site" / path).parent / address).is_file()
+                assert own, (path, address)

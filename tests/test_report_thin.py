@@ -1,0 +1,53 @@
+"""Fewer points of long recordings."""
+
+from __future__ import annotations
+
+import statistics
+
+from harness.report import thin
+
+
+def process(samples: list[int], warmup: list[int] | None = None) -> dict[str, object]:
+    """What is stored of a process."""
+    return {"first_inference_ns": 1_000, "warmup_ns": warmup or [], "samples_ns": samples}
+
+
+def test_a_short_recording_is_kept_whole() -> None:
+    """Every sample is a point, at its own time after the first inference."""
+    frame = thin.timeline([process([10, 20, 30], [5])])
+    assert ["warm-up", "sample", "sample", "sample"] == frame["phase"].tolist()
+    assert [1.005e-6, 1.015e-6, 1.035e-6, 1.065e-6] == [round(at, 12) for at in frame["at"]]
+    assert frame["low"].tolist() == frame["seconds"].tolist() == frame["high"].tolist()
+
+
+def test_a_long_recording_keeps_its_spikes() -> None:
+    """One slow sample of a thousand stays visible, and the level is the median."""
+    samples = [100 + i % 3 for i in range(1_001)]
+    samples[500] = 9_000
+    frame = thin.timeline([process(samples)])
+    assert len(frame) <= thin.POINTS
+    assert 9_000e-9 == frame["high"].max()
+    assert statistics.median(samples) / 1e9 == frame["seconds"].median()
+    assert round((1_000 + sum(samples)) / 1e9, 12) == round(frame["at"].iloc[-1], 12)
+
+
+def test_no_process_is_no_point() -> None:
+    """A case without numbers has an empty timeline and no quantiles."""
+    assert thin.timeline([]).empty
+    assert thin.timeline([process([])]).empty
+    assert [] == thin.quantiles([])
+
+
+def test_quantiles_span_the_samples() -> None:
+    """From the smallest to the largest, the median in the middle."""
+    found = thin.quantiles([process(list(range(1, 500))), process([500, 501])])
+    assert thin.QUANTILES == len(found)
+    assert (1e-9, 501e-9) == (found[0], found[-1])
+    assert 251e-9 == round(found[50], 15)
+
+
+def test_sparklines_have_few_points() -> None:
+    """Heights lie between 0 and 100; a flat history is a flat line."""
+    assert [0, 50, 100] == thin.sparkline([1.0, 2.0, 3.0])
+    assert [50, 50] == thin.sparkline([7.0, 7.0])
+    assert 40 == len(thin.sparkline([float(i) for i in range(1000)]))
