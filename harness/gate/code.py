@@ -16,7 +16,7 @@ from harness.build.cache import META
 from harness.gate import worktrees
 from harness.store import files
 
-BUILDS = ("build", "data", "sources", "zoo", "records.py", "plan.py", "providers.py")
+BUILDS = ("build", "data", "sources", "zoo", "records", "plan.py", "providers.py")
 """The parts of harness that decide what an artifact is."""
 
 LEFT_OUT = {"tests", "test", "docs", "doc", "results", "benchmarks", ".github"}

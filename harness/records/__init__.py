@@ -1,0 +1,38 @@
+"""The nouns that flow through a sweep, all frozen.
+
+What to measure (`asked`), what was built (`built`) and what was measured (`measured`) are different types. Standard
+library only: everything else may import this package, and names are imported from it, not from its modules.
+"""
+
+from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
+from harness.records.built import Artifact, Built, Reference, Refusal, Weights
+from harness.records.measured import Accuracy, Evaluation, Fidelity, Half, Latency, Outcome, Pair, ProcessSamples, Run
+from harness.records.status import Status
+
+__all__ = [
+    "Accuracy",
+    "Artifact",
+    "Budget",
+    "Built",
+    "Case",
+    "DataSpec",
+    "Evaluation",
+    "Fidelity",
+    "Half",
+    "InputSpec",
+    "Json",
+    "Latency",
+    "ModelSpec",
+    "Outcome",
+    "Pair",
+    "ProcessSamples",
+    "Recipe",
+    "Reference",
+    "Refusal",
+    "Run",
+    "Status",
+    "Step",
+    "Target",
+    "Weights",
+    "WeightsSpec",
+]

@@ -1,0 +1,167 @@
+"""What to measure: models, recipes, targets, and the case that is one of each. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Any
+"""A value that `json.dumps` accepts: None, bool, int, float, str, list or dict of such."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a recipe: `export`, `fuse`, `cast` or `quantize`, with its resolved options."""
+
+    kind: str
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The steps that make one artifact, under the variant's name.
+
+    Attributes:
+        precision: the arithmetic that the variant claims: float32, float16, bfloat16, int8 or int4.
+        optimization: the session's graph optimization level when measured: disabled, basic, extended or all.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    precision: str = "float32"
+    optimization: str = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSpec:
+    """Which weights are asked for.
+
+    Attributes:
+        kind: `pretrained` (hub or `path`), `seeded` (random, from `seed`) or `trained` (by the model's own code).
+        path: a local file or folder that holds pretrained weights, absolute; None asks the source's hub.
+        require: fail instead of falling back to seeded weights.
+    """
+
+    kind: str = "pretrained"
+    seed: int = 0
+    path: str | None = None
+    require: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input of a model: a name, a NumPy dtype and a shape whose string entries are dynamic axes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Where examples come from, and how many.
+
+    Attributes:
+        source: a module of `harness.data`, such as `digits` or `photos`.
+        calibration: examples used to calibrate static quantization.
+        evaluation: examples used for fidelity and accuracy, never among the calibration ones.
+        options: the source's own settings.
+    """
+
+    name: str
+    source: str
+    calibration: int = 16
+    evaluation: int = 16
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a build may cost before it is not good enough; None sets no limit.
+
+    Attributes:
+        accuracy_drop: the largest loss of the task metric against the reference, in absolute points (0.01 = 1%).
+        accuracy_share: the smallest share of the reference's task metric that must be left (0.99 = 99%), as MLPerf
+            sets its accuracy targets; where both are given, both must hold.
+        fidelity_db: the smallest centred SQNR in decibels, used where the data has no labels.
+        latency_s, size_bytes: upper limits of the median latency and of the artifact.
+        structure: what a gate makes of a lost fusion, nodes on another provider, quantized operators that are float
+            again, or another signature or opset: `report` it, or `fail`.
+    """
+
+    accuracy_drop: float | None = None
+    accuracy_share: float | None = None
+    fidelity_db: float | None = None
+    latency_s: float | None = None
+    size_bytes: int | None = None
+    structure: str = "report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """One entry of model_zoo.yaml, with defaults and per-model options resolved.
+
+    Attributes:
+        source: a module of `harness.sources`.
+        id: what the source calls it: a hub id, an importable `module:callable`, a file.
+        task: `classification`, `detection`, `encoder` or None; it chooses the metrics that make sense.
+        dims: the size of every dynamic axis but `batch`.
+        options: the source's own settings.
+        recipes: every variant of the zoo, with this model's step options merged in.
+    """
+
+    name: str
+    source: str
+    id: str
+    task: str | None
+    weights: WeightsSpec
+    inputs: tuple[InputSpec, ...]
+    dims: Mapping[str, int]
+    data: DataSpec
+    options: Mapping[str, Json] = field(default_factory=dict)
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What executes an artifact: runtime, provider with its options, thread settings and batch.
+
+    Attributes:
+        name: the zoo's name of the target, such as `cpu`.
+        runtime: `onnxruntime` means the one that is installed beside harness.
+        provider: the full name, such as `CPUExecutionProvider`.
+        intra_threads: 0 lets ONNX Runtime use (and pin) one thread per physical core; N is N unpinned threads.
+        inter_threads: used only when `session_config` asks for parallel execution; else 1.
+        session_config: session options beyond those, every key from the checked list.
+    """
+
+    name: str
+    provider: str
+    runtime: str = "onnxruntime"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    intra_threads: int = 1
+    inter_threads: int = 1
+    batch: int = 1
+    session_config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A readable id such as `cpu-t2-b1`; `-i4` is added where inter-op threads count."""
+        inter = f"-i{self.inter_threads}" if self.inter_threads != 1 else ""
+        return f"{self.name}-t{self.intra_threads}{inter}-b{self.batch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One cell of the matrix: model x variant x target."""
+
+    model: ModelSpec
+    recipe: Recipe
+    target: Target
+
+    @property
+    def id(self) -> str:
+        """Such as `resnet50/int8-static/cpu-t2-b1`."""
+        return f"{self.model.name}/{self.recipe.name}/{self.target.label}"

@@ -1,0 +1,82 @@
+"""What was built, or why it was not. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.records.asked import Json, Step
+from harness.records.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights that were really used.
+
+    Attributes:
+        kind: `pretrained`, `seeded`, `trained`, or `file` for a model that came as .onnx.
+        digest: of the parameters' names, types, shapes and bytes.
+        reason: why this kind, where it is not the one that was asked for; else empty.
+    """
+
+    kind: str
+    digest: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Evaluation examples and the fp32 framework's outputs on them, kept in the cache under `digest`.
+
+    Attributes:
+        origin: what computed the outputs, such as `torch 2.13.0`.
+        inputs, outputs: names in order; arrays are stored with the examples on axis 0.
+        examples: how many.
+        labelled: whether true labels are stored with them.
+    """
+
+    digest: str
+    origin: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    examples: int
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """The .onnx file that a recipe produced (with its external data, if any), kept in the cache under `digest`.
+
+    Attributes:
+        digest: of everything that went in: weights, options, recipe, calibration data, tool versions, ISA.
+        bytes: the size of all its files.
+        nodes: the number of graph nodes, subgraphs included.
+        operators: nodes by operator, domain-qualified outside the default one.
+        fusion: what the fuse step did: `before`, `after` (nodes by operator) and `patterns` (name -> count).
+        seconds: how long its own last step took to build.
+        steps: the recipe's steps, resolved, so that the artifact says how to make it again.
+    """
+
+    digest: str
+    model: str
+    variant: str
+    weights: Weights
+    reference: Reference
+    bytes: int
+    nodes: int
+    operators: Mapping[str, int]
+    fusion: Mapping[str, Json] = field(default_factory=dict)
+    seconds: float = 0.0
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why there is no artifact: skipped, unsupported or failed, with the reason."""
+
+    status: Status
+    reason: str
+
+
+Built = Artifact | Refusal

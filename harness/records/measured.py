@@ -1,0 +1,187 @@
+"""What was measured. Times are integers in nanoseconds where a clock gave them, and seconds where they are statistics.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.records.asked import Case, Json
+from harness.records.built import Artifact
+from harness.records.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSamples:
+    """Everything that one fresh worker process timed, in order.
+
+    Attributes:
+        started_at: UTC, ISO 8601.
+        first_inference_ns: the first run in the process, also not part of `samples_ns`.
+        warmup_ns: the runs before steady state, `first_inference_ns` not included.
+        samples_ns: one entry per inference of the whole batch, in the order they ran.
+        steady: whether steady state was detected, rather than the warm-up limit reached.
+        stop: `precise` (interval as narrow as asked), `time` (budget) or `count` (most samples kept).
+        peak_rss_bytes: the worker's peak resident memory, read from outside; None where the OS does not tell.
+        preempted: involuntary context switches while sampling; None where unknown.
+    """
+
+    started_at: str
+    session_ns: int
+    first_inference_ns: int
+    warmup_ns: tuple[int, ...]
+    samples_ns: tuple[int, ...]
+    steady: bool
+    stop: str
+    peak_rss_bytes: int | None = None
+    preempted: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """One side of one pair: what a fresh process gave.
+
+    Attributes:
+        bursts_ns: per burst, the mean time of one inference.
+        session_ns, first_inference_ns, peak_rss_bytes: as in `ProcessSamples`.
+    """
+
+    session_ns: int
+    first_inference_ns: int
+    bursts_ns: tuple[float, ...]
+    peak_rss_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two fresh processes, alive together, bursts in random order.
+
+    Attributes:
+        phase: `screen` or `confirm`.
+        log_ratio: median over bursts of log(head / base).
+        started_at: UTC, ISO 8601.
+        order: the sides in the order in which they ran, `b` or `h` per burst.
+        pinned: whether each process was held to processor cores of its own.
+    """
+
+    phase: str
+    log_ratio: float
+    base: Half
+    head: Half
+    started_at: str
+    order: str = ""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Steady-state latency of one inference of the whole batch, over all processes; seconds.
+
+    `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are None
+    where n is too small for them (see `harness.stats.estimate`).
+    """
+
+    median_s: float
+    ci95_low_s: float
+    ci95_high_s: float
+    mean_s: float
+    min_s: float
+    p90_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    n: int
+    processes: int
+    stop: str
+    warmup_n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """Closeness to the fp32 reference on the same inputs; None where it would mean nothing."""
+
+    centred_sqnr_db: float | None
+    sqnr_db: float | None
+    cosine: float | None
+    max_abs: float | None
+    top1_agreement: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """A task metric on labelled data. `drop` is reference minus value: larger is worse."""
+
+    metric: str
+    value: float
+    reference: float
+    drop: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What one artifact computes on one runtime and provider: deterministic, so done once and cached.
+
+    Attributes:
+        kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
+        time_share: provider -> share of kernel time.
+        arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
+    """
+
+    fidelity: Fidelity | None
+    accuracy: Accuracy | None
+    kernels: Mapping[str, int] = field(default_factory=dict)
+    time_share: Mapping[str, float] = field(default_factory=dict)
+    arithmetic: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a case, always with its reason.
+
+    Attributes:
+        placement: provider -> share of the graph's nodes that it was assigned.
+        notes: warnings that travel with the numbers, each with its remedy.
+        noise: the host at that moment: load average, steal share, spread between processes.
+    """
+
+    case: Case
+    status: Status
+    reason: str
+    started_at: str
+    artifact: Artifact | None = None
+    latency: Latency | None = None
+    processes: tuple[ProcessSamples, ...] = ()
+    evaluation: Evaluation | None = None
+    placement: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    noise: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One sweep: one host fingerprint, one time, one commit.
+
+    Attributes:
+        id: sortable by time and unique without coordination, such as `20260131T101502Z-3f9c2a`.
+        plan: digest of what was asked for, so that an interrupted sweep can be found again.
+        commit: the full hash of HEAD, or None outside git; `dirty` says whether the tree differed from it.
+        commit_time: of that commit, in milliseconds since the epoch, as asv keeps it.
+        fingerprint: digest of the host's stable fields; `host` holds them all.
+        versions: of python and every package on the path of a number.
+        settings: time_per_case, ci_width, processes.
+        floor_s: provider -> the median of a one-node model through the same path, in seconds.
+    """
+
+    id: str
+    plan: str
+    started_at: str
+    commit: str | None
+    dirty: bool
+    commit_time: int | None
+    fingerprint: str
+    host: Mapping[str, Json]
+    versions: Mapping[str, str]
+    settings: Mapping[str, Json]
+    floor_s: Mapping[str, float] = field(default_factory=dict)
