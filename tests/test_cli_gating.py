@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from harness.cli import gate_bisect, gate_selftest, gating
+from harness.cli import gate_bisect, gate_selftest, gate_settings, gating
 from harness.cli.gate_console import GateConsole
 from harness.errors import UsageError
 from harness.gate import recording
 from harness.gate.bisect import Bisected, Point, Step
 from harness.gate.nouns import Finding, Settings, Verdict
 from harness.gate.recording import Series
+from harness.plan import Selection
 from harness.stats import rule
 from harness.stats.paired import Interval
-from tests import pairs
+from tests import pairs, reports
 
 SLOWER = Finding(metric="latency", verdict=Verdict.REGRESSION, sentence="30.0% slower", ratio=1.3)
 ALIKE = Finding(metric="latency", verdict=Verdict.PASS, sentence="not slower: +0.1%", ratio=1.0)
@@ -25,7 +28,7 @@ ONE, TWO, THREE = (Point(asked=name, label=f"commit {name}") for name in ("one",
 
 def test_defaults_are_the_rule() -> None:
     """Without options a gate decides by the numbers of `stats.rule`."""
-    assert Settings() == gating.decided(None, None, None, None, remeasure_same=False)
+    assert Settings() == gate_settings.decided()
     assert (rule.SCREEN_PAIRS, rule.CONFIRM_PAIRS) == (Settings().screen_pairs, Settings().confirm_pairs)
 
 
@@ -34,26 +37,88 @@ def test_defaults_are_the_rule() -> None:
 )
 def test_durations(text: str, expected: float) -> None:
     """Seconds, minutes and hours."""
-    assert expected == gating.seconds(text, "--time-limit")
+    assert expected == gate_settings.seconds(text, "--time-limit")
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1d", "m", "1e3", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     """Anything else is refused, with an example."""
     with pytest.raises(UsageError, match="such as 90s, 10m or 1h"):
-        gating.seconds(text, "--time-limit")
+        gate_settings.seconds(text, "--time-limit")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("8,20", (8, 20)), ("20", (8, 20)), ("40", (16, 40)), ("6", (8, 6))])
 def test_numbers_of_pairs(text: str, expected: tuple[int, int]) -> None:
     """Both numbers, or one that screening keeps its proportion to."""
-    assert expected == gating.numbers_of_pairs(text)
+    assert expected == gate_settings.numbers_of_pairs(text)
 
 
 @pytest.mark.parametrize(("text", "expected"), [(None, 0.0), ("0", 0.0), ("0%", 0.0), ("3%", 0.03), ("0.1", 0.1)])
 def test_margin(text: str | None, expected: float) -> None:
     """A share; zero is one as well."""
-    assert expected == gating.margin(text)
+    assert expected == gate_settings.margin(text, "--max-slowdown", 0.0)
+
+
+def test_margins_of_everything() -> None:
+    """Every margin of the settings has an option; 0 is a margin, and one of start-up may be above 100%."""
+    found = gate_settings.decided(
+        max_startup="150%", max_memory="0.1", max_size="0", max_accuracy_drop="0.5%", max_fidelity_drop="6dB"
+    )
+    told = found.max_startup, found.max_memory, found.max_size, found.max_accuracy_drop, found.max_fidelity_drop
+    assert (1.5, 0.1, 0.0, 0.005, 6.0) == told
+
+
+@pytest.mark.parametrize("option", ["slowdown", "startup", "memory", "size", "accuracy_drop", "fidelity_drop"])
+@pytest.mark.parametrize("text", ["-1", "much", "nan", "inf", ""])
+def test_margins_that_are_none(option: str, text: str) -> None:
+    """What is no margin is refused under the name of its option."""
+    with pytest.raises(UsageError, match=f"--max-{option.replace('_', '-')} {text}: expected"):
+        gate_settings.decided(**{f"max_{option}": text})  # type: ignore[arg-type]
+
+
+CASES = ("m/fp32/cpu-t1-b1", "m/fp32/cpu-t2-i4-b8", "m/fp32/cpu-nospin-t1-b1", "n/int8/cuda-t12-b1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ({"models": ("m",)}, CASES[:3]),
+        ({"models": ("*",), "variants": ("int8*",)}, CASES[3:]),
+        ({"targets": ("cpu",)}, CASES[:2]),
+        ({"targets": ("cpu*",)}, CASES[:3]),
+        ({"threads": (1,)}, (CASES[0], CASES[2])),
+        ({"threads": (2, 12)}, (CASES[1], CASES[3])),
+        ({"batch": (8,)}, (CASES[1],)),
+        ({"models": ("m", "n"), "threads": (1,), "batch": (8,)}, ()),
+    ],
+)
+def test_selection_of_stored_cases(asked: Any, chosen: tuple[str, ...]) -> None:
+    """The options that choose cases of a zoo choose stored ones, by the parts of their names."""
+    globs = gate_settings.case_globs(Selection(**asked))
+    assert chosen == tuple(case for case in CASES if any(fnmatchcase(case, glob) for glob in globs))
+
+
+def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--history takes the selection and --since; without --history, --since is refused."""
+    from harness.gate import history
+
+    told: dict[str, Any] = {}
+
+    def judge(results: Path, **more: Any) -> Any:
+        told.update(more, results=results)
+        return reports.report(base=None, head=None)
+
+    monkeypatch.setattr(history, "judge", judge)
+    zoo = tmp_path / "z.yaml"
+    with pytest.raises(typer.Exit):
+        gating.gate(history=True, models="digits*", threads="2", batch="1", since="v1", zoo=zoo, results=tmp_path)
+    assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == told["cases"]
+    assert ("v1", tmp_path) == (told["since"], told["results"])
+    with pytest.raises(typer.Exit):
+        gating.gate(history=True, zoo=zoo, results=tmp_path)
+    assert () == told["cases"]
+    with pytest.raises(UsageError, match="--since v1 goes with --history"):
+        gating.gate(base="main", since="v1", zoo=zoo, results=tmp_path)
 
 
 def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +192,7 @@ def test_bisect_usage(options: Any, said: str) -> None:
 
 def recorded(*truths: float) -> tuple[Series, ...]:
     """A recording of these true ratios."""
-    return tuple(recording.series("net", t, int(t > 1), pairs.many(10, t), {"fingerprint": "f"}) for t in truths)
+    return tuple(recording.series("net", t, int(t > 1), pairs.many(28, t), {"fingerprint": "f"}) for t in truths)
 
 
 def test_selftest_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from harness.errors import BuildError, StoreError
-from harness.gate import anatomy, matching, quality, sides
+from harness.gate import anatomy, matching, quality, sides, turn
 from harness.gate import gate as flow
 from harness.gate.gate import Request, gate
 from harness.gate.measure import Broken
 from harness.gate.nouns import Contender, Match, Pair, Report, Settings, Verdict, exit_code
 from harness.gate.quality import Quality
+from harness.store import files
 from tests import outcomes, pairs
 from tests.pairs import Quiet
 
@@ -149,6 +150,22 @@ def test_ctrl_c_while_outputs_are_compared(world: dict[str, Any]) -> None:
     report, _ = run(world, pairs.match("a"), pairs.match("same", same="one file"))
     assert {"a": Verdict.INCONCLUSIVE, "same": Verdict.PASS} == verdicts(report)
     assert ("Ctrl-C", 3) == (report.interrupted, exit_code(report))
+
+
+def test_gate_measures_alone(world: dict[str, Any]) -> None:
+    """Pairs are measured under the host's lock; a gate that has nothing to measure does not ask for it."""
+    path = world["request"].cache / turn.LOCK
+    pair, held = world["pair"], []
+
+    def one(*arguments: Any, **more: Any) -> Pair:
+        held.append(files.Lock.attempt(path) is None)
+        return pair(*arguments, **more)  # type: ignore[no-any-return]
+
+    world["pair"] = one
+    run(world, pairs.match("same", same="one file"))
+    assert not path.exists()
+    run(world, pairs.match("a"))
+    assert {True} == set(held)
 
 
 def test_files_that_cannot_be_read_are_told(world: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

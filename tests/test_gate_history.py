@@ -280,3 +280,9 @@ def test_from_the_command_line_until_it_is_accepted(repo: tuple[Path, list[str]]
         sweep(folder / "results", commits[place], place, timed(ns))
     out = small.run("gate", "--history", code=1)
     assert f"between {commits[10][:9]} and {commits[11][:9]}" in out
+
+
+def test_selection_without_results_is_told_apart(tmp_path: Path) -> None:
+    """Nothing stored at all asks for a sweep; nothing of what was chosen points at what there is."""
+    assert "make some with: harness sweep" in history.judge(tmp_path, repo=None).notes[0]
+    assert "match what was chosen" in history.judge(tmp_path, repo=None, cases=("nope/*",)).notes[0]

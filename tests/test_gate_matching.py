@@ -180,3 +180,18 @@ def test_targets_differ_in_more_than_their_name(tmp_path: Path) -> None:
     base = contender("base", tmp_path, kind="case")
     (found,) = match([base], [contender("head", tmp_path, of=renamed, kind="case")])
     assert found.same
+
+
+def test_a_changed_onnx_file_is_the_change_that_is_looked_at(tmp_path: Path) -> None:
+    """Where the model is a file, its other content is no other weights: it is what a gate is asked about."""
+
+    def filed(role: str, digest: str, kind: str) -> Contender:
+        one = contender(role, tmp_path, model=digest.encode())
+        assert isinstance(one.built, Artifact)
+        weights = dataclasses.replace(one.built.weights, kind=kind, digest=digest * 12)
+        return dataclasses.replace(one, built=dataclasses.replace(one.built, weights=weights))
+
+    (found,) = match([filed("base", "a", "file")], [filed("head", "b", "file")])
+    assert ((), "") == (found.differs, found.same)
+    assert "the .onnx file changed (file aaaaaaaaaa, file bbbbbbbbbb)" in found.notes[0]
+    assert match([filed("base", "a", "file")], [filed("head", "b", "seeded")])[0].differs

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from benchmarks import screening
 from harness.errors import WorkerRefusal
 from harness.gate import measure as scheduling
 from harness.gate import timing
 from harness.gate.measure import CONFIRM, SCREEN, Broken, Measured, measure
-from harness.gate.nouns import Settings
+from harness.gate.nouns import Pair, Settings, Verdict
 from tests import pairs
 from tests.pairs import Quiet, Script
 
@@ -67,6 +69,45 @@ def test_wide_spread_is_screened_further() -> None:
     done, script, _ = run({"loud": 1.0}, noise=200.0)
     assert 24 == script.asked.count(("loud", SCREEN))
     assert () == done.flagged
+
+
+def test_looking_changed_does_not_end_screening() -> None:
+    """A case whose spread is too wide is screened further also where it looks slower: flagging is asked once."""
+    _, script, _ = run({"loud": 1.05}, noise=200.0)
+    assert 24 == script.asked.count(("loud", SCREEN))
+
+
+def test_screening_goes_on_for_the_family_there_is() -> None:
+    """What is enough beside nothing flagged is not beside many: nobody stops who would end inconclusive for it."""
+    ratios = {"open": 1.0, **{f"slow{i}": 1.2 for i in range(30)}}
+    contests = {name: pairs.contest() for name in ratios}
+    wide = (0.069, -0.04, 0.01, -0.02, 0.015, -0.026, 0.059, 0.049)
+    measured = dict.fromkeys(ratios, 0)
+    names = {id(one): name for name, one in contests.items()}
+
+    def one(of: Any, *, phase: str, rng: object, on_burst: Any) -> Pair:
+        name = names[id(of)]
+        place = measured[name] = measured[name] + 1
+        noise = math.exp(wide[place % len(wide)] * (1 + place / 1000)) if name == "open" else pairs.wobble(place, 1.0)
+        return pairs.pair(ratios[name] * noise, phase)
+
+    def screened(of: dict[str, Any]) -> tuple[int, Verdict]:
+        measured.update(dict.fromkeys(measured, 0))
+        done = measure(of, SETTINGS, timing.chooser(SETTINGS), Quiet(), pair=one, rng=random.Random(1))
+        found = timing.latency("open", done, timing.confirmed(done, SETTINGS), SETTINGS)
+        return len(timing.of_phase(done.pairs["open"], SCREEN)), found.verdict
+
+    alone, beside = screened({"open": contests["open"]}), screened(contests)
+    assert alone[0] < beside[0] < 24
+    assert {Verdict.PASS} == {alone[1], beside[1]}
+
+
+@pytest.mark.parametrize("spread", screening.SPREADS)
+def test_false_alarms_of_the_whole_schedule(spread: float) -> None:
+    """However long screening goes on, a case that did not change is called slower or faster in 0.5% at most."""
+    alone = screening.simulated(1, spread, 600)
+    assert alone.either <= 0.005 + 2 * math.sqrt(0.005 / 600)
+    assert screening.simulated(60, spread, 4).any_slower <= 0.5
 
 
 def test_broken_case_fails_and_the_others_go_on() -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness import amounts
 from harness.cli import gate_outputs
 from harness.cli.gate_outputs import Outputs
 from harness.errors import StoreError, UsageError
 from harness.gate.nouns import Report, Verdict, exit_code
-from harness.gate.outputs import amounts, as_json, console, junit, markdown, sentences, summary
 from harness.gate.outputs import annotations as workflow
+from harness.gate.outputs import as_json, console, junit, markdown, sentences, summary
 from tests import reports
 
 NASTY = "a|b`<img src=x>`*c*@team\n::error::100%"
@@ -75,7 +76,21 @@ def test_a_slow_down_reads_as_promised() -> None:
         ),
         (
             sentences.unchanged("latency", 1.003, 0.995, 1.011, 8, detectable=0.025),
-            "not slower: +0.3% (95% interval -0.5 to +1.1%, 8 pairs; would have seen 2.5%)",
+            "not slower: +0.3% (95% interval -0.5 to +1.1%, 8 pairs; 2.5% would have been seen)",
+        ),
+        (
+            sentences.unchanged("first_inference", 0.75, 0.67, 0.89, 20, allowed=0.25),
+            "first inference within the allowed 25%: -25.0% (95% interval -33.0 to -11.0%, 20 pairs)",
+        ),
+        (
+            sentences.unchanged("first_inference", 1.324, 1.14, 1.345, 20, allowed=0.25),
+            (
+                "first inference not shown to be more than 25% slower: +32.4% (95% interval +14.0 to +34.5%, 20 pairs)"
+            ),
+        ),
+        (
+            sentences.unchanged("latency", 1.025, 0.99, 1.06, 8),
+            "not shown to be slower: +2.5% (95% interval -1.0 to +6.0%, 8 pairs)",
         ),
         (
             sentences.unclear("latency", 8, wanted=0.03, detectable=0.061, ratio=1.012, low=0.97, high=1.056),
@@ -102,6 +117,19 @@ def test_a_slow_down_reads_as_promised() -> None:
                 "top1", 0.99333, 0.971, 450, newly_wrong=10, newly_right=0, p=0.002, allowed=0.01, noun="digit"
             ),
             "top-1 fell from 99.33% to 97.1% (10 of 450 digits newly wrong, 0 newly right, p = 0.002; allowed 1 point)",
+        ),
+        (
+            sentences.accuracy(
+                "top1", 0.99, 0.98, 100, newly_wrong=1, newly_right=0, p=0.5, allowed=0.005, detectable=0.06
+            ),
+            (
+                "top-1 fell from 99.0% to 98.0% (1 of 100 examples newly wrong, 0 newly right, p = 0.5; allowed 0.5 "
+                "points); 100 examples can only show a drop of 6 points or more: evaluate on more"
+            ),
+        ),
+        (
+            sentences.fidelity(137.4, 23.7, judged_by="accuracy"),
+            "fidelity fell from 137.4 dB to 23.7 dB (for information: accuracy decides)",
         ),
         (
             sentences.accuracy("map50", 0.9, 0.8, 40, low=-0.12, high=-0.08, allowed=0.01, share_of_reference=True),
@@ -138,6 +166,32 @@ def test_small_changes_are_not_called_nothing() -> None:
     assert ["+0.03%", "0.0%", "-4.8%"] == [amounts.change(r, sign=True) for r in (1.0003, 1.00001, 0.952)]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (amounts.digits(99.96), "100"),
+        (amounts.digits(9.996), "10.0"),
+        (amounts.digits(12_345.0), "12,345"),
+        (amounts.seconds(0.99996), "1.00 s"),
+        (amounts.seconds(0.0009994), "999 us"),
+        (amounts.seconds(math.nan), "-"),
+        (amounts.size(999_960), "1.00 MB"),
+        (amounts.size(-12_340), "-12.3 kB"),
+        (amounts.size(999), "999 B"),
+        (amounts.share(0.07), "7%"),
+        (amounts.share(0.0005), "0.05%"),
+        (amounts.change(12.5, sign=True), "+1,150%"),
+        (amounts.change(1.9996), "100%"),
+        (amounts.value(1, "nodes"), "1 node"),
+        (amounts.value(1200, "nodes"), "1,200 nodes"),
+        (amounts.value(None, "bytes"), "-"),
+    ],
+)
+def test_amounts_round_at_their_edges(text: str, expected: str) -> None:
+    """Three digits stay three where they round up to the next power of ten, and the unit goes with them."""
+    assert expected == text
+
+
 # --- summary ---
 
 
@@ -152,7 +206,11 @@ def test_the_headline_says_the_verdict_first() -> None:
 @pytest.mark.parametrize(
     ("report", "start", "code"),
     [
-        (reports.report(reports.case(verdict=Verdict.PASS)), "Pass: none of 1 case got worse.", 0),
+        (
+            reports.report(reports.case(verdict=Verdict.PASS)),
+            "Pass: the one case that was judged did not get worse.",
+            0,
+        ),
         (reports.report(), "Inconclusive: nothing was compared.", 3),
         (reports.report(reports.case(verdict=Verdict.FAILED)), "Failed: 1 of 1 case could not be compared.", 4),
         (
@@ -166,6 +224,19 @@ def test_headlines_agree_with_the_exit_code(report: Report, start: str, code: in
     """What is said and what the process returns are the same."""
     assert start == summary.headline(report)
     assert code == exit_code(report)
+
+
+def test_what_is_the_same_is_not_said_to_have_been_measured() -> None:
+    """A pass that rests on both sides being one file says so in the headline."""
+    same = reports.case(verdict=Verdict.PASS, notes=(f"{summary.UNMEASURED}both sides are the same file",))
+    assert summary.headline(reports.report(same)).endswith("; 1 the same on both sides and not measured.")
+
+
+def test_sides_that_differ_in_the_runtime_say_that_first() -> None:
+    """A bump of the runtime is what the reader looks for; the working tree of both is said once."""
+    base = reports.side("head", runtime={"name": "onnxruntime", "version": "1.22.1"})
+    told = summary.sides(reports.report(reports.case(), base=base, head=reports.side("head")))
+    assert "base: onnxruntime 1.22.1; head: onnxruntime 1.23.0; both with working tree (222222222)" == told
 
 
 # --- console ---
@@ -251,7 +322,7 @@ def test_markdown_escapes_what_others_wrote() -> None:
 def test_markdown_keeps_the_case_of_names() -> None:
     """A branch is written as git has it."""
     text = markdown.render(reports.report(reports.case(), head=reports.side("head", asked="Feature/ABC")))
-    assert "Base main (111111111, onnxruntime 1.23.0), head Feature/ABC (222222222, onnxruntime 1.23.0)." in text
+    assert "Base: main (111111111, onnxruntime 1.23.0); head: Feature/ABC (222222222, onnxruntime 1.23.0)." in text
 
 
 def test_markdown_fits_into_a_comment() -> None:

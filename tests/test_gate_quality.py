@@ -15,7 +15,7 @@ from harness.gate import quality
 from harness.gate.nouns import Contender, Finding, Match, Settings, Verdict
 from harness.gate.quality import Outputs, Quality
 from harness.measure.coordinator import Observed
-from harness.records import Budget
+from harness.records import Artifact, Budget
 from tests import outcomes, pairs
 
 OBSERVED = Observed(kernels={"Conv": 1}, time_share={}, arithmetic={}, runtime={})
@@ -89,6 +89,20 @@ def test_accuracy_against_the_margin(lost: int, budget: Any, verdict: Verdict) -
     assert f"{lost} of 200 examples newly wrong" in found.sentence
     assert 1.0 == found.base
     assert pytest.approx(1 - lost / N) == found.head
+
+
+def test_interval_beyond_the_margin_is_told() -> None:
+    """A drop within the margin passes on these data; where the interval reaches beyond, the sentence has it."""
+    near, far = of(compared(SURE, wrong(1)), "accuracy"), of(compared(SURE, wrong(1), accuracy_drop=0.1), "accuracy")
+    assert Verdict.PASS is near.verdict is far.verdict
+    assert "95% interval -2.78 to +1.39 points" in near.sentence
+    assert "interval" not in far.sentence
+
+
+def test_open_accuracy_says_what_would_help() -> None:
+    """Too few examples: the sentence has the drop that so many would show."""
+    found = of(compared(SURE, wrong(4)), "accuracy")
+    assert "; 200 examples can only show a drop of 3 points or more" in found.sentence
 
 
 def test_accuracy_gained() -> None:
@@ -199,3 +213,25 @@ def test_closeness_per_example() -> None:
     assert pytest.approx(0.0) == off
     flat = np.ones((2, 1))
     assert (examples.EXACT_DB, 0.0) == examples.closeness_db([flat], [np.array([[1.0], [1.5]])])
+
+
+def test_a_changed_file_is_held_against_the_bases_outputs() -> None:
+    """A file is its own reference, so that a worse one would always be true to itself."""
+    other = SURE + np.float32(3.0) * RNG.normal(0, 1, SURE.shape).astype(np.float32)
+    base, head = pairs.contender("base", case=outcomes.case()), pairs.contender("head", case=outcomes.case())
+
+    def own(contender: Contender) -> Outputs:
+        scores = SURE if contender.side.role == "base" else other
+        return Outputs(arrays=(scores,), reference=(scores,), labels=None, observed=OBSERVED)
+
+    assert isinstance(base.built, Artifact)
+    assert isinstance(head.built, Artifact)
+    weights = [dataclasses.replace(base.built.weights, kind="file", digest=name) for name in "ab"]
+    base = dataclasses.replace(base, built=dataclasses.replace(base.built, weights=weights[0]))
+    head = dataclasses.replace(head, built=dataclasses.replace(head.built, weights=weights[1]))
+    assert (
+        Verdict.REGRESSION
+        == of(quality.compare(Match(name="a", base=base, head=head), SETTINGS, own), "fidelity").verdict
+    )
+    same = dataclasses.replace(head, built=base.built)
+    assert Verdict.PASS == of(quality.compare(Match(name="a", base=base, head=same), SETTINGS, own), "fidelity").verdict

@@ -75,7 +75,7 @@ def test_growth_past_the_margin_counts_at_once(base: int, head: int, expected: V
 def test_growth_is_told_with_both_values() -> None:
     """The sentence stands for itself."""
     found = check(pair({"bytes": 1000}, {"bytes": 1500}), Anatomy(), Anatomy(), margin=0.1)
-    assert [(Verdict.REGRESSION, "size: 1,000 -> 1,500 bytes (+50.0%), margin 10%")] == of(found, "size")
+    assert [(Verdict.REGRESSION, "artifact grew from 1.00 kB to 1.50 kB (+50.0%; allowed 10%)")] == of(found, "size")
 
 
 @pytest.mark.parametrize(("structure", "expected"), [("report", Verdict.PASS), ("fail", Verdict.REGRESSION)])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.gating import EXIT_INCONCLUSIVE, Pairs, Slowdown, decided
+from harness.cli.gate_settings import Pairs, Slowdown, decided
+from harness.cli.gating import EXIT_INCONCLUSIVE
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def bisect(
     if versions is not None and not releases:
         raise UsageError("--versions goes with releases; --good and --bad name commits")
     place = bisect_points.Place(zoo=zoo, cache=options.cache_root(cache), case=case)
-    settings = decided(max_slowdown, None, pairs, None, remeasure_same=False)
+    settings = decided(max_slowdown=max_slowdown, pairs=pairs)
     points = (
         bisect_points.releases(good, bad, options.names(versions))
         if releases

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli import options
 from harness.errors import UsageError
+from harness.stats import rule
 
 if TYPE_CHECKING:
     from harness.cli.gate_console import GateConsole
@@ -22,8 +23,14 @@ CASES = 3
 
 def selftest(
     pairs: Annotated[
-        int, typer.Option("--pairs", metavar="N", min=8, help="Pairs of each case, and again of its slowed copy.")
-    ] = 20,
+        int,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            min=8,
+            help="Pairs that a gate confirms with; those that it screens with are recorded beside them.",
+        ),
+    ] = rule.CONFIRM_PAIRS,
     slow: Annotated[
         str, typer.Option("--slow", metavar="5%", help="The slow-down that the slowed copies have.")
     ] = "5%",
@@ -36,24 +43,26 @@ def selftest(
     replay: Annotated[
         list[Path] | None, typer.Option("--replay", metavar="FILE", help="Judge recordings instead of measuring.")
     ] = None,
+    cache: options.CacheDir = None,
 ) -> None:
     """Measure what the gate's false-alarm rate and power are on this host, today.
 
     Small networks are paired with themselves, and with copies that extra nodes slow down; the gate's rule is then
-    played on these pairs. Takes about three seconds for each of --pairs and --cases.
+    played on these pairs. Takes about three seconds for every pair of each of --cases.
 
     Example: harness selftest --pairs 30 --slow 3%
     """
     from harness.cli.gate_console import GateConsole
     from harness.gate import recording as recordings
     from harness.gate import selftest as tests
+    from harness.gate import turn
     from harness.gate.nouns import Settings
     from harness.store import files
 
     share = options.ratio(slow, "--slow") or 0.0
     if cases > tests.MOST_CASES:
         raise UsageError(f"--cases {cases}: there are {tests.MOST_CASES}")
-    settings = Settings()
+    settings = Settings(confirm_pairs=pairs)
     if record is not None:
         files.probe(record.absolute().parent)
     with GateConsole() as console:
@@ -61,7 +70,8 @@ def selftest(
             recorded = recordings.read(replay)
             share = slowed_by(recorded, share)
         else:
-            recorded = tests.record(pairs=pairs, slow=share, cases=cases, settings=settings, watch=console)
+            with turn.alone(options.cache_root(cache), console.say):
+                recorded = tests.record(slow=share, cases=cases, settings=settings, watch=console)
             if record is not None:
                 recordings.write(recorded, record)
         console.say("playing gates on the recorded pairs")
@@ -99,17 +109,22 @@ def show(console: GateConsole, found: Figures, recorded: Recording, slow: float,
         table.add_row(case, str(counts[case]), f"{spread:.1%}", str(nodes.get(case, "-")), known)
     console.out.print(table)
     pairs = f"{settings.screen_pairs} pairs to screen and {settings.confirm_pairs} to confirm"
-    alarms = f"{rate(found.per_case)} of cases without a change, {rate(found.per_gate)} of gates of {found.gate_cases}"
-    alone, among = rate(found.power), f"{rate(found.power_among)} among {found.gate_cases}"
+    several = len(found.spread) > 1
+    one, whole = rate(found.per_case, several=several), rate(found.per_gate, several=several)
+    alarms = f"{one} of cases without a change, {whole} of gates of {found.gate_cases}"
+    alone = rate(found.power, several=several)
+    among = f"{rate(found.power_among, several=several)} among {found.gate_cases}"
     lines = [
         f"With {pairs}, on this host, today:",
         f"  false alarms: {alarms} such cases",
         f"  a real slow-down of about {slow:.1%} is seen in {alone} of gates of one case, {among}",
         f"  smallest slow-down that one case shows with a chance of 80%: {found.detectable:.1%}",
     ]
-    console.out.print("\n".join(lines), soft_wrap=True)
+    if several:
+        lines.append(f"In brackets: the range over new drawings of the {len(found.spread)} networks")
+    console.out.print("\n".join(lines), soft_wrap=True, markup=False)
 
 
-def rate(found: Rate) -> str:
-    """A share with its range."""
-    return f"{found.value:.1%} [{found.low:.1%} to {found.high:.1%}]"
+def rate(found: Rate, *, several: bool) -> str:
+    """A share with its range, where there was more than one network to draw."""
+    return f"{found.value:.1%}" + (f" [{found.low:.1%} to {found.high:.1%}]" if several else "")

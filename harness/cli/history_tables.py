@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.amounts import seconds, size
 from harness.cli import sparks, tables
 
 if TYPE_CHECKING:
@@ -140,9 +141,9 @@ def date_of(point: Point) -> str:
 def amount(value: float, unit: str) -> str:
     """A number in its unit, with as many digits as mean something."""
     if unit == "seconds":
-        return tables.seconds(value)
+        return seconds(value)
     if unit == "bytes":
-        return tables.size(value)
+        return size(value)
     if unit == "fraction":
         return f"{value * 100:.2f} points"
     if unit == "noise to signal":

@@ -9,45 +9,35 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import budget
+from harness.amounts import NONE, digits, in_seconds, seconds, size
+
+__all__ = [
+    "STYLES",
+    "Row",
+    "accuracy",
+    "brief",
+    "fidelity",
+    "interval",
+    "model_table",
+    "peak",
+    "seconds",
+    "size",
+    "without_numbers",
+]  # fmt: skip
 
 Row = Mapping[str, Any]
 
 STYLES = {"measured": "green", "emulated": "yellow", "unsupported": "dim", "skipped": "dim", "failed": "bold red"}
 
 
-def seconds(value: float | None) -> str:
-    """A duration with its unit and three significant digits, such as `12.3 ms`."""
-    if value is None:
-        return "-"
-    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
-        if value * factor >= 1 or unit == "us":
-            return f"{digits(value * factor)} {unit}"
-    raise AssertionError  # the last unit takes everything
-
-
-def digits(value: float) -> str:
-    """Three significant digits, never in exponent form."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"  # noqa: PLR2004
-
-
 def interval(latency: Row) -> str:
     """The median with its interval, such as `12.3 ms [12.1, 12.6]`."""
     median = latency.get("median_s")
     if median is None:
-        return "-"
-    factor = 1 if median >= 1 else 1e3 if median >= 1e-3 else 1e6  # noqa: PLR2004
+        return NONE
+    factor, _ = in_seconds(median)
     low, high = latency["ci95_low_s"] * factor, latency["ci95_high_s"] * factor
     return f"{seconds(median)} [{digits(low)}, {digits(high)}]"
-
-
-def size(value: float | None) -> str:
-    """Bytes with a decimal unit, such as `12.3 MB`."""
-    if value is None:
-        return "-"
-    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= factor:
-            return f"{digits(value / factor)} {unit}"
-    return f"{value:.0f} B"
 
 
 def fidelity(row: Row) -> str:
@@ -56,7 +46,7 @@ def fidelity(row: Row) -> str:
     if found.get("max_abs") == 0:
         return "exact"
     sqnr, agreement = found.get("centred_sqnr_db"), found.get("top1_agreement")
-    text = "-" if sqnr is None else f"{sqnr:.1f} dB"
+    text = NONE if sqnr is None else f"{sqnr:.1f} dB"
     return text if agreement is None else f"{text}, {agreement:.0%} top-1"
 
 
@@ -64,7 +54,7 @@ def accuracy(row: Row) -> str:
     """The task metric and its drop, such as `98.2% (-0.4)`: points against the reference."""
     found = row.get("accuracy") or {}
     if found.get("value") is None:
-        return "-"
+        return NONE
     return f"{found['value']:.2%} ({(0.0 - found['drop']) * 100:+.2f})"
 
 
@@ -95,7 +85,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
             row["target"],
             interval(row["latency"]),
             seconds(row["latency"].get("p90_s")),
-            "-" if speedup is None else f"{speedup:.2f}x",
+            NONE if speedup is None else f"{speedup:.2f}x",
             Text(fidelity(row), style="red" if over and "fidelity" in over else ""),
             Text(accuracy(row), style="red" if over and "drops" in over else ""),
             size((row.get("artifact") or {}).get("bytes")),

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from harness import runtimes
 from harness.errors import UsageError, WorkerError
-from harness.gate import judge, matching, sides, timing, worktrees
+from harness.gate import judge, matching, sides, timing, turn, worktrees
 from harness.gate.bisect import Contestants, Point, Prepare, Unusable
 from harness.gate.contender_build import LABEL, contenders
 from harness.gate.gate import Watcher, contest
@@ -155,9 +155,9 @@ def ends_differ(points: Sequence[Point], good: str, bad: str) -> tuple[Point, ..
 class Ready:
     """A match of two points, ready to be measured."""
 
-    def __init__(self, match: Match, settings: Settings, watch: Watcher) -> None:
+    def __init__(self, match: Match, settings: Settings, watch: Watcher, cache: Path) -> None:
         self.name, self.same = match.name, match.same
-        self.settings, self.watch = settings, watch
+        self.settings, self.watch, self.cache = settings, watch, cache
         self.contest: Contest = contest(match, settings)
 
     def pairs(self, count: int) -> Sequence[Pair]:
@@ -167,7 +167,8 @@ class Ready:
             Unusable: if a side's worker breaks.
         """
         try:
-            return [measure_pair(self.contest, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
+            with turn.alone(self.cache, self.watch.say):
+                return [measure_pair(self.contest, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
         except WorkerError as error:
             raise Unusable(str(error)) from error
 
@@ -178,7 +179,8 @@ class Ready:
             Unusable: if a side's worker breaks.
             KeyboardInterrupt: if somebody stops it.
         """
-        done = measure({self.name: self.contest}, self.settings, timing.chooser(self.settings), self.watch)
+        with turn.alone(self.cache, self.watch.say):
+            done = measure({self.name: self.contest}, self.settings, timing.chooser(self.settings), self.watch)
         if done.interrupted == CTRL_C:
             raise KeyboardInterrupt
         if self.name in done.broken:
@@ -212,6 +214,6 @@ def preparer(place: Place, settings: Settings, watch: Watcher) -> Prepare:
         verdict = judge.settled(match, {"base": found[0], "head": found[1]})
         if verdict is not None:
             raise Unusable(verdict.reason)
-        return Ready(match, settings, watch)
+        return Ready(match, settings, watch, place.cache)
 
     return prepare

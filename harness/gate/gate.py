@@ -5,6 +5,7 @@ Read `gate` from top to bottom. Nothing here prints: what a person sees goes thr
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.errors import BuildError
 from harness.execute import workload
-from harness.gate import anatomy, judge, matching, measure, quality, sides, structure, timing
+from harness.gate import anatomy, judge, matching, measure, quality, sides, structure, timing, turn
 from harness.gate.anatomy import Anatomy
 from harness.gate.contender_build import contenders
 from harness.gate.measure import CTRL_C, Measured
@@ -116,11 +117,11 @@ def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measur
     anatomies, unread = read(comparable)
     try:
         evaluate([m for m in comparable if not m.same], settings, watch, qualities)
+        sound = {name: one for name, one in contests.items() if qualities[name].broken is None}
+        with turn.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
+            done = measure.measure(sound, settings, timing.chooser(settings), watch, pair=pair)
     except KeyboardInterrupt:
         done = Measured(pairs={name: [] for name in contests}, interrupted=CTRL_C)
-    else:
-        sound = {name: one for name, one in contests.items() if qualities[name].broken is None}
-        done = measure.measure(sound, settings, timing.chooser(settings), watch, pair=pair)
 
     family = timing.confirmed(done, settings)
     for m in comparable:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.amounts import count
 from harness.gate.nouns import CaseVerdict, Finding, Report, Settings, Verdict, gravest
 from harness.gate.outputs import sentences
-from harness.gate.outputs.amounts import count
 from harness.gate.outputs.phrases import short
 from harness.stats.rule import MIN_EFFECT
 from harness.stats.scan import Change, Scan, scan
@@ -73,7 +73,11 @@ def judge(
     if stale:
         notes.append(f"{count(stale, 'series', 'series')} of earlier runtimes, weights or environments left out")
     if not verdicts:
-        notes.append(f"no results under {results}; make some with: harness sweep")
+        notes.append(
+            f"no results under {results} match what was chosen; see what there is with: harness history"
+            if cases or since
+            else f"no results under {results}; make some with: harness sweep"
+        )
     hosts = sorted({series.host for series in newest})
     return Report(
         base=None,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from harness.gate import timing
 from harness.gate.measure import Broken, Measured
 from harness.gate.nouns import CaseVerdict, Contender, Finding, Match, Settings, Side, Verdict, gravest
-from harness.gate.outputs import sentences
+from harness.gate.outputs import sentences, summary
 from harness.gate.quality import Quality
 from harness.gate.timing import Key
 from harness.measure.paired import SIDES
@@ -91,7 +91,7 @@ def judged(
             name=match.name,
             verdict=gravest(tuple(one.verdict for one in others)),
             findings=others,
-            notes=(*match.notes, f"not measured: {match.same}"),
+            notes=(*match.notes, f"{summary.UNMEASURED}{match.same}"),
         )
     findings = (*timing.findings(match.name, done, family, settings), *others)
     whole = gravest(tuple(one.verdict for one in findings))

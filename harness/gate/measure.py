@@ -1,8 +1,8 @@
 """Which pair is measured next: rounds over all cases, so that a slow minute of the host hits no case alone.
 
 Screening gives every case the same number of pairs; cases whose spread was too wide get up to three times as many.
-Those that are flagged are measured again, on pairs that took no part in flagging them. However screening chooses, and
-however long it goes on, the error rate is that of the confirmation alone, whose number of pairs is fixed beforehand.
+Whether a case is flagged is asked once, when all screening is over: to ask after every pair would flag more of what did
+not change. Those that are flagged are measured again, on pairs that took no part in flagging them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ MOST_SCREENING = 3
 
 TIME_LIMIT, CTRL_C = "time limit", "Ctrl-C"
 
-Chosen = Callable[[Sequence[Pair]], bool]
 MeasurePair = Callable[..., Pair]
 
 
@@ -76,15 +75,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chooser:
-    """What screening decides, given a case's screening pairs.
+    """What screening decides.
 
     Attributes:
-        flag: whether something may have changed, so that it has to be confirmed.
-        wide: whether the spread is too wide to have seen a change.
+        flag: whether something may have changed, given a case's pairs, so that it has to be confirmed.
+        wide: of all cases, those whose spread is still too wide to have seen a change.
     """
 
-    flag: Chosen
-    wide: Chosen
+    flag: Callable[[Sequence[Pair]], bool]
+    wide: Callable[[Mapping[str, Sequence[Pair]]], Sequence[str]]
 
 
 class OutOfTime(Exception):
@@ -118,18 +117,16 @@ def measure(
     turns = Turns(contests, settings, watch, pair=pair, clock=clock, rng=rng or random.SystemRandom())
     done = turns.done
 
-    def screened(chosen: Chosen) -> list[str]:
-        return [name for name in contests if name not in done.broken and chosen(done.pairs[name])]
+    def working() -> dict[str, list[Pair]]:
+        return {name: pairs for name, pairs in done.pairs.items() if name not in done.broken}
 
+    most = MOST_SCREENING * settings.screen_pairs
     try:
         watch.phase(SCREEN, list(contests), settings.screen_pairs)
         turns.rounds(list(contests), settings.screen_pairs, SCREEN)
-        for _ in range((MOST_SCREENING - 1) * settings.screen_pairs):
-            wide = [name for name in screened(choose.wide) if not choose.flag(done.pairs[name])]
-            if not wide:
-                break
+        while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
             turns.rounds(wide, 1, SCREEN)
-        done.flagged = tuple(screened(choose.flag))
+        done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
             watch.phase(CONFIRM, done.flagged, settings.confirm_pairs)
             turns.rounds(done.flagged, settings.confirm_pairs, CONFIRM)

@@ -21,6 +21,7 @@ from harness.accuracy import fidelity as whole
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.execute import UNSUPPORTED_KINDS, batch_is_free, workload
+from harness.gate.matching import changed_file
 from harness.gate.measure import Broken
 from harness.gate.nouns import Contender, Finding, Match, Settings, Verdict
 from harness.gate.outputs import sentences
@@ -124,6 +125,10 @@ def compare(match: Match, settings: Settings, run: Computed = computed) -> Quali
     observed = {role: outputs.observed for role, outputs in found.items()}
     if errors:
         return Quality(broken=because(errors), observed=observed)
+    ours, theirs = match.base.built, match.head.built
+    if isinstance(ours, Artifact) and isinstance(theirs, Artifact) and changed_file(ours, theirs):
+        # Each file is its own reference: that head is true to itself says nothing of the change.
+        found["head"] = dataclasses.replace(found["head"], reference=found["base"].reference)
     try:
         findings = (
             *accuracy(match.head, found["base"], found["head"], settings),
@@ -146,16 +151,17 @@ def because(errors: Mapping[str, Exception]) -> Broken:
 def accuracy(contender: Contender, base: Outputs, head: Outputs, settings: Settings) -> list[Finding]:
     """Top-1 on labelled data; nothing where there are no labels.
 
-    A drop within the margin passes. Beyond it, the verdict is regression where the interval excludes that the true
-    drop is within the margin, else inconclusive: the data are too few to say.
+    A drop within the margin passes on these data, also where its interval reaches beyond: to exclude a drop of one
+    point takes hundreds of examples even where no answer changed, so that small data sets would never pass. The
+    sentence then has the interval. Beyond the margin, the verdict is regression where the interval excludes that the
+    true drop is within it, else inconclusive: the data are too few to say.
     """
     if contender.case.model.task != "classification" or base.labels is None or head.labels is None:
         return []
     was, now = examples.right(base.arrays[0], base.labels), examples.right(head.arrays[0], head.labels)
     counts, drop = correctness.mcnemar(was, now), correctness.right_drop(was, now)
     budget = contender.case.model.budget
-    share = getattr(budget, "accuracy_share", None)
-    margin = Margin(points=budget.accuracy_drop, share=share)
+    margin = Margin(points=budget.accuracy_drop, share=budget.accuracy_share)
     if margin == Margin():
         margin = Margin(points=settings.max_accuracy_drop)
     allowed = margin.allowed(drop.reference)
@@ -174,8 +180,11 @@ def accuracy(contender: Contender, base: Outputs, head: Outputs, settings: Setti
                 drop.n,
                 newly_wrong=counts.lost,
                 newly_right=counts.gained,
+                low=-drop.high if drop.high > allowed else None,
+                high=-drop.low if drop.high > allowed else None,
                 p=counts.p_worse if counts.lost or counts.gained else None,
                 allowed=allowed,
+                detectable=drop.detectable if verdict is Verdict.INCONCLUSIVE else None,
             ),
             base=drop.reference,
             head=drop.reference - drop.value,
@@ -216,11 +225,12 @@ def fidelity(contender: Contender, base: Outputs, head: Outputs, settings: Setti
     elif not judged_by_labels and drop.value > allowed:
         verdict = Verdict.REGRESSION if drop.low > allowed else Verdict.INCONCLUSIVE
     limit = None if floor is not None or judged_by_labels else allowed
+    judge = "accuracy" if judged_by_labels and floor is None else ""
     return [
         Finding(
             metric="fidelity",
             verdict=verdict,
-            sentence=sentences.fidelity(told(before), told(after), budget_db=floor, allowed_db=limit),
+            sentence=sentences.fidelity(told(before), told(after), budget_db=floor, allowed_db=limit, judged_by=judge),
             base=told(before),
             head=told(after),
             n=drop.n,

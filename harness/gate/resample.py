@@ -1,7 +1,8 @@
 """Gates played from recorded pairs: how often the rule raises a false alarm, and how often it sees a true change.
 
-Where nothing changed, base and head may trade places: each null pair is played with a random sign, so that an accident
-of the recording does not become the truth of every gate. Slowed pairs are played as they were recorded.
+Where nothing changed it does not matter which side was called head, so that each gate draws one sign for all pairs of a
+case. A sign for every pair would make them symmetric and independent by force, which is what is to be found out: a host
+that favours one side, or pairs that follow each other, must show as false alarms. Slowed pairs are played as recorded.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.errors import UsageError
 from harness.gate.nouns import Settings
 from harness.stats import paired
-
-TIE = 1e-9
 
 Recorded = Mapping[str, Sequence[float]]
 """Case -> log-ratios of its pairs."""
@@ -22,7 +22,7 @@ Recorded = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A share, and the range in which it lay when cases and pairs were drawn anew from the recording, twenty times."""
+    """A share, and the range in which it lay when the cases were drawn anew from the recording, twenty times."""
 
     value: float
     low: float
@@ -50,6 +50,9 @@ def play(cases: Sequence[Sequence[float]], null: Sequence[bool], settings: Setti
         null: whether nothing changed in it.
         settings: the rule.
         rng: draws pairs and signs.
+
+    Raises:
+        UsageError: if a recording has fewer pairs than a gate takes.
     """
     pairs = [drawn(values, same, settings, rng) for values, same in zip(cases, null, strict=True)]
     screened = [paired.screen(screen, margin=settings.max_slowdown) for screen, _ in pairs]
@@ -67,25 +70,20 @@ def play(cases: Sequence[Sequence[float]], null: Sequence[bool], settings: Setti
 def drawn(
     values: Sequence[float], same: bool, settings: Settings, rng: random.Random
 ) -> tuple[list[float], list[float]]:
-    """Pairs to screen with and others to confirm with; the two overlap only where the recording has too few."""
+    """Pairs to screen with and others to confirm with, none of them twice; where nothing changed, under one sign.
+
+    Raises:
+        UsageError: if there are too few of them.
+    """
     first, second = settings.screen_pairs, settings.confirm_pairs
-    if len(values) >= first + second:
-        found = rng.sample(values, first + second)
-    else:
-        found = [one for count in (first, second) for one in taken(values, count, rng)]
-    if same:
-        found = [value if rng.random() < 0.5 else -value for value in found]  # noqa: PLR2004  (a fair coin)
+    if len(values) < first + second:
+        raise UsageError(
+            f"a recorded case has {len(values)} pairs, and a gate of {first} screening and {second} confirming pairs "
+            f"takes {first + second}: record more, or judge it by fewer (--pairs N stands for {first} + N)"
+        )
+    sign = -1 if same and rng.random() < 0.5 else 1  # noqa: PLR2004  (a fair coin)
+    found = [sign * value for value in rng.sample(values, first + second)]
     return found[:first], found[first:]
-
-
-def taken(values: Sequence[float], count: int, rng: random.Random) -> list[float]:
-    """So many of the values, none twice while there are enough."""
-    return rng.sample(values, count) if len(values) >= count else untied(rng.choices(values, k=count), rng)
-
-
-def untied(values: Sequence[float], rng: random.Random) -> list[float]:
-    """Values that were drawn twice, told apart by less than anybody could measure: ranks need an order."""
-    return [value + rng.uniform(-TIE, TIE) for value in values]
 
 
 def any_alarm(recorded: Recorded, cases: int, gates: int, settings: Settings, rng: random.Random) -> float:
@@ -112,9 +110,10 @@ def found_share(
 def rate(
     share: Callable[[Sequence[Recorded]], float], recorded: Sequence[Recorded], rng: random.Random, *, outer: int = 20
 ) -> Rate:
-    """A share with its range where cases and their pairs are drawn anew from what was recorded.
+    """A share with its range where the cases are drawn anew from those that were recorded.
 
-    The range of twenty drawings holds nine tenths of what further drawings would give.
+    The range of twenty drawings holds nine tenths of what further drawings would give. Pairs are not drawn anew: one
+    that is drawn twice would count as two, and raise alarms that no gate raises.
 
     Args:
         share: computes it from recordings.
@@ -129,8 +128,6 @@ def rate(
 
 
 def redrawn(recorded: Recorded, rng: random.Random) -> Recorded:
-    """Cases drawn with replacement, and of each its pairs."""
+    """As many cases, drawn with replacement."""
     names = rng.choices(list(recorded), k=len(recorded))
-    return {
-        f"{place}": untied(rng.choices(recorded[name], k=len(recorded[name])), rng) for place, name in enumerate(names)
-    }
+    return {f"{place}": recorded[name] for place, name in enumerate(names)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from harness.gate.anatomy import Anatomy
 from harness.gate.nouns import Contender, Finding, Match, Verdict
+from harness.gate.outputs import sentences
 from harness.records import Artifact
 
 MARGIN = 0.01
@@ -89,10 +90,7 @@ def _grown(base: Artifact, head: Artifact, margin: float, *, free: bool) -> list
             verdict = Verdict.REGRESSION
         elif not free and other < one * (1 - margin):
             verdict = Verdict.IMPROVEMENT
-        change = "unchanged" if one == other else f"{one:,} -> {other:,} {unit}"
-        if ratio is not None and one != other:
-            change += f" ({ratio - 1:+.1%})"
-        sentence = f"{metric}: {change}" + (f", margin {margin:.0%}" if verdict is Verdict.REGRESSION else "")
+        sentence = sentences.exact(metric, one, other, allowed=0.0 if free else margin)
         found.append(
             Finding(
                 metric=metric, verdict=verdict, sentence=sentence, ratio=ratio, base=one, head=other, n=1, unit=unit

@@ -7,9 +7,10 @@ screening flagged, of whichever metric, is confirmed under one Holm correction, 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.gate.measure import CONFIRM, CTRL_C, SCREEN, Chooser, Measured
@@ -96,37 +97,49 @@ def chooser(settings: Settings) -> Chooser:
     """What screening decides."""
     return Chooser(
         flag=lambda pairs: any(flagged(metric, pairs, settings) for metric in METRICS),
-        wide=lambda pairs: too_wide(pairs, settings),
+        wide=lambda cases: too_wide(cases, settings),
     )
 
 
-def too_wide(pairs: Sequence[Pair], settings: Settings) -> bool:
-    """Whether screening could not tell that latency stayed within the margin, so that more of it would help."""
-    latency = METRICS[0]
-    found = screened(latency, pairs, settings)
-    if found is None:
-        return False
-    values = ratios(latency, of_phase(pairs, SCREEN))
+def too_wide(cases: Mapping[str, Sequence[Pair]], settings: Settings) -> list[str]:
+    """Cases that could not pass if screening ended now and flagged nothing of theirs, so that more pairs would help.
+
+    The same question as at the end, with the family as it would be now: who stops screening here does not end
+    inconclusive for its spread. Whether a case looks changed has no say in how long it is screened.
+    """
+    family = [(name, one.name) for name, pairs in cases.items() for one in METRICS if flagged(one, pairs, settings)]
+    return [name for name, pairs in cases.items() if pairs and undecided(name, pairs, family, settings)]
+
+
+def undecided(name: str, pairs: Sequence[Pair], family: Collection[Key], settings: Settings) -> bool:
+    """Whether latency, had it not been flagged, would be inconclusive."""
+    values = ratios(METRICS[0], of_phase(pairs, SCREEN))
+    first = paired.screen(values, margin=settings.max_slowdown)
     judged = paired.judge(
-        found,
+        dataclasses.replace(first, flagged=False),
         None,
         interval=paired.ratio_interval(values),
-        seen=seen(values, len(values), 1, settings),
+        seen=seen(name, pairs, family, settings),
         margin=settings.max_slowdown,
         effect=settings.detect,
     )
     return judged.verdict == "inconclusive"
 
 
-def seen(values: Sequence[float], screen_pairs: int, cases: int, settings: Settings) -> float:
+def seen(name: str, pairs: Sequence[Pair], family: Collection[Key], settings: Settings) -> float:
     """The smallest slow-down that this gate would have seen at this spread; infinity where it could see none."""
     return paired.detectable(
-        values,
-        pairs=(screen_pairs, settings.confirm_pairs),
+        ratios(METRICS[0], pairs),
+        pairs=(max(len(of_phase(pairs, SCREEN)), settings.screen_pairs), settings.confirm_pairs),
         alpha=settings.family_alpha,
-        cases=max(cases, 1),
+        cases=shared(name, family),
         margin=settings.max_slowdown,
     )
+
+
+def shared(name: str, family: Collection[Key]) -> int:
+    """How many share Holm's correction where this case's latency is one of them: had it slowed down, it would be."""
+    return len({*family, (name, LATENCY)})
 
 
 def confirmed(done: Measured, settings: Settings) -> dict[Key, Confirmed]:
@@ -181,7 +194,7 @@ def latency(name: str, done: Measured, family: Mapping[Key, Confirmed], settings
     fresh = ratios(metric, of_phase(pairs, CONFIRM))
     values = fresh or screening
     interval = paired.ratio_interval(values)
-    visible = seen(screening + fresh, max(len(screening), settings.screen_pairs), len(family), settings)
+    visible = seen(name, pairs, family, settings)
     one = family.get((name, LATENCY))
     why = cut_short(screening, fresh, name, done, settings)
     if why and not (one is not None and one.significant and why != CTRL_C):
@@ -214,7 +227,7 @@ def latency(name: str, done: Measured, family: Mapping[Key, Confirmed], settings
             low=bounds[0],
             high=bounds[1],
             why=why,
-            remedy="" if why else remedy(screening + fresh, len(family), settings),
+            remedy="" if why else remedy(screening + fresh, shared(name, family), settings),
         )
     return finding(metric, verdict, sentence, pairs, interval, one, visible)
 
@@ -237,7 +250,7 @@ def remedy(values: Sequence[float], cases: int, settings: Settings) -> str:
             spread,
             (1 + settings.max_slowdown) * (1 + settings.detect) - 1,
             alpha=settings.family_alpha,
-            cases=max(cases, 1),
+            cases=cases,
             margin=settings.max_slowdown,
         )
     except ValueError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from harness.amounts import count
 from harness.gate.nouns import CaseVerdict, Report, Verdict
 from harness.gate.outputs import summary
-from harness.gate.outputs.amounts import count
 from harness.gate.outputs.sentences import spoken
 
 MOST = 10

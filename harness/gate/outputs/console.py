@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.amounts import change, count, value
 from harness.gate.nouns import CaseVerdict, Finding, Report, Verdict
 from harness.gate.outputs import summary
-from harness.gate.outputs.amounts import change, count, value
 from harness.gate.outputs.sentences import spoken
 
 STYLES = {

@@ -7,9 +7,9 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
+from harness.amounts import change, count, value
 from harness.gate.nouns import CaseVerdict, Finding, Report, Verdict
 from harness.gate.outputs import summary
-from harness.gate.outputs.amounts import change, count, value
 from harness.gate.outputs.sentences import spoken
 
 MARKER = "<!-- harness gate -->"
@@ -90,7 +90,8 @@ def _cases(cases: Sequence[CaseVerdict], room: int) -> list[str]:
             break
         rows += of_case
     shown = len({row[0] for row in rows})
-    title = f"All {count(len(cases), 'case')}" if shown == len(cases) else f"{shown} of {count(len(cases), 'case')}"
+    all_of = f"Every metric of {count(len(cases), 'case')}"
+    title = all_of if shown == len(cases) else f"{shown} of {count(len(cases), 'case')}"
     if not rows:
         return []
     return _fold(title, _table(("case", "metric", "verdict", "base", "head", "change", "n", "remark"), rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from harness.gate.outputs.amounts import TWICE, change, share
+from harness.amounts import TWICE, change, share
 
 SHORT_COMMIT = 9
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.gate.outputs.amounts import change, count, points, share, value
+from harness.amounts import change, count, points, share, value
 from harness.gate.outputs.phrases import (
     SCORES,
     UNITS,
@@ -22,6 +22,7 @@ from harness.gate.outputs.phrases import (
     short,
     signed,
 )
+from harness.stats.rule import MIN_EFFECT
 
 VERSUS = " vs "
 """Between the two names of a comparison of cases."""
@@ -90,13 +91,20 @@ def unchanged(
     counted: str = "pair",
     confidence: float = 0.95,
 ) -> str:
-    """No change that counts: `not slower: +0.3% (95% interval -0.5 to +1.1%, 8 pairs; would have seen 2.5%)`.
+    """No change that counts.
+
+    Such as `not slower: +0.3% (95% interval -0.5 to +1.1%, 8 pairs; 2.5% would have been seen)`. A number that looks
+    worse than what is allowed, and was not confirmed, is not called within it.
 
     `detectable` is the smallest change that this would have shown, as a share; the rest is as in `moved`.
     """
     subject, worse, _ = WORDS[metric]
-    verdict = f"at most {share(allowed)} {worse}" if allowed > 0 else f"not {worse}"
-    seen = f"; would have seen {share(detectable)}" if detectable is not None and math.isfinite(detectable) else ""
+    limit = 1 + allowed
+    if low > limit or ratio > limit + MIN_EFFECT:
+        verdict = f"not shown to be {f'more than {share(allowed)} ' if allowed > 0 else ''}{worse}"
+    else:
+        verdict = f"within the allowed {share(allowed)}" if allowed > 0 else f"not {worse}"
+    seen = f"; {share(detectable)} would have been seen" if detectable is not None and math.isfinite(detectable) else ""
     return (
         f"{subject}{verdict}: {change(ratio, sign=True)} ({signed(low, high, confidence)}, {count(n, counted)}{seen})"
     )
@@ -196,6 +204,7 @@ def accuracy(
     allowed: float | None = None,
     noun: str = "example",
     share_of_reference: bool = False,
+    detectable: float | None = None,
 ) -> str:
     """A task metric on the same data, paired.
 
@@ -214,6 +223,7 @@ def accuracy(
         allowed: the margin: points as a share (0.01 is one point).
         noun: what one example is called.
         share_of_reference: whether `allowed` is instead a share of the base, as MLPerf's 99% (0.01) is.
+        detectable: where so many examples cannot tell: the smallest drop that they would show, as a share.
     """
     name = SCORES.get(metric, metric)
     if head == base and not newly_wrong and not newly_right:
@@ -235,19 +245,28 @@ def accuracy(
     margin = ""
     if allowed is not None:
         margin = f"; at least {share(1 - allowed)} of it" if share_of_reference else f"; allowed {points(allowed)}"
-    return f"{text} ({', '.join(details)}{margin})"
+    told = f"{text} ({', '.join(details)}{margin})"
+    if detectable is None:
+        return told
+    return f"{told}; {count(n, noun)} can only show a drop of {points(detectable)} or more: evaluate on more"
 
 
 def fidelity(
-    base_db: float | None, head_db: float | None, *, budget_db: float | None = None, allowed_db: float | None = None
+    base_db: float | None,
+    head_db: float | None,
+    *,
+    budget_db: float | None = None,
+    allowed_db: float | None = None,
+    judged_by: str = "",
 ) -> str:
     """Centred SQNR against the fp32 reference: `fidelity fell from 42.1 dB to 35.0 dB (budget: at least 20 dB)`.
 
-    None stands for outputs that are the reference's own.
+    None stands for outputs that are the reference's own. `judged_by` names what decides in place of fidelity.
     """
     before, after = (f"{x:.1f} dB" if x is not None else "exact" for x in (base_db, head_db))
     limits = [f"budget: at least {budget_db:g} dB"] if budget_db is not None else []
     limits += [f"allowed: {allowed_db:g} dB less"] if allowed_db is not None else []
+    limits += [f"for information: {judged_by} decides"] if judged_by and before != after else []
     tail = f" ({', '.join(limits)})" if limits else ""
     if before == after:
         return f"fidelity as before: {before}{tail}"

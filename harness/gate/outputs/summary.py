@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.amounts import count, seconds, share
 from harness.gate.nouns import GRAVITY, CaseVerdict, Finding, Report, Side, Verdict, exit_code
-from harness.gate.outputs.amounts import count, seconds, share
 from harness.gate.outputs.phrases import short
 from harness.gate.outputs.sentences import spoken
 
@@ -53,13 +53,19 @@ def headline(report: Report) -> str:
             text = "Inconclusive: nothing was compared"
         case _:
             judged = tally.get(Verdict.PASS, 0) + tally.get(Verdict.IMPROVEMENT, 0)
-            text = f"Pass: none of {count(judged, unit, 'series' if unit == 'series' else 'cases')} got worse"
+            text = f"Pass: none of {judged:,} {'series' if unit == 'series' else 'cases'} got worse"
+            text = f"Pass: the one {unit} that was judged did not get worse" if judged == 1 else text
     rest = [f"{n} {PLURAL[v]}" for v, n in tally.items() if v != verdict]
     silenced = sum(1 for case in report.cases if any(finding.accepted for finding in case.findings))
     rest += [f"{silenced} with an accepted change"] if silenced else []
+    same = sum(1 for case in report.cases if any(note.startswith(UNMEASURED) for note in case.notes))
+    rest += [f"{same} the same on both sides and not measured"] if same else []
     stopped = [f"stopped by {report.interrupted}"] if report.interrupted else []
     return "; ".join([text, *([", ".join(rest)] if rest else []), *stopped]) + "."
 
+
+UNMEASURED = "not measured: "
+"""How the note of a case begins that is the same on both sides."""
 
 PLURAL = {
     Verdict.PASS: "passed",
@@ -121,22 +127,33 @@ def side(of: Side | None) -> str:
     """A side for people: as it was asked for, its commit, whether it is dirty, its runtime."""
     if of is None:
         return "-"
-    parts = []
-    if of.commit and short(of.commit) != of.asked:
-        parts.append(short(of.commit))
-    if of.dirty:
-        parts.append("with uncommitted changes")
-    name, version = of.runtime.get("name"), of.runtime.get("version")
-    if name and version:
-        parts.append(f"{name} {version}")
-    return f"{of.asked} ({', '.join(parts)})" if parts else of.asked
+    return _side(of, [*_state(of), *_runtime(of)])
 
 
 def sides(report: Report) -> str:
-    """What was compared, in one line."""
-    if in_history(report):
+    """What was compared, in one line; of sides that differ in the runtime alone, that first."""
+    base, head = report.base, report.head
+    if base is None or head is None:
         return "newest stored results against their own past"
-    return f"base {side(report.base)}, head {side(report.head)}"
+    runtimes = _runtime(base), _runtime(head)
+    if all(runtimes) and runtimes[0] != runtimes[1] and _side(base, _state(base)) == _side(head, _state(head)):
+        return f"base: {runtimes[0][0]}; head: {runtimes[1][0]}; both with {_side(head, _state(head))}"
+    return f"base: {side(base)}; head: {side(head)}"
+
+
+def _side(of: Side, details: Sequence[str]) -> str:
+    return f"{of.asked} ({', '.join(details)})" if details else of.asked
+
+
+def _state(of: Side) -> list[str]:
+    """The commit, where it is not what was asked for, and whether files differ from it."""
+    found = [short(of.commit)] if of.commit and short(of.commit) != of.asked else []
+    return [*found, *(["with uncommitted changes"] if of.dirty else [])]
+
+
+def _runtime(of: Side) -> list[str]:
+    name, version = of.runtime.get("name"), of.runtime.get("version")
+    return [f"{name} {version}"] if name and version else []
 
 
 def notes(report: Report) -> list[str]:
@@ -153,7 +170,7 @@ def circumstances(report: Report) -> list[tuple[str, str]]:
         rows += [
             ("margin", share(settings.max_slowdown) if settings.max_slowdown else "any confirmed slow-down"),
             ("pairs", f"{settings.screen_pairs} to screen, {settings.confirm_pairs} fresh ones to confirm"),
-            ("family-wise error", share(settings.family_alpha)),
+            ("chance of a false alarm", f"at most {share(settings.family_alpha)}, over all cases together"),
             ("took", seconds(report.wall_s)),
         ]
     if report.spread is not None:

@@ -1,35 +1,46 @@
-"""Numbers as sentences and tables write them. Standard library only."""
+"""Numbers as sentences and tables write them: with a unit, and no more digits than they have earned."""
 
 from __future__ import annotations
 
 import math
 
+NONE = "-"
+"""What stands where a number is absent."""
+
 TWICE = 2.0
 """From this ratio on (or below its inverse) times are easier to read than percentages."""
 
+HUNDRED, TEN, ONE = 99.95, 9.995, 0.9995
+"""What three digits round up to the next power of ten: from there on there is one decimal less, or the next unit."""
+
 
 def digits(value: float) -> str:
-    """Three significant digits, never in exponent form."""
+    """Three significant digits, never in exponent form; thousands are separated."""
     size = abs(value)
-    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"  # noqa: PLR2004
+    return f"{value:,.0f}" if size >= HUNDRED else f"{value:.1f}" if size >= TEN else f"{value:.2f}"
 
 
 def seconds(value: float | None) -> str:
     """A duration with its unit, such as `12.3 ms`; `-` where there is none."""
-    if value is None:
-        return "-"
-    for factor, unit in ((1, "s"), (1e3, "ms")):
-        if value * factor >= 1:
-            return f"{digits(value * factor)} {unit}"
-    return f"{digits(value * 1e6)} us"
+    if value is None or not math.isfinite(value):
+        return NONE
+    return f"{digits(value * in_seconds(value)[0])} {in_seconds(value)[1]}"
+
+
+def in_seconds(value: float) -> tuple[float, str]:
+    """The factor and unit that suit a duration: s, ms or us."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms")):
+        if abs(value) * factor >= ONE:
+            return factor, unit
+    return 1e6, "us"
 
 
 def size(value: float | None) -> str:
     """Bytes with a decimal unit, such as `12.3 MB`; `-` where there is none."""
-    if value is None:
-        return "-"
+    if value is None or not math.isfinite(value):
+        return NONE
     for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= factor:
+        if abs(value) / factor >= ONE:
             return f"{digits(value / factor)} {unit}"
     return f"{value:.0f} B"
 
@@ -42,9 +53,9 @@ def count(n: int, noun: str, plural: str = "") -> str:
 def share(value: float) -> str:
     """A share as a percentage, such as `3%`, `4.8%` or `0.05%`: as many decimals as it needs to be told from zero."""
     percent = value * 100
-    if percent == round(percent) or abs(percent) >= 100:  # noqa: PLR2004
-        return f"{percent:.0f}%"
-    return f"{percent:.1f}%" if abs(percent) >= 0.05 else f"{percent:.2g}%"  # noqa: PLR2004
+    if abs(percent - round(percent)) < 1e-9 or abs(percent) >= HUNDRED:  # noqa: PLR2004  (0.07 * 100 is no integer)
+        return f"{percent:,.0f}%"
+    return f"{percent:.1f}%" if abs(percent) >= 0.0995 else f"{percent:.2g}%"  # noqa: PLR2004
 
 
 def points(value: float) -> str:
@@ -56,17 +67,19 @@ def points(value: float) -> str:
 def change(ratio: float, *, sign: bool = False) -> str:
     """What a ratio means as a change, such as `4.8%`; with `sign`, `+4.8%` or `-1.2%`."""
     percent = (ratio - 1) * 100
-    size = abs(percent)
-    decimals = 1 if size >= 0.05 else 2  # noqa: PLR2004
-    number = f"{size:.{decimals}f}" if size >= 0.005 else "0.0"  # noqa: PLR2004
+    magnitude = abs(percent)
+    if magnitude >= HUNDRED:
+        number = f"{magnitude:,.0f}"
+    else:
+        number = f"{magnitude:.{1 if magnitude >= 0.05 else 2}f}" if magnitude >= 0.005 else "0.0"  # noqa: PLR2004
     prefix = ("+" if percent > 0 else "-") if sign and number != "0.0" else ""
     return f"{prefix}{number}%"
 
 
 def value(amount: float | None, unit: str) -> str:
-    """An amount of a finding in its unit: `seconds`, `bytes`, `dB`, `fraction` or `share` (percentages), or a count."""
+    """An amount in its unit: `seconds`, `bytes`, `dB`, `fraction` or `share` (percentages), or a count of something."""
     if amount is None or not math.isfinite(amount):
-        return "-"
+        return NONE
     match unit:
         case "s" | "seconds":
             return seconds(amount)
@@ -78,4 +91,5 @@ def value(amount: float | None, unit: str) -> str:
             return f"{amount:.2%}"
         case _:
             number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:.4g}"
+            unit = unit.removesuffix("s") if amount == 1 else unit
             return number if unit == "count" else f"{number} {unit}".rstrip()

@@ -1,0 +1,49 @@
+"""One gate at a time measures on a host: two at once would be each other's noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.store import files
+
+LOCK = "measuring.lock"
+"""In the cache folder, which the gates of a host have in common; the system frees it when its process ends."""
+
+
+@contextmanager
+def alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other gate with this cache measures, and let none begin meanwhile.
+
+    Where the cache cannot hold a lock (it is read-only, or its file system has none), this says so and goes on.
+
+    Args:
+        cache: root of the cache.
+        say: told that it waits, and when the wait is over.
+
+    Raises:
+        KeyboardInterrupt: if somebody ends the wait.
+    """
+    held = taken(cache / LOCK, say)
+    try:
+        yield
+    finally:
+        if held is not None:
+            held.release()
+
+
+def taken(path: Path, say: Callable[[str], None]) -> files.Lock | None:
+    """The lock, after a wait where another process holds it; None where there can be none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = files.Lock.attempt(path)
+        if held is None:
+            say(f"waiting for another gate that measures on this host (it holds {path})")
+            held = files.Lock.wait(path)
+            say("the other gate is done")
+    except (StoreError, OSError):
+        say(f"{path} cannot be locked: make sure that no other gate measures here at the same time")
+        return None
+    return held

@@ -1,0 +1,67 @@
+"""harness.gate.turn: two gates at once on one host measure one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.gate import turn
+from harness.store import files
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from harness.gate import turn
+with turn.alone(Path(sys.argv[1]), print):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_second_waits_for_the_first(tmp_path: Path) -> None:
+    """The second says that it waits, begins when the first process ends, however that ends, and says so."""
+    told: list[str] = []
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert "held\n" == other.stdout.readline()
+        killed: list[float] = []
+
+        def kill() -> None:
+            killed.append(time.monotonic())
+            other.kill()
+
+        timer = threading.Timer(0.5, kill)
+        timer.start()
+        with turn.alone(tmp_path, told.append):
+            began = time.monotonic()
+        timer.join()
+    assert began >= killed[0]
+    assert told[0].startswith("waiting for another gate")
+    assert "the other gate is done" == told[-1]
+
+
+def test_nobody_else_means_no_words(tmp_path: Path) -> None:
+    """Alone, nothing is said, and the lock is free afterwards, also where measuring was stopped."""
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt), turn.alone(tmp_path / "new", told.append):
+        assert files.Lock.attempt(tmp_path / "new" / turn.LOCK) is None
+        raise KeyboardInterrupt
+    free = files.Lock.attempt(tmp_path / "new" / turn.LOCK)
+    assert free is not None
+    free.release()
+    assert [] == told
+
+
+def test_cache_without_locks(tmp_path: Path) -> None:
+    """Where there can be no lock the gate says so and goes on."""
+    (tmp_path / "cache").write_text("a file where a folder is needed")
+    told: list[str] = []
+    with turn.alone(tmp_path / "cache", told.append):
+        pass
+    assert 1 == len(told)
+    assert "cannot be locked" in told[0]
