@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import random
 import subprocess
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness.gate import history
 from harness.gate.nouns import Finding, Report, Settings, Verdict, exit_code
+from harness.gate.outputs import console, summary
 from harness.records import Accuracy, Evaluation, Outcome
 from harness.store.journal import Journal
 from tests import outcomes
@@ -286,3 +289,32 @@ def test_selection_without_results_is_told_apart(tmp_path: Path) -> None:
     """Nothing stored at all asks for a sweep; nothing of what was chosen points at what there is."""
     assert "make some with: harness sweep" in history.judge(tmp_path, repo=None).notes[0]
     assert "match what was chosen" in history.judge(tmp_path, repo=None, cases=("nope/*",)).notes[0]
+
+
+def test_a_commit_on_two_runtimes_keeps_both_going(repo: tuple[Path, list[str]]) -> None:
+    """A matrix of two releases: both are judged, under names that tell them apart; neither counts as ended."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 9)):
+        for version in ("1.31.1", "1.30.0"):
+            versions = {"python": "3.11.9", "onnxruntime-gpu": version}
+            sweep(folder / "results", commits[place], place, timed(ns), versions=versions)
+    report = history.judge(folder / "results", repo=folder)
+    names = {f"{CASE} [onnxruntime {version}+gpu]" for version in ("1.31.1", "1.30.0")}
+    assert names == {case.name for case in report.cases}
+    assert not any("of earlier runtimes" in note for note in report.notes)
+    assert {Verdict.PASS} == {latency(report, name).verdict for name in names}
+
+
+def test_what_is_not_judged_is_no_pass(repo: tuple[Path, list[str]]) -> None:
+    """With five runs sizes can be judged and times cannot: the headline counts both, and the table says which."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy([10.0] * 5)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    report = history.judge(folder / "results", repo=folder)
+    quiet = [f for case in report.cases for f in case.findings if f.verdict is Verdict.NOT_COMPARABLE]
+    assert {"latency"} <= {finding.metric for finding in quiet}
+    assert f"{len(quiet)} not judged" in summary.headline(report)
+    assert f"{len(quiet)} series not judged: 5 points; at least 8 are needed" in report.notes
+    printed = io.StringIO()
+    console.show(report, Console(file=printed, width=160))
+    assert "not judged" in next(line for line in printed.getvalue().splitlines() if "latency" in line)

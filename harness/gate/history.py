@@ -10,11 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.amounts import count
+from harness.gate.history_series import Key, kind, name, newest
 from harness.gate.nouns import CaseVerdict, Finding, Report, Settings, Verdict, gravest
 from harness.gate.outputs import sentences
 from harness.gate.outputs.phrases import short
@@ -22,7 +24,7 @@ from harness.stats.rule import MIN_EFFECT
 from harness.stats.scan import Change, Scan, scan
 from harness.store.history import Point, Series, history
 from harness.store.metrics import METRICS
-from harness.store.series import SHORT, when
+from harness.store.series import SHORT
 
 NAMES = {"artifact_size": "size"}
 """Metric of a series -> what findings call it, where that differs."""
@@ -67,18 +69,25 @@ def judge(
     found = history(
         results, repo=repo, cases=cases, metrics=tuple(SHORT[metric.name] for metric in METRICS), since=since
     )
-    newest, stale = _newest(found.series)
-    verdicts = _verdicts(newest, settings)
+    going, stale = newest(found.series)
+    verdicts = _verdicts(going, settings)
     notes = [f"left out: {problem}" for problem in found.problems]
     if stale:
         notes.append(f"{count(stale, 'series', 'series')} of earlier runtimes, weights or environments left out")
+    quiet = Counter(
+        finding.sentence.partition("not judged: ")[2]
+        for case in verdicts
+        for finding in case.findings
+        if finding.verdict is Verdict.NOT_COMPARABLE
+    )
+    notes += [f"{count(n, 'series', 'series')} not judged: {why}" for why, n in quiet.most_common()]
     if not verdicts:
         notes.append(
             f"no results under {results} match what was chosen; see what there is with: harness history"
             if cases or since
             else f"no results under {results}; make some with: harness sweep"
         )
-    hosts = sorted({series.host for series in newest})
+    hosts = sorted({series.host for series in going})
     return Report(
         base=None,
         head=None,
@@ -92,26 +101,6 @@ def judge(
     )
 
 
-def _newest(series: Iterable[Series]) -> tuple[list[Series], int]:
-    """The series that each case on each host goes on with, and how many have ended."""
-    groups: dict[tuple[str, str], dict[tuple[str, str, str], list[Series]]] = {}
-    for one in series:
-        kinds = groups.setdefault((one.case, one.host), {})
-        kinds.setdefault((one.runtime, one.weights, one.environment), []).append(one)
-    kept: list[Series] = []
-    ended = 0
-    for kinds in groups.values():
-        chosen = max(kinds, key=lambda kind: max(_age(one.points[-1]) for one in kinds[kind]))
-        kept += kinds[chosen]
-        ended += sum(len(some) for kind, some in kinds.items() if kind != chosen)
-    return kept, ended
-
-
-def _age(point: Point) -> tuple[int, str, float]:
-    """What is newest: by place in git's order, then by when it ran."""
-    return -1 if point.position is None else point.position, point.started_at, when(point)
-
-
 def _verdicts(series: Sequence[Series], settings: Settings) -> list[CaseVerdict]:
     judged = [_usable(one) for one in series]
     # The scan's own rate holds here: the family of a gate is its confirmed cases, that of a history all series.
@@ -119,16 +108,11 @@ def _verdicts(series: Sequence[Series], settings: Settings) -> list[CaseVerdict]
         {str(place): _values(one) for place, one in enumerate(judged)},
         exact={str(place) for place, one in enumerate(judged) if one.series.metric in EXACT},
     )
-    by_case: dict[tuple[str, str], list[tuple[_Judged, Finding]]] = {}
+    by_case: dict[Key, list[tuple[_Judged, Finding]]] = {}
     for place, one in enumerate(judged):
         finding = _finding(one, scans[str(place)], settings)
-        by_case.setdefault((one.series.case, one.series.host), []).append((one, finding))
-    hosts: dict[str, int] = {}
-    for case, _ in by_case:
-        hosts[case] = hosts.get(case, 0) + 1
-    return [
-        _case(case if hosts[case] == 1 else f"{case} [host {host}]", found) for (case, host), found in by_case.items()
-    ]
+        by_case.setdefault((one.series.case, one.series.host, kind(one.series)), []).append((one, finding))
+    return [_case(name(key, by_case), found) for key, found in by_case.items()]
 
 
 def _case(name: str, found: Sequence[tuple[_Judged, Finding]]) -> CaseVerdict:

@@ -33,11 +33,18 @@ def counts(report: Report) -> dict[Verdict, int]:
     return {verdict: found[verdict] for verdict in reversed(GRAVITY) if found[verdict]}
 
 
+def series_counts(report: Report) -> dict[Verdict, int]:
+    """The same for a history, whose every finding is a series of its own: a case may be judged in size alone."""
+    found = Counter(finding.verdict for case in report.cases for finding in case.findings)
+    return {verdict: found[verdict] for verdict in reversed(GRAVITY) if found[verdict]}
+
+
 def headline(report: Report) -> str:
     """The verdict of the whole gate as one sentence: `Regression: 1 of 12 cases got worse; 9 pass, 2 inconclusive.`."""
-    tally = counts(report)
-    unit = "series" if in_history(report) else "case"
-    total = count(len(report.cases), unit, "series" if unit == "series" else "cases")
+    history = in_history(report)
+    tally = series_counts(report) if history else counts(report)
+    unit = "series" if history else "case"
+    total = count(sum(tally.values()), unit, "series" if history else "cases")
     verdict = overall(report)
     n = tally.get(verdict, 0)
     match verdict:
@@ -53,9 +60,10 @@ def headline(report: Report) -> str:
             text = "Inconclusive: nothing was compared"
         case _:
             judged = tally.get(Verdict.PASS, 0) + tally.get(Verdict.IMPROVEMENT, 0)
-            text = f"Pass: none of {judged:,} {'series' if unit == 'series' else 'cases'} got worse"
+            text = f"Pass: none of {judged:,} {'series' if history else 'cases'} got worse"
             text = f"Pass: the one {unit} that was judged did not get worse" if judged == 1 else text
-    rest = [f"{n} {PLURAL[v]}" for v, n in tally.items() if v != verdict]
+    words = {**PLURAL, Verdict.NOT_COMPARABLE: "not judged"} if history else PLURAL
+    rest = [f"{n} {words[v]}" for v, n in tally.items() if v != verdict]
     silenced = sum(1 for case in report.cases if any(finding.accepted for finding in case.findings))
     rest += [f"{silenced} with an accepted change"] if silenced else []
     same = sum(1 for case in report.cases if any(note.startswith(UNMEASURED) for note in case.notes))
