@@ -65,12 +65,32 @@ def test_no_results_yet(tmp_path: Path) -> None:
     assert "harness sweep --models digits_cnn" in pages(tmp_path / "site")["index.html"]
 
 
-def test_results_of_asv_alone_are_not_called_nothing(tmp_path: Path) -> None:
-    """Values without samples are no site, and the page says where they are shown."""
+def test_a_damaged_asv_file_is_named(tmp_path: Path) -> None:
+    """Nothing can be shown, and the page says which file was left out."""
     (tmp_path / "results" / "vm").mkdir(parents=True)
     (tmp_path / "results" / "vm" / "12345678-env.json").write_text("{}", encoding="utf-8")
-    site(tmp_path / "results", tmp_path / "site")
-    assert "harness history --results" in pages(tmp_path / "site")["index.html"]
+    built = site(tmp_path / "results", tmp_path / "site")
+    assert "12345678-env.json" in built.problems[0]
+    assert "12345678-env.json" in pages(tmp_path / "site")["index.html"]
+
+
+def test_many_cases_are_made_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site is the same file by file, and a second build finds nothing to do."""
+    from harness.report import models
+
+    for day in range(2):
+        cases = [case for name in ("one", "two", "three") for case in report_stores.matrix(name)]
+        found = [report_stores.measured(case, 5.0 + day) for case in cases]
+        report_stores.write(tmp_path / "results", report_stores.run(day), found)
+    site(tmp_path / "results", tmp_path / "alone")
+    monkeypatch.setattr(models, "MANY", 1)
+    built = site(tmp_path / "results", tmp_path / "site", processes=2)
+    alone, together = pages(tmp_path / "alone"), pages(tmp_path / "site")
+    del alone["data/site.js"], together["data/site.js"]  # when it was made
+    assert alone == together
+    again = site(tmp_path / "results", tmp_path / "site", processes=2)
+    assert built.written + built.kept == again.kept + again.written
+    assert again.written <= 1
 
 
 def test_one_run(tmp_path: Path) -> None:

@@ -234,3 +234,12 @@ def test_a_thousand_series_take_seconds() -> None:
     start = time.process_time()
     scan.scan(rows)
     assert time.process_time() - start < 10
+
+
+def test_stopping_early_changes_no_p_value_that_counts() -> None:
+    """Orders are drawn until every series is settled: what is not ignored has the p-value of all of them."""
+    rows = latencies(5, 40, 40)
+    whole = changes.places(rows)
+    for place, early in zip(whole, changes.places(rows, ignore=0.05), strict=True):
+        assert place.index == early.index
+        assert (place.p if place.p <= 0.05 else 1.0) == early.p

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -149,6 +150,7 @@ def _request(
         compare=compare,
         since=since,
         live=live,
+        processes=os.cpu_count() or 1,
     )
 
 

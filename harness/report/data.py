@@ -6,17 +6,20 @@ rows of a few recent runs, become the dicts that `harness.budget` judges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.report import values as asv_values
 from harness.report import words
 from harness.report.repository import git, subjects
+from harness.report.values import Values
 from harness.store import query
 from harness.store.commits import commits
-from harness.store.rows import Row, plain
+from harness.store.rows import Row
 from harness.store.series import epoch_ms
 
 if TYPE_CHECKING:
@@ -107,6 +110,7 @@ class Data:
         problems: files that were left out, and why.
         since: the revision that the history begins with, as it was given.
         positions: commit -> its place in git's order.
+        asv: what asv's files hold beside the samples.
     """
 
     results: Path
@@ -119,6 +123,7 @@ class Data:
     since: str = ""
     positions: Mapping[str, int] = field(default_factory=dict)
     repo: Path | None = None
+    asv: Values = field(default_factory=Values)
 
     @cached_property
     def newest(self) -> pd.DataFrame:
@@ -136,7 +141,9 @@ class Data:
     def host(self, fingerprint: str) -> str:
         """A host as a person would call it, with as much of the fingerprint as tells hosts apart."""
         run = next((run for run in self.runs if run.fingerprint == fingerprint), None)
-        host = run.host if run else {}
+        if run is None:
+            return self.asv.hosts.get(fingerprint, fingerprint)
+        host = run.host
         parts = (host.get("name"), host.get("cpu"), fingerprint[:6])
         return " · ".join(str(part) for part in parts if part)
 
@@ -162,9 +169,10 @@ class Data:
         """The number of a run, oldest first."""
         return self._numbers[run]
 
-    def revision(self, place: int) -> str:
-        """The commit of a stored row in short, by its place in `rows`."""
-        return self.runs[len(self.runs) - 1 - int(self.run_numbers[place])].revision
+    def revision(self, number: int) -> str:
+        """A commit in short, by the number of its run; those of `asv` follow the runs."""
+        runs = len(self.runs)
+        return self.runs[runs - 1 - number].revision if number < runs else self.asv.commits[number - runs].hash[:8]
 
     def told(self, describe: Callable[[Data], list[Any]]) -> list[Any]:
         """What a function says of the runs, computed once."""
@@ -180,6 +188,16 @@ class Data:
     def hosts(self) -> tuple[str, ...]:
         """Fingerprints, that of the newest run first."""
         return tuple(dict.fromkeys(run.fingerprint for run in self.runs))
+
+    @property
+    def every_host(self) -> tuple[str, ...]:
+        """`hosts`, and those of `asv`."""
+        return tuple(dict.fromkeys((*self.hosts, *self.asv.hosts)))
+
+    @cached_property
+    def cases(self) -> frozenset[str]:
+        """Cases that have a page."""
+        return frozenset() if self.rows.empty else frozenset(self.rows["case"].cat.categories)
 
 
 def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url: str = "") -> Data:
@@ -206,17 +224,20 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
     for name in ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename"):
         rows[name] = rows[name].astype("category")  # text of 200,000 rows is mostly repetition
     newest = _newest(rows)
+    values = asv_values.load(results, order, rows)
+    of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
     return Data(
         results=results,
         rows=rows,
         latest=tuple(ordered(picked(newest))),
         runs=runs,
-        subjects=subjects(sorted({run.commit for run in runs if run.commit}), repo),
+        subjects=subjects(sorted(of), repo),
         commit_url=commit_url,
-        problems=tuple(str(problem) for problem in found.problems),
+        problems=tuple(dict.fromkeys((*(str(problem) for problem in found.problems), *values.problems))),
         since=since,
         positions=order.positions,
         repo=repo,
+        asv=values,
     )
 
 
@@ -226,7 +247,17 @@ def _newest(rows: pd.DataFrame) -> pd.DataFrame:
 
 def picked(keys: pd.DataFrame) -> list[Row]:
     """Whole rows of the chosen cases, with no number that is not finite."""
-    return [plain(row) for row in query.pick(keys)]
+    return [{name: _finite(value) for name, value in row.items()} for row in query.pick(keys)]
+
+
+def _finite(value: Any) -> Any:
+    """What DuckDB read, with None for numbers that are not finite."""
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is dict:
+        return {name: _finite(entry) for name, entry in value.items()}
+    return [_finite(entry) for entry in value] if kind is list else value
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report.data import Data
+from harness.report.values import runtime
 from harness.store.metrics import METRICS
 from harness.store.series import SHORT
 
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 UNITS: Final[Mapping[str, str]] = {SHORT[metric.name]: metric.unit for metric in METRICS}
 MEANINGS: Final[Mapping[str, str]] = {SHORT[metric.name]: metric.meaning for metric in METRICS}
-TITLES: Final[Mapping[str, str]] = {name: name.replace("_", " ") for name in UNITS}
 NOISY: Final = ("latency", "session_creation", "first_inference", "peak_memory")
-"""Metrics that differ from run to run; in the others every step is a change."""
+"""Metrics of harness that differ from run to run; in its others every step is a change. Imported ones are noisy."""
 
 IDENTITY: Final = ("case", "runtime", "weights", "fingerprint")
 
@@ -37,9 +37,11 @@ class Series:
 
     Attributes:
         id: of the case's identity; all metrics of it share the id.
-        places: positions of its points in `Data.rows`, in order of commits.
-        numbers: its values, in the unit of `UNITS`.
-        low, high: 95% intervals, only of latency.
+        at: for each point the number of its run or commit, see `Data.revision`; in order of commits.
+        numbers: its values, in `unit`.
+        low, high: intervals, NaN where a value has none.
+        confidence: of the intervals.
+        source: what else tells it from others: asv's environment, where the values are only in asv's files.
     """
 
     id: str
@@ -48,10 +50,23 @@ class Series:
     weights: str
     fingerprint: str
     metric: str
-    places: Any
+    unit: str
+    at: Any
     numbers: Any
     low: Any = None
     high: Any = None
+    confidence: float = 0.95
+    source: str = ""
+
+    @property
+    def title(self) -> str:
+        """The metric in words."""
+        return title(self.metric)
+
+
+def title(metric: str) -> str:
+    """A metric in words."""
+    return metric.replace("_", " ")
 
 
 def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]:
@@ -68,12 +83,13 @@ def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]
 
     rows = data.rows
     if rows.empty:
-        return {}
+        return _of_asv(data)
     values = metric_values(rows)
-    runtime = rows["run"].map({run.id: run.runtime for run in data.runs}).astype("category")
-    keys = rows[["case", "weights", "fingerprint"]].assign(runtime=runtime)
+    runtimes = rows["run"].map({run.id: run.runtime for run in data.runs}).astype("category")
+    keys = rows[["case", "weights", "fingerprint"]].assign(runtime=runtimes)
     order = np.lexsort(tuple(reversed(_order(rows, positions))))
     low, high = rows["low_s"].to_numpy(float), rows["high_s"].to_numpy(float)
+    numbers = data.run_numbers
     found: dict[str, list[Series]] = {}
     grouped = keys.iloc[order].reset_index(drop=True).groupby(list(IDENTITY), observed=True, sort=False)
     indices: Mapping[Any, Any] = grouped.indices
@@ -96,13 +112,48 @@ def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]
                     weights=weights,
                     fingerprint=fingerprint,
                     metric=metric,
-                    places=kept,
+                    unit=UNITS[metric],
+                    at=numbers[kept],
                     numbers=own[there],
                     low=ends[0],
                     high=ends[1],
                 )
             )
-    return found
+    return found | _of_asv(data)
+
+
+def _of_asv(data: Data) -> dict[str, list[Series]]:
+    """The series of values that only asv's files hold."""
+    import numpy as np
+
+    first = len(data.runs)
+    places = {commit.hash: first + place for place, commit in enumerate(data.asv.commits)}
+    found: dict[str, list[Series]] = {}
+    for key, points in data.asv.series.items():
+        identity = "\n".join((key.case, key.runtime, key.weights, key.host, f"asv {key.environment}"))
+        ends = np.array([(point.low, point.high) for point in points], dtype=float)
+        found.setdefault(identity, []).append(
+            Series(
+                id=identity,
+                case=key.case,
+                runtime=runtime(key.runtime),
+                weights=key.weights,
+                fingerprint=key.host,
+                metric=key.metric,
+                unit=key.unit,
+                at=np.array([places[point.commit or ""] for point in points]),
+                numbers=np.array([point.value for point in points], dtype=float),
+                low=ends[:, 0] if np.isfinite(ends).any() else None,
+                high=ends[:, 1] if np.isfinite(ends).any() else None,
+                confidence=next((point.confidence for point in points if point.confidence), 0.99),
+                source=key.environment,
+            )
+        )
+    rank = {metric: place for place, metric in enumerate(UNITS)}
+    return {
+        identity: sorted(group, key=lambda one: (rank.get(one.metric, len(rank)), one.metric))
+        for identity, group in found.items()
+    }
 
 
 def metric_values(rows: pd.DataFrame) -> dict[str, Floats]:
@@ -139,7 +190,7 @@ def scans(series: Mapping[str, Sequence[Series]]) -> dict[tuple[str, str], Scan]
             name = f"{one.metric}\n{identity}"
             names[name] = (identity, one.metric)
             values[name] = one.numbers.tolist()
-            if one.metric not in NOISY or (one.numbers <= 0).any():
+            if (one.metric in UNITS and one.metric not in NOISY) or (one.numbers <= 0).any():
                 exact.append(name)
     found = scan(values, exact=frozenset(exact)) if values else {}
     return {names[name]: result for name, result in found.items()}

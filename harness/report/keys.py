@@ -44,11 +44,10 @@ class Keys:
         """Of the series of one case, host, runtime and weights."""
         digest = hashlib.sha256(self.base)
         for one in group:
-            numbers = self.data.run_numbers[one.places]
             digest.update(f"{one.metric}\0{scans[one.id, one.metric]!r}\n".encode())
-            for part in (numbers, one.numbers, one.low, one.high):
+            for part in (one.at, one.numbers, one.low, one.high):
                 digest.update(b"" if part is None else part.tobytes())
-        for number in sorted({int(n) for one in group for n in self.data.run_numbers[one.places]}):
+        for number in sorted({n for one in group for n in one.at.tolist()}):
             digest.update(self.runs[number])
         return digest.hexdigest()
 
@@ -62,8 +61,11 @@ def _state(path: Path) -> str:
 
 
 def _told(data: Data) -> list[tuple[Any, ...]]:
-    """What pages say of each run, oldest first."""
+    """What pages say of each run, oldest first, and of each commit of asv's files."""
     return [
-        (run.id, run.label, run.runtime, data.subjects.get(run.commit or "", ""), run.fingerprint)
-        for run in reversed(data.runs)
+        *(
+            (run.id, run.label, run.runtime, data.subjects.get(run.commit or "", ""), run.fingerprint)
+            for run in reversed(data.runs)
+        ),
+        *((one.hash, one.time, data.subjects.get(one.hash, "")) for one in data.asv.commits),
     ]

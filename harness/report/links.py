@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from urllib.parse import quote
 
 LONGEST = 60
 
@@ -32,6 +33,16 @@ def raw(name: str) -> str:
 def series(identity: str) -> str:
     """The script that holds the charts of a series."""
     return f"data/series/{slug(identity)}.js"
+
+
+def lines(metric: str) -> str:
+    """The script that holds the lines of a metric's histories."""
+    return f"data/history/{slug(metric)}.js"
+
+
+def history(identity: str, metric: str) -> str:
+    """The history page with one series opened."""
+    return f"history.html#series={slug(identity)}&metric={quote(metric)}"
 
 
 def address(url: str, text: str = "") -> str:

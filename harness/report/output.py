@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -97,6 +98,12 @@ class Output:
             temporary.write_bytes(data)
             temporary.replace(target)  # whoever reads it meanwhile sees the old page or the new one
         self.written += 1
+
+    def add(self, seen: Mapping[str, Entry]) -> None:
+        """Take over what another process has put into the same folder."""
+        self.seen.update(seen)
+        self.written += sum(self.known.get(path) != entry for path, entry in seen.items())
+        self.kept += sum(self.known.get(path) == entry for path, entry in seen.items())
 
     def _holds(self, path: str, size: int) -> bool:
         try:

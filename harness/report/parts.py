@@ -140,6 +140,11 @@ def script_json(value: Any) -> str:
     return text
 
 
+def assign(kind: str, key: str, value: Any) -> str:
+    """A script that hands data to the page that asked for it; a JSON file could not be read from file://."""
+    return f"harness.receive({script_json(kind)},{script_json(key)},{script_json(value)});\n"
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -178,8 +178,8 @@ def _history(data: Data, wish: Wish) -> Figure | None:
     return lines.history(
         history.points(data, one),
         scans[one.id, one.metric].changes,
-        unit=histories.UNITS[one.metric],
-        title=histories.TITLES[one.metric],
+        unit=one.unit,
+        title=one.title,
         colour=look[variant].colour,
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
+from html import escape
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
 
-from harness.report.parts import Page, script_json
+from harness.report.parts import Cell, Page, Table, script_json
 
 STATIC = ("style.css", "theme.js", "tables.js", "filters.js", "charts.js", "history.js", "live.js")
 """What every page loads, in this order, beside plotly.js."""
@@ -29,7 +30,34 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     found.filters["script"] = lambda value: Markup(script_json(value))  # noqa: S704  (escaped by script_json)
+    found.filters["lines"] = lambda table, root: Markup(lines(table, root))  # noqa: S704  (escaped by lines)
     return found
+
+
+def lines(table: Table, root: str = "") -> str:
+    """The rows of a table as HTML; written here because most of a site is table cells, and templates are slow at them.
+
+    Args:
+        table: with its cells.
+        root: the way from the page to the site's folder, put before addresses inside the site.
+    """
+    found = []
+    for cells, at, facets in table.lines():
+        known = "" if at is None else f' data-at="{at}"'
+        known += "".join(f' data-facet-{name}="{escape(value)}"' for name, value in facets.items())
+        found.append(f"<tr{known}>{''.join([_cell(cell, root) for cell in cells])}</tr>")
+    return "\n".join(found)
+
+
+def _cell(cell: Cell, root: str) -> str:
+    kind = f' class="{escape(cell.kind)}"' if cell.kind else ""
+    title = f' title="{escape(cell.title)}"' if cell.title else ""
+    sort = f' data-sort="{escape(str(cell.sort))}"' if cell.sort is not None else ""
+    inside = escape(cell.text)
+    if cell.href:
+        way = "" if cell.href.startswith(("http", "../")) else root
+        inside = f'<a href="{escape(way + cell.href)}">{inside}</a>'
+    return f"<td{kind}{title}{sort}>{inside}</td>"
 
 
 def html(page: Page, site: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def timeline(processes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 continue
             each = -(-len(seconds) // most)
             # The last group is filled up with its own last value, which moves neither its smallest nor its largest.
-            filled = np.pad(seconds, (0, -len(seconds) % each), mode="edge").reshape(-1, each)
+            filled = np.append(seconds, np.full(-len(seconds) % each, seconds[-1])).reshape(-1, each)
             ends = start + np.cumsum(seconds)
             last = np.minimum(np.arange(1, len(filled) + 1) * each, len(seconds)) - 1
             parts.append(
@@ -41,7 +41,7 @@ def timeline(processes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                     "process": number,
                     "phase": phase,
                     "at": ends[last],
-                    "seconds": np.median(filled, axis=1),
+                    "seconds": filled[:, 0] if each == 1 else np.median(filled, axis=1),
                     "low": filled.min(axis=1),
                     "high": filled.max(axis=1),
                 }
@@ -79,7 +79,7 @@ def sparkline(values: Sequence[float], points: int = 40) -> list[int]:
     if len(own) > points:
         each = -(-len(own) // points)
         # Filled up at the front, so that the newest values make a whole group.
-        own = np.median(np.pad(own, (-len(own) % each, 0), mode="edge").reshape(-1, each), axis=1)
+        own = np.median(np.append(np.full(-len(own) % each, own[0]), own).reshape(-1, each), axis=1)
     low, high = own.min(), own.max()
     if high <= low:
         return [50] * len(own)

@@ -7,14 +7,22 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-NONE = "-"
-"""What stands where a number is absent."""
+from harness.amounts import NONE, digits
 
-
-def digits(value: float) -> str:
-    """Three significant digits, never in exponent form."""
-    size = abs(value)
-    return f"{value:,.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"  # noqa: PLR2004
+__all__ = [
+    "NONE",
+    "accuracy",
+    "change",
+    "digits",
+    "fidelity",
+    "interval",
+    "latency",
+    "number",
+    "plural",
+    "ratio",
+    "scale",
+    "when",
+]
 
 
 def scale(values: Iterable[float | None], unit: str) -> tuple[float, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -29,6 +29,9 @@ EXACT = 12
 
 ORDERS = 9999
 """Random orders behind a permutation p-value."""
+
+DRAWN = 1000
+"""Of them drawn at a time."""
 
 SEED = 20
 
@@ -50,10 +53,20 @@ def ranks_of(series: Floats) -> Floats:
     """Midranks along the last axis, from 1: (..., n) -> (..., n)."""
     import numpy as np
 
-    below = (series[..., None, :] < series[..., :, None]).sum(axis=-1)
-    equal = (series[..., None, :] == series[..., :, None]).sum(axis=-1)
-    found: Floats = below + (equal + 1) / 2
-    return np.asarray(found, dtype=np.float64)
+    order = np.argsort(series, axis=-1, kind="stable")
+    ascending = np.take_along_axis(series, order, axis=-1)
+    n = series.shape[-1]
+    place = np.broadcast_to(np.arange(1.0, n + 1), series.shape)
+    differs = np.ones(series.shape, dtype=bool)
+    differs[..., 1:] = ascending[..., 1:] != ascending[..., :-1]
+    # Equal values share the middle of the first and the last rank among them.
+    first = np.maximum.accumulate(np.where(differs, place, 0.0), axis=-1)
+    ends = np.ones(series.shape, dtype=bool)
+    ends[..., :-1] = differs[..., 1:]
+    last = np.minimum.accumulate(np.where(ends, place, np.inf)[..., ::-1], axis=-1)[..., ::-1]
+    found = np.empty(series.shape, dtype=np.float64)
+    np.put_along_axis(found, order, (first + last) / 2, axis=-1)
+    return found
 
 
 def cusum(ranks: Floats) -> Floats:
@@ -160,21 +173,35 @@ def _strength(sums: Floats) -> tuple[Floats, np.ndarray[tuple[int, ...], np.dtyp
     return most, at
 
 
-@lru_cache(maxsize=512)
-def null(n: int) -> Floats:
-    """Sorted statistic of random orders of n untied points, shared by all series of that length: (ORDERS,)."""
-    import numpy as np
+class Null:
+    """The statistic of random orders of n untied points, shared by all series of that length and drawn as needed."""
 
-    generator = np.random.default_rng([SEED, n])
-    found = np.empty(ORDERS)
-    step = max(1, 500_000 // n)
-    for start in range(0, ORDERS, step):
-        size = min(step, ORDERS - start)
-        orders = generator.permuted(np.tile(np.arange(1.0, n + 1), (size, 1)), axis=1)
-        found[start : start + size], _ = _strength(cusum(orders))
-    found.sort()
-    found.setflags(write=False)
-    return found
+    def __init__(self, n: int) -> None:
+        """Nothing is drawn yet."""
+        import numpy as np
+
+        self.n = n
+        self._parts: list[Floats] = []
+        self._generator = np.random.default_rng([SEED, n])
+
+    def parts(self) -> Iterator[Floats]:
+        """The statistic of `ORDERS` orders, sorted, in parts; the same at every call."""
+        for place in range(-(-ORDERS // DRAWN)):
+            if place == len(self._parts):
+                self._parts.append(self._draw(min(DRAWN, ORDERS - place * DRAWN)))
+            yield self._parts[place]
+
+    def _draw(self, size: int) -> Floats:
+        import numpy as np
+
+        orders = self._generator.permuted(np.tile(np.arange(1.0, self.n + 1), (size, 1)), axis=1)
+        found, _ = _strength(cusum(orders))
+        found.sort()
+        return found
+
+
+null = lru_cache(maxsize=512)(Null)
+"""One per length, kept."""
 
 
 def places(rows: Sequence[Sequence[float]], ignore: float = 1.0) -> list[Place]:
@@ -193,7 +220,7 @@ def places(rows: Sequence[Sequence[float]], ignore: float = 1.0) -> list[Place]:
     values = np.asarray(rows, dtype=np.float64)
     n = values.shape[1]
     found, index = [], []
-    step = max(1, 4_000_000 // (n * n))
+    step = max(1, 4_000_000 // n)
     for start in range(0, len(values), step):
         strengths, at = strength(values[start : start + step])
         found.append(strengths)
@@ -201,10 +228,16 @@ def places(rows: Sequence[Sequence[float]], ignore: float = 1.0) -> list[Place]:
     strengths, at = np.concatenate(found), np.concatenate(index)
     if (strengths < -math.log10(ignore)).all():  # not even one place on its own would reach it
         return [Place(index=int(i), p=1.0) for i in at]
-    orders = null(n)
-    hits = ORDERS - np.searchsorted(orders, strengths - 1e-9, side="left")
-    searched = n - 2 * FEWEST_AFTER + 1
-    p = np.minimum((1 + hits) / (1 + ORDERS), np.minimum(1.0, searched * 10.0**-strengths))
+    boole = np.minimum(1.0, (n - 2 * FEWEST_AFTER + 1) * 10.0**-strengths)
+    hits = np.zeros(len(strengths))
+    for part in null(n).parts():
+        # What was hit so far bounds p from below: most series are settled long before the last order is drawn.
+        least = (1 + hits) / (1 + ORDERS)
+        if not ((least < boole) & (least <= ignore)).any():
+            break
+        hits += len(part) - np.searchsorted(part, strengths - 1e-9, side="left")
+    p = np.minimum((1 + hits) / (1 + ORDERS), boole)
+    p = np.where(p > ignore, 1.0, p)
     return [Place(index=int(i), p=float(q)) for i, q in zip(at, p, strict=True)]
 
 

@@ -23,6 +23,10 @@ CORRELATED = 0.25
 """Correlation of neighbours, levels taken out, above which a series is not judged (and 1.64 standard errors)."""
 
 
+Known = dict[tuple[str, int, int], changes.Place]
+"""Series, first point and end of a part -> what was found in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One change of level.
@@ -97,19 +101,21 @@ def scan(series: Mapping[str, Sequence[float]], *, fdr: float = FDR, exact: Coll
         if name in exact:
             found[name] = Scan(changes=_steps(values))
         elif len(values) < fewest(fdr):
-            found[name] = Scan(abstained=f"{len(values)} points; at least {fewest(fdr)} are needed")
+            points = "1 point" if len(values) == 1 else f"{len(values)} points"
+            found[name] = Scan(abstained=f"{points}; at least {fewest(fdr)} are needed")
         else:
             judged[name] = [math.log(value) for value in values]
     # Correlation is looked at with the levels that would be found if nothing else were searched; only series that
     # pass it enter the family.
-    alone = _segment(judged, fdr, together=False)
+    known: Known = {}
+    alone = _segment(judged, fdr, known, together=False)
     for name, cuts in alone.items():
         logs = judged[name]
         strong = changes.neighbours(logs, sorted(cuts))
         if strong > max(CORRELATED, 1.64 / math.sqrt(len(logs))):
             found[name] = Scan(abstained=f"neighbouring points correlate ({strong:.2f}): the host drifted")
             del judged[name]
-    for name, cuts in _segment(judged, fdr, together=True).items():
+    for name, cuts in _segment(judged, fdr, known, together=True).items():
         found[name] = Scan(changes=_sized(series[name], judged[name], cuts))
     return {name: found[name] for name in series}
 
@@ -125,13 +131,14 @@ def _check(series: Mapping[str, Sequence[float]], fdr: float, exact: Collection[
 
 
 def _segment(
-    series: Mapping[str, Sequence[float]], fdr: float, *, together: bool
+    series: Mapping[str, Sequence[float]], fdr: float, known: Known, *, together: bool
 ) -> dict[str, dict[int, tuple[float, float]]]:
     """Binary segmentation of all series in rounds: name -> {first point after: (p, adjusted)}.
 
     Args:
         series: name -> values.
         fdr: level of every round.
+        known: gets what was found in each part, and is asked before one is searched.
         together: whether p-values are adjusted over everything searched in a round, or every one stands alone.
     """
     cuts: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in series}
@@ -141,15 +148,11 @@ def _segment(
         for part in parts:
             if part[2] - part[1] >= fewest(fdr):
                 lengths.setdefault(part[2] - part[1], []).append(part)
-        searched = [
-            (part, place)
-            for group in lengths.values()
-            for part, place in zip(
-                group,
-                changes.places([series[name][start:stop] for name, start, stop in group], ignore=fdr),
-                strict=True,
-            )
-        ]
+        for group in lengths.values():
+            if new := [part for part in group if part not in known]:
+                found = changes.places([series[name][start:stop] for name, start, stop in new], ignore=fdr)
+                known.update(zip(new, found, strict=True))
+        searched = [(part, known[part]) for group in lengths.values() for part in group]
         ps = [place.p for _, place in searched]
         adjusted = benjamini_hochberg(ps) if together else ps
         parts = []

@@ -24,7 +24,12 @@ Wanted = Callable[[str], bool]
 
 
 def points(
-    results: Path, order: Commits, case: Wanted, metric: Wanted, problems: list[StoreError]
+    results: Path,
+    order: Commits,
+    case: Wanted,
+    metric: Wanted,
+    problems: list[StoreError],
+    paths: Sequence[Path] | None = None,
 ) -> Iterator[tuple[Key, Point]]:
     """Every value and every failure in asv's files; places that are not applicable (NaN) are left out.
 
@@ -34,6 +39,7 @@ def points(
         case: says of a case id whether it is wanted.
         metric: the same of a name such as `latency`.
         problems: gets one error for every file or benchmark that is left out.
+        paths: the result files to read; None reads all.
     """
     try:
         benchmarks = asv_files.load(results / "benchmarks.json", asv_files.BENCHMARKS_VERSION)
@@ -41,7 +47,7 @@ def points(
         problems.append(error)
         benchmarks = {}
     told: set[tuple[str, str]] = set()
-    for path in asv_files.result_paths(results):
+    for path in asv_files.result_paths(results) if paths is None else paths:
         try:
             found = asv_files.read(path)
         except StoreError as error:

@@ -175,6 +175,30 @@ def test_histories_open_from_the_table(regressed: Path, visit: Visit) -> None:
     assert "log" == page.locator("#series-view .plot").evaluate("plot => plot.layout.yaxis.type")
 
 
+def test_values_of_asv_alone_are_drawn(tmp_path: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh clone without samples: the first page lists the values, and each leads to its chart."""
+    from dataclasses import replace
+
+    from harness.store import asv
+    from harness.store.rows import to_row
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for day in range(3):
+        of = report_stores.run(day)
+        found = [report_stores.measured(case, 5.0 + day) for case in report_stores.matrix()]
+        asv.write(
+            tmp_path / "results", of, [to_row(of, replace(outcome, started_at=of.started_at)) for outcome in found]
+        )
+    report_stores.site(tmp_path / "results", tmp_path / "site")
+    page = visit.open(tmp_path / "site" / "index.html")
+    page.click("#newest tbody a >> nth=0")
+    page.wait_for_url("**/history.html#**")
+    (line,) = visit.chart("series")
+    assert 3 == len(line["y"])
+    page.click("#series-view summary")
+    assert "99% interval" in page.locator("#series-view th").all_inner_texts()
+
+
 def test_light_and_dark(regressed: Path, visit: Visit) -> None:
     """The button switches page and charts, and the choice is kept."""
     page = visit.open(regressed / "index.html")

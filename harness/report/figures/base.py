@@ -47,8 +47,10 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
     return {"title": {"text": escape(title)}, "automargin": True, "zeroline": False} | more
 
 
-def records(frame: pd.DataFrame) -> list[Record]:
-    """Rows of a frame; what is absent or not finite is None."""
+def records(frame: pd.DataFrame | Sequence[Record]) -> list[Record]:
+    """Rows of a frame, or copies of what this made of one before; what is absent or not finite is None."""
+    if isinstance(frame, Sequence):
+        return [dict(row) for row in frame]
     names = [str(name) for name in frame.columns]
     columns = [[known(value) for value in frame[name].astype(object).tolist()] for name in frame.columns]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
@@ -76,16 +78,15 @@ def column(values: Iterable[float | None], factor: float = 1.0) -> list[float | 
     """Coordinates of one axis, scaled, with as many digits as a screen can show; what is not finite is None."""
     import numpy as np
 
-    exact = np.array([np.nan if value is None else value for value in values], dtype=float) * factor
+    if not isinstance(values, np.ndarray):
+        values = [np.nan if value is None else value for value in values]
+    exact = np.asarray(values, dtype=float) * factor
     there = np.isfinite(exact)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         places = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.where(there & (exact != 0), np.abs(exact), 1.0))))
         found = np.where(np.isfinite(places) & (places > 0), np.round(exact * places) / places, exact)
-    return (
-        found.tolist()
-        if there.all()
-        else [value if ok else None for value, ok in zip(found.tolist(), there, strict=True)]
-    )
+    listed: list[float | None] = found.tolist()
+    return listed if there.all() else [value if ok else None for value, ok in zip(listed, there, strict=True)]
 
 
 def bars(found: Sequence[Record], value: str, low: str, high: str, factor: float) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +12,18 @@ from harness.report.figures.samples import LINEAR_OR_LOG
 from harness.report.palette import BETTER, WORSE
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from harness.stats.scan import Change
 
 TICKS = 12
 
 
 def history(
-    frame: pd.DataFrame, changes: Sequence[Change], *, unit: str, title: str, colour: str, bare: bool = False
+    frame: Mapping[str, Any], changes: Sequence[Change], *, unit: str, title: str, colour: str, bare: bool = False
 ) -> Figure:
     """A metric over commits, evenly spaced, with its intervals; changes of level are marked and sized.
 
     Args:
-        frame: `revision`, `when`, `subject`, `value`, `low` and `high`, in order of commits.
+        frame: columns `revision`, `when`, `subject`, `value`, `low` and `high`, in order of commits.
         changes: of level, by the index of the first point after each.
         unit: of the values: seconds, bytes or a word.
         title: of the metric.
@@ -34,9 +32,9 @@ def history(
     """
     import numpy as np
 
-    values = frame["value"].to_numpy(float)
+    values = np.asarray(frame["value"], dtype=float)
     factor, symbol = words.scale(values.tolist(), unit)
-    revisions = frame["revision"].tolist()
+    revisions: Sequence[str] = frame["revision"]
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -49,9 +47,9 @@ def history(
         "meta": {"unit": symbol},
     }
     if not bare:
-        told = frame[["revision", "when", "subject"]].fillna("").to_numpy().tolist()
+        told = zip(revisions, frame["when"], frame["subject"], strict=True)
         trace["customdata"] = [[escape(short(text, 70)) for text in point] for point in told]
-    low, high = frame["low"].to_numpy(float), frame["high"].to_numpy(float)
+    low, high = np.asarray(frame["low"], dtype=float), np.asarray(frame["high"], dtype=float)
     ends = (low <= values) & (high >= values)
     if ends.any():
         trace["error_y"] = {

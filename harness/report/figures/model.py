@@ -31,7 +31,7 @@ SETTING: Final = ("target", "fingerprint", "weights_digest")
 MEDIAN: Final = ("latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s")
 
 
-def pareto(frame: pd.DataFrame, marks: Mapping[str, Mark], by: str) -> Figure:
+def pareto(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], by: str) -> Figure:
     """What a variant costs against how fast it is, with the Pareto front of each setting and the budget's line.
 
     Args:
@@ -75,7 +75,7 @@ def pareto(frame: pd.DataFrame, marks: Mapping[str, Mark], by: str) -> Figure:
     )
 
 
-def latency(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
+def latency(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark]) -> Figure:
     """Median latency with its 95% interval, a line per variant and target."""
     found = [row for row in records(frame) if row["latency_median_s"] is not None]
     factor, unit = words.scale([row["latency_median_s"] for row in found], "seconds")
@@ -105,7 +105,7 @@ def latency(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
     )
 
 
-def scaling(frame: pd.DataFrame, marks: Mapping[str, Mark], by: str) -> Figure | None:
+def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], by: str) -> Figure | None:
     """Examples per second over threads or batch, a line per variant and remaining setting.
 
     Args:
@@ -167,7 +167,7 @@ PARTS: Final = {
 """Column -> what it is called, and its unit."""
 
 
-def footprint(frame: pd.DataFrame, marks: Mapping[str, Mark], key: str) -> Figure:
+def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], key: str) -> Figure:
     """One of `PARTS` over the variants."""
     title, kind = PARTS[key]
     there = [row for row in records(frame) if row[key] is not None]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import words
 from harness.report.figures.base import Figure, Trace, axis, column, figure, label, records
@@ -11,6 +12,10 @@ from harness.report.palette import HUES, Mark
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SPIKE: Final = 10
+"""A sample of so many medians makes the timeline open with a logarithmic axis."""
 
 
 def violin(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
@@ -76,15 +81,23 @@ def timeline(frame: pd.DataFrame) -> Figure:
             `at` (seconds of inference since the process's first one), `low`, `high` (the smallest and largest of the
             samples that the point stands for) and `seconds` (their median).
     """
-    factor, unit = words.scale(frame.loc[frame["phase"] == "sample", "seconds"].tolist(), "seconds")
+    import numpy as np
+
+    numbers, phases = frame["process"].to_numpy(), frame["phase"].to_numpy()
+    middle, low, high = (frame[name].to_numpy(float) for name in ("seconds", "low", "high"))
+    factor, unit = words.scale([float(value) for value in np.quantile(middle, [0.5])] if len(middle) else [], "seconds")
     traces: list[Trace] = []
-    middle = frame["seconds"].to_numpy()
-    x, y = column(frame["at"]), column(middle, factor)
-    up, down = column(frame["high"].to_numpy() - middle, factor), column(middle - frame["low"].to_numpy(), factor)
-    at = 0
-    sizes: Mapping[Any, int] = frame.groupby(["process", "phase"], sort=False).size().to_dict()
-    for (process, phase), size in sizes.items():
-        own, at = slice(at, at + size), at + size
+    x, y = column(frame["at"].to_numpy(float)), column(middle, factor)
+    up, down = column(high - middle, factor), column(middle - low, factor)
+    # Next to one spike of the host everything else would be a flat line at zero.
+    spiky = bool(len(middle)) and float(high.max()) > SPIKE * float(np.median(middle))
+    starts = [
+        place
+        for place in range(len(x))
+        if not place or (numbers[place], phases[place]) != (numbers[place - 1], phases[place - 1])
+    ]
+    for at, end in itertools.pairwise([*starts, len(x)]):
+        own, process, phase = slice(at, end), int(numbers[at]), phases[at]
         colour = HUES[process % len(HUES)]
         warm = phase == "warm-up"
         traces.append(
@@ -112,10 +125,11 @@ def timeline(frame: pd.DataFrame) -> Figure:
     return figure(
         traces,
         height=420,
-        xaxis=axis("seconds of inference since the process's first one"),
-        yaxis=axis(f"latency, {unit}", rangemode="tozero"),
-        updatemenus=[LINEAR_OR_LOG],
-        margin={"l": 64, "r": 24, "t": 84, "b": 56},
+        xaxis=axis("seconds since the first inference"),
+        yaxis=axis(f"latency, {unit}", rangemode="tozero", type="log" if spiky else "linear"),
+        updatemenus=[LINEAR_OR_LOG | {"active": int(spiky)}],
+        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "font": {"size": 12}},
+        margin={"l": 64, "r": 24, "t": 64, "b": 56},
     )
 
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.report import links, thin, words
 from harness.report.data import Data
 from harness.report.figures import history as charts
-from harness.report.histories import MEANINGS, TITLES, UNITS, Series
+from harness.report.histories import MEANINGS, UNITS, Series, title
 from harness.report.palette import Mark
 from harness.report.parts import Page
 from harness.store.query import natural
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from harness.stats.scan import Scan
 
 Scans = Mapping[tuple[str, str], "Scan"]
@@ -39,18 +37,32 @@ FIELDS: Final = (
 
 def page(data: Data, series: Mapping[str, Sequence[Series]]) -> Page:
     """The page itself; its lines and charts are scripts."""
-    metrics = [metric for metric in UNITS if any(one.metric == metric for group in series.values() for one in group)]
+    names = metrics(series)
     return Page(
         path="history.html",
         template="history.html.j2",
         title="History",
         context={
-            "metrics": [{"name": name, "title": TITLES[name], "meaning": MEANINGS[name]} for name in metrics],
-            "hosts": {host: data.host(host) for host in data.hosts},
+            "metrics": [
+                {
+                    "name": name,
+                    "title": title(name),
+                    "meaning": MEANINGS.get(name, "imported"),
+                    "src": links.lines(name),
+                }
+                for name in names
+            ],
+            "hosts": {host: data.host(host) for host in data.every_host},
             "count": len(series),
             "since": data.since,
         },
     )
+
+
+def metrics(series: Mapping[str, Sequence[Series]]) -> list[str]:
+    """What there are histories of: harness's own metrics first, then imported ones."""
+    there = {one.metric for group in series.values() for one in group}
+    return [*(name for name in UNITS if name in there), *sorted(there - UNITS.keys(), key=natural)]
 
 
 def index(data: Data, series: Mapping[str, Sequence[Series]], scans: Scans, metric: str) -> dict[str, Any]:
@@ -64,17 +76,17 @@ def index(data: Data, series: Mapping[str, Sequence[Series]], scans: Scans, metr
         last = float(one.numbers[-1])
         before = float(one.numbers[-2]) if len(one.numbers) > 1 else None
         moved = last / before if before else None
-        revisions = [data.revision(int(place)) for place in one.places] if scan.changes else []
+        revisions = [data.revision(number) for number in one.at.tolist()] if scan.changes else []
         latest = scan.changes[-1] if scan.changes else None
         lines.append(
             [
                 links.slug(identity),
                 one.case,
-                links.case(one.case),
+                links.case(one.case) if one.case in data.cases else "",
                 one.fingerprint,
                 one.runtime,
                 len(one.numbers),
-                words.number(last, UNITS[metric]),
+                words.number(last, one.unit),
                 last,
                 "-" if moved is None else words.change(moved),
                 moved,
@@ -92,62 +104,65 @@ def detail(data: Data, group: Sequence[Series], scans: Scans, marks: Mapping[str
     variant = first.case.split("/")[1] if first.case.count("/") > 1 else first.case
     colour = marks[variant].colour if variant in marks else "#0a7bc2"
     found: dict[str, Any] = {}
-    before: tuple[Any, pd.DataFrame] | None = None
     for one in group:
         scan = scans[one.id, one.metric]
-        frame = points(data, one, before)
-        before = (data.run_numbers[one.places], frame)
-        drawn = charts.history(
-            frame, scan.changes, unit=UNITS[one.metric], title=TITLES[one.metric], colour=colour, bare=True
-        )
+        columns = points(data, one)
+        drawn = charts.history(columns, scan.changes, unit=one.unit, title=one.title, colour=colour, bare=True)
         found[one.metric] = {
-            "title": TITLES[one.metric],
+            "title": one.title,
             "figure": drawn,
-            "at": data.run_numbers[one.places].tolist(),
-            "changes": [charts.explained(change, frame["revision"].tolist()) for change in scan.changes],
+            "at": one.at.tolist(),
+            "changes": [charts.explained(change, columns["revision"]) for change in scan.changes],
             "abstained": scan.abstained,
+            "confidence": f"{one.confidence:.0%}",
         }
     return {
         "case": first.case,
-        "page": links.case(first.case),
+        "page": links.case(first.case) if first.case in data.cases else "",
         "host": data.host(first.fingerprint),
         "runtime": first.runtime,
-        "weights": first.weights[:12],
+        "weights": first.weights if first.source else first.weights[:12],
+        "source": first.source,
         "metrics": found,
     }
 
 
 def runs(data: Data) -> list[tuple[str, str, str, str]]:
-    """For each run, oldest first: what its points are called, when, why, and where a click leads."""
+    """For each run, oldest first: what its points are called, when, why, and where a click leads; then each commit."""
     return [
-        (
-            run.revision,
-            words.when(run.commit_time if run.commit_time and not run.dirty else run.started_at),
-            data.subjects.get(run.commit or "", ""),
-            links.address(data.commit_url, run.commit or ""),
-        )
-        for run in reversed(data.runs)
+        *(
+            (
+                run.revision,
+                words.when(run.commit_time if run.commit_time and not run.dirty else run.started_at),
+                data.subjects.get(run.commit or "", ""),
+                links.address(data.commit_url, run.commit or ""),
+            )
+            for run in reversed(data.runs)
+        ),
+        *(
+            (
+                one.hash[:8],
+                words.when(one.time) if one.time else "",
+                data.subjects.get(one.hash, ""),
+                links.address(data.commit_url, one.hash),
+            )
+            for one in data.asv.commits
+        ),
     ]
 
 
-def points(data: Data, one: Series, points_of: tuple[Any, pd.DataFrame] | None = None) -> pd.DataFrame:
-    """A series as the chart takes it.
-
-    Args:
-        data: what is stored.
-        one: the series.
-        points_of: run numbers and points of another metric of the case, which mostly are the same.
-    """
+def points(data: Data, one: Series) -> dict[str, Any]:
+    """A series as the chart takes it: column -> a value per point."""
     import numpy as np
-    import pandas as pd
 
-    numbers = data.run_numbers[one.places]
-    if points_of is not None and points_of[0].size == numbers.size and (points_of[0] == numbers).all():
-        frame = points_of[1].copy(deep=False)
-    else:
-        told = data.told(runs)
-        frame = pd.DataFrame([told[number][:3] for number in numbers.tolist()], columns=["revision", "when", "subject"])
-    frame["value"] = one.numbers
-    frame["low"] = np.nan if one.low is None else one.low
-    frame["high"] = np.nan if one.high is None else one.high
-    return frame
+    table = data.told(runs)
+    told = [table[number] for number in one.at.tolist()]
+    absent = np.full(len(one.numbers), np.nan)
+    return {
+        "revision": [entry[0] for entry in told],
+        "when": [entry[1] for entry in told],
+        "subject": [entry[2] for entry in told],
+        "value": one.numbers,
+        "low": absent if one.low is None else one.low,
+        "high": absent if one.high is None else one.high,
+    }

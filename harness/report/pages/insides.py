@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.report import links
+from harness.report import links, palette
 from harness.report.figures import inside
 from harness.report.parts import Chart, Table, num, text
 from harness.store.rows import Row
@@ -50,7 +50,7 @@ def fusion(latest: Sequence[Row]) -> list[dict[str, Any]]:
                 caption="Fusion patterns",
             ),
         }
-    return list(found.values())
+    return sorted(found.values(), key=lambda one: palette.rank(one["variant"]))
 
 
 def placement(rows: Sequence[Row], at: Sequence[int]) -> Chart | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.report import links, words
 from harness.report.figures import model as figures
+from harness.report.figures.base import records
 from harness.report.palette import Mark
 from harness.report.parts import Cell, Chart, Table, num, text
 from harness.store.rows import Row
@@ -34,12 +35,13 @@ def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], 
     measured = frame[frame["latency_median_s"].notna()]
     if measured.empty:
         return []
+    numbers = records(measured)
     found = [
         Chart(
             id=f"pareto-{by}",
             title=f"{by.capitalize()} against latency",
             note=f"{WHAT[by]} Up and left is better; the dotted line is the Pareto front of a setting.",
-            figure=figures.pareto(measured, marks, by),
+            figure=figures.pareto(numbers, marks, by),
             table=_table(rows, f"{by.capitalize()} and latency", (LATENCY, ACCURACY if by == "accuracy" else FIDELITY)),
         )
         for by, column in (("accuracy", "accuracy_value"), ("fidelity", "fidelity_max_abs"))
@@ -50,12 +52,12 @@ def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], 
             id="latency",
             title="Latency of each variant",
             note="Medians with 95% intervals across processes.",
-            figure=figures.latency(measured, marks),
+            figure=figures.latency(numbers, marks),
             table=_table(rows, "Latency", (LATENCY, *SPREAD)),
         )
     )
     for by, title in (("intra_threads", "Threads"), ("batch", "Batch")):
-        scaled = figures.scaling(measured, marks, by)
+        scaled = figures.scaling(numbers, marks, by)
         if scaled is not None:
             found.append(
                 Chart(
@@ -70,7 +72,7 @@ def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], 
         Chart(
             id=f"footprint-{key}".replace("_", "-"),
             title=title,
-            figure=figures.footprint(measured, marks, key),
+            figure=figures.footprint(numbers, marks, key),
             table=_table(rows, title, ((f"{title.lower()}#", _part(key, unit)),)),
             small=True,
         )

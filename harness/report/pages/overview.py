@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from harness import budget
 from harness.report import links, words
 from harness.report.compare import compare
 from harness.report.data import Data
 from harness.report.figures import across
-from harness.report.histories import TITLES, Series
+from harness.report.histories import Series
+from harness.report.pages import levels, values
+from harness.report.pages.levels import SHOWN
 from harness.report.pages.tables import changes_table, status_table
 from harness.report.parts import Cell, Chart, Facet, Page, Table, num, text
 from harness.store.rows import Row
@@ -18,12 +20,7 @@ from harness.store.rows import Row
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.stats.scan import Change, Scan
-
-RECENT: Final = 10
-"""A change of level belongs on the first page while it lies within so many points of the newest one."""
-
-SHOWN: Final = 50
+    from harness.stats.scan import Scan
 
 
 def overview(
@@ -44,7 +41,7 @@ def overview(
     }
     # The host to look at first is the one with most regressions, else the newest.
     first = max(data.hosts, key=lambda host: int(slower.get(host, 0)))
-    levels = recent_levels(data, series, scans)
+    recent = levels.recent_levels(data, series, scans)
     return Page(
         path="index.html",
         template="overview.html.j2",
@@ -56,8 +53,9 @@ def overview(
             "counts": {
                 name: int((moved["verdict"] == name).sum()) for name in ("slower", "faster", "same", "unjudged")
             },
-            "levels": levels,
-            "rising": sum(1 for facets in levels.rows if facets[2].kind.endswith("slower")),
+            "levels": recent,
+            "newest": values.newest(data, series) if data.asv.series else None,
+            "rising": sum(1 for facets in recent.rows if facets[2].kind.endswith("slower")),
             "coverage": _coverage(data),
             "tally": _tally(data),
             "ship": _ship(data),
@@ -86,44 +84,6 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     rank = found["verdict"].map({"slower": 0, "faster": 1, "same": 2, "unjudged": 3})
     return found.loc[rank.sort_values(kind="stable").index].reset_index(drop=True)
-
-
-def recent_levels(data: Data, series: Mapping[str, Sequence[Series]], scans: Mapping[tuple[str, str], Scan]) -> Table:
-    """Changes of level near the newest end of the histories, increases first."""
-    found: list[tuple[Series, Change]] = []
-    for (identity, metric), scan in scans.items():
-        one = next(one for one in series[identity] if one.metric == metric)
-        found += [(one, change) for change in scan.changes if change.index >= len(one.numbers) - RECENT]
-    found.sort(key=lambda pair: (pair[1].after <= pair[1].before, -abs(_distance(pair[1]))))
-    lines, facets = [], []
-    for one, change in found[:SHOWN]:
-        before, after = (data.revision(int(one.places[place])) for place in (change.index - 1, change.index))
-        worse = change.after > change.before
-        known = change.ratio == change.ratio
-        size = words.change(change.ratio) if known else f"{change.before:.3g} to {change.after:.3g}"
-        span = f" [{words.change(change.low)}, {words.change(change.high)}]" if change.low != change.high else ""
-        lines.append(
-            [
-                text(one.case, href=links.case(one.case)),
-                text(TITLES[one.metric]),
-                num(size + span, change.ratio if known else None, kind="slower" if worse else "faster"),
-                text(f"{before} to {after}"),
-                text("exact" if change.p == 0 else f"adjusted p = {change.adjusted:.2g}"),
-            ]
-        )
-        facets.append({"host": one.fingerprint})
-    return Table(
-        columns=("case", "metric", "change [95% interval]#", "between", "how sure"),
-        rows=lines,
-        facets=facets,
-        caption="Changes of level in recent history",
-    )
-
-
-def _distance(change: Change) -> float:
-    import math
-
-    return math.log(change.ratio) if change.ratio == change.ratio and change.ratio > 0 else math.inf
 
 
 def _moved(moved: pd.DataFrame) -> Chart | None:

@@ -81,8 +81,12 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
         over = budget.excess(row) if latency else ""
         lines.append(
             [
-                text(row["variant"], href=root + links.case(row["case"]), kind="best" if id(row) in best else ""),
-                text(row["target"]),
+                text(
+                    row["variant"],
+                    href=root + links.case(row["case"]),
+                    kind="nowrap best" if id(row) in best else "nowrap",
+                ),
+                text(row["target"], kind="nowrap"),
                 status(row["status"], row["reason"] or ""),
                 num(words.latency(row), latency.get("median_s")),
                 num(words.number(latency.get("p90_s"), "seconds"), latency.get("p90_s")),

@@ -29,10 +29,10 @@ harness.series = (() => {
       const middle = main.y[place];
       const value = digits(middle) + unit;
       const ends = main.error_y;
-      const interval = ends ? digits(middle - ends.arrayminus[place]) + " to " + digits(middle + ends.array[place]) + unit : "-";
+      const interval = ends && (ends.array[place] || ends.arrayminus[place]) ? digits(middle - ends.arrayminus[place]) + " to " + digits(middle + ends.array[place]) + unit : "-";
       body.append(element("tr", {}, element("td", { class: "nowrap" }, commit), element("td", { class: "nowrap" }, when), element("td", {}, subject), element("td", { class: "num", "data-sort": String(middle) }, value), element("td", { class: "num" }, interval)));
     });
-    const head = element("tr", {}, ...["commit", "time (UTC)", "subject", "value", "95% interval"].map((name) =>
+    const head = element("tr", {}, ...["commit", "time (UTC)", "subject", "value", found.confidence + " interval"].map((name) =>
       element("th", { scope: "col", "aria-sort": "none" }, element("button", { type: "button", class: "sort" }, name))));
     const box = element("div", { class: "table-box" }, element("div", { class: "table-tools" }, element("button", { type: "button", class: "quiet copy" }, "Copy")),
       element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), body)));
@@ -57,8 +57,8 @@ harness.series = (() => {
     const said = element("ul", { class: "notes" });
     const below = element("div");
     box.replaceChildren(
-      element("h3", {}, box.id ? element("a", { href: root + found.page }, found.case) : found.host + ", " + found.runtime),
-      element("p", { class: "note" }, `${found.host}, ${found.runtime}, weights ${found.weights}`), controls, chart, said, below);
+      element("h3", {}, box.id ? (found.page ? element("a", { href: root + found.page }, found.case) : found.case) : found.host + ", " + found.runtime),
+      element("p", { class: "note" }, [found.host, found.runtime, found.weights && "weights " + found.weights, found.source && "from asv's files, environment " + found.source].filter(Boolean).join(", ")), controls, chart, said, below);
     box.hidden = false;
     const draw = async (fresh) => {
       const one = found.metrics[select.value];
@@ -147,7 +147,7 @@ harness.history = (() => {
   }
 
   async function load() {
-    const found = await harness.load("history", metric.value, root + "data/history/" + metric.value + ".js");
+    const found = await harness.load("history", metric.value, root + metric.selectedOptions[0].dataset.src);
     lines = found.lines.map((values) => {
       const line = Object.fromEntries(found.fields.map((name, place) => [name, values[place]]));
       line.text = `${line.case} ${line.runtime} ${hosts[line.host] || line.host}`.toLowerCase();

@@ -1,0 +1,58 @@
+"""Changes of level near the newest end of the histories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from harness.report import links, words
+from harness.report.data import Data
+from harness.report.histories import Series
+from harness.report.parts import Table, num, text
+
+if TYPE_CHECKING:
+    from harness.stats.scan import Change, Scan
+
+RECENT: Final = 10
+"""A change of level belongs on the first page while it lies within so many points of the newest one."""
+
+SHOWN: Final = 50
+
+
+def recent_levels(data: Data, series: Mapping[str, Sequence[Series]], scans: Mapping[tuple[str, str], Scan]) -> Table:
+    """Changes of level near the newest end of the histories, increases first."""
+    found: list[tuple[Series, Change]] = []
+    for (identity, metric), scan in scans.items():
+        one = next(one for one in series[identity] if one.metric == metric)
+        found += [(one, change) for change in scan.changes if change.index >= len(one.numbers) - RECENT]
+    found.sort(key=lambda pair: (pair[1].after <= pair[1].before, -abs(_distance(pair[1]))))
+    lines, facets = [], []
+    for one, change in found[:SHOWN]:
+        before, after = (data.revision(int(one.at[place])) for place in (change.index - 1, change.index))
+        worse = change.after > change.before
+        known = change.ratio == change.ratio
+        size = words.change(change.ratio) if known else f"{change.before:.3g} to {change.after:.3g}"
+        span = f" [{words.change(change.low)}, {words.change(change.high)}]" if change.low != change.high else ""
+        lines.append(
+            [
+                text(
+                    one.case, href=links.case(one.case) if one.case in data.cases else links.history(one.id, one.metric)
+                ),
+                text(one.title),
+                num(size + span, change.ratio if known else None, kind="slower" if worse else "faster"),
+                text(f"{before} to {after}"),
+                text("exact" if change.p == 0 else f"adjusted p = {change.adjusted:.2g}"),
+            ]
+        )
+        facets.append({"host": one.fingerprint})
+    return Table(
+        columns=("case", "metric", "change [95% interval]#", "between", "how sure"),
+        rows=lines,
+        facets=facets,
+        caption="Changes of level in recent history",
+    )
+
+
+def _distance(change: Change) -> float:
+    return math.log(change.ratio) if change.ratio == change.ratio and change.ratio > 0 else math.inf
