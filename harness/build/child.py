@@ -7,13 +7,12 @@ libraries print goes to stderr. When stdin ends, the parent is gone, and the chi
 from __future__ import annotations
 
 import json
-import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from harness.build import wire
+from harness.build import talk, wire
 from harness.errors import BuildError, StoreError
 
 if TYPE_CHECKING:
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Build what the job on stdin asks for; the exit status is 0 when every variant was told of."""
-    channel = _private_channel()
+    channel = talk.private_channel()
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=talk.leave_with_parent, daemon=True).start()
     from harness.sources import hub
 
     hub.remember(job["unreachable"])
@@ -33,7 +32,7 @@ def main() -> int:
     try:
         run(Path(job["cache"]), model, recipes, channel)
     except StoreError as error:
-        _send(channel, event="store", reason=str(error))
+        talk.send(channel, event="store", reason=str(error))
         return 1
     return 0
 
@@ -51,14 +50,14 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
     variant = ""
 
     def tell(step: str, state: str, seconds: float, detail: str) -> None:
-        _send(channel, event="step", variant=variant, step=step, state=state, seconds=seconds, detail=detail)
+        talk.send(channel, event="step", variant=variant, step=step, state=state, seconds=seconds, detail=detail)
 
     maker = Maker(Cache(root), model, tell)
     pending, changed = list(recipes), False
     while pending:
         recipe = pending.pop(0)
         variant = recipe.name
-        _send(channel, event="begin", variant=variant)
+        talk.send(channel, event="begin", variant=variant)
         try:
             maker.make(recipe)
         except StoreError:
@@ -70,33 +69,15 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
             pending, changed = list(recipes), True
         except BuildError as error:
             end = refusal(error)
-            _send(channel, event="refused", variant=variant, status=end.status.value, reason=end.reason)
+            talk.send(channel, event="refused", variant=variant, status=end.status.value, reason=end.reason)
         except Exception as error:  # noqa: BLE001 # one broken variant must not take the others along
             import traceback
 
             traceback.print_exc()
             reason = f"{model.name}/{variant}: {type(error).__name__}: {error}"
-            _send(channel, event="refused", variant=variant, status="failed", reason=reason)
+            talk.send(channel, event="refused", variant=variant, status="failed", reason=reason)
         else:
-            _send(channel, event="built", variant=variant)
-
-
-def _private_channel() -> TextIO:
-    """Keep the parent's pipe for the events and let every print, of Python or of a library, go to stderr."""
-    private = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(private, "w", encoding="utf-8")
-
-
-def _send(channel: TextIO, **content: Any) -> None:
-    channel.write(json.dumps(content) + "\n")
-    channel.flush()
-
-
-def _leave_with_parent() -> None:
-    """Wait for the end of stdin; the parent holds it open for as long as it wants the child."""
-    sys.stdin.read()
-    os._exit(1)
+            talk.send(channel, event="built", variant=variant)
 
 
 if __name__ == "__main__":

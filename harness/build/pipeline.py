@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import harness
-from harness.build import wire
+from harness.build import talk, wire
 from harness.build.lookup import lookup
 from harness.errors import StoreError
 from harness.records import Built, Refusal, Status
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from harness.records import ModelSpec, Recipe
 
 __all__ = ["BuildEvent", "build", "lookup"]
-
-STDERR_LINES = 12
-"""How much of a dead child's last words goes into the reason."""
 
 COMMAND = (sys.executable, "-P", "-m", "harness.build.child")
 """`-P` keeps the working folder from shadowing what the child imports."""
@@ -143,8 +138,9 @@ def _run_child(
     ended: dict[str, Refusal | None] = {}
     current, step = recipes[0].name, "start"
     with _child(cache, model, recipes) as (process, stderr):
-        for event in _events(process):
-            kind = event["event"]
+        for event in talk.messages(process):
+            if (kind := event.get("event")) is None:
+                continue
             if kind == "store":
                 raise StoreError(str(event["reason"]))
             if kind == "begin":
@@ -202,45 +198,14 @@ def _child(
     }
     package = str(Path(harness.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    process = subprocess.Popen(
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        start_new_session=True,  # Ctrl-C reaches the parent alone, which then decides
-    )
-    stderr: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
-    drain = threading.Thread(target=lambda: stderr.extend(process.stderr or ()), daemon=True)
-    drain.start()
-    try:
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died at once: the exit code and stderr say why
-                process.stdin.write(json.dumps(job) + "\n")
-                process.stdin.flush()
-        yield process, stderr
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        drain.join(timeout=5)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        cache.sweep_up(process.pid)
-
-
-def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """The child's events as they come; a line that was cut off by its death is left out."""
-    for line in process.stdout or ():
-        with contextlib.suppress(ValueError):
-            event = json.loads(line)
-            if isinstance(event, dict) and "event" in event:
-                yield event
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    with talk.child(COMMAND, job, environment=environment) as (process, stderr):
+        try:
+            yield process, stderr
+        finally:
+            process.kill()  # what it left may only be swept up once it writes no more
+            process.wait()
+            cache.sweep_up(process.pid)
 
 
 def _obituary(model: ModelSpec, variant: str, step: str, code: int, stderr: collections.deque[str]) -> str:

@@ -7,20 +7,19 @@ the one that runs is put before it.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from harness.build import talk
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.errors import HarnessError, StoreError, UsageError
@@ -32,7 +31,6 @@ MODULE = "harness.gate.contender_build"
 WIRE = 1
 """Version of the answer. 1: the first."""
 
-STDERR_LINES = 12
 
 LABEL = re.compile(r"(?P<name>.+?)-t(?P<threads>\d+)(?:-i\d+)?(?:-b(?P<batch>\d+))?")
 """A target's label, its batch left away where it is 1."""
@@ -96,16 +94,16 @@ def contenders(
 
 def main() -> int:
     """Answer one job; 0 also where the answer is an error that was raised on purpose."""
-    channel = _private_channel()
+    channel = talk.private_channel()
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=talk.leave_with_parent, daemon=True).start()
     try:
         answer = run(job, channel)
     except StoreError as error:
         answer = {"error": str(error), "kind": "store"}
     except HarnessError as error:
         answer = {"error": str(error), "kind": "usage"}
-    _send(channel, {"answer": answer})
+    talk.send(channel, answer=answer)
     return 0
 
 
@@ -121,7 +119,7 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
     from harness.build import pipeline
 
     def tell(event: BuildEvent) -> None:
-        _send(channel, {"event": dataclasses.asdict(event)})
+        talk.send(channel, event=dataclasses.asdict(event))
 
     the_zoo = zoos.load(Path(job["zoo"]))
     chosen: dict[str, Any] = {key: None if value is None else tuple(value) for key, value in job["selection"].items()}
@@ -217,75 +215,23 @@ def _ask(
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     command = (side.python, "-P", "-m", MODULE)
-    stderr: collections.deque[str] = collections.deque(maxlen=STDERR_LINES)
     answer: dict[str, Any] | None = None
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            cwd=side.zoo.parent,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which then decides
-        )
-    except OSError as error:
-        return None, f"{side.python}: {error.strerror or error}"
-    drain = threading.Thread(target=lambda: stderr.extend(process.stderr or ()), daemon=True)
-    drain.start()
-    try:
-        for message in _messages(process, job):
+    with contextlib.ExitStack() as stack:
+        try:
+            process, stderr = stack.enter_context(
+                talk.child(command, job, environment=environment, folder=side.zoo.parent)
+            )
+        except OSError as error:
+            return None, f"{side.python}: {error.strerror or error}"
+        for message in talk.messages(process):
             if "event" in message:
                 on_event(BuildEvent(**message["event"]))
             elif "answer" in message:
                 answer = message["answer"]
         status = process.wait()
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        drain.join(timeout=5)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
     how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
     words = " | ".join(line.strip() for line in stderr if line.strip())
     return answer, f"{how}; {words}" if words else how
-
-
-def _messages(process: subprocess.Popen[str], job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Send the job and yield what comes back; a line cut off by a death is left out."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):  # it died at once: the exit code and stderr say why
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-    for line in process.stdout or ():
-        with contextlib.suppress(ValueError):
-            message = json.loads(line)
-            if isinstance(message, dict):
-                yield message
-
-
-def _private_channel() -> TextIO:
-    """Keep the parent's pipe for the answer and let every print, of Python or of a library, go to stderr."""
-    private = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(private, "w", encoding="utf-8")
-
-
-def _send(channel: TextIO, content: Mapping[str, Any]) -> None:
-    channel.write(json.dumps(content) + "\n")
-    channel.flush()
-
-
-def _leave_with_parent() -> None:
-    """Wait for the end of stdin; the parent holds it open for as long as it wants the child."""
-    sys.stdin.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":

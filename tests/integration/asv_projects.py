@@ -19,32 +19,15 @@ from typing import Any
 
 import onnx.helper
 
-from tests import builders
+from tests import builders, conftest
 
 SUITE = (Path(__file__).parents[2] / "benchmarks/sweep.py").read_text(encoding="utf-8")
 
-ZOO = """
-version: 1
-defaults:
-  variants: [fp32]
-  targets: [cpu]
-  threads: [1]
-  batch: [1]
-  processes: 2
-  time_per_case: 0.2
-  ci_width: 5%
-variants:
-  fp32: {precision: float32, optimization: disabled, steps: [export]}
-  fp32-fused: {precision: float32, steps: [export, fuse]}
-  int8-static: {precision: int8, steps: [export, fuse: {level: basic}, quantize: {method: static, calibration: minmax}]}
-  int4-weights:
-    precision: int4
-    steps: [export, fuse: {level: basic}, quantize: {method: weights, bits: 4, block_size: 32}]
-targets:
-  cpu: {provider: cpu}
-  qnn: {provider: qnn, threads: [1]}
-models:
-"""
+ZOO = (
+    conftest.ZOO.partition("  tiny:")[0]
+    .replace("variants: [fp32, fp32-fused, int8-static]", "variants: [fp32]")
+    .replace("time_per_case: 0.4", "time_per_case: 0.2")
+)
 
 LINKED = """
 import os, sys
