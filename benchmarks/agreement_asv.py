@@ -17,7 +17,7 @@ from pathlib import Path
 
 from common import ROOT, host, ratios
 
-from harness import asv_suite
+from harness.asv import exchange
 from harness.build.cache import default_root
 
 
@@ -29,7 +29,7 @@ def asv(folder: Path, case: tuple[str, str], seconds: float) -> float:
         "project": "agreement",
         "repo": str(ROOT),
         "branches": ["HEAD"],
-        "benchmark_dir": str(ROOT / "benchmarks"),
+        "benchmark_dir": str(ROOT / "benchmarks/suite"),
         "results_dir": "results",
         "environment_type": "virtualenv",
         "plugins": [".harness.asv_plugin"],
@@ -38,8 +38,8 @@ def asv(folder: Path, case: tuple[str, str], seconds: float) -> float:
     variables = {
         "HOME": str(folder),
         "HARNESS_CACHE": str(default_root()),
-        asv_suite.ZOO: str(ROOT / "model_zoo.yaml"),
-        asv_suite.TIME_PER_CASE: str(seconds),
+        exchange.ZOO: str(ROOT / "model_zoo.yaml"),
+        exchange.TIME_PER_CASE: str(seconds),
     }
     command = [sys.executable, "-c", "from asv.main import main; main()"]
     pattern = rf"track_latency\('{model}', '{variant}', 'cpu', 1, 1\)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import statistics
 from collections.abc import Sequence
@@ -27,6 +28,18 @@ def prepared(model: str = "resnet50", variant: str = "fp32", target: str = "cpu"
     if not isinstance(built, Artifact):
         raise SystemExit(f"{model}/{variant} could not be built: {built.reason}")
     return workload(case, built, cache)
+
+
+def of_zoo(cases: Sequence[tuple[str, str, int]]) -> dict[str, Workload]:
+    """Cases of the shipped zoo on one thread, by name."""
+    found: dict[str, Workload] = {}
+    for model, variant, batch in cases:
+        work = prepared(model, variant)
+        target = dataclasses.replace(work.target, batch=batch)
+        found[f"{model}/{variant}/{target.label}"] = dataclasses.replace(
+            work, target=target, dims={**work.dims, "batch": batch}
+        )
+    return found
 
 
 def host() -> str:

@@ -8,7 +8,6 @@ judged again (`--replay`), and recordings of one host can be put together.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import random
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common import ROOT, host, prepared
+from common import ROOT, host, of_zoo
 
 from harness.gate import recording, selftest, slowing
 from harness.gate.nouns import Settings
@@ -35,6 +34,18 @@ ZOO = (
     ("minilm", "fp32-fused", 1),
 )
 """Model, variant, batch: a batch of one of the smallest takes less time than the extra nodes' own launch."""
+
+UNCHANGED = (
+    ("digits_cnn", "fp32", 32),
+    ("digits_cnn", "int8-dynamic", 32),
+    ("digits_cnn", "fp16", 32),
+    ("mobilenetv3", "fp32", 1),
+    ("mobilenetv3", "int8-dynamic", 1),
+    ("mobilenetv3", "fp16", 1),
+    ("minilm", "fp32", 1),
+    ("minilm", "int8-dynamic", 1),
+)
+"""Paired with themselves alone: a rate of false alarms wants more cases than a power does."""
 
 COST_VARIANTS = "fp32,fp32-fused,fp16,int8-dynamic,int8-static"
 
@@ -69,34 +80,34 @@ class Progress:
 
 
 def workloads(folder: Path, networks: int, zoo: int) -> dict[str, Workload]:
-    """What is recorded: the self-test's networks, and models of the shipped zoo on one thread."""
-    found = dict(list(selftest.workloads(folder).items())[:networks])
-    for model, variant, batch in ZOO[:zoo]:
-        work = prepared(model, variant)
-        target = dataclasses.replace(work.target, batch=batch)
-        found[f"{model}/{variant}/{target.label}"] = dataclasses.replace(
-            work, target=target, dims={**work.dims, "batch": batch}
-        )
-    return found
+    """What is slowed down: the self-test's networks, and models of the shipped zoo on one thread."""
+    return dict(list(selftest.workloads(folder).items())[:networks]) | of_zoo(ZOO[:zoo])
 
 
 def record(
-    works: Mapping[str, Workload], shares: Sequence[float], pairs: int, minutes: float, folder: Path
+    works: Mapping[str, Workload],
+    unchanged: Mapping[str, Workload],
+    shares: Sequence[float],
+    pairs: int,
+    minutes: float,
+    folder: Path,
 ) -> Recording:
-    """Pair every workload with itself and with copies slower by each share, all interleaved."""
+    """Pair every workload with itself and, unless unchanged, with copies slower by each share, all interleaved."""
     settings = Settings(time_limit_s=minutes * 60)
     contests: dict[str, Contest] = {}
     truth: dict[str, tuple[str, float, int]] = {}
     for name, work in works.items():
         scratch = folder / name.replace("/", "-")
         contests[name], truth[name] = slowing.contest(work, work), (name, 0.0, 0)
-        one = slowing.nodes_for(work, shares[0], scratch, pairs=5)
+        one = slowing.nodes_for(work, shares[0], scratch, pairs=9)
         for share in shares:
             nodes = slowing.scaled(one, share / shares[0])
             key = f"{name} {share:+.0%}"
             contests[key] = slowing.contest(work, slowing.with_nodes(work, nodes, scratch))
             truth[key] = (name, share, nodes)
         print(f"{name}: {one} extra nodes for {shares[0]:.0%}", flush=True)
+    for name, work in unchanged.items():
+        contests[name], truth[name] = slowing.contest(work, work), (name, 0.0, 0)
     done = selftest.rounds(contests, pairs, settings, Progress(), random.SystemRandom())
     return selftest.recorded(done, truth, settings)
 
@@ -145,8 +156,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=28, help="of each contest; a gate uses 28 of them")
     parser.add_argument("--slow", type=float, nargs="+", default=[0.05, 0.03], help="true slow-downs, as shares")
     parser.add_argument("--networks", type=int, default=3, help="how many of the self-test's networks")
-    parser.add_argument("--zoo", type=int, default=len(ZOO), help="how many models of the zoo")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of recording, after calibration")
+    parser.add_argument("--zoo", type=int, default=len(ZOO), help="how many cases of the zoo")
+    parser.add_argument("--unchanged", type=int, default=len(UNCHANGED), help="how many more, never slowed down")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of recording, after calibration")
     parser.add_argument("--gates", type=int, default=300, help="gates drawn per rule and truth")
     parser.add_argument("--record", type=Path, help="keep the recording here")
     parser.add_argument("--replay", type=Path, nargs="+", help="judge these recordings instead")
@@ -160,7 +172,8 @@ def main() -> None:
                 recorded = recording.read(arguments.replay)
             else:
                 works = workloads(folder, arguments.networks, arguments.zoo)
-                recorded = record(works, arguments.slow, arguments.pairs, arguments.minutes, folder)
+                extra = of_zoo(UNCHANGED[: arguments.unchanged])
+                recorded = record(works, extra, arguments.slow, arguments.pairs, arguments.minutes, folder)
             if arguments.record:
                 recording.write(recorded, arguments.record)
             tell(recorded)

@@ -24,28 +24,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.records import (
-    Accuracy,
-    Artifact,
-    Case,
-    DataSpec,
-    Evaluation,
-    Fidelity,
-    ModelSpec,
-    Outcome,
-    ProcessSamples,
-    Recipe,
-    Reference,
-    Run,
-    Status,
-    Step,
-    Target,
-    Weights,
-    WeightsSpec,
-)
+from harness.records import Case, Outcome, Run
 from harness.stats.estimate import latency
 from harness.store import asv, samples
 from harness.store.rows import to_row
+from tests import outcomes
 
 VARIANTS = ("fp32", "fp32-fused", "fp16", "bf16", "int8-dynamic", "int8-static", "int4-weights", "a", "b", "c")
 PROCESSES, SAMPLES = 5, 40
@@ -60,71 +43,24 @@ def cases(count: int) -> list[Case]:
         model, rest = divmod(place, 100)
         variant, target = divmod(rest, 10)
         threads, batch = target % 5 + 1, 1 + 7 * (target // 5)
-        found.append(
-            Case(
-                model=ModelSpec(
-                    name=f"model{model}",
-                    source="onnx",
-                    id="made-up.onnx",
-                    task="classification",
-                    weights=WeightsSpec(kind="trained"),
-                    inputs=(),
-                    dims={},
-                    data=DataSpec(name="digits", source="digits"),
-                ),
-                recipe=Recipe(name=VARIANTS[variant], steps=(Step(kind="export"),)),
-                target=Target(name="cpu", provider="CPUExecutionProvider", intra_threads=threads, batch=batch),
-            )
-        )
+        found.append(outcomes.case(f"model{model}", VARIANTS[variant], intra_threads=threads, batch=batch))
     return found
 
 
-def outcome(case: Case, level_ns: float, randomness: random.Random) -> Outcome:
-    """A measured case around a level, with noise of processes and samples."""
+def outcome(case: Case, like: Outcome, level_ns: float, randomness: random.Random) -> Outcome:
+    """A measured case around a level, with noise of processes and samples; all else is as in another outcome."""
     processes = []
     for _ in range(PROCESSES):
         own = level_ns * randomness.lognormvariate(0, 0.01)
         times = tuple(int(own * randomness.lognormvariate(0, 0.02)) for _ in range(SAMPLES))
-        processes.append(
-            ProcessSamples(
-                started_at="2026-01-31T10:16:00+00:00",
-                session_ns=int(own * 10),
-                first_inference_ns=int(own * 3),
-                warmup_ns=times[:5],
-                samples_ns=times,
-                steady=True,
-                stop="time",
-                peak_rss_bytes=int(5e7 + own),
-            )
-        )
-    artifact = Artifact(
-        digest=f"artifact-{case.model.name}-{case.recipe.name}",
-        model=case.model.name,
-        variant=case.recipe.name,
-        weights=Weights(kind="trained", digest=f"weights-of-{case.model.name}"),
-        reference=Reference(
-            digest="r", origin="torch 2.13.0", inputs=("x",), outputs=("y",), examples=450, labelled=True
-        ),
-        bytes=1_000_000,
-        nodes=20,
-        operators={"Conv": 12, "Gemm": 8},
-        fusion={"before": {"Conv": 12, "Relu": 9}, "after": {"Conv": 12}, "patterns": {"Conv+Relu": 9}},
-    )
-    return Outcome(
+        processes.append(replace(outcomes.process(int(own)), warmup_ns=times[:5], samples_ns=times))
+    fusion = {"before": {"Conv": 12, "Relu": 9}, "after": {"Conv": 12}, "patterns": {"Conv+Relu": 9}}
+    return replace(
+        like,
         case=case,
-        status=Status.MEASURED,
-        reason="",
-        started_at="2026-01-31T10:16:00+00:00",
-        artifact=artifact,
+        artifact=outcomes.artifact(case, f"weights-of-{case.model.name}", fusion=fusion),
         latency=latency(processes, 0.02),
         processes=tuple(processes),
-        evaluation=Evaluation(
-            fidelity=Fidelity(centred_sqnr_db=40.0, sqnr_db=41.0, cosine=0.999, max_abs=0.5, top1_agreement=0.99),
-            accuracy=Accuracy(metric="top1", value=0.97, reference=0.98, drop=0.01, n=450),
-            kernels={"Conv": 12},
-            time_share={"CPUExecutionProvider": 1.0},
-        ),
-        placement={"CPUExecutionProvider": 1.0},
     )
 
 
@@ -145,17 +81,11 @@ def runs(commits: list[str]) -> Iterator[Run]:
     """A run of each commit."""
     for place, commit in enumerate(commits):
         started = dt.datetime.fromtimestamp(START_S + 86_400 * place + 3_600, dt.UTC)
-        yield Run(
+        yield outcomes.run(
             id=f"{started:%Y%m%dT%H%M%SZ}-{place:06x}",
-            plan="made-up",
             started_at=started.isoformat(),
             commit=commit,
-            dirty=False,
             commit_time=(START_S + 86_400 * place) * 1000,
-            fingerprint="0123456789ab",
-            host={"cpu": "a made-up CPU", "name": "nowhere", "cores_logical": 2},
-            versions={"python": "3.11.9", "onnxruntime-gpu": "1.31.1"},
-            settings={"processes": PROCESSES, "time_per_case": 15.0, "ci_width": 0.02},
         )
 
 
@@ -163,6 +93,7 @@ def store(results: Path, commits: list[str], count: int, *, with_asv: bool) -> l
     """Write the history; one case in twenty gets 20% slower somewhere. Returns the Parquet files, oldest first."""
     randomness = random.Random(20)  # noqa: S311  (a made-up history)
     matrix = cases(count)
+    like = outcomes.measured()
     levels = [10 ** randomness.uniform(5, 8) for _ in matrix]
     slower = {place: randomness.randrange(len(commits)) for place in range(0, count, 20)}
     (results / "samples").mkdir(parents=True)
@@ -171,7 +102,7 @@ def store(results: Path, commits: list[str], count: int, *, with_asv: bool) -> l
         rows = []
         for place, case in enumerate(matrix):
             level = levels[place] * (1.2 if at >= slower.get(place, len(commits)) else 1.0)
-            made = outcome(case, level * randomness.lognormvariate(0, 0.01), randomness)
+            made = outcome(case, like, level * randomness.lognormvariate(0, 0.01), randomness)
             rows.append(to_row(run, replace(made, started_at=run.started_at)))
         path = results / "samples" / f"{run.id}.parquet"
         path.write_bytes(samples.encode(rows))

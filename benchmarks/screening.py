@@ -1,7 +1,7 @@
 """The gate's whole schedule on simulated pairs: screening that goes on where the spread is wide, then confirming.
 
 Nothing is measured and nothing changed: log-ratios are drawn from normal noise of a known spread, and go through the
-very code that a gate runs (`harness.gate.measure`, `harness.gate.timing`). What it counts are false alarms.
+very code that a gate runs (`harness.gate.measure`, `harness.gate.phases`). What it counts are false alarms.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from harness.gate import timing
+from harness.gate import phases, timing
 from harness.gate.measure import Measured, measure
 from harness.gate.nouns import Half, Pair, Settings
 from harness.measure.paired import Contest
@@ -82,12 +82,12 @@ def simulated(cases: int, spread: float, gates: int, *, settings: Settings | Non
 
     slower = either = any_slower = any_either = pairs = flagged = unclear = 0
     for _ in range(gates):
-        done: Measured = measure(contests, settings, timing.chooser(settings), Nobody(), pair=pair, rng=draw)
-        family = timing.confirmed(done, settings)
+        done: Measured = measure(contests, settings, phases.chooser(settings), Nobody(), pair=pair, rng=draw)
+        family = phases.confirmed(done, settings)
         alarms = [one.direction for one in family.values() if one.significant]
         slower, either = slower + alarms.count("slower"), either + len(alarms)
         any_slower, any_either = any_slower + ("slower" in alarms), any_either + bool(alarms)
-        pairs += sum(len(timing.of_phase(found, "screen")) for found in done.pairs.values())
+        pairs += sum(len(phases.of_phase(found, "screen")) for found in done.pairs.values())
         flagged += len(done.flagged)
         unclear += sum(
             timing.latency(name, done, family, settings).verdict == "inconclusive"

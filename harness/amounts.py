@@ -1,4 +1,4 @@
-"""Numbers as sentences and tables write them: with a unit, and no more digits than they have earned."""
+"""Numbers as sentences, tables and pages write them: with a unit, and no more digits than they have earned."""
 
 from __future__ import annotations
 
@@ -28,21 +28,35 @@ def seconds(value: float | None) -> str:
 
 
 def in_seconds(value: float) -> tuple[float, str]:
-    """The factor and unit that suit a duration: s, ms or us."""
+    """The factor and unit that suit a duration: s, ms or µs."""
     for factor, unit in ((1.0, "s"), (1e3, "ms")):
         if abs(value) * factor >= ONE:
             return factor, unit
-    return 1e6, "us"
+    return 1e6, "µs"
+
+
+def interval(median: float | None, low: float | None, high: float | None) -> str:
+    """A duration with its interval in the same unit, such as `12.3 ms [12.1, 12.6]`; `-` where there is none."""
+    if median is None or not math.isfinite(median) or low is None or high is None:
+        return seconds(median)
+    factor, unit = in_seconds(median)
+    return f"{digits(median * factor)} {unit} [{digits(low * factor)}, {digits(high * factor)}]"
 
 
 def size(value: float | None) -> str:
     """Bytes with a decimal unit, such as `12.3 MB`; `-` where there is none."""
     if value is None or not math.isfinite(value):
         return NONE
-    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(value) / factor >= ONE:
-            return f"{digits(value / factor)} {unit}"
-    return f"{value:.0f} B"
+    factor, unit = in_bytes(value)
+    return f"{digits(value * factor)} {unit}" if unit != "B" else f"{value:.0f} B"
+
+
+def in_bytes(value: float) -> tuple[float, str]:
+    """The factor and decimal unit that suit a number of bytes: GB, MB, kB or B."""
+    for factor, unit in ((1e-9, "GB"), (1e-6, "MB"), (1e-3, "kB")):
+        if abs(value) * factor >= ONE:
+            return factor, unit
+    return 1.0, "B"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -56,6 +70,13 @@ def share(value: float) -> str:
     if abs(percent - round(percent)) < 1e-9 or abs(percent) >= HUNDRED:  # noqa: PLR2004  (0.07 * 100 is no integer)
         return f"{percent:,.0f}%"
     return f"{percent:.1f}%" if abs(percent) >= 0.0995 else f"{percent:.2g}%"  # noqa: PLR2004
+
+
+def score(value: float | None, drop: float | None) -> str:
+    """A task metric with its distance to the reference in points, such as `98.20% (-0.40)`; `-` where there is none."""
+    if value is None:
+        return NONE
+    return f"{value:.2%}" + ("" if drop is None else f" ({(0.0 - drop) * 100:+.2f})")
 
 
 def points(value: float) -> str:

@@ -95,6 +95,8 @@ def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
 def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
     """Other rows inside the budget whose interval overlaps the best one's: the data cannot tell them apart."""
     high = best["latency"]["ci95_high_s"]
+    if high is None:  # with no interval nothing overlaps it
+        return []
     return [
         row
         for row in rows

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.amounts import seconds
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import coordinator, host, placement
@@ -203,7 +204,7 @@ def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: fl
         notes.append(f"medians differ by {wide:.0%} between processes: quieten the host or raise --processes")
     if floor_s is not None and latency.median_s < coordinator.NEAR_FLOOR * floor_s:
         notes.append(
-            f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({floor_s * 1e6:.1f} us): "
+            f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({seconds(floor_s)}): "
             "a good part of it is the call itself; a larger batch shows the model better"
         )
     return tuple(notes)

@@ -36,6 +36,9 @@ INSTALL_DEADLINE_S = 3600.0
 
 ASK_DEADLINE_S = 120.0
 
+LEAST_FREE = 1_000_000
+"""Bytes without which nothing can be installed."""
+
 LISTED = 8
 """Versions named in a message, the newest ones."""
 
@@ -226,26 +229,32 @@ def _install(venv: Path, requirements: Sequence[str], what: str, *, wheels_only:
         shutil.rmtree(venv, ignore_errors=True)
     made = run([sys.executable, "-m", "venv", str(venv)])
     if made.returncode:
-        raise _unmade(what, made)
+        raise _unmade(what, made, venv)
     done = run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *binary, *requirements])
     if done.returncode:
-        raise _not_installed(what, done)
+        raise _not_installed(what, done, venv)
     return python
 
 
-def _unmade(what: str, done: subprocess.CompletedProcess[str]) -> UsageError | StoreError:
-    if "No space left" in f"{done.stdout}{done.stderr}":
+def _full(said: str, venv: Path) -> bool:
+    """Whether the disk is full; installers that call others do not pass on why those failed."""
+    place = venv if venv.exists() else venv.parent
+    return "No space left" in said or (place.exists() and shutil.disk_usage(place).free < LEAST_FREE)
+
+
+def _unmade(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> UsageError | StoreError:
+    if _full(f"{done.stdout}{done.stderr}", venv):
         return StoreError(f"No environment for {what}: the disk is full. Free some space with `harness cache --prune`.")
     return UsageError(
-        f"No environment for {what} could be made: {last_words(done)}. Install uv, or the package that brings Python's "
-        f"`venv` (python3-venv on Debian and Ubuntu), or give the path of an interpreter that has it."
+        f"No environment for {what} could be made: {last_words(done).rstrip('.')}. Install uv, or the package that "
+        f"brings Python's `venv` (python3-venv on Debian and Ubuntu), or give the path of an interpreter that has it."
     )
 
 
-def _not_installed(what: str, done: subprocess.CompletedProcess[str]) -> UsageError | StoreError:
+def _not_installed(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> UsageError | StoreError:
     """Why pip failed: no such version, no network, no space, or its own last words."""
     said = f"{done.stdout}\n{done.stderr}"
-    if "No space left" in said:
+    if _full(said, venv):
         return StoreError(f"{what} was not installed: the disk is full. Free some space with `harness cache --prune`.")
     missing = NO_VERSION.search(said)
     versions = [one.strip() for one in missing[2].split(",")] if missing else []

@@ -1,4 +1,4 @@
-"""The functions that asv measures, without asv around them."""
+"""The functions that asv measures, without asv around them: harness.asv_suite, and harness.asv on its side."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from harness import asv_suite
+from harness.asv import commit, exchange, measuring
+from harness.build import stock
 from harness.build.cache import Cache
 from harness.errors import HarnessError, UsageError, ZooError
 from harness.records import Status
@@ -31,14 +33,14 @@ HUB_ZOO = """  net:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The plugin's folder, in a project of one tiny model."""
-    for name in (asv_suite.ZOO, asv_suite.WEIGHTS, asv_suite.TIME_PER_CASE, asv_suite.PROCESSES, "ASV_ENV_DIR"):
+    for name in (exchange.ZOO, exchange.WEIGHTS, exchange.TIME_PER_CASE, exchange.PROCESSES, "ASV_ENV_DIR"):
         monkeypatch.delenv(name, raising=False)
     builders.tiny_conv(tmp_path / "project/tiny.onnx")
     zoo = asv_projects.ZOO + "  tiny: {source: onnx, id: tiny.onnx}\n"
     (tmp_path / "project/model_zoo.yaml").write_text(zoo, encoding="utf-8")
     (tmp_path / "folder").mkdir()
     monkeypatch.setenv("ASV_CONF_DIR", str(tmp_path / "project"))
-    monkeypatch.setenv(asv_suite.FOLDER, str(tmp_path / "folder"))
+    monkeypatch.setenv(exchange.FOLDER, str(tmp_path / "folder"))
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "folder"
 
@@ -70,20 +72,20 @@ def test_one_call_measures_and_leaves_every_other_answer(folder: Path) -> None:
     assert {metric.name for metric in METRICS} - {"sweep.track_latency"} == set(left)
     assert (folder.parent / "project/tiny.onnx").stat().st_size == left["sweep.track_artifact_size"]["value"]
     assert math.isnan(left["sweep.track_accuracy_drop"]["value"])
-    dimensions = json.loads((folder / asv_suite.DIMENSIONS_FILE).read_text(encoding="utf-8"))
+    dimensions = json.loads((folder / exchange.DIMENSIONS_FILE).read_text(encoding="utf-8"))
     assert {"python", "onnxruntime", "host"} == set(dimensions)
 
 
 def test_places_are_counted_on_the_axes_that_were_handed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A model of another commit is n/a, with the reason on stderr and for all metrics in the folder."""
     axes = [["'other'", "'tiny'"], ["'fp32'"], ["'cpu'"], ["1", "'2-i4'"], ["1"]]
-    (folder / asv_suite.AXES_FILE).write_text(json.dumps(axes), encoding="utf-8")
+    (folder / exchange.AXES_FILE).write_text(json.dumps(axes), encoding="utf-8")
     found = asv_suite.benchmarks()
     asked: Any = found["track_latency"]
     assert [["other", "tiny"], ["fp32"], ["cpu"], [1, "2-i4"], [1]] == asked.params
     assert math.isnan(found["track_latency"]("other", "fp32", "cpu", 1, 1))
     assert "n/a: this commit's zoo has no model 'other'" in capsys.readouterr().err
-    reasons = json.loads((folder / asv_suite.NONE_FILE).read_text(encoding="utf-8"))
+    reasons = json.loads((folder / exchange.NONE_FILE).read_text(encoding="utf-8"))
     assert {"0", "1", "3"} == set(reasons)  # all but ('tiny', ..., 1, 1)
     assert "no threads '2-i4'" in reasons["3"]
 
@@ -94,19 +96,19 @@ def test_a_commit_without_a_zoo_is_not_applicable_and_one_with_mistakes_fails(fo
     (folder.parent / "project/model_zoo.yaml").unlink()
     with pytest.raises(UsageError, match=r"this commit has no model_zoo\.yaml"):
         asv_suite.benchmarks()
-    (folder / asv_suite.AXES_FILE).write_text(json.dumps(axes), encoding="utf-8")
+    (folder / exchange.AXES_FILE).write_text(json.dumps(axes), encoding="utf-8")
     assert math.isnan(asv_suite.benchmarks()["track_latency"]("tiny", "fp32", "cpu", 1, 1))
     write_zoo(folder, "version: 7\n")
     with pytest.raises(HarnessError, match="version"):
         asv_suite.benchmarks()["track_latency"]("tiny", "fp32", "cpu", 1, 1)
-    (folder / asv_suite.AXES_FILE).unlink()
+    (folder / exchange.AXES_FILE).unlink()
     with pytest.raises(ZooError, match="version"):
         asv_suite.benchmarks()
 
 
 def test_without_the_plugin_nothing_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says what to write where."""
-    monkeypatch.delenv(asv_suite.FOLDER)
+    monkeypatch.delenv(exchange.FOLDER)
     with pytest.raises(UsageError, match=r'"plugins": \["\.harness\.asv_plugin"\]'):
         asv_suite.benchmarks()
 
@@ -117,7 +119,7 @@ def test_without_the_plugin_nothing_is_measured(folder: Path, monkeypatch: pytes
 def test_failed_is_never_not_applicable(status: Status, *, is_failed: bool) -> None:
     """Failed has no value; what cannot or should not run answers NaN; both carry the reason."""
     row = to_row(outcomes.run(), outcomes.refused(status=status, reason="because"))
-    for _, answer in asv_suite.replies(row):
+    for _, answer in measuring.replies(row):
         assert "because" in answer.out
         assert is_failed == (answer.value is None)
         assert is_failed or math.isnan(answer.value)
@@ -126,7 +128,7 @@ def test_failed_is_never_not_applicable(status: Status, *, is_failed: bool) -> N
 def test_emulated_cases_have_numbers_as_in_a_sweep() -> None:
     """They ran; the reason that travels with them is printed."""
     row = to_row(outcomes.run(), outcomes.measured(status=Status.EMULATED, reason="casts to float32"))
-    answers = dict(asv_suite.replies(row))
+    answers = dict(measuring.replies(row))
     assert 3 == len(answers[METRICS[0]].value["samples"])
     assert "casts to float32" in answers[METRICS[0]].out
     assert 0.01 == answers[METRICS[1]].value
@@ -135,7 +137,7 @@ def test_emulated_cases_have_numbers_as_in_a_sweep() -> None:
 def test_warnings_are_printed_once(folder: Path) -> None:
     """With the latency, not with all seven metrics."""
     row = to_row(outcomes.run(), outcomes.measured())
-    assert 1 == sum("noisy" in answer.out for _, answer in asv_suite.replies(row))
+    assert 1 == sum("noisy" in answer.out for _, answer in measuring.replies(row))
 
 
 @pytest.mark.parametrize(
@@ -152,25 +154,25 @@ def test_the_weights_policy_rules_models_that_ask_a_hub(
 ) -> None:
     """Without one they are seeded: a hub that comes and goes must not mix two series."""
     write_zoo(folder, asv_projects.ZOO + HUB_ZOO.replace("kind: pretrained", f"kind: {weights}"))
-    monkeypatch.setenv(asv_suite.WEIGHTS, policy)
-    assert kind == asv_suite.load().models["net"].weights.kind
+    monkeypatch.setenv(exchange.WEIGHTS, policy)
+    assert kind == commit.load().models["net"].weights.kind
 
 
 def test_a_policy_that_does_not_exist_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the ones that do."""
-    monkeypatch.setenv(asv_suite.WEIGHTS, "fresh")
+    monkeypatch.setenv(exchange.WEIGHTS, "fresh")
     with pytest.raises(UsageError, match="HARNESS_WEIGHTS=fresh: expected one of seeded, pretrained"):
-        asv_suite.load()
+        commit.load()
 
 
 def test_required_weights_that_cannot_be_had_are_not_applicable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under `pretrained` a build that fell back to seeded weights is not measured, and says why."""
     of = outcomes.case()
-    monkeypatch.setenv(asv_suite.WEIGHTS, "pretrained")
+    monkeypatch.setenv(exchange.WEIGHTS, "pretrained")
     monkeypatch.setattr(
         "harness.build.pipeline.build", lambda *_, **__: {(of.model.name, of.recipe.name): outcomes.artifact(of)}
     )
-    row = asv_suite.measured(asv_suite.load(), of)
+    row = measuring.measured(commit.load(), of)
     assert "unsupported" == row["status"]
     assert "HARNESS_WEIGHTS=pretrained, but the hub cannot be reached" == row["reason"]
 
@@ -178,27 +180,27 @@ def test_required_weights_that_cannot_be_had_are_not_applicable(folder: Path, mo
 def test_the_checkout_of_an_environment_of_asv_is_what_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In `project` under the environment's folder, as deep as asv.conf.json lies in its own checkout."""
     project = folder.parent / "project"
-    assert project == asv_suite.root()
+    assert project == commit.root()
     monkeypatch.setenv("ASV_ENV_DIR", str(folder.parent / "env"))
     git(folder.parent, "init")
-    assert folder.parent / "env/project/project" == asv_suite.root()
+    assert folder.parent / "env/project/project" == commit.root()
     monkeypatch.setenv("ASV_CONF_DIR", str(folder.parent))
-    assert folder.parent / "env/project" == asv_suite.root()
+    assert folder.parent / "env/project" == commit.root()
 
 
 def test_settings_come_from_the_zoo_the_environment_or_quick(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The later wins; nonsense is refused."""
-    zoo = asv_suite.load()
-    assert (2, 0.2) == (asv_suite.settings(zoo).processes, asv_suite.settings(zoo).time_per_case)
-    monkeypatch.setenv(asv_suite.TIME_PER_CASE, "7.5")
-    monkeypatch.setenv(asv_suite.PROCESSES, "4")
-    assert (4, 7.5) == (asv_suite.settings(zoo).processes, asv_suite.settings(zoo).time_per_case)
+    zoo = commit.load()
+    assert (2, 0.2) == (measuring.settings(zoo).processes, measuring.settings(zoo).time_per_case)
+    monkeypatch.setenv(exchange.TIME_PER_CASE, "7.5")
+    monkeypatch.setenv(exchange.PROCESSES, "4")
+    assert (4, 7.5) == (measuring.settings(zoo).processes, measuring.settings(zoo).time_per_case)
     for text in ("soon", "0", "-1", "nan", "inf"):
-        monkeypatch.setenv(asv_suite.TIME_PER_CASE, text)
+        monkeypatch.setenv(exchange.TIME_PER_CASE, text)
         with pytest.raises(UsageError, match=f"HARNESS_TIME_PER_CASE={text}"):
-            asv_suite.settings(zoo)
-    (folder / asv_suite.QUICK_FILE).write_text("true", encoding="utf-8")
-    assert 1 == asv_suite.settings(zoo).processes
+            measuring.settings(zoo)
+    (folder / exchange.QUICK_FILE).write_text("true", encoding="utf-8")
+    assert 1 == measuring.settings(zoo).processes
 
 
 def test_a_target_is_tried_once_for_all_its_cases(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,13 +211,13 @@ def test_a_target_is_tried_once_for_all_its_cases(folder: Path, monkeypatch: pyt
         calls.append(cases)
         return {}, {"cpu": 1e-6}
 
-    monkeypatch.setattr(asv_suite, "try_targets", try_targets)
+    monkeypatch.setattr(measuring, "try_targets", try_targets)
     of = outcomes.case()
-    assert ({}, {"cpu": 1e-6}) == asv_suite.tried(of) == asv_suite.tried(of)
+    assert ({}, {"cpu": 1e-6}) == measuring.tried(of) == measuring.tried(of)
     assert 1 == len(calls)
 
 
 def test_the_cache_is_the_usual_one(folder: Path) -> None:
     """What was built for asv serves `harness sweep`, and the other way round."""
     asv_suite.benchmarks()["track_artifact_size"]("tiny", "fp32", "cpu", 1, 1)
-    assert [entry.kind for entry in Cache(folder.parent / "cache").entries() if entry.kind == "artifacts"]
+    assert [entry.kind for entry in stock.entries(Cache(folder.parent / "cache")) if entry.kind == "artifacts"]

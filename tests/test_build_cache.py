@@ -143,26 +143,6 @@ def test_keys_cannot_leave_the_cache(tmp_path: Path) -> None:
         Cache(tmp_path).put_evaluation("../key", {})
 
 
-def test_prune_by_age_and_kind(tmp_path: Path) -> None:
-    """Entries are listed with what made them, and pruned by last use, by kind, or all; nothing else is touched."""
-    cache = Cache(tmp_path)
-    admit(cache)
-    cache.put_evaluation("key", {})
-    old = time.time() - 1000
-    os.utime(cache.artifact_path(DIGEST).with_name("meta.json"), (old, old))
-
-    assert [("artifacts", "tiny: export"), ("evaluations", "")] == [
-        (entry.kind, entry.made_by) for entry in cache.entries()
-    ]
-    assert () == cache.prune()
-    assert () == cache.prune(older_than_s=500, kind="evaluations")
-    assert [DIGEST] == [entry.digest for entry in cache.prune(older_than_s=500)]
-    assert ["key"] == [entry.digest for entry in cache.prune(everything=True)]
-    assert () == cache.entries()
-    with pytest.raises(StoreError, match="Valid: artifacts"):
-        cache.prune(kind="model")
-
-
 def test_use_is_noted(tmp_path: Path) -> None:
     """Looking an entry up makes it recently used."""
     cache = Cache(tmp_path)
@@ -172,7 +152,7 @@ def test_use_is_noted(tmp_path: Path) -> None:
 
     cache.meta("artifacts", DIGEST)
 
-    assert time.time() - cache.entries()[0].last_used < 60
+    assert time.time() - meta.stat().st_mtime < 60
     assert json.loads(meta.read_text())["created"] > 1
 
 

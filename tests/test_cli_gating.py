@@ -11,7 +11,7 @@ import typer
 
 from harness.cli import gate_bisect, gate_selftest, gate_settings, gating
 from harness.cli.gate_console import GateConsole
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.gate import recording
 from harness.gate.bisect import Bisected, Point, Step
 from harness.gate.nouns import Finding, Settings, Verdict
@@ -188,6 +188,24 @@ def test_bisect_usage(options: Any, said: str) -> None:
     """Ends of two kinds, and releases for commits, are refused."""
     with pytest.raises(UsageError, match=said):
         gate_bisect.bisect("m/fp32/cpu-t1", zoo=Path("z.yaml"), **options)
+
+
+def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills while pairs are measured: the verdict is printed, and the error is told as one."""
+
+    def full(*_: object) -> None:
+        raise StoreError("No space left on device")
+
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    monkeypatch.setattr("harness.gate.gate.gate", lambda *_: reports.mixed())
+    monkeypatch.setattr("harness.gate.gate.keep", full)
+    with pytest.raises(StoreError, match="No space left"):
+        gating.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=tmp_path)
+    out, err = capsys.readouterr()
+    assert out.startswith("Regression: 1 of 6 cases got worse")
+    assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is told as well
 
 
 def recorded(*truths: float) -> tuple[Series, ...]:

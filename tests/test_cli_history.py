@@ -52,7 +52,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = run().splitlines()
     (int8,) = [line for line in lines if line.startswith(INT8)]
     assert " 3 " in int8
-    assert "550 us [550, 550]" in int8
+    assert "550 µs [550, 550]" in int8
     assert "+10.0%" in int8
     assert any(plot in int8 for plot in ("▁x█", "_x#"))
     (fp32,) = [line for line in lines if line.startswith(FP32)]
@@ -68,8 +68,8 @@ def test_one_case(commits: list[str]) -> None:
     start = next(number for number, line in enumerate(lines) if line == f"{INT8}  latency".ljust(len(line)))
     rows = lines[start + 2 : start + 5]
     assert [commit[:8] for commit in commits] == [row.split()[0] for row in rows]
-    assert ["500 us [500, 500]", "failed", "550 us [550, 550]"] == [
-        next(said for said in ("500 us [500, 500]", "failed", "550 us [550, 550]") if said in row) for row in rows
+    assert ["500 µs [500, 500]", "failed", "550 µs [550, 550]"] == [
+        next(said for said in ("500 µs [500, 500]", "failed", "550 µs [550, 550]") if said in row) for row in rows
     ]
     assert "2026-01-31" in rows[0]
     assert "value [95% interval]" in lines[start + 1]

@@ -9,7 +9,7 @@ import pytest
 
 from harness import plan as planning
 from harness import zoo
-from harness.build import pipeline
+from harness.build import pipeline, stock
 from harness.build.cache import Cache
 from harness.execute import Bench, remarks, run_case
 from harness.measure.client import Client
@@ -60,9 +60,9 @@ def test_an_evaluation_is_done_once(case: Case, built: Artifact, bench: Bench) -
     run_case(case, built, bench)
     other = dataclasses.replace(case, target=dataclasses.replace(case.target, intra_threads=2, batch=4))
     run_case(other, built, bench)
-    count = len([e for e in bench.cache.entries() if e.kind == "evaluations"])
+    count = len([e for e in stock.entries(bench.cache) if e.kind == "evaluations"])
     run_case(case, built, dataclasses.replace(bench, fingerprint="another"))
-    assert (1, 2) == (count, len([e for e in bench.cache.entries() if e.kind == "evaluations"]))
+    assert (1, 2) == (count, len([e for e in stock.entries(bench.cache) if e.kind == "evaluations"]))
 
 
 def test_no_artifact_no_number(case: Case, bench: Bench) -> None:

@@ -88,6 +88,13 @@ def test_only_that_change_is_silenced(before: str, after: str, ratio: float, *, 
     assert silenced is (0 == exit_code(done))
 
 
+@pytest.mark.parametrize(("low", "silenced"), [(1.05, True), (1.07, False)])
+def test_a_noisier_host_does_not_make_it_a_larger_change(low: float, *, silenced: bool) -> None:
+    """An estimate above what was accepted fails only where its interval lies above that as well."""
+    noisy = replace(reports.slower(1.2), low=low, high=1.5)
+    assert silenced is (0 == exit_code(applied(gate(LINE[2], LINE[4], noisy), entry(gate()))))
+
+
 def test_other_cases_and_metrics_are_not_silenced() -> None:
     """An entry names one case and one metric; the other metric of the case still fails."""
     memory = reports.slower(metric="peak_memory", sentence="peak memory 4.8% larger")
@@ -147,6 +154,21 @@ def test_runtimes_are_tied_to_their_names() -> None:
     contains = accepted_file.contains_in(Path.cwd())
     assert 0 == exit_code(applied(releases("onnxruntime==1.23.0"), made, contains=contains))
     assert 1 == exit_code(applied(releases("onnxruntime==1.24.0"), made, contains=contains))
+
+
+def test_one_commit_on_two_runtimes_is_tied_to_them() -> None:
+    """With --base-runtime and --head-runtime both sides are the same tree, and the releases are the change."""
+
+    def releases(head: str) -> Report:
+        known = {"name": "onnxruntime", "version": head}
+        base = reports.side("head", runtime={"name": "onnxruntime", "version": "1.22.1"})
+        return reports.report(reports.case(), base=base, head=reports.side("head", runtime=known))
+
+    made = entry(releases("1.23.0"))
+    assert ("onnxruntime==1.22.1", "onnxruntime==1.23.0") == (made.before, made.after)
+    contains = accepted_file.contains_in(Path.cwd())
+    assert 0 == exit_code(applied(releases("1.23.0"), made, contains=contains))
+    assert 1 == exit_code(applied(releases("1.24.0"), made, contains=contains))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.build import stock
 from harness.build.cache import Cache
 from harness.gate.matching import match
 from harness.gate.nouns import Contender, Side
@@ -91,7 +92,7 @@ def test_one_digest_of_two_files_is_two_files(tmp_path: Path) -> None:
 def test_an_artifact_that_left_the_cache_is_not_the_same(tmp_path: Path) -> None:
     """Where nobody can look, nobody claims."""
     base, head = contender("base", tmp_path), contender("head", tmp_path)
-    Cache(head.cache).prune(kind="artifacts")
+    stock.prune(Cache(head.cache), kind="artifacts")
     assert "" == match([base], [head])[0].same
 
 

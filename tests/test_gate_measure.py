@@ -12,7 +12,7 @@ import pytest
 from benchmarks import screening
 from harness.errors import WorkerRefusal
 from harness.gate import measure as scheduling
-from harness.gate import timing
+from harness.gate import phases, timing
 from harness.gate.measure import CONFIRM, SCREEN, Broken, Measured, measure
 from harness.gate.nouns import Pair, Settings, Verdict
 from tests import pairs
@@ -31,7 +31,7 @@ def run(
     """Measure cases of these ratios."""
     contests = {name: pairs.contest() for name in ratios}
     script, watch = Script(contests, ratios, noise), Quiet()
-    choose = timing.chooser(settings)
+    choose = phases.chooser(settings)
     done = measure(contests, settings, choose, watch, pair=script, clock=clock, rng=random.Random(1))
     return done, script, watch
 
@@ -93,9 +93,9 @@ def test_screening_goes_on_for_the_family_there_is() -> None:
 
     def screened(of: dict[str, Any]) -> tuple[int, Verdict]:
         measured.update(dict.fromkeys(measured, 0))
-        done = measure(of, SETTINGS, timing.chooser(SETTINGS), Quiet(), pair=one, rng=random.Random(1))
-        found = timing.latency("open", done, timing.confirmed(done, SETTINGS), SETTINGS)
-        return len(timing.of_phase(done.pairs["open"], SCREEN)), found.verdict
+        done = measure(of, SETTINGS, phases.chooser(SETTINGS), Quiet(), pair=one, rng=random.Random(1))
+        found = timing.latency("open", done, phases.confirmed(done, SETTINGS), SETTINGS)
+        return len(phases.of_phase(done.pairs["open"], SCREEN)), found.verdict
 
     alone, beside = screened({"open": contests["open"]}), screened(contests)
     assert alone[0] < beside[0] < 24

@@ -18,7 +18,7 @@ from harness.cli.gate_outputs import Outputs
 from harness.errors import StoreError, UsageError
 from harness.gate.nouns import Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
-from harness.gate.outputs import as_json, console, junit, markdown, sentences, summary
+from harness.gate.outputs import as_json, console, junit, markdown, scores, sentences, summary
 from tests import reports
 
 NASTY = "a|b`<img src=x>`*c*@team\n::error::100%"
@@ -106,6 +106,32 @@ def test_a_slow_down_reads_as_promised() -> None:
                 "(--time-limit), or fewer cases (--models)"
             ),
         ),
+        (
+            sentences.unclear("latency", 8, wanted=0.08, allowed=0.03, detectable=0.1, ratio=1.0, low=0.9, high=1.1),
+            (
+                "cannot tell whether it is slower: 0.0% (95% interval -10.0 to +10.0%, 8 pairs); only a change of 10% "
+                "or more would have been seen, 8% was asked for, the allowed 3% included; about 13 pairs or a quieter "
+                "host would show that"
+            ),
+        ),
+        (
+            sentences.unclear(
+                "latency", 20, wanted=0.05, detectable=0.03, ratio=1.03, low=0.99, high=1.07, remedy="run it again"
+            ),
+            (
+                "cannot tell whether it is slower: +3.0% (95% interval -1.0 to +7.0%, 20 pairs); it looked slower, and "
+                "fresh pairs neither confirm that nor exclude 5%; run it again"
+            ),
+        ),
+        (
+            sentences.unclear(
+                "latency", 9, wanted=0.05, detectable=0.03, ratio=1.03, low=0.99, high=1.07, why="Ctrl-C", remedy="wait"
+            ),
+            (
+                "cannot tell whether it is slower: +3.0% (95% interval -1.0 to +7.0%, 9 pairs); stopped by Ctrl-C; "
+                "with all its pairs a change of 3% or more would have been seen; wait"
+            ),
+        ),
         (sentences.exact("size", 12_300_000, 12_900_000), "artifact grew from 12.3 MB to 12.9 MB (+4.9%)"),
         (
             sentences.exact("size", 12_300_000, 12_300_010),
@@ -113,13 +139,13 @@ def test_a_slow_down_reads_as_promised() -> None:
         ),
         (sentences.exact("nodes", 12, 12), "graph as before: 12 nodes"),
         (
-            sentences.accuracy(
+            scores.accuracy(
                 "top1", 0.99333, 0.971, 450, newly_wrong=10, newly_right=0, p=0.002, allowed=0.01, noun="digit"
             ),
             "top-1 fell from 99.33% to 97.1% (10 of 450 digits newly wrong, 0 newly right, p = 0.002; allowed 1 point)",
         ),
         (
-            sentences.accuracy(
+            scores.accuracy(
                 "top1", 0.99, 0.98, 100, newly_wrong=1, newly_right=0, p=0.5, allowed=0.005, detectable=0.06
             ),
             (
@@ -128,23 +154,23 @@ def test_a_slow_down_reads_as_promised() -> None:
             ),
         ),
         (
-            sentences.fidelity(137.4, 23.7, judged_by="accuracy"),
+            scores.fidelity(137.4, 23.7, judged_by="accuracy"),
             "fidelity fell from 137.4 dB to 23.7 dB (for information: accuracy decides)",
         ),
         (
-            sentences.accuracy("map50", 0.9, 0.8, 40, low=-0.12, high=-0.08, allowed=0.01, share_of_reference=True),
+            scores.accuracy("map50", 0.9, 0.8, 40, low=-0.12, high=-0.08, allowed=0.01, share_of_reference=True),
             "mAP50 fell from 90.0% to 80.0% (40 examples, 95% interval -12.00 to -8.00 points; at least 99% of it)",
         ),
         (
-            sentences.fidelity(42.1, 35.0, budget_db=20),
+            scores.fidelity(42.1, 35.0, budget_db=20),
             "fidelity fell from 42.1 dB to 35.0 dB (budget: at least 20 dB)",
         ),
-        (sentences.fidelity(None, 35.0), "fidelity fell from exact to 35.0 dB"),
-        (sentences.fidelity(35.0, None), "fidelity rose from 35.0 dB to exact"),
+        (scores.fidelity(None, 35.0), "fidelity fell from exact to 35.0 dB"),
+        (scores.fidelity(35.0, None), "fidelity rose from 35.0 dB to exact"),
         (sentences.failed("head", "main", "the worker\ndied."), "head (main) failed: the worker died"),
         (
             sentences.incomparable(["weights: base aaaa, head bbbb"]),
-            "not comparable, the sides differ in weights: base aaaa, head bbbb",
+            "no verdict, since the sides differ in weights: base aaaa, head bbbb",
         ),
     ],
 )  # fmt: skip
@@ -173,7 +199,7 @@ def test_small_changes_are_not_called_nothing() -> None:
         (amounts.digits(9.996), "10.0"),
         (amounts.digits(12_345.0), "12,345"),
         (amounts.seconds(0.99996), "1.00 s"),
-        (amounts.seconds(0.0009994), "999 us"),
+        (amounts.seconds(0.0009994), "999 µs"),
         (amounts.seconds(math.nan), "-"),
         (amounts.size(999_960), "1.00 MB"),
         (amounts.size(-12_340), "-12.3 kB"),
@@ -283,6 +309,27 @@ def test_metrics_that_were_not_judged_need_no_words_beside_others() -> None:
     assert "not judged" not in text
 
 
+def test_the_console_says_a_verdict_once() -> None:
+    """Its word stands before the case; the sentence does not begin with it again."""
+    lines = [line for line in shown(reports.mixed()).splitlines() if "the sides differ in" in line]
+    assert ["not comparable  m/fp16 on cpu-t1: no verdict, since the sides differ in weights: base a, head b"] == lines
+
+
+def test_what_got_better_does_not_order_what_got_worse() -> None:
+    """A small regression beside a large gain stands behind a larger regression."""
+    gain = reports.slower(0.2, metric="size", verdict=Verdict.IMPROVEMENT)
+    small = reports.case("a/v/cpu-t1-b1", findings=(reports.slower(1.05), gain))
+    large = reports.case("b/v/cpu-t1-b1", findings=(reports.slower(1.4),))
+    assert [large, small] == summary.ordered([small, large])
+
+
+def test_a_ratio_that_nothing_bounds_is_not_shown() -> None:
+    """One pair before the time was over: no number that a reader could take for a finding."""
+    alone = reports.slower(1.199, verdict=Verdict.INCONCLUSIVE, sentence="cannot tell", low=None, high=None, n=1)
+    report = reports.report(reports.case(verdict=Verdict.INCONCLUSIVE, findings=(alone,)))
+    assert "+19.9%" not in shown(report) + markdown.render(report)
+
+
 def test_the_console_takes_nothing_for_markup() -> None:
     """A worker's last words with brackets are shown as they are."""
     text = shown(reports.report(reports.case("m[/r]/cpu-t1-b1", Verdict.FAILED, reason="[bold]boom[/nope]")))
@@ -302,10 +349,18 @@ def test_markdown_is_short_above_the_fold() -> None:
     assert "|" not in above
     assert 5 == above.count("\n- ")
     assert "m/fp32" not in above
+    assert "| base, head, change | medians over all processes; the change is taken pair by pair, and judged |" in folded
     assert "m/fp32 on cpu-t1 | latency | pass | 10.0 ms | 10.0 ms | +0.3% (-0.5% to +1.1%) | 8 |" in folded
     assert f"<code>harness gate --accept {reports.CASE} --reason '...' --from gate.json</code>" in folded
     assert folded.count("</details>") == text.count("<details>") == 3
     assert "--accept" not in markdown.render(reports.report(reports.case(verdict=Verdict.PASS)))
+
+
+def test_only_changes_are_offered_for_acceptance() -> None:
+    """Two cases of one zoo are a choice, which nothing has to accept."""
+    assert "How to accept it" in markdown.render(reports.report(reports.case()))
+    sides = {"base": reports.side("base", kind="case"), "head": reports.side("head", kind="case")}
+    assert "How to accept it" not in markdown.render(reports.report(reports.case(), **sides))
 
 
 def test_markdown_escapes_what_others_wrote() -> None:

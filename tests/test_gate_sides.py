@@ -73,9 +73,29 @@ def test_working_tree_against_a_commit(repo: Path) -> None:
     base, head = resolve(repo, "main")
     assert ("commit", first, False) == (base.kind, base.commit, base.dirty)
     assert ("tree", first, True) == (head.kind, head.commit, head.dirty)
-    assert ("head: the working tree with its uncommitted changes",) == head.notes
+    assert ("head: the working tree with its uncommitted changes (model_zoo.yaml)",) == head.notes
     assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in build(base)]
     assert ["second/fp32/cpu-t1-b1"] == [one.case.id for one in build(head)]
+
+
+def test_what_the_command_writes_is_no_change_of_the_tree(repo: Path) -> None:
+    """Results, cache and reports inside the tree make it neither dirty nor its code another one; a module does both."""
+    own = [repo / "bench/results", repo / "gate.json"]
+    (own[0] / "gates").mkdir(parents=True)
+    (own[0] / "gates/a.json").write_text("{}", encoding="utf-8")
+    own[1].write_text("{}", encoding="utf-8")
+
+    def found() -> tuple[Side, Side]:
+        return sides.resolve(base="main", zoo=repo / "model_zoo.yaml", cache=repo / ".cache", own=own)
+
+    for base, head in (found(), found()):  # the second time the cache holds worktrees
+        assert (False, ()) == (head.dirty, head.notes)
+        assert base.cache == head.cache
+    (repo / "nets.py").write_text("depth = 3\n", encoding="utf-8")
+    (repo / "README.md").write_text("two", encoding="utf-8")
+    base, head = found()
+    assert ("head: the working tree with its uncommitted changes (README.md and 1 more)",) == head.notes
+    assert base.cache != head.cache
 
 
 def test_a_branch_counts_where_the_tree_left_it(repo: Path) -> None:
@@ -150,7 +170,7 @@ def test_outside_git_a_commit_cannot_be(repo: Path, tmp_path: Path) -> None:
     zoo = tmp_path / "plain" / "model_zoo.yaml"
     zoo.parent.mkdir()
     zoo.write_text(ZOO, encoding="utf-8")
-    with pytest.raises(UsageError, match="is in no git checkout"):
+    with pytest.raises(UsageError, match=r"is in no git checkout.*git says: not a git repository"):
         sides.resolve(base="main", zoo=zoo, cache=tmp_path / "cache")
 
 
@@ -314,6 +334,29 @@ def test_lock_files_that_differ_are_pointed_out(repo: Path) -> None:
     (repo / "uv.lock").write_text("two", encoding="utf-8")
     _, head = resolve(repo, "main")
     assert "uv.lock differs between the sides" in head.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", '[tool.poetry.dependencies]\nonnxruntime = "^{}"\n'),
+        ("pyproject.toml", '[project.optional-dependencies]\ngpu = ["onnxruntime-gpu=={}"]\n'),
+        ("requirements/ci.txt", "onnxruntime == {}  # as in production\n"),
+        ("environment.yml", "dependencies:\n  - onnxruntime={}\n"),
+        ("Dockerfile", "RUN pip install 'onnxruntime>={}'\n"),
+    ],
+)
+def test_a_bump_in_a_file_that_nobody_reads_is_pointed_out(repo: Path, name: str, text: str) -> None:
+    """Both sides run on what is installed here, so that a pass would say nothing of the bump."""
+    commit(repo, {name: text.format("1.22.1")})
+    (repo / name).write_text(text.format("1.23.0"), encoding="utf-8")
+    _, head = resolve(repo, "main")
+    assert f"{name} names onnxruntime" in head.notes[-1]
+    assert "1.22.1" in head.notes[-1]
+    assert "1.23.0" in head.notes[-1]
+    assert "--base-runtime" in head.notes[-1]
+    commit(repo, {"README.md": "two"})
+    assert not [note for note in resolve(repo, "HEAD")[1].notes if "is not read" in note]
 
 
 def test_requirements_are_read_from_either_file(tmp_path: Path) -> None:

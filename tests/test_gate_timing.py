@@ -1,4 +1,4 @@
-"""harness.gate.timing and harness.gate.judge: from pairs to findings, and from findings to verdicts."""
+"""harness.gate.phases, timing and judge: from pairs to findings, and from findings to verdicts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.gate import judge, timing
+from harness.gate import judge, phases
 from harness.gate.measure import CONFIRM, Broken, Measured
 from harness.gate.nouns import CaseVerdict, Finding, Match, Pair, Settings, Verdict
 from harness.gate.quality import Quality
@@ -22,7 +22,7 @@ def judged(*measured: Pair, settings: Settings = SETTINGS, **changes: Any) -> Ca
     """The verdict of one case with these pairs; `changes` are of what was measured."""
     fresh = any(one.phase == CONFIRM for one in measured)
     done = Measured(**{"pairs": {NAME: list(measured)}, "flagged": (NAME,) if fresh else (), **changes})
-    family = timing.confirmed(done, settings)
+    family = phases.confirmed(done, settings)
     return judge.judged(pairs.match(), done, family, settings, exact=(), quality=Quality())
 
 
@@ -85,6 +85,7 @@ def test_cut_short_while_screening(count: int) -> None:
     found = judged(*pairs.many(count), interrupted="Ctrl-C")
     assert Verdict.INCONCLUSIVE is found.verdict
     assert "stopped by Ctrl-C" in found.reason
+    assert found.reason.endswith("let it run to its end")
     assert all(one.low is None or math.isfinite(one.low) for one in found.findings)
 
 
@@ -92,7 +93,7 @@ def test_cut_short_before_confirming() -> None:
     """A flagged case without its fresh pairs is neither a regression nor a pass."""
     found = judged(*pairs.many(8, 1.05), interrupted="time limit")
     assert Verdict.INCONCLUSIVE is found.verdict
-    assert "time limit" in found.reason
+    assert found.reason.endswith("give it more time (--time-limit), or fewer cases (--models)")
 
 
 @pytest.mark.parametrize(("why", "verdict"), [("time limit", Verdict.REGRESSION), ("Ctrl-C", Verdict.INCONCLUSIVE)])
@@ -114,7 +115,7 @@ def test_screened_case_stands_when_others_are_cut_short() -> None:
 def test_start_up_and_memory_count(metric: str, ratios: Any) -> None:
     """Growth far past their margins is flagged, confirmed and fails, though latency stayed."""
     screening = pairs.many(8, **ratios)
-    assert timing.chooser(SETTINGS).flag(screening)
+    assert phases.chooser(SETTINGS).flag(screening)
     found = judged(*screening, *pairs.many(20, phase=CONFIRM, **ratios))
     assert Verdict.REGRESSION is found.verdict
     assert Verdict.REGRESSION is of(found, metric).verdict
@@ -124,7 +125,7 @@ def test_start_up_and_memory_count(metric: str, ratios: Any) -> None:
 def test_start_up_within_its_margin() -> None:
     """A first inference that takes a fifth longer flags nothing: it differs that much by itself."""
     screening = pairs.many(8, first=1.2, session=1.2, memory=1.03)
-    assert not timing.chooser(SETTINGS).flag(screening)
+    assert not phases.chooser(SETTINGS).flag(screening)
     assert Verdict.PASS is judged(*screening).verdict
 
 
@@ -134,7 +135,7 @@ def test_one_family_for_all() -> None:
     ratios: Any = {"first": 2.0, "session": 2.0}
     together = Measured(pairs={"a": pairs.many(8, 1.05, **ratios) + pairs.many(20, 1.05, CONFIRM, **ratios)})
     key = ("a", "latency")
-    first, second = (timing.confirmed(done, SETTINGS) for done in (alone, together))
+    first, second = (phases.confirmed(done, SETTINGS) for done in (alone, together))
     assert {key} == set(first)
     assert {key, ("a", "first_inference"), ("a", "session_creation")} == set(second)
     assert pytest.approx(3 * first[key].adjusted) == second[key].adjusted

@@ -247,10 +247,10 @@ def test_the_workflow_types_what_a_person_would(repository: Path) -> None:
 def test_the_suite_is_the_one_of_this_repository(repository: Path) -> None:
     """One text: what other repositories get is what is measured here."""
     init(Request(folder=repository))
-    assert (ROOT / "benchmarks/sweep.py").read_bytes() == contents(repository)["benchmarks/sweep.py"]
+    assert (ROOT / "benchmarks/suite/sweep.py").read_bytes() == contents(repository)["benchmarks/sweep.py"]
     here = json.loads((ROOT / "asv.conf.json").read_text(encoding="utf-8"))
     there = configuration(repository)
-    for key in ("plugins", "benchmark_dir", "results_dir", "html_dir", "environment_type", "regressions_thresholds"):
+    for key in ("plugins", "results_dir", "html_dir", "environment_type", "regressions_thresholds"):
         assert here[key] == there[key], key
     assert here["matrix"]["env_nobuild"] == there["matrix"]["env_nobuild"]
 

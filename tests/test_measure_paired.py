@@ -230,39 +230,50 @@ def topology(root: Path, siblings: list[str]) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
-def test_cores_are_whole_and_disjoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sides get whole physical cores, never shared, and either side may get either of them."""
+def test_cores_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair gets whole physical cores, any of them, and leaves one for the coordinator."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
     root = topology(tmp_path, ["0,3", "1,4", "2,5", "0,3", "1,4", "2,5"])
-    seen = set()
-    for seed in range(30):
-        found = cores.split(1, rng=random.Random(seed), root=root)
-        assert found is not None
-        assert not found[0] & found[1]
-        assert {2} == {len(side) for side in found}
-        assert all(max(side) - min(side) == 3 for side in found)
-        seen.add(found)
-    assert 6 == len(seen)
-    assert cores.split(2, rng=random.Random(0), root=root) is None
-    assert cores.split(0, rng=random.Random(0), root=root) is None
+    assert {frozenset({0, 3}), frozenset({1, 4}), frozenset({2, 5})} == {
+        cores.drawn(1, rng=random.Random(seed), root=root) for seed in range(30)
+    }
+    two = cores.drawn(2, rng=random.Random(0), root=root)
+    assert two is not None
+    assert {0, 1, 2} & two == {core - 3 for core in two if core > 2}
+    assert 4 == len(two)
+    assert cores.drawn(3, rng=random.Random(0), root=root) is None
+    assert cores.drawn(0, rng=random.Random(0), root=root) is None
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
-def test_sides_are_pinned(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are enough cores, each worker is held to its own, and the pair says so."""
-    mine = min(os.sched_getaffinity(0))
-    held: dict[int, frozenset[int]] = {}
-    monkeypatch.setattr(cores, "split", lambda threads, rng: (frozenset({mine}), frozenset({mine})))
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="nothing to choose from here"
+)
+def test_sides_share_cores(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a core to spare, both workers are held to the same one, another in other pairs, and the pair says so."""
+    held: list[dict[int, frozenset[int]]] = []
     pin = cores.pin
 
     def watched(pid: int, chosen: frozenset[int]) -> bool:
         done = pin(pid, chosen)
-        held[pid] = frozenset(os.sched_getaffinity(pid))
+        held[-1][pid] = frozenset(os.sched_getaffinity(pid))
         return done
 
     monkeypatch.setattr(cores, "pin", watched)
-    assert measure_pair(contest(workload, Client, Client, bursts=1)).pinned
-    assert [frozenset({mine})] * 2 == list(held.values())
+    mine = os.sched_getaffinity(0)
+    for seed in range(4):
+        held.append({})
+        assert measure_pair(contest(workload, Client, Client, bursts=1), rng=random.Random(seed)).pinned
+        assert 2 == len(held[-1])
+        assert 1 == len({*held[-1].values()})
+    chosen = {cores for of_pair in held for cores in of_pair.values()}
+    assert all(cores < mine for cores in chosen)
+    assert len(chosen) > 1
+
+
+def test_no_core_to_spare(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both sides need every core, nothing is pinned, and the pair says so."""
+    monkeypatch.setattr(cores, "drawn", lambda threads, rng: None)
+    assert not measure_pair(contest(workload, Client, Client, bursts=1)).pinned
 
 
 def test_ctrl_c_while_starting(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,42 @@ def test_results_themselves_do_not_make_it_dirty(repository: Path) -> None:
     assert () == provenance.checkout(repository, ignore=repository / "results").changed
 
 
+def test_what_the_command_writes_is_left_out_by_its_exact_path(repository: Path) -> None:
+    """Files and folders, also below folders that nobody has added, and with brackets in their names; nothing beside."""
+    own = [repository / "out/deep/[a]", repository / "out/gate.json", repository, repository.parent / "elsewhere"]
+    own[0].mkdir(parents=True)
+    (own[0] / "x.parquet").write_bytes(b"PAR1")
+    own[1].write_text("{}", encoding="utf-8")
+    names = provenance.inside(repository, own)
+    assert ("out/deep/[a]", "out/gate.json") == names
+    assert () == provenance.changed(repository, names)
+    (repository / "out/model.py").write_text("", encoding="utf-8")
+    assert ("out/",) == provenance.changed(repository, names)
+
+
+def test_a_renamed_file_is_two_changes(repository: Path) -> None:
+    """Both names whole."""
+    git(repository, "mv", "model_zoo.yaml", "zoo.yaml")
+    assert ("model_zoo.yaml", "zoo.yaml") == provenance.changed(repository)
+
+
+def test_a_status_that_fails_is_not_called_clean(repository: Path) -> None:
+    """A damaged index: nobody knows what changed."""
+    (repository / ".git/index").write_bytes(b"broken")
+    assert "git status gave no answer" in provenance.checkout(repository, ignore=repository / "r").why_not_clean
+
+
+def test_a_hook_of_another_repository_changes_nothing(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git's hooks export where their own repository is."""
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init")
+    expected = provenance.checkout(repository, ignore=repository / "r")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert expected == provenance.checkout(repository, ignore=repository / "r")
+
+
 def test_outside_git_and_before_the_first_commit(tmp_path: Path) -> None:
     """Both are said, neither fails."""
     assert "not inside a git checkout" == provenance.checkout(tmp_path, ignore=tmp_path / "r").why_not_clean

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.report.compare import compare
+from harness.report.compare import compare, judged
 from harness.stats.estimate import across
 
 
@@ -91,3 +91,22 @@ def test_regressions_come_first_the_largest_on_top() -> None:
 def test_two_empty_sides() -> None:
     """Nothing in common is no error."""
     assert compare(side(a=QUIET), side(b=QUIET)).empty
+
+
+def test_values_of_asv_are_judged_by_intervals_that_lie_apart() -> None:
+    """The ends of a ratio are those of both intervals; a side of samples counts with its interval at 99%."""
+    values = [{"case": "a", "median_s": 1.0, "low_s": 0.9, "high_s": 1.1, "processes": 3, "source": "env"}]
+    before = pd.DataFrame(values)
+
+    def judge(after: pd.DataFrame) -> pd.Series[Any]:
+        return judged(after.merge(before, on="case", suffixes=("", "_before"))).iloc[0]
+
+    apart = judge(before.assign(median_s=1.5, low_s=1.2, high_s=1.7))
+    assert "slower" == apart["verdict"]
+    assert (1.2 / 1.1, 1.7 / 0.9) == pytest.approx((apart["low"], apart["high"]))
+    assert "same" == judge(before.assign(median_s=1.15, low_s=1.05, high_s=1.2))["verdict"]
+    assert "unjudged" == judge(before.assign(low_s=math.nan))["verdict"]
+    samples = judge(before.assign(median_s=1.5, low_s=1.4, high_s=1.5 * 1.5 / 1.4, source=""))
+    # t(0.995, 2) / t(0.975, 2) = 9.925 / 4.303
+    assert 1.5 * (1.4 / 1.5) ** (9.925 / 4.303) / 1.1 == pytest.approx(samples["low"], rel=1e-3)
+    assert 0.98 == pytest.approx(samples["confidence"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,16 @@ from plotly.graph_objects import Figure
 
 from harness.errors import UsageError
 from harness.report import export
-from harness.report.plot import KINDS, Wish, plot
+from harness.report.choice import Wish
+from harness.report.plot import KINDS, plot
+from harness.store import asv
+from harness.store.rows import Row, to_row
 from tests import report_stores
 
 ONE = {"timeline", "history"}
 """Kinds that show a single case."""
+
+ALL = report_stores.matrix()
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +99,89 @@ def test_on_paper_a_legend_names_each_once(results: Path) -> None:
     assert ["fp32", "int8-static"] == sorted(named)
     timeline = Wish(results=results, variants=("fp32",), targets=("cpu-t1-b1",))
     assert "updatemenus" not in export.printable(plot("timeline", timeline), 640, None)["layout"]
+
+
+def test_options_that_a_kind_does_not_take_are_refused(results: Path) -> None:
+    """What would be ignored in silence is a mistake, and the message says which kinds take it."""
+    for kind, wish, said in (
+        ("latency", Wish(results=results, compare=("a", "b")), "changes and ratios show two"),
+        ("latency", Wish(results=results, metric="artifact_size"), "--metric: .*history does"),
+        ("ratios", Wish(results=results, compare=("a", "b")), "--compare a: no run, commit, runtime or host"),
+        ("ratios", Wish(results=results, runtime="1.0"), r"--runtime 1\.0: .*available: onnxruntime-gpu==1\.31\.1"),
+        ("history", Wish(results=results, host="f"), "--host f: available: 0123456789ab"),
+        ("history", Wish(results=results), "shows one case: .*4 fit"),
+        ("ratios", Wish(results=results, variants=("fp16",)), "--variants fp16: .*available: fp32, int8-static"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            plot(kind, wish)
+
+
+def test_nothing_changed_is_said(tmp_path: Path) -> None:
+    """There is nothing to draw, and another kind draws every ratio; with one run there is nothing at all."""
+    report_stores.history(tmp_path, days=1)
+    with pytest.raises(UsageError, match="has one run only: choose two sides with --compare"):
+        plot("ratios", Wish(results=tmp_path))
+    report_stores.history(tmp_path, days=2)
+    with pytest.raises(UsageError, match=r"none of 4 cases changed .*plot ratios"):
+        plot("changes", Wish(results=tmp_path))
+
+
+def test_values_of_asv_alone_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories and ratios of a fresh clone; kinds that need samples say so."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    results = tmp_path / "results"
+    for day, level in enumerate((5.0, 8.0)):
+        of = report_stores.run(day)
+        found = [replace(report_stores.measured(case, level), started_at=of.started_at) for case in ALL]
+        asv.write(results, of, [to_row(of, outcome) for outcome in found])
+    one = Wish(results=results, variants=("fp32",), targets=("cpu-t1-*",))
+    (trace,) = plot("history", one)["data"]
+    assert [5.0, 8.0] == pytest.approx(trace["y"])
+    assert "error_y" in trace
+    assert len(plot("ratios", Wish(results=results))["data"][0]["z"]) == 2
+    assert plot("changes", Wish(results=results))["data"]
+    with pytest.raises(UsageError, match="values in asv's files and no samples; from those history, changes, ratios"):
+        plot("latency", Wish(results=results))
+
+
+def test_the_newest_runtime_is_drawn_or_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    """Never two runtimes in one line."""
+    for day, version in enumerate(("1.30.0", "1.31.0", "1.30.0", "1.31.0")):
+        of = report_stores.run(day, versions={"onnxruntime": version})
+        report_stores.write(tmp_path, of, [report_stores.measured(ALL[0], 5.0 + day)])
+    assert [6.0, 8.0] == pytest.approx(plot("history", Wish(results=tmp_path))["data"][-1]["y"])
+    older = Wish(results=tmp_path, runtime="onnxruntime==1.30.0")
+    assert [5.0, 7.0] == pytest.approx(plot("history", older)["data"][-1]["y"])
+
+
+def test_a_file_that_cannot_be_written_is_said(results: Path, tmp_path: Path) -> None:
+    """The message names --out, and what would do."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.html").mkdir()
+    figure = plot("latency", Wish(results=results))
+    for path in (tmp_path / "file" / "chart.html", tmp_path / "folder.html"):
+        with pytest.raises(UsageError, match=r"--out .* cannot be written: .*; give a file in a folder"):
+            export.export(figure, path, width=800, height=None, scale=1)
+
+
+@pytest.mark.parametrize("kind", ["violin", "ecdf", "placement", "latency"])
+def test_models_are_never_mixed_under_one_name(tmp_path: Path, kind: str) -> None:
+    """Lines are named by variant and target, so a chart shows one model."""
+    cases = [*report_stores.matrix("one"), *report_stores.matrix("two")]
+    report_stores.write(tmp_path, report_stores.run(), [report_stores.measured(case, 5.0) for case in cases])
+    with pytest.raises(UsageError, match="shows one model: choose with --models; available: one, two"):
+        plot(kind, Wish(results=tmp_path))
+    assert plot(kind, Wish(results=tmp_path, models=("one",)))["data"]
+
+
+def test_a_fusion_is_of_one_artifact(tmp_path: Path) -> None:
+    """The first of several would be drawn without a word."""
+
+    def fused(row: Row) -> None:
+        row["fusion"] = {"before": {"Conv": 2, "Relu": 1}, "after": {"Conv": 2}, "patterns": {}}
+
+    found = [report_stores.measured(case, 5.0) for case in ALL]
+    report_stores.write(tmp_path, report_stores.run(), found, fused)
+    with pytest.raises(UsageError, match=r"shows one artifact: .*digits_cnn/fp32, digits_cnn/int8-static"):
+        plot("fusion", Wish(results=tmp_path))
+    assert plot("fusion", Wish(results=tmp_path, variants=("fp32",)))["data"]

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
+from harness.report import pairs, serve, sides
+from harness.report.data import load
+from harness.report.pages import compare
 from harness.report.serve import VERSION, Site, server, state
 from harness.report.site import Request
 from tests import outcomes, report_stores
@@ -82,9 +85,83 @@ def test_a_build_that_fails_keeps_the_site(tmp_path: Path, monkeypatch: pytest.M
     """What is wrong is said, and the pages stay."""
     said: list[str] = []
     report_stores.history(tmp_path / "results", days=1)
-    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", compare=("nope", "nope")), said.append)
+    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", compare=(("nope", "nope"),)), said.append)
     turns = iter([False, True])
     stop = threading.Event()
     monkeypatch.setattr(stop, "wait", lambda _: next(turns))
     site.watch(stop)
     assert "the site stays as it was" in said[0]
+
+
+def test_a_build_that_fails_is_said_once_and_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages show why, and a later try that works clears it."""
+    said: list[str] = []
+    site.said = said.append
+
+    def full(_: Request) -> object:
+        raise StoreError("no space left")
+
+    report_stores.write(site.request.results, report_stores.run(3), [report_stores.measured(outcomes.case(), 9.0)])
+    turns = iter([False, False, True])
+    stop = threading.Event()
+    monkeypatch.setattr(stop, "wait", lambda _: next(turns))
+    monkeypatch.setattr(serve, "RETRY_S", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(serve, "build", full)
+        site.watch(stop)
+    assert ["the site stays as it was: no space left"] == said
+    assert "no space left" == site.error
+    assert site.refresh() is not None
+    assert "" == site.error
+
+
+def test_any_two_sides_are_compared_on_demand(site: Site, address: str) -> None:
+    """What was not made ahead is made by the same code, once, and anew when results change."""
+    results = site.request.results
+    for day in (1, 2):
+        cases = [report_stores.measured(case, 9.0) for case in report_stores.matrix()]
+        report_stores.write(results, report_stores.run(day), cases)
+    site.refresh()
+    first, _, last = (sides.find(load(results), report_stores.run(day).id) for day in range(3))
+    path = f"data/compare/{first.id}-{last.id}.js"
+    assert not (site.request.out / path).exists()
+    made = get(f"{address}/{path}")
+    assert compare.script(load(results), pairs.Pair(before=first, after=last)) == made
+    assert "could" not in made
+    report_stores.write(results, report_stores.run(2), [report_stores.measured(report_stores.matrix()[0], 9.0)])
+    assert made == get(f"{address}/{path}")
+    site.refresh()
+    assert made != get(f"{address}/{path}")
+
+
+def test_sides_that_are_gone_are_said(address: str) -> None:
+    """The page that asks is older than the results."""
+    assert "no longer stored" in get(f"{address}/data/compare/00000000-11111111.js")
+
+
+def test_a_page_knows_which_build_it_is_of(address: str) -> None:
+    """So that a build between loading it and its first look for news is not missed."""
+    version = get(address + VERSION).splitlines()[0]
+    assert f'harness.site.version="{version}";' in get(f"{address}/data/site.js")
+
+
+def test_a_results_folder_that_is_missing_may_come(tmp_path: Path) -> None:
+    """The first page says what to run; the first run fills it."""
+    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
+    site.refresh()
+    index = tmp_path / "site" / "index.html"
+    assert "No results yet" in index.read_text(encoding="utf-8")
+    report_stores.history(tmp_path / "results", days=1)
+    assert site.refresh() is not None
+    assert "<h1>Overview</h1>" in index.read_text(encoding="utf-8")
+
+
+def test_a_mistake_of_ours_ends_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site that no longer follows its results must not look as if it did."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Site, "watch", broken)
+    with pytest.raises(ZeroDivisionError):
+        serve.serve(Request(results=tmp_path / "results", out=tmp_path / "site"), 0, lambda *_: None, lambda _: None)

@@ -202,7 +202,8 @@ def test_twenty_hosts(tmp_path: Path) -> None:
     site(tmp_path / "results", tmp_path / "site")
     made = pages(tmp_path / "site")
     assert all(f"host{host} · a CPU" in made["index.html"] for host in range(20))
-    assert "host: host18" in made["compare.html"]
+    assert ">host18 · a CPU" in made["compare.html"]
+    assert 20 + 3 > len([path for path in made if path.startswith("data/compare/")])
     assert "There is no earlier run" in made["index.html"]
 
 
@@ -250,7 +251,7 @@ def test_a_case_outside_its_budget_is_not_recommended(tmp_path: Path) -> None:
     found = [measured(case, 2.0 if case.recipe.name == "int8-static" else 5.0) for case in report_stores.matrix()]
     write(tmp_path / "results", run(), found, worse)
     site(tmp_path / "results", tmp_path / "site")
-    shipped = re.findall(r'<td class="best"><a[^>]*>([^<]*)', pages(tmp_path / "site")["index.html"])
+    shipped = re.findall(r'<td class="best[^"]*"><a[^>]*>([^<]*)', pages(tmp_path / "site")["index.html"])
     assert ["fp32", "fp32"] == shipped
 
 
@@ -267,17 +268,15 @@ def test_the_second_build_writes_what_is_new(tmp_path: Path) -> None:
 
 
 def test_chosen_sides_come_first(tmp_path: Path) -> None:
-    """`--compare` takes commits and runs; others are named with what to do."""
+    """`--compare` takes commits and runs, several times; others are named with what to do."""
     report_stores.history(tmp_path / "results", days=12)
     old, new = run(1).commit, run(10)
     assert old is not None
-    site(tmp_path / "results", tmp_path / "site", compare=(old[:8], new.id))
-    first = re.search(r'<option value="[^"]*">(.*?)</option>', pages(tmp_path / "site")["compare.html"])
-    assert first is not None
-    assert "00000001" in first[1]
-    assert new.id in first[1]
-    with pytest.raises(UsageError, match="no run and no commit"):
-        site(tmp_path / "results", tmp_path / "site", compare=("nonsense", new.id))
+    site(tmp_path / "results", tmp_path / "site", compare=[(old[:8], new.id), ("00000003", "00000004")])
+    found = re.findall(r'<a href="#before=([^&]*)&amp;after=([^"]*)"', pages(tmp_path / "site")["compare.html"])
+    assert [("00000001", new.id), ("00000003", "00000004"), (run(10).id, run(11).id)] == found
+    with pytest.raises(UsageError, match="no run, commit"):
+        site(tmp_path / "results", tmp_path / "site", compare=[("nonsense", new.id)])
 
 
 def test_commits_link_to_the_web_only(tmp_path: Path) -> None:

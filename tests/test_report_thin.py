@@ -14,27 +14,28 @@ def process(samples: list[int], warmup: list[int] | None = None) -> dict[str, ob
 
 def test_a_short_recording_is_kept_whole() -> None:
     """Every sample is a point, at its own time after the first inference."""
-    frame = thin.timeline([process([10, 20, 30], [5])])
-    assert ["warm-up", "sample", "sample", "sample"] == frame["phase"].tolist()
-    assert [1.005e-6, 1.015e-6, 1.035e-6, 1.065e-6] == [round(at, 12) for at in frame["at"]]
-    assert frame["low"].tolist() == frame["seconds"].tolist() == frame["high"].tolist()
+    warm, own = thin.timeline([process([10, 20, 30], [5])])
+    assert (True, False) == (warm.warmup, own.warmup)
+    assert [1.005e-6] == [round(at, 12) for at in warm.at]
+    assert [1.015e-6, 1.035e-6, 1.065e-6] == [round(at, 12) for at in own.at]
+    assert own.low.tolist() == own.seconds.tolist() == own.high.tolist()
 
 
 def test_a_long_recording_keeps_its_spikes() -> None:
     """One slow sample of a thousand stays visible, and the level is the median."""
     samples = [100 + i % 3 for i in range(1_001)]
     samples[500] = 9_000
-    frame = thin.timeline([process(samples)])
-    assert len(frame) <= thin.POINTS
-    assert 9_000e-9 == frame["high"].max()
-    assert statistics.median(samples) / 1e9 == frame["seconds"].median()
-    assert round((1_000 + sum(samples)) / 1e9, 12) == round(frame["at"].iloc[-1], 12)
+    (own,) = thin.timeline([process(samples)])
+    assert len(own.at) <= thin.POINTS
+    assert 9_000e-9 == own.high.max()
+    assert statistics.median(samples) / 1e9 == statistics.median(own.seconds)
+    assert round((1_000 + sum(samples)) / 1e9, 12) == round(own.at[-1], 12)
 
 
 def test_no_process_is_no_point() -> None:
     """A case without numbers has an empty timeline and no quantiles."""
-    assert thin.timeline([]).empty
-    assert thin.timeline([process([])]).empty
+    assert [] == thin.timeline([])
+    assert [] == thin.timeline([process([])])
     assert [] == thin.quantiles([])
 
 

@@ -91,3 +91,41 @@ def test_verdicts(results: Path) -> None:
     assert "overlap" == judged([1, 0.9, 1.05], [1, 1.1, 1.3])
     assert "overlap" == judged([1, float("nan"), 1.15], [1, float("nan"), 1.3])
     assert ("alone", None) == page.judged(replace(one, numbers=numbers[:1], at=at[:1]))
+
+
+def test_what_is_lost_of_the_samples_is_shown_from_asvs_files(results: Path) -> None:
+    """Cases, another runtime or other weights of the same commit whose Parquet is gone; the rest only once."""
+    of = run(2)
+    report_stores.write(results, of, [measured(case, 5.0) for case in matrix()[:3]])
+    found = load(results)
+    lost = {key.case for key, points in found.asv.series.items() for point in points if point.commit == of.commit}
+    assert {matrix()[3].id} == lost
+    report_stores.write(results, replace(of, versions={"onnxruntime": "1.2.3"}), [measured(c, 5.0) for c in matrix()])
+    assert {case.id for case in matrix()} == {
+        key.case
+        for key, points in load(results).asv.series.items()
+        for point in points
+        if point.commit == of.commit and key.metric == "latency"
+    }
+
+
+def test_files_that_the_samples_cover_are_not_read_whole(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history of thousands of files would take long."""
+    from harness.store import asv_files
+
+    for day in range(3):
+        report_stores.write(results, run(day), [measured(case, 5.0) for case in matrix()])
+    monkeypatch.setattr(asv_files, "read", lambda path: pytest.fail(f"{path} was read"))
+    assert not load(results).asv.series
+
+
+def test_two_commits_of_asv_alone_can_be_compared(results: Path, tmp_path: Path) -> None:
+    """The page offers the newest two, with the table and asv's intervals."""
+    report_stores.site(results, tmp_path / "site")
+    made = pages(tmp_path / "site")
+    assert "00000002" in made["compare.html"]
+    (script,) = (content for name, content in made.items() if name.startswith("data/compare/"))
+    html = json.loads(f"[{script[16:].strip().removesuffix(');')}]")[2]["html"]
+    assert "<b>2</b> slower" in html
+    assert "ratio [98% interval]" in html
+    assert "1.50x" in html

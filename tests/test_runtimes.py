@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,6 +176,17 @@ def test_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The remedy for a full disk is no other version."""
     pip_says(monkeypatch, "OSError: [Errno 28] No space left on device")
     with pytest.raises(StoreError, match="the disk is full"):
+        runtimes.resolve("onnxruntime==1.23.0", tmp_path)
+
+
+@pytest.mark.parametrize(("free", "error"), [(4096, StoreError), (10**9, UsageError)])
+def test_a_full_disk_is_seen_where_nobody_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, error: type[Exception]
+) -> None:
+    """`python -m venv` says that ensurepip failed, and not why."""
+    pip_says(monkeypatch, "Error: Command '[...]' returned non-zero exit status 1.")
+    monkeypatch.setattr("harness.venvs.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(error):
         runtimes.resolve("onnxruntime==1.23.0", tmp_path)
 
 

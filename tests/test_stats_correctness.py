@@ -10,7 +10,8 @@ import pytest
 from scipy import optimize, stats
 
 from harness.stats import correctness
-from harness.stats.correctness import Drop, Margin
+from harness.stats.correctness import Drop
+from harness.stats.margin import Margin, non_inferiority
 
 
 def answers(lost: int, gained: int, both: int, neither: int = 0) -> tuple[list[bool], list[bool]]:
@@ -180,18 +181,18 @@ def test_detectable_drop_is_seen_as_often_as_it_says() -> None:
 )
 def test_non_inferiority(low: float, high: float, margin: Margin, verdict: str) -> None:
     """The interval decides, beside the margin: 99% of a reference of 0.8 allows 0.008."""
-    assert verdict == correctness.non_inferiority(drop(low, high), margin).verdict
+    assert verdict == non_inferiority(drop(low, high), margin).verdict
 
 
 def test_identical_answers_pass_however_few() -> None:
     """Nothing was lost on the data at hand, although twenty examples exclude little."""
-    found = correctness.non_inferiority(correctness.right_drop(*answers(0, 0, 20)), Margin(points=0.01))
+    found = non_inferiority(correctness.right_drop(*answers(0, 0, 20)), Margin(points=0.01))
     assert ("pass", "identical on all 20 examples") == (found.verdict, found.reason)
 
 
 def test_inconclusive_says_what_would_have_been_seen() -> None:
     """It names the drop from which this many examples decide."""
-    found = correctness.non_inferiority(correctness.right_drop(*answers(3, 2, 95)), Margin(points=0.01))
+    found = non_inferiority(correctness.right_drop(*answers(3, 2, 95)), Margin(points=0.01))
     assert "inconclusive" == found.verdict
     assert "show a drop from 0.06" in found.reason
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.stats import paired, power, ranks
+from harness.stats.ratio import Side
 from harness.stats.rule import CONFIRM_PAIRS, MIN_EFFECT, SCREEN_PAIRS
 
-SIDES: list[paired.Side] = ["two-sided", "greater", "less"]
+SIDES: list[Side] = ["two-sided", "greater", "less"]
 
 
 def noise(seed: int, n: int, spread: float = 0.02, shift: float = 0.0) -> list[float]:
@@ -35,7 +36,7 @@ def scipy_p(values: list[float], side: str, **options: Any) -> float:
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 20, 50])
-def test_signed_rank_equals_scipy(n: int, side: paired.Side) -> None:
+def test_signed_rank_equals_scipy(n: int, side: Side) -> None:
     """Exact for untied values of any number of pairs."""
     for seed in range(3):
         values = noise(seed, n, shift=0.01)
@@ -51,7 +52,7 @@ def test_signed_rank_equals_scipy(n: int, side: paired.Side) -> None:
         [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 2.0],
     ],
 )
-def test_signed_rank_with_ties_and_zeros_equals_every_sign_tried(values: list[float], side: paired.Side) -> None:
+def test_signed_rank_with_ties_and_zeros_equals_every_sign_tried(values: list[float], side: Side) -> None:
     """Trying all signs (by scipy, with Pratt's zeros) gives the exact answer for ties as well."""
     method = stats.PermutationMethod(n_resamples=10**6)
     expected = scipy_p(values, side, zero_method="pratt", method=method)

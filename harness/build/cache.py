@@ -17,17 +17,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.build import manifest
+from harness.build.manifest import META
 from harness.errors import StoreError
 
 if TYPE_CHECKING:
@@ -36,37 +36,16 @@ if TYPE_CHECKING:
     from harness.records import Json
 
 GATES = ("runtimes", "environments", "worktrees", "sides", "code")
-"""Kinds that gates keep here; they are made by `harness.runtimes` and `harness.gate`, and listed and pruned by this."""
+"""Kinds that gates keep here (`harness.runtimes`, `harness.gate`); `harness.build.stock` lists and prunes them."""
 
 KINDS = ("artifacts", "references", "sources", "evaluations", *GATES)
 FOLDERS = ("artifacts", "references", *GATES)
 """Kinds whose entries are folders; the entries of the others are single JSON files."""
 
 MODEL = "model.onnx"
-META = "meta.json"
 TEMPORARY = ".tmp-"
-STALE_S = 24 * 3600
-"""A temporary folder this old belongs to no build that still runs."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One thing in the cache.
-
-    Attributes:
-        kind: one of `KINDS`.
-        made_by: what it is, for people: a model and its steps, or a model and its weights.
-        created, last_used: seconds since the epoch.
-    """
-
-    kind: str
-    digest: str
-    bytes: int
-    made_by: str
-    created: float
-    last_used: float
 
 
 def default_root() -> Path:
@@ -86,11 +65,11 @@ class Cache:
 
     def artifact_path(self, digest: str) -> Path:
         """Where the .onnx file of an artifact lies; its external data, if any, lies beside it."""
-        return self._place("artifacts", digest) / MODEL
+        return self.place("artifacts", digest) / MODEL
 
     def reference_dir(self, digest: str) -> Path:
         """The folder of a reference: `feeds/<i>.npy`, `outputs/<i>.npy` and, where labelled, `labels.npy`."""
-        return self._place("references", digest)
+        return self.place("references", digest)
 
     def meta(self, kind: str, digest: str, *, deep: bool = False) -> dict[str, Any] | None:
         """What is known of an artifact or a reference, or None when it is absent or damaged.
@@ -98,9 +77,9 @@ class Cache:
         A file whose size and modification time are as recorded is taken to be whole; any other is hashed, and with
         `deep` every file is. A hit marks the entry as used.
         """
-        folder = self._place(kind, digest)
-        content = _read(folder / META)
-        if content is None or not _whole(folder, content.get("files"), deep=deep):
+        folder = self.place(kind, digest)
+        content = read(folder / META)
+        if content is None or not manifest.holds(folder, content.get("files"), deep=deep):
             return None
         _touch(folder / META)
         return content
@@ -113,10 +92,10 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        with self._writing():
-            content = {**meta, "created": time.time(), "files": [_record(folder, path) for path in _files(folder)]}
+        with self.writing():
+            content = {**meta, "created": time.time(), "files": manifest.of(folder)}
             (folder / META).write_text(json.dumps(content, indent=1), encoding="utf-8")
-            place = self._place(kind, digest)
+            place = self.place(kind, digest)
             place.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(5):
                 try:
@@ -129,7 +108,7 @@ class Cache:
                 if self.meta(kind, digest, deep=True) is not None:
                     shutil.rmtree(folder, ignore_errors=True)
                     return
-                self._discard(place)
+                self.discard(place)
             raise OSError(errno.EBUSY, "other processes keep replacing this entry", str(place))
 
     def amend(self, kind: str, digest: str, changes: Mapping[str, Json]) -> None:
@@ -138,8 +117,8 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        path = self._place(kind, digest) / META
-        content = _read(path)
+        path = self.place(kind, digest) / META
+        content = read(path)
         if content is not None:
             self._write(path, {**content, **changes})
 
@@ -150,8 +129,8 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        folder = self.root / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
-        with self._writing():
+        folder = self.root / _temporary()
+        with self.writing():
             folder.mkdir(parents=True)
         try:
             yield folder
@@ -173,7 +152,7 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        self._write(self._place("evaluations", key), content)
+        self._write(self.place("evaluations", key), content)
 
     def resolution(self, key: str) -> dict[str, Any] | None:
         """What a request for weights resolved to, or None when it is absent or damaged."""
@@ -185,70 +164,38 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        self._write(self._place("sources", key), content)
+        self._write(self.place("sources", key), content)
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Everything in the cache, damaged entries included, by kind and then the oldest use first."""
-        found = [entry for kind in KINDS for path in self._paths(kind) if (entry := _entry(kind, path)) is not None]
-        return tuple(sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.last_used, entry.digest)))
-
-    def prune(
-        self, *, older_than_s: float | None = None, kind: str | None = None, everything: bool = False
-    ) -> tuple[Entry, ...]:
-        """Remove entries and say which: of one `kind`, unused for `older_than_s`, or both; or everything.
-
-        Temporary folders that no running build can own are removed on the way.
+    def place(self, kind: str, digest: str) -> Path:
+        """Where an entry lies: its folder, or its JSON file.
 
         Raises:
-            StoreError: `kind` is none of `KINDS`, or an entry cannot be removed.
+            StoreError: the digest could lead out of the cache.
         """
-        if kind is not None and kind not in KINDS:
-            raise StoreError(f"The cache has no kind `{kind}`. Valid: {', '.join(KINDS)}.")
-        now = time.time()
-        chosen = [
-            entry
-            for entry in self.entries()
-            if (everything or kind is not None or older_than_s is not None)
-            and (kind is None or entry.kind == kind)
-            and (older_than_s is None or now - entry.last_used >= older_than_s)
-        ]
-        with self._writing():
-            for entry in chosen:
-                self._discard(self._place(entry.kind, entry.digest))
-            for folder in self.root.glob(f"{TEMPORARY}*"):
-                if now - folder.stat().st_mtime > STALE_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-        return tuple(chosen)
-
-    def _place(self, kind: str, digest: str) -> Path:
         if not NAME.fullmatch(digest):
             raise StoreError(f"{digest!r} is no key of the cache: letters, digits, `_`, `.` and `-` only.")
         return self.root / kind / (digest if kind in FOLDERS else f"{digest}.json")
 
-    def _paths(self, kind: str) -> list[Path]:
-        folder = self.root / kind
-        return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-
     def _json(self, kind: str, key: str) -> dict[str, Any] | None:
-        path = self._place(kind, key)
-        content = _read(path)
+        path = self.place(kind, key)
+        content = read(path)
         if content is not None:
             _touch(path)
         return content
 
     def _write(self, path: Path, content: Mapping[str, Json]) -> None:
-        with self._writing():
+        with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
+            temporary = path.with_name(_temporary())
             try:
                 temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
 
-    def _discard(self, place: Path) -> None:
+    def discard(self, place: Path) -> None:
         """Take an entry away in one move, so that nobody sees it half removed."""
-        aside = self.root / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+        aside = self.root / _temporary()
         with contextlib.suppress(FileNotFoundError):  # somebody else took it away first
             place.rename(aside)
             if aside.is_dir():
@@ -257,7 +204,7 @@ class Cache:
                 aside.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Turn the operating system's refusal to write into an error that says what to do.
 
         Raises:
@@ -267,6 +214,11 @@ class Cache:
             yield
         except OSError as error:
             raise refusal(self.root, error) from error
+
+
+def _temporary() -> str:
+    """A name that nobody else has, and that says whose it is."""
+    return f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def refusal(root: Path, error: OSError) -> StoreError:
@@ -279,43 +231,8 @@ def refusal(root: Path, error: OSError) -> StoreError:
     )
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != META)
-
-
-def _record(folder: Path, path: Path) -> dict[str, Json]:
-    status = path.stat()
-    return {
-        "name": path.relative_to(folder).as_posix(),
-        "bytes": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
-        "sha256": _sha256(path),
-    }
-
-
-def _whole(folder: Path, records: Any, *, deep: bool) -> bool:
-    """Whether every recorded file is there and is what it was."""
-    if not isinstance(records, list):
-        return False
-    try:
-        for record in records:
-            path = folder / record["name"]
-            status = path.stat()
-            if status.st_size != record["bytes"]:
-                return False
-            if (deep or status.st_mtime_ns != record["mtime_ns"]) and _sha256(path) != record["sha256"]:
-                return False
-    except (OSError, KeyError, TypeError):
-        return False
-    return True
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any] | None:
+def read(path: Path) -> dict[str, Any] | None:
+    """A JSON object of the cache, or None where there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -327,27 +244,3 @@ def _touch(path: Path) -> None:
     """Note the use of an entry; a cache that may only be read cannot, and serves all the same."""
     with contextlib.suppress(OSError):
         os.utime(path)
-
-
-def _entry(kind: str, path: Path) -> Entry | None:
-    """What the listing says of one entry; None when another process has just removed it."""
-    meta = path / META if kind in FOLDERS else path
-    content = _read(meta)
-    try:
-        # A link costs nothing: an environment's interpreter is one.
-        found = path.rglob("*") if path.is_dir() else [path]
-        files = [one for one in found if one.is_file() and not one.is_symlink()]
-        used = (meta if meta.exists() else path).stat().st_mtime
-        size = sum(one.stat().st_size for one in files)
-    except OSError:
-        return None
-    known = content or {}
-    created = known.get("created", used)
-    return Entry(
-        kind=kind,
-        digest=path.name if kind in FOLDERS else path.stem,
-        bytes=size,
-        made_by=str(known.get("made_by", "damaged" if content is None else "")),
-        created=float(created) if isinstance(created, int | float) else used,
-        last_used=used,
-    )

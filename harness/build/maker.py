@@ -7,11 +7,11 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.build import graphs, keys, lookup, options, wire
-from harness.errors import BuildError, MissingExtra, Skip, StoreError
-from harness.records import InputSpec, Recipe, Reference, Step, Weights
+from harness.build import keys, lookup, options, steps, wire
+from harness.errors import BuildError, Skip, StoreError
+from harness.records import InputSpec, Recipe, Reference, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ class Maker:
         digests = keys.step_keys(self._model, recipe, weights.digest)
         reference = self._reference(weights)
         for place, digest in enumerate(digests):
-            partial = _partial(recipe, place)
+            partial = steps.partial(recipe, place)
             if digest in self._failed:
                 raise self._failed[digest]
             try:
@@ -159,7 +159,7 @@ class Maker:
         started = time.perf_counter()
         with self._cache.workdir() as folder:
             try:
-                outcome = _run(step, self._fed, loaded, facts=facts, source=source, folder=folder)
+                outcome = steps.run(step, self._fed, loaded, facts=facts, source=source, folder=folder)
                 seconds = time.perf_counter() - started
                 proofs = self._proofs(recipe, folder, reference)
             except Skip as error:
@@ -172,7 +172,7 @@ class Maker:
             except (BuildError, OSError) as error:
                 raise self._full(error) or error from error
             meta = {
-                **_measure(folder),
+                **steps.measured(folder),
                 "made_by": self._made_by(recipe),
                 "steps": wire.steps_to_json(recipe.steps),
                 "weights": wire.weights_to_json(weights),
@@ -220,7 +220,7 @@ class Maker:
         self._tell("proof", "done", time.perf_counter() - started, "; ".join(notes))
 
     def _made_by(self, recipe: Recipe) -> str:
-        return f"{self._model.name}: {' > '.join(_told(step) for step in recipe.steps)}"
+        return f"{self._model.name}: {' > '.join(steps.told(step) for step in recipe.steps)}"
 
     def _full(self, error: Exception) -> StoreError | None:
         """The error for a full disk, where that is what stopped a step: libraries call it many names."""
@@ -235,69 +235,3 @@ class Maker:
 
 class WeightsChanged(BuildError):
     """The request for weights got others than the cache remembers: every digest must be computed anew."""
-
-
-def _partial(recipe: Recipe, place: int) -> Recipe:
-    """The recipe up to a step. The claimed precision is the end's; an export on its own is float32, not optimized."""
-    steps = recipe.steps[: place + 1]
-    if len(steps) == 1:
-        return Recipe(name=recipe.name, steps=steps, precision="float32", optimization="disabled")
-    return replace(recipe, steps=steps)
-
-
-def _told(step: Step) -> str:
-    """A step with those of its options that are not the defaults."""
-    defaults = options.DEFAULTS[step.kind]
-    changed = [
-        f"{name}={value}" for name, value in step.options.items() if value != defaults[name] or name in ("method", "to")
-    ]
-    return f"{step.kind}({', '.join(changed)})" if changed else step.kind
-
-
-def _run(
-    step: Step,
-    model: ModelSpec,
-    loaded: Loaded | None,
-    *,
-    facts: Mapping[str, Json],
-    source: Path | None,
-    folder: Path,
-) -> dict[str, Any]:
-    """Run one step into `folder`; what it has to say comes back as `fusion` or `notes`."""
-    try:
-        if loaded is not None:
-            from harness.build.export import export
-
-            export(loaded, loaded.model, step.options, folder)
-            return {}
-        if source is None:
-            raise BuildError(f"{step.kind}: there is nothing to start from; the first step must be `export`.")
-        if step.kind == "fuse":
-            from harness.build.fuse import fuse
-
-            return {"fusion": fuse(source, model, step.options, facts, folder)}
-        if step.kind == "cast":
-            from harness.build.cast import cast
-
-            cast(source, step.options, folder)
-            return {}
-        from harness.build.quantize import quantize
-        from harness.sources.onnx import with_inputs
-
-        return {"notes": quantize(source, with_inputs(model, source), step.options, folder)}
-    except ImportError as error:
-        raise MissingExtra(
-            f"{step.kind}: needs {error.name}, which does not import here ({error}): pip install 'onnx-harness[zoo]'."
-        ) from error
-
-
-def _measure(folder: Path) -> dict[str, Json]:
-    """Bytes of all files, and nodes by operator."""
-    import onnx
-
-    operators = graphs.operators(onnx.load(folder / "model.onnx", load_external_data=False))
-    return {
-        "bytes": sum(path.stat().st_size for path in folder.iterdir()),
-        "nodes": sum(operators.values()),
-        "operators": dict(operators),
-    }

@@ -8,6 +8,7 @@ import typer
 
 from harness.cli import (
     artifacts,
+    encoding,
     gate_bisect,
     gate_selftest,
     gating,
@@ -43,9 +44,9 @@ app.command("import")(importing.import_)
 app.command("gate")(gating.gate)
 app.command("selftest")(gate_selftest.selftest)
 app.command("bisect")(gate_bisect.bisect)
-app.command("report")(reporting.report)
-app.command("serve")(reporting.serve)
-app.command("plot")(reporting.plot)
+app.command("report", cls=reporting.Command)(reporting.report)
+app.command("serve", cls=reporting.Command)(reporting.serve)
+app.command("plot", cls=reporting.Command)(reporting.plot)
 app.command("doctor")(host.doctor)
 app.command("cache")(artifacts.cache)
 app.command("init")(init.init)
@@ -53,6 +54,7 @@ app.command("init")(init.init)
 
 def main() -> None:
     """Run the command line; errors that were raised on purpose become a message and an exit code."""
+    encoding.spell_out(sys.stdout, sys.stderr)
     try:
         app()
     except ZooError as error:

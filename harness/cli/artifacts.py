@@ -150,17 +150,18 @@ def cache(
 
     from rich.table import Table
 
+    from harness.build import stock
     from harness.build.cache import Cache
     from harness.cli import tables
     from harness.cli.console import Console
 
     store = Cache(options.cache_root(cache))
     if prune is not None:
-        removed = store.prune(**pruning(prune))
+        removed = stock.prune(store, **pruning(prune))
         freed = sum(entry.bytes for entry in removed)
         typer.echo(f"removed {len(removed)} entries, {tables.size(freed)}")
         return
-    entries = store.entries()
+    entries = stock.entries(store)
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in entries])
         return
@@ -193,7 +194,7 @@ def day(since_epoch: float) -> str:
 
 
 def pruning(text: str) -> dict[str, Any]:
-    """The arguments of `Cache.prune` for what was asked.
+    """The arguments of `stock.prune` for what was asked.
 
     Raises:
         UsageError: if it is no age, no kind and not `all`.

@@ -63,6 +63,11 @@ class Outputs:
         """Whether standard output is one output's alone, so that everything else goes to standard error."""
         return STDOUT in (self.markdown, self.json)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is written."""
+        return tuple(path for _, path in _files(self))
+
 
 def check(outputs: Outputs, *, accepted: Path | None = None) -> None:
     """Find out before minutes of measuring whether the files can be written, and the accepted changes read.
@@ -84,7 +89,14 @@ def check(outputs: Outputs, *, accepted: Path | None = None) -> None:
         accepted_file.read(accepted)
 
 
-def deliver(report: Report, outputs: Outputs, *, accepted: Path | None = None, last: Path | None = None) -> int:
+def deliver(
+    report: Report,
+    outputs: Outputs,
+    *,
+    accepted: Path | None = None,
+    last: Path | None = None,
+    keep: Callable[[], object] = lambda: None,
+) -> int:
     """Print and write the report everywhere it was asked for.
 
     One output that fails keeps no other from being written.
@@ -94,6 +106,7 @@ def deliver(report: Report, outputs: Outputs, *, accepted: Path | None = None, l
         outputs: where to.
         accepted: the file of accepted changes (`harness.gate.accepted_file.beside`); it may be missing.
         last: where to keep the report for `--accept` (`last_report`).
+        keep: stores the numbers; called last, so that a full disk costs them alone and not the verdict.
 
     Returns:
         The exit code.
@@ -129,6 +142,7 @@ def deliver(report: Report, outputs: Outputs, *, accepted: Path | None = None, l
         _keep(last, as_json.render(report))
     if outputs.annotations:
         (sys.stderr if outputs.quiet_stdout else sys.stdout).write(annotations.render(judged))
+    _attempt(keep, errors)
     if errors:
         for each in errors[:-1]:
             sys.stderr.write(f"harness: {each}\n")
@@ -225,6 +239,13 @@ def _files(outputs: Outputs) -> list[tuple[str, Path]]:
         ("--json", outputs.json),
     ]
     return [(option, Path(value)) for option, value in given if value is not None and value != STDOUT]
+
+
+def _attempt(keep: Callable[[], object], errors: list[HarnessError]) -> None:
+    try:
+        keep()
+    except StoreError as error:
+        errors.append(error)
 
 
 def _write(target: str | Path, text: str, errors: list[HarnessError]) -> None:

@@ -78,6 +78,9 @@ def gate(
 
     accepted = accepted_file.beside(zoo)
     root = options.cache_root(cache)
+    beside = {"--reason": reason, "--metric": metric, "--until": until, "--from": from_}
+    if accept is None and (stray := [name for name, value in beside.items() if value is not None]):
+        raise UsageError(f"{stray[0]} goes with --accept CASE")
     if accept is not None and not history:
         report = gate_outputs.stored_report(from_, root, zoo)
         gate_outputs.accept(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
@@ -131,6 +134,7 @@ def gate(
         head_runtime=head_runtime,
         selection=selection,
         settings=settings,
+        outputs=outputs.files,
     )
     with GateConsole(quiet_stdout=outputs.quiet_stdout) as console:
         try:
@@ -138,8 +142,7 @@ def gate(
         except KeyboardInterrupt:
             console.say("interrupted before anything was measured: there is no verdict")
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
-    try:
-        code = gate_outputs.deliver(report, outputs, accepted=accepted, last=gate_outputs.last_report(root, zoo))
-    finally:
-        keep(report, results)  # after the verdict is out, so that a full disk costs the numbers alone
-    raise typer.Exit(code)
+    last = gate_outputs.last_report(root, zoo)
+    raise typer.Exit(
+        gate_outputs.deliver(report, outputs, accepted=accepted, last=last, keep=lambda: keep(report, results))
+    )

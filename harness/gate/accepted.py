@@ -184,7 +184,8 @@ def _why(entry: Accepted) -> str:
 def _no_worse(entry: Accepted, finding: Finding) -> bool:
     ratio = _ratio(finding)
     if entry.up_to is not None:
-        return ratio is not None and ratio <= entry.up_to
+        # What a noisier host cannot tell from the accepted change is not called a larger one.
+        return ratio is not None and min(ratio, finding.low or ratio) <= entry.up_to
     if entry.worst is not None:
         if finding.head is None:
             return False
@@ -227,7 +228,11 @@ def _ends(report: Report, finding: Finding) -> tuple[str, str] | None:
         return finding.commits
     if report.base is None or report.head is None:
         return None
-    return _named(report.base), _named(report.head)
+    base, head = _named(report.base), _named(report.head)
+    if base == head and {report.base.kind, report.head.kind} <= COMMITTED:
+        # One commit on two runtimes: what it was measured on tells the sides apart.
+        return _measured_on(report.base), _measured_on(report.head)
+    return base, head
 
 
 def _between(report: Report, finding: Finding) -> tuple[str, str]:
@@ -251,8 +256,13 @@ def _named(side: Side) -> str:
         return side.commit or ""
     if side.kind == "runtime":
         return side.asked
+    return _measured_on(side) if side.kind == "interpreter" else ""
+
+
+def _measured_on(side: Side) -> str:
+    """The runtime's name and version; empty where its worker did not say both."""
     name, version = side.runtime.get("name"), side.runtime.get("version")
-    return f"{name}=={version}" if side.kind == "interpreter" and name and version else ""
+    return f"{name}=={version}" if name and version else ""
 
 
 def _no_such_case(report: Report, case: str) -> str:

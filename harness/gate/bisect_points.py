@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from harness import runtimes
 from harness.errors import UsageError, WorkerError
-from harness.gate import judge, matching, sides, timing, turn, worktrees
+from harness.gate import judge, matching, phases, sides, timing, turn, worktrees
 from harness.gate.bisect import Contestants, Point, Prepare, Unusable
 from harness.gate.contender_build import LABEL, contenders
 from harness.gate.gate import Watcher, contest
@@ -180,12 +180,12 @@ class Ready:
             KeyboardInterrupt: if somebody stops it.
         """
         with turn.alone(self.cache, self.watch.say):
-            done = measure({self.name: self.contest}, self.settings, timing.chooser(self.settings), self.watch)
+            done = measure({self.name: self.contest}, self.settings, phases.chooser(self.settings), self.watch)
         if done.interrupted == CTRL_C:
             raise KeyboardInterrupt
         if self.name in done.broken:
             raise Unusable(done.broken[self.name].reason)
-        return timing.findings(self.name, done, timing.confirmed(done, self.settings), self.settings)[0]
+        return timing.findings(self.name, done, phases.confirmed(done, self.settings), self.settings)[0]
 
 
 def preparer(place: Place, settings: Settings, watch: Watcher) -> Prepare:

@@ -9,11 +9,13 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import harness
-from harness.build.cache import META
+from harness.build.manifest import META
 from harness.gate import worktrees
+from harness.provenance import all_but
 from harness.store import files
 
 BUILDS = ("build", "data", "sources", "zoo", "records", "plan.py", "providers.py")
@@ -31,19 +33,21 @@ def is_harness(tree: Path | None) -> bool:
     return tree is not None and (tree / "harness" / "build" / "pipeline.py").is_file()
 
 
-def digest(tree: Path | None, zoo: Path) -> str:
+def digest(tree: Path | None, zoo: Path, own: Sequence[str] = ()) -> str:
     """What the code of a tree is known by: the files that can have a part in building; empty outside git.
 
     Args:
         tree: the top folder.
         zoo: left out, because every case already holds what it says.
+        own: names of files and folders that the command itself writes; left out as well.
     """
     if tree is None:
         return ""
     if is_harness(tree):
         found = [path for part in BUILDS for path in _python(tree / "harness" / part)]
     else:
-        listed = worktrees.git(tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout.split("\0")
+        asked = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *all_but(own))
+        listed = worktrees.git(tree, *asked).stdout.split("\0")
         found = [
             tree / name
             for name in sorted(set(listed))

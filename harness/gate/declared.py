@@ -6,7 +6,9 @@ ONNX Runtime is kept apart, because it is what measures, and need not be what bu
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +31,19 @@ ARCHIVES = ("/", "http:", "https:", "git+", "file:")
 
 LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml", "pixi.lock")
 
+UNREAD = (
+    "*.txt", "*.in", "*.toml", "*.cfg", "*.yml", "*.yaml", "setup.py", "Pipfile", "*Dockerfile*", "requirements/*",
+    "docker/*", ".github/workflows/*",
+)  # fmt: skip
+"""Where else people name the onnxruntime that they use; these files are compared, and not understood."""
+
+PIN = re.compile(
+    r"\b(?:onnxruntime|ort[-_]nightly)[\w-]*(?:\[[^\]]*\])?[\"']?\s*(?:===?|[<>~!]=|[<>=:])\s*[\"'^~=<>v]*\d[\w.]*",
+    re.IGNORECASE,
+)
+LARGEST = 1_000_000
+"""Bytes of a file that is looked through for pins."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
@@ -39,6 +54,7 @@ class Declared:
         runtime: what measures: the requirement of ONNX Runtime that counts on this platform; empty where none is named.
         arguments: what pip is given to install it all, ONNX Runtime included.
         locks: lock file -> digest of its bytes.
+        pins: file -> every place in it that names a version of ONNX Runtime, as it is written there.
         source: the file that says so; empty where there is none.
     """
 
@@ -46,6 +62,7 @@ class Declared:
     runtime: str = ""
     arguments: tuple[str, ...] = ()
     locks: tuple[tuple[str, str], ...] = ()
+    pins: tuple[tuple[str, str], ...] = ()
     source: str = ""
 
 
@@ -58,14 +75,15 @@ def declared(tree: Path) -> Declared:
     Raises:
         UsageError: pyproject.toml or requirements.txt cannot be read, or holds no requirement where one is due.
     """
-    locks = tuple((name, _digest(tree / name)) for name in LOCKS if (tree / name).is_file())
     project = _pyproject(tree / "pyproject.toml")
+    found = Declared()
     if "dependencies" in project:
         listed = [*project["dependencies"], *project.get("optional-dependencies", {}).get(EXTRA, [])]
-        return _sorted_out([str(one) for one in listed], tree / "pyproject.toml", locks)
-    if (tree / "requirements.txt").is_file():
-        return _sorted_out(_lines(tree / "requirements.txt"), tree / "requirements.txt", locks)
-    return Declared(locks=locks)
+        found = _sorted_out([str(one) for one in listed], tree / "pyproject.toml")
+    elif (tree / "requirements.txt").is_file():
+        found = _sorted_out(_lines(tree / "requirements.txt"), tree / "requirements.txt")
+    locks = tuple((name, _digest(tree / name)) for name in LOCKS if (tree / name).is_file())
+    return dataclasses.replace(found, locks=locks, pins=_pins(tree))
 
 
 def unmet(requirements: Iterable[str], installed: Mapping[str, str]) -> tuple[str, ...]:
@@ -91,7 +109,7 @@ def unmet(requirements: Iterable[str], installed: Mapping[str, str]) -> tuple[st
     return tuple(found)
 
 
-def _sorted_out(listed: list[str], source: Path, locks: tuple[tuple[str, str], ...]) -> Declared:
+def _sorted_out(listed: list[str], source: Path) -> Declared:
     from packaging.requirements import InvalidRequirement, Requirement
 
     others: list[str] = []
@@ -126,7 +144,6 @@ def _sorted_out(listed: list[str], source: Path, locks: tuple[tuple[str, str], .
         requirements=tuple(sorted(set(others))),
         runtime=runtimes[0] if runtimes else "",
         arguments=tuple(dict.fromkeys(arguments)),
-        locks=locks,
         source=source.name,
     )
 
@@ -178,6 +195,20 @@ def _lines(path: Path, depth: int = 0) -> list[str]:
             # Hashes pin a file's bytes; the version beside them is what is compared.
             found.append(line.split(" --hash", 1)[0].strip())
     return found
+
+
+def _pins(tree: Path) -> tuple[tuple[str, str], ...]:
+    """What the files of a tree say of the version of ONNX Runtime."""
+    found = {}
+    for path in sorted({path for pattern in UNREAD for path in tree.glob(pattern)}):
+        if path.name in LOCKS or not path.is_file() or path.stat().st_size > LARGEST:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = (line.partition("#")[0] for line in text.splitlines())
+        told = [" ".join(match[0].split()) for line in lines for match in PIN.finditer(line)]
+        if told:
+            found[path.relative_to(tree).as_posix()] = ", ".join(told)
+    return tuple(found.items())
 
 
 def _digest(path: Path) -> str:

@@ -15,9 +15,9 @@ from typing import Protocol
 from harness import provenance
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
-from harness.errors import BuildError
+from harness.errors import BuildError, UsageError
 from harness.execute import workload
-from harness.gate import anatomy, judge, matching, measure, quality, sides, structure, timing, turn
+from harness.gate import anatomy, judge, matching, measure, phases, quality, sides, structure, timing, turn
 from harness.gate.anatomy import Anatomy
 from harness.gate.contender_build import contenders
 from harness.gate.measure import CTRL_C, Measured
@@ -43,6 +43,7 @@ class Request:
     Attributes:
         base, head, base_runtime, head_runtime: as `sides.resolve` takes them.
         results: where the pairs' numbers are kept.
+        outputs: files that the report will be written to: like the results, no change of the tree.
     """
 
     zoo: Path
@@ -53,6 +54,7 @@ class Request:
     base_runtime: str | None = None
     head_runtime: str | None = None
     selection: Selection = field(default_factory=Selection)
+    outputs: tuple[Path, ...] = ()
     settings: Settings = field(default_factory=Settings)
 
 
@@ -99,8 +101,14 @@ def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measur
         head_runtime=request.head_runtime,
         zoo=request.zoo,
         cache=request.cache,
+        own=(request.results, *request.outputs),
         say=watch.say,
     )
+    if base.kind == "case" and request.selection != Selection():
+        raise UsageError(
+            f"{base.asked} against {head.asked} names both cases: leave --models, --variants, --targets, --threads and "
+            f"--batch away"
+        )
     watch.sides(base, head)
     of_base, base_notes = contenders(base, request.selection, request.cache, on_event=watch.building)
     of_head, head_notes = contenders(head, request.selection, request.cache, on_event=watch.building)
@@ -119,11 +127,11 @@ def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measur
         evaluate([m for m in comparable if not m.same], settings, watch, qualities)
         sound = {name: one for name, one in contests.items() if qualities[name].broken is None}
         with turn.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
-            done = measure.measure(sound, settings, timing.chooser(settings), watch, pair=pair)
+            done = measure.measure(sound, settings, phases.chooser(settings), watch, pair=pair)
     except KeyboardInterrupt:
         done = Measured(pairs={name: [] for name in contests}, interrupted=CTRL_C)
 
-    family = timing.confirmed(done, settings)
+    family = phases.confirmed(done, settings)
     for m in comparable:
         exact = structural(m, anatomies, qualities[m.name], settings)
         verdicts[m.name] = judge.judged(m, done, family, settings, exact=exact, quality=qualities[m.name])

@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.amounts import count
 from harness.gate.history_series import Key, kind, name, newest
 from harness.gate.nouns import CaseVerdict, Finding, Report, Settings, Verdict, gravest
-from harness.gate.outputs import sentences
+from harness.gate.outputs import commits
 from harness.gate.outputs.phrases import short
 from harness.stats.rule import MIN_EFFECT
 from harness.stats.scan import Change, Scan, scan
@@ -173,12 +173,12 @@ def _finding(one: _Judged, found: Scan, settings: Settings) -> Finding:
         return Finding(
             metric=metric,
             verdict=Verdict.NOT_COMPARABLE,
-            sentence=sentences.abstained(metric, why),
+            sentence=commits.abstained(metric, why),
             n=n,
             unit=series.unit,
         )
     if not found.changes:
-        return Finding(metric=metric, verdict=Verdict.PASS, sentence=sentences.quiet(metric, n), n=n, unit=series.unit)
+        return Finding(metric=metric, verdict=Verdict.PASS, sentence=commits.quiet(metric, n), n=n, unit=series.unit)
     return _changed(one, metric, found.changes, settings)
 
 
@@ -190,7 +190,7 @@ def _changed(one: _Judged, metric: str, changes: Sequence[Change], settings: Set
     ends = _label(before), _label(after)
     exact = one.series.metric in EXACT
     ratio = change.ratio if math.isfinite(change.ratio) else None
-    text = sentences.in_history(
+    text = commits.in_history(
         metric,
         ratio,
         change.low,

@@ -12,8 +12,8 @@ from harness.gate import timing
 from harness.gate.measure import Broken, Measured
 from harness.gate.nouns import CaseVerdict, Contender, Finding, Match, Settings, Side, Verdict, gravest
 from harness.gate.outputs import sentences, summary
+from harness.gate.phases import Key
 from harness.gate.quality import Quality
-from harness.gate.timing import Key
 from harness.measure.paired import SIDES
 from harness.records import Refusal, Status
 from harness.stats.paired import Confirmed
@@ -76,7 +76,7 @@ def judged(
     Args:
         match: as it was measured, or left out as the same.
         done: everything that was measured.
-        family: from `timing.confirmed`.
+        family: from `phases.confirmed`.
         settings: how the gate decides.
         exact: findings that need no statistics: size, nodes, structure.
         quality: of accuracy and fidelity.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import runtimes
+from harness import provenance, runtimes
 from harness.errors import UsageError
 from harness.gate import worktrees
 from harness.gate.declared import Declared, declared
@@ -19,7 +20,8 @@ WORKING_TREE = "working tree"
 class Place:
     """Where a side's files lie and what they say, before it has an interpreter.
 
-    The attributes are those of `Side`; `depends` is what its tree says it depends on.
+    The attributes are those of `Side`; `depends` is what its tree says it depends on, `changed` the paths that differ
+    from its commit.
     """
 
     role: str
@@ -28,43 +30,50 @@ class Place:
     zoo: Path
     tree: Path | None
     commit: str | None = None
-    dirty: bool = False
+    changed: tuple[str, ...] = ()
     case: str = ""
     depends: Declared = field(default_factory=Declared)
     notes: tuple[str, ...] = ()
 
 
-def place(
-    role: str,
-    asked: str | None,
-    zoo: Path,
-    top: Path | None,
-    cache: Path,
-    here: Declared,
-    against: Place | None = None,
-) -> Place:
+def working_tree(zoo: Path, own: Sequence[Path] = ()) -> Place:
+    """The checkout around a zoo file as it is now: what every side is unless it says otherwise.
+
+    Args:
+        zoo: absolute path of the zoo file.
+        own: what the command itself writes, which is no change of the tree.
+    """
+    top = worktrees.top_of(zoo.parent)
+    commit = worktrees.git(top, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() if top else ""
+    return Place(
+        role="",
+        asked=WORKING_TREE,
+        kind="tree",
+        zoo=zoo,
+        tree=top,
+        commit=commit or None,
+        changed=provenance.changed(top, provenance.inside(top, own)) if top else (),
+        depends=declared(top or zoo.parent),
+    )
+
+
+def place(role: str, asked: str | None, here: Place, cache: Path, against: Place | None = None) -> Place:
     """What a text stands for.
 
     Args:
         role: `base` or `head`.
         asked: the text; None is the working tree.
-        zoo: the zoo file of the working tree.
-        top: the top folder of the checkout around it; None outside git.
+        here: the working tree.
         cache: root of the cache.
-        here: what the working tree depends on.
         against: the head, where this is the base.
 
     Raises:
         UsageError: it is none of what a side can be.
     """
-    dirty = top is not None and bool(worktrees.git(top, "status", "--porcelain").stdout.strip())
-    commit = (worktrees.git(top, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() or None) if top else None
-    tree = Place(
-        role=role, asked=asked or WORKING_TREE, kind="tree", zoo=zoo, tree=top, commit=commit, dirty=dirty, depends=here
-    )
+    zoo, top = here.zoo, here.tree
+    tree = dataclasses.replace(here, role=role, asked=asked or WORKING_TREE)
     if asked is None:
-        note = (f"{role}: the working tree with its uncommitted changes",) if dirty else ()
-        return dataclasses.replace(tree, notes=note)
+        return dataclasses.replace(tree, notes=(_uncommitted(tree),) if tree.changed else ())
     path = Path(asked).expanduser()
     if asked.endswith((".yaml", ".yml")):
         if not path.is_file():
@@ -79,12 +88,12 @@ def place(
     if top is None:
         raise UsageError(
             f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is in no git "
-            f"checkout, so that it is no commit either"
+            f"checkout, so that it is no commit either (git says: {worktrees.why_none(zoo.parent)})"
         )
     found = worktrees.revision(top, asked)
     if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
         found = _where_it_left(found, asked, top, against.commit)
-    return _at_commit(tree, found.commit, zoo, top, cache, (found.note,) if found.note else ())
+    return _at_commit(tree, found.commit, top, cache, (found.note,) if found.note else ())
 
 
 def is_case(text: str, zoo: Path) -> bool:
@@ -101,8 +110,14 @@ def is_case(text: str, zoo: Path) -> bool:
     return parts[0] in known.models and parts[1] in known.variants
 
 
-def _at_commit(tree: Place, commit: str, zoo: Path, top: Path, cache: Path, notes: tuple[str, ...]) -> Place:
+def _uncommitted(tree: Place) -> str:
+    more = f" and {len(tree.changed) - 1} more" if len(tree.changed) > 1 else ""
+    return f"{tree.role}: the working tree with its uncommitted changes ({tree.changed[0]}{more})"
+
+
+def _at_commit(tree: Place, commit: str, top: Path, cache: Path, notes: tuple[str, ...]) -> Place:
     """The place of a commit: its worktree, the zoo file in it, and what it depends on."""
+    zoo = tree.zoo
     try:
         below = zoo.resolve().relative_to(top.resolve())
     except ValueError:
@@ -122,7 +137,7 @@ def _at_commit(tree: Place, commit: str, zoo: Path, top: Path, cache: Path, note
         zoo=folder / below,
         tree=folder,
         commit=commit,
-        dirty=False,
+        changed=(),
         depends=declared(folder),
         notes=notes,
     )

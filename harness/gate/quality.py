@@ -24,13 +24,13 @@ from harness.execute import UNSUPPORTED_KINDS, batch_is_free, workload
 from harness.gate.matching import changed_file
 from harness.gate.measure import Broken
 from harness.gate.nouns import Contender, Finding, Match, Settings, Verdict
-from harness.gate.outputs import sentences
+from harness.gate.outputs import scores
 from harness.measure import coordinator
 from harness.measure.client import Client
 from harness.measure.coordinator import Observed
 from harness.records import Artifact
 from harness.stats import correctness
-from harness.stats.correctness import Margin
+from harness.stats.margin import Margin
 
 Array = examples.Array
 
@@ -173,7 +173,7 @@ def accuracy(contender: Contender, base: Outputs, head: Outputs, settings: Setti
         Finding(
             metric="accuracy",
             verdict=verdict,
-            sentence=sentences.accuracy(
+            sentence=scores.accuracy(
                 "top1",
                 drop.reference,
                 drop.reference - drop.value,
@@ -182,7 +182,7 @@ def accuracy(contender: Contender, base: Outputs, head: Outputs, settings: Setti
                 newly_right=counts.gained,
                 low=-drop.high if drop.high > allowed else None,
                 high=-drop.low if drop.high > allowed else None,
-                p=counts.p_worse if counts.lost or counts.gained else None,
+                p=counts.p_worse if drop.value > 0 else None,
                 allowed=allowed,
                 detectable=drop.detectable if verdict is Verdict.INCONCLUSIVE else None,
             ),
@@ -230,7 +230,7 @@ def fidelity(contender: Contender, base: Outputs, head: Outputs, settings: Setti
         Finding(
             metric="fidelity",
             verdict=verdict,
-            sentence=sentences.fidelity(told(before), told(after), budget_db=floor, allowed_db=limit, judged_by=judge),
+            sentence=scores.fidelity(told(before), told(after), budget_db=floor, allowed_db=limit, judged_by=judge),
             base=told(before),
             head=told(after),
             n=drop.n,

@@ -13,15 +13,15 @@ import dataclasses
 import functools
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import provenance, runtimes, venvs
 from harness.errors import UsageError, WorkerError
 from harness.gate import code, worktrees
-from harness.gate.declared import declared, unmet
+from harness.gate.declared import unmet
 from harness.gate.nouns import Side
-from harness.gate.places import WORKING_TREE, Place, place
+from harness.gate.places import WORKING_TREE, Place, place, working_tree
 from harness.measure.client import Client
 from harness.runtimes import Runtime
 from harness.venvs import Say, silent
@@ -42,6 +42,7 @@ def resolve(
     head_runtime: str | None = None,
     zoo: Path,
     cache: Path,
+    own: Sequence[Path] = (),
     say: Say = silent,
 ) -> tuple[Side, Side]:
     """The two sides of a gate.
@@ -53,6 +54,7 @@ def resolve(
         head_runtime: likewise.
         zoo: the zoo file of the working tree.
         cache: root of the cache.
+        own: files and folders that the command itself writes, such as the results: no change of a tree, and no code.
         say: told what takes time.
 
     Raises:
@@ -65,10 +67,10 @@ def resolve(
             "interpreter, a case) or --base-runtime and --head-runtime (such as onnxruntime==1.23.0)"
         )
     zoo = zoo.absolute()
-    top = worktrees.top_of(zoo.parent)
-    here = declared(top or zoo.parent)
-    second = place("head", head, zoo, top, cache, here)
-    first = place("base", base, zoo, top, cache, here, against=second)
+    own = (*own, cache)
+    here = working_tree(zoo, own)
+    second = place("head", head, here, cache)
+    first = place("base", base, here, cache, against=second)
     places = [first, second]
     if "case" in {one.kind for one in places} and {one.kind for one in places} != {"case"}:
         raise UsageError(
@@ -82,7 +84,7 @@ def resolve(
         _side(one, other, measuring[spec], said[spec], cache.absolute(), say)
         for one, other, spec in zip(places, reversed(places), specs, strict=True)
     ]
-    return _apart(sides, cache.absolute())
+    return _apart(sides, cache.absolute(), provenance.inside(here.tree, own) if here.tree else ())
 
 
 def _specs(places: list[Place], asked: tuple[str | None, str | None]) -> list[str]:
@@ -124,6 +126,9 @@ def _side(one: Place, other: Place, runtime: Runtime, said: Mapping[str, object]
             f"{', '.join(changed)} differs between the sides; nothing is installed from lock files: pin in "
             f"{one.depends.source or 'requirements.txt'} what has to differ"
         )
+    unnamed = runtime.spec in (runtimes.CURRENT, one.depends.runtime) and one.depends.runtime == other.depends.runtime
+    if one.role == "head" and unnamed:
+        notes += _unread(one, other, f"{runtime.package} {runtime.version}")
     versions = {name: value for name, value in build.items() if name not in runtimes.FLAVOURS}
     return Side(
         role=one.role,
@@ -134,7 +139,7 @@ def _side(one: Place, other: Place, runtime: Runtime, said: Mapping[str, object]
         worker=runtime.worker,
         runtime=said,
         commit=one.commit,
-        dirty=one.dirty,
+        dirty=bool(one.changed),
         versions={**versions, runtime.package: runtime.version},
         tree=one.tree,
         path=_path(one, cache),
@@ -142,6 +147,18 @@ def _side(one: Place, other: Place, runtime: Runtime, said: Mapping[str, object]
         case=one.case,
         notes=tuple(notes),
     )
+
+
+def _unread(one: Place, other: Place, measured: str) -> list[str]:
+    """Notes where the sides name other versions of ONNX Runtime in files that nobody reads: silence would hide it."""
+    head, base = dict(one.depends.pins), dict(other.depends.pins)
+    none = "no onnxruntime"
+    return [
+        f"{name} names {base.get(name, none)} in base and {head.get(name, none)} in head, and is not read: both run on "
+        f"{measured} here. To compare the two, give --base-runtime and --head-runtime"
+        for name in sorted({*head, *base})
+        if head.get(name) != base.get(name)
+    ]
 
 
 def _missing(one: Place, other: Place) -> tuple[str, ...]:
@@ -193,12 +210,12 @@ def _path(one: Place, cache: Path) -> tuple[str, ...]:
     return tuple(found) if code.is_harness(one.tree) else (*found, str(code.copy_of_harness(cache)))
 
 
-def _apart(sides: list[Side], cache: Path) -> tuple[Side, Side]:
+def _apart(sides: list[Side], cache: Path, own: Sequence[str]) -> tuple[Side, Side]:
     """Give each side a cache of its own where the code or the packages that build differ."""
     base, head = sides
     same_tree = base.tree == head.tree
     digests = [
-        hashlib.sha256(f"{'' if same_tree else code.digest(s.tree, s.zoo)}\n{s.python}".encode()).hexdigest()
+        hashlib.sha256(f"{'' if same_tree else code.digest(s.tree, s.zoo, own)}\n{s.python}".encode()).hexdigest()
         for s in sides
     ]
     if digests[0] == digests[1]:

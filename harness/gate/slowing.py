@@ -32,11 +32,12 @@ FIXED_NODES = 4
 """Nodes that lead from the input to the chain, whatever its length; they cost about as much as those of the chain."""
 
 FIRST_NODES = 16
-FULL_SHARE = 0.3
-"""A cost this large, as a share of the model's own time, stands out of the noise of a few pairs."""
+FULL_SHARE = 0.12
+"""A cost this large, as a share of the model's own time, stands out of the noise of a few pairs. A larger one would
+stand out better, and be scaled down too far: many nodes cost less each than few."""
 
 MOST_NODES = 4096
-PAIRS = 3
+PAIRS = 5
 
 
 def make(jobs: Sequence[Mapping[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.provenance import git_environment
 from harness.store import files
 from harness.suggest import suggest
 
@@ -53,6 +54,12 @@ def top_of(folder: Path) -> Path | None:
     """The top folder of the git checkout around `folder`; None outside git, or without git."""
     done = git(folder, "rev-parse", "--show-toplevel")
     return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def why_none(folder: Path) -> str:
+    """Git's words for why a folder is in no checkout: there is none, or it belongs to another user."""
+    done = git(folder, "rev-parse", "--show-toplevel")
+    return " ".join(done.stderr.split()).removeprefix("fatal: ") or f"exit code {done.returncode}"
 
 
 def find(top: Path, asked: str) -> Revision | None:
@@ -181,8 +188,6 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     Raises:
         UsageError: there is no git.
     """
-    local = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-    environment = {key: value for key, value in os.environ.items() if key not in local}
     command = ["git", "-C", str(folder), *arguments]
     try:
         return subprocess.run(
@@ -192,7 +197,7 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             errors="replace",
             check=False,
             timeout=GIT_DEADLINE_S,
-            env=environment,
+            env=git_environment(),
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Processor cores for two processes that take turns: disjoint where there are enough, and idle while they wait."""
+"""Processor cores for two processes that take turns: the same ones for both, and idle while one waits."""
 
 from __future__ import annotations
 
@@ -66,10 +66,12 @@ def spins(target: Target) -> bool:
     return not (alone or target.session_config.get("session.intra_op.allow_spinning") == "0")
 
 
-def split(threads: int, *, rng: random.Random, root: Path = Path("/")) -> tuple[frozenset[int], frozenset[int]] | None:
-    """Two disjoint sets of logical cores, each with a physical core per thread; which side gets which is drawn.
+def drawn(threads: int, *, rng: random.Random, root: Path = Path("/")) -> frozenset[int] | None:
+    """Logical cores for both sides of a pair: a physical core per thread, drawn anew for every pair.
 
-    Cores of one processor are not alike (caches, neighbours, clock speeds): a fixed assignment would favour one side.
+    Cores are not alike at any one moment: another tenant on the sibling of one of them takes tens of percent from
+    whoever runs there. Sides on cores of their own would carry that into their ratio for as long as the pair lasts; on
+    the same cores, one after the other, it falls on both. Which cores is drawn, so that no pair depends on another's.
 
     Args:
         threads: threads that each side computes with; 0 stands for ONNX Runtime's own choice, which pins by itself.
@@ -77,15 +79,14 @@ def split(threads: int, *, rng: random.Random, root: Path = Path("/")) -> tuple[
         root: where `sys` is looked for.
 
     Returns:
-        None where there are fewer than 2 x threads + 1 physical cores to use, or the system cannot pin.
+        None where not even one physical core would be left for the coordinator, or the system cannot pin.
     """
     if threads < 1 or not hasattr(os, "sched_setaffinity"):
         return None
     physical = sorted({siblings(cpu, root) for cpu in os.sched_getaffinity(0)}, key=min)
-    if len(physical) < 2 * threads + 1:
+    if len(physical) <= threads:
         return None
-    chosen = rng.sample(physical, 2 * threads)
-    return frozenset().union(*chosen[:threads]), frozenset().union(*chosen[threads:])
+    return frozenset().union(*rng.sample(physical, threads))
 
 
 def siblings(cpu: int, root: Path) -> frozenset[int]:

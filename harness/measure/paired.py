@@ -147,12 +147,12 @@ def end(started: Future[contextlib.AbstractContextManager[Client]]) -> None:
 
 
 def pin(contest: Contest, sides: Mapping[str, Ready], rng: random.Random) -> bool:
-    """Hold each side to cores of its own where there are enough; the threads of its session inherit it."""
+    """Hold both sides to the same cores, where there are enough; the threads of their sessions inherit it."""
     threads = [work.target.intra_threads for work in contest.workloads.values()]
-    sets = cores.split(max(threads), rng=rng) if min(threads) > 0 else None
-    if sets is None:
+    chosen = cores.drawn(max(threads), rng=rng) if min(threads) > 0 else None
+    if chosen is None:
         return False
-    done = [cores.pin(side.worker.pid, chosen) for side, chosen in zip(sides.values(), sets, strict=True)]
+    done = [cores.pin(side.worker.pid, chosen) for side in sides.values()]
     return all(done)
 
 

@@ -63,7 +63,7 @@ class Pair:
         log_ratio: median over bursts of log(head / base).
         started_at: UTC, ISO 8601.
         order: the sides in the order in which they ran, `b` or `h` per burst.
-        pinned: whether each process was held to processor cores of its own.
+        pinned: whether both processes were held to the same processor cores, which they used in turn.
     """
 
     phase: str

@@ -8,48 +8,86 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.stats.estimate import CONFIDENCE, t_quantile
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+    Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 LEAST_CHANGE: Final = 0.01
 """Smaller changes are called the same, however narrow the interval."""
 
-KEY: Final = ("case",)
+ASV: Final = 0.99
+"""Confidence of the intervals in asv's files."""
+
+VERDICTS: Final = ("slower", "faster", "same", "unjudged")
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """The cases that both sides measured on the same weights, what matters most first.
-
-    The interval of a ratio is Welch's on the logarithms, from each side's interval across its processes; a change is
-    one whose interval still excludes 1 at a confidence of 1 - 0.05/m over the m cases that are compared (Bonferroni),
-    so that with no change at all one such list in twenty names a case.
 
     Args:
         before: one line per case, with `case`, `median_s`, `low_s`, `high_s`, `processes`, `weights`, `status`.
         after: the same of the other side.
 
     Returns:
-        Lines of `after` with `ratio`, `low`, `high`, `verdict` (`slower`, `faster`, `same`, `unjudged`),
-        `before_s` and the columns of `before` with the suffix `_before`.
+        As `judged`.
+    """
+    both = after.merge(before, on="case", suffixes=("", "_before"))
+    same = both["weights"].astype(object) == both["weights_before"].astype(object)
+    return judged(both[same.to_numpy(bool)])
+
+
+def judged(both: pd.DataFrame) -> pd.DataFrame:
+    """Ratios of lines that belong together, what matters most first.
+
+    The interval of a ratio is Welch's on the logarithms, from each side's interval across its processes; a change is
+    one whose interval still excludes 1 at a confidence of 1 - 0.05/m over the m cases that are compared (Bonferroni),
+    so that with no change at all one such list in twenty names a case.
+
+    Where a side is a value of asv's files there is no spread across processes, only an interval at 99%: the ratio's
+    ends are then those of the intervals (of samples at 99%, too), which cover it with 98% or more, and a change is
+    one where they lie apart.
+
+    Args:
+        both: a line per case and what it is apart for; the columns of `compare` and `source` (empty for samples) of
+            the side after, and of the side before with the suffix `_before`.
+
+    Returns:
+        Those lines that have a ratio, with `ratio`, `low`, `high`, `verdict` (one of `VERDICTS`) and `confidence`.
     """
     import numpy as np
 
-    both = after.merge(before, on="case", suffixes=("", "_before"))
     medians = both[["median_s", "median_s_before"]].to_numpy(float)
-    ok = ((medians > 0) & np.isfinite(medians)).all(axis=1)
-    same_weights = (both["weights"].astype(object) == both["weights_before"].astype(object)).to_numpy(bool)
-    both = both[ok & same_weights].reset_index(drop=True)
+    both = both[((medians > 0) & np.isfinite(medians)).all(axis=1)].reset_index(drop=True)
     ratio = (both["median_s"] / both["median_s_before"]).to_numpy(float)
+    of_asv = np.zeros(len(both), dtype=bool)
+    for column in {"source", "source_before"} & {*both.columns}:
+        of_asv |= (both[column].astype(object) != "").to_numpy(bool)
+    low, high, moved = _welch(both, ratio, ~of_asv)
+    if of_asv.any():
+        ends = _ends(both)
+        low, high = np.where(of_asv, ends[0], low), np.where(of_asv, ends[1], high)
+        moved = np.where(of_asv, (ends[0] > 1) | (ends[1] < 1), moved)
+    known = np.isfinite(low) & np.isfinite(high)
+    moved = known & moved & (np.abs(ratio - 1) > LEAST_CHANGE)
+    both["ratio"], both["low"], both["high"] = ratio, low, high
+    both["verdict"] = np.where(~known, "unjudged", np.where(~moved, "same", np.where(ratio > 1, "slower", "faster")))
+    both["confidence"] = np.where(of_asv, 2 * ASV - 1, CONFIDENCE)
+    return _sorted(both)
+
+
+def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Floats, Any]:
+    """Both ends of each ratio, and whether it excludes 1 among all that are compared; NaN where there is no spread."""
+    import numpy as np
+
     errors, freedoms = [], []
     for side in ("", "_before"):
-        n = both[f"processes{side}"].fillna(1).astype(int).to_numpy()
-        low, high = both[f"low_s{side}"].to_numpy(float), both[f"high_s{side}"].to_numpy(float)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            half = np.where((low > 0) & (high >= low), np.log(high / np.where(low > 0, low, 1)) / 2, np.nan)
+        half, n = _half(both, side)
         quantile = np.array([_t((1 + CONFIDENCE) / 2, max(k - 1, 1)) if k > 1 else np.nan for k in n])
         errors.append(half / quantile)
         freedoms.append(np.maximum(n - 1, 1))
@@ -57,21 +95,49 @@ def compare(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     spread = errors[0] ** 4 / freedoms[0] + errors[1] ** 4 / freedoms[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = np.where(spread > 0, variance**2 / spread, np.minimum(*freedoms))
-    judged = np.isfinite(variance)
-    cases = max(int(judged.sum()), 1)
-    whole = np.where(judged, np.maximum(np.floor(np.nan_to_num(freedom, nan=1.0)), 1), 1).astype(int)
-    error = np.sqrt(np.where(judged, variance, np.nan))
+    usable = np.isfinite(variance) & among
+    cases = max(int(usable.sum()), 1)
+    whole = np.where(usable, np.maximum(np.floor(np.nan_to_num(freedom, nan=1.0)), 1), 1).astype(int)
+    error = np.sqrt(np.where(usable, variance, np.nan))
     reach = error * np.array([_t((1 + CONFIDENCE) / 2, k) for k in whole])
     strict = error * np.array([_t(1 - (1 - CONFIDENCE) / 2 / cases, k) for k in whole])
-    moved = judged & (np.abs(np.log(ratio)) > strict) & (np.abs(ratio - 1) > LEAST_CHANGE)
-    both["ratio"], both["low"], both["high"] = ratio, ratio * np.exp(-reach), ratio * np.exp(reach)
-    both["verdict"] = np.where(~judged, "unjudged", np.where(~moved, "same", np.where(ratio > 1, "slower", "faster")))
-    return _sorted(both)
+    return ratio * np.exp(-reach), ratio * np.exp(reach), usable & (np.abs(np.log(ratio)) > strict)
+
+
+def _ends(both: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Both ends of each ratio, from both sides' intervals at 99%."""
+    import numpy as np
+
+    found = []
+    for side in ("", "_before"):
+        half, n = _half(both, side)
+        wider = [_t((1 + ASV) / 2, k - 1) / _t((1 + CONFIDENCE) / 2, k - 1) if k > 1 else np.nan for k in n]
+        middle = both[f"median_s{side}"].to_numpy(float)
+        of_asv = (both[f"source{side}"].astype(object) != "").to_numpy(bool)
+        ends = [both[f"{end}_s{side}"].to_numpy(float) for end in ("low", "high")]
+        whole = (ends[0] > 0) & (ends[1] >= ends[0])
+        reach = half * np.array(wider)
+        low = np.where(of_asv, np.where(whole, ends[0], np.nan), middle * np.exp(-reach))
+        high = np.where(of_asv, np.where(whole, ends[1], np.nan), middle * np.exp(reach))
+        found.append((low, high))
+    (low, high), (low_before, high_before) = found
+    return low / high_before, high / low_before
+
+
+def _half(both: pd.DataFrame, side: str) -> tuple[Floats, Any]:
+    """Half the width of each interval on the logarithms, NaN where there is none, and the number of processes."""
+    import numpy as np
+
+    n = both[f"processes{side}"].fillna(1).astype(int).to_numpy()
+    low, high = both[f"low_s{side}"].to_numpy(float), both[f"high_s{side}"].to_numpy(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = np.where((low > 0) & (high >= low), np.log(high / np.where(low > 0, low, 1)) / 2, np.nan)
+    return half, n
 
 
 def _sorted(both: pd.DataFrame) -> pd.DataFrame:
     """Regressions first, the largest on top; then improvements; then the rest by how far they moved."""
-    rank = both["verdict"].map({"slower": 0, "faster": 1, "same": 2, "unjudged": 3}).astype(int)
+    rank = both["verdict"].map({name: place for place, name in enumerate(VERDICTS)}).astype(int)
     distance = both["ratio"].map(lambda ratio: -abs(math.log(ratio)))
     order = rank.to_frame("rank").assign(distance=distance).sort_values(["rank", "distance"], kind="stable").index
     return both.loc[order].reset_index(drop=True)

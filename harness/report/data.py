@@ -224,7 +224,7 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
     for name in ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename"):
         rows[name] = rows[name].astype("category")  # text of 200,000 rows is mostly repetition
     newest = _newest(rows)
-    values = asv_values.load(results, order, rows)
+    values = asv_values.load(results, order, rows, {run.id: run.runtime for run in runs})
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
     return Data(
         results=results,

@@ -15,7 +15,6 @@ from harness.errors import UsageError
 from harness.report.figures.base import Figure
 from harness.report.parts import script_json
 from harness.report.render import plotly
-from harness.store import files
 
 FORMATS: Final = ("png", "svg", "pdf", "html")
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -52,15 +51,18 @@ def export(figure: Figure, path: Path, *, width: int, height: int | None, scale:
         scale: pixels of a png per pixel of the figure.
 
     Raises:
-        UsageError: if the format is not known, or there is nothing that can draw an image.
-        StoreError: if the file cannot be written.
+        UsageError: if the format is not known, nothing can draw an image, or the file cannot be written.
     """
     kind = suffix(path)
     ready = printable(figure, width, height)
     data = html(ready) if kind == "html" else image(ready, kind, scale)
-    with files.guarded("write", path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(
+            f"--out {path} cannot be written: {error.strerror or error}; give a file in a folder that can be written"
+        ) from error
 
 
 def printable(figure: Figure, width: int, height: int | None) -> Figure:
@@ -93,7 +95,11 @@ def image(figure: Figure, kind: str, scale: float) -> bytes:
     Raises:
         UsageError: if neither kaleido nor a browser can draw it.
     """
+    import logging
+
     problem = "kaleido is not installed"
+    # What its driver of the browser logs beside a drawing that succeeds is no news; what fails is raised.
+    logging.getLogger("choreographer").setLevel(logging.CRITICAL)
     try:
         from plotly.graph_objects import Figure as Validated
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.report.data import Data
 from harness.report.values import runtime
 from harness.store.metrics import METRICS
+from harness.store.query import natural
 from harness.store.series import SHORT
 
 if TYPE_CHECKING:
@@ -77,13 +78,18 @@ def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]
         positions: commit -> its place in git's order; commits outside it follow by time.
 
     Returns:
-        Series by the id of their case, runtime, weights and host.
+        Series by the id of their case, runtime, weights and host, in natural order of it.
     """
+    found = {} if data.rows.empty else _of_samples(data, positions)
+    found |= _of_asv(data)
+    return {identity: found[identity] for identity in sorted(found, key=natural)}
+
+
+def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]:
+    """The series of stored rows."""
     import numpy as np
 
     rows = data.rows
-    if rows.empty:
-        return _of_asv(data)
     values = metric_values(rows)
     runtimes = rows["run"].map({run.id: run.runtime for run in data.runs}).astype("category")
     keys = rows[["case", "weights", "fingerprint"]].assign(runtime=runtimes)
@@ -119,7 +125,7 @@ def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]
                     high=ends[1],
                 )
             )
-    return found | _of_asv(data)
+    return found
 
 
 def _of_asv(data: Data) -> dict[str, list[Series]]:

@@ -27,6 +27,7 @@ class Keys:
         self.base = script_json([render.version(), shared, data.commit_url]).encode()
         self.files = {name: _state(Path(name)) for name in data.rows["filename"].cat.categories}
         self.runs = [script_json(of_run).encode() for of_run in _told(data)]
+        self._of_points: dict[bytes, bytes] = {}
 
     def rows(self, *frames: pd.DataFrame, extra: Sequence[str] = ()) -> str:
         """Of some of `Data.rows`."""
@@ -47,9 +48,15 @@ class Keys:
             digest.update(f"{one.metric}\0{scans[one.id, one.metric]!r}\n".encode())
             for part in (one.at, one.numbers, one.low, one.high):
                 digest.update(b"" if part is None else part.tobytes())
-        for number in sorted({n for one in group for n in one.at.tolist()}):
-            digest.update(self.runs[number])
+            if one.at is not None:
+                digest.update(self._points(one.at.tobytes(), one.at.tolist()))
         return digest.hexdigest()
+
+    def _points(self, at: bytes, numbers: Sequence[int]) -> bytes:
+        """Of what is said of the runs of a series' points: the same for all series that were measured together."""
+        if at not in self._of_points:
+            self._of_points[at] = hashlib.sha256(b"\0".join([self.runs[number] for number in numbers])).digest()
+        return self._of_points[at]
 
 
 def _state(path: Path) -> str:

@@ -57,6 +57,44 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Rows of a page that several charts tell about: each chart's table takes some of the columns.
+
+    The page's script makes such a table when it is opened. Written out, the tables under a model's charts would be
+    most of its page, and say the same thing many times.
+
+    Attributes:
+        columns: heading -> a cell per row; a heading that ends with `#` is one of numbers.
+        at: for each row the page's row that the filters know it by.
+    """
+
+    columns: Mapping[str, Sequence[Cell]]
+    at: Sequence[int]
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script needs."""
+        return {
+            "at": self.at,
+            "columns": {
+                name: [[cell.text for cell in cells], [_sort(cell.sort) for cell in cells]]
+                for name, cells in self.columns.items()
+            },
+        }
+
+
+def _sort(value: float | str | None) -> float | str | None:
+    return "inf" if value == math.inf else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """A table of some columns of the page's `Grid`."""
+
+    columns: Sequence[str]
+    caption: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """A chart with its text alternative.
 
@@ -65,6 +103,7 @@ class Chart:
         note: how to read it.
         figure: None where `source` brings it on demand.
         table: the same numbers as text.
+        pick: the same, from the page's grid.
         source: a script, relative to the page, that assigns the figure when it is asked for.
         ask: the label of the button that asks.
         small: fits beside another one.
@@ -75,6 +114,7 @@ class Chart:
     note: str = ""
     figure: Figure | None = None
     table: Table | None = None
+    pick: Pick | None = None
     source: str = ""
     ask: str = ""
     small: bool = False

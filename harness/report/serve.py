@@ -1,10 +1,12 @@
-"""The site on this machine's own address, made anew when results change."""
+"""The site on this machine's own address, made anew when results change; any two sides are compared on demand."""
 
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,13 +14,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import HarnessError, UsageError
+from harness.report import pairs
+from harness.report.data import Data, load
+from harness.report.pages import compare
+from harness.report.parts import assign, script_json
 from harness.report.site import Built, Request, build
 
 HOST: Final = "127.0.0.1"
 LOOK_S: Final = 2.0
 """How often the results folder is looked at."""
 
+RETRY_S: Final = 30.0
+"""When a build that failed is tried again though results are the same: a disk may have been full."""
+
+MOST_PAIRS: Final = 50
+"""Comparisons that are kept in memory."""
+
 VERSION: Final = "/-/version"
+PAIR: Final = re.compile(r"/data/compare/([0-9a-f]{8}-[0-9a-f]{8})\.js")
 
 
 class Site:
@@ -30,23 +43,36 @@ class Site:
     """
 
     def __init__(self, request: Request, said: Callable[[str], None]) -> None:
+        """Nothing is built yet."""
         self.request = request
         self.said = said
         self.version = 0
         self.error = ""
-        self.seen: object = None
+        self._seen: object = None
+        self._tried = 0.0
+        self._lock = threading.Lock()
+        self._data: Data | None = None
+        self._made: dict[str, str] = {}
 
     def refresh(self) -> Built | None:
         """Build, if results have changed since the last time; what came of it, or None.
 
         Only finished runs count: making a site beside a sweep would disturb what it measures.
+
+        Raises:
+            UsageError, StoreError: as `harness.report.site.build`.
         """
         now = state(self.request.results)
-        if now == self.seen:
+        again = bool(self.error) and time.monotonic() - self._tried > RETRY_S
+        if now == self._seen and not again:
             return None
-        self.seen = now
+        self._seen, self._tried = now, time.monotonic()
         built = build(self.request)
+        with self._lock:
+            self._data = None
+            self._made.clear()
         self.version += 1
+        self.error = ""
         return built
 
     def watch(self, stop: threading.Event) -> None:
@@ -56,7 +82,31 @@ class Site:
                 if self.refresh() is not None:
                     self.said("results have changed: the site was made anew")
             except HarnessError as error:
-                self.said(f"the site stays as it was: {error}")
+                if self.error != str(error):
+                    self.said(f"the site stays as it was: {error}")
+                self.error = str(error)
+
+    def pair(self, identity: str) -> str:
+        """The script of a pair that was not made ahead, or one that says why there is none."""
+        with self._lock:
+            if identity not in self._made:
+                try:
+                    made = self._compared(identity)
+                except HarnessError as error:
+                    return assign("pairs", identity, {"problem": str(error)})
+                if len(self._made) >= MOST_PAIRS:
+                    self._made.clear()
+                self._made[identity] = made
+            return self._made[identity]
+
+    def _compared(self, identity: str) -> str:
+        request = self.request
+        if self._data is None:
+            self._data = load(request.results, repo=request.repo, since=request.since, commit_url=request.commit_url)
+        pair = pairs.pair_of(self._data, identity)
+        if pair is None:
+            raise UsageError("one of the two is no longer stored: load this page again")
+        return compare.script(self._data, pair)
 
 
 def state(results: Path) -> tuple[tuple[str, int, int], ...]:
@@ -72,27 +122,33 @@ def state(results: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files of the site, and its version; to nobody but this machine."""
+    """Files of the site, its version, and pairs on demand; to nobody but this machine."""
 
     def __init__(self, *arguments: Any, site: Site, **more: Any) -> None:
+        """For one request."""
         self.site = site
         super().__init__(*arguments, directory=str(site.request.out), **more)
 
     def do_GET(self) -> None:
         """Answer."""
-        host = (self.headers.get("Host") or "").rpartition(":")[0]
-        if host not in {HOST, "localhost"}:
-            self.send_error(403, "this site is for its own machine")  # a foreign name that resolves to us is an attack
+        if not self._own():
             return
-        if self.path != VERSION:
+        path = self.path.partition("?")[0]
+        pair = PAIR.fullmatch(path)
+        if path == VERSION:
+            self._say(f"{self.site.version}\n{self.site.error}", "text/plain")
+        elif path == "/data/site.js":
+            known = (self.site.request.out / "data" / "site.js").read_text(encoding="utf-8")
+            self._say(f"{known}harness.site.version={script_json(str(self.site.version))};\n", "text/javascript")
+        elif pair and not (self.site.request.out / path[1:]).is_file():
+            self._say(self.site.pair(pair[1]), "text/javascript")
+        else:
             super().do_GET()
-            return
-        body = str(self.site.version).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        if self._own():
+            super().do_HEAD()
 
     def end_headers(self) -> None:
         """Nothing is kept by the browser: the next build may differ."""
@@ -102,8 +158,32 @@ class Handler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name that http.server calls)
         """Requests are nobody's news."""
 
+    def _own(self) -> bool:
+        """Whether the request came by this machine's own name: a foreign one that resolves to us is an attack."""
+        own = (self.headers.get("Host") or "").rpartition(":")[0] in {HOST, "localhost"}
+        if not own:
+            self.send_error(403, "this site is for its own machine")
+        return own
 
-def server(site: Site, port: int) -> ThreadingHTTPServer:
+    def _say(self, text: str, kind: str) -> None:
+        body = text.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request in a thread of its own."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves before its answer is there is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def server(site: Site, port: int) -> Server:
     """A server that is ready to answer.
 
     Args:
@@ -114,7 +194,7 @@ def server(site: Site, port: int) -> ThreadingHTTPServer:
         UsageError: if the port is taken or not allowed.
     """
     try:
-        return ThreadingHTTPServer((HOST, port), partial(Handler, site=site))
+        return Server((HOST, port), partial(Handler, site=site))
     except OSError as error:
         why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         raise UsageError(f"--port {port} {why}; choose another, or 0 for any free one") from error
@@ -135,15 +215,26 @@ def serve(request: Request, port: int, ready: Callable[[str, Built], None], said
     site = Site(request, said)
     listening = server(site, port)
     stop = threading.Event()
+    wrong: list[BaseException] = []
+
+    def follow() -> None:
+        try:
+            site.watch(stop)
+        except BaseException as error:  # noqa: BLE001  (raised again where it is seen: a site that follows no more lies)
+            wrong.append(error)
+            listening.shutdown()
+
     try:
         built = site.refresh()
         assert built is not None  # noqa: S101  (nothing was seen before)
         ready(f"http://{HOST}:{listening.server_port}/", built)
-        threading.Thread(target=site.watch, args=(stop,), daemon=True).start()
+        threading.Thread(target=follow, daemon=True).start()
         listening.serve_forever()
     finally:
         stop.set()
         listening.server_close()
+    if wrong:
+        raise wrong[0]
 
 
 def browse(address: str) -> None:

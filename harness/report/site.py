@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
-from harness.report import histories, links, models, render
+from harness.report import histories, links, models, pairs, render
 from harness.report.data import Data, load
 from harness.report.histories import Series
 from harness.report.keys import Keys
@@ -29,7 +29,7 @@ class Request:
 
     Attributes:
         asv: asv's own published pages, linked where the folder has an index.html.
-        compare: two runs or revisions that the comparison opens with.
+        compare: pairs of runs, commits, runtimes or hosts that the comparison offers, the first of them at first.
         live: whether the pages ask a server for news, as `harness serve` wants it.
         processes: that may work at once; a script that asks for more than one needs the `__main__` guard of
             `multiprocessing`.
@@ -40,7 +40,7 @@ class Request:
     repo: Path | None = None
     commit_url: str = ""
     asv: Path | None = None
-    compare: tuple[str, str] | None = None
+    compare: Sequence[tuple[str, str]] = ()
     since: str = ""
     live: bool = False
     processes: int = 1
@@ -104,8 +104,9 @@ def _write_values(data: Data, request: Request, shared: Mapping[str, Any], outpu
     series = histories.collect(data, data.positions)
     scans = histories.scans(series)
     output.put(*_page(values.page(data, series, scans, _asv(request)), shared))
-    _history(data, series, scans, marks(_variants(series)), shared, Keys(data, shared), output)
-    output.put(*_page(compare.page([]), shared))
+    keys = Keys(data, shared)
+    _history(data, series, scans, marks(_variants(series)), shared, keys, output)
+    _compare(data, request, shared, keys, output)
 
 
 def _variants(series: Mapping[str, Sequence[Series]]) -> set[str]:
@@ -136,16 +137,13 @@ def _history(
 
 
 def _compare(data: Data, request: Request, shared: Mapping[str, Any], keys: Keys, output: Output) -> None:
-    found = compare.pairs(data, request.compare)
-    output.put(*_page(compare.page(found), shared))
+    found = pairs.offered(data, request.compare)
+    output.put("static/compare.js", render.static("compare.js"))
+    output.put(*_page(compare.page(data, found), shared))
     for pair in found:
-        path, key = f"data/compare/{pair.id}.js", keys.rows(pair.before.rows, pair.after.rows)
-        if output.keep(path, key):
-            continue
-        parts = compare.charts(pair)
-        body = render.fragment("pair.html.j2", pair=pair, **parts)
-        figures = {chart.id: chart.figure for chart in (parts["heat"], parts["moved"]) if chart is not None}
-        output.put(path, assign("pairs", pair.id, {"html": body, "figures": figures}), key)
+        path, key = compare.script_path(pair), pairs.key(data, pair, keys)
+        if not output.keep(path, key):
+            output.put(path, compare.script(data, pair), key)
 
 
 def _page(page: Page, shared: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import numpy as np
+
+    Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 POINTS: Final = 150
 """Points that are drawn of a process's samples; each stands for as many samples as it takes."""
@@ -15,48 +18,47 @@ WARMUPS: Final = 40
 QUANTILES: Final = 101
 
 
-def timeline(processes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The samples of a case in order, a line per point, as `harness.report.figures.samples.timeline` takes them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The warm-up, or the samples, of one process in order, a point each or a point for several next to each other.
 
-    Samples next to each other are put together where there are more than `POINTS` of them: their median, smallest
-    and largest are kept.
+    Attributes:
+        process: its number, from 1.
+        at: seconds of inference since the process's first one, shape (points,).
+        seconds: the median of the samples that a point stands for.
+        low, high: the smallest and the largest of them.
     """
-    import numpy as np
-    import pandas as pd
 
-    parts: list[dict[str, Any]] = []
+    process: int
+    warmup: bool
+    at: Floats
+    seconds: Floats
+    low: Floats
+    high: Floats
+
+
+def timeline(processes: Sequence[Mapping[str, Any]]) -> list[Stretch]:
+    """The samples of a case in order, thinned where there are more than `POINTS` of a process."""
+    import numpy as np
+
+    found = []
     for number, process in enumerate(processes, start=1):
         start = process["first_inference_ns"] / 1e9
-        for phase, key, most in (("warm-up", "warmup_ns", WARMUPS), ("sample", "samples_ns", POINTS)):
+        for warmup, key, most in ((True, "warmup_ns", WARMUPS), (False, "samples_ns", POINTS)):
             seconds = np.asarray(process[key] or [], dtype=float) / 1e9
             if not len(seconds):
                 continue
-            each = -(-len(seconds) // most)
-            # The last group is filled up with its own last value, which moves neither its smallest nor its largest.
-            filled = np.append(seconds, np.full(-len(seconds) % each, seconds[-1])).reshape(-1, each)
             ends = start + np.cumsum(seconds)
-            last = np.minimum(np.arange(1, len(filled) + 1) * each, len(seconds)) - 1
-            parts.append(
-                {
-                    "process": number,
-                    "phase": phase,
-                    "at": ends[last],
-                    "seconds": filled[:, 0] if each == 1 else np.median(filled, axis=1),
-                    "low": filled.min(axis=1),
-                    "high": filled.max(axis=1),
-                }
-            )
             start = float(ends[-1])
-    columns = ("process", "phase", "at", "seconds", "low", "high")
-    lengths = [len(part["at"]) for part in parts]
-    return pd.DataFrame(
-        {
-            name: np.repeat([part[name] for part in parts], lengths)
-            if name in ("process", "phase")
-            else np.concatenate([np.empty(0), *(part[name] for part in parts)])
-            for name in columns
-        }
-    )
+            each = -(-len(seconds) // most)
+            low = middle = high = seconds
+            if each > 1:
+                # The last group is filled up with its own last value: neither its smallest nor its largest moves.
+                filled = np.append(seconds, np.full(-len(seconds) % each, seconds[-1])).reshape(-1, each)
+                ends = ends[np.minimum(np.arange(1, len(filled) + 1) * each, len(seconds)) - 1]
+                low, middle, high = filled.min(axis=1), np.median(filled, axis=1), filled.max(axis=1)
+            found.append(Stretch(process=number, warmup=warmup, at=ends, seconds=middle, low=low, high=high))
+    return found
 
 
 def quantiles(processes: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -79,7 +81,8 @@ def sparkline(values: Sequence[float], points: int = 40) -> list[int]:
     if len(own) > points:
         each = -(-len(own) // points)
         # Filled up at the front, so that the newest values make a whole group.
-        own = np.median(np.append(np.full(-len(own) % each, own[0]), own).reshape(-1, each), axis=1)
+        groups = np.sort(np.append(np.full(-len(own) % each, own[0]), own).reshape(-1, each), axis=1)
+        own = (groups[:, each // 2] + groups[:, (each - 1) // 2]) / 2
     low, high = own.min(), own.max()
     if high <= low:
         return [50] * len(own)

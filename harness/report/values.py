@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from harness.errors import StoreError
 from harness.store import asv_files, history_asv
 from harness.store.commits import Commits
+from harness.store.metrics import METRICS, PARAMETERS
 from harness.store.series import Key, Point, when
 
 if TYPE_CHECKING:
@@ -17,6 +23,13 @@ if TYPE_CHECKING:
 
 SWEPT = "harness-"
 """How the environments begin that a sweep writes to asv's files."""
+
+METRIC: Final = METRICS[0].name
+LATENCY: Final = f'"{METRIC}": '.encode()
+"""What stands before the latencies in one of asv's files, as asv and harness write them."""
+
+Stored = dict[tuple[str, str, str, str], set[str]]
+"""(commit, host, runtime, weights as asv's files name them) -> cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +61,32 @@ class Values:
     problems: tuple[str, ...] = ()
 
 
-def load(results: Path, order: Commits, rows: pd.DataFrame) -> Values:
+def load(results: Path, order: Commits, rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Values:
     """Read asv's files, without what the samples hold too.
 
     Args:
         results: the results folder.
         order: the commits of the clone, and which of them are wanted.
-        rows: stored rows: `commit`, `fingerprint`, `model`, `case`, `weights`, `weights_kind`, `dirty`.
+        rows: stored rows: `run`, `commit`, `fingerprint`, `model`, `case`, `weights`, `weights_kind`, `dirty`,
+            `median_s`.
+        runtimes: run -> its runtime as `runtime` names it.
 
     Raises:
         StoreError: if the folder cannot be listed.
     """
     if not results.is_dir():
         return Values()
-    endings, known = _stored(rows)
-    paths = [
-        path for path in asv_files.result_paths(results) if not path.name.endswith(endings.get(path.name[:8], ("\0",)))
-    ]
+    stored = _stored(rows, runtimes)
+    listed = asv_files.result_paths(results)
+    covered = set(_covered(listed, stored))
+    paths = [path for path in listed if path not in covered]
     if not paths:
         return Values()
     problems: list[StoreError] = []
     groups: dict[Key, list[Point]] = {}
     for key, point in history_asv.points(results, order, _all, _all, problems, paths):
-        swept = key.environment.startswith(SWEPT) and (point.commit, key.host, key.case) in known
+        same = stored.get((point.commit or "", key.host, runtime(key.runtime), key.weights), ())
+        swept = key.environment.startswith(SWEPT) and key.case in same
         if point.value is not None and not swept and order.wants(point.commit, when(point)):
             groups.setdefault(key, []).append(point)
     for points in groups.values():
@@ -100,18 +116,61 @@ def _place(point: Point) -> tuple[bool, float, str]:
     return (not known, float(point.position) if point.position is not None else when(point), point.started_at)
 
 
-def _stored(rows: pd.DataFrame) -> tuple[dict[str, tuple[str, ...]], set[tuple[Any, ...]]]:
-    """What the samples hold: how asv's files of the same sweeps end, by short commit; and (commit, host, case)."""
+def _stored(rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Stored:
+    """What the samples of clean commits hold, divided as asv's files of the same sweeps are."""
+    found: Stored = {}
     if rows.empty:
-        return {}, set()
-    clean = rows[rows["commit"].notna() & ~rows["dirty"].astype(bool)]
-    names = ["commit", "fingerprint", "model", "weights_kind", "weights"]
-    endings: dict[str, list[str]] = {}
-    for commit, host, model, kind, digest in clean[names].drop_duplicates().itertuples(index=False, name=None):
-        if isinstance(digest, str):
-            endings.setdefault(commit[:8], []).append(f"-{model}-{kind}-{digest[:8]}-host{host}.json")
-    cases = set(clean[["commit", "fingerprint", "case"]].itertuples(index=False, name=None))
-    return {commit: tuple(found) for commit, found in endings.items()}, cases
+        return found
+    clean = rows[
+        rows["commit"].notna() & ~rows["dirty"].astype(bool) & rows["weights"].notna() & rows["median_s"].notna()
+    ]
+    names = ("commit", "fingerprint", "run", "model", "weights_kind", "weights", "case")
+    columns = (clean[name].astype(object).tolist() for name in names)
+    for commit, host, run, model, kind, digest, case in zip(*columns, strict=True):
+        of = runtimes.get(run, "")
+        of = "" if of.endswith("unknown version") else of
+        key = (commit, host, of, f"{model}-{kind}-{digest[:8]}")
+        found.setdefault(key, set()).add(case)
+    return found
+
+
+def _covered(paths: Sequence[Path], stored: Stored) -> Iterator[Path]:
+    """Files of sweeps whose every latency the samples hold, too: they need not be read whole.
+
+    A run whose Parquet file is lost, wholly or in part, leaves values that are only in asv's file.
+    """
+    endings = {
+        (commit[:8], re.sub(r"[^\w.+-]", "_", f"{(of or 'onnxruntime').replace(' ', '')}-{weights}-host{host}")): cases
+        for (commit, host, of, weights), cases in stored.items()
+    }
+    for path in paths:
+        parts = re.match(r"([0-9a-f]{8})-" + SWEPT + r"py[\d.]+-(.*)\.json$", path.name)
+        cases = endings.get((parts[1], parts[2])) if parts else None
+        if cases and (found := _cases(path)) is not None and found <= cases:
+            yield path
+
+
+def _cases(path: Path) -> set[str] | None:
+    """The cases that one of a sweep's files has a latency of; None where it is not written as a sweep's are.
+
+    Only that part of the file is decoded: a large history has thousands of files.
+    """
+    try:
+        content = path.read_bytes()
+        start = content.index(LATENCY) + len(LATENCY)
+        values, _, axes = content[start : content.index(b"]], ", start) + 2].partition(b"], ")
+        numbers = json.loads(values[1:] + b"]")
+        return {
+            case for case, value in zip(_grid(axes), numbers, strict=True) if value is not None and math.isfinite(value)
+        }
+    except (OSError, ValueError, TypeError):  # whoever reads the whole file says what is wrong with it
+        return None
+
+
+@cache
+def _grid(axes: bytes) -> tuple[str, ...]:
+    """The cases of a grid, in asv's order; the files of a history have few different ones."""
+    return tuple(history_asv.case_id(METRIC, PARAMETERS, place) for place in itertools.product(*json.loads(axes)))
 
 
 def _hosts(paths: list[Path], wanted: set[str]) -> Iterator[tuple[str, str]]:

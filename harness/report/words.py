@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: a unit, and no more digits than the number has earned."""
+"""What pages say of a row, a ratio or a time; digits and units are those of `harness.amounts`, as in the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harness import amounts
 from harness.amounts import NONE, digits
+from harness.amounts import count as plural
 
 __all__ = [
     "NONE",
@@ -30,26 +32,17 @@ def scale(values: Iterable[float | None], unit: str) -> tuple[float, str]:
     sizes = sorted(abs(v) for v in values if v is not None and math.isfinite(v) and v)
     typical = sizes[len(sizes) // 2] if sizes else 0.0
     if unit == "seconds":
-        steps = ((1.0, 1.0, "s"), (1e-3, 1e3, "ms"), (0.0, 1e6, "µs"))
-    elif unit == "bytes":
-        steps = ((1e9, 1e-9, "GB"), (1e6, 1e-6, "MB"), (0.0, 1e-3, "kB"))
-    else:
-        return 1.0, unit
-    return next((factor, symbol) for least, factor, symbol in steps if typical >= least)
+        return amounts.in_seconds(typical)
+    return amounts.in_bytes(typical) if unit == "bytes" else (1.0, unit)
 
 
 def number(value: float | None, unit: str) -> str:
     """A value with its unit, such as `12.3 ms`; `unit` is seconds, bytes, percent, dB or a word put behind it."""
     if value is None or not math.isfinite(value):
         return NONE
-    if unit == "percent":
-        return f"{value:.2%}"
-    if unit == "bytes" and abs(value) < 1000:  # noqa: PLR2004
-        return f"{value:.0f} B"
-    if unit == "dB":
-        return f"{value:.1f} dB"
-    factor, symbol = scale([value], unit)
-    return f"{digits(value * factor)} {symbol}".rstrip()
+    if unit in ("seconds", "bytes", "dB"):
+        return amounts.value(value, unit)
+    return amounts.value(value, "share") if unit == "percent" else f"{digits(value)} {unit}".rstrip()
 
 
 def interval(low: float | None, high: float | None, unit: str) -> str:
@@ -63,13 +56,7 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
 def latency(row: Mapping[str, Any]) -> str:
     """A row's median with its 95% interval, such as `12.3 ms [12.1, 12.6]`."""
     found = row.get("latency") or {}
-    if found.get("median_s") is None:
-        return NONE
-    median, low, high = found["median_s"], found.get("ci95_low_s"), found.get("ci95_high_s")
-    factor, symbol = scale([median], "seconds")
-    if low is None or high is None:
-        return f"{digits(median * factor)} {symbol}"
-    return f"{digits(median * factor)} {symbol} [{digits(low * factor)}, {digits(high * factor)}]"
+    return amounts.interval(found.get("median_s"), found.get("ci95_low_s"), found.get("ci95_high_s"))
 
 
 def ratio(value: float | None) -> str:
@@ -79,8 +66,7 @@ def ratio(value: float | None) -> str:
 
 def change(value: float) -> str:
     """A ratio as the change that it is, such as `+12.3%`."""
-    percent = (value - 1) * 100
-    return f"{percent:+.0f}%" if abs(percent) >= 99.5 else f"{percent:+.1f}%"  # noqa: PLR2004
+    return amounts.change(value, sign=True)
 
 
 def fidelity(row: Mapping[str, Any]) -> str:
@@ -96,10 +82,7 @@ def fidelity(row: Mapping[str, Any]) -> str:
 def accuracy(row: Mapping[str, Any]) -> str:
     """The task metric and its distance to the reference in points, such as `98.20% (-0.40)`."""
     found = row.get("accuracy") or {}
-    if found.get("value") is None:
-        return NONE
-    drop = found.get("drop")
-    return f"{found['value']:.2%}" + ("" if drop is None else f" ({(0.0 - drop) * 100:+.2f})")
+    return amounts.score(found.get("value"), found.get("drop"))
 
 
 def when(moment: str | float | None) -> str:
@@ -115,8 +98,3 @@ def when(moment: str | float | None) -> str:
     else:
         found = datetime.fromtimestamp(moment / 1e3, UTC)
     return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def plural(count: int, word: str) -> str:
-    """Such as `1 case` and `2 cases`."""
-    return f"{count:,} {word}" + ("" if count == 1 else "s")

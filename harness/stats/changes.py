@@ -33,6 +33,9 @@ ORDERS = 9999
 DRAWN = 1000
 """Of them drawn at a time."""
 
+BLOCK = 25_000
+"""Numbers that are worked on at once: few enough to stay in a core's own cache."""
+
 SEED = 20
 
 
@@ -138,7 +141,14 @@ def _z(n: int, size: Floats, doubled: Floats) -> Floats:
     """|S_k| in standard deviations, corrected for continuity."""
     import numpy as np
 
-    return np.asarray(np.maximum(doubled / 2 - 0.5, 0.0) / np.sqrt(size * (n - size) * (n + 1) / 12))
+    return np.asarray(np.maximum(doubled / 2 - 0.5, 0.0) / _deviation(n, size))
+
+
+def _deviation(n: int, size: Floats) -> Floats:
+    """Of S_k in random order, without ties."""
+    import numpy as np
+
+    return np.asarray(np.sqrt(size * (n - size) * (n + 1) / 12))
 
 
 def strength(series: Floats) -> tuple[Floats, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
@@ -157,18 +167,22 @@ def _strength(sums: Floats) -> tuple[Floats, np.ndarray[tuple[int, ...], np.dtyp
     n = sums.shape[-1]
     places = np.arange(FEWEST_AFTER, n - FEWEST_AFTER + 1)
     size = np.minimum(places, n - places).astype(np.float64)
-    doubled = 2 * np.abs(sums[..., places - 1])
+    heights = np.abs(sums[..., FEWEST_AFTER - 1 : n - FEWEST_AFTER])
     few = size <= EXACT
-    found = surprise(n, size[few], doubled[..., few])
+    found = surprise(n, size[few], 2 * heights[..., few])
     best = found.argmax(axis=-1)
     most, at = np.take_along_axis(found, best[..., None], axis=-1)[..., 0], places[few][best]
     if not few.all():
         # Where the tail is normal the largest z is the smallest tail: one look-up per row instead of one per place.
-        z = _z(n, size[~few], doubled[..., ~few])
+        # Those places lie next to each other, in the middle; all of this is most of the time of a large scan.
+        first, stop = int(np.argmin(few)), len(few) - int(np.argmin(few[::-1]))
+        scale = 1 / _deviation(n, size[first:stop])
+        z = heights[..., first:stop] * scale
+        z -= 0.5 * scale
         best = z.argmax(axis=-1)
         grid, logs = _normal_tails()
         large = np.interp(np.take_along_axis(z, best[..., None], axis=-1)[..., 0], grid, logs)
-        at = np.where(large > most, places[~few][best], at)
+        at = np.where(large > most, places[first:stop][best], at)
         most = np.maximum(most, large)
     return most, at
 
@@ -194,8 +208,12 @@ class Null:
     def _draw(self, size: int) -> Floats:
         import numpy as np
 
-        orders = self._generator.permuted(np.tile(np.arange(1.0, self.n + 1), (size, 1)), axis=1)
-        found, _ = _strength(cusum(orders))
+        parts, step = [], max(1, BLOCK // self.n)
+        for start in range(0, size, step):
+            orders = np.tile(np.arange(1.0, self.n + 1), (min(step, size - start), 1))
+            self._generator.permuted(orders, axis=1, out=orders)
+            parts.append(_strength(cusum(orders))[0])
+        found = np.concatenate(parts)
         found.sort()
         return found
 

@@ -126,8 +126,9 @@ def test_every_page_opens_without_a_complaint(swept: Path, visit: Visit) -> None
 def test_filters_change_charts_and_tables(swept: Path, visit: Visit) -> None:
     """One choice reaches every chart of the page, and the address remembers it."""
     page = visit.open(swept / links.model("tiny"))
-    before = visit.chart("latency")
-    assert {"cpu-t1-b1", "cpu-t2-b1"} == {target for trace in before for target in trace["y"][0]}
+    assert {"cpu-t1-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
+    page.select_option('select[data-facet="threads"]', "")
+    assert {"cpu-t1-b1", "cpu-t2-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
     page.select_option('select[data-facet="threads"]', "2")
     assert {"cpu-t2-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
     assert all(len(trace["x"]) == 1 for trace in visit.chart("pareto-fidelity") if trace["name"] != "Pareto front")
@@ -280,3 +281,74 @@ def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
     finally:
         listening.shutdown()
         listening.server_close()
+
+
+def test_every_chart_and_table_follows_every_filter(visit: Visit, tmp_path: Path) -> None:
+    """Target, threads, batch, run and host: what is drawn and listed are the rows that fit, fusion included."""
+    from dataclasses import replace
+
+    fused = {"before": {"Erf": 2}, "after": {"Gelu": 2}, "patterns": {"gelu": 2}}
+    for day, host in ((0, "aaa"), (1, "bbb"), (2, "bbb")):
+        found = []
+        for provider in ("cpu", "other"):
+            for threads in (1, 2):
+                for batch in (1, 8):
+                    case = outcomes.case("m", "fp32-fused", name=provider, intra_threads=threads, batch=batch)
+                    one = report_stores.measured(case, 5.0 + day)
+                    assert one.artifact is not None
+                    found.append(replace(one, artifact=replace(one.artifact, digest=f"build{day}", fusion=fused)))
+        report_stores.write(
+            tmp_path / "results", report_stores.run(day, fingerprint=host * 4, host={"name": host}), found
+        )
+    report_stores.site(tmp_path / "results", tmp_path / "site")
+    page = visit.open(tmp_path / "site" / links.model("m"))
+
+    def seen() -> tuple[set[str], set[str], int]:
+        drawn = {target for trace in visit.chart("latency") for target in trace["y"][0]}
+        listed = {row.split("\t")[1] for row in page.locator("section tr[data-at]:visible").all_inner_texts()}
+        return (
+            drawn,
+            {target for target in listed if "-t" in target},
+            page.locator("details[data-rows]:visible").count(),
+        )
+
+    assert ({"cpu-t1-b1", "other-t1-b1"},) * 2 == seen()[:2]
+    page.select_option('select[data-facet="target"]', "other")
+    page.select_option('select[data-facet="threads"]', "2")
+    page.select_option('select[data-facet="batch"]', "8")
+    assert ({"other-t2-b8"}, {"other-t2-b8"}, 1) == seen()
+    assert "build2" in page.locator("details[data-rows]:visible summary").first.inner_text()
+    page.select_option('select[data-facet="host"]', "aaa" * 4)
+    assert "build0" in page.locator("details[data-rows]:visible summary").first.inner_text()
+    page.select_option('select[data-facet="run"]', report_stores.run(1).id)
+    page.wait_for_selector('[data-chart="latency"] .plot.empty')
+    assert page.locator(".table-box.nothing:visible").count() >= 1
+    assert page.inner_text("#filter-count").startswith("0 of ")
+
+
+def test_charts_are_saved_by_keyboard(regressed: Path, visit: Visit) -> None:
+    """PNG and SVG, named after page and chart, on a ground of the page's colour."""
+    page = visit.open(regressed / links.model("digits_cnn"))
+    visit.chart("latency")
+    for format_, start in (("png", b"\x89PNG"), ("svg", b"<svg")):
+        button = page.locator(f'[data-chart="latency"] button[data-save="{format_}"]')
+        button.focus()
+        with page.expect_download() as waiting:
+            page.keyboard.press("Enter")
+        assert f"digits_cnn-latency.{format_}" == waiting.value.suggested_filename
+        assert Path(waiting.value.path()).read_bytes().startswith(start)
+    assert b"fill: rgb(255, 255, 255)" in Path(waiting.value.path()).read_bytes()
+
+
+def test_a_search_that_finds_nothing_says_so(visit: Visit, tmp_path: Path) -> None:
+    """And what is copied are the lines that are seen."""
+    cases = [outcomes.case(f"model{i}") for i in range(40)]
+    found = [report_stores.measured(case, 5.0) for case in cases]
+    report_stores.write(tmp_path / "results", report_stores.run(), found)
+    report_stores.site(tmp_path / "results", tmp_path / "site")
+    page = visit.open(tmp_path / "site" / "index.html")
+    page.click("#covered summary")
+    page.fill("#covered .table-search", "model7/")
+    assert 2 == len(page.evaluate("harness.tables.text(document.querySelector('#covered table'))").splitlines())
+    page.fill("#covered .table-search", "nonsense")
+    assert page.locator("#covered .table-box.nothing").count() == 1

@@ -21,7 +21,7 @@ import onnx.helper
 
 from tests import builders, conftest
 
-SUITE = (Path(__file__).parents[2] / "benchmarks/sweep.py").read_text(encoding="utf-8")
+SUITE = (Path(__file__).parents[2] / "benchmarks/suite/sweep.py").read_text(encoding="utf-8")
 
 ZOO = (
     conftest.ZOO.partition("  tiny:")[0]

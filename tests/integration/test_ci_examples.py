@@ -169,6 +169,28 @@ def test_the_action_is_whole() -> None:
     assert not [step["name"] for step in steps if EXPRESSION.search(step.get("run", ""))]
 
 
+def test_the_action_caches_what_the_gate_fills() -> None:
+    """One folder and one key, the nearest older one to begin with, and nothing kept of a gate that never began."""
+    steps = {step["name"]: step for step in document("action.yml")["runs"]["steps"]}
+    assert 'HARNESS_CACHE=$folder" >> "$GITHUB_ENV"' in steps["Name the cache"]["run"]
+    restore, save = steps["Restore artifacts and environments"], steps["Keep artifacts and environments"]
+    for key in ("path", "key"):
+        assert restore["with"][key] == save["with"][key]
+    named = set(re.findall(r'echo "(\w+)=', steps["Name the cache"]["run"]))
+    asked = re.findall(r"steps\.cache\.outputs\.(\w+)", str(restore["with"]))
+    assert {"folder", "key", "zoo", "locks", "host"} == set(asked) <= named
+    assert "exit-code != '2'" in save["if"]
+    assert "cache-hit != 'true'" in save["if"]
+
+
+def test_the_examples_name_one_copy_of_harness() -> None:
+    """OWNER is the one thing to fill in, and every file says what it is."""
+    for name in ("github.yml", "github-nightly.yml", "gitlab.yml"):
+        text = (ROOT / "docs/ci" / name).read_text(encoding="utf-8")
+        assert "hosts your copy of harness" in " ".join(text.replace("#", "").split())
+        assert 1 == text.count("OWNER/onnx-harness@main")
+
+
 @pytest.mark.parametrize("path", ["docs/ci/github.yml", "docs/ci/github-nightly.yml"])
 def test_workflows_have_the_whole_history_and_few_rights(path: str) -> None:
     """fetch-depth 0, read-only contents, a time limit, and inputs that the action has."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from onnx import helper
 
-from tests import builders, repos
+from tests import builders, repos, slowdowns
 from tests.conftest import Project
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="interpreters are wrapped in shell scripts")
@@ -87,6 +87,26 @@ def test_change_of_the_readme_passes(repository: Project) -> None:
     assert "Pass: the one case that was judged did not get worse; 1 the same on both sides" in out
     (report,) = stored(repository)
     assert ("pass", []) == (report["verdict"], report["cases"][0]["pairs"])
+
+
+@pytest.mark.skipif("HARNESS_TEST_INSTALL" not in os.environ, reason="installs two releases from the package index")
+def test_a_bump_of_the_runtime_fails_with_a_sentence(project: Project) -> None:
+    """A branch that bumps onnxruntime onto a release that is slower for its model is a regression, named as such."""
+    slow = slowdowns.SLOWDOWNS["trees"]
+    slow.build(project.root / "trees.onnx")
+    zoo = f"version: 1\ndefaults: {{batch: [{slow.shape[0]}]}}\n"
+    zoo += "variants:\n  fp32: {precision: float32, steps: [export]}\n"
+    zoo += "targets:\n  cpu: {provider: cpu}\nmodels:\n  trees: {source: onnx, id: trees.onnx}\n"
+    asks = '[project]\nname = "small"\nversion = "1"\ndependencies = ["onnxruntime=={}"]\n'
+    files = {"model_zoo.yaml": zoo, "pyproject.toml": asks.format(slow.base), ".gitignore": "cache/\nresults/\n"}
+    repos.repository(project.root, files)
+    repos.git(project.root, "checkout", "--quiet", "-b", "bump")
+    repos.commit(project.root, {"pyproject.toml": asks.format(slow.head)})
+    out = project.run("gate", "--base", "main", code=1)
+    assert "Regression: 1 of 1 case got worse." in out
+    assert f", onnxruntime {slow.base}); head: working tree (" in out
+    assert f"regression  trees/fp32 on cpu-t1-b{slow.shape[0]}: " in out
+    assert "% slower (95% interval " in out
 
 
 def test_slower_interpreter_fails(repository: Project) -> None:
@@ -173,6 +193,11 @@ def test_results_that_cannot_be_kept(repository: Project) -> None:
         (("--base", "HEAD", "--detect", "1%"), "changes up to 1% are never flagged"),
         (("--history", "--base", "HEAD"), "leave --base and --head away"),
         (("--base", "HEAD", "--models", "nothing"), "nothing"),
+        (("--base", "HEAD", "--reason", "why not"), "--reason goes with --accept CASE"),
+        (
+            ("--base", "tiny/fp32/cpu-t1", "--head", "tiny/int8-static/cpu-t1", "--models", "tiny"),
+            "names both cases: leave --models",
+        ),
     ],
 )
 def test_wrong_usage(repository: Project, arguments: tuple[str, ...], said: str) -> None:

@@ -71,7 +71,8 @@ def _table(cases: list[CaseVerdict]) -> Table:
 def _cells(finding: Finding | None) -> tuple[Text, ...]:
     if finding is None:
         return (Text(""),) * 5
-    moved = "" if finding.ratio is None else change(finding.ratio, sign=True)
+    ratio = summary.ratio(finding)
+    moved = "" if ratio is None else change(ratio, sign=True)
     moved = "not judged" if finding.verdict is Verdict.NOT_COMPARABLE and not moved else moved
     if moved and finding.low is not None and finding.high is not None:
         moved += f" [{change(finding.low, sign=True)}, {change(finding.high, sign=True)}]"

@@ -52,7 +52,7 @@ def render(report: Report) -> str:
     ]
     tail = [
         "",
-        *_acceptance(cases, history=summary.in_history(report)),
+        *_acceptance(report, cases),
         *_fold("How this was measured", _table(("", ""), summary.circumstances(report))),
     ]
     room = LONGEST - len("\n".join([*head, *tail]))
@@ -110,7 +110,8 @@ def _row(case: CaseVerdict, finding: Finding | None) -> tuple[str, ...]:
             "",
             _cut("; ".join(filter(None, (case.reason, notes)))),
         )
-    moved = "" if finding.ratio is None else change(finding.ratio, sign=True)
+    ratio = summary.ratio(finding)
+    moved = "" if ratio is None else change(ratio, sign=True)
     if moved and finding.low is not None and finding.high is not None:
         moved += f" ({change(finding.low, sign=True)} to {change(finding.high, sign=True)})"
     verdict = finding.verdict.value + (" (accepted)" if finding.accepted else "")
@@ -126,8 +127,11 @@ def _cut(text: str, most: int = 600) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def _acceptance(cases: Sequence[CaseVerdict], *, history: bool) -> list[str]:
-    """How to let a regression pass, with the first one as the example."""
+def _acceptance(report: Report, cases: Sequence[CaseVerdict]) -> list[str]:
+    """How to let a regression pass, with the first one as the example; two cases of one zoo are a choice, no change."""
+    history = summary.in_history(report)
+    if report.head is not None and report.head.kind == "case":
+        return []
     worse = next((case.name for case in cases if case.verdict is Verdict.REGRESSION), None)
     if worse is None:
         return []

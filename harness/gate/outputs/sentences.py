@@ -9,19 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.amounts import change, count, points, share, value
-from harness.gate.outputs.phrases import (
-    SCORES,
-    UNITS,
-    WORDS,
-    by,
-    decibels,
-    interval,
-    p_value,
-    percent,
-    short,
-    signed,
-)
+from harness.amounts import change, count, share, value
+from harness.gate.outputs.phrases import UNITS, WORDS, by, interval, signed
 from harness.stats.rule import MIN_EFFECT
 
 VERSUS = " vs "
@@ -119,6 +108,7 @@ def unclear(
     ratio: float | None = None,
     low: float | None = None,
     high: float | None = None,
+    allowed: float = 0.0,
     why: str = "",
     remedy: str = "",
     counted: str = "pair",
@@ -137,6 +127,7 @@ def unclear(
         ratio: head over base, None where there is none.
         low: lower end of its interval.
         high: upper end.
+        allowed: the margin within `wanted`; named where above zero.
         why: what stopped the measurement, such as `time limit`.
         remedy: what would help; by default the number of pairs that the spread asks for.
         counted: what `n` counts, in the singular.
@@ -152,9 +143,14 @@ def unclear(
     if why:
         parts.append(f"stopped by {why}")
     if detectable is not None and math.isfinite(detectable):
-        parts.append(
-            f"only a change of {share(detectable)} or more would have been seen, {share(wanted)} was asked for"
-        )
+        asked = f"{share(wanted)} was asked for" + (f", the allowed {share(allowed)} included" if allowed > 0 else "")
+        if detectable > wanted:
+            when = f"even with all its {counted}s " if why else ""
+            parts.append(f"{when}only a change of {share(detectable)} or more would have been seen, {asked}")
+        elif why:
+            parts.append(f"with all its {counted}s a change of {share(detectable)} or more would have been seen")
+        else:
+            parts.append(f"it looked {worse}, and fresh {counted}s neither confirm that nor exclude {share(wanted)}")
     parts.append(remedy or help_for(n, detectable=detectable, wanted=wanted, counted=counted))
     return "; ".join(part for part in parts if part)
 
@@ -187,99 +183,12 @@ def exact(metric: str, base: float, head: float, *, allowed: float = 0.0) -> str
     return f"{subject} {word} from {before} to {after} ({relative}{margin})"
 
 
-# --- accuracy and fidelity -------------------------------------------------------------------------
-
-
-def accuracy(
-    metric: str,
-    base: float,
-    head: float,
-    n: int,
-    *,
-    newly_wrong: int | None = None,
-    newly_right: int | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    p: float | None = None,
-    allowed: float | None = None,
-    noun: str = "example",
-    share_of_reference: bool = False,
-    detectable: float | None = None,
-) -> str:
-    """A task metric on the same data, paired.
-
-    Such as `top-1 fell from 99.33% to 97.1% (10 of 450 digits newly wrong, 0 newly right, p = 0.002; allowed 1 point)`.
-
-    Args:
-        metric: as `records.Accuracy.metric`.
-        base: the metric of the base as a share of one.
-        head: of the head.
-        n: examples.
-        newly_wrong: for metrics of right and wrong answers: right on the base, wrong on the head.
-        newly_right: the other way round.
-        low: for metrics that are scores: lower end of the 95% interval of head minus base, as a share.
-        high: its upper end.
-        p: of the test.
-        allowed: the margin: points as a share (0.01 is one point).
-        noun: what one example is called.
-        share_of_reference: whether `allowed` is instead a share of the base, as MLPerf's 99% (0.01) is.
-        detectable: where so many examples cannot tell: the smallest drop that they would show, as a share.
-    """
-    name = SCORES.get(metric, metric)
-    if head == base and not newly_wrong and not newly_right:
-        text = f"{name} as before: {percent(base)}"
-        details = [f"the same {count(n, noun)} right and wrong" if newly_wrong is not None else count(n, noun)]
-    else:
-        word = "fell" if head < base else "rose" if head > base else "stayed at"
-        text = f"{name} {word} {percent(base)}" if head == base else f"{name} {word} from {percent(base)}"
-        text += "" if head == base else f" to {percent(head)}"
-        details = []
-        if newly_wrong is not None and newly_right is not None:
-            details.append(f"{newly_wrong} of {count(n, noun)} newly wrong, {newly_right} newly right")
-        else:
-            details.append(count(n, noun))
-        if low is not None and high is not None:
-            details.append(f"95% interval {low * 100:+.2f} to {high * 100:+.2f} points")
-        if p is not None:
-            details.append(p_value(p))
-    margin = ""
-    if allowed is not None:
-        margin = f"; at least {share(1 - allowed)} of it" if share_of_reference else f"; allowed {points(allowed)}"
-    told = f"{text} ({', '.join(details)}{margin})"
-    if detectable is None:
-        return told
-    return f"{told}; {count(n, noun)} can only show a drop of {points(detectable)} or more: evaluate on more"
-
-
-def fidelity(
-    base_db: float | None,
-    head_db: float | None,
-    *,
-    budget_db: float | None = None,
-    allowed_db: float | None = None,
-    judged_by: str = "",
-) -> str:
-    """Centred SQNR against the fp32 reference: `fidelity fell from 42.1 dB to 35.0 dB (budget: at least 20 dB)`.
-
-    None stands for outputs that are the reference's own. `judged_by` names what decides in place of fidelity.
-    """
-    before, after = (f"{x:.1f} dB" if x is not None else "exact" for x in (base_db, head_db))
-    limits = [f"budget: at least {budget_db:g} dB"] if budget_db is not None else []
-    limits += [f"allowed: {allowed_db:g} dB less"] if allowed_db is not None else []
-    limits += [f"for information: {judged_by} decides"] if judged_by and before != after else []
-    tail = f" ({', '.join(limits)})" if limits else ""
-    if before == after:
-        return f"fidelity as before: {before}{tail}"
-    fell = head_db is not None and (base_db is None or head_db < base_db)
-    return f"fidelity {'fell' if fell else 'rose'} from {before} to {after}{tail}"
-
-
 # --- cases without a number ------------------------------------------------------------------------
 
 
 def incomparable(fields: Sequence[str]) -> str:
     """Why two cases are not set against each other; each entry as `field` writes it."""
-    return f"not comparable, the sides differ in {'; '.join(fields)}"
+    return f"no verdict, since the sides differ in {'; '.join(fields)}"
 
 
 def failed(role: str, asked: str, reason: str) -> str:
@@ -290,61 +199,3 @@ def failed(role: str, asked: str, reason: str) -> str:
 def missing(role: str, asked: str) -> str:
     """A case that one side does not have."""
     return f"only the {'head' if role == 'base' else 'base'} has it: the zoo of {role} ({asked}) holds no such case"
-
-
-# --- history ---------------------------------------------------------------------------------------
-
-
-def in_history(
-    metric: str,
-    ratio: float | None,
-    low: float,
-    high: float,
-    *,
-    values: tuple[float, float],
-    before: tuple[str, int],
-    after: tuple[str, int],
-    p: float | None = None,
-    confidence: float = 0.95,
-) -> str:
-    """A change between two commits of a series.
-
-    Such as `4.8% slower between 1a2b3c4d5 and 9f8e7d6c5 (95% interval 3.9 to 5.6%, 6 runs before and 4 after)`.
-
-    Args:
-        metric: a key of `WORDS`.
-        ratio: after over before; None where one of the values is zero.
-        low: lower end of its interval; the ratio itself where the metric has no noise.
-        high: upper end.
-        values: the typical values before and after.
-        before: the last commit before the change, and how many points there were before it.
-        after: the first commit after it, and how many points there are since.
-        p: of the permutation test.
-        confidence: of the interval.
-    """
-    subject, worse, better = WORDS[metric]
-    where = f"between {short(before[0])} and {short(after[0])}"
-    if metric == "accuracy_drop":
-        moved_by = points(abs(values[1] - values[0]))
-        return f"accuracy {'fell' if values[1] > values[0] else 'rose'} by {moved_by} {where}"
-    if metric == "fidelity_loss":
-        return f"{fidelity(*(decibels(loss) for loss in values))} {where}"
-    if metric in UNITS and low == high:
-        return f"{exact(metric, *values)} {where}"
-    details = [f"{count(before[1], 'run')} before and {after[1]} after"]
-    if p is not None:
-        details.append(p_value(p))
-    if ratio is None:
-        return f"{subject}{worse if values[1] > values[0] else better} {where} ({', '.join(details)})"
-    details.insert(0, interval(ratio, low, high, confidence))
-    return f"{subject}{by(ratio, worse if ratio >= 1 else better)} {where} ({', '.join(details)})"
-
-
-def quiet(metric: str, n: int) -> str:
-    """A series without a change."""
-    return f"{WORDS[metric][0]}no change in {count(n, 'run')}"
-
-
-def abstained(metric: str, why: str) -> str:
-    """A series that cannot be judged."""
-    return f"{WORDS[metric][0] or 'latency '}not judged: {why}"

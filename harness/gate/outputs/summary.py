@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -86,7 +87,7 @@ PLURAL = {
 
 
 def ordered(cases: Sequence[CaseVerdict]) -> list[CaseVerdict]:
-    """What matters first: gravest verdict, then the largest change for the worse, then the name."""
+    """What matters first: gravest verdict, then the largest change of that kind, then the name."""
     return sorted(cases, key=lambda case: (-GRAVITY.index(case.verdict), -_worst(case), case.name))
 
 
@@ -111,6 +112,12 @@ def sentence(case: CaseVerdict) -> str:
         # A reason that a finding's sentence holds already says nothing twice.
         parts = [case.reason, *parts] if not any(case.reason in part for part in parts) else parts
     return "; ".join(parts) or case.verdict.value
+
+
+def ratio(finding: Finding) -> float | None:
+    """The ratio that is shown of a finding; that of a few pairs, which nothing bounds, says nothing."""
+    open_ended = finding.verdict is Verdict.INCONCLUSIVE and finding.low is None
+    return None if open_ended else finding.ratio
 
 
 def needs_a_reader(case: CaseVerdict) -> bool:
@@ -179,6 +186,7 @@ def circumstances(report: Report) -> list[tuple[str, str]]:
             ("margin", share(settings.max_slowdown) if settings.max_slowdown else "any confirmed slow-down"),
             ("pairs", f"{settings.screen_pairs} to screen, {settings.confirm_pairs} fresh ones to confirm"),
             ("chance of a false alarm", f"at most {share(settings.family_alpha)}, over all cases together"),
+            ("base, head, change", "medians over all processes; the change is taken pair by pair, and judged"),
             ("took", seconds(report.wall_s)),
         ]
     if report.spread is not None:
@@ -196,4 +204,6 @@ def _host(report: Report) -> str:
 
 
 def _worst(case: CaseVerdict) -> float:
-    return max((abs(f.ratio - 1) for f in case.findings if f.ratio is not None and f.ratio == f.ratio), default=0.0)
+    """How far the findings that the verdict rests on lie from no change; what got better beside them has no say."""
+    moved = [f.ratio for f in case.findings if f.verdict is case.verdict and f.ratio is not None]
+    return max((abs(math.log(ratio)) for ratio in moved if 0 < ratio < math.inf), default=0.0)

@@ -27,6 +27,9 @@ from harness.store.query import natural
 if TYPE_CHECKING:
     import pandas as pd
 
+SIGNS: Final = {"measured": "✓", "emulated": "e", "unsupported": "n/a", "skipped": "s", "failed": "✗"}
+"""What stands in a cell of the coverage, whatever its colour."""
+
 MOST_TICKS: Final = 9
 
 MOST: Final = 30
@@ -53,7 +56,10 @@ def coverage(frame: pd.DataFrame) -> Figure:
                 "x": [label(target, 24) for target in columns],
                 "y": [label("/".join(line), 44) for line in lines],
                 "z": [[None if cell is None else names.index(cell["status"]) for cell in line] for line in grid],
-                "text": [["" if cell is None else _cell(cell) for cell in line] for line in grid],
+                # A sign in each cell: what became of it must not hang on telling colours apart.
+                "text": [["" if cell is None else SIGNS[cell["status"]] for cell in line] for line in grid],
+                "texttemplate": "%{text}",
+                "hovertext": [["" if cell is None else _cell(cell) for cell in line] for line in grid],
                 "hoverinfo": "text",
                 "zmin": -0.5,
                 "zmax": len(names) - 0.5,
@@ -62,8 +68,14 @@ def coverage(frame: pd.DataFrame) -> Figure:
                 "ygap": 3,
                 "colorbar": {
                     "tickvals": list(range(len(names))),
-                    "ticktext": names,
-                    "thickness": 12,
+                    "ticktext": [f"{SIGNS[name]} {name}" for name in names],
+                    "orientation": "h",
+                    "thickness": 10,
+                    "x": 0,
+                    "xanchor": "left",
+                    "y": 1,
+                    "yanchor": "bottom",
+                    "len": 1,
                     "outlinewidth": 0,
                 },
                 "meta": {"facets": {"host": host}},
@@ -72,7 +84,7 @@ def coverage(frame: pd.DataFrame) -> Figure:
     return figure(
         traces,
         height=110 + 24 * max(len(lines), 4),
-        margin={"l": 64, "r": 24, "t": 16, "b": 24},
+        margin={"l": 64, "r": 24, "t": 48, "b": 24},
         xaxis=axis(side="bottom", type="category", showgrid=False),
         yaxis=axis(type="category", autorange="reversed", showgrid=False),
     )

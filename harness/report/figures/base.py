@@ -1,7 +1,8 @@
 """What all charts share.
 
 A trace's `meta.rows` names, for each of its points, the row of the page that it shows; the page's filters hide points
-by it. `meta.facets` does so for a whole trace. Backgrounds and text have no colour here: the page's theme sets them.
+by it. `meta.facets` does so for a whole trace, and a layout's `meta.lines` names the rows that each of its shapes and
+annotations stands for. Backgrounds and text have no colour here: the page's theme sets them.
 """
 
 from __future__ import annotations
@@ -153,3 +154,20 @@ def short(text: str, most: int = 40) -> str:
 def label(text: str, most: int = 40) -> str:
     """A name as Plotly draws it: cut, and without being taken for markup."""
     return escape(short(text, most), quote=False)
+
+
+def grouped(found: Sequence[Record], key: str) -> dict[str, list[Record]]:
+    """Records by one of their values, in the order in which the values come."""
+    groups: dict[str, list[Record]] = {}
+    for row in found:
+        groups.setdefault(row[key], []).append(row)
+    return groups
+
+
+def apart(found: Sequence[Record], keys: Sequence[str]) -> list[tuple[str, list[Record]]]:
+    """Records that agree on `keys`, apart for every choice of runs (`sets`) that they belong to."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for row in found:
+        for chosen in row["sets"]:
+            groups.setdefault((chosen, *(row[key] for key in keys)), []).append(row)
+    return [(str(key[0]), group) for key, group in groups.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,11 @@ from harness.report.figures.samples import LINEAR_OR_LOG
 from harness.report.palette import BETTER, WORSE
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from harness.stats.scan import Change
+
+    Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 TICKS = 12
 
@@ -33,13 +38,14 @@ def history(
     import numpy as np
 
     values = np.asarray(frame["value"], dtype=float)
-    factor, symbol = words.scale(values.tolist(), unit)
+    factor, symbol = words.scale([_typical(values)], unit)
     revisions: Sequence[str] = frame["revision"]
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines+markers",
         "name": label(title),
-        "x": list(range(len(values))),
+        "x0": 0,
+        "dx": 1,
         "y": column(values, factor),
         "marker": {"color": colour, "size": 5},
         "line": {"color": colour, "width": 1.2},
@@ -84,7 +90,7 @@ def history(
         margin={"l": 64, "r": 24, "t": 56, "b": 72},
         xaxis=axis(
             tickvals=list(range(0, len(values), every)),
-            ticktext=[label(revision, 12) for revision in revisions[::every]],
+            ticktext=[_tick(revision) for revision in revisions[::every]],
             tickangle=-40,
         ),
         yaxis=axis(f"{title}, {symbol}"),
@@ -92,6 +98,20 @@ def history(
         annotations=[_sized(change) for change in changes],
         updatemenus=[LINEAR_OR_LOG],
     )
+
+
+@lru_cache(maxsize=4096)
+def _tick(revision: str) -> str:
+    """What stands under a point; thousands of charts share the same few."""
+    return label(revision, 12)
+
+
+def _typical(values: Floats) -> float:
+    """The size in the middle, zeros aside: what the unit of an axis goes by."""
+    import numpy as np
+
+    sizes = np.sort(np.abs(values[np.isfinite(values) & (values != 0)]))
+    return float(sizes[len(sizes) // 2]) if len(sizes) else 0.0
 
 
 def explained(change: Change, revisions: Sequence[str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import words
 from harness.report.figures.base import Figure, Trace, axis, column, figure, label, records
 from harness.report.palette import HUES, Mark
+from harness.report.thin import Stretch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,55 +73,35 @@ def ecdf(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
     return figure(traces, xaxis=axis(f"latency, {unit}", type="log"), yaxis=axis("share of samples, %", range=[0, 100]))
 
 
-def timeline(frame: pd.DataFrame) -> Figure:
+def timeline(stretches: Sequence[Stretch]) -> Figure:
     """Every process and sample of a case in order, so that warm-up, throttling and drift show.
 
     Args:
-        frame: a line per point, in order of process and phase: `process` (from 1), `phase` (`warm-up` or `sample`),
-            `at` (seconds of inference since the process's first one), `low`, `high` (the smallest and largest of the
-            samples that the point stands for) and `seconds` (their median).
+        stretches: warm-up and samples of each process, in order.
     """
     import numpy as np
 
-    numbers, phases = frame["process"].to_numpy(), frame["phase"].to_numpy()
-    middle, low, high = (frame[name].to_numpy(float) for name in ("seconds", "low", "high"))
-    factor, unit = words.scale([float(value) for value in np.quantile(middle, [0.5])] if len(middle) else [], "seconds")
-    traces: list[Trace] = []
-    x, y = column(frame["at"].to_numpy(float)), column(middle, factor)
-    up, down = column(high - middle, factor), column(middle - low, factor)
+    middle = np.concatenate([np.empty(0), *(one.seconds for one in stretches)])
+    typical = float(np.median(middle)) if len(middle) else 0.0
+    factor, unit = words.scale([typical], "seconds")
     # Next to one spike of the host everything else would be a flat line at zero.
-    spiky = bool(len(middle)) and float(high.max()) > SPIKE * float(np.median(middle))
-    starts = [
-        place
-        for place in range(len(x))
-        if not place or (numbers[place], phases[place]) != (numbers[place - 1], phases[place - 1])
+    spiky = max((float(one.high.max()) for one in stretches), default=0.0) > SPIKE * typical
+    traces: list[Trace] = [
+        {
+            "type": "scatter",
+            "mode": "markers" if one.warmup else "lines+markers",
+            "name": f"process {one.process}" + (", warm-up" if one.warmup else ""),
+            "legendgroup": f"{one.process}",
+            "showlegend": not one.warmup,
+            "x": column(one.at),
+            "y": column(one.seconds, factor),
+            **({} if one.high is one.low else {"error_y": _range(one, factor)}),
+            "marker": {"color": _hue(one), "size": 4, "symbol": "x-thin-open" if one.warmup else "circle"},
+            "line": {"color": _hue(one), "width": 1},
+            "hovertemplate": "%{y} " + unit + " at %{x} s",
+        }
+        for one in stretches
     ]
-    for at, end in itertools.pairwise([*starts, len(x)]):
-        own, process, phase = slice(at, end), int(numbers[at]), phases[at]
-        colour = HUES[process % len(HUES)]
-        warm = phase == "warm-up"
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers" if warm else "lines+markers",
-                "name": f"process {process}" + (", warm-up" if warm else ""),
-                "legendgroup": f"{process}",
-                "showlegend": not warm,
-                "x": x[own],
-                "y": y[own],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": up[own],
-                    "arrayminus": down[own],
-                    "thickness": 0.6,
-                    "width": 0,
-                },
-                "marker": {"color": colour, "size": 4, "symbol": "x-thin-open" if warm else "circle"},
-                "line": {"color": colour, "width": 1},
-                "hovertemplate": "%{y} " + unit + " at %{x} s",
-            }
-        )
     return figure(
         traces,
         height=420,
@@ -131,6 +111,21 @@ def timeline(frame: pd.DataFrame) -> Figure:
         legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "font": {"size": 12}},
         margin={"l": 64, "r": 24, "t": 64, "b": 56},
     )
+
+
+def _range(one: Stretch, factor: float) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": column(one.high - one.seconds, factor),
+        "arrayminus": column(one.seconds - one.low, factor),
+        "thickness": 0.6,
+        "width": 0,
+    }
+
+
+def _hue(one: Stretch) -> str:
+    return HUES[one.process % len(HUES)]
 
 
 def _unit(found: list[dict[str, Any]]) -> tuple[float, str]:

@@ -94,15 +94,15 @@ def commands(row: Row) -> list[tuple[str, str]]:
 
 
 def _timeline(processes: Sequence[Mapping[str, Any]]) -> Chart | None:
-    frame = thin.timeline(processes)
-    if frame.empty:
+    stretches = thin.timeline(processes)
+    if not stretches:
         return None
     longest = max(len(process["samples_ns"] or []) for process in processes)
     each = -(-longest // thin.POINTS)
     note = "Throttling and drift show as a slope, another tenant as spikes."
     if each > 1:
         note += f" A point stands for up to {each} inferences in a row: their median, with a bar over their range."
-    return Chart(id="timeline", title="Each process and sample over time", note=note, figure=charts.timeline(frame))
+    return Chart(id="timeline", title="Each process and sample over time", note=note, figure=charts.timeline(stretches))
 
 
 def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:

@@ -2,176 +2,217 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import UsageError
-from harness.report import links, words
-from harness.report.compare import compare
-from harness.report.data import RECENT_RUNS, Data, Run
+from harness.report import links, render, sides, words
+from harness.report.data import Data
 from harness.report.figures import across
-from harness.report.pages.tables import changes_table
-from harness.report.parts import Chart, Page
-from harness.suggest import similar
+from harness.report.figures.base import Record, records
+from harness.report.pairs import Compared, Pair, compared
+from harness.report.parts import Cell, Chart, Page, Table, assign, num, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_SIDES: Final = 4
-"""Runtimes and hosts that are compared with each other."""
+MOST_LISTED: Final = 500
+"""Runs and commits that can be chosen, the newest."""
+
+MOST_DRAWN: Final = 60
+"""Lines of a heat map, the worst; the table has all of them."""
+
+MOST_GROUPS: Final = 6
+"""Hosts and runtimes with charts of their own."""
+
+MOST_LINES: Final = 5000
+"""Lines of the table, those that matter most."""
+
+TITLES: Final = {"run": "Runs", "commit": "Commits", "runtime": "Runtimes", "host": "Hosts"}
+SAID: Final = {"same": "not told apart", "unjudged": "not judged"}
+"""A wide interval around 1 does not say that nothing changed."""
+
+KINDS: Final = {-1: "slower", 0: "", 1: "faster"}
+"""Classes of the style sheet for what got worse, stayed and got better."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """One side of a comparison.
+def script_path(pair: Pair) -> str:
+    """The script that holds a pair."""
+    return f"data/compare/{pair.id}.js"
 
-    Attributes:
-        kind: `run`, `commit`, `runtime` or `host`.
-        rows: the newest row of each case on this side.
+
+def page(data: Data, offered: Sequence[Pair]) -> Page:
+    """The page; each pair's charts and table come on demand.
+
+    Args:
+        data: what is stored.
+        offered: the pairs that the site holds; the first is shown first.
     """
-
-    kind: str
-    label: str
-    rows: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two sides and what came of comparing them."""
-
-    id: str
-    before: Side
-    after: Side
-    moved: Any
-    unlike: int
-    missing: int
-
-
-def pairs(data: Data, chosen: tuple[str, str] | None) -> list[Pair]:
-    """The comparisons that a site offers, the chosen one first.
-
-    Runs and commits among the newest, runtimes on the newest host, and hosts, each with each.
-
-    Raises:
-        UsageError: if a chosen side is no run and no commit of the store.
-    """
-    offered: list[tuple[Side, Side]] = []
-    if chosen is not None:
-        offered.append((side(data, chosen[0]), side(data, chosen[1])))
-    recent = data.runs[:RECENT_RUNS]
-    sides = [_of_run(data, run) for run in recent]
-    offered += [(sides[old], sides[new]) for new in range(len(sides)) for old in range(new + 1, len(sides))]
-    runtimes, hosts = _of_runtimes(data), _of_hosts(data)
-    for group in (runtimes, hosts):
-        offered += [(group[old], group[new]) for new in range(len(group)) for old in range(new + 1, len(group))]
-    found = [_pair(before, after) for before, after in offered]
-    return list({pair.id: pair for pair in found}.values())
-
-
-def side(data: Data, name: str) -> Side:
-    """A run by its id or the beginning of it, or a commit by its hash or what git makes of the name.
-
-    Raises:
-        UsageError: if the store has neither.
-    """
-    runs = [run for run in data.runs if run.id == name or (len(name) > 7 and run.id.startswith(name))]  # noqa: PLR2004
-    if len(runs) == 1:
-        return _of_run(data, runs[0])
-    commits = sorted({run.commit for run in data.runs if run.commit})
-    full = name if name in commits else data.resolve(name)
-    found = [commit for commit in commits if commit == full or (len(name) > 3 and commit.startswith(name))]  # noqa: PLR2004
-    if len(found) == 1:
-        of_commit = [run for run in data.runs if run.commit == found[0]]
-        clean = [run for run in of_commit if not run.dirty] or of_commit
-        rows = _newest(data.rows[data.rows["run"].isin([run.id for run in clean])])
-        subject = data.subjects.get(found[0], "")
-        return Side(kind="commit", label=" ".join(part for part in (clean[0].revision, subject) if part), rows=rows)
-    where = f"no run and no commit of {data.results}" if not found else f"{len(found)} commits begin so"
-    raise UsageError(
-        f"--compare {name}: {where}{similar(name, [run.id for run in data.runs])}; "
-        "`harness results --all --format csv` lists runs and commits"
-    )
-
-
-def page(found: Sequence[Pair]) -> Page:
-    """The page; each pair's chart and table come on demand."""
+    wanted = {side for pair in offered for side in (pair.before, pair.after)}
+    listed = {
+        title: [side for place, side in enumerate(sides.of_kind(data, kind)) if place < MOST_LISTED or side in wanted]
+        for kind, title in TITLES.items()
+    }
     return Page(
         path="compare.html",
         template="compare.html.j2",
         title="Compare",
-        context={"pairs": found},
+        context={
+            "pairs": offered,
+            "sides": {title: found for title, found in listed.items() if found},
+            "command": f"harness report --results {shlex.quote(str(data.results))}"
+            + (f" --since {shlex.quote(data.since)}" if data.since else ""),
+        },
     )
 
 
-def charts(pair: Pair) -> dict[str, Any]:
-    """What one pair shows: a heat map, a list of changes, and the table."""
-    moved = pair.moved
-    table = changes_table(moved, caption=f"{pair.before.label} against {pair.after.label}")
-    shown = moved[moved["verdict"].isin(["slower", "faster"])]
+def script(data: Data, pair: Pair) -> str:
+    """What the page loads when a pair is chosen: `{html}`."""
+    found = compared(data, pair)
+    return assign("pairs", pair.id, {"html": render.fragment("pair.html.j2", pair=pair, **parts(data, pair, found))})
+
+
+def parts(data: Data, pair: Pair, found: Compared) -> dict[str, Any]:
+    """What one pair shows: for each host and runtime what moved and a heat map, and one table."""
+    moved = found.moved
+    groups = [*found.groups()]
     return {
-        "heat": Chart(
-            id="heat",
-            title="Ratios",
-            note="Orange is slower, blue is faster; the worst variants come first. Hover for intervals.",
-            figure=across.ratios(moved),
-        ),
-        "moved": None
-        if shown.empty
-        else Chart(
-            id="changes",
-            title="What changed",
-            note="Right of the line is slower. Bars are 95% intervals across processes.",
-            figure=across.changes(shown),
-        ),
-        "table": table,
         "counts": {name: int((moved["verdict"] == name).sum()) for name in ("slower", "faster", "same", "unjudged")},
+        "lost": int((moved["quality"] < 0).sum()),
+        "notes": found.notes,
+        "groups": [
+            {
+                "title": ", ".join(part for part in (data.host(host), runtime) if part) if len(groups) > 1 else "",
+                "charts": charts(lines, "" if place == 0 else f"-{place + 1}"),
+            }
+            for place, (host, runtime, lines) in enumerate(groups[:MOST_GROUPS])
+        ],
+        "hidden": len(groups) - MOST_GROUPS,
+        "table": table(data, found, f"{pair.before.label} against {pair.after.label}"),
+        "lines": len(moved),
+        "shown": MOST_LINES,
     }
 
 
-def _pair(before: Side, after: Side) -> Pair:
-    moved = compare(before.rows, after.rows)
-    both = after.rows[["case", "weights"]].merge(before.rows[["case", "weights"]], on="case", suffixes=("", "_before"))
-    unlike = (
-        both["weights"].notna()
-        & both["weights_before"].notna()
-        & (both["weights"].astype(object) != both["weights_before"].astype(object))
+def charts(moved: pd.DataFrame, suffix: str) -> list[Chart]:
+    """What moved, where anything did, and the heat map of one host and runtime.
+
+    Args:
+        moved: what `compared` found.
+        suffix: makes the names of the charts unique on the page.
+    """
+    shown = moved[moved["verdict"].isin(["slower", "faster"])]
+    level = f"{moved['confidence'].min():.0%}"
+    worst = moved.groupby(["model", "variant"], sort=False)["ratio"].max().sort_values(ascending=False, kind="stable")
+    keys = {*worst.index[:MOST_DRAWN]}
+    drawn = moved[[key in keys for key in zip(moved["model"], moved["variant"], strict=True)]]
+    cut = "" if len(worst) <= MOST_DRAWN else f" The worst {MOST_DRAWN} of {len(worst)}; the table has all of them."
+    heat = Chart(
+        id=f"heat{suffix}",
+        title="Ratios",
+        note=f"Latency after / before: orange is slower, blue is faster, the worst on top. Hover for intervals.{cut}",
+        figure=across.ratios(drawn),
     )
-    cases = len({*after.rows["case"]} | {*before.rows["case"]})
-    return Pair(
-        id=links.slug(f"{before.kind} {before.label}\n{after.label}")[-8:],
-        before=before,
-        after=after,
-        moved=moved,
-        unlike=int(unlike.sum()),
-        missing=cases - len(moved) - int(unlike.sum()),
+    if shown.empty:
+        return [heat]
+    cut = "" if len(shown) <= across.MOST else f" The first {across.MOST} of {len(shown)}; the table has all of them."
+    changes = Chart(
+        id=f"changes{suffix}",
+        title="What changed",
+        note=f"Right of the line is slower. Bars are {level} intervals.{cut}",
+        figure=across.changes(shown),
+    )
+    return [changes, heat]
+
+
+def table(data: Data, found: Compared, caption: str) -> Table:
+    """Every case, its ratio and what else changed, in the order of `found`; host and runtime where several."""
+    moved = found.moved.iloc[:MOST_LINES]
+    several = {
+        title: column
+        for title, column in (("host", "fingerprint"), ("runtime", "runtime"))
+        if len({*found.moved[column]}) > 1
+    }
+    levels = sorted({f"{level:.0%}" for level in moved["confidence"]})
+    lines = []
+    for row in records(moved):
+        interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+        told = {"host": data.host(row["fingerprint"]), "runtime": row["runtime"]}
+        lines.append(
+            [
+                _case(data, row),
+                num(f"{words.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                num(words.number(row["median_s_before"], "seconds"), row["median_s_before"]),
+                num(words.number(row["median_s"], "seconds"), row["median_s"]),
+                text(SAID.get(row["verdict"], row["verdict"]), kind=row["verdict"]),
+                accuracy(row),
+                fidelity(row),
+                _share(row, "size_bytes"),
+                _share(row, "peak_rss_bytes"),
+                *(text(told[title], kind="nowrap") for title in several),
+            ]
+        )
+    return Table(
+        columns=(
+            "case",
+            f"ratio [{' or '.join(levels)} interval]#" if levels else "ratio#",
+            "before#",
+            "after#",
+            "latency",
+            "accuracy#",
+            "fidelity#",
+            "size#",
+            "peak memory#",
+            *several,
+        ),
+        rows=lines,
+        caption=caption,
+        searchable=len(lines) > 30,  # noqa: PLR2004
     )
 
 
-def _newest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop_duplicates("case", keep="last")
+def accuracy(row: Mapping[str, Any]) -> Cell:
+    """Points of the task metric between the sides; of what was lost against fp32, where asv's files tell only that."""
+    after, before = row["accuracy"], row["accuracy_before"]
+    if after is not None and before is not None:
+        return _moved((after - before) * 100, "points", f"{before:.2%} before, {after:.2%} after", 2)
+    after, before = row["accuracy_drop"], row["accuracy_drop_before"]
+    if after is None or before is None:
+        return num(words.NONE, None)
+    after, before = max(after, 0.0), max(before, 0.0)
+    return _moved((before - after) * 100, "points", f"lost against fp32: {before:.2%} before, {after:.2%} after", 2)
 
 
-def _of_run(data: Data, run: Run) -> Side:
-    rows = data.rows[data.rows["run"] == run.id]
-    return Side(kind="run", label=f"{run.label}, {words.plural(run.cases, 'case')}, {run.id}", rows=rows)
+def fidelity(row: Mapping[str, Any]) -> Cell:
+    """Decibels between the sides; bit-equal outputs have none."""
+    exact, exact_before = (row[f"fidelity_max_abs{side}"] == 0 for side in ("", "_before"))
+    after, before = row["fidelity_db"], row["fidelity_db_before"]
+    if exact and exact_before:
+        return num("same", 0.0, title="bit-equal to the reference on both sides")
+    if exact_before and after is not None:
+        return num(f"no longer exact, {after:.1f} dB", -1e9, kind=KINDS[-1])
+    if exact and before is not None:
+        return num("now exact", 1e9, kind=KINDS[1], title=f"{before:.1f} dB before")
+    if after is None or before is None:
+        return num(words.NONE, None)
+    return _moved(after - before, "dB", f"{before:.1f} dB before, {after:.1f} dB after", 1)
 
 
-def _of_runtimes(data: Data) -> list[Side]:
-    """The runtimes of the newest host, newest first."""
-    if not data.runs:
-        return []
-    own = [run for run in data.runs if run.fingerprint == data.runs[0].fingerprint]
-    names = list(dict.fromkeys(run.runtime for run in own))[:MOST_SIDES]
-    found = []
-    for name in names:
-        ids = [run.id for run in own if run.runtime == name]
-        found.append(Side(kind="runtime", label=name, rows=_newest(data.rows[data.rows["run"].isin(ids)])))
-    return found
+def _case(data: Data, row: Record) -> Cell:
+    return text(row["case"], href=links.case(row["case"]) if row["case"] in data.cases else "")
 
 
-def _of_hosts(data: Data) -> list[Side]:
-    return [
-        Side(kind="host", label=data.host(host), rows=_newest(data.rows[data.rows["fingerprint"] == host]))
-        for host in data.hosts[:MOST_SIDES]
-    ]
+def _moved(by: float, unit: str, title: str, places: int) -> Cell:
+    """A difference that is better the larger it is."""
+    by = round(by, places)
+    if by == 0:
+        return num("same", 0.0, title=title)
+    return num(f"{by:+.{places}f} {unit}", by, kind=KINDS[1 if by > 0 else -1], title=title)
+
+
+def _share(row: Record, name: str) -> Cell:
+    after, before = row[name], row[f"{name}_before"]
+    if not after or not before:
+        return num(words.NONE, None)
+    title = f"{words.number(before, 'bytes')} before, {words.number(after, 'bytes')} after"
+    return num("same" if after == before else words.change(after / before), after / before, title=title)

@@ -66,10 +66,10 @@ def metrics(series: Mapping[str, Sequence[Series]]) -> list[str]:
 
 
 def index(data: Data, series: Mapping[str, Sequence[Series]], scans: Scans, metric: str) -> dict[str, Any]:
-    """The lines of one metric: what the page lists, searches and sorts."""
+    """The lines of one metric, in the order of `series`: what the page lists, searches and sorts."""
     lines = []
-    for identity in sorted(series, key=natural):
-        one = next((one for one in series[identity] if one.metric == metric), None)
+    for identity, group in series.items():
+        one = next((one for one in group if one.metric == metric), None)
         if one is None:
             continue
         scan = scans[identity, metric]
@@ -104,14 +104,16 @@ def detail(data: Data, group: Sequence[Series], scans: Scans, marks: Mapping[str
     variant = first.case.split("/")[1] if first.case.count("/") > 1 else first.case
     colour = marks[variant].colour if variant in marks else "#0a7bc2"
     found: dict[str, Any] = {}
+    told = _told(data, first)
     for one in group:
         scan = scans[one.id, one.metric]
-        columns = points(data, one)
+        same = one.at.tobytes() == first.at.tobytes()
+        columns = (told if same else _told(data, one)) | _numbers(one)
         drawn = charts.history(columns, scan.changes, unit=one.unit, title=one.title, colour=colour, bare=True)
         found[one.metric] = {
             "title": one.title,
             "figure": drawn,
-            "at": one.at.tolist(),
+            "at": None if same else one.at.tolist(),
             "changes": [charts.explained(change, columns["revision"]) for change in scan.changes],
             "abstained": scan.abstained,
             "confidence": f"{one.confidence:.0%}",
@@ -123,6 +125,7 @@ def detail(data: Data, group: Sequence[Series], scans: Scans, marks: Mapping[str
         "runtime": first.runtime,
         "weights": first.weights if first.source else first.weights[:12],
         "source": first.source,
+        "at": first.at.tolist(),
         "metrics": found,
     }
 
@@ -153,15 +156,25 @@ def runs(data: Data) -> list[tuple[str, str, str, str]]:
 
 def points(data: Data, one: Series) -> dict[str, Any]:
     """A series as the chart takes it: column -> a value per point."""
-    import numpy as np
+    return _told(data, one) | _numbers(one)
 
+
+def _told(data: Data, one: Series) -> dict[str, Any]:
+    """What the points of a series are called."""
     table = data.told(runs)
     told = [table[number] for number in one.at.tolist()]
-    absent = np.full(len(one.numbers), np.nan)
     return {
         "revision": [entry[0] for entry in told],
         "when": [entry[1] for entry in told],
         "subject": [entry[2] for entry in told],
+    }
+
+
+def _numbers(one: Series) -> dict[str, Any]:
+    import numpy as np
+
+    absent = np.full(len(one.numbers), np.nan)
+    return {
         "value": one.numbers,
         "low": absent if one.low is None else one.low,
         "high": absent if one.high is None else one.high,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.report import links, palette
@@ -11,46 +11,65 @@ from harness.report.parts import Chart, Table, num, text
 from harness.store.rows import Row
 
 
-def fusion(latest: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each variant with a fuse step: its operators before and after, and the patterns that were found."""
+def fusion(rows: Sequence[Row], at: Sequence[int]) -> list[dict[str, Any]]:
+    """For each build with a fuse step: its operators before and after, and the patterns that were found.
+
+    Args:
+        rows: of one model.
+        at: what the page's filters know each row by.
+
+    Returns:
+        `variant`, `digest` (of the artifact, where a variant has several), `total` (nodes before, after), `chart`,
+        `patterns` (a table) and `rows` (those of the page that were measured on it).
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row, place in zip(rows, at, strict=True):
+        fusion, digest = row["fusion"] or {}, (row["artifact"] or {}).get("digest") or ""
+        if not fusion.get("before"):
+            continue
+        known = found.get((row["variant"], digest))
+        if known is None:
+            known = found[row["variant"], digest] = _fused(row["variant"], digest, fusion)
+        known["rows"].append(place)
+    variants = [variant for variant, _ in found]
+    for (variant, digest), one in found.items():
+        one["digest"] = digest[:8] if variants.count(variant) > 1 else ""
+    return sorted(found.values(), key=lambda one: palette.rank(one["variant"]))
+
+
+def _fused(variant: str, digest: str, fusion: Mapping[str, Any]) -> dict[str, Any]:
     import pandas as pd
 
-    found: dict[str, dict[str, Any]] = {}
-    for row in latest:
-        fusion = row["fusion"] or {}
-        before, after = fusion.get("before") or {}, fusion.get("after") or {}
-        if not before or row["variant"] in found:
-            continue
-        names = sorted({*before, *after}, key=lambda name: (-abs(after.get(name, 0) - before.get(name, 0)), name))
-        lines = [(name, int(before.get(name, 0)), int(after.get(name, 0))) for name in names]
-        frame = pd.DataFrame(lines, columns=["operator", "before", "after"])
-        patterns, seen = fusion.get("patterns") or {}, fusion.get("found") or {}
-        found[row["variant"]] = {
-            "variant": row["variant"],
-            "total": (sum(before.values()), sum(after.values())),
-            "chart": Chart(
-                id=f"fusion-{links.slug(row['variant'])}",
-                title=f"{row['variant']}: operators before and after fusion",
-                figure=inside.fusion(frame),
-                table=Table(
-                    columns=("operator", "before#", "after#", "change#"),
-                    rows=[
-                        [text(name), num(f"{b:,}", b), num(f"{a:,}", a), num(f"{a - b:+,}" if a != b else "0", a - b)]
-                        for name, b, a in lines
-                    ],
-                    caption=f"Operators of {row['variant']}",
-                ),
-            ),
-            "patterns": Table(
-                columns=("pattern", "fused#", "places in the graph#"),
+    before, after = fusion["before"], fusion.get("after") or {}
+    names = sorted({*before, *after}, key=lambda name: (-abs(after.get(name, 0) - before.get(name, 0)), name))
+    lines = [(name, int(before.get(name, 0)), int(after.get(name, 0))) for name in names]
+    patterns, seen = fusion.get("patterns") or {}, fusion.get("found") or {}
+    return {
+        "variant": variant,
+        "rows": [],
+        "total": (sum(before.values()), sum(after.values())),
+        "chart": Chart(
+            id=f"fusion-{links.slug(f'{variant} {digest}')}",
+            title=f"{variant}: operators before and after fusion",
+            figure=inside.fusion(pd.DataFrame(lines, columns=["operator", "before", "after"])),
+            table=Table(
+                columns=("operator", "before#", "after#", "change#"),
                 rows=[
-                    [text(name), num(str(count), count), num(str(seen.get(name, "-")), seen.get(name))]
-                    for name, count in patterns.items()
+                    [text(name), num(f"{b:,}", b), num(f"{a:,}", a), num(f"{a - b:+,}" if a != b else "0", a - b)]
+                    for name, b, a in lines
                 ],
-                caption="Fusion patterns",
+                caption=f"Operators of {variant}",
             ),
-        }
-    return sorted(found.values(), key=lambda one: palette.rank(one["variant"]))
+        ),
+        "patterns": Table(
+            columns=("pattern", "fused#", "places in the graph#"),
+            rows=[
+                [text(name), num(str(count), count), num(str(seen.get(name, "-")), seen.get(name))]
+                for name, count in patterns.items()
+            ],
+            caption=f"Fusion patterns of {variant}",
+        ),
+    }
 
 
 def placement(rows: Sequence[Row], at: Sequence[int]) -> Chart | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.report import links, palette, words
 from harness.report.data import Data
 from harness.report.pages import insides, model_charts
-from harness.report.pages.overview import comparable
+from harness.report.pages.ship import comparable
 from harness.report.pages.tables import cases_table
 from harness.report.palette import Mark
 from harness.report.parts import Facet, Page, Table, text
@@ -27,7 +27,7 @@ COLUMNS: Final = (
     "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
     "first_inference_s", "peak_rss_bytes", "artifact_bytes", "weights_kind", "weights_digest",
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
-    "budget_accuracy_drop", "budget_fidelity_db",
+    "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
 )  # fmt: skip
 """What the charts read, of the columns of `harness.store.query.frame`."""
 
@@ -58,15 +58,16 @@ def page(data: Data, name: str, latest: Sequence[Row], recent: Sequence[Row], ma
             for row, of in zip(rows, sets, strict=True)
         ],
         context={
-            "charts": [chart for chart in model_charts.charts(frame, rows, marks, name) if chart is not None],
-            "fusion": insides.fusion(latest),
+            "charts": model_charts.charts(frame, marks, name),
+            "grid": model_charts.grid(rows),
+            "fusion": insides.fusion(rows, at),
             "placement": insides.placement(rows, at),
             "everything": everything,
             "order": rows,
             "weights": _weights(latest),
             "metric": next((row["accuracy"]["metric"] for row in rows if row["accuracy"]), ""),
             "emulated": sum(row["status"] == "emulated" for row in latest),
-            "without": _without(latest),
+            "without": _without(rows, at),
         },
     )
 
@@ -91,7 +92,7 @@ def merged(latest: Sequence[Row], recent: Sequence[Row]) -> tuple[list[Row], lis
 
 def table(rows: Sequence[Row], sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     """Rows as the charts take them: `COLUMNS`, `row` and `sets`."""
-    frame = query.frame(rows)[list(COLUMNS)]
+    frame = query.frame(rows, COLUMNS)
     frame["row"] = range(len(rows))
     frame["sets"] = list(sets)
     return frame
@@ -106,14 +107,17 @@ def _facets(data: Data, rows: Sequence[Row], sets: Sequence[tuple[str, ...]]) ->
     targets = sorted({row["target_name"] for row in rows}, key=query.natural)
     threads = sorted({row["intra_threads"] for row in rows})
     batches = sorted({row["batch"] for row in rows})
-    runs = {run.id: run.label for run in data.runs if any(run.id in of for of in sets)}
+    chosen = {run for of in sets for run in of}
+    runs = {run.id: run.label for run in data.runs if run.id in chosen}
     hosts = {host: data.host(host) for host in data.hosts if any(row["fingerprint"] == host for row in rows)}
     return [
         Facet(name="target", label="Target", values={t: t for t in targets}),
-        Facet(name="threads", label="Threads", values={str(t): str(t) for t in threads}),
+        # One setting at first: a variant's points of several would look the same.
+        Facet(name="threads", label="Threads", values={str(t): str(t) for t in threads}, chosen=str(threads[0])),
         Facet(name="batch", label="Batch", values={str(b): str(b) for b in batches}, chosen=str(batches[0])),
         Facet(name="run", label="Run", values={NEWEST: "newest of each case"} | runs, chosen=NEWEST, every=False),
-        Facet(name="host", label="Host", values=hosts, chosen=next(iter(hosts)) if len(hosts) > 1 else ""),
+        # Never all of them: a chart over several machines would draw their points on top of each other.
+        Facet(name="host", label="Host", values=hosts, chosen=next(iter(hosts)), every=False),
     ]
 
 
@@ -126,8 +130,8 @@ def _weights(latest: Sequence[Row]) -> list[dict[str, str]]:
     return [{"kind": kind, "digest": digest[:12], "reason": reason} for (kind, digest), reason in found.items()]
 
 
-def _without(latest: Sequence[Row]) -> Table | None:
-    rows = [row for row in latest if row["status"] != "measured"]
+def _without(every: Sequence[Row], at: Sequence[int]) -> Table | None:
+    rows = [(row, place) for row, place in zip(every, at, strict=True) if row["status"] != "measured"]
     if not rows:
         return None
     return Table(
@@ -139,8 +143,8 @@ def _without(latest: Sequence[Row]) -> Table | None:
                 text(row["status"], kind=f"status status-{row['status']}"),
                 text(row["reason"] or words.NONE),
             ]
-            for row in rows
+            for row, _ in rows
         ],
-        facets=[{"host": row["fingerprint"], "target": row["target_name"]} for row in rows],
+        at=[place for _, place in rows],
         caption="Emulated, unsupported, skipped and failed cases",
     )

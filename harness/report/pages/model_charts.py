@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from harness.report import links, words
 from harness.report.figures import model as figures
-from harness.report.figures.base import records
+from harness.report.figures.base import Record, records
+from harness.report.figures.pareto import limit
 from harness.report.palette import Mark
-from harness.report.parts import Cell, Chart, Table, num, text
+from harness.report.parts import Cell, Chart, Grid, Pick, num, text
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Column = tuple[str, Callable[[Row], Cell]]
 
 WHAT: Final = {
     "accuracy": "Task metric on labelled data.",
@@ -23,12 +22,18 @@ WHAT: Final = {
 }
 
 
-def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], name: str) -> list[Chart]:
-    """The charts of one model.
+OF_PROCESSES: Final = {
+    "peak_rss_bytes": "The largest of a case's processes.",
+    "session_s": "Median of a case's processes; each of them stands on the case's page.",
+    "first_inference_s": "Median of a case's processes; each of them stands on the case's page.",
+}
+
+
+def charts(frame: pd.DataFrame, marks: Mapping[str, Mark], name: str) -> list[Chart]:
+    """The charts of one model; their tables take columns of `grid`.
 
     Args:
-        frame: `rows` as `harness.report.pages.model.table` makes it.
-        rows: of one model; their places are what filters know them by.
+        frame: rows of one model as `harness.report.pages.model.table` makes it.
         marks: a mark for every variant.
         name: of the model.
     """
@@ -40,9 +45,9 @@ def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], 
         Chart(
             id=f"pareto-{by}",
             title=f"{by.capitalize()} against latency",
-            note=f"{WHAT[by]} Up and left is better; the dotted line is the Pareto front of a setting.",
+            note=f"{WHAT[by]} Up and left is better; the dotted line is the Pareto front. {_budget(numbers, by)}",
             figure=figures.pareto(numbers, marks, by),
-            table=_table(rows, f"{by.capitalize()} and latency", (LATENCY, ACCURACY if by == "accuracy" else FIDELITY)),
+            pick=_pick(f"{by.capitalize()} and latency", LATENCY, ACCURACY if by == "accuracy" else FIDELITY),
         )
         for by, column in (("accuracy", "accuracy_value"), ("fidelity", "fidelity_max_abs"))
         if measured[column].notna().any()
@@ -53,7 +58,7 @@ def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], 
             title="Latency of each variant",
             note="Medians with 95% intervals across processes.",
             figure=figures.latency(numbers, marks),
-            table=_table(rows, "Latency", (LATENCY, *SPREAD)),
+            pick=_pick("Latency", LATENCY, *SPREAD),
         )
     )
     for by, title in (("intra_threads", "Threads"), ("batch", "Batch")):
@@ -65,52 +70,60 @@ def charts(frame: pd.DataFrame, rows: Sequence[Row], marks: Mapping[str, Mark], 
                     title=f"{title} scaling",
                     note=f"Examples per second; higher is better. The filter of {title.lower()} does not apply here.",
                     figure=scaled,
-                    table=_table(rows, f"{title} scaling", (LATENCY, RATE)),
+                    pick=_pick(f"{title} scaling", LATENCY, RATE),
                 )
             )
     found += [
         Chart(
             id=f"footprint-{key}".replace("_", "-"),
             title=title,
+            note=OF_PROCESSES.get(key, ""),
             figure=figures.footprint(numbers, marks, key),
-            table=_table(rows, title, ((f"{title.lower()}#", _part(key, unit)),)),
+            pick=_pick(title, f"{title.lower()}#"),
             small=True,
         )
-        for key, (title, unit) in figures.PARTS.items()
+        for key, (title, _) in figures.PARTS.items()
     ]
-    return [*found, *_raw(rows, name)]
+    return [*found, *_raw(name)]
 
 
-def _raw(rows: Sequence[Row], name: str) -> list[Chart]:
+def _budget(numbers: Sequence[Record], by: str) -> str:
+    """Which budget the chart's line shows, or why there is none."""
+    there = {name for name in WHAT if any(limit(row, name) is not None for row in numbers)}
+    if by in there:
+        decides = "" if by == "accuracy" or "accuracy" not in there else ", for cases without labels"
+        return f"The dashed line is the budget{decides}."
+    return "The model's budget is one of accuracy." if there == {"accuracy"} else f"The zoo sets no {by} budget here."
+
+
+def _raw(name: str) -> list[Chart]:
     return [
         Chart(
             id=f"raw-{kind}",
             title=title,
-            note="Quantiles of all samples of the newest run of each case, drawn up to the largest 95th percentile; "
-            "a double click shows all.",
+            note=f"Quantiles of all samples of the newest run of each case. {reading}",
             source=f"../data/raw/{links.slug(name)}.js",
             ask=f"Show the {kind}",
-            table=_table(rows, title, (LATENCY, *SPREAD)),
+            pick=_pick(title, LATENCY, *SPREAD),
         )
-        for kind, title in (("violin", "Raw distribution"), ("ecdf", "Raw distribution, cumulative"))
+        for kind, title, reading in (
+            ("violin", "Raw distribution", "Drawn up to the largest 95th percentile; a double click shows all."),
+            ("ecdf", "Raw distribution, cumulative", "The share of the samples that took at most so long."),
+        )
     ]
 
 
-def _table(rows: Sequence[Row], caption: str, columns: Sequence[Column]) -> Table:
+def grid(rows: Sequence[Row]) -> Grid:
+    """What the tables under the charts say of each row that has a latency."""
     shown = [place for place, row in enumerate(rows) if row["latency"]]
-    return Table(
-        columns=("variant", "target", *(heading for heading, _ in columns)),
-        rows=[
-            [
-                text(rows[at]["variant"]),
-                text(rows[at]["target"], kind="nowrap"),
-                *(cell(rows[at]) for _, cell in columns),
-            ]
-            for at in shown
-        ],
+    return Grid(
+        columns={heading: [cell(rows[at]) for at in shown] for heading, cell in COLUMNS.items()},
         at=shown,
-        caption=caption,
     )
+
+
+def _pick(caption: str, *columns: str) -> Pick:
+    return Pick(columns=("variant", "target", *columns), caption=caption)
 
 
 def _latency(row: Row) -> Cell:
@@ -147,15 +160,23 @@ def _part(key: str, unit: str) -> Callable[[Row], Cell]:
     return cell
 
 
-LATENCY: Final[Column] = ("median [95% interval]#", _latency)
-ACCURACY: Final[Column] = ("accuracy#", _accuracy)
-FIDELITY: Final[Column] = ("fidelity#", _fidelity)
-RATE: Final[Column] = ("examples#", _rate)
-SPREAD: Final[tuple[Column, ...]] = (
-    ("min#", _percentile("min_s")),
-    ("p90#", _percentile("p90_s")),
-    ("p95#", _percentile("p95_s")),
-    ("p99#", _percentile("p99_s")),
-    ("samples#", _count("n")),
-    ("processes#", _count("processes")),
-)
+LATENCY: Final = "median [95% interval]#"
+ACCURACY: Final = "accuracy#"
+FIDELITY: Final = "fidelity#"
+RATE: Final = "examples#"
+SPREAD: Final = ("min#", "p90#", "p95#", "p99#", "samples#", "processes#")
+COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
+    "variant": lambda row: text(row["variant"]),
+    "target": lambda row: text(row["target"]),
+    LATENCY: _latency,
+    ACCURACY: _accuracy,
+    FIDELITY: _fidelity,
+    RATE: _rate,
+    "min#": _percentile("min_s"),
+    "p90#": _percentile("p90_s"),
+    "p95#": _percentile("p95_s"),
+    "p99#": _percentile("p99_s"),
+    "samples#": _count("n"),
+    "processes#": _count("processes"),
+    **{f"{title.lower()}#": _part(key, unit) for key, (title, unit) in figures.PARTS.items()},
+}

@@ -1,26 +1,27 @@
-"""The first page: what ran where, what changed, what is covered, and which build to ship."""
+"""The first page: which build to ship, what changed and why, what is covered, and what ran where."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness import budget
 from harness.report import links, words
 from harness.report.compare import compare
 from harness.report.data import Data
 from harness.report.figures import across
 from harness.report.histories import Series
-from harness.report.pages import levels, values
+from harness.report.pages import levels, values, why
 from harness.report.pages.levels import SHOWN
+from harness.report.pages.ship import ship
 from harness.report.pages.tables import changes_table, status_table
-from harness.report.parts import Cell, Chart, Facet, Page, Table, num, text
-from harness.store.rows import Row
+from harness.report.parts import Chart, Facet, Page, Table, num, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from harness.stats.scan import Scan
+
+VERDICTS = ("slower", "faster", "same", "unjudged")
 
 
 def overview(
@@ -37,28 +38,35 @@ def overview(
     moved = since_the_run_before(data)
     slower = moved.loc[moved["verdict"] == "slower", "fingerprint"].value_counts()
     hosts = {
-        host: data.host(host) + (f" ({slower[host]} slower)" if slower.get(host, 0) else "") for host in data.hosts
+        host: data.host(host) + (f" ({slower[host]} slower)" if slower.get(host, 0) else "") for host in data.every_host
     }
     # The host to look at first is the one with most regressions, else the newest.
     first = max(data.hosts, key=lambda host: int(slower.get(host, 0)))
+    shown = moved[moved["verdict"].isin(["slower", "faster"])]
+    reasons = why.reasons(data, shown)
     recent = levels.recent_levels(data, series, scans)
     return Page(
         path="index.html",
         template="overview.html.j2",
         title="Overview",
-        facets=[Facet(name="host", label="Host", values=hosts, chosen=first if len(hosts) > 1 else "")],
+        # One at a time: the matrix and the changes of several machines would lie on top of each other.
+        facets=[Facet(name="host", label="Host", values=hosts, chosen=first, every=False)],
         context={
-            "moved": _moved(moved),
-            "everywhere": f", on all {len(hosts)} hosts" if len(hosts) > 1 else "",
-            "counts": {
-                name: int((moved["verdict"] == name).sum()) for name in ("slower", "faster", "same", "unjudged")
-            },
+            "moved": _moved(shown, reasons),
+            "sides": _sides(data, moved),
+            "common": why.common(shown, reasons),
+            "everywhere": f"on all {len(hosts)} hosts" if len(hosts) > 1 else "",
+            "counts": {name: int((moved["verdict"] == name).sum()) for name in VERDICTS},
             "levels": recent,
             "newest": values.newest(data, series) if data.asv.series else None,
+            "past": _past(series),
             "rising": sum(1 for facets in recent.rows if facets[2].kind.endswith("slower")),
             "coverage": _coverage(data),
             "tally": _tally(data),
-            "ship": _ship(data),
+            "failed": sum(row["status"] == "failed" for row in data.latest),
+            "cases": len(data.latest),
+            "ship": ship(data),
+            "hosts": _hosts(data),
             "runs": _runs(data),
             "asv": asv,
         },
@@ -86,8 +94,7 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
     return found.loc[rank.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def _moved(moved: pd.DataFrame) -> Chart | None:
-    shown = moved[moved["verdict"].isin(["slower", "faster"])]
+def _moved(shown: pd.DataFrame, reasons: Mapping[why.Key, Sequence[str]]) -> Chart | None:
     if shown.empty:
         return None
     return Chart(
@@ -95,8 +102,39 @@ def _moved(moved: pd.DataFrame) -> Chart | None:
         title="Latency against the run before",
         note="Right of the line is slower. Bars are 95% intervals across processes.",
         figure=across.changes(shown),
-        table=changes_table(shown, caption="What changed since the run before"),
+        table=changes_table(shown, caption="What changed since the run before", why=reasons),
     )
+
+
+def _sides(data: Data, moved: pd.DataFrame) -> list[dict[str, Any]]:
+    """Which two measurements each host's changes lie between, and what came of it."""
+    found = []
+    for host, group in moved.groupby("fingerprint", observed=True, sort=False):
+        before = [data.run(str(run)) for run in group["run_before"].unique()]
+        oldest_first = sorted(before, key=lambda run: (run.started_at, run.id))
+        more = f" and {words.plural(len(oldest_first) - 1, 'earlier run')}" if len(oldest_first) > 1 else ""
+        found.append(
+            {
+                "host": str(host),
+                "name": data.host(str(host)),
+                "before": oldest_first[-1].label + more,
+                "after": data.run(data.newest_run(str(host))).label,
+                "counts": {name: int((group["verdict"] == name).sum()) for name in VERDICTS},
+            }
+        )
+    return found
+
+
+def _past(series: Mapping[str, Sequence[Series]]) -> Mapping[str, int]:
+    """What asv's files say of the newest commit's latencies against the commit before."""
+    verdicts = [
+        values.judged(one)[0] for group in series.values() for one in group if one.source and one.metric == "latency"
+    ]
+    return {
+        "slower": verdicts.count("worse"),
+        "faster": verdicts.count("better"),
+        "open": verdicts.count("overlap") + verdicts.count("same"),
+    }
 
 
 def _coverage(data: Data) -> Chart:
@@ -113,63 +151,38 @@ def _coverage(data: Data) -> Chart:
     )
 
 
-def _tally(data: Data) -> Mapping[str, int]:
-    counts: dict[str, int] = {}
-    for row in data.latest:
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
-    return counts
+def _tally(data: Data) -> list[tuple[str, str, int]]:
+    """Each status with its sign and how many cases came to it."""
+    found = [row["status"] for row in data.latest]
+    return [(name, across.SIGNS[name], found.count(name)) for name in across.SIGNS if name in found]
 
 
-def _ship(data: Data) -> Table:
-    """The fastest case inside the budget, per host, model and target."""
-    lines: list[list[Cell]] = []
-    facets: list[Mapping[str, str]] = []
-    for host, rows in comparable(data.latest):
-        for (model, target), best in budget.fastest(rows).items():
-            same = [row for row in rows if (row["model"], row["target"]) == (model, target)]
-            lines.append([text(model, href=links.model(model)), text(target), *_choice(best, same)])
-            facets.append({"host": host})
+def _hosts(data: Data) -> Table:
+    """What each host is, and when it was last heard of."""
+    lines = []
+    for host in data.every_host:
+        own = [run for run in data.runs if run.fingerprint == host]
+        if not own:
+            lines.append([text(data.host(host)), *[text(words.NONE)] * 5, text("values of asv's files only")])
+            continue
+        last, facts = own[0], own[0].host
+        cores, memory = facts.get("cores_logical"), facts.get("memory_gib")
+        lines.append(
+            [
+                text(data.host(host)),
+                num(words.NONE if cores is None else f"{cores}", cores),
+                num(words.NONE if memory is None else f"{memory} GiB", memory),
+                text(", ".join(map(str, facts.get("gpus") or ())) or "none"),
+                num(f"{len(own):,}", len(own)),
+                text(words.when(last.started_at), kind="nowrap", title=last.id),
+                text(last.runtime),
+            ]
+        )
     return Table(
-        columns=("model", "target", "ship", "median [95% interval]#", "against fp32#", "cost", "tied with", "weights"),
+        columns=("host", "cores#", "memory#", "GPUs", "runs#", "last run (UTC)", "its runtime"),
         rows=lines,
-        facets=facets,
-        caption="The fastest build inside its budget",
+        caption="Hosts",
     )
-
-
-def _choice(best: Mapping[str, Any] | None, rows: Sequence[Row]) -> list[Cell]:
-    kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
-    weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
-    if best is None:
-        verdicts = [budget.excess(row) for row in rows if row["latency"] and row["status"] == "measured"]
-        if not verdicts:
-            why = "none: no case was measured in its own arithmetic"
-        elif all(verdict is None for verdict in verdicts):
-            why = "cannot tell: no accuracy or fidelity budget, or nothing to judge it by"
-        else:
-            why = "none inside the budget: " + "; ".join(sorted({verdict for verdict in verdicts if verdict})[:3])
-        return [text(why, kind="none"), num("-", None), num("-", None), text("-"), text("-"), weights]
-    speedup = budget.speedup(best, rows)
-    cost = f"accuracy {words.accuracy(best)}" if best.get("accuracy") else f"fidelity {words.fidelity(best)}"
-    ties = [row["variant"] for row in budget.tied(best, rows)]
-    return [
-        text(best["variant"], href=links.case(best["case"]), kind="best"),
-        num(words.latency(best), best["latency"]["median_s"]),
-        num(words.ratio(speedup), speedup),
-        text(cost),
-        text(", ".join(ties) or "-", title="their intervals overlap: the data cannot tell them apart" if ties else ""),
-        weights,
-    ]
-
-
-def comparable(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows in groups that may be set against each other: same model, weights and host; hosts as they come."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        if row["weights"]:
-            key = (row["fingerprint"], row["model"], row["weights"]["digest"])
-            groups.setdefault(key, []).append(row)
-    return [(key[0], group) for key, group in groups.items()]
 
 
 def _runs(data: Data) -> Table:
@@ -192,6 +205,5 @@ def _runs(data: Data) -> Table:
     return Table(
         columns=("started (UTC)", "commit", "subject", "host", "runtime", "cases#"),
         rows=lines,
-        facets=[{"host": run.fingerprint} for run in data.runs[:SHOWN]],
         caption=f"The newest {min(len(data.runs), SHOWN)} of {words.plural(len(data.runs), 'run')}",
     )

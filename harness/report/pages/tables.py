@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from harness import budget
-from harness.report import links, words
+from harness.report import links, ratios, words
 from harness.report.figures.base import records
-from harness.report.parts import Table, num, status, text
+from harness.report.pages.why import NOTHING
+from harness.report.parts import Cell, Table, num, status, text
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def changes_table(moved: pd.DataFrame, caption: str, root: str = "") -> Table:
-    """Ratios with intervals, in the order of `moved` (`harness.report.compare.compare`)."""
+SEARCHABLE: Final = 30
+"""A table with more lines has a search field."""
+
+
+def changes_table(
+    moved: pd.DataFrame,
+    caption: str,
+    root: str = "",
+    why: Mapping[tuple[str, str], Sequence[str]] | None = None,
+) -> Table:
+    """Ratios with intervals, in the order of `moved` (`harness.report.compare.compare`).
+
+    Args:
+        moved: a line per case.
+        caption: of the table.
+        root: the way to the site's folder.
+        why: (fingerprint, case) -> what differs between both measurements, for a last column; None for none.
+    """
     lines, facets = [], []
     for row in records(moved):
         interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
@@ -32,13 +49,17 @@ def changes_table(moved: pd.DataFrame, caption: str, root: str = "") -> Table:
                 num(*_share(row["size_bytes"], row["size_bytes_before"])),
             ]
         )
+        if why is not None:
+            said = why.get((row["fingerprint"], row["case"]))
+            lines[-1].append(text(words.NONE if said is None else "; ".join(said) or NOTHING, kind="long"))
         facets.append({"host": row["fingerprint"]})
+    columns = ("case", "ratio [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#")
     return Table(
-        columns=("case", "ratio [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#"),
+        columns=columns if why is None else (*columns, "what differs"),
         rows=lines,
         facets=facets,
         caption=caption,
-        searchable=len(lines) > 30,  # noqa: PLR2004
+        searchable=len(lines) > SEARCHABLE,
     )
 
 
@@ -59,7 +80,7 @@ def status_table(rows: Sequence[Row], *, only_without_numbers: bool, root: str =
         ],
         facets=[{"host": row["fingerprint"]} for row in shown],
         caption="What became of each case",
-        searchable=len(shown) > 30,  # noqa: PLR2004
+        searchable=len(shown) > SEARCHABLE,
     )
 
 
@@ -76,7 +97,6 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
     best = {id(chosen) for group in groups for chosen in budget.fastest(group).values() if chosen is not None}
     lines = []
     for row in rows:
-        speedup = budget.speedup(row, by_row.get(id(row), [row]))
         latency, artifact = row["latency"] or {}, row["artifact"] or {}
         over = budget.excess(row) if latency else ""
         lines.append(
@@ -91,10 +111,10 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
                 num(words.latency(row), latency.get("median_s")),
                 num(words.number(latency.get("p90_s"), "seconds"), latency.get("p90_s")),
                 num(words.number(latency.get("p99_s"), "seconds"), latency.get("p99_s")),
-                num(words.ratio(speedup), speedup),
+                against_fp32(row, by_row.get(id(row), [row])),
                 num(words.accuracy(row), (row["accuracy"] or {}).get("value"), kind="over" if over else ""),
                 num(words.fidelity(row), (row["fidelity"] or {}).get("centred_sqnr_db"), kind="over" if over else ""),
-                text(budget_word(over) if latency else "-", title=over or "", kind="over" if over else ""),
+                text(budget_word(over) if latency else "-", kind="nowrap over" if over else "nowrap"),
                 num(words.number(artifact.get("bytes"), "bytes"), artifact.get("bytes")),
                 num(words.number(row["peak_rss_bytes"], "bytes"), row["peak_rss_bytes"]),
                 num(words.number(row["session_s"], "seconds"), row["session_s"]),
@@ -109,7 +129,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
             "median [95% interval]#",
             "p90#",
             "p99#",
-            "against fp32#",
+            "against fp32 [95%]#",
             "accuracy#",
             "fidelity#",
             "budget",
@@ -122,6 +142,17 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
         at=at,
         caption="Every case",
     )
+
+
+def against_fp32(row: Mapping[str, Any], rows: Sequence[Row]) -> Cell:
+    """How many times as fast as fp32 in the same run and setting, with its interval."""
+    for other in rows:
+        speedup = budget.speedup(row, [other])
+        if speedup is not None:
+            ends = None if other is row else ratios.interval(other["latency"], row["latency"])
+            span = "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
+            return num(words.ratio(speedup) + span, speedup)
+    return num(words.NONE, None)
 
 
 def budget_word(over: str | None) -> str:

@@ -2,6 +2,7 @@
 "use strict";
 harness.charts = (() => {
   const drawn = new Map();
+  const coarse = matchMedia("(pointer: coarse)").matches;
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   // The points of a trace whose rows the filters let through; null where nothing of it is left.
@@ -19,7 +20,7 @@ harness.charts = (() => {
       return value.every(Array.isArray) ? value.map(cut) : value;
     };
     const out = { ...trace };
-    for (const key of ["x", "y", "text", "customdata"]) if (key in out) out[key] = cut(out[key]);
+    for (const key of ["x", "y", "text", "hovertext", "customdata"]) if (key in out) out[key] = cut(out[key]);
     for (const key of ["error_x", "error_y"]) {
       if (out[key]) out[key] = { ...out[key], array: cut(out[key].array), arrayminus: cut(out[key].arrayminus) };
     }
@@ -36,7 +37,9 @@ harness.charts = (() => {
     if (width < 560) {
       out.margin = { ...layout.margin, l: 8, r: 8 };
       out.font = { ...out.font, size: 11 };
+      if (out.legend) out.legend = { ...out.legend, font: { size: 11 } };
     }
+    if (coarse) out.dragmode = false; // a finger on a chart scrolls the page
     return out;
   }
 
@@ -50,11 +53,21 @@ harness.charts = (() => {
     return names.size;
   }
 
-  const svg = {
-    name: "svg", title: "Download as SVG",
-    icon: { width: 24, height: 24, path: "M5 20h14v-2H5v2zm7-18v11.2l-4.3-4.3-1.4 1.4L12 16l5.7-5.7-1.4-1.4-3.3 3.3V2h-1z" },
-    click: (plot) => Plotly.downloadImage(plot, { format: "svg", filename: plot.dataset.name || "chart" }),
-  };
+  // An image stands on white or dark paper, as the page does: transparent, its text would vanish on a slide.
+  function save(box, format) {
+    const { plot } = drawn.get(box);
+    const heading = document.querySelector("h1");
+    const name = [heading ? heading.textContent : "", box.dataset.chart].join("-").replace(/[^\p{L}\p{N}_.]+/gu, "-").replace(/^-|-$/g, "");
+    const layout = { ...plot.layout, paper_bgcolor: style("--card"), plot_bgcolor: style("--card") };
+    return Plotly.downloadImage({ data: plot.data, layout }, { format, filename: name.slice(0, 120), width: plot.clientWidth, height: plot.clientHeight, scale: format === "png" ? 2 : 1 });
+  }
+
+  // Buttons of the page's own: those that plotly.js draws are out of a keyboard's reach.
+  function tools(box) {
+    if (box.querySelector(".chart-tools")) return;
+    const buttons = ["PNG", "SVG"].map((format) => harness.element("button", { type: "button", class: "quiet", "data-save": format.toLowerCase(), "aria-label": "Save the chart as " + format }, format));
+    box.querySelector(".plot").after(harness.element("div", { class: "chart-tools" }, ...buttons));
+  }
 
   function draw(box) {
     const { plot, figure } = drawn.get(box);
@@ -67,16 +80,26 @@ harness.charts = (() => {
       return { ...trace, showlegend: first };
     });
     const layout = themed(figure.layout, plot.clientWidth);
+    // On a phone the page's own legend has to do: a colour bar would take what the cells need.
+    if (plot.clientWidth < 560) traces.forEach((trace, place) => { if (trace.texttemplate) traces[place] = { ...trace, showscale: false }; });
+    // Budgets are lines of the rows that have them.
+    const meant = figure.layout.meta && figure.layout.meta.lines;
+    if (meant) {
+      const seen = meant.map((rows) => rows.some((at) => harness.filters.row(at)));
+      for (const key of ["shapes", "annotations"]) layout[key] = layout[key].filter((_, place) => seen[place]);
+    }
     const per = figure.layout.meta && figure.layout.meta.perLine;
     if (per) layout.height = 110 + per * Math.max(lines(traces), 2);
     plot.style.minHeight = layout.height + "px";
+    // Distributions reach as far as those that are seen: up to the largest 95th percentile.
+    const ends = traces.filter((trace) => trace.type === "violin").map((trace) => trace.x[Math.min(Math.floor(trace.x.length * 0.95), trace.x.length - 1)]);
+    if (ends.length) layout.xaxis = { ...layout.xaxis, range: [0, Math.max(...ends) * 1.1] };
     const empty = !traces.length;
     plot.classList.toggle("empty", empty);
+    if (empty) layout.shapes = [];
     if (empty) layout.annotations = [{ text: "nothing to show with these filters", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }];
-    plot.dataset.name = box.dataset.chart;
     return Plotly.react(plot, traces, layout, {
-      responsive: true, displaylogo: false, modeBarButtonsToAdd: [svg], modeBarButtonsToRemove: ["select2d", "lasso2d"],
-      toImageButtonOptions: { format: "png", scale: 2, filename: box.dataset.chart },
+      responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
     }).then(() => { box.dataset.drawn = String(Number(box.dataset.drawn || 0) + 1); });
   }
 
@@ -84,6 +107,7 @@ harness.charts = (() => {
     const plot = box.querySelector(".plot");
     plot.hidden = false;
     drawn.set(box, { plot, figure });
+    tools(box);
     return draw(box);
   }
 
@@ -106,6 +130,9 @@ harness.charts = (() => {
     }
   }
 
+  document.addEventListener("click", (event) => {
+    if (event.target.matches("button[data-save]")) save(event.target.closest("[data-chart]"), event.target.dataset.save);
+  });
   document.addEventListener("click", async (event) => {
     const box = event.target.matches("button.ask") && event.target.closest("[data-source]");
     if (!box) return;
@@ -126,19 +153,5 @@ harness.charts = (() => {
   find(document);
   harness.filters.apply();
 
-  // The comparison's pairs come on demand; what they hold was escaped by the same templates.
-  const pair = document.getElementById("pair");
-  if (pair) {
-    const body = document.getElementById("pair-body");
-    const open = async () => {
-      const wanted = pair.value;
-      const found = await harness.load("pairs", wanted, document.body.dataset.root + "data/compare/" + wanted + ".js");
-      if (pair.value !== wanted) return;
-      body.innerHTML = found.html;
-      find(body);
-    };
-    pair.addEventListener("change", open);
-    open();
-  }
   return { show, filtered, find };
 })();

@@ -5,27 +5,26 @@ harness.filters = (() => {
   const selects = [...document.querySelectorAll("select[data-facet]")];
   const chosen = () => Object.fromEntries(selects.map((select) => [select.dataset.facet, select.value]));
   const fits = (value, wanted) => !wanted || (Array.isArray(value) ? value.includes(wanted) : value === wanted);
+  const count = document.getElementById("filter-count");
+  let now = {};
   const api = {
     chosen,
     // Whether a row of the page, by its number, is to be seen; a chart over threads ignores the filter of threads.
-    row(at, ignored) {
-      const now = chosen();
-      return facets.every((name, place) => !rows[at] || (ignored || []).includes(name) || fits(rows[at][place], now[name]));
-    },
+    row: (at, ignored) => facets.every((name, place) => !rows[at] || (ignored || []).includes(name) || fits(rows[at][place], now[name])),
     // Whether something with facet values of its own is to be seen.
-    values(own) {
-      const now = chosen();
-      return Object.entries(own || {}).every(([name, value]) => fits(value, now[name]));
-    },
+    values: (own) => Object.entries(own || {}).every(([name, value]) => fits(value, now[name])),
     apply() {
+      now = chosen();
       for (const row of document.querySelectorAll("tr[data-at]")) row.hidden = !api.row(Number(row.dataset.at));
+      for (const part of document.querySelectorAll("[data-rows]")) part.hidden = !part.dataset.rows.split(" ").some((at) => api.row(Number(at)));
       for (const name of facets) {
-        const wanted = chosen()[name];
-        for (const row of document.querySelectorAll(`tr[data-facet-${name}]`)) {
-          row.classList.toggle(`not-${name}`, !fits(row.getAttribute(`data-facet-${name}`), wanted));
-          row.hidden = [...row.classList].some((kind) => kind.startsWith("not-"));
+        for (const part of document.querySelectorAll(`[data-facet-${name}]`)) {
+          part.classList.toggle(`not-${name}`, !fits(part.getAttribute(`data-facet-${name}`), now[name]));
+          part.hidden = [...part.classList].some((kind) => kind.startsWith("not-"));
         }
       }
+      document.querySelectorAll(".table-box").forEach(harness.tables.nothing);
+      if (count) count.textContent = rows.filter((_, at) => api.row(at)).length + " of " + rows.length + " measurements";
       document.dispatchEvent(new Event("harness:filter"));
     },
   };
@@ -39,5 +38,6 @@ harness.filters = (() => {
       api.apply();
     });
   }
+  now = chosen();
   return api;
 })();

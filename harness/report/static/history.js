@@ -44,7 +44,7 @@ harness.series = (() => {
     const found = await harness.load("series", key, src);
     const runs = await harness.load("runs", "all", root + "data/runs.js");
     for (const one of Object.values(found.metrics)) {
-      one.points = one.at.map((number) => runs[number]);
+      one.points = (one.at || found.at).map((number) => runs[number]); // most metrics have the same points
       // A chart takes text for markup where it can.
       one.figure.data[one.figure.data.length - 1].customdata = one.points.map((point) => point.map((text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;")));
     }

@@ -26,8 +26,13 @@ harness.tables = {
     table.tBodies[0].append(...rows.map(([, row]) => row));
   },
   text(table) {
-    const lines = [...table.rows].filter((row) => !row.hidden);
+    const lines = [...table.rows].filter((row) => !row.hidden && !row.classList.contains("unfound"));
     return lines.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join("\t")).join("\n");
+  },
+  // Says so where filters and search leave no line.
+  nothing(box) {
+    const rows = [...box.querySelectorAll("tbody tr")];
+    box.classList.toggle("nothing", rows.length > 0 && rows.every((row) => row.hidden || row.classList.contains("unfound")));
   },
   async copy(button) {
     const text = harness.tables.text(button.closest(".table-box").querySelector("table"));
@@ -51,8 +56,32 @@ harness.tables = {
       const text = row.textContent.toLowerCase();
       row.classList.toggle("unfound", !wanted.every((word) => text.includes(word)));
     }
+    harness.tables.nothing(field.closest(".table-box"));
   },
 };
+// A table with its heading, from cells of [text, what it is sorted by]; a column named with a # is one of numbers.
+harness.tables.make = (caption, columns, rows) => {
+  const { element } = harness;
+  const kind = (name) => (name.endsWith("#") ? { class: "num" } : {});
+  const head = element("tr", {}, ...columns.map((name) =>
+    element("th", { scope: "col", "aria-sort": "none", ...kind(name) }, element("button", { type: "button", class: "sort" }, name.replace(/#$/, "")))));
+  const body = element("tbody", {}, ...rows.map(({ cells, ...known }) => element("tr", known, ...cells.map(([text, sort], place) =>
+    element("td", { ...kind(columns[place]), ...(sort === null || sort === undefined ? {} : { "data-sort": String(sort) }) }, text)))));
+  return element("div", { class: "table-box" },
+    element("div", { class: "table-tools" }, element("button", { type: "button", class: "quiet copy" }, "Copy")),
+    element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, element("table", {},
+      element("caption", { class: "hidden" }, caption), element("thead", {}, head), body)));
+};
+// The table under a chart takes columns of the page's grid; it is made when it is opened.
+document.addEventListener("toggle", (event) => {
+  const box = event.target;
+  if (!box.matches("details.pick[open]") || box.querySelector("table")) return;
+  const grid = JSON.parse(document.getElementById("page-grid").textContent);
+  const columns = box.dataset.columns.split("\t");
+  const rows = grid.at.map((at, place) => ({ "data-at": String(at), cells: columns.map((name) => grid.columns[name].map((part) => part[place])) }));
+  box.append(harness.tables.make(box.dataset.caption, columns, rows));
+  harness.filters.apply();
+}, true);
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;

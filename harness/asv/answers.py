@@ -1,6 +1,6 @@
 """Between asv and the processes of its benchmarks: one measurement serves all metrics of a case.
 
-The process that measures a case leaves what the other metrics answer in a folder (`harness.asv_suite`); here every
+The process that measures a case leaves what the other metrics answer in a folder (`harness.asv.measuring`); here every
 answer is handed out once, in place of another process.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from harness import asv_suite
+from harness.asv import exchange
 from harness.store import files
 from harness.store.asv_merge import NAMES
 
@@ -35,7 +35,7 @@ class State:
         """Another commit or environment: nothing that was said before counts."""
         self.ready, self.none = {}, {}
         for path in self.folder.iterdir():
-            if path.name != asv_suite.AXES_FILE:
+            if path.name != exchange.AXES_FILE:
                 path.unlink()
 
     def read(self, name: str) -> Any:
@@ -68,7 +68,7 @@ def answered(
     asked = json.loads(params_str)
     if all(asked.get(key) == value for key, value in QUICK.items()):
         state.quick = True
-        (state.folder / asv_suite.QUICK_FILE).write_text("true", encoding="utf-8")
+        (state.folder / exchange.QUICK_FILE).write_text("true", encoding="utf-8")
     if index in state.none:
         reply = {"value": float("nan"), "out": f"n/a: {state.none[index]}"}
     else:
@@ -80,8 +80,8 @@ def answered(
                 left = {other: {"value": None, "out": out} for other in NAMES - {benchmark}}
             state.ready[index] = left or {}
             (state.folder / f"{index}.json").unlink(missing_ok=True)
-            state.none = state.read(asv_suite.NONE_FILE) or {}
-            state.dimensions[env_name] = state.read(asv_suite.DIMENSIONS_FILE) or state.dimensions.get(env_name, {})
+            state.none = state.read(exchange.NONE_FILE) or {}
+            state.dimensions[env_name] = state.read(exchange.DIMENSIONS_FILE) or state.dimensions.get(env_name, {})
             return out, code
         reply = found
     if reply["value"] is None:

@@ -1,0 +1,178 @@
+"""What a benchmark's process does: one case, measured once by harness's own flow, and an answer of each metric."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness import plan as planning
+from harness import provenance, zoo
+from harness.asv.commit import Place, axes_of, cases, load, policy, root, zoo_path
+from harness.asv.exchange import (
+    DIMENSIONS_FILE,
+    NONE_FILE,
+    PROCESSES,
+    QUICK_FILE,
+    TARGETS_FILE,
+    TIME_PER_CASE,
+    WEIGHTS,
+    leave,
+    left,
+)
+from harness.build import pipeline
+from harness.build.cache import Cache, default_root
+from harness.errors import HarnessError, UsageError
+from harness.execute import Bench, run_case
+from harness.preview import Preview, Settings
+from harness.records import Artifact, Case, Refusal, Status
+from harness.store.environments import dimensions
+from harness.store.metrics import METRICS, PARAMETERS, Metric, nullable
+from harness.store.rows import Row, to_row
+from harness.sweep import by_model, describe, key, try_targets
+
+QUICK_S: Final = 0.3
+"""Seconds of inference per case under `asv run --quick`, in one process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one metric's process gives to asv.
+
+    Attributes:
+        value: a number, NaN for n/a, `{"samples": [...], "number": 1}`, or None where the case failed.
+        out: what goes to stderr.
+    """
+
+    value: Any
+    out: str = ""
+
+
+def ask(metric: Metric, at: Place, axes: Sequence[Sequence[str | int]]) -> Any:
+    """Measure the case at a place and give one metric's value to asv; the other metrics' answers are left behind.
+
+    Raises:
+        HarnessError: if the case failed.
+    """
+    answers = answer(at, axes)
+    index = list(itertools.product(*axes)).index(at)
+    leave(f"{index}.json", {name: dataclasses.asdict(own) for name, own in answers.items() if name != metric.name})
+    own = answers[metric.name]
+    if own.value is None:
+        raise HarnessError(own.out)
+    if own.out:
+        sys.stderr.write(f"{own.out}\n")
+    return own.value
+
+
+def answer(at: Place, axes: Sequence[Sequence[str | int]]) -> dict[str, Answer]:
+    """Every metric's answer for a place."""
+    try:
+        the_zoo = load()
+        known = cases(the_zoo)
+    except UsageError as error:
+        if zoo_path().is_file():
+            return same(Answer(value=None, out=str(error)))
+        reasons = dict.fromkeys(itertools.product(*axes), str(error))
+    else:
+        reasons = {other: no_case(other, known) for other in itertools.product(*axes) if other not in known}
+    if left(NONE_FILE) is None:
+        leave(NONE_FILE, {str(i): reasons[o] for i, o in enumerate(itertools.product(*axes)) if o in reasons})
+    if at in reasons:
+        return same(Answer(value=math.nan, out=f"n/a: {reasons[at]}"))
+    return {metric.name: reply for metric, reply in replies(measured(the_zoo, known[at]))}
+
+
+def same(one: Answer) -> dict[str, Answer]:
+    """One answer for all metrics."""
+    return {metric.name: one for metric in METRICS}
+
+
+def no_case(at: Place, known: Mapping[Place, Case]) -> str:
+    """Why a place is no case of this commit."""
+    for name, value, there in zip(PARAMETERS, at, axes_of(known), strict=True):
+        if value not in there:
+            return f"this commit's zoo has no {name} {value!r}"
+    return f"this commit's zoo has no such case: {', '.join(map(str, at))} is left out as it could not differ"
+
+
+def replies(row: Row) -> Iterator[tuple[Metric, Answer]]:
+    """What each metric answers to a measured row."""
+    reason = f"{row['case']} is {row['status']}: {row['reason']}" if row["reason"] else ""
+    for metric in METRICS:
+        value: Any = nullable(metric.value, row)
+        out = reason
+        if value is not None and math.isnan(value):
+            out = f"n/a: {reason or row['case'] + ' has no such number'}"
+        elif value is not None and metric.samples is not None and (samples := metric.samples(row)):
+            value = {"samples": samples, "number": 1}
+        notes = row["notes"] if metric is METRICS[0] else []  # once is enough
+        yield metric, Answer(value=value, out="\n".join([out, *notes]).strip())
+
+
+def measured(the_zoo: zoo.Zoo, case: Case) -> Row:
+    """One case, built and measured as `harness sweep` does it, with its samples."""
+    cache = Cache(default_root())
+    # asv starts a benchmark in a folder of its own; what a `torch` model names is looked for in the working folder.
+    with contextlib.chdir(root()):
+        built = pipeline.build(cache, by_model([case]), on_event=lambda _: None)[key(case)]
+    unusable, floors = tried(case)
+    ahead = Preview(zoo=the_zoo, plan=planning.Plan(cases=(case,)), settings=settings(the_zoo), missing=())
+    checkout = provenance.checkout(the_zoo.path.parent, ignore=the_zoo.path.parent / "results")
+    run = describe(ahead, checkout, floors)
+    leave(DIMENSIONS_FILE, dimensions(run, case.target.runtime))
+    bench = Bench(cache=cache, settings=ahead.settings, fingerprint=run.fingerprint, unusable=unusable, floor_s=floors)
+    if isinstance(built, Artifact) and policy() == "pretrained" and built.weights.kind == "seeded":
+        reason = f"{WEIGHTS}=pretrained, but {built.weights.reason or 'the zoo asks for seeded weights'}"
+        built = Refusal(status=Status.UNSUPPORTED, reason=reason)
+    return to_row(run, run_case(case, built, bench))
+
+
+def settings(the_zoo: zoo.Zoo) -> Settings:
+    """The zoo's own settings, unless the environment or `asv run --quick` says otherwise.
+
+    Raises:
+        UsageError: where the environment holds no number.
+    """
+    defaults = the_zoo.defaults
+    if left(QUICK_FILE):
+        return Settings(processes=1, time_per_case=QUICK_S, ci_width=defaults.ci_width)
+    return Settings(
+        processes=int(number(PROCESSES) or defaults.processes),
+        time_per_case=number(TIME_PER_CASE) or defaults.time_per_case_s,
+        ci_width=defaults.ci_width,
+    )
+
+
+def number(name: str) -> float | None:
+    """A positive number from the environment, None where there is none.
+
+    Raises:
+        UsageError: where it is something else.
+    """
+    text = os.environ.get(name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"{name}={text}: expected a number above 0")
+    return value
+
+
+def tried(case: Case) -> tuple[dict[str, str], dict[str, float]]:
+    """What `try_targets` says of a case's target: once per target for all cases that share a folder."""
+    known: dict[str, Any] = left(TARGETS_FILE) or {}
+    if case.target.name not in known:
+        known[case.target.name] = try_targets([case])
+        leave(TARGETS_FILE, known)
+    unusable, floors = known[case.target.name]
+    return unusable, floors

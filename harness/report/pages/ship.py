@@ -1,0 +1,127 @@
+"""Which build to ship: the fastest case inside its budget, what it costs, and what was passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from harness import budget
+from harness.report import links, words
+from harness.report.data import Data
+from harness.report.figures.base import short
+from harness.report.pages.tables import against_fp32
+from harness.report.parts import Cell, Table, num, text
+from harness.store.query import natural
+from harness.store.rows import Row
+
+PASSED: Final = 3
+"""Faster cases that are named with the reason why they are not it."""
+
+
+ONE_LINE: Final = 24
+"""Longest name that is kept on one line."""
+
+LONGEST: Final = 60
+"""Longest name that is not cut."""
+
+
+def ship(data: Data) -> Table:
+    """The fastest case inside the budget, per host, model and target."""
+    found: list[tuple[Any, list[Cell], Mapping[str, str]]] = []
+    for host, rows in comparable(data.latest):
+        of: dict[str, list[Row]] = {}
+        for row in rows:
+            of.setdefault(row["target"], []).append(row)
+        for (model, target), best in budget.fastest(rows).items():
+            cells = [name(model, links.model(model)), text(target, kind="nowrap"), *_choice(best, of[target])]
+            found.append(((natural(model), natural(target)), cells, {"host": host}))
+    found.sort(key=lambda entry: entry[0])
+    return Table(
+        columns=(
+            "model", "target", "ship", "median [95% interval]#", "against fp32 [95%]#", "cost", "tied with",
+            "faster, but", "weights",
+        ),
+        rows=[cells for _, cells, _ in found],
+        facets=[facets for _, _, facets in found],
+        caption="The fastest build inside its budget",
+    )  # fmt: skip
+
+
+def comparable(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows in groups that may be set against each other: same model, weights and host; hosts as they come."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row["weights"]:
+            key = (row["fingerprint"], row["model"], row["weights"]["digest"])
+            groups.setdefault(key, []).append(row)
+    return [(key[0], group) for key, group in groups.items()]
+
+
+def _choice(best: Mapping[str, Any] | None, rows: Sequence[Row]) -> list[Cell]:
+    kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
+    weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
+    if best is None:
+        absent = [num(words.NONE, None), num(words.NONE, None), *[text(words.NONE)] * 3]
+        return [text(_none(rows), kind="none long"), *absent, weights]
+    numbers = [row for row in rows if (row["latency"] or {}).get("median_s") is not None]
+    # Without an interval of its own nothing can be said to lie inside it.
+    ties = [] if best["latency"]["ci95_high_s"] is None else [row["variant"] for row in budget.tied(best, numbers)]
+    return [
+        name(best["variant"], links.case(best["case"]), "best"),
+        num(words.latency(best), best["latency"]["median_s"]),
+        against_fp32(best, rows),
+        text(cost(best)),
+        text(
+            ", ".join(ties) or words.NONE,
+            title="their intervals overlap: the data cannot tell them apart" if ties else "",
+        ),
+        text(_passed(best, rows), kind="long"),
+        weights,
+    ]
+
+
+def name(of: str, href: str, kind: str = "") -> Cell:
+    """A cell of a name: on one line where it is short, cut where it would push everything else aside."""
+    kept = short(of, LONGEST)
+    fits = "nowrap" if len(of) <= ONE_LINE else ""
+    return text(kept, href=href, kind=f"{kind} {fits}".strip(), title="" if kept == of else of)
+
+
+def _none(rows: Sequence[Row]) -> str:
+    """Why nothing can be recommended."""
+    verdicts = [budget.excess(row) for row in rows if row["latency"] and row["status"] == "measured"]
+    if not verdicts:
+        return "none: no case was measured in its own arithmetic"
+    if all(verdict is None for verdict in verdicts):
+        return "cannot tell: no accuracy or fidelity budget, or nothing to judge it by"
+    return "none inside the budget: " + "; ".join(sorted({verdict for verdict in verdicts if verdict})[:3])
+
+
+def cost(row: Mapping[str, Any]) -> str:
+    """What a case loses, and how much it may: accuracy where there are labels, else fidelity."""
+    limits = row.get("budget") or {}
+    drop, share, least = (limits.get(name) for name in ("accuracy_drop", "accuracy_share", "fidelity_db"))
+    may = [f"-{drop * 100:.2f}"] if drop is not None else []
+    may += [f"{share:.1%} of fp32's"] if share is not None else []
+    found = []
+    labelled = (row.get("accuracy") or {}).get("value") is not None
+    if labelled:
+        found.append(f"accuracy {words.accuracy(row)}" + (f", budget {' and '.join(may)}" if may else ""))
+    if not (labelled and may):  # then fidelity decides
+        decibels = words.fidelity(row).partition(",")[0]  # the agreement stands on the model's page
+        found.append(f"fidelity {decibels}" + ("" if least is None else f", budget {least:g} dB"))
+    return "; ".join(found)
+
+
+def _passed(best: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Faster cases that were not chosen, and why."""
+    found = []
+    for row in sorted(rows, key=lambda row: (row["latency"] or {}).get("median_s") or 0.0):
+        median = (row["latency"] or {}).get("median_s")
+        if median is None or median >= best["latency"]["median_s"]:
+            continue
+        over = budget.excess(row)
+        why = row["status"] if row["status"] != "measured" else "not judged" if over is None else over
+        found.append(f"{row['variant']}: {why}")
+    more = f" and {len(found) - PASSED} more" if len(found) > PASSED else ""
+    return "; ".join(found[:PASSED]) + more or words.NONE

@@ -1,0 +1,43 @@
+"""Ratios of two latencies with their interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from harness.stats.estimate import CONFIDENCE, t_quantile
+
+
+def interval(over: Mapping[str, Any], under: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The 95% interval of the ratio of two medians that were measured in processes of their own.
+
+    Welch's interval on the logarithms, from each side's interval across its processes; as
+    `harness.report.compare.compare` does for whole lists.
+
+    Args:
+        over: the latency that is divided, with `median_s`, `ci95_low_s`, `ci95_high_s` and `processes`.
+        under: the one that it is divided by.
+
+    Returns:
+        Both ends; None where a side has no interval.
+    """
+    sides = []
+    for side in (over, under):
+        low, high, n = side.get("ci95_low_s"), side.get("ci95_high_s"), side.get("processes") or 1
+        if not low or not high or n < 2 or not side.get("median_s"):  # noqa: PLR2004  (one process has no spread)
+            return None
+        sides.append((math.log(high / low) / 2 / _t(n - 1), n - 1))
+    (first, m), (second, n) = sides
+    variance = first**2 + second**2
+    spread = first**4 / m + second**4 / n
+    freedom = max(int(variance**2 / spread), 1) if spread > 0 else min(m, n)
+    reach = math.exp(math.sqrt(variance) * _t(freedom))
+    ratio = over["median_s"] / under["median_s"]
+    return ratio / reach, ratio * reach
+
+
+@cache
+def _t(freedom: int) -> float:
+    return t_quantile((1 + CONFIDENCE) / 2, freedom)

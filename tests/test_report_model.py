@@ -1,0 +1,124 @@
+"""A model's page: what its charts and tables are filtered by, and what their lines mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.report.data import load, ordered, picked
+from harness.report.figures.pareto import limit, pareto
+from harness.report.pages import insides, model
+from harness.report.palette import marks
+from harness.report.parts import Page
+from harness.store.rows import Row, to_row
+from tests import outcomes, report_stores
+from tests.report_stores import measured, run, write
+
+LOOK = marks([])
+
+
+def frame(*rows: Row) -> pd.DataFrame:
+    """Rows as the charts take them."""
+    return model.table(rows, [(model.NEWEST,)] * len(rows))
+
+
+def row(variant: str = "fp32", median_ms: float = 5.0, **changes: Any) -> Row:
+    """A stored row without a budget, with some of its entries changed."""
+    found = to_row(run(), measured(outcomes.case("m", variant), median_ms))
+    found["budget"] = dict.fromkeys(found["budget"])
+    for name, value in changes.items():
+        found[name] = found[name] | value
+    return found
+
+
+def page(results: Path, name: str = "digits_cnn") -> Page:
+    """The page of a model."""
+    data = load(results)
+    rows = data.rows[data.rows["model"] == name]
+    latest = [one for one in data.latest if one["model"] == name]
+    return model.page(data, name, latest, ordered(picked(rows)), LOOK)
+
+
+@pytest.mark.parametrize(
+    ("by", "budget", "said"),
+    [
+        ("fidelity", {"fidelity_db": 30.0}, "budget: at least 30 dB"),
+        ("accuracy", {"accuracy_drop": 0.02}, "budget: at least 96 %"),
+        ("accuracy", {"accuracy_share": 0.5}, "budget: at least 49 %"),
+    ],
+)
+def test_the_budget_is_a_line_in_its_own_unit(by: str, budget: dict[str, float], said: str) -> None:
+    """Decibels on the chart of fidelity, percentages on that of accuracy, from a drop or a share."""
+    found = pareto(frame(row(budget=budget)), LOOK, by)["layout"]
+    assert [said] == [one["text"] for one in found["annotations"]]
+    assert [float(said.split()[-2])] == [shape["y0"] for shape in found["shapes"]]
+    assert [[0]] == found["meta"]["lines"]
+
+
+def test_the_stricter_of_two_budgets_is_drawn() -> None:
+    """A drop and a share that are both set hold both."""
+    (one,) = frame(row(budget={"accuracy_drop": 0.5, "accuracy_share": 0.9})).to_dict("records")
+    assert 88.2 == limit({str(key): value for key, value in one.items()}, "accuracy")
+
+
+def test_every_budget_has_its_rows() -> None:
+    """Runs with different budgets have a line each, which the filters show with their rows."""
+    rows = [row(budget={"fidelity_db": 30.0}), row("fp16", budget={"fidelity_db": 20.0})]
+    found = pareto(frame(*rows), LOOK, "fidelity")["layout"]
+    assert [(30.0, [0]), (20.0, [1])] == [
+        (shape["y0"], of) for shape, of in zip(found["shapes"], found["meta"]["lines"], strict=True)
+    ]
+
+
+def test_bit_equal_outputs_are_not_given_decibels() -> None:
+    """They lie on a line that says what they are."""
+    exact = row("fp32-fused", 3.0, fidelity={"max_abs": 0.0, "centred_sqnr_db": None})
+    found = pareto(frame(row(), exact), LOOK, "fidelity")["layout"]
+    assert ["exact: bit-equal outputs"] == [one["text"] for one in found["annotations"]]
+    assert [[1]] == found["meta"]["lines"]
+
+
+def test_notes_say_which_budget_there_is(tmp_path: Path) -> None:
+    """The line is explained where it is drawn, and its absence where it is not."""
+    write(tmp_path / "results", run(), [measured(case, 5.0) for case in report_stores.matrix()])
+    notes = {chart.id: chart.note for chart in page(tmp_path / "results").context["charts"]}
+    assert "The dashed line is the budget." in notes["pareto-accuracy"]
+    assert "The model's budget is one of accuracy." in notes["pareto-fidelity"]
+
+
+def test_fusion_follows_the_filters() -> None:
+    """Each build has a section of its own, known by the page's rows that were measured on it."""
+    fused = {"before": {"Erf": 2}, "after": {"Gelu": 2}, "patterns": {"gelu": 2}}
+    lost = {"before": {"Erf": 2}, "after": {"Erf": 2}, "patterns": {"gelu": 0}}
+    rows = [
+        row("fp32-fused") | {"fusion": fused},
+        row("fp32"),
+        row("fp32-fused", artifact={"digest": "feedc0de"}) | {"fusion": lost},
+        row("fp32-fused") | {"fusion": fused},
+    ]
+    found = insides.fusion(rows, range(4))
+    assert [("fp32-fused", [0, 3]), ("fp32-fused", [2])] == [(one["variant"], one["rows"]) for one in found]
+    assert "feedc0de" == found[1]["digest"]
+    assert 2 == len({one["chart"].id for one in found})
+
+
+def test_tables_without_numbers_follow_every_filter(tmp_path: Path) -> None:
+    """Refused cases are rows of the page like all others: threads, batch and run choose among them too."""
+    from harness.records import Status
+
+    found = [outcomes.refused(case, Status.FAILED, "it broke") for case in report_stores.matrix()]
+    write(tmp_path / "results", run(), found)
+    table = page(tmp_path / "results").context["without"]
+    assert [0, 1, 2, 3] == sorted(table.at)
+
+
+def test_filters_of_one_value_are_still_there(tmp_path: Path) -> None:
+    """The page shows which target, threads, batch and host its numbers are of."""
+    write(tmp_path / "results", run(), [measured(outcomes.case(), 5.0)])
+    target, threads, batch, run_, host = page(tmp_path / "results").facets
+    assert ["cpu", "1", "1"] == [value for facet in (target, threads, batch) for value in dict(facet.values)]
+    assert "newest" == run_.chosen
+    assert "0123456789ab" == host.chosen

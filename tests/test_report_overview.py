@@ -1,0 +1,132 @@
+"""The first page: what it recommends, what it says of two runs, and what it falls back to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.records import Status
+from harness.report.data import load
+from harness.report.pages import overview
+from harness.report.pages.ship import cost, ship
+from harness.store import asv
+from harness.store.rows import Row, to_row
+from tests import outcomes, report_stores
+from tests.report_stores import measured, pages, run, site, write
+
+
+def index(tmp_path: Path, **more: Any) -> str:
+    """The first page as text, runs of white space as one."""
+    site(tmp_path / "results", tmp_path / "site", **more)
+    return " ".join(pages(tmp_path / "site")["index.html"].split())
+
+
+def test_faster_cases_are_named_with_what_is_wrong_with_them(tmp_path: Path) -> None:
+    """Who wonders why not the fastest one gets the reason in the same line."""
+
+    def worse(row: Row) -> None:
+        if row["variant"] == "int8-static":
+            row["accuracy"] |= {"drop": 0.5}
+
+    cases = [outcomes.case("m", name) for name in ("fp32", "int8-static", "fp16")]
+    found = [measured(case, median) for case, median in zip(cases, (5.0, 2.0, 3.0), strict=True)]
+    found[2] = replace(found[2], status=Status.EMULATED, reason="float16 is computed as float32")
+    write(tmp_path / "results", run(), found, worse)
+    (line,) = ship(load(tmp_path / "results")).rows
+    assert "fp32" == line[2].text
+    assert "int8-static: top1 drops 50.00%, budget 2.00%; fp16: emulated" == line[7].text
+
+
+def test_the_gain_has_an_interval(tmp_path: Path) -> None:
+    """How many times as fast as fp32, with both ends."""
+    cases = [outcomes.case("m", name) for name in ("fp32", "int8-static")]
+    write(tmp_path / "results", run(), [measured(cases[0], 6.0), measured(cases[1], 3.0)])
+    (line,) = ship(load(tmp_path / "results")).rows
+    assert re.fullmatch(r"2\.00x \[1\.9\d, 2\.0\d\]", line[4].text)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"accuracy_drop": 0.02}, "accuracy 97.00% (-1.00), budget -2.00"),
+        ({"accuracy_share": 0.99}, "accuracy 97.00% (-1.00), budget 99.0% of fp32's"),
+        ({"fidelity_db": 30.0}, "accuracy 97.00% (-1.00); fidelity 40.0 dB, budget 30 dB"),
+    ],
+)
+def test_what_is_lost_stands_beside_what_may_be(limits: dict[str, float], said: str) -> None:
+    """In the budget's own unit: points, a share, or decibels where labels do not decide."""
+    row = to_row(run(), measured(outcomes.case(), 5.0))
+    assert said == cost(row | {"budget": dict.fromkeys(row["budget"]) | limits})
+
+
+def test_both_runs_are_named(tmp_path: Path) -> None:
+    """Commit and time of the two measurements that are set against each other."""
+    report_stores.history(tmp_path / "results", days=2)
+    found = index(tmp_path)
+    assert "<b>0 slower</b>, 0 faster, 4 the same: 2026-01-01 10:00 00000000 → 2026-01-02 10:00 00000001." in found
+
+
+def test_asv_answers_where_there_is_no_earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run's samples, and a history in asv's files: the first page counts what that history says."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for day, level in ((0, 5.0), (1, 9.0)):
+        of = run(day)
+        found = [replace(measured(case, level), started_at=of.started_at) for case in report_stores.matrix()]
+        asv.write(tmp_path / "results", of, [to_row(of, outcome) for outcome in found])
+    write(tmp_path / "results", run(5), [measured(outcomes.case("other"), 5.0)])
+    shown = index(tmp_path)
+    assert "<b>4</b> slower than the commit before, by asv's files" in shown
+    assert "What asv's files hold of earlier commits stands below" in shown
+
+
+def test_only_one_host_is_shown_at_a_time(tmp_path: Path) -> None:
+    """Matrices of several machines would lie on top of each other; the list of hosts has them all."""
+    for host in range(3):
+        of = run(host, fingerprint=f"{host:012x}", host={"name": f"host{host}", "cores_logical": 4, "memory_gib": 8})
+        write(tmp_path / "results", of, [measured(outcomes.case(), 5.0)])
+    (facet,) = overview.overview(load(tmp_path / "results"), {}, {}, "").facets
+    assert not facet.every
+    assert "000000000002" == facet.chosen
+    assert 3 == index(tmp_path).count("8 GiB")
+
+
+def test_a_cell_of_the_matrix_has_a_sign(tmp_path: Path) -> None:
+    """What became of a case does not hang on telling colours apart."""
+    cases = report_stores.matrix()
+    found = [measured(cases[0], 5.0), outcomes.refused(cases[1], Status.FAILED, "it broke")]
+    write(tmp_path / "results", run(), found)
+    figure = overview.overview(load(tmp_path / "results"), {}, {}, "").context["coverage"].figure
+    assert [["✓", "✗"]] == figure["data"][0]["text"]
+    assert "it broke" in figure["data"][0]["hovertext"][0][1]
+
+
+def test_a_best_case_without_an_interval_ties_with_nothing(tmp_path: Path) -> None:
+    """An end that is not finite is absent, and the page is made all the same."""
+
+    def endless(row: Row) -> None:
+        row["latency"]["ci95_high_s"] = None
+
+    write(tmp_path / "results", run(), [measured(case, 5.0) for case in report_stores.matrix()], endless)
+    assert ["-", "-"] == [line[6].text for line in ship(load(tmp_path / "results")).rows]
+
+
+def test_targets_are_listed_in_order(tmp_path: Path) -> None:
+    """By model and target, whatever weights or variants were measured first."""
+    cases = [outcomes.case(name, intra_threads=t) for name in ("b", "a") for t in (10, 2)]
+    write(tmp_path / "results", run(), [measured(case, 5.0) for case in cases])
+    lines = [(line[0].text, line[1].text) for line in ship(load(tmp_path / "results")).rows]
+    assert [("a", "cpu-t2-b1"), ("a", "cpu-t10-b1"), ("b", "cpu-t2-b1"), ("b", "cpu-t10-b1")] == lines
+
+
+def test_nothing_to_recommend_is_said(tmp_path: Path) -> None:
+    """Where nothing was built, the page points to the reasons; a long name does not push the answer aside."""
+    write(tmp_path / "results", run(), [outcomes.refused(outcomes.case("x" * 600), Status.FAILED, "it broke")])
+    assert "Nothing can be recommended" in index(tmp_path)
+    write(tmp_path / "results", run(1), [measured(outcomes.case("x" * 600), 5.0)])
+    cell = ship(load(tmp_path / "results")).rows[0][0]
+    assert len(cell.text) <= 60
+    assert "x" * 600 == cell.title
