@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.stats import changes, paired, scan
+from harness.stats import paired, scan, strength
 from harness.stats.rule import CONFIRM_PAIRS, SCREEN_PAIRS
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -134,7 +134,7 @@ def history(repeats: int) -> None:
             ]
             parts.append(f"{after} after: {np.mean(hits):.2f}")
         print(f"{effect:+.0%}  " + "   ".join(parts), flush=True)
-    print(f"(a change needs {changes.FEWEST_AFTER} points before and after, a series {scan.fewest()})")
+    print(f"(a change needs {strength.FEWEST_AFTER} points before and after, a series {scan.fewest()})")
 
 
 def main() -> None:

@@ -224,7 +224,7 @@ def test_selftest_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     out = capsys.readouterr().out
     assert "extra nodes for 10.0%" in out
     assert "false alarms: " in out
-    assert "a real slow-down of about 10.0% is seen in" in out
+    assert "real slow-downs (+10" in out
 
 
 def test_selftest_usage(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_report_and_plot(project: Project) -> None:
     """The page's path is printed; choices that cannot be are errors with exit code 2."""
     report_stores.history(project.root / "results", days=3)
     assert "site/index.html\n" == project.run("report")
-    assert (project.root / "site" / "static" / "plotly.min.js").is_file()
+    assert (project.root / "site" / "static" / "plotly-cartesian.min.js").is_file()
     first, second, third = (report_stores.run(day).id for day in range(3))
     asked = ("--compare", first, second, f"--compare={first}", third)
     assert "pages/compare.html\n" == project.run("report", "--out", "pages", *asked)

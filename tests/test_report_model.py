@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from harness.report.data import load, ordered, picked
+from harness.report.figures import model as model_figures
 from harness.report.figures.pareto import limit, pareto
 from harness.report.pages import insides, model
+from harness.report.pages.model_charts import charts, grid
 from harness.report.palette import marks
 from harness.report.parts import Page
 from harness.store.rows import Row, to_row
@@ -39,7 +41,7 @@ def page(results: Path, name: str = "digits_cnn") -> Page:
     data = load(results)
     rows = data.rows[data.rows["model"] == name]
     latest = [one for one in data.latest if one["model"] == name]
-    return model.page(data, name, latest, ordered(picked(rows)), LOOK)
+    return model.page(data, name, latest, ordered(picked(rows)), LOOK, {})
 
 
 @pytest.mark.parametrize(
@@ -122,3 +124,33 @@ def test_filters_of_one_value_are_still_there(tmp_path: Path) -> None:
     assert ["cpu", "1", "1"] == [value for facet in (target, threads, batch) for value in dict(facet.values)]
     assert "newest" == run_.chosen
     assert "0123456789ab" == host.chosen
+
+
+def test_startup_has_intervals_where_processes_were_read() -> None:
+    """Session creation of three processes is drawn and told with its interval; one process says nothing of the next."""
+    processes = [{"session_ns": n * 1_000_000, "first_inference_ns": 2_000_000} for n in (9, 10, 11)]
+    known = model.intervals(processes)
+    low, high = known["session_s"]
+    assert low < min(0.009, high)
+    assert high > 0.011
+    assert (0.002, 0.002) == pytest.approx(known["first_inference_s"])
+    assert {} == model.intervals(processes[:1])
+    found = frame(row() | {"session_s": 0.010}).assign(session_s_low=low, session_s_high=high)
+    bars = model_figures.footprint(found, LOOK, "session_s")["data"][0]["error_x"]
+    assert pytest.approx([(0.010 - low) * 1e3, (high - 0.010) * 1e3], rel=1e-4) == [
+        bars["arrayminus"][0],
+        bars["array"][0],
+    ]
+    cells = grid([row()], [known]).columns["session creation#"]
+    assert " to " in cells[0].text
+
+
+def test_tables_under_charts_take_columns_of_one_grid() -> None:
+    """Every column that a chart's table asks for is there, with a cell for each row that has a latency."""
+    rows = [row(), row("int8-static"), row("fp16") | {"latency": None}]
+    found = grid(rows, [{}] * 3)
+    asked = {name for chart in charts(frame(*rows), LOOK, "m") if chart.pick for name in chart.pick.columns}
+    assert asked
+    assert asked <= found.columns.keys()
+    assert [0, 1] == list(found.at)
+    assert {2} == {len(cells) for cells in found.columns.values()}

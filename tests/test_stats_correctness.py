@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from harness.stats import correctness
 from harness.stats.correctness import Drop
-from harness.stats.margin import Margin, non_inferiority
+from harness.stats.margin import Margin
 
 
 def answers(lost: int, gained: int, both: int, neither: int = 0) -> tuple[list[bool], list[bool]]:
@@ -162,39 +162,6 @@ def test_detectable_drop_is_seen_as_often_as_it_says() -> None:
         for lost, gained in generator.multinomial(n, [lose, disagree - lose, 1 - disagree], 800)[:, :2].tolist()
     ]
     assert pytest.approx(0.8, abs=0.06) == statistics.fmean(seen)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "margin", "verdict"),
-    [
-        (0.011, 0.03, Margin(points=0.01), "regression"),
-        (-0.01, 0.009, Margin(points=0.01), "pass"),
-        (-0.03, -0.001, Margin(points=0.01), "improvement"),
-        (-0.01, 0.02, Margin(points=0.01), "inconclusive"),
-        (-0.01, 0.05, Margin(points=0.01), "inconclusive"),
-        (-0.01, 0.007, Margin(share=0.99), "pass"),
-        (-0.01, 0.009, Margin(share=0.99), "inconclusive"),
-        (0.009, 0.03, Margin(share=0.99), "regression"),
-        (0.009, 0.03, Margin(points=0.05, share=0.99), "regression"),
-        (0.001, 0.03, Margin(), "regression"),
-    ],
-)
-def test_non_inferiority(low: float, high: float, margin: Margin, verdict: str) -> None:
-    """The interval decides, beside the margin: 99% of a reference of 0.8 allows 0.008."""
-    assert verdict == non_inferiority(drop(low, high), margin).verdict
-
-
-def test_identical_answers_pass_however_few() -> None:
-    """Nothing was lost on the data at hand, although twenty examples exclude little."""
-    found = non_inferiority(correctness.right_drop(*answers(0, 0, 20)), Margin(points=0.01))
-    assert ("pass", "identical on all 20 examples") == (found.verdict, found.reason)
-
-
-def test_inconclusive_says_what_would_have_been_seen() -> None:
-    """It names the drop from which this many examples decide."""
-    found = non_inferiority(correctness.right_drop(*answers(3, 2, 95)), Margin(points=0.01))
-    assert "inconclusive" == found.verdict
-    assert "show a drop from 0.06" in found.reason
 
 
 @pytest.mark.parametrize("margin", [Margin(points=-1), Margin(points=math.nan), Margin(share=99), Margin(share=0)])

@@ -427,6 +427,14 @@ def test_judge_clears_a_suspect_whose_fresh_pairs_are_calm() -> None:
     assert "pass" == judged([0.03, 0.05, 0.02, 0.06, 0.04, 0.01, 0.05, 0.03], noise(24, 20, 0.01)).verdict
 
 
+def test_judge_does_not_pass_what_fresh_pairs_of_another_metric_show() -> None:
+    """Screening flagged nothing, but pairs that were measured again for peak memory are all far slower."""
+    found = paired.judge(
+        paired.screen(noise(23, 8, 0.01)), None, interval=paired.ratio_interval(noise(22, 20, 0.01, 0.1)), seen=0.02
+    )
+    assert ("inconclusive", True) == (found.verdict, "screening saw nothing" in found.reason)
+
+
 def test_judge_counts_the_effect_from_the_margin_on() -> None:
     """+5% with 8% allowed is a pass, with 3% allowed a regression."""
     numbers = (noise(25, 8, 0.005, 0.05), noise(26, 20, 0.005, 0.05))

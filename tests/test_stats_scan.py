@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.stats import changes, scan
+from harness.stats import changes, scan, strength
 
 
 def latencies(seed: int, rows: int, n: int, phi: float = 0.0) -> list[list[float]]:
@@ -34,7 +34,7 @@ def stepped(values: list[float], at: int, ratio: float) -> list[float]:
 def test_cusum_is_the_textbooks() -> None:
     """S_k sums ranks minus their mean, ends at zero, and is Pettitt's U / 2."""
     values = np.array([3.0, 1.0, 4.0, 1.5, 9.0, 2.6, 5.0])
-    sums = changes.cusum(changes.ranks_of(values))
+    sums = strength.cusum(strength.ranks_of(values))
     assert [0, -3, -2, -4, -1, -2, 0] == sums.tolist()
     for k in range(1, 7):
         pettitt = sum(math.copysign(1, values[j] - values[i]) for i in range(k) for j in range(k, 7))
@@ -44,7 +44,7 @@ def test_cusum_is_the_textbooks() -> None:
 def test_ranks_share_ties() -> None:
     """Midranks, as scipy gives them."""
     values = [2.0, 1.0, 2.0, 5.0, 2.0, 1.0]
-    assert stats.rankdata(values).tolist() == changes.ranks_of(np.array(values)).tolist()
+    assert stats.rankdata(values).tolist() == strength.ranks_of(np.array(values)).tolist()
 
 
 @pytest.mark.parametrize(("n", "k"), [(8, 3), (8, 4), (11, 5), (40, 3), (40, 12)])
@@ -53,8 +53,8 @@ def test_tail_of_every_place_is_the_exact_rank_sum_test(n: int, k: int) -> None:
     order = np.random.default_rng(n + k).permutation(np.arange(1.0, n + 1))
     first, second = np.split(np.concatenate([np.sort(order[:k]), order[k:]]), [k])
     expected = stats.mannwhitneyu(first, second, method="exact").pvalue
-    size = abs(changes.cusum(order)[k - 1])
-    found = changes.surprise(n, np.array([float(k)]), np.array([2.0 * size]))
+    size = abs(strength.cusum(order)[k - 1])
+    found = strength.surprise(n, np.array([float(k)]), np.array([2.0 * size]))
     assert float(expected) == pytest.approx(10.0 ** -float(found[0]), rel=1e-6)
 
 
@@ -62,8 +62,8 @@ def test_tail_of_large_groups_is_close_to_exact() -> None:
     """The normal tail takes over beyond twelve points on the smaller side."""
     order = np.concatenate([np.arange(8, 28), np.arange(1, 8), np.arange(28, 41)]).astype(float)
     expected = stats.mannwhitneyu(order[:18], order[18:], method="exact").pvalue
-    size = abs(changes.cusum(order)[17])
-    found = 10.0 ** -float(changes.surprise(40, np.array([18.0]), np.array([2 * size]))[0])
+    size = abs(strength.cusum(order)[17])
+    found = 10.0 ** -float(strength.surprise(40, np.array([18.0]), np.array([2 * size]))[0])
     assert float(expected) == pytest.approx(found, rel=0.1, abs=0.01)
 
 
@@ -72,18 +72,18 @@ def test_tail_of_large_groups_is_corrected_for_continuity() -> None:
     order = np.random.default_rng(6).permutation(np.arange(1.0, 41))
     expected = stats.mannwhitneyu(order[:18], order[18:], method="exact").pvalue
     assert 0.2 < expected < 0.8
-    size = abs(changes.cusum(order)[17])
-    found = 10.0 ** -float(changes.surprise(40, np.array([18.0]), np.array([2 * size]))[0])
+    size = abs(strength.cusum(order)[17])
+    found = 10.0 ** -float(strength.surprise(40, np.array([18.0]), np.array([2 * size]))[0])
     assert float(expected) == pytest.approx(found, abs=0.006)
 
 
 def test_p_value_equals_all_orders_tried() -> None:
     """Of all 40320 orders of eight points, as many are as extreme as the permutation p-value says."""
     every = np.array(list(itertools.permutations(range(1, 9))), dtype=float)
-    strengths, _ = changes.strength(every)
+    strengths, _ = strength.strength(every)
     for row in ([1, 2, 3, 4, 5, 6, 7, 8], [2, 1, 3, 7, 4, 8, 6, 5], [5, 1, 8, 2, 7, 3, 6, 4]):
         (found,) = changes.places([[float(x) for x in row]])
-        own, _ = changes.strength(np.array(row, dtype=float))
+        own, _ = strength.strength(np.array(row, dtype=float))
         assert float((strengths >= own - 1e-9).mean()) == pytest.approx(found.p, abs=0.012)
 
 

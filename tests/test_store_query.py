@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Outcome, Run
-from harness.store import query
+from harness.store import frames, query
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
 from tests.outcomes import artifact, case, measured, refused, run
@@ -150,7 +150,7 @@ def test_run_finishes_while_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_frame(tmp_path: Path) -> None:
     """Tables are flat, whole numbers stay whole beside absent ones, mappings are JSON."""
     store(tmp_path, FIRST, measured(), refused(case(variant="int4")))
-    table = query.frame(query.rows(tmp_path))
+    table = frames.frame(query.rows(tmp_path))
     assert 123_456 == table["artifact_bytes"][0]
     assert "Int64" == str(table["artifact_bytes"].dtype)
     assert table["artifact_bytes"].isna()[1]
@@ -161,5 +161,5 @@ def test_frame(tmp_path: Path) -> None:
 
 def test_empty_frame_has_its_columns() -> None:
     """No rows still give a header."""
-    table = query.frame([])
+    table = frames.frame([])
     assert (0, True) == (len(table), "latency_median_s" in table.columns)

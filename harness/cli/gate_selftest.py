@@ -114,10 +114,12 @@ def show(console: GateConsole, found: Figures, recorded: Recording, slow: float,
     alarms = f"{one} of cases without a change, {whole} of gates of {found.gate_cases}"
     alone = rate(found.power, several=several)
     among = f"{rate(found.power_among, several=several)} among {found.gate_cases}"
+    costs = sorted(known.ratio - 1 for known in found.slowed.values())
+    sizes = f"{costs[0]:+.1%}" if len(costs) == 1 else f"{costs[0]:+.1%} to {costs[-1]:+.1%}"
     lines = [
         f"With {pairs}, on this host, today:",
         f"  false alarms: {alarms} such cases",
-        f"  a real slow-down of about {slow:.1%} is seen in {alone} of gates of one case, {among}",
+        f"  real slow-downs ({sizes}) are seen in {alone} of gates of one case, {among}",
         f"  smallest slow-down that one case shows with a chance of 80%: {found.detectable:.1%}",
     ]
     if several:

@@ -54,7 +54,7 @@ def results(
     """
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
-    from harness.store import query
+    from harness.store import frames, query
     from harness.store.rows import public
 
     found = query.query(results, models=options.names(models) or None, all_runs=all_runs)
@@ -64,7 +64,7 @@ def results(
         print_json([public(row) for row in found.rows])
         return
     if format_ == "csv":
-        query.frame(found.rows).to_csv(sys.stdout, index=False)
+        frames.frame(found.rows).to_csv(sys.stdout, index=False)
         return
     from harness.cli.console import Console
 

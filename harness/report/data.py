@@ -245,9 +245,9 @@ def _newest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["case", "fingerprint"], keep="last")
 
 
-def picked(keys: pd.DataFrame) -> list[Row]:
-    """Whole rows of the chosen cases, with no number that is not finite."""
-    return [{name: _finite(value) for name, value in row.items()} for row in query.pick(keys)]
+def picked(keys: pd.DataFrame, columns: Sequence[str] = query.LIGHT) -> list[Row]:
+    """Rows of the chosen cases, with no number that is not finite."""
+    return [{name: _finite(value) for name, value in row.items()} for row in query.pick(keys, columns)]
 
 
 def _finite(value: Any) -> Any:

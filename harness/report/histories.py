@@ -188,14 +188,14 @@ def scans(series: Mapping[str, Sequence[Series]]) -> dict[tuple[str, str], Scan]
     """Changes of level of all series, searched together: (id, metric) -> what was found."""
     from harness.stats.scan import scan
 
-    values: dict[str, Sequence[float]] = {}
+    values: dict[str, Floats] = {}
     exact: list[str] = []
     names: dict[str, tuple[str, str]] = {}
     for identity, group in series.items():
         for one in group:
             name = f"{one.metric}\n{identity}"
             names[name] = (identity, one.metric)
-            values[name] = one.numbers.tolist()
+            values[name] = one.numbers
             if (one.metric in UNITS and one.metric not in NOISY) or (one.numbers <= 0).any():
                 exact.append(name)
     found = scan(values, exact=frozenset(exact)) if values else {}

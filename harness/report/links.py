@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 LONGEST = 60
 
 
+@lru_cache(maxsize=65_536)
 def slug(name: str) -> str:
     """A file name for any text: what is readable of it, and a digest that keeps it unique."""
     readable = re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-").lower()[:LONGEST]

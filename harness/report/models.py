@@ -32,6 +32,17 @@ CHUNK: Final = 100
 MANY: Final = 200
 """Cases from which on a second process is worth its start of a second."""
 
+RECENT: Final = tuple(
+    name
+    for name in query.LIGHT
+    if name
+    not in {
+        "host", "versions", "settings", "noise", "floor_s", "kernels", "operators", "arithmetic", "steps", "notes",
+        "provider_options", "session_config", "reference",
+    }
+)  # fmt: skip
+"""What is read of the rows of recent runs: the rest only a case's page shows, and all of it is text to decode."""
+
 MOST_WORKERS: Final = 3
 """Each takes a quarter of a gigabyte."""
 
@@ -43,7 +54,8 @@ class Job:
     Attributes:
         data: what is stored, without rows; `latest` are those of this model.
         recent: stored rows of the recent runs.
-        cases: the newest stored row of each case.
+        newest: the newest stored row of each case on each host.
+        cases: case -> the run of its newest row, whatever the host: what its page shows.
         series: case -> its series, one per host, runtime and weights.
         look: a mark for every variant.
         shared: what all pages share.
@@ -53,7 +65,8 @@ class Job:
     name: str
     data: Data
     recent: pd.DataFrame
-    cases: pd.DataFrame
+    newest: pd.DataFrame
+    cases: Mapping[str, str]
     series: Mapping[str, Sequence[Series]]
     look: Mapping[str, Mark]
     shared: Mapping[str, Any]
@@ -74,13 +87,15 @@ def stale(
         # Pages of cases name and link a series; its numbers are in a script of its own.
         of_case.setdefault(group[0].case, []).append(replace(group[0], at=None, numbers=None, low=None, high=None))
     recent = [run.id for run in data.runs[:RECENT_RUNS]]
+    newest = dict(list(data.newest.groupby("model", observed=True)))
     found = []
     for name, rows in data.rows.groupby("model", observed=True):
-        cases = rows.drop_duplicates("case", keep="last")
-        shown = rows[rows["run"].isin(recent) | rows.index.isin(data.newest.index)]
-        own = {str(case): of_case[str(case)] for case in cases["case"] if str(case) in of_case}
+        last = rows.drop_duplicates("case", keep="last")
+        cases = dict(zip(last["case"].astype(str), last["run"].astype(str), strict=True))
+        shown = rows[rows["run"].isin(recent) | rows.index.isin(newest[name].index)]
+        own = {case: of_case[case] for case in cases if case in of_case}
         key = keys.rows(shown, extra=[one.id for group in own.values() for one in group])
-        paths = [links.model(str(name)), links.raw(str(name)), *(links.case(str(case)) for case in cases["case"])]
+        paths = [links.model(str(name)), links.raw(str(name)), *(links.case(case) for case in cases)]
         if not all(output.keep(path, key) for path in paths):
             latest = tuple(row for row in data.latest if row["model"] == name)
             found.append(
@@ -88,7 +103,8 @@ def stale(
                     name=str(name),
                     data=replace(data, rows=data.rows.iloc[:0], latest=latest, positions={}, asv=Values()),
                     recent=_slim(rows[rows["run"].isin(recent)]),
-                    cases=_slim(cases),
+                    newest=_slim(newest[name]),
+                    cases=cases,
                     series=own,
                     look=look,
                     shared=shared,
@@ -118,7 +134,7 @@ def made(jobs: Sequence[Job], output: Output, processes: int) -> Iterator[None]:
         futures: list[Future[dict[str, Entry]]] = []
         try:
             for job in jobs:
-                known = {path: entry for path, entry in output.known.items() if path in _paths(job)}
+                known = {path: output.known[path] for path in _paths(job) if path in output.known}
                 futures.append(pool.submit(_apart, job, output.folder, known))
             yield
             # What no worker has begun is made here, from the end.
@@ -146,7 +162,7 @@ def _apart(job: Job, folder: Path, known: dict[str, Entry]) -> dict[str, Entry]:
 
 
 def _paths(job: Job) -> set[str]:
-    return {links.model(job.name), links.raw(job.name), *(links.case(str(case)) for case in job.cases["case"])}
+    return {links.model(job.name), links.raw(job.name), *(links.case(case) for case in job.cases)}
 
 
 def _slim(rows: pd.DataFrame) -> pd.DataFrame:
@@ -155,28 +171,31 @@ def _slim(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pages(job: Job) -> Iterator[tuple[str, str]]:
-    """A model's page and those of its cases; samples are read in chunks and thinned at once."""
-    latest = job.data.latest
-    found = model.page(job.data, job.name, latest, ordered(picked(job.recent)), job.look)
-    yield found.path, render.html(found, job.shared)
+    """The pages of a model's cases, and its own; samples are read in chunks and thinned at once."""
     by_case: dict[str, list[Row]] = {}
-    for row in latest:
+    for row in job.data.latest:
         by_case.setdefault(row["case"], []).append(row)
+    of_run: dict[str, str] = {}
     quantiles: list[dict[str, Any]] = []
-    index = {(row["run"], row["case"]): place for place, row in enumerate(found.context["order"])}
-    for start in range(0, len(job.cases), CHUNK):
-        for samples in query.pick(job.cases.iloc[start : start + CHUNK], ("case", "variant", "run", "processes")):
-            processes = samples["processes"] or []
-            rows = by_case[samples["case"]]
-            row = next(row for row in rows if row["run"] == samples["run"])
-            page = case.page(job.data, row, rows, processes, job.series.get(samples["case"], []))
-            yield page.path, render.html(page, job.shared)
+    startups: dict[tuple[str, str], model.Intervals] = {}
+    for start in range(0, len(job.newest), CHUNK):
+        for samples in query.pick(job.newest.iloc[start : start + CHUNK], ("case", "variant", "run", "processes")):
+            name, run, processes = samples["case"], samples["run"], samples["processes"] or []
+            startups[run, name] = model.intervals(processes)
             if own := thin.quantiles(processes):
-                place = index[samples["run"], samples["case"]]
-                quantiles.append(
-                    {"case": samples["case"], "variant": samples["variant"], "row": place, "quantiles": own}
-                )
-    yield links.raw(job.name), _raw(job.name, quantiles, job.look)
+                quantiles.append({"case": name, "variant": samples["variant"], "run": run, "quantiles": own})
+            if job.cases[name] == run:
+                row = next(row for row in by_case[name] if row["run"] == run)
+                if run not in of_run:
+                    of_run[run] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run)))
+                page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[run])
+                yield page.path, render.html(page, job.shared)
+    recent = ordered(picked(job.recent, RECENT))
+    found = model.page(job.data, job.name, job.data.latest, recent, job.look, startups)
+    yield found.path, render.html(found, job.shared)
+    places = {(row["run"], row["case"]): place for place, row in enumerate(found.context["order"])}
+    drawn = [{**one, "row": places[one.pop("run"), one["case"]]} for one in quantiles]
+    yield links.raw(job.name), _raw(job.name, drawn, job.look)
 
 
 def _raw(name: str, quantiles: Sequence[Mapping[str, Any]], look: Mapping[str, Mark]) -> str:

@@ -70,10 +70,13 @@ def build(request: Request) -> Built:
         StoreError: if the results cannot be read or the site cannot be written.
     """
     data = load(request.results, repo=request.repo, since=request.since, commit_url=request.commit_url)
+    if not data.rows.empty or data.asv.series:
+        for names in request.compare:
+            pairs.asked(data, names)  # a side that nobody measured is said before anything is written
     output = Output.open(request.out)
     for name in render.STATIC:
         output.put(f"static/{name}", render.static(name))
-    output.put("static/plotly.min.js", render.plotly())
+    output.put(f"static/{render.PLOTLY}", render.plotly())
     shared = _shared(data)
     output.put("data/site.js", f"harness.site={script_json(_site(data, request))};\n")
     if data.rows.empty and data.asv.series:

@@ -189,7 +189,8 @@ def judge(
     - A case that was flagged as slower and not confirmed is under suspicion, so power alone does not clear it: it
       passes only where the interval of the fresh pairs excludes such a slow-down.
     - Any other case passes where its interval excludes such a slow-down, or where one of that size would have been
-      seen with a chance of 80% (`seen`, from `detectable`, is no larger).
+      seen with a chance of 80% (`seen`, from `detectable`, is no larger); never where the whole interval lies beyond
+      it, as that of pairs can that were measured again for the sake of another metric.
     - Everything else is inconclusive.
 
     Args:
@@ -225,11 +226,14 @@ def judge(
             verdict="inconclusive",
             reason=f"looked slower; fresh pairs neither confirm it nor exclude {100 * (limit - 1):.1f}%",
         )
-    if seen <= limit - 1:
+    beyond = interval.low > limit
+    if seen <= limit - 1 and not beyond:
         return Judgement(verdict="pass", reason=f"a slow-down of {100 * seen:.1f}% would have been seen")
     smallest = f"only from {100 * seen:.1f}% on" if math.isfinite(seen) else "of any size not at all"
     return Judgement(
         verdict="inconclusive",
-        reason=f"a slow-down of {100 * (limit - 1):.1f}% might have been missed: with {interval.n} pairs of this "
+        reason=f"screening saw nothing, yet all that the pairs allow lies beyond {100 * (limit - 1):.1f}%"
+        if beyond
+        else f"a slow-down of {100 * (limit - 1):.1f}% might have been missed: with {interval.n} pairs of this "
         f"spread it would have been seen {smallest}",
     )

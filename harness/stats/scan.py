@@ -8,14 +8,16 @@ drifted: permutation knows nothing of that, so such a series is reported as unju
 
 from __future__ import annotations
 
-import itertools
 import math
-import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.stats import changes
-from harness.stats.changes import FEWEST_AFTER
+from harness.stats.strength import FEWEST_AFTER
+
+if TYPE_CHECKING:
+    from harness.stats.strength import Floats, Numbers
 
 FDR = 0.05
 CONFIDENCE = 0.95
@@ -80,7 +82,7 @@ def fewest(fdr: float = FDR) -> int:
     return n
 
 
-def scan(series: Mapping[str, Sequence[float]], *, fdr: float = FDR, exact: Collection[str] = ()) -> dict[str, Scan]:
+def scan(series: Mapping[str, Numbers], *, fdr: float = FDR, exact: Collection[str] = ()) -> dict[str, Scan]:
     """Search all series at once.
 
     Args:
@@ -94,17 +96,20 @@ def scan(series: Mapping[str, Sequence[float]], *, fdr: float = FDR, exact: Coll
     Raises:
         ValueError: if a value is not finite, or not above zero in a series with noise, or fdr is not between 0 and 1.
     """
-    _check(series, fdr, exact)
+    import numpy as np
+
+    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in series.items()}
+    _check(arrays, fdr, exact)
     found: dict[str, Scan] = {}
-    judged: dict[str, list[float]] = {}
-    for name, values in series.items():
+    judged: dict[str, Floats] = {}
+    for name, values in arrays.items():
         if name in exact:
             found[name] = Scan(changes=_steps(values))
         elif len(values) < fewest(fdr):
             points = "1 point" if len(values) == 1 else f"{len(values)} points"
             found[name] = Scan(abstained=f"{points}; at least {fewest(fdr)} are needed")
         else:
-            judged[name] = [math.log(value) for value in values]
+            judged[name] = np.log(values)
     # Correlation is looked at with the levels that would be found if nothing else were searched; only series that
     # pass it enter the family.
     known: Known = {}
@@ -116,22 +121,25 @@ def scan(series: Mapping[str, Sequence[float]], *, fdr: float = FDR, exact: Coll
             found[name] = Scan(abstained=f"neighbouring points correlate ({strong:.2f}): the host drifted")
             del judged[name]
     for name, cuts in _segment(judged, fdr, known, together=True).items():
-        found[name] = Scan(changes=_sized(series[name], judged[name], cuts))
+        found[name] = Scan(changes=_sized(arrays[name], judged[name], cuts))
     return {name: found[name] for name in series}
 
 
-def _check(series: Mapping[str, Sequence[float]], fdr: float, exact: Collection[str]) -> None:
+def _check(series: Mapping[str, Floats], fdr: float, exact: Collection[str]) -> None:
+    import numpy as np
+
     if not 0 < fdr < 1:
         raise ValueError(f"fdr is {fdr}: it must lie between 0 and 1, such as 0.05")
     for name, values in series.items():
-        for index, value in enumerate(values):
-            if not math.isfinite(value) or (value <= 0 and name not in exact):
-                valid = "a finite number" if name in exact else "a finite number above zero"
-                raise ValueError(f"{name}: value {index} is {value}; every one must be {valid}, leave gaps out")
+        wrong = ~np.isfinite(values) if name in exact else ~(np.isfinite(values) & (values > 0))
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            valid = "a finite number" if name in exact else "a finite number above zero"
+            raise ValueError(f"{name}: value {index} is {values[index]}; every one must be {valid}, leave gaps out")
 
 
 def _segment(
-    series: Mapping[str, Sequence[float]], fdr: float, known: Known, *, together: bool
+    series: Mapping[str, Floats], fdr: float, known: Known, *, together: bool
 ) -> dict[str, dict[int, tuple[float, float]]]:
     """Binary segmentation of all series in rounds: name -> {first point after: (p, adjusted)}.
 
@@ -164,9 +172,9 @@ def _segment(
     return cuts
 
 
-def _sized(
-    values: Sequence[float], logs: Sequence[float], cuts: Mapping[int, tuple[float, float]]
-) -> tuple[Change, ...]:
+def _sized(values: Floats, logs: Floats, cuts: Mapping[int, tuple[float, float]]) -> tuple[Change, ...]:
+    import numpy as np
+
     edges = [0, *sorted(cuts), len(values)]
     found = []
     for first, index, last in zip(edges, edges[1:], edges[2:], strict=False):
@@ -178,8 +186,8 @@ def _sized(
                 ratio=math.exp(estimate),
                 low=math.exp(low),
                 high=math.exp(high),
-                before=statistics.median(values[first:index]),
-                after=statistics.median(values[index:last]),
+                before=float(np.median(values[first:index])),
+                after=float(np.median(values[index:last])),
                 p=p,
                 adjusted=adjusted,
             )
@@ -187,13 +195,15 @@ def _sized(
     return tuple(found)
 
 
-def _steps(values: Sequence[float]) -> tuple[Change, ...]:
+def _steps(values: Floats) -> tuple[Change, ...]:
     """Every step of a series without noise."""
+    import numpy as np
+
     found = []
-    for index, (before, after) in enumerate(itertools.pairwise(values), start=1):
-        if before != after:
-            ratio = after / before if before > 0 and after > 0 else math.nan
-            found.append(
-                Change(index=index, ratio=ratio, low=ratio, high=ratio, before=before, after=after, p=0.0, adjusted=0.0)
-            )
+    for index in (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist():
+        before, after = float(values[index - 1]), float(values[index])
+        ratio = after / before if before > 0 and after > 0 else math.nan
+        found.append(
+            Change(index=index, ratio=ratio, low=ratio, high=ratio, before=before, after=after, p=0.0, adjusted=0.0)
+        )
     return tuple(found)

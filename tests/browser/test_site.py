@@ -140,6 +140,24 @@ def test_filters_change_charts_and_tables(swept: Path, visit: Visit) -> None:
     assert "2" == page.input_value('select[data-facet="batch"]')
 
 
+def test_the_table_under_a_chart_is_made_when_it_is_opened(swept: Path, visit: Visit) -> None:
+    """It has the chart's numbers, sorts by them, and follows the filters, those chosen before and after."""
+    page = visit.open(swept / links.model("tiny"))
+    box = page.locator('[data-chart="latency"] details')
+    assert 0 == box.locator("table").count()
+    page.select_option("select[data-facet=batch]", "2")
+    box.locator("summary").click()
+    rows = box.locator("tbody tr:visible")
+    assert 2 == rows.count()
+    assert {"cpu-t1-b2"} == {cells.split("\t")[1] for cells in rows.all_inner_texts()}
+    page.select_option("select[data-facet=threads]", "")
+    assert 4 == rows.count()
+    box.locator("th button", has_text="median").click()
+    sizes = [float(row.get_attribute("data-sort")) for row in box.locator("tbody tr:visible td:nth-child(3)").all()]
+    assert sorted(sizes) == sizes
+    assert len(set(sizes)) > 1
+
+
 def test_a_scaling_chart_ignores_its_own_filter(swept: Path, visit: Visit) -> None:
     """Throughput over threads keeps its lines where one number of threads is chosen."""
     page = visit.open(swept / links.model("tiny"))

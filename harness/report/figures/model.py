@@ -123,8 +123,9 @@ PARTS: Final = {
 
 
 def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], key: str) -> Figure:
-    """One of `PARTS` over the variants."""
+    """One of `PARTS` over the variants, with intervals where the frame has them (`session_s_low` and so on)."""
     title, kind = PARTS[key]
+    low, high = f"{key}_low", f"{key}_high"
     there = [row for row in records(frame) if row[key] is not None]
     factor, unit = words.scale([row[key] for row in there], kind)
     traces: list[Trace] = [
@@ -135,6 +136,7 @@ def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark],
             "x": column((row[key] for row in group), factor),
             "y": [label(variant, 22)] * len(group),
             "marker": marker(marks[variant], group),
+            **({"error_x": bars(group, key, low, high, factor)} if low in group[0] else {}),
             "text": [f"<b>{label(row['case'], 80)}</b><br>{title}: {words.number(row[key], kind)}" for row in group],
             "hoverinfo": "text",
             "meta": {"rows": [row["row"] for row in group]},

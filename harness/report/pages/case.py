@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from harness import budget
 from harness.report import links, thin, words
-from harness.report.data import Data
+from harness.report.data import Data, Run
 from harness.report.figures import samples as charts
 from harness.report.histories import Series
+from harness.report.pages import insides
 from harness.report.pages.tables import budget_word
 from harness.report.parts import Chart, Page, Table, num, status, text
 from harness.store.rows import Row
@@ -32,8 +33,17 @@ SESSION: Final = (
 )  # fmt: skip
 
 
+Facts = list[tuple[str, list[tuple[str, str]]]]
+"""Provenance in groups: (heading, (name, value) ...)."""
+
+
 def page(
-    data: Data, row: Row, others: Sequence[Row], processes: Sequence[Mapping[str, Any]], series: Sequence[Series]
+    data: Data,
+    row: Row,
+    others: Sequence[Row],
+    processes: Sequence[Mapping[str, Any]],
+    series: Sequence[Series],
+    of_run: str,
 ) -> Page:
     """A case's page.
 
@@ -43,8 +53,8 @@ def page(
         others: its newest rows on every host, this one included.
         processes: of `row`, with their samples.
         series: one per host, runtime and weights.
+        of_run: the groups of `of_run` as HTML, made once for all cases of a run.
     """
-    run = data.run(row["run"])
     return Page(
         path=links.case(row["case"]),
         template="case.html.j2",
@@ -61,7 +71,9 @@ def page(
             "timeline": _timeline(processes),
             "processes": _processes(processes),
             "hosts": _hosts(data, others) if len(others) > 1 else None,
-            "facts": _facts(row, run),
+            "inspections": _inspections(row),
+            "facts": _facts(row),
+            "of_run": of_run,
             "commands": commands(row),
             "histories": [
                 {
@@ -90,6 +102,17 @@ def commands(row: Row) -> list[tuple[str, str]]:
         found.append(("inspect the artifact", shlex.join(["harness", "inspect", f"{row['model']}/{row['variant']}"])))
     if row["commit"]:
         found.insert(0, ("at the same commit", shlex.join(["git", "checkout", row["commit"]])))
+    return found
+
+
+def _inspections(row: Row) -> list[tuple[str, str]]:
+    """Where the model's page shows what is inside the artifact: (what, address) ..."""
+    page, digest = "../" + links.model(row["model"]), (row["artifact"] or {}).get("digest") or ""
+    found = []
+    if (row["fusion"] or {}).get("before"):
+        found.append(("operators before and after fusion", f"{page}#{insides.anchor(row['variant'], digest)}"))
+    if row["placement"]:
+        found.append(("where its nodes run", f"{page}#placement"))
     return found
 
 
@@ -166,9 +189,9 @@ def _hosts(data: Data, others: Sequence[Row]) -> Table:
     )
 
 
-def _facts(row: Row, run: Any) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Provenance in groups: (heading, (name, value) ...)."""
-    found: list[tuple[str, list[tuple[str, str]]]] = []
+def _facts(row: Row) -> Facts:
+    """What is a case's own."""
+    found: Facts = []
     latency = row["latency"] or {}
     if latency:
         found.append(
@@ -204,21 +227,22 @@ def _facts(row: Row, run: Any) -> list[tuple[str, list[tuple[str, str]]]]:
             [(f"{place}. {step['kind']}", _shown(step["options"])) for place, step in enumerate(row["steps"] or [], 1)],
         )
     )
-    found.append(
-        (
-            "Run",
-            [
-                ("run", run.id),
-                ("commit", f"{run.commit or 'none'}{' (the tree differed from it)' if run.dirty else ''}"),
-                ("fingerprint", run.fingerprint),
-                ("settings", _shown(run.settings)),
-                ("noise", _shown(row["noise"])),
-            ],
-        )
-    )
-    found.append(("Host", [(name, _shown(value)) for name, value in run.host.items()]))
-    found.append(("Versions", [(name, str(value)) for name, value in run.versions.items()]))
+    found.append(("Noise", [("while it was measured", _shown(row["noise"]))]))
     return [(heading, lines) for heading, lines in found if lines]
+
+
+def of_run(run: Run) -> Facts:
+    """What is the same for all cases of a run."""
+    lines = [
+        ("run", run.id),
+        ("commit", f"{run.commit or 'none'}{' (the tree differed from it)' if run.dirty else ''}"),
+        ("fingerprint", run.fingerprint),
+        ("settings", _shown(run.settings)),
+    ]
+    host = [(name, _shown(value)) for name, value in run.host.items()]
+    versions = [(name, str(value)) for name, value in run.versions.items()]
+    groups = (("Run", lines), ("Host", host), ("Versions", versions))
+    return [(heading, lines) for heading, lines in groups if lines]
 
 
 def _shown(value: Any) -> str:

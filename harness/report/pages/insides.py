@@ -37,6 +37,11 @@ def fusion(rows: Sequence[Row], at: Sequence[int]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda one: palette.rank(one["variant"]))
 
 
+def anchor(variant: str, digest: str) -> str:
+    """Where the model's page shows the fusion of an artifact."""
+    return f"fusion-{links.slug(f'{variant} {digest}')}"
+
+
 def _fused(variant: str, digest: str, fusion: Mapping[str, Any]) -> dict[str, Any]:
     import pandas as pd
 
@@ -49,7 +54,7 @@ def _fused(variant: str, digest: str, fusion: Mapping[str, Any]) -> dict[str, An
         "rows": [],
         "total": (sum(before.values()), sum(after.values())),
         "chart": Chart(
-            id=f"fusion-{links.slug(f'{variant} {digest}')}",
+            id=anchor(variant, digest),
             title=f"{variant}: operators before and after fusion",
             figure=inside.fusion(pd.DataFrame(lines, columns=["operator", "before", "after"])),
             table=Table(

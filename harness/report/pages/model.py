@@ -12,7 +12,8 @@ from harness.report.pages.ship import comparable
 from harness.report.pages.tables import cases_table
 from harness.report.palette import Mark
 from harness.report.parts import Facet, Page, Table, text
-from harness.store import query
+from harness.stats.estimate import across
+from harness.store import frames, query
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
@@ -29,10 +30,31 @@ COLUMNS: Final = (
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
 )  # fmt: skip
-"""What the charts read, of the columns of `harness.store.query.frame`."""
+"""What the charts read, of the columns of `harness.store.frames.frame`."""
 
 
-def page(data: Data, name: str, latest: Sequence[Row], recent: Sequence[Row], marks: Mapping[str, Mark]) -> Page:
+Intervals = Mapping[str, tuple[float, float]]
+"""Column of a row -> its 95% interval across processes."""
+
+STARTUP: Final = {"session_s": "session_ns", "first_inference_s": "first_inference_ns"}
+"""Columns that stand for a number of each process, in nanoseconds."""
+
+
+def intervals(processes: Sequence[Mapping[str, Any]]) -> Intervals:
+    """How well session creation and first inference are known: as for latency, across processes."""
+    if len(processes) < 2:  # noqa: PLR2004  (one process says nothing of the next)
+        return {}
+    return {name: across([max(process[key], 1) / 1e9 for process in processes]) for name, key in STARTUP.items()}
+
+
+def page(
+    data: Data,
+    name: str,
+    latest: Sequence[Row],
+    recent: Sequence[Row],
+    marks: Mapping[str, Mark],
+    startups: Mapping[tuple[str, str], Intervals],
+) -> Page:
     """A model's page.
 
     Args:
@@ -41,9 +63,14 @@ def page(data: Data, name: str, latest: Sequence[Row], recent: Sequence[Row], ma
         latest: its newest rows, one per case and host.
         recent: its rows of the recent runs, which overlap with `latest`.
         marks: a mark for every variant.
+        startups: (run, case) -> what `intervals` says, where its processes were read.
     """
     rows, sets = merged(sorted(latest, key=_place), sorted(recent, key=_place))
+    known = [startups.get((row["run"], row["case"]), {}) for row in rows]
     frame = table(rows, sets)
+    for column in STARTUP:
+        frame[f"{column}_low"] = [of.get(column, (None, None))[0] for of in known]
+        frame[f"{column}_high"] = [of.get(column, (None, None))[1] for of in known]
     at = list(range(len(rows)))
     groups = [group for chosen in sorted({s for of in sets for s in of}) for group in _groups(rows, sets, chosen)]
     everything = cases_table(rows, at, groups, root="../")
@@ -59,7 +86,7 @@ def page(data: Data, name: str, latest: Sequence[Row], recent: Sequence[Row], ma
         ],
         context={
             "charts": model_charts.charts(frame, marks, name),
-            "grid": model_charts.grid(rows),
+            "grid": model_charts.grid(rows, known),
             "fusion": insides.fusion(rows, at),
             "placement": insides.placement(rows, at),
             "everything": everything,
@@ -92,7 +119,7 @@ def merged(latest: Sequence[Row], recent: Sequence[Row]) -> tuple[list[Row], lis
 
 def table(rows: Sequence[Row], sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     """Rows as the charts take them: `COLUMNS`, `row` and `sets`."""
-    frame = query.frame(rows, COLUMNS)
+    frame = frames.frame(rows, COLUMNS)
     frame["row"] = range(len(rows))
     frame["sets"] = list(sets)
     return frame

@@ -22,10 +22,13 @@ WHAT: Final = {
 }
 
 
+STARTUP: Final = (
+    "Median of a case's processes, in its newest run with a 95% interval; each of them stands on the case's page."
+)
 OF_PROCESSES: Final = {
     "peak_rss_bytes": "The largest of a case's processes.",
-    "session_s": "Median of a case's processes; each of them stands on the case's page.",
-    "first_inference_s": "Median of a case's processes; each of them stands on the case's page.",
+    "session_s": STARTUP,
+    "first_inference_s": STARTUP,
 }
 
 
@@ -79,7 +82,7 @@ def charts(frame: pd.DataFrame, marks: Mapping[str, Mark], name: str) -> list[Ch
             title=title,
             note=OF_PROCESSES.get(key, ""),
             figure=figures.footprint(numbers, marks, key),
-            pick=_pick(title, f"{title.lower()}#"),
+            pick=_pick(title, _heading(title)),
             small=True,
         )
         for key, (title, _) in figures.PARTS.items()
@@ -113,13 +116,22 @@ def _raw(name: str) -> list[Chart]:
     ]
 
 
-def grid(rows: Sequence[Row]) -> Grid:
-    """What the tables under the charts say of each row that has a latency."""
+def grid(rows: Sequence[Row], known: Sequence[Mapping[str, tuple[float, float]]]) -> Grid:
+    """What the tables under the charts say of each row that has a latency.
+
+    Args:
+        rows: of one model.
+        known: of each row the intervals of what `figures.PARTS` shows, as far as they are known.
+    """
     shown = [place for place, row in enumerate(rows) if row["latency"]]
-    return Grid(
-        columns={heading: [cell(rows[at]) for at in shown] for heading, cell in COLUMNS.items()},
-        at=shown,
-    )
+    columns = {heading: [cell(rows[at]) for at in shown] for heading, cell in COLUMNS.items()}
+    for key, (title, unit) in figures.PARTS.items():
+        columns[_heading(title)] = [_part(rows[at], key, unit, known[at].get(key)) for at in shown]
+    return Grid(columns=columns, at=shown)
+
+
+def _heading(title: str) -> str:
+    return f"{title.lower()}#"
 
 
 def _pick(caption: str, *columns: str) -> Pick:
@@ -152,12 +164,10 @@ def _count(key: str) -> Callable[[Row], Cell]:
     return lambda row: num(f"{row['latency'][key]:,}", row["latency"][key])
 
 
-def _part(key: str, unit: str) -> Callable[[Row], Cell]:
-    def cell(row: Row) -> Cell:
-        value = (row["artifact"] or {}).get("bytes") if key == "artifact_bytes" else row[key]
-        return num(words.number(value, unit), value)
-
-    return cell
+def _part(row: Row, key: str, unit: str, ends: tuple[float, float] | None) -> Cell:
+    value = (row["artifact"] or {}).get("bytes") if key == "artifact_bytes" else row[key]
+    shown = words.number(value, unit)
+    return num(f"{shown} [{words.interval(*ends, unit)}]" if ends else shown, value)
 
 
 LATENCY: Final = "median [95% interval]#"
@@ -178,5 +188,4 @@ COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
     "p99#": _percentile("p99_s"),
     "samples#": _count("n"),
     "processes#": _count("processes"),
-    **{f"{title.lower()}#": _part(key, unit) for key, (title, unit) in figures.PARTS.items()},
 }
