@@ -83,7 +83,7 @@ def test_many_cases_are_made_by_several_processes(tmp_path: Path, monkeypatch: p
         found = [report_stores.measured(case, 5.0 + day) for case in cases]
         report_stores.write(tmp_path / "results", report_stores.run(day), found)
     site(tmp_path / "results", tmp_path / "alone")
-    monkeypatch.setattr(models, "MANY", 1)
+    monkeypatch.setattr(models, "LARGE", 1)
     built = site(tmp_path / "results", tmp_path / "site", processes=2)
     alone, together = pages(tmp_path / "alone"), pages(tmp_path / "site")
     del alone["data/site.js"], together["data/site.js"]  # when it was made

@@ -60,6 +60,10 @@ COLUMNS: Final[Mapping[str, str]] = {
 """The columns of `Data.rows`, each from what is stored."""
 
 
+CATEGORIES: Final = ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename")
+"""Of them those that are categories."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One sweep as the pages name it.
@@ -213,7 +217,7 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         UsageError: if git does not know `since`.
         StoreError: if the folder cannot be listed.
     """
-    found = query.table(results, COLUMNS)
+    found = query.table(results, COLUMNS, CATEGORIES)
     rows = found.frame
     runs = _runs(rows)
     order = commits(repo, since or None)
@@ -221,8 +225,9 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         kept = {run.id for run in runs if order.wants(run.commit, _moment(run))}
         rows = rows[rows["run"].isin(kept)].reset_index(drop=True)
         runs = tuple(run for run in runs if run.id in kept)
-    for name in ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename"):
-        rows[name] = rows[name].astype("category")  # text of 200,000 rows is mostly repetition
+    if since:
+        for name in CATEGORIES:
+            rows[name] = rows[name].cat.remove_unused_categories()
     newest = _newest(rows)
     values = asv_values.load(results, order, rows, {run.id: run.runtime for run in runs})
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}

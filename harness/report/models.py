@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 CHUNK: Final = 100
 """Cases whose samples are held in memory at a time."""
 
-MANY: Final = 200
-"""Cases from which on a second process is worth its start of a second."""
+LARGE: Final = 1_000_000
+"""Bytes of stored samples from which on a second process is worth its start of a second."""
 
 RECENT: Final = tuple(
     name
@@ -42,6 +42,9 @@ RECENT: Final = tuple(
     }
 )  # fmt: skip
 """What is read of the rows of recent runs: the rest only a case's page shows, and all of it is text to decode."""
+
+RECENT_ROWS: Final = 300
+"""Rows of a model's recent runs that its page holds at most, the newest run aside."""
 
 MOST_WORKERS: Final = 3
 """Each takes a quarter of a gigabyte."""
@@ -86,10 +89,10 @@ def stale(
     for group in series.values():
         # Pages of cases name and link a series; its numbers are in a script of its own.
         of_case.setdefault(group[0].case, []).append(replace(group[0], at=None, numbers=None, low=None, high=None))
-    recent = [run.id for run in data.runs[:RECENT_RUNS]]
     newest = dict(list(data.newest.groupby("model", observed=True)))
     found = []
     for name, rows in data.rows.groupby("model", observed=True):
+        recent = _recent(data, rows)
         last = rows.drop_duplicates("case", keep="last")
         cases = dict(zip(last["case"].astype(str), last["run"].astype(str), strict=True))
         shown = rows[rows["run"].isin(recent) | rows.index.isin(newest[name].index)]
@@ -114,38 +117,73 @@ def stale(
     return found
 
 
+def _recent(data: Data, rows: pd.DataFrame) -> list[str]:
+    """The newest runs of a model, as many as its page can hold."""
+    counts = rows["run"].value_counts()
+    found: list[str] = []
+    for run in [run.id for run in data.runs if counts.get(run.id, 0)][:RECENT_RUNS]:
+        if found and sum(counts[one] for one in (*found, run)) > RECENT_ROWS:
+            break
+        found.append(run)
+    return found
+
+
 @contextmanager
-def made(jobs: Sequence[Job], output: Output, processes: int) -> Iterator[None]:
+def crew(results: Path, processes: int) -> Iterator[Executor | None]:
+    """Processes that make pages, started while the results are still being read.
+
+    Args:
+        results: the results folder.
+        processes: that may work at once, this one included.
+
+    Returns:
+        None where this process alone is faster.
+    """
+    workers = min(MOST_WORKERS, processes - 1)
+    if workers < 1 or sum(path.stat().st_size for path in (results / "samples").glob("*.parquet")) < LARGE:
+        yield None
+        return
+    # Processes are started anew and not forked: DuckDB's threads would not survive that.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for _ in range(workers):
+            pool.submit(_ready)
+        yield pool
+
+
+def _ready() -> None:
+    """What takes a new process longest."""
+    import duckdb  # noqa: F401
+    import pandas as pd  # noqa: F401
+
+    render.environment()
+
+
+@contextmanager
+def made(jobs: Sequence[Job], output: Output, pool: Executor | None) -> Iterator[None]:
     """Make the pages of some models while the block runs, and be done with them at its end.
 
     Args:
         jobs: the models.
         output: the site.
-        processes: that may work at once, this one included.
+        pool: who else may work; None makes all of it here, after the block.
     """
-    workers = min(MOST_WORKERS, processes - 1, len(jobs) - 1)
-    if workers < 1 or sum(len(job.cases) for job in jobs) < MANY:
-        yield
-        for job in jobs:
-            make(job, output)
-        return
-    # Processes are started anew and not forked: DuckDB's threads would not survive that.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures: list[Future[dict[str, Entry]]] = []
-        try:
-            for job in jobs:
+    futures: list[Future[dict[str, Entry]] | None] = [None] * len(jobs)
+    try:
+        if pool is not None:
+            for place, job in enumerate(jobs):
                 known = {path: output.known[path] for path in _paths(job) if path in output.known}
-                futures.append(pool.submit(_apart, job, output.folder, known))
-            yield
-            # What no worker has begun is made here, from the end.
-            for job, future in reversed(list(zip(jobs, futures, strict=True))):
-                if future.cancel():
-                    make(job, output)
-            for future in futures:
-                if not future.cancelled():
-                    output.add(future.result())
-        finally:
-            for future in futures:
+                futures[place] = pool.submit(_apart, job, output.folder, known)
+        yield
+        # What nobody else has begun is made here, from the end.
+        for job, future in reversed(list(zip(jobs, futures, strict=True))):
+            if future is None or future.cancel():
+                make(job, output)
+        for future in futures:
+            if future is not None and not future.cancelled():
+                output.add(future.result())
+    finally:
+        for future in futures:
+            if future is not None:
                 future.cancel()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,11 @@ def build(request: Request) -> Built:
         UsageError: if a revision or run is not known.
         StoreError: if the results cannot be read or the site cannot be written.
     """
+    with models.crew(request.results, request.processes) as pool:
+        return _build(request, pool)
+
+
+def _build(request: Request, pool: Executor | None) -> Built:
     data = load(request.results, repo=request.repo, since=request.since, commit_url=request.commit_url)
     if not data.rows.empty or data.asv.series:
         for names in request.compare:
@@ -86,16 +92,16 @@ def build(request: Request) -> Built:
             "index.html", render.html(Page(path="index.html", template="empty.html.j2", title="No results yet"), shared)
         )
     else:
-        _write(data, request, shared, output)
+        _write(data, request, shared, output, pool)
     output.close()
     return Built(index=request.out / "index.html", written=output.written, kept=output.kept, problems=data.problems)
 
 
-def _write(data: Data, request: Request, shared: Mapping[str, Any], output: Output) -> None:
+def _write(data: Data, request: Request, shared: Mapping[str, Any], output: Output, pool: Executor | None) -> None:
     keys = Keys(data, shared)
     series = histories.collect(data, data.positions)
     look = marks({*data.rows["variant"].cat.categories, *_variants(series)})
-    with models.made(models.stale(data, series, look, shared, keys, output), output, request.processes):
+    with models.made(models.stale(data, series, look, shared, keys, output), output, pool):
         scans = histories.scans(series)
         output.put(*_page(overview.overview(data, series, scans, _asv(request)), shared))
         _history(data, series, scans, look, shared, keys, output)

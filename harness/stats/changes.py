@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -167,17 +166,20 @@ def neighbours(series: Numbers, edges: Sequence[int]) -> float:
     """
     import numpy as np
 
-    bounds = [0, *edges, len(series)]
-    parts = [np.asarray(series[start:stop], dtype=np.float64) for start, stop in itertools.pairwise(bounds)]
-    residuals = ranks_of(np.concatenate([part - statistics.median(part.tolist()) for part in parts]))
-    residuals = residuals - residuals.mean()
-    energy = float((residuals**2).mean())
-    if energy == 0:
-        return 0.0
-    products, start = [], 0
-    for part in parts:
-        inside = residuals[start : start + len(part)]
-        products.append(inside[1:] * inside[:-1])
-        start += len(part)
-    lost = len(parts) / len(series)
-    return (float(np.concatenate(products).mean()) / energy + lost) / max(1 - 3 * lost, 0.25)
+    return float(neighbours_of(np.asarray([series], dtype=np.float64), edges)[0])
+
+
+def neighbours_of(rows: Floats, edges: Sequence[int]) -> Floats:
+    """`neighbours` of series of one length with the same edges: (series, n) -> (series,)."""
+    import numpy as np
+
+    bounds = [*itertools.pairwise([0, *edges, rows.shape[1]])]
+    level = [rows[:, start:stop] - np.median(rows[:, start:stop], axis=1, keepdims=True) for start, stop in bounds]
+    residuals = ranks_of(np.concatenate(level, axis=1))
+    residuals = residuals - residuals.mean(axis=1, keepdims=True)
+    energy = (residuals**2).mean(axis=1)
+    products = [residuals[:, start + 1 : stop] * residuals[:, start : stop - 1] for start, stop in bounds]
+    lost = len(bounds) / rows.shape[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (np.concatenate(products, axis=1).mean(axis=1) / energy + lost) / max(1 - 3 * lost, 0.25)
+    return np.where(energy == 0, 0.0, found)

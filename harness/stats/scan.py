@@ -114,10 +114,14 @@ def scan(series: Mapping[str, Numbers], *, fdr: float = FDR, exact: Collection[s
     # pass it enter the family.
     known: Known = {}
     alone = _segment(judged, fdr, known, together=False)
+    alike: dict[tuple[int, ...], list[str]] = {}
     for name, cuts in alone.items():
-        logs = judged[name]
-        strong = changes.neighbours(logs, sorted(cuts))
-        if strong > max(CORRELATED, 1.64 / math.sqrt(len(logs))):
+        alike.setdefault((*sorted(cuts), len(judged[name])), []).append(name)
+    for (*edges, length), names in alike.items():
+        correlations = changes.neighbours_of(np.stack([judged[name] for name in names]), edges)
+        for name, strong in zip(names, correlations.tolist(), strict=True):
+            if strong <= max(CORRELATED, 1.64 / math.sqrt(length)):
+                continue
             found[name] = Scan(abstained=f"neighbouring points correlate ({strong:.2f}): the host drifted")
             del judged[name]
     for name, cuts in _segment(judged, fdr, known, together=True).items():

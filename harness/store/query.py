@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -103,13 +103,14 @@ class Table:
     problems: tuple[StoreError, ...] = ()
 
 
-def table(results: Path, select: Mapping[str, str]) -> Table:
+def table(results: Path, select: Mapping[str, str], categories: Collection[str] = ()) -> Table:
     """Chosen columns of every run's rows, each case of a run once; DuckDB -> pandas, never a dict per row.
 
     Args:
         results: the results folder; one that is missing holds nothing.
         select: name of a column -> DuckDB's expression for it over the stored columns, such as `latency.median_s`;
             `filename` is the file that holds the row.
+        categories: columns of text that repeats; they become categories, which 200,000 rows are far cheaper as.
 
     Raises:
         StoreError: where the folder itself cannot be listed.
@@ -123,11 +124,11 @@ def table(results: Path, select: Mapping[str, str]) -> Table:
     with duckdb.connect() as connection:
         good = _admitted(connection, _files(results), problems)
         try:
-            frame = _frame(connection, sql, good, select)
+            frame = _frame(connection, sql, good, select, categories)
         except duckdb.Error:
             # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
             good = [path for path in good if _answers(connection, path, problems, f"SELECT {columns}")]
-            frame = _frame(connection, sql, good, select)
+            frame = _frame(connection, sql, good, select, categories)
     return Table(frame=frame, problems=tuple(problems))
 
 
@@ -173,12 +174,20 @@ def _files(results: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
-def _frame(connection: Any, sql: str, paths: Sequence[Path], select: Mapping[str, str]) -> pd.DataFrame:
+def _frame(
+    connection: Any, sql: str, paths: Sequence[Path], select: Mapping[str, str], categories: Collection[str]
+) -> pd.DataFrame:
     import pandas as pd
 
     if not paths:
-        return pd.DataFrame({name: [] for name in select})
-    frame: pd.DataFrame = connection.execute(sql, [[_literal(path) for path in paths]]).df()
+        empty = pd.DataFrame({name: [] for name in select})
+        return empty.astype(dict.fromkeys(categories, "category"))
+    # By way of Arrow, whose text becomes categories without a Python string per row.
+    found = connection.sql(sql, params=[[_literal(path) for path in paths]]).to_arrow_table()
+    for place, name in enumerate(found.column_names):
+        if name in categories:
+            found = found.set_column(place, name, found.column(place).dictionary_encode())
+    frame: pd.DataFrame = found.to_pandas()
     return frame
 
 
