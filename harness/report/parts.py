@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from harness.report.figures.base import Figure
 
@@ -166,15 +167,10 @@ class Page:
         return {"facets": [facet.name for facet in self.facets], "rows": self.rows}
 
 
-ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-
-
 def script_json(value: Any) -> str:
-    """JSON that may stand inside a script element of any page: no `</script>`, no comment, no NaN."""
-    try:
-        text = ENCODER.encode(value)
-    except ValueError:
-        text = ENCODER.encode(_finite(value))  # rare: walking through everything costs more than encoding it
+    """JSON that may stand inside a script element: no `</script>`, no comment; NaN and infinity are null."""
+    # orjson because most of a large site is numbers, and the standard library takes twenty times as long for them.
+    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -183,16 +179,6 @@ def script_json(value: Any) -> str:
 def assign(kind: str, key: str, value: Any) -> str:
     """A script that hands data to the page that asked for it; a JSON file could not be read from file://."""
     return f"harness.receive({script_json(kind)},{script_json(key)},{script_json(value)});\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return value
 
 
 def text(value: object, **more: Any) -> Cell:

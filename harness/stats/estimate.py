@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from functools import lru_cache
 
 from harness.records import Latency, ProcessSamples
 
@@ -47,6 +48,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return ordered[first], ordered[n - 1 - first]
 
 
+@lru_cache(maxsize=4096)
 def t_quantile(probability: float, freedom: int) -> float:
     """Quantile of Student's t for probability >= 0.5 and whole degrees of freedom, by bisection on its exact CDF.
 
