@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import links, render, thin
@@ -43,7 +44,7 @@ RECENT: Final = tuple(
 )  # fmt: skip
 """What is read of the rows of recent runs: the rest only a case's page shows, and all of it is text to decode."""
 
-RECENT_ROWS: Final = 300
+RECENT_ROWS: Final = 200
 """Rows of a model's recent runs that its page holds at most, the newest run aside."""
 
 MOST_WORKERS: Final = 3
@@ -167,24 +168,37 @@ def made(jobs: Sequence[Job], output: Output, pool: Executor | None) -> Iterator
         output: the site.
         pool: who else may work; None makes all of it here, after the block.
     """
-    futures: list[Future[dict[str, Entry]] | None] = [None] * len(jobs)
-    try:
-        if pool is not None:
+    if pool is None:
+        yield
+        for job in jobs:
+            make(job, output)
+        return
+    futures: list[Future[dict[str, Entry]]] = []
+    with TemporaryDirectory() as folder:
+        claims = Path(folder)
+        try:
             for place, job in enumerate(jobs):
                 known = {path: output.known[path] for path in _paths(job) if path in output.known}
-                futures[place] = pool.submit(_apart, job, output.folder, known)
-        yield
-        # What nobody else has begun is made here, from the end.
-        for job, future in reversed(list(zip(jobs, futures, strict=True))):
-            if future is None or future.cancel():
-                make(job, output)
-        for future in futures:
-            if future is not None and not future.cancelled():
+                futures.append(pool.submit(_apart, job, output.folder, known, claims / str(place)))
+            yield
+            # What nobody else has begun is made here, from the end; what a worker only holds in its queue, too.
+            for place, job in reversed(list(enumerate(jobs))):
+                if _claim(claims / str(place)):
+                    make(job, output)
+            for future in futures:
                 output.add(future.result())
-    finally:
-        for future in futures:
-            if future is not None:
+        finally:
+            for future in futures:
                 future.cancel()
+
+
+def _claim(path: Path) -> bool:
+    """Whether this process is the first that asks for a job."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def make(job: Job, output: Output) -> None:
@@ -193,7 +207,9 @@ def make(job: Job, output: Output) -> None:
         output.put(path, content, job.key)
 
 
-def _apart(job: Job, folder: Path, known: dict[str, Entry]) -> dict[str, Entry]:
+def _apart(job: Job, folder: Path, known: dict[str, Entry], claim: Path) -> dict[str, Entry]:
+    if not _claim(claim):
+        return {}
     output = Output(folder=folder, known=known)
     make(job, output)
     return output.seen

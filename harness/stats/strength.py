@@ -67,8 +67,8 @@ def exact_tails(n: int) -> Floats:
     counts = np.zeros((few + 1, few * n + 1))
     counts[0, 0] = 1.0
     for rank in range(1, n + 1):
-        for size in range(min(few, rank), 0, -1):
-            counts[size, rank:] += counts[size - 1, :-rank]
+        reach = few * rank + 1  # no sum of ranks so far is larger
+        counts[1:, rank:reach] += counts[:-1, : reach - rank]
     logs = np.zeros((few + 1, widest + 1))
     doubled = np.arange(widest + 1)
     for size in range(1, few + 1):

@@ -83,10 +83,10 @@ def column(values: Iterable[float | None], factor: float = 1.0) -> list[float | 
         values = [np.nan if value is None else value for value in values]
     exact = np.asarray(values, dtype=float) * factor
     there = np.isfinite(exact)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        places = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.where(there & (exact != 0), np.abs(exact), 1.0))))
-        found = np.where(np.isfinite(places) & (places > 0), np.round(exact * places) / places, exact)
-    listed: list[float | None] = found.tolist()
+    size = np.abs(exact)
+    size[~there | (size == 0)] = 1.0
+    places = 10.0 ** np.clip(DIGITS - 1 - np.floor(np.log10(size)), -300, 300)
+    listed: list[float | None] = (np.round(exact * places) / places).tolist()
     return listed if there.all() else [value if ok else None for value, ok in zip(listed, there, strict=True)]
 
 
