@@ -8,13 +8,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.report.data import load, ordered, picked
+from harness.report.data import load
 from harness.report.figures import model as model_figures
 from harness.report.figures.pareto import limit, pareto
 from harness.report.pages import insides, model
 from harness.report.pages.model_charts import charts, grid
 from harness.report.palette import marks
 from harness.report.parts import Page
+from harness.report.rows import ordered, picked
 from harness.store.rows import Row, to_row
 from tests import outcomes, report_stores
 from tests.report_stores import measured, run, write

@@ -7,7 +7,6 @@ by, not what happened to the host in between: to decide, measure pairs (`harness
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.stats.estimate import CONFIDENCE, t_quantile
@@ -88,7 +87,7 @@ def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Float
     errors, freedoms = [], []
     for side in ("", "_before"):
         half, n = _half(both, side)
-        quantile = np.array([_t((1 + CONFIDENCE) / 2, max(k - 1, 1)) if k > 1 else np.nan for k in n])
+        quantile = np.array([t_quantile((1 + CONFIDENCE) / 2, max(k - 1, 1)) if k > 1 else np.nan for k in n])
         errors.append(half / quantile)
         freedoms.append(np.maximum(n - 1, 1))
     variance = errors[0] ** 2 + errors[1] ** 2
@@ -99,8 +98,8 @@ def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Float
     cases = max(int(usable.sum()), 1)
     whole = np.where(usable, np.maximum(np.floor(np.nan_to_num(freedom, nan=1.0)), 1), 1).astype(int)
     error = np.sqrt(np.where(usable, variance, np.nan))
-    reach = error * np.array([_t((1 + CONFIDENCE) / 2, k) for k in whole])
-    strict = error * np.array([_t(1 - (1 - CONFIDENCE) / 2 / cases, k) for k in whole])
+    reach = error * np.array([t_quantile((1 + CONFIDENCE) / 2, k) for k in whole])
+    strict = error * np.array([t_quantile(1 - (1 - CONFIDENCE) / 2 / cases, k) for k in whole])
     return ratio * np.exp(-reach), ratio * np.exp(reach), usable & (np.abs(np.log(ratio)) > strict)
 
 
@@ -111,7 +110,9 @@ def _ends(both: pd.DataFrame) -> tuple[Floats, Floats]:
     found = []
     for side in ("", "_before"):
         half, n = _half(both, side)
-        wider = [_t((1 + ASV) / 2, k - 1) / _t((1 + CONFIDENCE) / 2, k - 1) if k > 1 else np.nan for k in n]
+        wider = [
+            t_quantile((1 + ASV) / 2, k - 1) / t_quantile((1 + CONFIDENCE) / 2, k - 1) if k > 1 else np.nan for k in n
+        ]
         middle = both[f"median_s{side}"].to_numpy(float)
         of_asv = (both[f"source{side}"].astype(object) != "").to_numpy(bool)
         ends = [both[f"{end}_s{side}"].to_numpy(float) for end in ("low", "high")]
@@ -141,8 +142,3 @@ def _sorted(both: pd.DataFrame) -> pd.DataFrame:
     distance = both["ratio"].map(lambda ratio: -abs(math.log(ratio)))
     order = rank.to_frame("rank").assign(distance=distance).sort_values(["rank", "distance"], kind="stable").index
     return both.loc[order].reset_index(drop=True)
-
-
-@cache
-def _t(probability: float, freedom: int) -> float:
-    return t_quantile(probability, freedom)

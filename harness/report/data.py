@@ -6,8 +6,7 @@ rows of a few recent runs, become the dicts that `harness.budget` judges.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.report import values as asv_values
 from harness.report import words
 from harness.report.repository import git, subjects
+from harness.report.rows import ordered, picked
 from harness.report.values import Values
 from harness.store import query
 from harness.store.commits import commits
@@ -24,9 +24,6 @@ from harness.store.series import epoch_ms
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RECENT_RUNS: Final = 5
-"""Runs whose rows can be chosen on a model's page, and compared with one another, beside the newest of each case."""
 
 COLUMNS: Final[Mapping[str, str]] = {
     "filename": "filename",
@@ -248,27 +245,6 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
 
 def _newest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["case", "fingerprint"], keep="last")
-
-
-def picked(keys: pd.DataFrame, columns: Sequence[str] = query.LIGHT) -> list[Row]:
-    """Rows of the chosen cases, with no number that is not finite."""
-    return [{name: _finite(value) for name, value in row.items()} for row in query.pick(keys, columns)]
-
-
-def _finite(value: Any) -> Any:
-    """What DuckDB read, with None for numbers that are not finite."""
-    kind = type(value)
-    if kind is float:
-        return value if math.isfinite(value) else None
-    if kind is dict:
-        return {name: _finite(entry) for name, entry in value.items()}
-    return [_finite(entry) for entry in value] if kind is list else value
-
-
-def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Rows by case in natural order, newest run first."""
-    newest_first = sorted(rows, key=lambda row: (row["run_started_at"], row["run"]), reverse=True)
-    return sorted(newest_first, key=lambda row: query.natural(row["case"]))
 
 
 def _runs(rows: pd.DataFrame) -> tuple[Run, ...]:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import links, render, thin
-from harness.report.data import RECENT_RUNS, Data, ordered, picked
+from harness.report.data import Data
 from harness.report.figures import samples as sample_charts
 from harness.report.histories import Series
 from harness.report.keys import Keys
@@ -20,6 +20,7 @@ from harness.report.output import Entry, Output
 from harness.report.pages import case, model
 from harness.report.palette import Mark
 from harness.report.parts import assign
+from harness.report.rows import ordered, picked
 from harness.report.values import Values
 from harness.store import query
 from harness.store.rows import Row
@@ -43,6 +44,9 @@ RECENT: Final = tuple(
     }
 )  # fmt: skip
 """What is read of the rows of recent runs: the rest only a case's page shows, and all of it is text to decode."""
+
+RECENT_RUNS: Final = 5
+"""Runs whose rows can be chosen on a model's page beside the newest of each case, at most."""
 
 RECENT_ROWS: Final = 200
 """Rows of a model's recent runs that its page holds at most, the newest run aside."""

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import words
-from harness.report.data import Data, Run, picked
+from harness.report.data import Data, Run
 from harness.report.figures.base import records
+from harness.report.rows import picked
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
