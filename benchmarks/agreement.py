@@ -20,9 +20,9 @@ import numpy as np
 from common import host, prepared, ratios
 
 from harness.measure import coordinator
-from harness.measure.client import Client
 from harness.measure.coordinator import Workload
 from harness.records import Target
+from harness.runtimes.client import Client
 
 PLAIN = """
 import json, sys, time, numpy, onnxruntime

@@ -8,11 +8,11 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import plan as planning
 from harness import zoo
 from harness.build import pipeline
 from harness.build.cache import Cache, default_root
-from harness.execute import workload
+from harness.flow import plan as planning
+from harness.flow.execute import workload
 from harness.measure.coordinator import Workload
 from harness.records import Artifact
 

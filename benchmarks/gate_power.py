@@ -18,11 +18,11 @@ from pathlib import Path
 
 from common import ROOT, host, of_zoo
 
-from harness.gate import recording, selftest, slowing
-from harness.gate.nouns import Settings
-from harness.gate.recording import Recording
+from harness.gate.model import GateSettings
+from harness.gate.selftest import recording, selftest, slowing
+from harness.gate.selftest.recording import Recording
 from harness.measure.coordinator import Workload
-from harness.measure.paired import Contest
+from harness.measure.pairs import PairSpec
 from harness.records import Pair
 from harness.stats import paired, rule
 
@@ -93,8 +93,8 @@ def record(
     folder: Path,
 ) -> Recording:
     """Pair every workload with itself and, unless unchanged, with copies slower by each share, all interleaved."""
-    settings = Settings(time_limit_s=minutes * 60)
-    contests: dict[str, Contest] = {}
+    settings = GateSettings(time_limit_s=minutes * 60)
+    contests: dict[str, PairSpec] = {}
     truth: dict[str, tuple[str, float, int]] = {}
     for name, work in works.items():
         scratch = folder / name.replace("/", "-")

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 
 from common import host, of_zoo
 
-from harness.gate import slowing
-from harness.measure import cores, paired
-from harness.measure.paired import Contest, Ready
+from harness.gate.selftest import slowing
+from harness.measure import cores
+from harness.measure import pairs as paired
+from harness.measure.pairs import LiveSide, PairSpec
 
 CASES = (
     ("digits_cnn", "int8-static", 32),
@@ -26,16 +27,16 @@ CASES = (
     ("mobilenetv3", "int8-static", 1),
 )
 
-Pin = Callable[[Contest, Mapping[str, Ready], random.Random], bool]
+Pin = Callable[[PairSpec, Mapping[str, LiveSide], random.Random], bool]
 
 
-def nowhere(contest: Contest, sides: Mapping[str, Ready], rng: random.Random) -> bool:
+def nowhere(contest: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
     """Let the system place both sides."""
     del contest, sides, rng
     return False
 
 
-def apart(contest: Contest, sides: Mapping[str, Ready], rng: random.Random) -> bool:
+def apart(contest: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
     """Hold each side to a core of its own."""
     del contest
     chosen = rng.sample(sorted(os.sched_getaffinity(0)), 2)

@@ -26,7 +26,8 @@ from typing import Any
 
 from harness.records import Case, Outcome, Run
 from harness.stats.estimate import latency
-from harness.store import asv, samples
+from harness.store import samples
+from harness.store.asv import results as asv
 from harness.store.rows import to_row
 from tests import outcomes
 

@@ -1,7 +1,7 @@
 """The gate's whole schedule on simulated pairs: screening that goes on where the spread is wide, then confirming.
 
 Nothing is measured and nothing changed: log-ratios are drawn from normal noise of a known spread, and go through the
-very code that a gate runs (`harness.gate.measure`, `harness.gate.phases`). What it counts are false alarms.
+very code that a gate runs (`harness.gate.timing`). What it counts are false alarms.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import random
 import time
 from dataclasses import dataclass
 
-from harness.gate import phases, timing
-from harness.gate.measure import Measured, measure
-from harness.gate.nouns import Half, Pair, Settings
-from harness.measure.paired import Contest
+from harness.gate.model import GateSettings, Pair, SideSamples
+from harness.gate.timing import findings, phases
+from harness.gate.timing.rounds import Measured, measure
+from harness.measure.pairs import PairSpec
 
 SPREADS = (0.014, 0.029, 0.06)
 SEED = 20
@@ -60,7 +60,7 @@ class Told:
     unclear: float
 
 
-def simulated(cases: int, spread: float, gates: int, *, settings: Settings | None = None, seed: int = SEED) -> Told:
+def simulated(cases: int, spread: float, gates: int, *, settings: GateSettings | None = None, seed: int = SEED) -> Told:
     """Gates of so many cases, none of which changed.
 
     Args:
@@ -70,13 +70,13 @@ def simulated(cases: int, spread: float, gates: int, *, settings: Settings | Non
         settings: of the gate.
         seed: of the draws.
     """
-    settings = settings or Settings()
+    settings = settings or GateSettings()
     draw = random.Random(seed)  # noqa: S311  (the same seed gives the same gates)
-    half = Half(session_ns=1, first_inference_ns=1, bursts_ns=(1.0,))
+    half = SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(1.0,))
     names = [str(index) for index in range(cases)]
-    contests = {name: Contest(workloads={}, clients={}) for name in names}
+    contests = {name: PairSpec(workloads={}, clients={}) for name in names}
 
-    def pair(_: Contest, *, phase: str, **others: object) -> Pair:
+    def pair(_: PairSpec, *, phase: str, **others: object) -> Pair:
         del others
         return Pair(phase=phase, log_ratio=draw.gauss(0, spread), base=half, head=half, started_at="")
 
@@ -90,7 +90,7 @@ def simulated(cases: int, spread: float, gates: int, *, settings: Settings | Non
         pairs += sum(len(phases.of_phase(found, "screen")) for found in done.pairs.values())
         flagged += len(done.flagged)
         unclear += sum(
-            timing.latency(name, done, family, settings).verdict == "inconclusive"
+            findings.latency(name, done, family, settings).verdict == "inconclusive"
             for name in names
             if name not in done.flagged
         )

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from harness import zoo
-from harness.plan import Selection, plan, plan_digest
+from harness.flow.plan import Selection, plan, plan_digest
 from harness.records import Outcome
 from harness.stats import estimate, paired
-from harness.store import asv, query, samples
+from harness.store import query, samples
+from harness.store.asv import results as asv
 from harness.store.journal import Journal
 from harness.store.rows import to_row
 from tests.outcomes import case, measured, process, run

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.cli.reporting import report
+from harness.cli.report import report
 from harness.report import links
 
 CHROMIUM = "/usr/bin/chromium"

@@ -14,7 +14,7 @@
     └── StoreError            results or cache cannot be read or written           -> exit code 2
         └── NewerSchema       written by a newer harness
 
-An error that belongs to one case becomes that case's outcome where it is caught (`harness.sweep`);
+An error that belongs to one case becomes that case's outcome where it is caught (`harness.flow.sweep`);
 only `harness.cli` turns an error into an exit code. Messages say what is wrong, where, what would be
 valid and how to go on.
 """

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.records import Outcome, Run
-from harness.store import asv, asv_files, samples
+from harness.store import samples
+from harness.store.asv import files as asv_files
+from harness.store.asv import results as asv
 from harness.store.rows import to_row
 from tests.outcomes import run
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WorkerError
-from harness.gate.nouns import Contender, Half, Match, Pair, Side
-from harness.measure.client import Client
+from harness.gate.model import Contender, Match, Pair, Side, SideSamples
 from harness.measure.coordinator import Workload
-from harness.measure.paired import Contest
+from harness.measure.pairs import PairSpec
 from harness.records import Artifact, Case, Refusal, Target
+from harness.runtimes.client import Client
 from tests import outcomes
 
 SIZES = (0.001, 0.0016, 0.0004, 0.0014, 0.0007)
@@ -37,9 +37,9 @@ def pair(ratio: float = 1.0, phase: str = "screen", **ratios: float) -> Pair:
     )
 
 
-def half(ratio: float, ratios: dict[str, float]) -> Half:
+def half(ratio: float, ratios: dict[str, float]) -> SideSamples:
     """One side of a pair, in multiples of a millisecond and of 50 MB."""
-    return Half(
+    return SideSamples(
         session_ns=round(5_000_000 * ratios.get("session", 1.0)),
         first_inference_ns=round(3_000_000 * ratios.get("first", 1.0)),
         bursts_ns=(1_000_000 * ratio,) * 7,
@@ -56,7 +56,7 @@ def many(count: int, ratio: float = 1.0, phase: str = "screen", noise: float = 1
     return found
 
 
-def contest() -> Contest:
+def contest() -> PairSpec:
     """A contest that nothing is measured of."""
     work = Workload(
         model=Path("nothing.onnx"),
@@ -65,7 +65,7 @@ def contest() -> Contest:
         feeds={},
         dims={},
     )
-    return Contest(workloads={"base": work, "head": work}, clients={"base": Client, "head": Client})
+    return PairSpec(workloads={"base": work, "head": work}, clients={"base": Client, "head": Client})
 
 
 class Script:
@@ -75,13 +75,13 @@ class Script:
         asked: (case, phase) of every pair, in order.
     """
 
-    def __init__(self, contests: dict[str, Contest], ratios: dict[str, Any], noise: float = 1.0) -> None:
+    def __init__(self, contests: dict[str, PairSpec], ratios: dict[str, Any], noise: float = 1.0) -> None:
         self.names = {id(contest): name for name, contest in contests.items()}
         self.ratios, self.noise = ratios, noise
         self.asked: list[tuple[str, str]] = []
         self.counts: dict[str, int] = {}
 
-    def __call__(self, of: Contest, *, phase: str, rng: object, on_burst: Any) -> Pair:  # noqa: ARG002  (what is given)
+    def __call__(self, of: PairSpec, *, phase: str, rng: object, on_burst: Any) -> Pair:  # noqa: ARG002  (what is given)
         """One pair."""
         name = self.names[id(of)]
         self.asked.append((name, phase))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records import Case, Outcome, Run
-from harness.report.site import Built, Request, build
+from harness.report.site import Built, SiteRequest, build
 from harness.store import samples
 from harness.store.rows import Row, to_row
 from tests import outcomes
@@ -66,7 +66,7 @@ def history(results: Path, days: int = 12, slower_from: int = 9, factor: float =
 
 def site(results: Path, out: Path, **more: Any) -> Built:
     """The site of a results folder."""
-    return build(Request(results=results, out=out, **more))
+    return build(SiteRequest(results=results, out=out, **more))
 
 
 def pages(out: Path) -> dict[str, str]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.gate.nouns import CaseVerdict, Finding, Half, Pair, Report, Settings, Side, Verdict
-from harness.gate.outputs import sentences
+from harness.gate.model import CaseVerdict, Finding, GateSettings, Pair, Report, Side, SideSamples, Verdict
+from harness.gate.text import sentences
 
 BASE_COMMIT, HEAD_COMMIT = "1" * 40, "2" * 40
 CASE = "resnet50/int8-static/cpu-t2-b1"
@@ -32,7 +32,7 @@ def side(role: str = "base", **changes: Any) -> Side:
 
 def pair(log_ratio: float = 0.05) -> Pair:
     """A pair of one burst a side."""
-    half = Half(session_ns=1000, first_inference_ns=500, bursts_ns=(100.0,), peak_rss_bytes=10)
+    half = SideSamples(session_ns=1000, first_inference_ns=500, bursts_ns=(100.0,), peak_rss_bytes=10)
     return Pair(
         phase="confirm", log_ratio=log_ratio, base=half, head=half, started_at="2026-01-31T10:15:02+00:00", order="bh"
     )
@@ -78,7 +78,7 @@ def report(*cases: CaseVerdict, **changes: Any) -> Report:
         base=side("base"),
         head=side("head"),
         cases=cases,
-        settings=Settings(),
+        settings=GateSettings(),
         fingerprint="0123456789ab",
         host={"cpu": "A CPU", "cores_logical": 2},
         started_at="2026-01-31T10:15:02+00:00",

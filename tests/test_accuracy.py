@@ -1,4 +1,4 @@
-"""harness.accuracy: metrics on arrays whose answers are known."""
+"""harness.tasks: metrics on arrays whose answers are known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.accuracy import classification, fidelity
-from harness.accuracy.score import score
 from harness.records import Reference
+from harness.tasks import classification, fidelity
+from harness.tasks.score import score
 
 RNG = np.random.default_rng(0)
 

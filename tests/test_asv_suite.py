@@ -11,7 +11,7 @@ import pytest
 
 from harness import asv_suite
 from harness.asv import commit, exchange, measuring
-from harness.build import stock
+from harness.build import inventory
 from harness.build.cache import Cache
 from harness.errors import HarnessError, UsageError, ZooError
 from harness.records import Status
@@ -220,4 +220,4 @@ def test_a_target_is_tried_once_for_all_its_cases(folder: Path, monkeypatch: pyt
 def test_the_cache_is_the_usual_one(folder: Path) -> None:
     """What was built for asv serves `harness sweep`, and the other way round."""
     asv_suite.benchmarks()["track_artifact_size"]("tiny", "fp32", "cpu", 1, 1)
-    assert [entry.kind for entry in stock.entries(Cache(folder.parent / "cache")) if entry.kind == "artifacts"]
+    assert [entry.kind for entry in inventory.entries(Cache(folder.parent / "cache")) if entry.kind == "artifacts"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.build import code
+from harness.build import source_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_imports_are_followed_inside_the_project(project: Path) -> None:
     """Relative, absolute, late and circular imports; not the standard library, nor packages, nor what nobody uses."""
-    found = code.closure("pack.net:build")
+    found = source_files.closure("pack.net:build")
 
     assert USED == {path.relative_to(project).as_posix() for path in found.values()}
 
@@ -45,11 +45,11 @@ def test_imports_are_followed_inside_the_project(project: Path) -> None:
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_the_digest_follows_every_file_that_counts(project: Path, name: str) -> None:
     """A change of a helper is a change of the model; a change of a module that is not imported is none."""
-    before = code.digest("pack.net:build")
+    before = source_files.digest("pack.net:build")
     with (project / name).open("a") as file:
         file.write("\n# changed")
 
-    assert (name in USED) == (before != code.digest("pack.net:build"))
+    assert (name in USED) == (before != source_files.digest("pack.net:build"))
 
 
 def test_the_package_alone_counts_among_installed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,17 +61,17 @@ def test_the_package_alone_counts_among_installed_ones(tmp_path: Path, monkeypat
     (root / "other.py").write_text("")
     monkeypatch.syspath_prepend(root)
 
-    assert {"mine", "mine.part"} == set(code.closure("mine:build"))
+    assert {"mine", "mine.part"} == set(source_files.closure("mine:build"))
 
 
 def test_harness_is_one_file() -> None:
     """The network that harness ships does not change with the rest of harness."""
-    assert {"harness.sources.digits_cnn"} == set(code.closure("harness.sources.digits_cnn:build"))
+    assert {"harness.frameworks.digits_cnn"} == set(source_files.closure("harness.frameworks.digits_cnn:build"))
 
 
 def test_a_file_that_is_no_python_is_taken_as_it_is(project: Path) -> None:
     """A syntax error is for the build to report; a callable without a file has no digest."""
     (project / "pack" / "net.py").write_text("def (")
 
-    assert {"pack", "pack.net"} == set(code.closure("pack.net:build"))
-    assert code.digest("no_such_module_anywhere:build") is None
+    assert {"pack", "pack.net"} == set(source_files.closure("pack.net:build"))
+    assert source_files.digest("no_such_module_anywhere:build") is None

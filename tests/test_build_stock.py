@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build import stock
+from harness.build import inventory
 from harness.build.cache import Cache
 from harness.errors import StoreError
 from tests.test_build_cache import DIGEST, admit
@@ -23,12 +23,12 @@ def test_prune_by_age_and_kind(tmp_path: Path) -> None:
     os.utime(cache.artifact_path(DIGEST).with_name("meta.json"), (old, old))
 
     assert [("artifacts", "tiny: export"), ("evaluations", "")] == [
-        (entry.kind, entry.made_by) for entry in stock.entries(cache)
+        (entry.kind, entry.made_by) for entry in inventory.entries(cache)
     ]
-    assert () == stock.prune(cache)
-    assert () == stock.prune(cache, older_than_s=500, kind="evaluations")
-    assert [DIGEST] == [entry.digest for entry in stock.prune(cache, older_than_s=500)]
-    assert ["key"] == [entry.digest for entry in stock.prune(cache, everything=True)]
-    assert () == stock.entries(cache)
+    assert () == inventory.prune(cache)
+    assert () == inventory.prune(cache, older_than_s=500, kind="evaluations")
+    assert [DIGEST] == [entry.digest for entry in inventory.prune(cache, older_than_s=500)]
+    assert ["key"] == [entry.digest for entry in inventory.prune(cache, everything=True)]
+    assert () == inventory.entries(cache)
     with pytest.raises(StoreError, match="Valid: artifacts"):
-        stock.prune(cache, kind="model")
+        inventory.prune(cache, kind="model")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.amounts import seconds
 from harness.cli import encoding
+from harness.units import seconds
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""harness.cli.gating, gate_console, gate_selftest and gate_bisect: options, and what a person sees meanwhile."""
+"""harness.cli.gate, gate_console, gate_selftest and gate_bisect: options, and what a person sees meanwhile."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from typing import Any
 import pytest
 import typer
 
-from harness.cli import gate_bisect, gate_selftest, gate_settings, gating
+from harness.cli import bisect, gate
+from harness.cli import selftest as gate_selftest
 from harness.cli.gate_console import GateConsole
 from harness.errors import StoreError, UsageError
-from harness.gate import recording
-from harness.gate.bisect import Bisected, Point, Step
-from harness.gate.nouns import Finding, Settings, Verdict
-from harness.gate.recording import Series
-from harness.plan import Selection
+from harness.flow.plan import Selection
+from harness.gate.bisect.bisection import Bisected, BisectPoint, BisectStep
+from harness.gate.model import Finding, GateSettings, Verdict
+from harness.gate.selftest import recording
+from harness.gate.selftest.recording import RecordedSeries
 from harness.stats import rule
 from harness.stats.paired import Interval
 from tests import pairs, reports
 
 SLOWER = Finding(metric="latency", verdict=Verdict.REGRESSION, sentence="30.0% slower", ratio=1.3)
 ALIKE = Finding(metric="latency", verdict=Verdict.PASS, sentence="not slower: +0.1%", ratio=1.0)
-ONE, TWO, THREE = (Point(asked=name, label=f"commit {name}") for name in ("one", "two", "three"))
+ONE, TWO, THREE = (BisectPoint(asked=name, label=f"commit {name}") for name in ("one", "two", "three"))
 
 
 def test_defaults_are_the_rule() -> None:
     """Without options a gate decides by the numbers of `stats.rule`."""
-    assert Settings() == gate_settings.decided()
-    assert (rule.SCREEN_PAIRS, rule.CONFIRM_PAIRS) == (Settings().screen_pairs, Settings().confirm_pairs)
+    assert GateSettings() == gate.decided()
+    assert (rule.SCREEN_PAIRS, rule.CONFIRM_PAIRS) == (GateSettings().screen_pairs, GateSettings().confirm_pairs)
 
 
 @pytest.mark.parametrize(
@@ -37,31 +38,31 @@ def test_defaults_are_the_rule() -> None:
 )
 def test_durations(text: str, expected: float) -> None:
     """Seconds, minutes and hours."""
-    assert expected == gate_settings.seconds(text, "--time-limit")
+    assert expected == gate.seconds(text, "--time-limit")
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1d", "m", "1e3", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     """Anything else is refused, with an example."""
     with pytest.raises(UsageError, match="such as 90s, 10m or 1h"):
-        gate_settings.seconds(text, "--time-limit")
+        gate.seconds(text, "--time-limit")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("8,20", (8, 20)), ("20", (8, 20)), ("40", (16, 40)), ("6", (8, 6))])
 def test_numbers_of_pairs(text: str, expected: tuple[int, int]) -> None:
     """Both numbers, or one that screening keeps its proportion to."""
-    assert expected == gate_settings.numbers_of_pairs(text)
+    assert expected == gate.numbers_of_pairs(text)
 
 
 @pytest.mark.parametrize(("text", "expected"), [(None, 0.0), ("0", 0.0), ("0%", 0.0), ("3%", 0.03), ("0.1", 0.1)])
 def test_margin(text: str | None, expected: float) -> None:
     """A share; zero is one as well."""
-    assert expected == gate_settings.margin(text, "--max-slowdown", 0.0)
+    assert expected == gate.margin(text, "--max-slowdown", 0.0)
 
 
 def test_margins_of_everything() -> None:
     """Every margin of the settings has an option; 0 is a margin, and one of start-up may be above 100%."""
-    found = gate_settings.decided(
+    found = gate.decided(
         max_startup="150%", max_memory="0.1", max_size="0", max_accuracy_drop="0.5%", max_fidelity_drop="6dB"
     )
     told = found.max_startup, found.max_memory, found.max_size, found.max_accuracy_drop, found.max_fidelity_drop
@@ -73,7 +74,7 @@ def test_margins_of_everything() -> None:
 def test_margins_that_are_none(option: str, text: str) -> None:
     """What is no margin is refused under the name of its option."""
     with pytest.raises(UsageError, match=f"--max-{option.replace('_', '-')} {text}: expected"):
-        gate_settings.decided(**{f"max_{option}": text})  # type: ignore[arg-type]
+        gate.decided(**{f"max_{option}": text})  # type: ignore[arg-type]
 
 
 CASES = ("m/fp32/cpu-t1-b1", "m/fp32/cpu-t2-i4-b8", "m/fp32/cpu-nospin-t1-b1", "n/int8/cuda-t12-b1")
@@ -94,13 +95,13 @@ CASES = ("m/fp32/cpu-t1-b1", "m/fp32/cpu-t2-i4-b8", "m/fp32/cpu-nospin-t1-b1", "
 )
 def test_selection_of_stored_cases(asked: Any, chosen: tuple[str, ...]) -> None:
     """The options that choose cases of a zoo choose stored ones, by the parts of their names."""
-    globs = gate_settings.case_globs(Selection(**asked))
+    globs = gate.case_globs(Selection(**asked))
     assert chosen == tuple(case for case in CASES if any(fnmatchcase(case, glob) for glob in globs))
 
 
 def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--history takes the selection and --since; without --history, --since is refused."""
-    from harness.gate import history
+    from harness.gate.history import judge as history
 
     told: dict[str, Any] = {}
 
@@ -111,21 +112,21 @@ def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(history, "judge", judge)
     zoo = tmp_path / "z.yaml"
     with pytest.raises(typer.Exit):
-        gating.gate(history=True, models="digits*", threads="2", batch="1", since="v1", zoo=zoo, results=tmp_path)
+        gate.gate(history=True, models="digits*", threads="2", batch="1", since="v1", zoo=zoo, results=tmp_path)
     assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == told["cases"]
     assert ("v1", tmp_path) == (told["since"], told["results"])
     with pytest.raises(typer.Exit):
-        gating.gate(history=True, zoo=zoo, results=tmp_path)
+        gate.gate(history=True, zoo=zoo, results=tmp_path)
     assert () == told["cases"]
     with pytest.raises(UsageError, match="--since v1 goes with --history"):
-        gating.gate(base="main", since="v1", zoo=zoo, results=tmp_path)
+        gate.gate(base="main", since="v1", zoo=zoo, results=tmp_path)
 
 
 def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     """What there is to do, each phase, and a case that broke; brackets in names are no markup."""
     with GateConsole() as console:
         matches = [pairs.match("a[1]"), pairs.match("b", same="one file"), pairs.match("c", differs=("x",))]
-        console.matched(matches, ["a[1]"], Settings())
+        console.matched(matches, ["a[1]"], GateSettings())
         console.phase("screen", ["a[1]"], 8)
         console.tick()
         console.paired("a[1]", pairs.pair())
@@ -147,7 +148,7 @@ def test_console_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def told(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str]:
     """What is said at the end of a bisection, and whether it found something."""
     with GateConsole() as console:
-        done = gate_bisect.tell(console, "m/fp32/cpu-t1", found, ("good", "bad"))
+        done = bisect.tell(console, "m/fp32/cpu-t1", found, ("good", "bad"))
     return done, capsys.readouterr().out
 
 
@@ -170,8 +171,8 @@ def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_steps_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A step says what was found of its point, or why it was skipped."""
     with GateConsole() as console:
-        gate_bisect.show(console, Step(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8)))
-        gate_bisect.show(console, Step(point=TWO, said="skipped", reason="does not build"))
+        bisect.show(console, BisectStep(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8)))
+        bisect.show(console, BisectStep(point=TWO, said="skipped", reason="does not build"))
     out = capsys.readouterr().out
     assert "slow: commit one (1.300, 95% interval 1.200 to 1.400 to the good end)\n" in out
     assert "skipped: commit two: does not build\n" in out
@@ -187,7 +188,7 @@ def test_steps_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bisect_usage(options: Any, said: str) -> None:
     """Ends of two kinds, and releases for commits, are refused."""
     with pytest.raises(UsageError, match=said):
-        gate_bisect.bisect("m/fp32/cpu-t1", zoo=Path("z.yaml"), **options)
+        bisect.bisect("m/fp32/cpu-t1", zoo=Path("z.yaml"), **options)
 
 
 def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
@@ -202,20 +203,20 @@ def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
     monkeypatch.setattr("harness.gate.gate.gate", lambda *_: reports.mixed())
     monkeypatch.setattr("harness.gate.gate.keep", full)
     with pytest.raises(StoreError, match="No space left"):
-        gating.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=tmp_path)
+        gate.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=tmp_path)
     out, err = capsys.readouterr()
     assert out.startswith("Regression: 1 of 6 cases got worse")
     assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is told as well
 
 
-def recorded(*truths: float) -> tuple[Series, ...]:
+def recorded(*truths: float) -> tuple[RecordedSeries, ...]:
     """A recording of these true ratios."""
     return tuple(recording.series("net", t, int(t > 1), pairs.many(28, t), {"fingerprint": "f"}) for t in truths)
 
 
 def test_selftest_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A recording is judged again without measuring, with the slow-down that it holds."""
-    from harness.gate import selftest
+    from harness.gate.selftest import selftest
 
     monkeypatch.setattr(selftest, "GATES", 2)
     monkeypatch.setattr(selftest.figures, "__kwdefaults__", {"gate_cases": 3, "gates": 2, "rng": None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli.sparks import fits, spark, whisker
+from harness.cli.sparklines import fits, spark, whisker
 
 
 def test_spark_runs_from_smallest_to_largest() -> None:

@@ -1,4 +1,4 @@
-"""harness.doctor and harness.inventory: what can run here is found out by running it."""
+"""harness.flow.doctor and harness.flow.availability: what can run here is found out by running it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import doctor, inventory, zoo
+from harness import zoo
+from harness.flow import availability, doctor
 from harness.records import Recipe, Step, Target
 from tests.conftest import Project
 
@@ -53,21 +54,21 @@ def test_doctor_reports_as_json() -> None:
 def test_models_that_cannot_be_built_say_what_is_missing(project: Project) -> None:
     """A file that is not there."""
     project.add_model("gone", "gone.onnx")
-    items = {i.name: i for i in inventory.take(zoo.load(project.root / "model_zoo.yaml"))["models"]}
+    items = {i.name: i for i in availability.take(zoo.load(project.root / "model_zoo.yaml"))["models"]}
     assert "" == items["tiny"].why_not
     assert "no such file" in items["gone"].why_not
 
 
 def test_precisions_without_a_kernel_are_named() -> None:
     """The CPU provider multiplies float16 (by casting) and has no bfloat16 MatMul."""
-    assert "" == inventory.precision_problem("float32", [CPU])
-    assert "no bfloat16 MatMul kernel on cpu" == inventory.precision_problem("bfloat16", [CPU])
+    assert "" == availability.precision_problem("float32", [CPU])
+    assert "no bfloat16 MatMul kernel on cpu" == availability.precision_problem("bfloat16", [CPU])
 
 
 def test_recipes_are_written_on_a_line() -> None:
     """Steps with their options."""
     recipe = Recipe(name="x", steps=(Step(kind="export"), Step(kind="cast", options={"to": "float16"})))
-    assert "export > cast to=float16" == inventory.recipe_text(recipe)
+    assert "export > cast to=float16" == availability.recipe_text(recipe)
 
 
 def test_the_shipped_one_node_models_are_what_they_claim() -> None:

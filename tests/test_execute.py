@@ -1,4 +1,4 @@
-"""harness.execute: from artifact to outcome, with real sessions and with workers that misbehave."""
+"""harness.flow.execute: from artifact to outcome, with real sessions and with workers that misbehave."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan as planning
 from harness import zoo
-from harness.build import pipeline, stock
+from harness.build import inventory, pipeline
 from harness.build.cache import Cache
-from harness.execute import Bench, remarks, run_case
-from harness.measure.client import Client
-from harness.preview import Settings
+from harness.flow import plan as planning
+from harness.flow.execute import Bench, remarks, run_case
+from harness.flow.preview import SweepSettings
 from harness.records import Artifact, Case, Latency, ProcessSamples, Refusal, Status
+from harness.runtimes.client import Client
 from tests.conftest import Project
 from tests.workers import HELLO, worker
 
-SETTINGS = Settings(processes=2, time_per_case=0.2, ci_width=0.05)
+SETTINGS = SweepSettings(processes=2, time_per_case=0.2, ci_width=0.05)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_an_evaluation_is_done_once(case: Case, built: Artifact, bench: Bench) -
     run_case(case, built, bench)
     other = dataclasses.replace(case, target=dataclasses.replace(case.target, intra_threads=2, batch=4))
     run_case(other, built, bench)
-    count = len([e for e in stock.entries(bench.cache) if e.kind == "evaluations"])
+    count = len([e for e in inventory.entries(bench.cache) if e.kind == "evaluations"])
     run_case(case, built, dataclasses.replace(bench, fingerprint="another"))
-    assert (1, 2) == (count, len([e for e in stock.entries(bench.cache) if e.kind == "evaluations"]))
+    assert (1, 2) == (count, len([e for e in inventory.entries(bench.cache) if e.kind == "evaluations"]))
 
 
 def test_no_artifact_no_number(case: Case, bench: Bench) -> None:
@@ -134,7 +134,7 @@ def test_a_worker_out_of_memory_is_a_failed_case(case: Case, built: Artifact, be
     """A real worker under an address space limit: it dies or refuses, and the sweep goes on."""
     import sys
 
-    from harness.measure import client as clients
+    from harness.runtimes import client as clients
 
     limited = (
         "import resource, runpy, sys\n"

@@ -1,4 +1,4 @@
-"""harness.gate.accepted and its file: a change that somebody accepted fails nothing, and no later one is hidden."""
+"""harness.gate.accepted_changes: a change that somebody accepted fails nothing, and no later one is hidden."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness.cli import gate_outputs
+from harness.cli import gate as cli_gate
 from harness.errors import UsageError
-from harness.gate import accepted, accepted_file
-from harness.gate.accepted import Accepted, Contains
-from harness.gate.nouns import Finding, Report, Verdict, exit_code
-from harness.gate.outputs import markdown, summary
+from harness.gate import accepted_changes
+from harness.gate.accepted_changes import Accepted, Contains
+from harness.gate.model import Finding, Report, Verdict, exit_code
+from harness.gate.outputs import markdown
+from harness.gate.text import summary
 from tests import reports
 from tests.test_provenance import git
 
@@ -42,7 +43,7 @@ def gate(before: str = LINE[2], after: str = LINE[4], *findings: Finding) -> Rep
 
 def entry(report: Report, **changes: object) -> Accepted:
     """The entry that accepting the report's regression gives."""
-    (made,) = accepted.entries(
+    (made,) = accepted_changes.entries(
         report,
         reports.CASE,
         metric=None,
@@ -55,7 +56,7 @@ def entry(report: Report, **changes: object) -> Accepted:
 
 def applied(report: Report, *entries: Accepted, contains: Contains = on_a_line, today: str = TODAY) -> Report:
     """The report after these entries."""
-    return accepted.apply(report, entries, contains=contains, today=today)
+    return accepted_changes.apply(report, entries, contains=contains, today=today)
 
 
 def test_an_accepted_regression_stays_visible_and_fails_nothing() -> None:
@@ -151,7 +152,7 @@ def test_runtimes_are_tied_to_their_names() -> None:
         )
 
     made = entry(releases("onnxruntime==1.23.0"))
-    contains = accepted_file.contains_in(Path.cwd())
+    contains = accepted_changes.contains_in(Path.cwd())
     assert 0 == exit_code(applied(releases("onnxruntime==1.23.0"), made, contains=contains))
     assert 1 == exit_code(applied(releases("onnxruntime==1.24.0"), made, contains=contains))
 
@@ -166,7 +167,7 @@ def test_one_commit_on_two_runtimes_is_tied_to_them() -> None:
 
     made = entry(releases("1.23.0"))
     assert ("onnxruntime==1.22.1", "onnxruntime==1.23.0") == (made.before, made.after)
-    contains = accepted_file.contains_in(Path.cwd())
+    contains = accepted_changes.contains_in(Path.cwd())
     assert 0 == exit_code(applied(releases("1.23.0"), made, contains=contains))
     assert 1 == exit_code(applied(releases("1.24.0"), made, contains=contains))
 
@@ -220,12 +221,12 @@ def test_metrics_without_an_interval(metric: str, found: dict[str, Any], worse: 
 def test_what_cannot_be_accepted(report: Report, case: str, why: str) -> None:
     """Nothing is written that would silence later changes, or nothing at all."""
     with pytest.raises(UsageError, match=why):
-        accepted.entries(report, case, metric=None, reason="x", who="y", when="2026-01-31")
+        accepted_changes.entries(report, case, metric=None, reason="x", who="y", when="2026-01-31")
 
 
 def test_the_name_that_reports_show_is_taken() -> None:
     """`resnet50/int8-static on cpu-t2` is the case's id with a batch of one; the entry holds the id."""
-    (made,) = accepted.entries(
+    (made,) = accepted_changes.entries(
         gate(), "resnet50/int8-static on cpu-t2", metric=None, reason="x", who="y", when="2026-01-31"
     )
     assert reports.CASE == made.case
@@ -236,30 +237,30 @@ def test_the_name_that_reports_show_is_taken() -> None:
 
 def test_the_file_is_sorted_and_read_back(tmp_path: Path) -> None:
     """Two entries, added in the wrong order, with a text that YAML could misread; a second one replaces its twin."""
-    path = accepted_file.beside(tmp_path / "model_zoo.yaml")
+    path = accepted_changes.beside(tmp_path / "model_zoo.yaml")
     first = replace(entry(gate()), case="a/v/cpu", reason='say "yes": #1\n- \x1b[0m\u2028 ünï 🚀')
     second = replace(
         entry(gate()), case="b/v/cpu", before="12345678901234567890123456789012345e1234", until="2026-12-31"
     )
-    accepted_file.add(path, [second])
-    accepted_file.add(path, [first])
-    accepted_file.add(path, [replace(second, reason="better")])
+    accepted_changes.add(path, [second])
+    accepted_changes.add(path, [first])
+    accepted_changes.add(path, [replace(second, reason="better")])
     text = path.read_text(encoding="utf-8")
     assert text.index("a/v/cpu") < text.index("b/v/cpu")
     assert text.startswith("# Changes that `harness gate` found")
-    read = accepted_file.read(path)
+    read = accepted_changes.read(path)
     assert [replace(first, reason='say "yes": #1 - [0m ünï 🚀'), replace(second, reason="better")] == list(read)
-    assert text == accepted_file.render(read)
+    assert text == accepted_changes.render(read)
 
 
 def test_no_file_is_no_entry(tmp_path: Path) -> None:
     """Missing and empty files accept nothing."""
     path = tmp_path / "gate_accepted.yaml"
-    assert () == accepted_file.read(path)
+    assert () == accepted_changes.read(path)
     path.write_text("# nothing yet\n", encoding="utf-8")
-    assert () == accepted_file.read(path)
+    assert () == accepted_changes.read(path)
     path.write_text("version: 1\naccepted:\n", encoding="utf-8")
-    assert () == accepted_file.read(path)
+    assert () == accepted_changes.read(path)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +286,7 @@ def test_no_file_is_no_entry(tmp_path: Path) -> None:
 def test_mistakes_are_told_with_their_line(text: str, line: int, why: str) -> None:
     """A malformed file is an error: read as empty it would fail a gate, read loosely it would pass one."""
     with pytest.raises(UsageError) as caught:
-        accepted_file.parse(text, Path("gate_accepted.yaml"))
+        accepted_changes.parse(text, Path("gate_accepted.yaml"))
     assert f"gate_accepted.yaml:{line}: " in str(caught.value)
     assert why in str(caught.value)
 
@@ -298,12 +299,12 @@ def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
         "import sys; from dataclasses import replace; from pathlib import Path\n"
         "from harness.gate import accepted_file; from tests.test_gate_accepted import entry, gate\n"
         "for place in range(3):\n"
-        "    accepted_file.add(Path(sys.argv[1]), [replace(entry(gate()), case=f'{sys.argv[2]}-{place}')])\n"
+        "    accepted_changes.add(Path(sys.argv[1]), [replace(entry(gate()), case=f'{sys.argv[2]}-{place}')])\n"
     )
     path = tmp_path / "gate_accepted.yaml"
     running = [subprocess.Popen([sys.executable, "-c", code, str(path), str(n)]) for n in range(3)]
     assert [0, 0, 0] == [process.wait(timeout=120) for process in running]
-    assert {f"{n}-{place}" for n in range(3) for place in range(3)} == {e.case for e in accepted_file.read(path)}
+    assert {f"{n}-{place}" for n in range(3) for place in range(3)} == {e.case for e in accepted_changes.read(path)}
     status = subprocess.run(
         ["git", "-C", str(tmp_path), "status", "--porcelain"], check=True, capture_output=True, text=True
     )
@@ -321,14 +322,14 @@ def test_git_says_how_commits_follow(tmp_path: Path) -> None:
     git(tmp_path, "checkout", "main")
     git(tmp_path, "commit", "--allow-empty", "-m", "Next")
     main, other, later = *commits, head(tmp_path)
-    contains = accepted_file.contains_in(tmp_path)
+    contains = accepted_changes.contains_in(tmp_path)
     assert [True, True, False, False] == [
         contains(a, b) for a, b in ((later, main), (main, main), (main, later), (main, other))
     ]
     assert contains(main, "e" * 40) is None
     shallow = tmp_path / "shallow"
     subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{tmp_path}", str(shallow)], check=True)
-    assert accepted_file.contains_in(shallow)(later, main) is None
+    assert accepted_changes.contains_in(shallow)(later, main) is None
 
 
 def head(folder: Path) -> str:
@@ -346,24 +347,24 @@ def test_accepting_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     git(tmp_path, "config", "user.name", "Jane")
     git(tmp_path, "config", "user.email", "jane@example.org")
     zoo = tmp_path / "model_zoo.yaml"
-    path = accepted_file.beside(zoo)
-    last = gate_outputs.last_report(tmp_path / "cache", zoo)
+    path = accepted_changes.beside(zoo)
+    last = cli_gate.last_report(tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="no gate has run here yet"):
-        gate_outputs.stored_report(None, tmp_path / "cache", zoo)
+        cli_gate.stored_report(None, tmp_path / "cache", zoo)
     found = gate(base, head(tmp_path))
-    assert 1 == gate_outputs.deliver(found, gate_outputs.Outputs(), accepted=path, last=last)
-    stored = gate_outputs.stored_report(None, tmp_path / "cache", zoo)
+    assert 1 == cli_gate.deliver(found, cli_gate.ReportOutputs(), accepted=path, last=last)
+    stored = cli_gate.stored_report(None, tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="say why"):
-        gate_outputs.accept(reports.CASE, reason=" ", zoo=zoo, report=stored)
+        cli_gate.write_accepted(reports.CASE, reason=" ", zoo=zoo, report=stored)
     with pytest.raises(UsageError, match="expected a day"):
-        gate_outputs.accept(reports.CASE, reason="x", zoo=zoo, report=stored, until="soon")
+        cli_gate.write_accepted(reports.CASE, reason="x", zoo=zoo, report=stored, until="soon")
     assert not path.exists()
-    assert path == gate_outputs.accept(reports.CASE, reason="the new head", zoo=zoo, report=stored)
-    (written,) = accepted_file.read(path)
+    assert path == cli_gate.write_accepted(reports.CASE, reason="the new head", zoo=zoo, report=stored)
+    (written,) = accepted_changes.read(path)
     assert "Jane <jane@example.org>" == written.who
     capsys.readouterr()
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "Accept")
     again = gate(base, head(tmp_path))
-    assert 0 == gate_outputs.deliver(again, gate_outputs.Outputs(), accepted=path, last=last)
+    assert 0 == cli_gate.deliver(again, cli_gate.ReportOutputs(), accepted=path, last=last)
     assert "the new head (Jane" in capsys.readouterr().out

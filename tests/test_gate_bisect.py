@@ -1,4 +1,4 @@
-"""harness.gate.bisect and bisect_points: halving over points that may not build, and where the points come from."""
+"""harness.gate.bisect.bisection: halving over points that may not build, and where the points come from."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.gate import bisect_points
-from harness.gate.bisect import Bisected, Point, Unusable, bisect
-from harness.gate.bisect_points import Place, commits, is_release, listed, releases
-from harness.gate.nouns import Finding, Pair, Verdict
+from harness.gate.bisect import bisection
+from harness.gate.bisect.bisection import (
+    BisectCase,
+    Bisected,
+    BisectPoint,
+    Unusable,
+    bisect,
+    commits,
+    is_release,
+    listed,
+    releases,
+)
+from harness.gate.model import Finding, Pair, Verdict
 from tests import pairs, repos
 
 
-def points(count: int) -> tuple[Point, ...]:
+def points(count: int) -> tuple[BisectPoint, ...]:
     """Points named by their place."""
-    return tuple(Point(asked=str(i), label=f"point {i}") for i in range(count))
+    return tuple(BisectPoint(asked=str(i), label=f"point {i}") for i in range(count))
 
 
 class World:
@@ -30,7 +39,7 @@ class World:
         self.culprit, self.ratio, self.broken, self.same_ones = culprit, ratio, set(broken), set(same)
         self.prepared: list[tuple[int, int]] = []
 
-    def prepare(self, base: Point, head: Point) -> Two:
+    def prepare(self, base: BisectPoint, head: BisectPoint) -> Two:
         """Two points."""
         places = int(base.asked), int(head.asked)
         self.prepared.append(places)
@@ -177,7 +186,7 @@ def test_commits_in_the_wrong_order(tmp_path: Path) -> None:
 
 def test_releases_between(monkeypatch: pytest.MonkeyPatch) -> None:
     """Releases by version, not by text; backwards where the bad one is older; pre-releases stay out by pip's list."""
-    monkeypatch.setattr(bisect_points, "listed", lambda package: ["1.24.1", "1.9.0", "1.23.0", "1.22.1", "1.10.0"])
+    monkeypatch.setattr(bisection, "listed", lambda package: ["1.24.1", "1.9.0", "1.23.0", "1.22.1", "1.10.0"])
     found = releases("1.10.0", "1.23.0")
     assert ["onnxruntime==1.10.0", "onnxruntime==1.22.1", "onnxruntime==1.23.0"] == [point.asked for point in found]
     assert ["onnxruntime 1.23.0", "onnxruntime 1.22.1"] == [p.label for p in releases("1.23.0", "1.22.1")]
@@ -232,7 +241,7 @@ def test_what_is_a_release(text: str, expected: bool) -> None:
 
 def test_case_as_a_selection() -> None:
     """A case names exactly one cell; anything else is refused."""
-    found = Place(zoo=Path("z"), cache=Path("c"), case="resnet50/fp32/cpu-nospin-t2-b4").selection
+    found = BisectCase(zoo=Path("z"), cache=Path("c"), case="resnet50/fp32/cpu-nospin-t2-b4").selection
     assert (("resnet50",), ("fp32",), ("cpu-nospin",), (2,), (4,)) == (
         found.models,
         found.variants,
@@ -241,4 +250,4 @@ def test_case_as_a_selection() -> None:
         found.batch,
     )
     with pytest.raises(UsageError, match="is no case"):
-        _ = Place(zoo=Path("z"), cache=Path("c"), case="resnet50/fp32").selection
+        _ = BisectCase(zoo=Path("z"), cache=Path("c"), case="resnet50/fp32").selection

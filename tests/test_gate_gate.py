@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from harness.errors import BuildError, StoreError
-from harness.gate import anatomy, matching, quality, sides, turn
 from harness.gate import gate as flow
-from harness.gate.gate import Request, gate
-from harness.gate.measure import Broken
-from harness.gate.nouns import Contender, Match, Pair, Report, Settings, Verdict, exit_code
-from harness.gate.quality import Quality
+from harness.gate.checks import quality, signature
+from harness.gate.checks.quality import Quality
+from harness.gate.gate import GateRequest, gate
+from harness.gate.model import Contender, GateSettings, Match, Pair, Report, Verdict, exit_code
+from harness.gate.sides import matching
+from harness.gate.sides import resolve as sides
+from harness.gate.timing import lock
+from harness.gate.timing.rounds import Broken
 from harness.store import files
 from tests import outcomes, pairs
 from tests.pairs import Quiet
@@ -38,7 +41,7 @@ class Watch(Quiet):
     def building(self, event: object) -> None:
         """A build step."""
 
-    def matched(self, matches: Any, to_measure: Any, settings: Settings) -> None:  # noqa: ARG002  (a watcher's)
+    def matched(self, matches: Any, to_measure: Any, settings: GateSettings) -> None:  # noqa: ARG002  (a watcher's)
         """What there is to do."""
         self.to_measure = list(to_measure)
 
@@ -59,7 +62,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(sides, "resolve", lambda **asked: (pairs.side("base"), pairs.side("head")))
     monkeypatch.setattr(flow, "contenders", lambda side, selection, cache, on_event: ((), (f"{side.role} note",)))
     monkeypatch.setattr(matching, "match", lambda base, head: told["matches"])
-    monkeypatch.setattr(anatomy, "read", lambda paths: told.get("anatomies", {}))
+    monkeypatch.setattr(signature, "read", lambda paths: told.get("anatomies", {}))
     monkeypatch.setattr(quality, "compare", lambda *arguments: told["compare"](*arguments))  # noqa: PLW0108  (set later)
     monkeypatch.setattr(flow, "contest", lambda match, settings: told.setdefault(match.name, pairs.contest()))
 
@@ -72,7 +75,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return pairs.pair(ratio * pairs.wobble(place, 1.0), phase)
 
     told["pair"] = one
-    told["request"] = Request(zoo=tmp_path / "z.yaml", results=tmp_path / "results", cache=tmp_path / "cache")
+    told["request"] = GateRequest(zoo=tmp_path / "z.yaml", results=tmp_path / "results", cache=tmp_path / "cache")
     return told
 
 
@@ -126,7 +129,7 @@ def test_outputs_are_compared_once(world: dict[str, Any]) -> None:
 
 def test_remeasure_same(world: dict[str, Any]) -> None:
     """What is the same is measured where that is asked for."""
-    world["request"] = dataclasses.replace(world["request"], settings=Settings(remeasure_same=True))
+    world["request"] = dataclasses.replace(world["request"], settings=GateSettings(remeasure_same=True))
     report, _ = run(world, pairs.match("same", same="one file"))
     assert 8 == len(report.cases[0].pairs)
 
@@ -143,7 +146,7 @@ def test_broken_outputs_fail_before_any_pair(world: dict[str, Any]) -> None:
 def test_ctrl_c_while_outputs_are_compared(world: dict[str, Any]) -> None:
     """What is known by then is told; every case that needed pairs is inconclusive."""
 
-    def interrupted(match: Match, settings: Settings) -> Quality:
+    def interrupted(match: Match, settings: GateSettings) -> Quality:
         raise KeyboardInterrupt
 
     world["compare"] = interrupted
@@ -154,7 +157,7 @@ def test_ctrl_c_while_outputs_are_compared(world: dict[str, Any]) -> None:
 
 def test_gate_measures_alone(world: dict[str, Any]) -> None:
     """Pairs are measured under the host's lock; a gate that has nothing to measure does not ask for it."""
-    path = world["request"].cache / turn.LOCK
+    path = world["request"].cache / lock.LOCK
     pair, held = world["pair"], []
 
     def one(*arguments: Any, **more: Any) -> Pair:
@@ -174,7 +177,7 @@ def test_files_that_cannot_be_read_are_told(world: dict[str, Any], monkeypatch: 
     def broken(paths: object) -> Any:
         raise BuildError("the process that reads ONNX files died")
 
-    monkeypatch.setattr(anatomy, "read", broken)
+    monkeypatch.setattr(signature, "read", broken)
     report, _ = run(world, pairs.match("a"))
     assert {"a": Verdict.PASS} == verdicts(report)
     assert any("were not compared" in note for note in report.notes)

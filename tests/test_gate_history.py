@@ -1,4 +1,4 @@
-"""harness.gate.history: the newest stored results against their own past."""
+"""harness.gate.history.judge: the newest stored results against their own past."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.gate import history
-from harness.gate.nouns import Finding, Report, Settings, Verdict, exit_code
-from harness.gate.outputs import console, summary
+from harness.gate.history import judge
+from harness.gate.model import Finding, GateSettings, Report, Verdict, exit_code
+from harness.gate.outputs import console
+from harness.gate.text import summary
 from harness.records import Accuracy, Evaluation, Outcome
 from harness.store.journal import Journal
 from tests import outcomes
@@ -75,7 +76,7 @@ def test_a_slow_down_names_its_commits_and_its_size(repo: tuple[Path, list[str]]
     folder, commits = repo
     for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
         sweep(folder / "results", commits[place], place, timed(ns))
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     found = latency(report)
     assert Verdict.REGRESSION is found.verdict
     assert (commits[7], commits[8]) == found.commits
@@ -105,7 +106,7 @@ def test_only_the_last_level_counts(
     folder, commits = repo
     for place, ns in enumerate(noisy(levels)):
         sweep(folder / "results", commits[place], place, timed(ns))
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     assert verdict is latency(report).verdict
     assert code == exit_code(report)
 
@@ -116,7 +117,7 @@ def test_the_margin_lets_small_changes_pass(repo: tuple[Path, list[str]]) -> Non
     for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
         sweep(folder / "results", commits[place], place, timed(ns))
     verdicts = [
-        latency(history.judge(folder / "results", repo=folder, settings=Settings(max_slowdown=margin))).verdict
+        latency(judge.judge(folder / "results", repo=folder, settings=GateSettings(max_slowdown=margin))).verdict
         for margin in (0.05, 0.15)
     ]
     assert [Verdict.REGRESSION, Verdict.PASS] == verdicts
@@ -128,7 +129,7 @@ def test_hosts_are_never_compared(repo: tuple[Path, list[str]]) -> None:
     for place, ns in enumerate(noisy([10.0] * 9 + [20.0] * 9, seed=5)):
         fingerprint = "aaaaaaaaaaaa" if place < 9 else "bbbbbbbbbbbb"
         sweep(folder / "results", commits[place], place, timed(ns), fingerprint=fingerprint)
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     names = {f"{CASE} [host aaaaaaaaaaaa]", f"{CASE} [host bbbbbbbbbbbb]"}
     assert names == {case.name for case in report.cases}
     assert {Verdict.PASS} == {latency(report, name).verdict for name in names}
@@ -141,7 +142,7 @@ def test_a_new_runtime_begins_again(repo: tuple[Path, list[str]]) -> None:
         version = "1.31.1" if place < 9 else "1.32.0"
         versions = {"python": "3.11.9", "onnxruntime-gpu": version}
         sweep(folder / "results", commits[place], place, timed(ns), versions=versions)
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     assert Verdict.NOT_COMPARABLE is latency(report).verdict
     assert "not judged: 3 points" in latency(report).sentence
     assert any("of earlier runtimes" in note for note in report.notes)
@@ -153,7 +154,7 @@ def test_too_few_points_are_not_judged(repo: tuple[Path, list[str]]) -> None:
     for place, ns in enumerate(noisy([10.0, 10.0])):
         without = replace(timed(ns), artifact=None, evaluation=None)
         sweep(folder / "results", commits[place], place, without)
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     assert "not judged" in latency(report).sentence
     assert 3 == exit_code(report)
 
@@ -164,7 +165,7 @@ def test_a_drifting_host_is_not_judged(repo: tuple[Path, list[str]]) -> None:
     wave = [10.0, 10.4, 10.8, 11.2, 11.4, 11.3, 11.0, 10.6, 10.2, 10.0, 10.1, 10.5, 10.9, 11.3, 11.5, 11.2, 10.8, 10.4]
     for place, ns in enumerate(noisy(wave, spread=0.0005)):
         sweep(folder / "results", commits[place], place, timed(ns))
-    found = latency(history.judge(folder / "results", repo=folder))
+    found = latency(judge.judge(folder / "results", repo=folder))
     assert Verdict.NOT_COMPARABLE is found.verdict
     assert "correlate" in found.sentence
 
@@ -174,7 +175,7 @@ def test_a_change_inside_one_commit_is_the_hosts(repo: tuple[Path, list[str]]) -
     folder, commits = repo
     for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
         sweep(folder / "results", commits[0], place, timed(ns))
-    found = latency(history.judge(folder / "results", repo=folder))
+    found = latency(judge.judge(folder / "results", repo=folder))
     assert Verdict.INCONCLUSIVE is found.verdict
     assert "same commit" in found.sentence
 
@@ -188,7 +189,7 @@ def test_dirty_and_unknown_commits_are_left_out(repo: tuple[Path, list[str]]) ->
         sweep(folder / "results", commits[place], place, timed(ns), dirty=True)
     for place, ns in enumerate(noisy([15.0] * 5), start=13):
         sweep(folder / "results", f"{place:040x}", place, timed(ns))
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     assert Verdict.PASS is latency(report).verdict
     (case,) = report.cases
     assert any("4 runs of uncommitted changes" in note for note in case.notes)
@@ -202,7 +203,7 @@ def test_the_newest_run_failed(repo: tuple[Path, list[str]]) -> None:
         sweep(folder / "results", commits[place], place, timed(ns))
     broken = replace(outcomes.refused(), artifact=outcomes.artifact(outcomes.case()))
     sweep(folder / "results", commits[8], 8, broken)
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     assert Verdict.FAILED is latency(report).verdict
     assert f"it last had a number at {commits[7][:9]}" in latency(report).sentence
     assert 4 == exit_code(report)
@@ -216,7 +217,7 @@ def test_accuracy_counts_at_once(repo: tuple[Path, list[str]]) -> None:
             fidelity=None, accuracy=Accuracy(metric="top1", value=0.98 - drop, reference=0.98, drop=drop, n=450)
         )
         sweep(folder / "results", commits[place], place, replace(timed(10_000_000), evaluation=evaluation))
-        report = history.judge(folder / "results", repo=folder)
+        report = judge.judge(folder / "results", repo=folder)
         found = next(f for f in report.cases[0].findings if f.metric == "accuracy_drop")
         assert (Verdict.REGRESSION if place == 3 else found.verdict) is found.verdict
         assert place == 3 or found.verdict in (Verdict.PASS, Verdict.NOT_COMPARABLE)
@@ -231,7 +232,7 @@ def test_size_counts_at_once(repo: tuple[Path, list[str]]) -> None:
     for place, size in enumerate([1_000_000, 1_000_010, 1_100_000]):
         artifact = outcomes.artifact(outcomes.case(), bytes=size)
         sweep(folder / "results", commits[place], place, replace(timed(10_000_000), artifact=artifact))
-        report = history.judge(folder / "results", repo=folder)
+        report = judge.judge(folder / "results", repo=folder)
         found = next(f for f in report.cases[0].findings if f.metric == "size")
         verdicts.append(found.verdict)
     assert [Verdict.NOT_COMPARABLE, Verdict.PASS, Verdict.REGRESSION] == verdicts
@@ -240,7 +241,7 @@ def test_size_counts_at_once(repo: tuple[Path, list[str]]) -> None:
 
 def test_nothing_stored(tmp_path: Path) -> None:
     """An empty folder gives a report that says so, and exit code 3."""
-    report = history.judge(tmp_path / "results", repo=None)
+    report = judge.judge(tmp_path / "results", repo=None)
     assert () == report.cases
     assert any("no results under" in note for note in report.notes)
     assert 3 == exit_code(report)
@@ -250,7 +251,7 @@ def test_outside_git_runs_are_named_by_their_time(tmp_path: Path) -> None:
     """Without commits the order is that of the runs, and the finding lies between two times."""
     for place, ns in enumerate(noisy([10.0] * 8 + [11.0] * 6)):
         sweep(tmp_path / "results", None, place, timed(ns))
-    found = latency(history.judge(tmp_path / "results", repo=None))
+    found = latency(judge.judge(tmp_path / "results", repo=None))
     assert Verdict.REGRESSION is found.verdict
     assert ("2026-01-01T07:00:00+00:00", "2026-01-01T08:00:00+00:00") == found.commits
 
@@ -264,7 +265,7 @@ def test_damaged_files_and_values_are_told_of(repo: tuple[Path, list[str]]) -> N
     nan = outcomes.measured(latency=replace(timed(10_000_000).latency, median_s=float("nan")))  # type: ignore[type-var]
     sweep(folder / "results", commits[9], 9, nan)
     (folder / "results/samples/20260101T000000Z-000000.parquet").write_bytes(b"no parquet")
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     assert Verdict.PASS is latency(report).verdict
     assert any("left out" in note and "000000.parquet" in note for note in report.notes)
 
@@ -287,8 +288,8 @@ def test_from_the_command_line_until_it_is_accepted(repo: tuple[Path, list[str]]
 
 def test_selection_without_results_is_told_apart(tmp_path: Path) -> None:
     """Nothing stored at all asks for a sweep; nothing of what was chosen points at what there is."""
-    assert "make some with: harness sweep" in history.judge(tmp_path, repo=None).notes[0]
-    assert "match what was chosen" in history.judge(tmp_path, repo=None, cases=("nope/*",)).notes[0]
+    assert "make some with: harness sweep" in judge.judge(tmp_path, repo=None).notes[0]
+    assert "match what was chosen" in judge.judge(tmp_path, repo=None, cases=("nope/*",)).notes[0]
 
 
 def test_a_commit_on_two_runtimes_keeps_both_going(repo: tuple[Path, list[str]]) -> None:
@@ -298,7 +299,7 @@ def test_a_commit_on_two_runtimes_keeps_both_going(repo: tuple[Path, list[str]])
         for version in ("1.31.1", "1.30.0"):
             versions = {"python": "3.11.9", "onnxruntime-gpu": version}
             sweep(folder / "results", commits[place], place, timed(ns), versions=versions)
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     names = {f"{CASE} [onnxruntime {version}+gpu]" for version in ("1.31.1", "1.30.0")}
     assert names == {case.name for case in report.cases}
     assert not any("of earlier runtimes" in note for note in report.notes)
@@ -310,7 +311,7 @@ def test_what_is_not_judged_is_no_pass(repo: tuple[Path, list[str]]) -> None:
     folder, commits = repo
     for place, ns in enumerate(noisy([10.0] * 5)):
         sweep(folder / "results", commits[place], place, timed(ns))
-    report = history.judge(folder / "results", repo=folder)
+    report = judge.judge(folder / "results", repo=folder)
     quiet = [f for case in report.cases for f in case.findings if f.verdict is Verdict.NOT_COMPARABLE]
     assert {"latency"} <= {finding.metric for finding in quiet}
     assert f"{len(quiet)} not judged" in summary.headline(report)

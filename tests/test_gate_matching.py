@@ -1,4 +1,4 @@
-"""harness.gate.matching: what belongs together, what cannot be compared, and what cannot differ."""
+"""harness.gate.sides.matching: what belongs together, what cannot be compared, and what cannot differ."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness.build import stock
+from harness.build import inventory
 from harness.build.cache import Cache
-from harness.gate.matching import match
-from harness.gate.nouns import Contender, Side
+from harness.gate.model import Contender, Side
+from harness.gate.sides.matching import match
 from harness.records import Artifact, Case, Refusal, Status, Target
 from tests import outcomes
 
@@ -92,7 +92,7 @@ def test_one_digest_of_two_files_is_two_files(tmp_path: Path) -> None:
 def test_an_artifact_that_left_the_cache_is_not_the_same(tmp_path: Path) -> None:
     """Where nobody can look, nobody claims."""
     base, head = contender("base", tmp_path), contender("head", tmp_path)
-    stock.prune(Cache(head.cache), kind="artifacts")
+    inventory.prune(Cache(head.cache), kind="artifacts")
     assert "" == match([base], [head])[0].same
 
 

@@ -1,4 +1,4 @@
-"""harness.gate.measure: which pair is next, and what becomes of a gate that is cut short."""
+"""harness.gate.timing.rounds: which pair is next, and what becomes of a gate that is cut short."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 
 from benchmarks import screening
 from harness.errors import WorkerRefusal
-from harness.gate import measure as scheduling
-from harness.gate import phases, timing
-from harness.gate.measure import CONFIRM, SCREEN, Broken, Measured, measure
-from harness.gate.nouns import Pair, Settings, Verdict
+from harness.gate.model import GateSettings, Pair, Verdict
+from harness.gate.timing import findings, phases
+from harness.gate.timing import rounds as scheduling
+from harness.gate.timing.rounds import CONFIRM, SCREEN, Broken, Measured, measure
 from tests import pairs
 from tests.pairs import Quiet, Script
 
-SETTINGS = Settings(screen_pairs=8, confirm_pairs=20)
+SETTINGS = GateSettings(screen_pairs=8, confirm_pairs=20)
 
 
 def run(
     ratios: dict[str, Any],
     *,
-    settings: Settings = SETTINGS,
+    settings: GateSettings = SETTINGS,
     noise: float = 1.0,
     clock: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Measured, Script, Quiet]:
@@ -94,7 +94,7 @@ def test_screening_goes_on_for_the_family_there_is() -> None:
     def screened(of: dict[str, Any]) -> tuple[int, Verdict]:
         measured.update(dict.fromkeys(measured, 0))
         done = measure(of, SETTINGS, phases.chooser(SETTINGS), Quiet(), pair=one, rng=random.Random(1))
-        found = timing.latency("open", done, phases.confirmed(done, SETTINGS), SETTINGS)
+        found = findings.latency("open", done, phases.confirmed(done, SETTINGS), SETTINGS)
         return len(phases.of_phase(done.pairs["open"], SCREEN)), found.verdict
 
     alone, beside = screened({"open": contests["open"]}), screened(contests)
@@ -123,7 +123,7 @@ def test_broken_case_fails_and_the_others_go_on() -> None:
 def test_time_limit_stops_between_pairs() -> None:
     """No pair begins after the limit; what was measured stays."""
     now = iter(range(1000))
-    done, script, _ = run({"a": 1.0}, settings=Settings(time_limit_s=3.5), clock=lambda: float(next(now)))
+    done, script, _ = run({"a": 1.0}, settings=GateSettings(time_limit_s=3.5), clock=lambda: float(next(now)))
     assert "time limit" == done.interrupted
     assert 3 == len(done.pairs["a"]) == len(script.asked)
 
@@ -131,7 +131,7 @@ def test_time_limit_stops_between_pairs() -> None:
 def test_time_limit_shorter_than_a_pair() -> None:
     """With a limit that is over at once nothing is measured, and it says why."""
     now = iter(range(1000))
-    done, script, _ = run({"a": 1.0}, settings=Settings(time_limit_s=0.5), clock=lambda: float(next(now)))
+    done, script, _ = run({"a": 1.0}, settings=GateSettings(time_limit_s=0.5), clock=lambda: float(next(now)))
     assert ("time limit", []) == (done.interrupted, script.asked)
 
 

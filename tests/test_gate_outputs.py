@@ -1,4 +1,4 @@
-"""harness.gate.outputs and harness.cli.gate_outputs: a report for every reader."""
+"""harness.gate.outputs and harness.cli.gate: a report for every reader."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import amounts
-from harness.cli import gate_outputs
-from harness.cli.gate_outputs import Outputs
+from harness import units
+from harness.cli import gate
+from harness.cli.gate import ReportOutputs
 from harness.errors import StoreError, UsageError
-from harness.gate.nouns import Report, Verdict, exit_code
+from harness.gate.model import Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
-from harness.gate.outputs import as_json, console, junit, markdown, scores, sentences, summary
+from harness.gate.outputs import as_json, console, junit, markdown
+from harness.gate.text import scores, sentences, summary
 from tests import reports
 
 NASTY = "a|b`<img src=x>`*c*@team\n::error::100%"
@@ -189,28 +190,28 @@ def test_names_are_said_as_people_say_them() -> None:
 
 def test_small_changes_are_not_called_nothing() -> None:
     """Where one decimal would say 0.0, two are given; below that it is 0.0 without a sign."""
-    assert ["+0.03%", "0.0%", "-4.8%"] == [amounts.change(r, sign=True) for r in (1.0003, 1.00001, 0.952)]
+    assert ["+0.03%", "0.0%", "-4.8%"] == [units.change(r, sign=True) for r in (1.0003, 1.00001, 0.952)]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (amounts.digits(99.96), "100"),
-        (amounts.digits(9.996), "10.0"),
-        (amounts.digits(12_345.0), "12,345"),
-        (amounts.seconds(0.99996), "1.00 s"),
-        (amounts.seconds(0.0009994), "999 µs"),
-        (amounts.seconds(math.nan), "-"),
-        (amounts.size(999_960), "1.00 MB"),
-        (amounts.size(-12_340), "-12.3 kB"),
-        (amounts.size(999), "999 B"),
-        (amounts.share(0.07), "7%"),
-        (amounts.share(0.0005), "0.05%"),
-        (amounts.change(12.5, sign=True), "+1,150%"),
-        (amounts.change(1.9996), "100%"),
-        (amounts.value(1, "nodes"), "1 node"),
-        (amounts.value(1200, "nodes"), "1,200 nodes"),
-        (amounts.value(None, "bytes"), "-"),
+        (units.digits(99.96), "100"),
+        (units.digits(9.996), "10.0"),
+        (units.digits(12_345.0), "12,345"),
+        (units.seconds(0.99996), "1.00 s"),
+        (units.seconds(0.0009994), "999 µs"),
+        (units.seconds(math.nan), "-"),
+        (units.size(999_960), "1.00 MB"),
+        (units.size(-12_340), "-12.3 kB"),
+        (units.size(999), "999 B"),
+        (units.share(0.07), "7%"),
+        (units.share(0.0005), "0.05%"),
+        (units.change(12.5, sign=True), "+1,150%"),
+        (units.change(1.9996), "100%"),
+        (units.value(1, "nodes"), "1 node"),
+        (units.value(1200, "nodes"), "1,200 nodes"),
+        (units.value(None, "bytes"), "-"),
     ],
 )
 def test_amounts_round_at_their_edges(text: str, expected: str) -> None:
@@ -498,14 +499,14 @@ def test_everything_is_written_and_the_summary_appended(
     step = tmp_path / "step.md"
     step.write_text("# Before\n", encoding="utf-8")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(step))
-    outputs = Outputs(
+    outputs = ReportOutputs(
         markdown=str(tmp_path / "gate.md"),
         junit=tmp_path / "gate.xml",
         json=str(tmp_path / "gate.json"),
         annotations=True,
     )
-    gate_outputs.check(outputs)
-    assert 1 == gate_outputs.deliver(reports.mixed(), outputs)
+    gate.check(outputs)
+    assert 1 == gate.deliver(reports.mixed(), outputs)
     assert step.read_text(encoding="utf-8").startswith(f"# Before\n{markdown.MARKER}")
     assert (tmp_path / "gate.md").read_text(encoding="utf-8").startswith(markdown.MARKER)
     assert 1 == json.loads((tmp_path / "gate.json").read_text(encoding="utf-8"))["exit_code"]
@@ -517,8 +518,8 @@ def test_everything_is_written_and_the_summary_appended(
 
 def test_standard_output_can_be_jsons_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """Then the table and the annotations go to standard error; --allow-inconclusive changes 3 into 0 in both places."""
-    outputs = Outputs(json="-", annotations=True, allow_inconclusive=True)
-    assert 0 == gate_outputs.deliver(reports.report(), outputs)
+    outputs = ReportOutputs(json="-", annotations=True, allow_inconclusive=True)
+    assert 0 == gate.deliver(reports.report(), outputs)
     captured = capsys.readouterr()
     assert 0 == json.loads(captured.out)["exit_code"]
     assert "nothing was compared" in captured.err
@@ -529,30 +530,30 @@ def test_bad_outputs_are_found_before_measuring(tmp_path: Path) -> None:
     """Two outputs on standard output, a folder, a missing folder and a broken accept file: usage errors."""
     accepted = tmp_path / "gate_accepted.yaml"
     for outputs in (
-        Outputs(markdown="-", json="-"),
-        Outputs(junit=tmp_path),
-        Outputs(json=str(tmp_path / "nowhere/gate.json")),
+        ReportOutputs(markdown="-", json="-"),
+        ReportOutputs(junit=tmp_path),
+        ReportOutputs(json=str(tmp_path / "nowhere/gate.json")),
     ):
         with pytest.raises(UsageError):
-            gate_outputs.check(outputs, accepted=accepted)
+            gate.check(outputs, accepted=accepted)
     accepted.write_text("version: 2\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"gate_accepted\.yaml:1"):
-        gate_outputs.check(Outputs(), accepted=accepted)
+        gate.check(ReportOutputs(), accepted=accepted)
 
 
 def test_one_output_that_fails_keeps_no_other_from_being_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The folder of one is gone by the end: the others are there, and the error is raised."""
-    outputs = Outputs(markdown=str(tmp_path / "file/gate.md"), junit=tmp_path / "gate.xml")
+    outputs = ReportOutputs(markdown=str(tmp_path / "file/gate.md"), junit=tmp_path / "gate.xml")
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match=r"gate\.md"):
-        gate_outputs.deliver(reports.mixed(), outputs)
+        gate.deliver(reports.mixed(), outputs)
     assert (tmp_path / "gate.xml").exists()
     assert "Regression" in capsys.readouterr().out
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     """/dev/null and pipes stay what they are."""
-    gate_outputs.deliver(reports.mixed(), Outputs(markdown="/dev/null"))
+    gate.deliver(reports.mixed(), ReportOutputs(markdown="/dev/null"))
     assert not Path("/dev/null").is_file()

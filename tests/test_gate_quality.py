@@ -1,4 +1,4 @@
-"""harness.gate.quality and harness.accuracy.examples: both artifacts' outputs on the same data, example by example."""
+"""harness.gate.checks.quality: both artifacts' outputs on the same data, example by example."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.accuracy import examples
 from harness.errors import WorkerError, WorkerRefusal
-from harness.gate import quality
-from harness.gate.nouns import Contender, Finding, Match, Settings, Verdict
-from harness.gate.quality import Outputs, Quality
+from harness.gate.checks import quality
+from harness.gate.checks.quality import EvaluatedOutputs, Quality
+from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
 from harness.measure.coordinator import Observed
 from harness.records import Artifact, Budget
+from harness.tasks import examples
 from tests import outcomes, pairs
 
 OBSERVED = Observed(kernels={"Conv": 1}, time_share={}, arithmetic={}, runtime={})
-SETTINGS = Settings()
+SETTINGS = GateSettings()
 N = 200
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, N)
@@ -36,9 +36,9 @@ def wrong(count: int) -> Any:
     return scores
 
 
-def outputs(scores: Any, *, labelled: bool = True) -> Outputs:
+def outputs(scores: Any, *, labelled: bool = True) -> EvaluatedOutputs:
     """What a side computed."""
-    return Outputs(arrays=(scores,), reference=(SURE,), labels=LABELS if labelled else None, observed=OBSERVED)
+    return EvaluatedOutputs(arrays=(scores,), reference=(SURE,), labels=LABELS if labelled else None, observed=OBSERVED)
 
 
 def compared(base: Any, head: Any, *, labelled: bool = True, **budget: Any) -> Quality:
@@ -47,7 +47,7 @@ def compared(base: Any, head: Any, *, labelled: bool = True, **budget: Any) -> Q
     case = dataclasses.replace(case, model=dataclasses.replace(case.model, budget=Budget(**budget)))
     match = Match(name="a", base=pairs.contender("base", case=case), head=pairs.contender("head", case=case))
 
-    def run(contender: Contender) -> Outputs:
+    def run(contender: Contender) -> EvaluatedOutputs:
         given = base if contender.side.role == "base" else head
         if isinstance(given, Exception):
             raise given
@@ -190,8 +190,8 @@ def test_single_example_has_no_fidelity() -> None:
     """The centre of one example is the example."""
     assert [] == quality.fidelity(
         pairs.contender("head"),
-        Outputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
-        Outputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
+        EvaluatedOutputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
+        EvaluatedOutputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
         SETTINGS,
     )
 
@@ -220,9 +220,9 @@ def test_a_changed_file_is_held_against_the_bases_outputs() -> None:
     other = SURE + np.float32(3.0) * RNG.normal(0, 1, SURE.shape).astype(np.float32)
     base, head = pairs.contender("base", case=outcomes.case()), pairs.contender("head", case=outcomes.case())
 
-    def own(contender: Contender) -> Outputs:
+    def own(contender: Contender) -> EvaluatedOutputs:
         scores = SURE if contender.side.role == "base" else other
-        return Outputs(arrays=(scores,), reference=(scores,), labels=None, observed=OBSERVED)
+        return EvaluatedOutputs(arrays=(scores,), reference=(scores,), labels=None, observed=OBSERVED)
 
     assert isinstance(base.built, Artifact)
     assert isinstance(head.built, Artifact)

@@ -1,4 +1,4 @@
-"""harness.gate.selftest with slowing, resample and recording, and harness.build.slowed: slow-downs of a known size."""
+"""harness.gate.selftest: slow-downs of a known size, recorded pairs, and gates played from them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ import numpy as np
 import onnx
 import pytest
 
-from harness.build import slowed
 from harness.errors import BuildError, HarnessError, StoreError, UsageError
-from harness.gate import recording, resample, selftest, slowing
-from harness.gate.nouns import Settings
-from harness.gate.recording import Series
-from harness.measure.client import Client
+from harness.gate.model import GateSettings
+from harness.gate.selftest import graphs, recording, resample, selftest, slowing
+from harness.gate.selftest.recording import RecordedSeries
 from harness.measure.coordinator import Workload
 from harness.records import Target
+from harness.runtimes.client import Client
 from tests import builders, pairs
 
-SETTINGS = Settings()
+SETTINGS = GateSettings()
 
 
 def noise(count: int, ratio: float = 1.0, spread: float = 0.01, seed: int = 0) -> tuple[float, ...]:
@@ -31,10 +30,12 @@ def noise(count: int, ratio: float = 1.0, spread: float = 0.01, seed: int = 0) -
     return tuple(float(x) for x in np.random.default_rng(seed).normal(math.log(ratio), spread, count))
 
 
-def series(case: str, truth: float, ratio: float, count: int = 30, seed: int = 0) -> Series:
+def series(case: str, truth: float, ratio: float, count: int = 30, seed: int = 0) -> RecordedSeries:
     """A recorded series."""
     found = tuple(((1000.0, 1000.0), (1000 * math.exp(x),) * 2) for x in noise(count, ratio, seed=seed))
-    return Series(case=case, truth=truth, nodes=0 if truth == 1 else 9, pairs=found, circumstances={"fingerprint": "f"})
+    return RecordedSeries(
+        case=case, truth=truth, nodes=0 if truth == 1 else 9, pairs=found, circumstances={"fingerprint": "f"}
+    )
 
 
 # --- graphs --------------------------------------------------------------------------------------
@@ -49,10 +50,10 @@ def workload(folder: Path, model: Path, shape: tuple[int, ...], name: str = "x")
     )
 
 
-@pytest.mark.parametrize("kind", slowed.KINDS)
+@pytest.mark.parametrize("kind", graphs.KINDS)
 def test_networks_run(tmp_path: Path, kind: str) -> None:
     """Every network is valid, runs, and gives finite values."""
-    slowed.serve({"make": kind, "to": str(tmp_path / "net.onnx")})
+    graphs.serve({"make": kind, "to": str(tmp_path / "net.onnx")})
     work = workload(tmp_path, tmp_path / "net.onnx", selftest.SHAPES[kind])
     with Client() as worker:
         worker.ask("open", 60, **work.request())
@@ -65,13 +66,13 @@ def test_networks_run(tmp_path: Path, kind: str) -> None:
 def test_unknown_network() -> None:
     """A kind that is none is named with those that are."""
     with pytest.raises(BuildError, match="no network 'lstm'; available: matmul"):
-        slowed.network("lstm")
+        graphs.network("lstm")
 
 
 def test_extra_nodes_stay(tmp_path: Path) -> None:
     """The session runs every extra node (nothing is folded), and the model's own output stays the same."""
     model = builders.tiny_conv(tmp_path / "m.onnx")
-    slowed.serve({"slow": str(model), "nodes": 13, "width": 32, "to": str(tmp_path / "s.onnx")})
+    graphs.serve({"slow": str(model), "nodes": 13, "width": 32, "to": str(tmp_path / "s.onnx")})
     onnx.checker.check_model(tmp_path / "s.onnx")
     values = []
     for path in (model, tmp_path / "s.onnx"):
@@ -96,7 +97,7 @@ def test_extra_nodes_stay(tmp_path: Path) -> None:
 def test_models_that_cannot_be_slowed(tmp_path: Path, make: Any, said: str) -> None:
     """Where extra nodes have nothing to begin at, the error says so."""
     with pytest.raises(BuildError, match=said):
-        slowed.slow_down(onnx.load(make(tmp_path / "m.onnx")), 3, 32)
+        graphs.slow_down(onnx.load(make(tmp_path / "m.onnx")), 3, 32)
 
 
 def test_child_reports_errors(tmp_path: Path) -> None:
@@ -251,7 +252,7 @@ def test_selftest_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both kinds of pairs of every case are measured in turns, on real workers."""
     monkeypatch.setattr(slowing, "nodes_for", lambda work, slow, folder: 60)
     watch = pairs.Quiet()
-    settings = Settings(bursts=3, burst_s=0.005, screen_pairs=1, confirm_pairs=1)
+    settings = GateSettings(bursts=3, burst_s=0.005, screen_pairs=1, confirm_pairs=1)
     found = selftest.record(slow=0.2, cases=1, settings=settings, watch=watch, rng=random.Random(1))
     assert [("matmul-t1", 1.0, 0, 2), ("matmul-t1", 1.2, 60, 2)] == [
         (one.case, one.truth, one.nodes, len(one.pairs)) for one in found

@@ -1,4 +1,4 @@
-"""harness.gate.sides, places, declared, code and contender_build: from a command line to two sides that are built."""
+"""harness.gate.sides: from a command line to two sides that are built."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import runtimes
 from harness.errors import UsageError
-from harness.gate import code, contender_build, sides
-from harness.gate.declared import declared, unmet
-from harness.gate.nouns import Contender, Side
-from harness.plan import Selection
+from harness.flow.plan import Selection
+from harness.gate import contender_build
+from harness.gate.model import Contender, Side
+from harness.gate.sides import code
+from harness.gate.sides import resolve as sides
+from harness.gate.sides.dependencies import declared, unmet
 from harness.records import Artifact, Refusal, Status
-from harness.venvs import Environment
+from harness.runtimes import resolve as runtimes
+from harness.runtimes.environments import Environment
 from tests import builders
 from tests.repos import commit, git, repository
 
@@ -276,7 +278,7 @@ def test_other_runtimes_in_the_requirements_measure_the_sides(repo: Path, monkey
         asked.append(spec)
         return dataclasses.replace(real("current", root), spec=spec)
 
-    monkeypatch.setattr("harness.runtimes.resolve", runtime)
+    monkeypatch.setattr("harness.runtimes.resolve.resolve", runtime)
     base, head = resolve(repo, "main")
     assert ["onnxruntime==1.22.1", "onnxruntime==1.23.0"] == asked
     assert sys.executable == base.python == head.python
@@ -293,7 +295,7 @@ def test_a_pin_that_is_not_at_hand_measures_both_sides(repo: Path, monkeypatch: 
         asked.append(spec)
         return dataclasses.replace(real("current", root), spec=spec)
 
-    monkeypatch.setattr("harness.runtimes.resolve", runtime)
+    monkeypatch.setattr("harness.runtimes.resolve.resolve", runtime)
     base, head = resolve(repo, "main")
     assert ["onnxruntime==1.22.1"] == asked
     assert base.worker == head.worker
@@ -318,7 +320,7 @@ def test_other_packages_give_a_side_its_own_environment(repo: Path, monkeypatch:
         asked.append(requirements)
         return Environment(python="/its/own/python", installed={"onnx": "1.0.0"}, digest="d")
 
-    monkeypatch.setattr("harness.venvs.ensure", ensure)
+    monkeypatch.setattr("harness.runtimes.environments.ensure", ensure)
     base, head = resolve(repo, "main")
     assert ("/its/own/python", sys.executable) == (base.python, head.python)
     assert "onnx==1.0.0" == asked[0][0]

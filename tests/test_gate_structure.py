@@ -1,4 +1,4 @@
-"""harness.gate.structure and anatomy: what changed in a graph, without measuring anything."""
+"""harness.gate.checks.structure and anatomy: what changed in a graph, without measuring anything."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from harness.errors import BuildError, WorkerError
-from harness.gate import anatomy
-from harness.gate.anatomy import Anatomy
-from harness.gate.nouns import Contender, Finding, Match, Side, Verdict
-from harness.gate.structure import check
-from harness.measure.client import Client
+from harness.gate.checks import signature
+from harness.gate.checks.signature import Anatomy
+from harness.gate.checks.structure import check
+from harness.gate.model import Contender, Finding, Match, Side, Verdict
 from harness.measure.coordinator import BUSY_MODEL
 from harness.records import Budget
+from harness.runtimes.client import Client
 from tests import builders, outcomes
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -173,13 +173,13 @@ def test_files_are_read_in_a_child(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert "{'ai.onnx': 17} ('x: float [batch, 1, 8, 8]',) ('y: float [batch, 4]',) False" == done.stdout.strip()
-    assert {} == anatomy.read([])
+    assert {} == signature.read([])
 
 
 def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
     """It was whole when it was built: somebody has changed the cache."""
     with pytest.raises(BuildError, match=r"m\.onnx"):
-        anatomy.read([builders.truncated(tmp_path / "m.onnx")])
+        signature.read([builders.truncated(tmp_path / "m.onnx")])
 
 
 def test_placement_comes_from_a_worker(tmp_path: Path) -> None:
@@ -199,6 +199,6 @@ def test_placement_comes_from_a_worker(tmp_path: Path) -> None:
             batch=256,
             feeds={"x": str(tmp_path / "x.npy")},
         )
-    assert {CPU: 1.0} == anatomy.placed(opened)
+    assert {CPU: 1.0} == signature.placed(opened)
     with pytest.raises(WorkerError, match="has no placement"):
-        anatomy.placed({})
+        signature.placed({})

@@ -1,4 +1,4 @@
-"""harness.gate.phases, timing and judge: from pairs to findings, and from findings to verdicts."""
+"""harness.gate.timing.phases, timing and judge: from pairs to findings, and from findings to verdicts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from harness.gate import judge, phases
-from harness.gate.measure import CONFIRM, Broken, Measured
-from harness.gate.nouns import CaseVerdict, Finding, Match, Pair, Settings, Verdict
-from harness.gate.quality import Quality
+from harness.gate import judge
+from harness.gate.checks.quality import Quality
+from harness.gate.model import CaseVerdict, Finding, GateSettings, Match, Pair, Verdict
+from harness.gate.timing import phases
+from harness.gate.timing.rounds import CONFIRM, Broken, Measured
 from harness.records import Refusal, Status
 from tests import pairs
 
-SETTINGS = Settings()
+SETTINGS = GateSettings()
 NAME = "digits_cnn/fp32/cpu-t1-b1"
 
 
-def judged(*measured: Pair, settings: Settings = SETTINGS, **changes: Any) -> CaseVerdict:
+def judged(*measured: Pair, settings: GateSettings = SETTINGS, **changes: Any) -> CaseVerdict:
     """The verdict of one case with these pairs; `changes` are of what was measured."""
     fresh = any(one.phase == CONFIRM for one in measured)
     done = Measured(**{"pairs": {NAME: list(measured)}, "flagged": (NAME,) if fresh else (), **changes})
@@ -65,7 +66,7 @@ def test_confirmed_gain_is_an_improvement() -> None:
 
 def test_slow_down_within_the_margin_passes() -> None:
     """With --max-slowdown 3% a true 2% is allowed, and 5% is not."""
-    margin = Settings(max_slowdown=0.03)
+    margin = GateSettings(max_slowdown=0.03)
     assert Verdict.PASS is judged(*pairs.many(8, 1.02), settings=margin).verdict
     slow = (*pairs.many(8, 1.05), *pairs.many(20, 1.05, CONFIRM))
     assert Verdict.REGRESSION is judged(*slow, settings=margin).verdict

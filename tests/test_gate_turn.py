@@ -1,4 +1,4 @@
-"""harness.gate.turn: two gates at once on one host measure one after the other."""
+"""harness.gate.timing.lock: two gates at once on one host measure one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate import turn
+from harness.gate.timing import lock
 from harness.store import files
 
 HOLDER = """
@@ -37,7 +37,7 @@ def test_second_waits_for_the_first(tmp_path: Path) -> None:
 
         timer = threading.Timer(0.5, kill)
         timer.start()
-        with turn.alone(tmp_path, told.append):
+        with lock.alone(tmp_path, told.append):
             began = time.monotonic()
         timer.join()
     assert began >= killed[0]
@@ -48,10 +48,10 @@ def test_second_waits_for_the_first(tmp_path: Path) -> None:
 def test_nobody_else_means_no_words(tmp_path: Path) -> None:
     """Alone, nothing is said, and the lock is free afterwards, also where measuring was stopped."""
     told: list[str] = []
-    with pytest.raises(KeyboardInterrupt), turn.alone(tmp_path / "new", told.append):
-        assert files.Lock.attempt(tmp_path / "new" / turn.LOCK) is None
+    with pytest.raises(KeyboardInterrupt), lock.alone(tmp_path / "new", told.append):
+        assert files.Lock.attempt(tmp_path / "new" / lock.LOCK) is None
         raise KeyboardInterrupt
-    free = files.Lock.attempt(tmp_path / "new" / turn.LOCK)
+    free = files.Lock.attempt(tmp_path / "new" / lock.LOCK)
     assert free is not None
     free.release()
     assert [] == told
@@ -61,7 +61,7 @@ def test_cache_without_locks(tmp_path: Path) -> None:
     """Where there can be no lock the gate says so and goes on."""
     (tmp_path / "cache").write_text("a file where a folder is needed")
     told: list[str] = []
-    with turn.alone(tmp_path / "cache", told.append):
+    with lock.alone(tmp_path / "cache", told.append):
         pass
     assert 1 == len(told)
     assert "cannot be locked" in told[0]

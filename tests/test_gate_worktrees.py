@@ -1,4 +1,4 @@
-"""harness.gate.worktrees: commits become folders, and what cannot be found says why."""
+"""harness.gate.sides.worktrees: commits become folders, and what cannot be found says why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.gate import worktrees
+from harness.gate.sides import worktrees
 from tests.repos import commit, git, repository
 
 

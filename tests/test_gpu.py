@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.doctor import try_provider
+from harness.flow.doctor import try_provider
 from harness.measure import coordinator
 from harness.measure.pacing import Pace
 from harness.records import Target

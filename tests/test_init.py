@@ -14,7 +14,7 @@ from onnx import helper
 
 from harness import zoo
 from harness.errors import StoreError, UsageError, ZooError
-from harness.init import IGNORED, Request, init, models, requirement, settings
+from harness.init import IGNORED, InitRequest, init, models, requirement, settings
 from harness.records import InputSpec
 from tests import builders
 
@@ -51,7 +51,7 @@ def configuration(folder: Path) -> dict[str, Any]:
 
 def test_an_empty_repository_gets_an_example(repository: Path) -> None:
     """Every file that is needed, and a zoo that reads."""
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     made = {
         "asv.conf.json", "benchmarks/__init__.py", "benchmarks/sweep.py", ".github/workflows/harness.yml",
         "model_zoo.yaml", "tiny_model.py",
@@ -70,11 +70,11 @@ def test_nothing_is_ever_overwritten(repository: Path) -> None:
     (repository / "benchmarks").mkdir()
     (repository / "benchmarks/sweep.py").write_text("theirs", encoding="utf-8")
     (repository / "tiny_model.py").write_text("theirs too", encoding="utf-8")
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     assert {"benchmarks/sweep.py", "tiny_model.py"} == set(written.kept)
     assert b"theirs" == contents(repository)["benchmarks/sweep.py"]
     before = contents(repository)
-    again = init(Request(folder=repository, models=("other.onnx",)))
+    again = init(InitRequest(folder=repository, models=("other.onnx",)))
     assert () == again.made
     assert () == again.ignored
     assert {"model_zoo.yaml", "asv.conf.json"} <= set(again.kept)
@@ -86,7 +86,7 @@ def test_nothing_is_ever_overwritten(repository: Path) -> None:
 def test_gitignore_is_added_to_once(repository: Path) -> None:
     """Their lines stay, a last line without an end is not joined to ours, and what they have is not repeated."""
     (repository / ".gitignore").write_text("*.log\nhtml", encoding="utf-8")
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     assert tuple(line for line in IGNORED if line != "/html/") == written.ignored
     lines = (repository / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert ["*.log", "html", *written.ignored] == lines
@@ -96,7 +96,7 @@ def test_an_onnx_file_is_found_with_its_inputs(repository: Path) -> None:
     """The zoo says what the file takes; other files are listed for the person to choose from."""
     builders.tiny_conv(repository / "nets/my net.onnx")
     builders.one_node(repository / "nets/second.onnx")
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     loaded = zoo.load(repository / "model_zoo.yaml")
     assert ["my_net"] == list(loaded.models)
     model = loaded.models["my_net"]
@@ -112,7 +112,7 @@ def test_open_axes_get_names_and_sizes(repository: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"], "relu")
     ends = [builders.value("x", ["N", "seq len", 4, "time"])], [builders.value("y", ["N", "seq len", 4, "time"])]
     builders.save(repository / "open.onnx", [node], *ends)
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     model = zoo.load(repository / "model_zoo.yaml").models["open"]
     assert ("batch", "axis1", 4, "time") == model.inputs[0].shape
     assert {"axis1": models.GUESS, "time": models.GUESS} == dict(model.dims)
@@ -123,7 +123,7 @@ def test_models_that_are_named(repository: Path) -> None:
     """A torch callable and a file side by side, each with what it needs, committed together."""
     (repository / "net.py").write_text("def build(): ...", encoding="utf-8")
     builders.tiny_conv(repository / "tiny.onnx")
-    written = init(Request(folder=repository, models=(*TORCH, str(repository / "tiny.onnx")), inputs=IMAGE))
+    written = init(InitRequest(folder=repository, models=(*TORCH, str(repository / "tiny.onnx")), inputs=IMAGE))
     loaded = zoo.load(repository / "model_zoo.yaml")
     assert ["net", "tiny"] == list(loaded.models)
     assert "trained" == loaded.models["net"].weights.kind
@@ -158,16 +158,16 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     builders.truncated(repository / "broken.onnx")
     before = contents(repository)
     with pytest.raises(UsageError, match=said):
-        init(Request(folder=repository, models=named, inputs=inputs))
+        init(InitRequest(folder=repository, models=named, inputs=inputs))
     assert before == contents(repository)
 
 
 def test_a_folder_outside_git_and_one_that_is_missing(tmp_path: Path) -> None:
     """Asv measures commits: the message says what to do first."""
     with pytest.raises(UsageError, match="git init"):
-        init(Request(folder=tmp_path))
+        init(InitRequest(folder=tmp_path))
     with pytest.raises(UsageError, match="is no folder"):
-        init(Request(folder=tmp_path / "absent"))
+        init(InitRequest(folder=tmp_path / "absent"))
 
 
 def test_files_of_theirs_that_are_broken(repository: Path) -> None:
@@ -180,7 +180,7 @@ def test_files_of_theirs_that_are_broken(repository: Path) -> None:
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(error):
-            init(Request(folder=repository))
+            init(InitRequest(folder=repository))
         assert {path.name} == set(contents(repository))
         path.unlink()
 
@@ -189,7 +189,7 @@ def test_a_file_in_the_way_of_a_folder(repository: Path) -> None:
     """What the operating system refuses is an error of harness, with the path."""
     (repository / "benchmarks").write_text("a file", encoding="utf-8")
     with pytest.raises(StoreError, match="benchmarks"):
-        init(Request(folder=repository))
+        init(InitRequest(folder=repository))
     assert b"a file" == contents(repository)["benchmarks"]
 
 
@@ -198,7 +198,7 @@ def test_an_asv_configuration_of_theirs_is_kept(repository: Path) -> None:
     (repository / "asv.conf.json").write_text(
         '{"benchmark_dir": "asv_bench", // ours\n "version": 1}', encoding="utf-8"
     )
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     assert "asv_bench/sweep.py" in written.made
     assert any(settings.PLUGIN in note for note in written.notes)
 
@@ -219,7 +219,7 @@ def test_the_configuration_fits_the_repository(repository: Path) -> None:
     git(repository, "remote", "add", "origin", "git@github.com:some-one/their.net.git")
     sub = repository / "bench"
     sub.mkdir()
-    written = init(Request(folder=sub))
+    written = init(InitRequest(folder=sub))
     conf = configuration(sub)
     assert ["trunk"] == conf["branches"]
     assert ".." == conf["repo"]
@@ -233,7 +233,7 @@ def test_the_configuration_fits_the_repository(repository: Path) -> None:
 
 def test_the_workflow_types_what_a_person_would(repository: Path) -> None:
     """The same commands as are printed, valid YAML, and no placeholder left."""
-    written = init(Request(folder=repository, harness="onnx-harness @ git+https://example.org/h.git@abc"))
+    written = init(InitRequest(folder=repository, harness="onnx-harness @ git+https://example.org/h.git@abc"))
     text = (repository / ".github/workflows/harness.yml").read_text(encoding="utf-8")
     workflow = yaml.safe_load(text)
     steps = [step["run"] for step in workflow["jobs"]["benchmark"]["steps"] if "run" in step]
@@ -246,7 +246,7 @@ def test_the_workflow_types_what_a_person_would(repository: Path) -> None:
 
 def test_the_suite_is_the_one_of_this_repository(repository: Path) -> None:
     """One text: what other repositories get is what is measured here."""
-    init(Request(folder=repository))
+    init(InitRequest(folder=repository))
     assert (ROOT / "benchmarks/suite/sweep.py").read_bytes() == contents(repository)["benchmarks/sweep.py"]
     here = json.loads((ROOT / "asv.conf.json").read_text(encoding="utf-8"))
     there = configuration(repository)
@@ -289,9 +289,9 @@ def test_an_extra_is_put_where_pip_wants_it(asked: str, expected: str) -> None:
 
 def test_a_zoo_of_theirs_says_what_is_needed(repository: Path) -> None:
     """Hub models need the extra; .onnx files need nothing more."""
-    init(Request(folder=repository))
+    init(InitRequest(folder=repository))
     (repository / "asv.conf.json").unlink()
-    init(Request(folder=repository, harness="onnx-harness==1.0"))
+    init(InitRequest(folder=repository, harness="onnx-harness==1.0"))
     assert "'onnx-harness[zoo]==1.0'" in configuration(repository)["install_command"][0]
 
 
@@ -306,6 +306,6 @@ def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
 def test_links_are_not_followed(repository: Path) -> None:
     """A dangling link is a file of theirs: nothing is written through it."""
     (repository / "tiny_model.py").symlink_to(repository.parent / "elsewhere.yml")
-    written = init(Request(folder=repository))
+    written = init(InitRequest(folder=repository))
     assert "tiny_model.py" in written.kept
     assert not (repository.parent / "elsewhere.yml").exists()

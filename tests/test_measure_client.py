@@ -1,4 +1,4 @@
-"""harness.measure.client: workers that die, hang or lie, each told apart."""
+"""harness.runtimes.client: workers that die, hang or lie, each told apart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure.client import Client
+from harness.runtimes.client import Client
 from tests.workers import worker
 
 

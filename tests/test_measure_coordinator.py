@@ -13,10 +13,11 @@ from onnx import TensorProto, helper
 
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import coordinator
-from harness.measure.client import Client
 from harness.measure.coordinator import Workload
 from harness.measure.pacing import Pace
 from harness.records import Target
+from harness.runtimes import client
+from harness.runtimes.client import Client
 from tests import builders
 from tests.workers import worker
 
@@ -83,7 +84,7 @@ def test_durations_that_cannot_be_are_refused(tmp_path: Path, answer: str) -> No
 def test_a_jump_of_the_wall_clock_changes_no_duration(tmp_path: Path) -> None:
     """The worker's wall clock leaps a day with every call; durations come from the monotonic one."""
     wrapper = tmp_path / "leaping.py"
-    script = Path(coordinator.__file__).with_name("worker.py")
+    script = Path(client.default_command()[1])
     wrapper.write_text(
         "import runpy, sys, time, itertools\n"
         "days = itertools.count()\n"

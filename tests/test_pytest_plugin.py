@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import sweep
 from harness.build import pipeline
+from harness.flow import sweep
 from harness.pytest_plugin import cases
 from harness.pytest_plugin.cases import WorkerClock, line_of
 from harness.records import Case, Evaluation, Fidelity, Outcome, Status
@@ -367,7 +367,7 @@ def test_without_a_zoo_the_plugin_does_nothing(pytester: pytest.Pytester, networ
 
         def test_light(request):
             assert "x" == request.config.getoption("--models")
-            heavy = {"harness.preview", "harness.errors", "numpy", "yaml", "pydantic"}
+            heavy = {"harness.flow.preview", "harness.errors", "numpy", "yaml", "pydantic"}
             assert not heavy & set(sys.modules)
         """
     )

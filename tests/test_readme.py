@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import app
-from harness.doctor import FRAMEWORKS
+from harness.flow.doctor import FRAMEWORKS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

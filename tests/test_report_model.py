@@ -12,7 +12,7 @@ from harness.report.data import load
 from harness.report.figures import model as model_figures
 from harness.report.figures.pareto import limit, pareto
 from harness.report.pages import insides, model
-from harness.report.pages.model_charts import charts, grid
+from harness.report.pages.model import charts, grid
 from harness.report.palette import marks
 from harness.report.parts import Page
 from harness.report.rows import ordered, picked

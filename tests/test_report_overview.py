@@ -13,7 +13,7 @@ from harness.records import Status
 from harness.report.data import load
 from harness.report.pages import overview
 from harness.report.pages.ship import cost, ship
-from harness.store import asv
+from harness.store.asv import results as asv
 from harness.store.rows import Row, to_row
 from tests import outcomes, report_stores
 from tests.report_stores import measured, pages, run, site, write

@@ -13,7 +13,7 @@ from harness.records import Accuracy, Fidelity, Outcome, Run
 from harness.report import pairs
 from harness.report.data import Data, load
 from harness.report.pages import compare
-from harness.store import asv
+from harness.store.asv import results as asv
 from harness.store.rows import Row, to_row
 from tests import report_stores
 from tests.report_stores import matrix, measured, run

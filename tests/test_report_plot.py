@@ -12,7 +12,7 @@ from harness.errors import UsageError
 from harness.report import export
 from harness.report.choice import Wish
 from harness.report.plot import KINDS, plot
-from harness.store import asv
+from harness.store.asv import results as asv
 from harness.store.rows import Row, to_row
 from tests import report_stores
 

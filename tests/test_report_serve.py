@@ -15,7 +15,7 @@ from harness.report import pairs, serve, sides
 from harness.report.data import load
 from harness.report.pages import compare
 from harness.report.serve import VERSION, Site, server, state
-from harness.report.site import Request
+from harness.report.site import SiteRequest
 from tests import outcomes, report_stores
 
 
@@ -23,7 +23,7 @@ from tests import outcomes, report_stores
 def site(tmp_path: Path) -> Site:
     """A site of one run, built."""
     report_stores.history(tmp_path / "results", days=1)
-    found = Site(Request(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
+    found = Site(SiteRequest(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
     found.refresh()
     return found
 
@@ -85,7 +85,9 @@ def test_a_build_that_fails_keeps_the_site(tmp_path: Path, monkeypatch: pytest.M
     """What is wrong is said, and the pages stay."""
     said: list[str] = []
     report_stores.history(tmp_path / "results", days=1)
-    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", compare=(("nope", "nope"),)), said.append)
+    site = Site(
+        SiteRequest(results=tmp_path / "results", out=tmp_path / "site", compare=(("nope", "nope"),)), said.append
+    )
     turns = iter([False, True])
     stop = threading.Event()
     monkeypatch.setattr(stop, "wait", lambda _: next(turns))
@@ -98,7 +100,7 @@ def test_a_build_that_fails_is_said_once_and_tried_again(site: Site, monkeypatch
     said: list[str] = []
     site.said = said.append
 
-    def full(_: Request) -> object:
+    def full(_: SiteRequest) -> object:
         raise StoreError("no space left")
 
     report_stores.write(site.request.results, report_stores.run(3), [report_stores.measured(outcomes.case(), 9.0)])
@@ -126,7 +128,7 @@ def test_any_two_sides_are_compared_on_demand(site: Site, address: str) -> None:
     path = f"data/compare/{first.id}-{last.id}.js"
     assert not (site.request.out / path).exists()
     made = get(f"{address}/{path}")
-    assert compare.script(load(results), pairs.Pair(before=first, after=last)) == made
+    assert compare.script(load(results), pairs.ComparedPair(before=first, after=last)) == made
     assert "could" not in made
     report_stores.write(results, report_stores.run(2), [report_stores.measured(report_stores.matrix()[0], 9.0)])
     assert made == get(f"{address}/{path}")
@@ -147,7 +149,7 @@ def test_a_page_knows_which_build_it_is_of(address: str) -> None:
 
 def test_a_results_folder_that_is_missing_may_come(tmp_path: Path) -> None:
     """The first page says what to run; the first run fills it."""
-    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
+    site = Site(SiteRequest(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
     site.refresh()
     index = tmp_path / "site" / "index.html"
     assert "No results yet" in index.read_text(encoding="utf-8")
@@ -164,4 +166,6 @@ def test_a_mistake_of_ours_ends_the_server(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Site, "watch", broken)
     with pytest.raises(ZeroDivisionError):
-        serve.serve(Request(results=tmp_path / "results", out=tmp_path / "site"), 0, lambda *_: None, lambda _: None)
+        serve.serve(
+            SiteRequest(results=tmp_path / "results", out=tmp_path / "site"), 0, lambda *_: None, lambda _: None
+        )

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import UsageError
 from harness.report import sides
 from harness.report.data import Data, load
-from harness.store import asv
+from harness.store.asv import results as asv
 from harness.store.rows import to_row
 from tests import report_stores
 from tests.report_stores import matrix, measured, run

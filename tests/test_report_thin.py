@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from harness.report import thin
+from harness.report import downsample
 
 
 def process(samples: list[int], warmup: list[int] | None = None) -> dict[str, object]:
@@ -14,7 +14,7 @@ def process(samples: list[int], warmup: list[int] | None = None) -> dict[str, ob
 
 def test_a_short_recording_is_kept_whole() -> None:
     """Every sample is a point, at its own time after the first inference."""
-    warm, own = thin.timeline([process([10, 20, 30], [5])])
+    warm, own = downsample.timeline([process([10, 20, 30], [5])])
     assert (True, False) == (warm.warmup, own.warmup)
     assert [1.005e-6] == [round(at, 12) for at in warm.at]
     assert [1.015e-6, 1.035e-6, 1.065e-6] == [round(at, 12) for at in own.at]
@@ -25,8 +25,8 @@ def test_a_long_recording_keeps_its_spikes() -> None:
     """One slow sample of a thousand stays visible, and the level is the median."""
     samples = [100 + i % 3 for i in range(1_001)]
     samples[500] = 9_000
-    (own,) = thin.timeline([process(samples)])
-    assert len(own.at) <= thin.POINTS
+    (own,) = downsample.timeline([process(samples)])
+    assert len(own.at) <= downsample.POINTS
     assert 9_000e-9 == own.high.max()
     assert statistics.median(samples) / 1e9 == statistics.median(own.seconds)
     assert round((1_000 + sum(samples)) / 1e9, 12) == round(own.at[-1], 12)
@@ -34,21 +34,21 @@ def test_a_long_recording_keeps_its_spikes() -> None:
 
 def test_no_process_is_no_point() -> None:
     """A case without numbers has an empty timeline and no quantiles."""
-    assert [] == thin.timeline([])
-    assert [] == thin.timeline([process([])])
-    assert [] == thin.quantiles([])
+    assert [] == downsample.timeline([])
+    assert [] == downsample.timeline([process([])])
+    assert [] == downsample.quantiles([])
 
 
 def test_quantiles_span_the_samples() -> None:
     """From the smallest to the largest, the median in the middle."""
-    found = thin.quantiles([process(list(range(1, 500))), process([500, 501])])
-    assert thin.QUANTILES == len(found)
+    found = downsample.quantiles([process(list(range(1, 500))), process([500, 501])])
+    assert downsample.QUANTILES == len(found)
     assert (1e-9, 501e-9) == (found[0], found[-1])
     assert 251e-9 == round(found[50], 15)
 
 
 def test_sparklines_have_few_points() -> None:
     """Heights lie between 0 and 100; a flat history is a flat line."""
-    assert [0, 50, 100] == thin.sparkline([1.0, 2.0, 3.0])
-    assert [50, 50] == thin.sparkline([7.0, 7.0])
-    assert 40 == len(thin.sparkline([float(i) for i in range(1000)]))
+    assert [0, 50, 100] == downsample.sparkline([1.0, 2.0, 3.0])
+    assert [50, 50] == downsample.sparkline([7.0, 7.0])
+    assert 40 == len(downsample.sparkline([float(i) for i in range(1000)]))

@@ -13,7 +13,8 @@ import pytest
 from harness.report import histories
 from harness.report.data import load
 from harness.report.pages import values as page
-from harness.store import asv, history
+from harness.store import history
+from harness.store.asv import results as asv
 from harness.store.rows import to_row
 from tests import report_stores
 from tests.report_stores import matrix, measured, pages, run
@@ -111,7 +112,7 @@ def test_what_is_lost_of_the_samples_is_shown_from_asvs_files(results: Path) -> 
 
 def test_files_that_the_samples_cover_are_not_read_whole(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A history of thousands of files would take long."""
-    from harness.store import asv_files
+    from harness.store.asv import files as asv_files
 
     for day in range(3):
         report_stores.write(results, run(day), [measured(case, 5.0) for case in matrix()])

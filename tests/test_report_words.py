@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from harness.report import words
+from harness.report import wording
 
 
 @pytest.mark.parametrize(
@@ -28,33 +28,33 @@ from harness.report import words
 )
 def test_number(value: float | None, unit: str, said: str) -> None:
     """A unit that fits, three digits, and a dash for what is no number."""
-    assert said == words.number(value, unit)
+    assert said == wording.number(value, unit)
 
 
 def test_interval_shares_a_unit() -> None:
     """Both ends are written in the unit of the upper one."""
-    assert "0.90 to 1.10 ms" == words.interval(0.0009, 0.0011, "seconds")
-    assert "-" == words.interval(None, 1.0, "seconds")
+    assert "0.90 to 1.10 ms" == wording.interval(0.0009, 0.0011, "seconds")
+    assert "-" == wording.interval(None, 1.0, "seconds")
 
 
 def test_fidelity_is_never_called_accuracy() -> None:
     """What needs no labels is written in decibels; equal outputs are exact."""
-    assert "exact" == words.fidelity({"fidelity": {"max_abs": 0, "centred_sqnr_db": None}})
+    assert "exact" == wording.fidelity({"fidelity": {"max_abs": 0, "centred_sqnr_db": None}})
     row = {"fidelity": {"max_abs": 1.0, "centred_sqnr_db": 27.12, "top1_agreement": 0.99}}
-    assert "27.1 dB, 99% top-1 agreement" == words.fidelity(row)
-    assert "-" == words.accuracy(row)
+    assert "27.1 dB, 99% top-1 agreement" == wording.fidelity(row)
+    assert "-" == wording.accuracy(row)
 
 
 def test_change() -> None:
     """A ratio as the change that it is."""
-    assert "+12.5%" == words.change(1.125)
-    assert "-50.0%" == words.change(0.5)
-    assert "+200%" == words.change(3.0)
+    assert "+12.5%" == wording.change(1.125)
+    assert "-50.0%" == wording.change(0.5)
+    assert "+200%" == wording.change(3.0)
 
 
 def test_when() -> None:
     """Times are in UTC, to the minute; what is no time stays as it is."""
-    assert "2026-01-31 09:15" == words.when("2026-01-31T10:15:02+01:00")
-    assert "2026-01-31 09:00" == words.when(1_769_850_000_000)
-    assert "soon" == words.when("soon")
-    assert "-" == words.when(None)
+    assert "2026-01-31 09:15" == wording.when("2026-01-31T10:15:02+01:00")
+    assert "2026-01-31 09:00" == wording.when(1_769_850_000_000)
+    assert "soon" == wording.when("soon")
+    assert "-" == wording.when(None)

@@ -1,4 +1,4 @@
-"""harness.runtimes and harness.venvs: a spec becomes an interpreter, whole or not at all."""
+"""harness.runtimes.resolve and harness.runtimes.environments: a spec becomes an interpreter, whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import runtimes, venvs
 from harness.errors import StoreError, UsageError
-from harness.measure.client import Client
+from harness.runtimes import environments
+from harness.runtimes import resolve as runtimes
+from harness.runtimes.client import Client
 
 Done = subprocess.CompletedProcess[str]
 
 
 def stand_in(path: Path) -> None:
     """A folder that looks like a finished virtual environment: its interpreter is this one."""
-    python = venvs.interpreter(path)
+    python = environments.interpreter(path)
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding="utf-8")
     python.chmod(0o755)
@@ -31,7 +32,7 @@ def stand_in(path: Path) -> None:
 def pip_says(monkeypatch: pytest.MonkeyPatch, words: str, code: int = 1) -> list[list[str]]:
     """Environments are made by `stand_in`, and pip answers this; the commands that ran are returned."""
     commands: list[list[str]] = []
-    real = venvs.run
+    real = environments.run
 
     def run(command: list[str], *, deadline_s: float = 0.0) -> Done:
         commands.append(list(command))
@@ -42,8 +43,8 @@ def pip_says(monkeypatch: pytest.MonkeyPatch, words: str, code: int = 1) -> list
             return Done(command, code, "", words)
         return real(command, deadline_s=120)
 
-    monkeypatch.setattr(venvs, "run", run)
-    monkeypatch.setattr("harness.venvs.shutil.which", lambda _: None)
+    monkeypatch.setattr(environments, "run", run)
+    monkeypatch.setattr("harness.runtimes.environments.shutil.which", lambda _: None)
     return commands
 
 
@@ -82,7 +83,7 @@ def test_what_is_no_runtime_says_what_would_be(tmp_path: Path, spec: str, words:
 def test_a_folder_names_the_interpreter_in_it(tmp_path: Path) -> None:
     """Giving a virtual environment instead of its interpreter is a likely slip."""
     stand_in(tmp_path / "venv")
-    with pytest.raises(UsageError, match=f"give the interpreter in it: {venvs.interpreter(tmp_path / 'venv')}"):
+    with pytest.raises(UsageError, match=f"give the interpreter in it: {environments.interpreter(tmp_path / 'venv')}"):
         runtimes.resolve(str(tmp_path / "venv"), tmp_path)
 
 
@@ -107,7 +108,9 @@ def test_a_file_that_is_no_python_is_refused(tmp_path: Path) -> None:
 def test_two_builds_in_one_interpreter_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They share a module, so that nobody knows which of them a number belongs to."""
     both = {"onnxruntime": "1.0", "onnxruntime-gpu": "1.0"}
-    monkeypatch.setattr(venvs, "describe", lambda _: venvs.Environment(python="p", installed=both, digest="d"))
+    monkeypatch.setattr(
+        environments, "describe", lambda _: environments.Environment(python="p", installed=both, digest="d")
+    )
     with pytest.raises(UsageError, match="onnxruntime and onnxruntime-gpu, which overwrite each other"):
         runtimes.of_interpreter(sys.executable, "current")
 
@@ -129,19 +132,19 @@ def test_old_builds_get_an_old_numpy(
     """Wheels before 1.19 were made for NumPy 1 and do not import with 2."""
     asked: list[str] = []
 
-    def ensure(place: Path, requirements: list[str], **_: object) -> venvs.Environment:
+    def ensure(place: Path, requirements: list[str], **_: object) -> environments.Environment:
         asked.extend(requirements)
-        return venvs.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
+        return environments.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
 
-    monkeypatch.setattr(venvs, "ensure", ensure)
+    monkeypatch.setattr(environments, "ensure", ensure)
     runtimes.resolve(requirement, tmp_path)
     assert [requirement, expected] == asked
 
 
 def test_two_wheels_of_one_version_are_two_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds of one's own bear the version of the release they came from."""
-    same = venvs.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
-    monkeypatch.setattr(venvs, "ensure", lambda *_, **__: same)
+    same = environments.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
+    monkeypatch.setattr(environments, "ensure", lambda *_, **__: same)
     one, other = (tmp_path / f"onnxruntime-1.0-{name}.whl" for name in ("a", "b"))
     one.write_bytes(b"one")
     other.write_bytes(b"other")
@@ -185,7 +188,7 @@ def test_a_full_disk_is_seen_where_nobody_says_so(
 ) -> None:
     """`python -m venv` says that ensurepip failed, and not why."""
     pip_says(monkeypatch, "Error: Command '[...]' returned non-zero exit status 1.")
-    monkeypatch.setattr("harness.venvs.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr("harness.runtimes.environments.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     with pytest.raises(error):
         runtimes.resolve("onnxruntime==1.23.0", tmp_path)
 
@@ -195,19 +198,22 @@ def test_what_failed_leaves_nothing_that_is_believed(tmp_path: Path, monkeypatch
     place = tmp_path / "runtimes" / "x"
     pip_says(monkeypatch, "ERROR: broken pipe")
     with pytest.raises(UsageError, match="broken pipe"):
-        venvs.ensure(place, ["anything"], what="anything")
+        environments.ensure(place, ["anything"], what="anything")
     assert not place.exists()
     pip_says(monkeypatch, "", code=0)
-    assert str(venvs.interpreter(place / "venv")) == venvs.ensure(place, ["anything"], what="anything").python
+    assert (
+        str(environments.interpreter(place / "venv"))
+        == environments.ensure(place, ["anything"], what="anything").python
+    )
 
 
 def test_what_was_interrupted_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was killed half-way left a folder without its last file: nobody uses it."""
     place = tmp_path / "x"
     stand_in(place / "venv")
-    assert venvs.known(place) is None
+    assert environments.known(place) is None
     commands = pip_says(monkeypatch, "", code=0)
-    venvs.ensure(place, ["anything"], what="anything")
+    environments.ensure(place, ["anything"], what="anything")
     assert 1 == len([command for command in commands if "install" in command])
 
 
@@ -215,27 +221,27 @@ def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path, monke
     """The Python that an environment was made from may be uninstalled."""
     place = tmp_path / "x"
     pip_says(monkeypatch, "", code=0)
-    venvs.ensure(place, ["anything"], what="anything")
-    python = venvs.interpreter(place / "venv")
+    environments.ensure(place, ["anything"], what="anything")
+    python = environments.interpreter(place / "venv")
     python.unlink()
     python.symlink_to(tmp_path / "gone")
-    assert venvs.known(place) is None
+    assert environments.known(place) is None
 
 
 def test_two_at_once_install_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second process waits for the first and uses what it made."""
     commands = pip_says(monkeypatch, "", code=0)
-    quick = venvs.run
+    quick = environments.run
 
     def slow(command: list[str], *, deadline_s: float = 0.0) -> Done:
         if "install" in command:
             time.sleep(0.3)
         return quick(command, deadline_s=deadline_s)
 
-    monkeypatch.setattr(venvs, "run", slow)
+    monkeypatch.setattr(environments, "run", slow)
     found: list[str] = []
     threads = [
-        threading.Thread(target=lambda: found.append(venvs.ensure(tmp_path / "x", ["a"], what="a").python))
+        threading.Thread(target=lambda: found.append(environments.ensure(tmp_path / "x", ["a"], what="a").python))
         for _ in range(2)
     ]
     for thread in threads:
@@ -251,14 +257,14 @@ def test_what_does_not_import_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mo
     """Installing can succeed with a wheel that this host cannot load."""
     pip_says(monkeypatch, "", code=0)
     with pytest.raises(UsageError, match=r"was installed and does not import: .*no_such_module"):
-        venvs.ensure(tmp_path / "x", ["a"], what="a", prove=("no_such_module",))
+        environments.ensure(tmp_path / "x", ["a"], what="a", prove=("no_such_module",))
     assert not (tmp_path / "x").exists()
 
 
 def test_what_was_installed_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record says what was asked for and every distribution that came."""
     pip_says(monkeypatch, "", code=0)
-    found = venvs.ensure(tmp_path / "x", ["a"], what="for a test")
+    found = environments.ensure(tmp_path / "x", ["a"], what="for a test")
     meta = json.loads((tmp_path / "x" / "meta.json").read_text(encoding="utf-8"))
     assert ("for a test", ["a"]) == (meta["made_by"], meta["requirements"])
     assert found.installed["numpy"] == meta["installed"]["numpy"]
@@ -267,7 +273,7 @@ def test_what_was_installed_is_recorded(tmp_path: Path, monkeypatch: pytest.Monk
 def test_pip_is_asked_where_uv_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration of pip, with its indexes and local wheels, is nothing that uv reads."""
     commands = pip_says(monkeypatch, "", code=0)
-    quick = venvs.run
+    quick = environments.run
 
     def run(command: list[str], *, deadline_s: float = 0.0) -> Done:
         if command[0] == "/bin/uv":
@@ -275,9 +281,9 @@ def test_pip_is_asked_where_uv_fails(tmp_path: Path, monkeypatch: pytest.MonkeyP
             return Done(command, 2, "", "no such index")
         return quick(command, deadline_s=deadline_s)
 
-    monkeypatch.setattr(venvs, "run", run)
-    monkeypatch.setattr("harness.venvs.shutil.which", lambda _: "/bin/uv")
-    venvs.ensure(tmp_path / "x", ["a"], what="a")
+    monkeypatch.setattr(environments, "run", run)
+    monkeypatch.setattr("harness.runtimes.environments.shutil.which", lambda _: "/bin/uv")
+    environments.ensure(tmp_path / "x", ["a"], what="a")
     assert "/bin/uv" == commands[0][0]
     assert [True] == ["pip" in command for command in commands if "install" in command]
 
@@ -287,7 +293,7 @@ def test_the_callers_modules_stay_out_of_other_interpreters(tmp_path: Path, monk
     (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert 0 == venvs.ask(sys.executable, "import numpy").returncode
+    assert 0 == environments.ask(sys.executable, "import numpy").returncode
 
 
 def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:

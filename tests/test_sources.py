@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import BuildError
+from harness.frameworks import base, hub
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
-from harness.sources import base, hub
 from tests import specs
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:
     """The shipped network trains in seconds to over 97% on digits that it never saw, the same one each time."""
     pytest.importorskip("sklearn")
     from harness.data.digits import split
-    from harness.sources.digits_cnn import build
+    from harness.frameworks.digits_cnn import build
 
     images, labels = split()[2:]
     network = build()

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from harness.stats import correctness
 from harness.stats.correctness import Drop
-from harness.stats.margin import Margin
+from harness.stats.rule import Margin
 
 
 def answers(lost: int, gained: int, both: int, neither: int = 0) -> tuple[list[bool], list[bool]]:

@@ -18,7 +18,7 @@ import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Accuracy, Evaluation, Fidelity, Outcome, Run, Status
-from harness.store import asv
+from harness.store.asv import results as asv
 from harness.store.rows import Row, public, to_row
 from tests.outcomes import COMMIT, artifact, case, measured, process, refused, run
 

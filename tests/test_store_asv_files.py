@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import NewerSchema, StoreError
-from harness.store import asv_files
+from harness.store.asv import files as asv_files
 from tests.histories import asv_file
 
 COMMIT = "a" * 40

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.store import asv_files, foreign
-from harness.store.foreign_base import Booked, Value, book, condensed, tables
+from harness.store.asv import files as asv_files
+from harness.store.asv.merge import merge
 from harness.store.history import history
-from harness.store.merge import merge
+from harness.store.imports import recognize
+from harness.store.imports.base import Booked, Value, book, condensed, tables
 from tests.histories import git, repository, snapshot
 
 COMMIT = "1" * 40
@@ -62,7 +63,7 @@ def edited(path: Path, source: Path, **changes: Any) -> Path:
 def test_pytest_benchmark(tmp_path: Path, exported: tuple[Path, str]) -> None:
     """Median, samples, commit and parameters arrive, once."""
     source, commit = exported
-    (done,) = merge(tmp_path, [foreign.read(source)])
+    (done,) = merge(tmp_path, [recognize.read(source)])
     assert (3, []) == (done.added, done.problems)
     found = history(tmp_path, repo=source.parent).series
     assert [f"tests.test_speed.test_{name}" for name in ("many(10)", "many(20)", "plain")] == [s.case for s in found]
@@ -76,7 +77,7 @@ def test_pytest_benchmark(tmp_path: Path, exported: tuple[Path, str]) -> None:
     assert point.high is not None
     assert point.low <= stats["median"] <= point.high
     after = snapshot(tmp_path)
-    merge(tmp_path, [foreign.read(source)])
+    merge(tmp_path, [recognize.read(source)])
     assert after == snapshot(tmp_path)
 
 
@@ -93,10 +94,10 @@ def test_pytest_benchmark_needs_a_commit(
 ) -> None:
     """Numbers of no commit, or of a changed tree, are booked only where it is asked for."""
     path = edited(tmp_path / "x.json", exported[0], **changes)
-    (problem,) = foreign.read(path).problems
+    (problem,) = recognize.read(path).problems
     assert said in str(problem)
     assert "--commit" in str(problem)
-    assert [COMMIT] == [file.commit for file in foreign.read(path, BOOKED).files]
+    assert [COMMIT] == [file.commit for file in recognize.read(path, BOOKED).files]
 
 
 def test_pytest_benchmark_without_samples(tmp_path: Path, exported: tuple[Path, str]) -> None:
@@ -106,7 +107,7 @@ def test_pytest_benchmark_without_samples(tmp_path: Path, exported: tuple[Path, 
         del one["stats"]["data"]
     path = tmp_path / "x.json"
     path.write_text(json.dumps(content))
-    merge(tmp_path / "results", [foreign.read(path)])
+    merge(tmp_path / "results", [recognize.read(path)])
     points = [point for series in history(tmp_path / "results", repo=None).series for point in series.points]
     assert [(None, 1)] * 3 == [(point.low, point.n) for point in points]
 
@@ -116,15 +117,15 @@ def test_pytest_benchmark_of_another_shape(tmp_path: Path, exported: tuple[Path,
     content = json.loads(exported[0].read_text())
     path = tmp_path / "x.json"
     path.write_text(json.dumps({**content, "benchmarks": [{"name": "x"}]}))
-    assert "KeyError" in str(*foreign.read(path).problems)
+    assert "KeyError" in str(*recognize.read(path).problems)
     path.write_text(json.dumps({**content, "benchmarks": []}))
-    assert "no benchmark" in str(*foreign.read(path).problems)
+    assert "no benchmark" in str(*recognize.read(path).problems)
 
 
 def test_asv_shows_what_was_imported(tmp_path: Path, exported: tuple[Path, str]) -> None:
     """`asv publish` draws it and `asv show` prints it."""
     source, _ = exported
-    merge(tmp_path / "results", [foreign.read(source)])
+    merge(tmp_path / "results", [recognize.read(source)])
     configuration = {"version": 1, "project": "x", "repo": str(source.parent), "branches": ["main"]}
     (tmp_path / "asv.conf.json").write_text(
         json.dumps({**configuration, "results_dir": "results", "html_dir": "html", "benchmark_dir": "benchmarks"})
@@ -172,7 +173,7 @@ def test_optimum_benchmark(tmp_path: Path) -> None:
     """Latency of every phase in seconds, memory in bytes, and what is not there is not made up."""
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps(run_of()))
-    incoming = foreign.read(path, BOOKED)
+    incoming = recognize.read(path, BOOKED)
     assert "larger is better" in incoming.notes[0]
     (done,) = merge(tmp_path / "results", [incoming])
     assert (3, []) == (done.added, done.problems)
@@ -190,11 +191,11 @@ def test_optimum_benchmark_by_halves(tmp_path: Path) -> None:
     """A report needs its settings beside it; a folder with all three files is one run."""
     run = run_of()
     (tmp_path / "benchmark_report.json").write_text(json.dumps(run["report"]))
-    assert "without its settings" in str(*foreign.read(tmp_path / "benchmark_report.json", BOOKED).problems)
+    assert "without its settings" in str(*recognize.read(tmp_path / "benchmark_report.json", BOOKED).problems)
     (tmp_path / "benchmark_config.json").write_text(json.dumps(run["config"]))
-    assert 1 == len(foreign.read(tmp_path / "benchmark_report.json", BOOKED).files)
+    assert 1 == len(recognize.read(tmp_path / "benchmark_report.json", BOOKED).files)
     (tmp_path / "benchmark.json").write_text(json.dumps(run))
-    whole = foreign.read(tmp_path, BOOKED)
+    whole = recognize.read(tmp_path, BOOKED)
     assert (1, ()) == (len(whole.files), whole.problems)
 
 
@@ -202,7 +203,7 @@ def test_optimum_benchmark_needs_a_commit(tmp_path: Path) -> None:
     """It never names the commit of what it measured."""
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps(run_of()))
-    assert "--commit" in str(*foreign.read(path).problems)
+    assert "--commit" in str(*recognize.read(path).problems)
 
 
 def test_other_settings_are_other_series(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_other_settings_are_other_series(tmp_path: Path) -> None:
     moved = run_of(scenario={"a": 1})
     moved["config"]["backend"]["ports"] = {}
     (tmp_path / "2.json").write_text(json.dumps(moved))
-    done = merge(tmp_path / "results", [foreign.read(tmp_path / f"{number}.json", BOOKED) for number in range(3)])
+    done = merge(tmp_path / "results", [recognize.read(tmp_path / f"{number}.json", BOOKED) for number in range(3)])
     assert [(3, 0), (3, 0), (0, 3)] == [(one.added, one.same) for one in done]
     assert 6 == len(history(tmp_path / "results", repo=None).series)
 
@@ -222,7 +223,7 @@ def test_a_failed_run_is_told(tmp_path: Path) -> None:
     run = run_of()
     run["report"] = {"load": {"latency": None}}
     (tmp_path / "benchmark.json").write_text(json.dumps(run))
-    assert "holds no number" in str(*foreign.read(tmp_path / "benchmark.json", BOOKED).problems)
+    assert "holds no number" in str(*recognize.read(tmp_path / "benchmark.json", BOOKED).problems)
 
 
 def test_many_samples_keep_their_quartiles() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import NewerSchema, UsageError
 from harness.records import Status
-from harness.store import asv_files
+from harness.store.asv import files as asv_files
 from harness.store.history import Series, history
 from tests.histories import asv_file, commit, git, repository, store, sweep_of
 from tests.outcomes import artifact, case, measured, refused

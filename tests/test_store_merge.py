@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from harness.errors import StoreError
-from harness.store import asv_files, foreign
+from harness.store.asv import files as asv_files
+from harness.store.asv.merge import Merged, merge
 from harness.store.history import history
-from harness.store.merge import Merged, merge
+from harness.store.imports import recognize
 from tests.histories import asv_file, snapshot, store, sweep_of
 from tests.outcomes import case, measured, refused
 
@@ -33,7 +34,7 @@ def grid(*variants: str) -> tuple[tuple[str, ...], ...]:
 
 def bring(here: Path, *there: Path, dry_run: bool = False) -> Merged:
     """Import one source after the other, and return what became of the last."""
-    return merge(here, [foreign.read(source) for source in there], dry_run=dry_run)[-1]
+    return merge(here, [recognize.read(source) for source in there], dry_run=dry_run)[-1]
 
 
 def values(results: Path) -> dict[str, list[float | None]]:
@@ -275,7 +276,7 @@ def test_what_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "unknown.json").write_text("{}")
     (tmp_path / "broken.json").write_text("{")
     found = [
-        str(*foreign.read(tmp_path / name).problems) for name in ("nowhere", "empty", "unknown.json", "broken.json")
+        str(*recognize.read(tmp_path / name).problems) for name in ("nowhere", "empty", "unknown.json", "broken.json")
     ]
     for text, said in zip(found, ("is not there", "holds no results", "in no format", "is damaged"), strict=True):
         assert said in text

@@ -92,7 +92,7 @@ def test_flipped_bits(tmp_path: Path) -> None:
 def test_light_imports() -> None:
     """Importing the store brings in none of the heavy packages, so the coordinator stays small."""
     code = (
-        "import sys, harness.store.asv, harness.store.journal, harness.store.query;"
+        "import sys, harness.store.asv.results, harness.store.journal, harness.store.query;"
         "print([m for m in ('torch', 'onnx', 'pyarrow', 'duckdb', 'pandas', 'asv', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""harness.sweep: the decisions between its steps; the whole flow is tested in tests/integration."""
+"""harness.flow.sweep: the decisions between its steps; the whole flow is tested in tests/integration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness import sweep
 from harness.errors import WorkerError, WorkerRefusal
+from harness.flow import sweep
 from harness.measure import coordinator
 from harness.records import Artifact, Case, Reference, Refusal, Status, Target, Weights
 from tests import outcomes

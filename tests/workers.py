@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.measure import protocol
-from harness.measure.client import Client
+from harness.runtimes import protocol
+from harness.runtimes.client import Client
 
 HELLO = (
     "import json, os, signal, sys, time\n"

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness.asv import exchange
 from harness.store import files
-from harness.store.asv_merge import NAMES
+from harness.store.asv.merge import NAMES
 
 QUICK: Final = {"number": 1, "repeat": 1, "warmup_time": 0, "rounds": 1}
 """What `asv run --quick` asks of every benchmark."""

@@ -16,8 +16,9 @@ from harness.asv.commit import axes_of, cases
 from harness.asv.errors import told
 from harness.asv.exchange import AXES_FILE, ZOO
 from harness.errors import HarnessError
-from harness.store import asv_merge, files
-from harness.store.asv_merge import NAMES
+from harness.store import files
+from harness.store.asv import merge
+from harness.store.asv.merge import NAMES
 
 
 def patch(state: State) -> None:
@@ -36,13 +37,13 @@ def patch(state: State) -> None:
         axes = own[0]["params"]
         if any(env.can_install_project() for env in environments):
             for other in zoo_axes(repo, environments[0], commit_hash):
-                axes = asv_merge.union(axes, other)
+                axes = merge.union(axes, other)
         for benchmark in own:
             benchmark["params"] = axes
         selection = cls(conf, found, regex=regex).benchmark_selection
         chosen = {i for benchmark in own for i in selection[benchmark["name"]]}
         # What nobody asks for would only fill the tables that asv prints.
-        axes = asv_merge.hull(axes, [point for i, point in enumerate(itertools.product(*axes)) if i in chosen])
+        axes = merge.hull(axes, [point for i, point in enumerate(itertools.product(*axes)) if i in chosen])
         for benchmark in own:
             benchmark["params"] = axes
         files.write(axes_file, json.dumps(axes).encode())

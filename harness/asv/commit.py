@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from harness import plan as planning
 from harness import provenance, zoo
 from harness.asv.exchange import WEIGHTS, ZOO
 from harness.errors import UsageError
+from harness.flow import plan as planning
 from harness.records import Case
 from harness.store.metrics import PARAMETERS, place
 

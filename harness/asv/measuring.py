@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness import plan as planning
 from harness import provenance, zoo
 from harness.asv.commit import Place, axes_of, cases, load, policy, root, zoo_path
 from harness.asv.exchange import (
@@ -29,13 +28,14 @@ from harness.asv.exchange import (
 from harness.build import pipeline
 from harness.build.cache import Cache, default_root
 from harness.errors import HarnessError, UsageError
-from harness.execute import Bench, run_case
-from harness.preview import Preview, Settings
+from harness.flow import plan as planning
+from harness.flow.execute import Bench, run_case
+from harness.flow.preview import Preview, SweepSettings
+from harness.flow.sweep import by_model, describe, key, try_targets
 from harness.records import Artifact, Case, Refusal, Status
-from harness.store.environments import dimensions
+from harness.store.asv.environments import dimensions
 from harness.store.metrics import METRICS, PARAMETERS, Metric, nullable
 from harness.store.rows import Row, to_row
-from harness.sweep import by_model, describe, key, try_targets
 
 QUICK_S: Final = 0.3
 """Seconds of inference per case under `asv run --quick`, in one process."""
@@ -134,7 +134,7 @@ def measured(the_zoo: zoo.Zoo, case: Case) -> Row:
     return to_row(run, run_case(case, built, bench))
 
 
-def settings(the_zoo: zoo.Zoo) -> Settings:
+def settings(the_zoo: zoo.Zoo) -> SweepSettings:
     """The zoo's own settings, unless the environment or `asv run --quick` says otherwise.
 
     Raises:
@@ -142,8 +142,8 @@ def settings(the_zoo: zoo.Zoo) -> Settings:
     """
     defaults = the_zoo.defaults
     if left(QUICK_FILE):
-        return Settings(processes=1, time_per_case=QUICK_S, ci_width=defaults.ci_width)
-    return Settings(
+        return SweepSettings(processes=1, time_per_case=QUICK_S, ci_width=defaults.ci_width)
+    return SweepSettings(
         processes=int(number(PROCESSES) or defaults.processes),
         time_per_case=number(TIME_PER_CASE) or defaults.time_per_case_s,
         ci_width=defaults.ci_width,

@@ -15,8 +15,10 @@ from harness.asv.commit import policy
 from harness.asv.environments import fingerprint
 from harness.asv.errors import told
 from harness.asv.exchange import WEIGHTS
-from harness.store import asv_files, asv_merge, files
-from harness.store.asv_merge import NAMES
+from harness.store import files
+from harness.store.asv import files as asv_files
+from harness.store.asv import merge
+from harness.store.asv.merge import NAMES
 
 OTHER: Final = "-onnxruntime{onnxruntime}-{weights}"
 """What the name of an environment gets where its results are of another series than those that lie there."""
@@ -30,8 +32,8 @@ def patch(state: State) -> None:
     plain_add, plain_save, plain_load = Results.add_result, Results.save, Results.load_data
     plain_remove = Results.remove_samples
 
-    def touched(self: Any) -> dict[str, asv_merge.Touched]:
-        found: dict[str, asv_merge.Touched] = self.__dict__.setdefault("_harness_touched", {})
+    def touched(self: Any) -> dict[str, merge.Touched]:
+        found: dict[str, merge.Touched] = self.__dict__.setdefault("_harness_touched", {})
         return found
 
     def add_result(self: Any, benchmark: Any, result: Any, *args: Any, **kwargs: Any) -> None:
@@ -44,13 +46,13 @@ def patch(state: State) -> None:
         mine = set(points) if chosen is None else {points[i] for i in chosen}
         # What asv reports where a commit could not be built: nothing was tried.
         untried = result.errcode == 1 and not result.stderr and all(value is None for value in result.result)
-        touched(self).setdefault(name, asv_merge.Touched()).add(mine, tried=not untried)
+        touched(self).setdefault(name, merge.Touched()).add(mine, tried=not untried)
 
     def remove_samples(self: Any, key: str, selected_idx: Any = None) -> None:
         plain_remove(self, key, selected_idx)
         points = list(itertools.product(*(self.get_result_params(key) or [])))
         mine = set(points) if selected_idx is None else {points[i] for i in selected_idx}
-        touched(self).setdefault(key, asv_merge.Touched()).add(mine, tried=True)
+        touched(self).setdefault(key, merge.Touched()).add(mine, tried=True)
 
     def load_data(self: Any, result_dir: str) -> None:
         path = Path(result_dir) / self._filename
@@ -83,7 +85,7 @@ def put(
     name: str,
     header: dict[str, Any],
     fresh: Mapping[str, asv_files.Columns],
-    mine: Mapping[str, asv_merge.Touched],
+    mine: Mapping[str, merge.Touched],
 ) -> None:
     """Write what a run has results for on top of what lies there by now; beside it, where that is another series.
 
@@ -95,11 +97,11 @@ def put(
     with files.Lock.wait(files.lock_of(results)):
         path = results / name
         stored = asv_files.read(path) if path.exists() else None
-        if stored is not None and not asv_merge.same_series(stored.header, header):
+        if stored is not None and not merge.same_series(stored.header, header):
             header = {**header, "env_name": header["env_name"] + OTHER.format_map(header["params"])}
             path = results / get_filename(header["params"]["machine"], header["commit_hash"], header["env_name"])
             stored = asv_files.read(path) if path.exists() else None
-        header, benchmarks = asv_merge.merged(stored, header, fresh, mine)
+        header, benchmarks = merge.merged(stored, header, fresh, mine)
         files.write(path, asv_files.encode(header, benchmarks))
 
 
@@ -142,7 +144,7 @@ def patch_files() -> None:
         path = Path(self.get_benchmark_file_path(self._conf.results_dir))
         with files.Lock.wait(files.lock_of(path.parent)):
             stored = asv_files.load(path, asv_files.BENCHMARKS_VERSION)
-            content = asv_merge.benchmarks(path, stored, self._all_benchmarks)
+            content = merge.benchmarks(path, stored, self._all_benchmarks)
             files.write(path, asv_files.dump(content, asv_files.BENCHMARKS_VERSION))
 
     util.write_json = write_json

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.asv.answers import State, answered
-from harness.store.asv_merge import NAMES
+from harness.store.asv.merge import NAMES
 
 
 def patch(state: State) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from harness.records import Json
 
 GATES = ("runtimes", "environments", "worktrees", "sides", "code")
-"""Kinds that gates keep here (`harness.runtimes`, `harness.gate`); `harness.build.stock` lists and prunes them."""
+"""Kinds that gates keep here (`harness.runtimes`, `harness.gate`); `harness.build.inventory` lists and prunes them."""
 
 KINDS = ("artifacts", "references", "sources", "evaluations", *GATES)
 FOLDERS = ("artifacts", "references", *GATES)

@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from harness.build import talk, wire
+from harness import jobs
 from harness.errors import BuildError, StoreError
+from harness.records import wire
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec, Recipe
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Build what the job on stdin asks for; the exit status is 0 when every variant was told of."""
-    channel = talk.private_channel()
+    channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=talk.leave_with_parent, daemon=True).start()
-    from harness.sources import hub
+    threading.Thread(target=jobs.leave_with_parent, daemon=True).start()
+    from harness.frameworks import hub
 
     hub.remember(job["unreachable"])
     model = wire.model_from_json(job["model"])
@@ -32,7 +33,7 @@ def main() -> int:
     try:
         run(Path(job["cache"]), model, recipes, channel)
     except StoreError as error:
-        talk.send(channel, event="store", reason=str(error))
+        jobs.send(channel, event="store", reason=str(error))
         return 1
     return 0
 
@@ -43,21 +44,21 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
     Raises:
         StoreError: the cache cannot be written.
     """
+    from harness.build.builder import Maker, WeightsChanged
     from harness.build.cache import Cache
     from harness.build.lookup import refusal
-    from harness.build.maker import Maker, WeightsChanged
 
     variant = ""
 
     def tell(step: str, state: str, seconds: float, detail: str) -> None:
-        talk.send(channel, event="step", variant=variant, step=step, state=state, seconds=seconds, detail=detail)
+        jobs.send(channel, event="step", variant=variant, step=step, state=state, seconds=seconds, detail=detail)
 
     maker = Maker(Cache(root), model, tell)
     pending, changed = list(recipes), False
     while pending:
         recipe = pending.pop(0)
         variant = recipe.name
-        talk.send(channel, event="begin", variant=variant)
+        jobs.send(channel, event="begin", variant=variant)
         try:
             maker.make(recipe)
         except StoreError:
@@ -69,15 +70,15 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
             pending, changed = list(recipes), True
         except BuildError as error:
             end = refusal(error)
-            talk.send(channel, event="refused", variant=variant, status=end.status.value, reason=end.reason)
+            jobs.send(channel, event="refused", variant=variant, status=end.status.value, reason=end.reason)
         except Exception as error:  # noqa: BLE001 # one broken variant must not take the others along
             import traceback
 
             traceback.print_exc()
             reason = f"{model.name}/{variant}: {type(error).__name__}: {error}"
-            talk.send(channel, event="refused", variant=variant, status="failed", reason=reason)
+            jobs.send(channel, event="refused", variant=variant, status="failed", reason=reason)
         else:
-            talk.send(channel, event="built", variant=variant)
+            jobs.send(channel, event="built", variant=variant)
 
 
 if __name__ == "__main__":

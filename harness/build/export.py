@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from harness.frameworks.base import Loaded
     from harness.records import InputSpec, Json, ModelSpec
-    from harness.sources.base import Loaded
 
 DEFAULT_OPSETS = {"torchscript": 17, "dynamo": 18}
 """17 is the first with LayerNormalization; the dynamo exporter writes nothing below 18."""

@@ -50,7 +50,7 @@ def inspect(path: Path) -> dict[str, Json]:
 
 def _parse(path: Path) -> Any:
     try:
-        from harness.sources.onnx import parse
+        from harness.frameworks.onnx import parse
 
         return parse(path)
     except ImportError as error:

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.build import code, wire
+from harness.build import source_files
 from harness.data import base as data
+from harness.records import wire
 
 if TYPE_CHECKING:
     from harness.records import Json, ModelSpec, Recipe, Step
@@ -88,7 +89,7 @@ def stat_of(path: Path) -> Json:
 
 def code_of(model: ModelSpec) -> str | None:
     """The digest of a `torch` callable's code, and of what it imports of its project; None for the other sources."""
-    return code.digest(model.id) if model.source == "torch" else None
+    return source_files.digest(model.id) if model.source == "torch" else None
 
 
 def source_key(model: ModelSpec) -> str:

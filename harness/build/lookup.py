@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.build import keys, options, wire
+from harness.build import keys, options
 from harness.errors import BuildError, MissingExtra, Skip, Unsupported
-from harness.records import Artifact, Built, Refusal, Status, Weights
-from harness.sources import hub
+from harness.frameworks import hub
+from harness.records import Artifact, Built, Refusal, Status, Weights, wire
 
 if TYPE_CHECKING:
     from harness.build.cache import Cache

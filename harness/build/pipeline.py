@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from harness.build import talk, wire
+from harness import jobs
 from harness.build.lookup import lookup
 from harness.errors import StoreError
-from harness.records import Built, Refusal, Status
-from harness.sources import hub
+from harness.frameworks import hub
+from harness.records import Built, Refusal, Status, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ def _run_child(
     ended: dict[str, Refusal | None] = {}
     current, step = recipes[0].name, "start"
     with _child(cache, model, recipes) as (process, stderr):
-        for event in talk.messages(process):
+        for event in jobs.messages(process):
             if (kind := event.get("event")) is None:
                 continue
             if kind == "store":
@@ -199,7 +199,7 @@ def _child(
     package = str(Path(harness.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    with talk.child(COMMAND, job, environment=environment) as (process, stderr):
+    with jobs.child(COMMAND, job, environment=environment) as (process, stderr):
         try:
             yield process, stderr
         finally:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from harness.sources.base import Loaded
+    from harness.frameworks.base import Loaded
 
 Array = np.ndarray[Any, Any]
 

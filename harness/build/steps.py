@@ -13,8 +13,8 @@ from harness.records import Recipe, Step
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.frameworks.base import Loaded
     from harness.records import Json, ModelSpec
-    from harness.sources.base import Loaded
 
 
 def partial(recipe: Recipe, place: int) -> Recipe:
@@ -62,7 +62,7 @@ def run(
             cast(source, step.options, folder)
             return {}
         from harness.build.quantize import quantize
-        from harness.sources.onnx import with_inputs
+        from harness.frameworks.onnx import with_inputs
 
         return {"notes": quantize(source, with_inputs(model, source), step.options, folder)}
     except ImportError as error:

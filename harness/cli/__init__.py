@@ -8,17 +8,17 @@ import typer
 
 from harness.cli import (
     artifacts,
+    bisect,
+    doctor,
     encoding,
-    gate_bisect,
-    gate_selftest,
-    gating,
+    gate,
     history,
-    host,
-    importing,
+    imports,
     init,
-    reporting,
-    stored,
-    sweeping,
+    report,
+    results,
+    selftest,
+    sweep,
 )
 from harness.errors import HarnessError, ZooError
 
@@ -34,20 +34,20 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
     epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 130 interrupted.",
 )
-app.command("sweep")(sweeping.sweep)
-app.command("list")(stored.list_)
+app.command("sweep")(sweep.sweep)
+app.command("list")(results.list_)
 app.command("build")(artifacts.build)
 app.command("inspect")(artifacts.inspect)
-app.command("results")(stored.results)
+app.command("results")(results.results)
 app.command("history")(history.history)
-app.command("import")(importing.import_)
-app.command("gate")(gating.gate)
-app.command("selftest")(gate_selftest.selftest)
-app.command("bisect")(gate_bisect.bisect)
-app.command("report", cls=reporting.Command)(reporting.report)
-app.command("serve", cls=reporting.Command)(reporting.serve)
-app.command("plot", cls=reporting.Command)(reporting.plot)
-app.command("doctor")(host.doctor)
+app.command("import")(imports.import_)
+app.command("gate")(gate.gate)
+app.command("selftest")(selftest.selftest)
+app.command("bisect")(bisect.bisect)
+app.command("report", cls=report.Command)(report.report)
+app.command("serve", cls=report.Command)(report.serve)
+app.command("plot", cls=report.Command)(report.plot)
+app.command("doctor")(doctor.doctor)
 app.command("cache")(artifacts.cache)
 app.command("init")(init.init)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import options
-from harness.cli.sweeping import EXIT_CASE_FAILED, print_json
+from harness.cli.sweep import EXIT_CASE_FAILED, print_json
 from harness.errors import UsageError
 
 
@@ -25,14 +25,14 @@ def build(
     """
     import dataclasses
 
-    from harness import plan as planning
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.build.cache import Cache
     from harness.cli import tables
     from harness.cli.console import Console
+    from harness.flow import plan as planning
+    from harness.flow.sweep import by_model
     from harness.records import Artifact, Status
-    from harness.sweep import by_model
 
     store = Cache(options.cache_root(cache))
     selection = planning.Selection(models=options.names(models), variants=options.names(variants))
@@ -110,10 +110,10 @@ def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
     Raises:
         UsageError: if it is neither a file nor a case, or was not built yet.
     """
-    from harness import plan as planning
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.build.cache import Cache
+    from harness.flow import plan as planning
     from harness.records import Artifact
 
     parts = case.split("/")
@@ -150,18 +150,18 @@ def cache(
 
     from rich.table import Table
 
-    from harness.build import stock
+    from harness.build import inventory
     from harness.build.cache import Cache
     from harness.cli import tables
     from harness.cli.console import Console
 
     store = Cache(options.cache_root(cache))
     if prune is not None:
-        removed = stock.prune(store, **pruning(prune))
+        removed = inventory.prune(store, **pruning(prune))
         freed = sum(entry.bytes for entry in removed)
         typer.echo(f"removed {len(removed)} entries, {tables.size(freed)}")
         return
-    entries = stock.entries(store)
+    entries = inventory.entries(store)
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in entries])
         return

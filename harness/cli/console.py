@@ -19,9 +19,9 @@ from harness.cli import tables
 
 if TYPE_CHECKING:
     from harness.build.pipeline import BuildEvent
-    from harness.preview import Preview
+    from harness.flow.preview import Preview
+    from harness.flow.sweep import Swept
     from harness.records import Case
-    from harness.sweep import Swept
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
@@ -33,7 +33,7 @@ TARGET_WIDTH = 160
 
 
 class Console:
-    """A `harness.sweep.Watcher` that draws on the terminal, or writes plain lines where there is none."""
+    """A `harness.flow.sweep.Watcher` that draws on the terminal, or writes plain lines where there is none."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""

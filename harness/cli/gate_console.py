@@ -12,7 +12,7 @@ from rich.markup import escape
 from harness.cli.console import REDRAW_S, Console, first_line, minutes
 
 if TYPE_CHECKING:
-    from harness.gate.nouns import Match, Pair, Settings, Side
+    from harness.gate.model import GateSettings, Match, Pair, Side
 
 PAIR_S = 1.5
 """What a pair of a small network took on two cores; the first pairs of a gate correct it."""
@@ -41,11 +41,11 @@ class GateConsole(Console):
 
     def sides(self, base: Side, head: Side) -> None:
         """Name both sides."""
-        from harness.gate.outputs.summary import side
+        from harness.gate.text.summary import side
 
         self.out.print(f"base: {escape(side(base))}\nhead: {escape(side(head))}", soft_wrap=True)
 
-    def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: Settings) -> None:
+    def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: GateSettings) -> None:
         """Say what there is to do, and how long it takes at least."""
         same = sum(bool(m.same) for m in matches)
         left = len(matches) - len(to_measure) - (0 if settings.remeasure_same else same)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.stored import FORMATS
-from harness.cli.sweeping import print_json
+from harness.cli.results import FORMATS
+from harness.cli.sweep import print_json
 from harness.errors import UsageError
 from harness.suggest import suggest
 

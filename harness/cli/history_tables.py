@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.amounts import seconds, size
-from harness.cli import sparks, tables
+from harness.cli import sparklines, tables
+from harness.units import seconds, size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +38,7 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
         kept = {name for name in several if name == "latency" or "." in name or name == "pytest"} or set(several[:1])
         shown = [series for series in shown if series.metric in kept]
         others = [name for name in several if name not in kept]
-    blocks = sparks.fits(console.out.encoding)
+    blocks = sparklines.fits(console.out.encoding)
     if case is None:
         console.out.print(listing(shown, blocks=blocks))
     else:
@@ -90,7 +90,7 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
             str(len(series.points)),
             Text(with_interval(series.points[-1], series.unit)),
             Text(change, style="red" if worse else ""),
-            Text(sparks.spark([point.value for point in series.points], blocks=blocks)),
+            Text(sparklines.spark([point.value for point in series.points], blocks=blocks)),
         )
     return table
 
@@ -115,7 +115,7 @@ def points_table(series: Series, which: str, *, blocks: bool) -> Table:
     table.add_column(f"{amount(span[0], series.unit)} .. {amount(span[1], series.unit)}" if ends else "", no_wrap=True)
     for point in series.points:
         interval = None if point.low is None or point.high is None else (point.low, point.high)
-        plot = "" if point.value is None else sparks.whisker(point.value, interval, span, blocks=blocks)
+        plot = "" if point.value is None else sparklines.whisker(point.value, interval, span, blocks=blocks)
         table.add_row(
             Text(commit_of(point)),
             Text(date_of(point)),

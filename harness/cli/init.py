@@ -39,10 +39,10 @@ def init(
 
     Example: harness init --model net.onnx
     """
-    from harness.init import Request
+    from harness.init import InitRequest
     from harness.init import init as write
 
-    written = write(Request(folder=folder, models=tuple(models or ()), inputs=tuple(inputs or ()), harness=harness))
+    written = write(InitRequest(folder=folder, models=tuple(models or ()), inputs=tuple(inputs or ()), harness=harness))
     for name in written.made:
         print(f"wrote  {name}")
     for name in written.kept:

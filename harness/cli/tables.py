@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from harness import amounts, budget
-from harness.amounts import NONE, seconds, size
+from harness import budget, units
+from harness.units import NONE, seconds, size
 
 __all__ = [
     "STYLES",
@@ -32,7 +32,7 @@ STYLES = {"measured": "green", "emulated": "yellow", "unsupported": "dim", "skip
 
 def interval(latency: Row) -> str:
     """The median with its interval, such as `12.3 ms [12.1, 12.6]`."""
-    return amounts.interval(latency.get("median_s"), latency.get("ci95_low_s"), latency.get("ci95_high_s"))
+    return units.interval(latency.get("median_s"), latency.get("ci95_low_s"), latency.get("ci95_high_s"))
 
 
 def fidelity(row: Row) -> str:
@@ -48,7 +48,7 @@ def fidelity(row: Row) -> str:
 def accuracy(row: Row) -> str:
     """The task metric and its drop, such as `98.2% (-0.4)`: points against the reference."""
     found = row.get("accuracy") or {}
-    return amounts.score(found.get("value"), found.get("drop"))
+    return units.score(found.get("value"), found.get("drop"))
 
 
 def peak(row: Row) -> str:

@@ -1,6 +1,6 @@
 """Scikit-learn's handwritten digits: 1797 labelled 8x8 images, 450 of them held out for evaluation.
 
-The split is stratified and fixed. Calibration (and training, see `harness.sources.digits_cnn`) draws from the
+The split is stratified and fixed. Calibration (and training, see `harness.frameworks.digits_cnn`) draws from the
 other 1347 only.
 """
 

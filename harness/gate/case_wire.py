@@ -9,8 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from harness.build import wire
-from harness.records import Artifact, Budget, Built, Case, Refusal, Status, Target
+from harness.records import Artifact, Budget, Built, Case, Refusal, Status, Target, wire
 
 T = TypeVar("T")
 

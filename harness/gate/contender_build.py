@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from harness.build import talk
+from harness import jobs
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.errors import HarnessError, StoreError, UsageError
-from harness.gate import case_wire, code, worktrees
-from harness.gate.nouns import Contender, Side
-from harness.plan import Selection
+from harness.flow.plan import Selection
+from harness.gate import case_wire
+from harness.gate.model import Contender, Side
+from harness.gate.sides import code, worktrees
 
 MODULE = "harness.gate.contender_build"
 WIRE = 1
@@ -44,7 +45,7 @@ def contenders(
     """Plan and build a side.
 
     Args:
-        side: as `harness.gate.sides.resolve` gives it; where it is a case, that case alone is built.
+        side: as `harness.gate.sides.resolve.resolve` gives it; where it is a case, that case alone is built.
         selection: which cases of its zoo.
         cache: the shared cache; artifacts that the side's code takes part in go into the side's own.
         on_event: told of every build step.
@@ -94,16 +95,16 @@ def contenders(
 
 def main() -> int:
     """Answer one job; 0 also where the answer is an error that was raised on purpose."""
-    channel = talk.private_channel()
+    channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=talk.leave_with_parent, daemon=True).start()
+    threading.Thread(target=jobs.leave_with_parent, daemon=True).start()
     try:
         answer = run(job, channel)
     except StoreError as error:
         answer = {"error": str(error), "kind": "store"}
     except HarnessError as error:
         answer = {"error": str(error), "kind": "usage"}
-    talk.send(channel, answer=answer)
+    jobs.send(channel, answer=answer)
     return 0
 
 
@@ -114,12 +115,12 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
         UsageError: the zoo or the selection is wrong.
         StoreError: the cache cannot be written.
     """
-    from harness import plan as planning
     from harness import zoo as zoos
     from harness.build import pipeline
+    from harness.flow import plan as planning
 
     def tell(event: BuildEvent) -> None:
-        talk.send(channel, event=dataclasses.asdict(event))
+        jobs.send(channel, event=dataclasses.asdict(event))
 
     the_zoo = zoos.load(Path(job["zoo"]))
     chosen: dict[str, Any] = {key: None if value is None else tuple(value) for key, value in job["selection"].items()}
@@ -219,11 +220,11 @@ def _ask(
     with contextlib.ExitStack() as stack:
         try:
             process, stderr = stack.enter_context(
-                talk.child(command, job, environment=environment, folder=side.zoo.parent)
+                jobs.child(command, job, environment=environment, folder=side.zoo.parent)
             )
         except OSError as error:
             return None, f"{side.python}: {error.strerror or error}"
-        for message in talk.messages(process):
+        for message in jobs.messages(process):
             if "event" in message:
                 on_event(BuildEvent(**message["event"]))
             elif "answer" in message:

@@ -1,6 +1,6 @@
 """The whole gate: sides -> cases of both -> what cannot be compared -> outputs and structure -> pairs -> verdicts.
 
-Read `gate` from top to bottom. Nothing here prints: what a person sees goes through a `Watcher`.
+Read `gate` from top to bottom. Nothing here prints: what a person sees goes through a `GateWatcher`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from harness import provenance
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.errors import BuildError, UsageError
-from harness.execute import workload
-from harness.gate import anatomy, judge, matching, measure, phases, quality, sides, structure, timing, turn
-from harness.gate.anatomy import Anatomy
+from harness.flow.execute import workload
+from harness.flow.plan import Selection
+from harness.gate import judge
+from harness.gate.checks import quality, signature, structure
+from harness.gate.checks.quality import Quality
+from harness.gate.checks.signature import Anatomy
 from harness.gate.contender_build import contenders
-from harness.gate.measure import CTRL_C, Measured
-from harness.gate.nouns import Contender, Finding, Match, Report, Settings, Side
+from harness.gate.model import Contender, Finding, GateSettings, Match, Report, Side
 from harness.gate.outputs import as_json
-from harness.gate.quality import Quality
+from harness.gate.sides import matching
+from harness.gate.sides import resolve as sides
+from harness.gate.timing import findings, lock, phases, rounds
+from harness.gate.timing.rounds import CTRL_C, Measured
 from harness.measure import coordinator, host
-from harness.measure.client import Client
 from harness.measure.coordinator import ClientFactory, Observed
-from harness.measure.paired import Contest, measure_pair
-from harness.plan import Selection
+from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Artifact
+from harness.runtimes.client import Client
 from harness.store import files
 
 FOLDER = "gates"
@@ -37,7 +41,7 @@ FOLDER = "gates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class GateRequest:
     """What a person asked for.
 
     Attributes:
@@ -55,10 +59,10 @@ class Request:
     head_runtime: str | None = None
     selection: Selection = field(default_factory=Selection)
     outputs: tuple[Path, ...] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: GateSettings = field(default_factory=GateSettings)
 
 
-class Watcher(measure.Watcher, Protocol):
+class GateWatcher(rounds.RoundsWatcher, Protocol):
     """Somebody who looks on: a console, a test, nobody."""
 
     def say(self, text: str) -> None:
@@ -70,14 +74,14 @@ class Watcher(measure.Watcher, Protocol):
     def building(self, event: BuildEvent) -> None:
         """A build step of a side started or ended."""
 
-    def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: Settings) -> None:
+    def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: GateSettings) -> None:
         """Both sides are built, and it is known what there is to measure."""
 
     def evaluating(self, case: str) -> None:
         """Outputs of a case are about to be compared."""
 
 
-def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measure_pair) -> Report:
+def gate(request: GateRequest, watch: GateWatcher, *, pair: rounds.MeasurePair = measure_pair) -> Report:
     """Compare two sides.
 
     Ctrl-C while outputs are compared or pairs are measured gives the verdicts that can be given by then.
@@ -118,7 +122,7 @@ def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measur
     named = {"base": base, "head": head}
     verdicts = {m.name: found for m in matches if (found := judge.settled(m, named)) is not None}
     comparable = [m for m in matches if m.name not in verdicts]
-    contests = {m.name: contest(m, settings) for m in comparable if not m.same or settings.remeasure_same}
+    contests = {m.name: pair_spec(m, settings) for m in comparable if not m.same or settings.remeasure_same}
     watch.matched(matches, list(contests), settings)
 
     qualities = {m.name: Quality() for m in comparable}
@@ -126,8 +130,8 @@ def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measur
     try:
         evaluate([m for m in comparable if not m.same], settings, watch, qualities)
         sound = {name: one for name, one in contests.items() if qualities[name].broken is None}
-        with turn.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
-            done = measure.measure(sound, settings, phases.chooser(settings), watch, pair=pair)
+        with lock.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
+            done = rounds.measure(sound, settings, phases.chooser(settings), watch, pair=pair)
     except KeyboardInterrupt:
         done = Measured(pairs={name: [] for name in contests}, interrupted=CTRL_C)
 
@@ -146,15 +150,15 @@ def gate(request: Request, watch: Watcher, *, pair: measure.MeasurePair = measur
         started_at=started_at,
         wall_s=time.monotonic() - started,
         interrupted=done.interrupted,
-        spread=timing.spread(done),
+        spread=findings.spread(done),
         notes=tuple(dict.fromkeys((*base.notes, *head.notes, *base_notes, *head_notes, *unread))),
     )
 
 
-def contest(match: Match, settings: Settings) -> Contest:
+def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
     """What is paired for a match whose two sides have artifacts."""
     found = judge.both(match)
-    return Contest(
+    return PairSpec(
         workloads={role: workload(one.case, artifact(one), Cache(one.cache)) for role, one in found.items()},
         clients={role: starter(one.side) for role, one in found.items()},
         bursts=settings.bursts,
@@ -182,12 +186,12 @@ def read(matches: Sequence[Match]) -> tuple[Mapping[Path, Anatomy], tuple[str, .
     """Opsets and signatures of every artifact that may have changed, and a note where they could not be read."""
     paths = [path(one) for m in matches if not m.same for one in judge.both(m).values()]
     try:
-        return anatomy.read(paths), ()
+        return signature.read(paths), ()
     except BuildError as error:
         return {}, (f"opsets and signatures were not compared: {error}",)
 
 
-def evaluate(matches: Sequence[Match], settings: Settings, watch: Watcher, found: dict[str, Quality]) -> None:
+def evaluate(matches: Sequence[Match], settings: GateSettings, watch: GateWatcher, found: dict[str, Quality]) -> None:
     """Compare the outputs of every match; matches that differ in threads alone are compared once."""
     known: dict[tuple[object, ...], Quality] = {}
     for m in matches:
@@ -199,7 +203,7 @@ def evaluate(matches: Sequence[Match], settings: Settings, watch: Watcher, found
 
 
 def structural(
-    match: Match, anatomies: Mapping[Path, Anatomy], found: Quality, settings: Settings
+    match: Match, anatomies: Mapping[Path, Anatomy], found: Quality, settings: GateSettings
 ) -> tuple[Finding, ...]:
     """Findings that need no statistics: size, nodes, placement, fusions, quantization, signature and opset."""
     whole = {

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.gate import timing
-from harness.gate.measure import Broken, Measured
-from harness.gate.nouns import CaseVerdict, Contender, Finding, Match, Settings, Side, Verdict, gravest
-from harness.gate.outputs import sentences, summary
-from harness.gate.phases import Key
-from harness.gate.quality import Quality
-from harness.measure.paired import SIDES
+from harness.gate.checks.quality import Quality
+from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Side, Verdict, gravest
+from harness.gate.text import sentences, summary
+from harness.gate.timing import findings as timing
+from harness.gate.timing.phases import Key
+from harness.gate.timing.rounds import Broken, Measured
+from harness.measure.pairs import SIDES
 from harness.records import Refusal, Status
 from harness.stats.paired import Confirmed
 
@@ -66,7 +66,7 @@ def judged(
     match: Match,
     done: Measured,
     family: Mapping[Key, Confirmed],
-    settings: Settings,
+    settings: GateSettings,
     *,
     exact: Sequence[Finding],
     quality: Quality,

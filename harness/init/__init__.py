@@ -28,7 +28,7 @@ IGNORED = ("__pycache__/", "/.asv/", "/html/", "/results/.lock", "/results/sampl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class InitRequest:
     """What a person asked for.
 
     Attributes:
@@ -62,7 +62,7 @@ class Written:
     commands: tuple[str, ...]
 
 
-def init(request: Request) -> Written:
+def init(request: InitRequest) -> Written:
     """Write what is missing.
 
     Raises:

@@ -109,7 +109,7 @@ def parse_input(text: str) -> InputSpec:
 
 
 def _onnx(folder: Path, model: str) -> Chosen:
-    from harness.sources import onnx
+    from harness.frameworks import onnx
 
     path = next((one.resolve() for one in (Path(model), folder / model) if one.is_file()), None)
     if path is None:

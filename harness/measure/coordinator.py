@@ -17,9 +17,9 @@ from typing import Any
 
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import placement
-from harness.measure.client import Client
 from harness.measure.pacing import Pace, Paced, pace
 from harness.records import ProcessSamples, Target
+from harness.runtimes.client import Client
 
 OPEN_DEADLINE_S = 300.0
 """For creating a session: TensorRT may build engines, a large model may come from a slow disk."""

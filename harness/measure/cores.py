@@ -66,7 +66,7 @@ def spins(target: Target) -> bool:
     return not (alone or target.session_config.get("session.intra_op.allow_spinning") == "0")
 
 
-def drawn(threads: int, *, rng: random.Random, root: Path = Path("/")) -> frozenset[int] | None:
+def choose_cores(threads: int, *, rng: random.Random, root: Path = Path("/")) -> frozenset[int] | None:
     """Logical cores for both sides of a pair: a physical core per thread, drawn anew for every pair.
 
     Cores are not alike at any one moment: another tenant on the sibling of one of them takes tens of percent from

@@ -15,7 +15,7 @@ import pytest
 from harness.pytest_plugin import options
 
 if TYPE_CHECKING:
-    from harness.preview import Preview
+    from harness.flow.preview import Preview
 
 EXAMPLE = "pytest --zoo model_zoo.yaml --models 'digits*' --variants fp32,int8-static"
 PREVIEWS = pytest.StashKey[dict[Path, "Preview"]]()
@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.option.zoo or config.option.help:
         return
     from harness.errors import HarnessError
-    from harness.preview import preview
+    from harness.flow.preview import preview
 
     config.stash[PREVIEWS] = {}
     for given in config.option.zoo:
@@ -87,11 +87,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     previews = parent.config.stash.get(PREVIEWS, None)
     if not previews or real(file_path) not in previews:
         return None
-    from harness.pytest_plugin.cases import ZooFile
+    from harness.pytest_plugin.cases import ZooCollector
 
     asked = options.request(parent.config, real(file_path))
     ahead = previews[asked.zoo]
-    return ZooFile.of(parent, file_path, ahead, asked.cache, timed=has_benchmark(parent.config))
+    return ZooCollector.of(parent, file_path, ahead, asked.cache, timed=has_benchmark(parent.config))
 
 
 def real(path: Path) -> Path:

@@ -15,13 +15,13 @@ from harness import budget, provenance
 from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.errors import HarnessError
-from harness.execute import Bench, run_case
-from harness.preview import Preview, Settings
+from harness.flow.execute import Bench, run_case
+from harness.flow.preview import Preview, SweepSettings
+from harness.flow.sweep import by_model, describe, key, try_targets
 from harness.records import Built, Case, Outcome, Run, Status
 from harness.store.rows import Row, public, to_row
-from harness.sweep import by_model, describe, key, try_targets
 
-SMOKE = Settings(processes=1, time_per_case=0.05, ci_width=0.5)
+SMOKE = SweepSettings(processes=1, time_per_case=0.05, ci_width=0.5)
 """Where timing is switched off: one process, just long enough to see that the case runs."""
 
 
@@ -60,7 +60,7 @@ class Workbench:
         self._run: Run | None = None
         self._unusable: dict[str, str] = {}
 
-    def outcome(self, case: Case, selected: list[Case], settings: Settings) -> Outcome:
+    def outcome(self, case: Case, selected: list[Case], settings: SweepSettings) -> Outcome:
         """Measure one case, after building what the selected cases of its model need.
 
         Raises:
@@ -98,7 +98,7 @@ def silent(event: pipeline.BuildEvent) -> None:
     """Nobody looks on while pytest builds."""
 
 
-class ZooFile(pytest.File):
+class ZooCollector(pytest.File):
     """A model zoo as pytest collects it."""
 
     ahead: Preview
@@ -129,7 +129,7 @@ class CaseItem(pytest.Function):
     """One case as a test."""
 
     case: Case
-    file: ZooFile
+    file: ZooCollector
     line: int
 
     def __init__(self, *args: Any, **settings: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.preview import Request
+    from harness.flow.preview import SweepRequest
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -41,14 +41,14 @@ def declare(parser: pytest.Parser) -> None:
             ) from error
 
 
-def request(config: pytest.Config, zoo: Path) -> Request:
+def request(config: pytest.Config, zoo: Path) -> SweepRequest:
     """What the command line asks of one zoo."""
     from harness.build.cache import default_root
-    from harness.plan import Selection
-    from harness.preview import Request
+    from harness.flow.plan import Selection
+    from harness.flow.preview import SweepRequest
 
     given = config.option
-    return Request(
+    return SweepRequest(
         zoo=zoo,
         results=zoo.parent / "results",
         cache=given.harness_cache or default_root(),

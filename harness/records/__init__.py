@@ -6,7 +6,17 @@ library only: everything else may import this package, and names are imported fr
 
 from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
-from harness.records.measured import Accuracy, Evaluation, Fidelity, Half, Latency, Outcome, Pair, ProcessSamples, Run
+from harness.records.measured import (
+    Accuracy,
+    Evaluation,
+    Fidelity,
+    Latency,
+    Outcome,
+    Pair,
+    ProcessSamples,
+    Run,
+    SideSamples,
+)
 from harness.records.status import Status
 
 __all__ = [
@@ -18,7 +28,6 @@ __all__ = [
     "DataSpec",
     "Evaluation",
     "Fidelity",
-    "Half",
     "InputSpec",
     "Json",
     "Latency",
@@ -30,6 +39,7 @@ __all__ = [
     "Reference",
     "Refusal",
     "Run",
+    "SideSamples",
     "Status",
     "Step",
     "Target",

@@ -103,7 +103,7 @@ class ModelSpec:
     """One entry of model_zoo.yaml, with defaults and per-model options resolved.
 
     Attributes:
-        source: a module of `harness.sources`.
+        source: a module of `harness.frameworks`.
         id: what the source calls it: a hub id, an importable `module:callable`, a file.
         task: `classification`, `detection`, `encoder` or None; it chooses the metrics that make sense.
         dims: the size of every dynamic axis but `batch`.

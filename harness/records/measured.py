@@ -40,7 +40,7 @@ class ProcessSamples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Half:
+class SideSamples:
     """One side of one pair: what a fresh process gave.
 
     Attributes:
@@ -68,8 +68,8 @@ class Pair:
 
     phase: str
     log_ratio: float
-    base: Half
-    head: Half
+    base: SideSamples
+    head: SideSamples
     started_at: str
     order: str = ""
     pinned: bool = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.report import pairs, sides
 from harness.report.data import Data
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.pages import history
 from harness.store import query
 from harness.store.rows import Row
@@ -70,7 +70,7 @@ def rows(data: Data, wish: Wish) -> list[Row]:
     return found
 
 
-def series(wish: Wish, every: Mapping[str, Sequence[Series]]) -> Series:
+def series(wish: Wish, every: Mapping[str, Sequence[ChartedSeries]]) -> ChartedSeries:
     """The one series that fits: of samples before values of asv's files, then the one that reaches furthest.
 
     Raises:
@@ -119,7 +119,7 @@ def moved(data: Data, wish: Wish) -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
-def _pair(data: Data, wish: Wish) -> pairs.Pair:
+def _pair(data: Data, wish: Wish) -> pairs.ComparedPair:
     if wish.compare is not None:
         return pairs.asked(data, wish.compare)
     host = _host(wish.host, data.every_host)
@@ -128,7 +128,7 @@ def _pair(data: Data, wish: Wish) -> pairs.Pair:
     if not data.runs:
         found = sides.of_kind(data, "commit")
     if len(found) > 1:
-        return pairs.Pair(before=found[1], after=found[0])
+        return pairs.ComparedPair(before=found[1], after=found[0])
     raise UsageError(
         f"{data.host(host)} has one {'run' if data.runs else 'commit'} only: choose two sides with --compare BEFORE "
         "AFTER (runs, commits, runtimes or hosts), or measure once more with `harness sweep`"
@@ -168,6 +168,6 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _reach(one: Series) -> tuple[bool, int]:
+def _reach(one: ChartedSeries) -> tuple[bool, int]:
     """Samples before values of asv's files, then how far the series reaches."""
     return one.source == "", int(one.at[-1])  # noqa: PD008  (a field of that name, no data frame)

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import values as asv_values
-from harness.report import words
+from harness.report import wording
 from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
-from harness.report.values import Values
 from harness.store import query
+from harness.store.asv import reconcile as asv_values
+from harness.store.asv.reconcile import Values
 from harness.store.commits import commits
 from harness.store.rows import Row
 from harness.store.series import epoch_ms
@@ -62,7 +62,7 @@ CATEGORIES: Final = ("case", "model", "variant", "target", "status", "run", "com
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class StoredRun:
     """One sweep as the pages name it.
 
     Attributes:
@@ -95,7 +95,7 @@ class Run:
     @property
     def label(self) -> str:
         """Start and commit."""
-        return f"{words.when(self.started_at)} {self.revision}"
+        return f"{wording.when(self.started_at)} {self.revision}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Data:
     results: Path
     rows: pd.DataFrame
     latest: tuple[Row, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[StoredRun, ...]
     subjects: Mapping[str, str] = field(default_factory=dict)
     commit_url: str = ""
     problems: tuple[str, ...] = ()
@@ -132,10 +132,10 @@ class Data:
         return _newest(self.rows)
 
     @cached_property
-    def _by_id(self) -> dict[str, Run]:
+    def _by_id(self) -> dict[str, StoredRun]:
         return {run.id: run for run in self.runs}
 
-    def run(self, name: str) -> Run:
+    def run(self, name: str) -> StoredRun:
         """The run of that id."""
         return self._by_id[name]
 
@@ -247,7 +247,7 @@ def _newest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["case", "fingerprint"], keep="last")
 
 
-def _runs(rows: pd.DataFrame) -> tuple[Run, ...]:
+def _runs(rows: pd.DataFrame) -> tuple[StoredRun, ...]:
     """One record per run: host, versions and settings are read once for each, not once per row."""
     if rows.empty:
         return ()
@@ -256,7 +256,7 @@ def _runs(rows: pd.DataFrame) -> tuple[Run, ...]:
     names = ("run", "run_started_at", "commit", "dirty", "commit_time", "fingerprint", "host", "versions", "settings")
     found = {row["run"]: row for row in query.pick(firsts, names)}
     runs = [
-        Run(
+        StoredRun(
             id=row["run"],
             started_at=row["run_started_at"],
             commit=row["commit"],
@@ -273,6 +273,6 @@ def _runs(rows: pd.DataFrame) -> tuple[Run, ...]:
     return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True))
 
 
-def _moment(run: Run) -> float:
+def _moment(run: StoredRun) -> float:
     """When a run's commit was made, else when it started; milliseconds since the epoch."""
     return float(run.commit_time) if run.commit_time is not None else epoch_ms(run.started_at)

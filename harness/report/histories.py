@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report.data import Data
-from harness.report.values import runtime
+from harness.store.asv.reconcile import runtime
 from harness.store.metrics import METRICS
 from harness.store.query import natural
 from harness.store.series import SHORT
@@ -33,7 +33,7 @@ IDENTITY: Final = ("case", "runtime", "weights", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class ChartedSeries:
     """One metric of one case over commits.
 
     Attributes:
@@ -70,7 +70,7 @@ def title(metric: str) -> str:
     return metric.replace("_", " ")
 
 
-def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]:
+def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[ChartedSeries]]:
     """Every series of every metric.
 
     Args:
@@ -85,7 +85,7 @@ def collect(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]
     return {identity: found[identity] for identity in sorted(found, key=natural)}
 
 
-def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Series]]:
+def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[ChartedSeries]]:
     """The series of stored rows."""
     import numpy as np
 
@@ -96,7 +96,7 @@ def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Seri
     order = np.lexsort(tuple(reversed(_order(rows, positions))))
     low, high = rows["low_s"].to_numpy(float), rows["high_s"].to_numpy(float)
     numbers = data.run_numbers
-    found: dict[str, list[Series]] = {}
+    found: dict[str, list[ChartedSeries]] = {}
     grouped = keys.iloc[order].reset_index(drop=True).groupby(list(IDENTITY), observed=True, sort=False)
     indices: Mapping[Any, Any] = grouped.indices
     for key, places in indices.items():
@@ -111,7 +111,7 @@ def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Seri
             kept = at[there]
             ends = (low[kept], high[kept]) if metric == "latency" else (None, None)
             found.setdefault(identity, []).append(
-                Series(
+                ChartedSeries(
                     id=identity,
                     case=case,
                     runtime=of_runtime,
@@ -128,18 +128,18 @@ def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Seri
     return found
 
 
-def _of_asv(data: Data) -> dict[str, list[Series]]:
+def _of_asv(data: Data) -> dict[str, list[ChartedSeries]]:
     """The series of values that only asv's files hold."""
     import numpy as np
 
     first = len(data.runs)
     places = {commit.hash: first + place for place, commit in enumerate(data.asv.commits)}
-    found: dict[str, list[Series]] = {}
+    found: dict[str, list[ChartedSeries]] = {}
     for key, points in data.asv.series.items():
         identity = "\n".join((key.case, key.runtime, key.weights, key.host, f"asv {key.environment}"))
         ends = np.array([(point.low, point.high) for point in points], dtype=float)
         found.setdefault(identity, []).append(
-            Series(
+            ChartedSeries(
                 id=identity,
                 case=key.case,
                 runtime=runtime(key.runtime),
@@ -184,7 +184,7 @@ def metric_values(rows: pd.DataFrame) -> dict[str, Floats]:
     }
 
 
-def scans(series: Mapping[str, Sequence[Series]]) -> dict[tuple[str, str], Scan]:
+def scans(series: Mapping[str, Sequence[ChartedSeries]]) -> dict[tuple[str, str], Scan]:
     """Changes of level of all series, searched together: (id, metric) -> what was found."""
     from harness.stats.scan import scan
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report import render
 from harness.report.data import Data
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.parts import script_json
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Keys:
         digest.update("\0".join(extra).encode())
         return digest.hexdigest()
 
-    def series(self, group: Sequence[Series], scans: Mapping[tuple[str, str], Scan]) -> str:
+    def series(self, group: Sequence[ChartedSeries], scans: Mapping[tuple[str, str], Scan]) -> str:
         """Of the series of one case, host, runtime and weights."""
         digest = hashlib.sha256(self.base)
         for one in group:

@@ -11,18 +11,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import links, render, thin
+from harness.report import downsample, links, render
 from harness.report.data import Data
 from harness.report.figures import samples as sample_charts
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.keys import Keys
 from harness.report.output import Entry, Output
 from harness.report.pages import case, model
-from harness.report.palette import Mark
+from harness.report.palette import SeriesStyle
 from harness.report.parts import assign
 from harness.report.rows import ordered, picked
-from harness.report.values import Values
 from harness.store import query
+from harness.store.asv.reconcile import Values
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
@@ -75,22 +75,22 @@ class Job:
     recent: pd.DataFrame
     newest: pd.DataFrame
     cases: Mapping[str, str]
-    series: Mapping[str, Sequence[Series]]
-    look: Mapping[str, Mark]
+    series: Mapping[str, Sequence[ChartedSeries]]
+    look: Mapping[str, SeriesStyle]
     shared: Mapping[str, Any]
     key: str
 
 
 def stale(
     data: Data,
-    series: Mapping[str, Sequence[Series]],
-    look: Mapping[str, Mark],
+    series: Mapping[str, Sequence[ChartedSeries]],
+    look: Mapping[str, SeriesStyle],
     shared: Mapping[str, Any],
     keys: Keys,
     output: Output,
 ) -> list[Job]:
     """The models to be made anew; one none of whose rows has changed is passed over with all its cases."""
-    of_case: dict[str, list[Series]] = {}
+    of_case: dict[str, list[ChartedSeries]] = {}
     for group in series.values():
         # Pages of cases name and link a series; its numbers are in a script of its own.
         of_case.setdefault(group[0].case, []).append(replace(group[0], at=None, numbers=None, low=None, high=None))
@@ -240,7 +240,7 @@ def _pages(job: Job) -> Iterator[tuple[str, str]]:
         for samples in query.pick(job.newest.iloc[start : start + CHUNK], ("case", "variant", "run", "processes")):
             name, run, processes = samples["case"], samples["run"], samples["processes"] or []
             startups[run, name] = model.intervals(processes)
-            if own := thin.quantiles(processes):
+            if own := downsample.quantiles(processes):
                 quantiles.append({"case": name, "variant": samples["variant"], "run": run, "quantiles": own})
             if job.cases[name] == run:
                 row = next(row for row in by_case[name] if row["run"] == run)
@@ -256,7 +256,7 @@ def _pages(job: Job) -> Iterator[tuple[str, str]]:
     yield links.raw(job.name), _raw(job.name, drawn, job.look)
 
 
-def _raw(name: str, quantiles: Sequence[Mapping[str, Any]], look: Mapping[str, Mark]) -> str:
+def _raw(name: str, quantiles: Sequence[Mapping[str, Any]], look: Mapping[str, SeriesStyle]) -> str:
     import pandas as pd
 
     frame = pd.DataFrame(quantiles, columns=["case", "variant", "row", "quantiles"])

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
-from harness.report import sides, words
+from harness.report import sides, wording
 from harness.report.compare import judged
 from harness.report.data import Data
-from harness.report.sides import Side
+from harness.report.sides import ComparedSide
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +39,11 @@ DECIBELS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class ComparedPair:
     """Two sides; which is first matters."""
 
-    before: Side
-    after: Side
+    before: ComparedSide
+    after: ComparedSide
 
     @property
     def id(self) -> str:
@@ -70,19 +70,19 @@ class Compared:
             yield str(key[0]), str(key[1]), lines.reset_index(drop=True)
 
 
-def asked(data: Data, names: tuple[str, str]) -> Pair:
+def asked(data: Data, names: tuple[str, str]) -> ComparedPair:
     """A pair by what a person types.
 
     Raises:
         UsageError: as `harness.report.sides.find`, or if both are the same.
     """
-    pair = Pair(before=sides.find(data, names[0]), after=sides.find(data, names[1]))
+    pair = ComparedPair(before=sides.find(data, names[0]), after=sides.find(data, names[1]))
     if pair.before == pair.after:
         raise UsageError(f"--compare {names[0]} {names[1]}: both are {pair.before.kind} {pair.before.name}: give two")
     return pair
 
 
-def offered(data: Data, names: Sequence[tuple[str, str]] = ()) -> list[Pair]:
+def offered(data: Data, names: Sequence[tuple[str, str]] = ()) -> list[ComparedPair]:
     """The pairs that a site makes ahead: those that were asked for, and the few that most people open.
 
     The newest run of a host against the one before, where there are no runs the newest commit against the one before,
@@ -99,16 +99,16 @@ def offered(data: Data, names: Sequence[tuple[str, str]] = ()) -> list[Pair]:
     return list({pair.id: pair for pair in found}.values())
 
 
-def pair_of(data: Data, identity: str) -> Pair | None:
+def pair_of(data: Data, identity: str) -> ComparedPair | None:
     """The pair of that id; None where a side of it is not known, or both are the same."""
     known = {side.id: side for side in sides.every(data)}
     before, _, after = identity.partition("-")
     if before == after or before not in known or after not in known:
         return None
-    return Pair(before=known[before], after=known[after])
+    return ComparedPair(before=known[before], after=known[after])
 
 
-def key(data: Data, pair: Pair, keys: Keys) -> str:
+def key(data: Data, pair: ComparedPair, keys: Keys) -> str:
     """A digest of everything that a pair's comparison is made from: the sides, and the files that hold their rows."""
     import pandas as pd
 
@@ -121,7 +121,7 @@ def key(data: Data, pair: Pair, keys: Keys) -> str:
     return keys.rows(*frames, extra=extra)
 
 
-def compared(data: Data, pair: Pair) -> Compared:
+def compared(data: Data, pair: ComparedPair) -> Compared:
     """The comparison of two sides."""
     import numpy as np
 
@@ -190,9 +190,9 @@ def _index(lines: pd.DataFrame, own: Sequence[str]) -> Any:
     return pd.MultiIndex.from_frame(lines[["case", *own]]) if own else pd.Index(lines["case"])
 
 
-def _against(found: Sequence[Side]) -> list[Pair]:
+def _against(found: Sequence[ComparedSide]) -> list[ComparedPair]:
     """The first of some sides, the newest, against each of the others."""
-    return [Pair(before=other, after=found[0]) for other in found[1:]]
+    return [ComparedPair(before=other, after=found[0]) for other in found[1:]]
 
 
 def _same_weights(both: pd.DataFrame) -> Any:
@@ -231,7 +231,7 @@ def _quality(moved: pd.DataFrame) -> Any:
     return np.sign(np.nan_to_num(np.where(np.isfinite(accuracy), accuracy, fidelity), nan=0.0)).astype(int)
 
 
-def _differences(pair: Pair, moved: pd.DataFrame) -> Iterator[str]:
+def _differences(pair: ComparedPair, moved: pd.DataFrame) -> Iterator[str]:
     """What the two sides differ by beside what they are named by."""
     names = {pair.before.kind, pair.after.kind}
     if (hosts := int((moved["fingerprint"] != moved["fingerprint_before"]).sum())) or names == {"host"}:
@@ -250,8 +250,8 @@ def _differences(pair: Pair, moved: pd.DataFrame) -> Iterator[str]:
 
 
 def _some(count: int, moved: pd.DataFrame) -> str:
-    return "" if count == len(moved) else f" in {words.plural(count, 'case')}"
+    return "" if count == len(moved) else f" in {wording.plural(count, 'case')}"
 
 
 def _have(count: int) -> str:
-    return f"{words.plural(count, 'case')} {'has' if count == 1 else 'have'}"
+    return f"{wording.plural(count, 'case')} {'has' if count == 1 else 'have'}"

@@ -32,7 +32,7 @@ STATUS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class SeriesStyle:
     """How a variant looks."""
 
     colour: str
@@ -44,13 +44,13 @@ def rank(variant: str) -> tuple[int, list[tuple[bool, int, str]]]:
     return (KNOWN.index(variant) if variant in KNOWN else len(KNOWN)), natural(variant)
 
 
-def marks(variants: Iterable[str]) -> dict[str, Mark]:
+def marks(variants: Iterable[str]) -> dict[str, SeriesStyle]:
     """A mark for every variant of a store; names of one's own follow the known ones in natural order.
 
     Two variants share a colour only from the eighth name on, and then differ in the symbol.
     """
     names = sorted({*KNOWN, *variants}, key=rank)
     return {
-        name: Mark(colour=HUES[place % len(HUES)], symbol=SYMBOLS[place % len(SYMBOLS)])
+        name: SeriesStyle(colour=HUES[place % len(HUES)], symbol=SYMBOLS[place % len(SYMBOLS)])
         for place, name in enumerate(names)
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from harness.errors import UsageError
-from harness.report import choice, histories, thin
+from harness.report import choice, downsample, histories
 from harness.report.choice import Wish
 from harness.report.data import Data, load
 from harness.report.figures import across, inside, samples
@@ -115,7 +115,7 @@ def _raw(draw: Callable[[Any, Any], Figure]) -> Callable[[Data, Wish], Figure | 
 
         found: list[dict[str, Any]] = []
         for row, processes in _samples(data, _one_model(data, wish)):
-            if own := thin.quantiles(processes):
+            if own := downsample.quantiles(processes):
                 found.append({"case": row["case"], "variant": row["variant"], "row": len(found), "quantiles": own})
         return draw(pd.DataFrame(found), marks(data.rows["variant"].cat.categories)) if found else None
 
@@ -126,7 +126,7 @@ def _timeline(data: Data, wish: Wish) -> Figure | None:
     rows = [row for row in choice.rows(data, wish) if row["latency"]]
     if len(rows) > 1:
         raise UsageError(f"this chart shows one case: choose with --models, --variants and --targets; {len(rows)} fit")
-    return next((samples.timeline(thin.timeline(processes)) for _, processes in _samples(data, rows)), None)
+    return next((samples.timeline(downsample.timeline(processes)) for _, processes in _samples(data, rows)), None)
 
 
 def _samples(data: Data, rows: Sequence[Row]) -> list[tuple[Row, list[Mapping[str, Any]]]]:

@@ -18,7 +18,7 @@ from harness.report import pairs
 from harness.report.data import Data, load
 from harness.report.pages import compare
 from harness.report.parts import assign, script_json
-from harness.report.site import Built, Request, build
+from harness.report.site import Built, SiteRequest, build
 
 HOST: Final = "127.0.0.1"
 LOOK_S: Final = 2.0
@@ -42,7 +42,7 @@ class Site:
         error: why the last build failed; empty where it did not.
     """
 
-    def __init__(self, request: Request, said: Callable[[str], None]) -> None:
+    def __init__(self, request: SiteRequest, said: Callable[[str], None]) -> None:
         """Nothing is built yet."""
         self.request = request
         self.said = said
@@ -200,7 +200,7 @@ def server(site: Site, port: int) -> Server:
         raise UsageError(f"--port {port} {why}; choose another, or 0 for any free one") from error
 
 
-def serve(request: Request, port: int, ready: Callable[[str, Built], None], said: Callable[[str], None]) -> None:
+def serve(request: SiteRequest, port: int, ready: Callable[[str, Built], None], said: Callable[[str], None]) -> None:
     """Show the site until Ctrl-C.
 
     Args:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
-from harness.report import links, words
+from harness.report import links, wording
 from harness.report.data import Data
-from harness.report.values import runtime
+from harness.store.asv.reconcile import runtime
 from harness.store.query import natural
 from harness.store.series import epoch_ms
 from harness.suggest import similar
@@ -39,7 +39,7 @@ OF_ASV: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ComparedSide:
     """One side of a comparison.
 
     Attributes:
@@ -65,17 +65,17 @@ class Side:
         return shlex.quote(self.name)
 
 
-def every(data: Data) -> list[Side]:
+def every(data: Data) -> list[ComparedSide]:
     """All sides that there are, by kind, newest first."""
     return data.told(_every)
 
 
-def of_kind(data: Data, kind: str) -> list[Side]:
+def of_kind(data: Data, kind: str) -> list[ComparedSide]:
     """The sides of one kind, newest first."""
     return [side for side in every(data) if side.kind == kind]
 
 
-def find(data: Data, asked: str) -> Side:
+def find(data: Data, asked: str) -> ComparedSide:
     """A side by what a person types.
 
     Args:
@@ -113,7 +113,7 @@ def find(data: Data, asked: str) -> Side:
     )
 
 
-def rows(data: Data, side: Side) -> pd.DataFrame:
+def rows(data: Data, side: ComparedSide) -> pd.DataFrame:
     """What was measured on a side, oldest first: its stored rows, and values that only asv's files hold.
 
     Columns are `TAKEN`, and `runtime`, `source` (asv's environment; empty for samples), `around` (that environment
@@ -132,7 +132,7 @@ def rows(data: Data, side: Side) -> pd.DataFrame:
 def _every(data: Data) -> list[Any]:
     several = len(data.every_host) > 1
     found = [
-        Side(
+        ComparedSide(
             kind="run",
             key=run.id,
             name=run.id,
@@ -141,7 +141,7 @@ def _every(data: Data) -> list[Any]:
                 for part in (
                     f"{run.label} ({run.id.rpartition('-')[2]})",  # two runs of a minute differ in it
                     run.runtime,
-                    words.plural(run.cases, "case"),
+                    wording.plural(run.cases, "case"),
                     data.host(run.fingerprint) if several else "",
                 )
                 if part
@@ -156,13 +156,13 @@ def _every(data: Data) -> list[Any]:
     for commit in commits:
         name = commit[:8] if short.count(commit[:8]) == 1 else commit
         shown = f"{commit[:8]}{'*' * (commit in dirty)} {data.subjects.get(commit, '')}".strip()
-        found.append(Side(kind="commit", key=commit, name=name, label=shown))
+        found.append(ComparedSide(kind="commit", key=commit, name=name, label=shown))
     runtimes = {run.runtime for run in data.runs} | {runtime(key.runtime) for key in data.asv.series if key.runtime}
     found += [
-        Side(kind="runtime", key=name, name=name.replace(" ", "==", 1), label=name)
+        ComparedSide(kind="runtime", key=name, name=name.replace(" ", "==", 1), label=name)
         for name in sorted(runtimes, key=lambda name: natural(name.partition(" ")[2] + name), reverse=True)
     ]
-    found += [Side(kind="host", key=host, name=host, label=data.host(host)) for host in data.every_host]
+    found += [ComparedSide(kind="host", key=host, name=host, label=data.host(host)) for host in data.every_host]
     return found
 
 
@@ -176,7 +176,7 @@ def _commits(data: Data) -> list[str]:
     return sorted(times, key=lambda one: (one not in known, known.get(one, 0), times[one]), reverse=True)
 
 
-def _fits(data: Data, side: Side, asked: str) -> bool:
+def _fits(data: Data, side: ComparedSide, asked: str) -> bool:
     begins = len(asked) >= SHORTEST and side.key.startswith(asked)
     if side.kind == "runtime":
         return asked == side.key.partition(" ")[2]
@@ -186,7 +186,7 @@ def _fits(data: Data, side: Side, asked: str) -> bool:
     return begins
 
 
-def runs(data: Data, side: Side) -> list[str]:
+def runs(data: Data, side: ComparedSide) -> list[str]:
     """The runs whose rows belong to a side; those of a changed tree only where its commit has nothing else."""
     if side.kind == "commit":
         found = [run for run in data.runs if run.commit == side.key]
@@ -196,7 +196,7 @@ def runs(data: Data, side: Side) -> list[str]:
     return [run.id for run in data.runs if getattr(run, names[side.kind]) == side.key]
 
 
-def values(data: Data, side: Side) -> pd.DataFrame:
+def values(data: Data, side: ComparedSide) -> pd.DataFrame:
     """The lines of a side that only asv's files hold."""
     frame: pd.DataFrame = data.told(_asv_frames)[0]
     if side.kind == "run":
@@ -205,7 +205,7 @@ def values(data: Data, side: Side) -> pd.DataFrame:
     return frame[frame[column] == side.key].reset_index(drop=True)
 
 
-def _stored(data: Data, side: Side) -> pd.DataFrame:
+def _stored(data: Data, side: ComparedSide) -> pd.DataFrame:
     stored = data.rows[data.rows["run"].isin(runs(data, side))]
     frame = stored[list(TAKEN)].reset_index(drop=True)
     for name in ("case", "model", "variant", "target", "run", "commit", "fingerprint"):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import harness
 from harness.report import histories, links, models, pairs, render
 from harness.report.data import Data, load
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.keys import Keys
 from harness.report.output import Output
 from harness.report.pages import compare, history, overview, values
-from harness.report.palette import Mark, marks
+from harness.report.palette import SeriesStyle, marks
 from harness.report.parts import Page, assign, script_json
 from harness.store import query
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SiteRequest:
     """What a site is asked to show.
 
     Attributes:
@@ -63,7 +63,7 @@ class Built:
     problems: tuple[str, ...]
 
 
-def build(request: Request) -> Built:
+def build(request: SiteRequest) -> Built:
     """Make the site, or bring it up to date.
 
     Raises:
@@ -74,7 +74,7 @@ def build(request: Request) -> Built:
         return _build(request, pool)
 
 
-def _build(request: Request, pool: Executor | None) -> Built:
+def _build(request: SiteRequest, pool: Executor | None) -> Built:
     data = load(request.results, repo=request.repo, since=request.since, commit_url=request.commit_url)
     if not data.rows.empty or data.asv.series:
         for names in request.compare:
@@ -97,7 +97,7 @@ def _build(request: Request, pool: Executor | None) -> Built:
     return Built(index=request.out / "index.html", written=output.written, kept=output.kept, problems=data.problems)
 
 
-def _write(data: Data, request: Request, shared: Mapping[str, Any], output: Output, pool: Executor | None) -> None:
+def _write(data: Data, request: SiteRequest, shared: Mapping[str, Any], output: Output, pool: Executor | None) -> None:
     keys = Keys(data, shared)
     series = histories.collect(data, data.positions)
     look = marks({*data.rows["variant"].cat.categories, *_variants(series)})
@@ -108,7 +108,7 @@ def _write(data: Data, request: Request, shared: Mapping[str, Any], output: Outp
         _compare(data, request, shared, keys, output)
 
 
-def _write_values(data: Data, request: Request, shared: Mapping[str, Any], output: Output) -> None:
+def _write_values(data: Data, request: SiteRequest, shared: Mapping[str, Any], output: Output) -> None:
     """What a site without samples has: a first page and histories."""
     series = histories.collect(data, data.positions)
     scans = histories.scans(series)
@@ -118,7 +118,7 @@ def _write_values(data: Data, request: Request, shared: Mapping[str, Any], outpu
     _compare(data, request, shared, keys, output)
 
 
-def _variants(series: Mapping[str, Sequence[Series]]) -> set[str]:
+def _variants(series: Mapping[str, Sequence[ChartedSeries]]) -> set[str]:
     """The variants that cases name."""
     cases = {group[0].case for group in series.values()}
     return {case.split("/")[1] for case in cases if case.count("/") > 1}
@@ -126,9 +126,9 @@ def _variants(series: Mapping[str, Sequence[Series]]) -> set[str]:
 
 def _history(
     data: Data,
-    series: Mapping[str, Sequence[Series]],
+    series: Mapping[str, Sequence[ChartedSeries]],
     scans: Mapping[tuple[str, str], Scan],
-    look: Mapping[str, Mark],
+    look: Mapping[str, SeriesStyle],
     shared: Mapping[str, Any],
     keys: Keys,
     output: Output,
@@ -145,7 +145,7 @@ def _history(
             output.put(path, assign("series", links.slug(identity), content), key)
 
 
-def _compare(data: Data, request: Request, shared: Mapping[str, Any], keys: Keys, output: Output) -> None:
+def _compare(data: Data, request: SiteRequest, shared: Mapping[str, Any], keys: Keys, output: Output) -> None:
     found = pairs.offered(data, request.compare)
     output.put("static/compare.js", render.static("compare.js"))
     output.put(*_page(compare.page(data, found), shared))
@@ -174,7 +174,7 @@ def _shared(data: Data) -> dict[str, Any]:
     }
 
 
-def _site(data: Data, request: Request) -> dict[str, Any]:
+def _site(data: Data, request: SiteRequest) -> dict[str, Any]:
     """What changes with every build, kept out of the pages so that those can stay as they are."""
     return {
         "made": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -183,7 +183,7 @@ def _site(data: Data, request: Request) -> dict[str, Any]:
     }
 
 
-def _asv(request: Request) -> str:
+def _asv(request: SiteRequest) -> str:
     """The way from the site to asv's pages, where there are any."""
     import os
 

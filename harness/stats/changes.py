@@ -34,7 +34,7 @@ SEED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StepPosition:
     """The most likely place of a change in one series.
 
     Attributes:
@@ -93,7 +93,7 @@ def length(n: int) -> int:
     return n if n <= ALIKE else found
 
 
-def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[Place]:
+def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[StepPosition]:
     """The most likely change of every series, all of one length, and the p-value of there being none.
 
     The p-value is the share of random orders (of `length` points) at least as extreme, (1 + hits) / (1 + ORDERS). That
@@ -116,7 +116,7 @@ def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[Place]:
         index.append(at)
     strengths, at = np.concatenate(found), np.concatenate(index)
     if (strengths < -math.log10(ignore)).all():  # not even one place on its own would reach it
-        return [Place(index=int(i), p=1.0) for i in at]
+        return [StepPosition(index=int(i), p=1.0) for i in at]
     boole = np.minimum(1.0, (n - 2 * FEWEST_AFTER + 1) * 10.0**-strengths)
     hits = np.zeros(len(strengths))
     for part in null(length(n)).parts():
@@ -127,7 +127,7 @@ def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[Place]:
         hits += len(part) - np.searchsorted(part, strengths - 1e-9, side="left")
     p = np.minimum((1 + hits) / (1 + ORDERS), boole)
     p = np.where(p > ignore, 1.0, p)
-    return [Place(index=int(i), p=float(q)) for i, q in zip(at, p, strict=True)]
+    return [StepPosition(index=int(i), p=float(q)) for i, q in zip(at, p, strict=True)]
 
 
 def step_interval(before: Numbers, after: Numbers, confidence: float) -> tuple[float, float, float]:

@@ -25,7 +25,7 @@ CORRELATED = 0.25
 """Correlation of neighbours, levels taken out, above which a series is not judged (and 1.64 standard errors)."""
 
 
-Known = dict[tuple[str, int, int], changes.Place]
+Known = dict[tuple[str, int, int], changes.StepPosition]
 """Series, first point and end of a part -> what was found in it."""
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NewerSchema, StoreError
-from harness.store import asv_files
-from harness.store.asv_files import Columns, ResultFile
+from harness.store.asv import files as asv_files
+from harness.store.asv.files import Columns, ResultFile
 from harness.store.commits import Commits
 from harness.store.metrics import METRICS, PARAMETERS
 from harness.store.series import FOREIGN, SHORT, Key, Point, iso

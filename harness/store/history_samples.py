@@ -12,8 +12,8 @@ from harness.errors import StoreError
 from harness.records import Run
 from harness.stats.estimate import CONFIDENCE
 from harness.store import query
+from harness.store.asv.environments import AsvEnvironment, environments
 from harness.store.commits import Commits
-from harness.store.environments import Environment, environments
 from harness.store.metrics import METRICS, Metric, nullable
 from harness.store.rows import Row
 from harness.store.series import SHORT, Key, Point
@@ -84,7 +84,7 @@ def points(
                 yield _key(flat["case"], one, environment), _point(one, value, flat, order)
 
 
-def _key(case: str, metric: Metric, environment: Environment) -> Key:
+def _key(case: str, metric: Metric, environment: AsvEnvironment) -> Key:
     params = environment.params
     return Key(
         case,
@@ -138,14 +138,14 @@ def _row(flat: Row) -> Row:
     }
 
 
-def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], Environment]:
+def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], AsvEnvironment]:
     """The environment of every kind of row: as the sweep itself named it in asv's files."""
     versions = {row["run"]: json.loads(row["versions"]) for row in _rows(frame[["run", "versions"]].dropna())}
     names = ["run", "model", "runtime", "weights_kind", "weights_digest", "fingerprint"]
     runs: dict[str, dict[tuple[Any, ...], Row]] = {}
     for flat in _rows(frame[names].drop_duplicates()):
         runs.setdefault(flat["run"], {}).setdefault(_whose(flat), flat)
-    found: dict[tuple[Any, ...], Environment] = {}
+    found: dict[tuple[Any, ...], AsvEnvironment] = {}
     for run, kinds in runs.items():
         rows = [_weighed(flat) for flat in kinds.values()]
         host = next(iter(kinds.values()))["fingerprint"]

@@ -91,7 +91,7 @@ def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool =
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class ColumnTable:
     """Stored rows by column, for stores that are too large to become Python objects.
 
     Attributes:
@@ -103,7 +103,7 @@ class Table:
     problems: tuple[StoreError, ...] = ()
 
 
-def table(results: Path, select: Mapping[str, str], categories: Collection[str] = ()) -> Table:
+def table(results: Path, select: Mapping[str, str], categories: Collection[str] = ()) -> ColumnTable:
     """Chosen columns of every run's rows, each case of a run once; DuckDB -> pandas, never a dict per row.
 
     Args:
@@ -129,7 +129,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
             # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
             good = [path for path in good if _answers(connection, path, problems, f"SELECT {columns}")]
             frame = _frame(connection, sql, good, select, categories)
-    return Table(frame=frame, problems=tuple(problems))
+    return ColumnTable(frame=frame, problems=tuple(problems))
 
 
 def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:

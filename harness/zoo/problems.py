@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from harness.errors import ZooError
 from harness.suggest import nearest, suggest
-from harness.zoo.text import Map, Mark, Seq, locate
+from harness.zoo.text import Map, Position, Seq, locate
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -41,13 +41,13 @@ class Problems:
     def __init__(self, path: Path, root: Map) -> None:
         self._path = path
         self.root = root  # what key paths are looked up in; replaced once `extends` is carried out
-        self._found: dict[tuple[Mark, str], str] = {}
+        self._found: dict[tuple[Position, str], str] = {}
 
     def add(self, keys: Keys, text: str) -> None:
         """Record a mistake at a key path; one that aliases or `extends` repeat is recorded once."""
         self.add_at(locate(self.root, keys), text, keys)
 
-    def add_at(self, mark: Mark, text: str, keys: Keys = ()) -> None:
+    def add_at(self, mark: Position, text: str, keys: Keys = ()) -> None:
         """Record a mistake at a place."""
         where = f"{self._path}:{mark.line}: "
         self._found.setdefault((mark, text), where + (f"{dotted(keys)}: " if keys else "") + text)

@@ -11,7 +11,7 @@ from harness.records import ModelSpec, Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
-    """One entry of the zoo's `targets`; `harness.plan` makes a `Target` of each of its combinations.
+    """One entry of the zoo's `targets`; `harness.flow.plan` makes a `Target` of each of its combinations.
 
     Attributes:
         provider: the full name.

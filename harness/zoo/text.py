@@ -32,7 +32,7 @@ _CORE = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"
 _STR = {"tag:yaml.org,2002:str", "!"}
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """A place in the file; both count from 1."""
 
     line: int
@@ -42,12 +42,12 @@ class Mark(NamedTuple):
 class Map(dict[str, Any]):
     """A mapping that knows where it stood (`mark`) and where each of its keys did (`at`)."""
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, mark: Position) -> None:
         super().__init__()
         self.mark = mark
-        self.at: dict[str, Mark] = {}
+        self.at: dict[str, Position] = {}
 
-    def put(self, key: str, value: Any, mark: Mark) -> None:
+    def put(self, key: str, value: Any, mark: Position) -> None:
         """Set a key together with its place."""
         self[key] = value
         self.at[key] = mark
@@ -56,12 +56,12 @@ class Map(dict[str, Any]):
 class Seq(list[Any]):
     """A list that knows where it stood (`mark`) and where each of its items did (`at`)."""
 
-    def __init__(self, mark: Mark) -> None:
+    def __init__(self, mark: Position) -> None:
         super().__init__()
         self.mark = mark
-        self.at: list[Mark] = []
+        self.at: list[Position] = []
 
-    def put(self, value: Any, mark: Mark) -> None:
+    def put(self, value: Any, mark: Position) -> None:
         """Append an item together with its place."""
         self.append(value)
         self.at.append(mark)
@@ -74,9 +74,9 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
-def locate(root: Map, path: tuple[Hashable, ...]) -> Mark:
+def locate(root: Map, path: tuple[Hashable, ...]) -> Position:
     """Return the place of the deepest part of `path` that the file really has."""
-    mark: Mark = root.mark
+    mark: Position = root.mark
     node: Any = root
     for key in path:
         found = _places(node)
@@ -86,7 +86,7 @@ def locate(root: Map, path: tuple[Hashable, ...]) -> Mark:
     return mark
 
 
-def _places(node: Any) -> dict[Hashable, Mark]:
+def _places(node: Any) -> dict[Hashable, Position]:
     if isinstance(node, Map):
         return dict(node.at.items())
     return dict(enumerate(node.at)) if isinstance(node, Seq) else {}
@@ -127,7 +127,7 @@ def decode(raw: bytes, path: Path) -> str:
         raise ZooError([f"{path}:{line}: not UTF-8: found {found}; save the file in UTF-8"]) from error
 
 
-def parse(text: str, path: Path) -> tuple[Map, list[tuple[Mark, str]]]:
+def parse(text: str, path: Path) -> tuple[Map, list[tuple[Position, str]]]:
     """Return the zoo's root mapping, and the mistakes that still leave it readable (such as duplicate keys).
 
     Raises:
@@ -160,7 +160,7 @@ def _not_yaml(error: Exception, text: str, path: Path) -> str:
 
 
 class _Fatal(Exception):
-    def __init__(self, mark: Mark, text: str) -> None:
+    def __init__(self, mark: Position, text: str) -> None:
         self.mark = mark
         super().__init__(text)
 
@@ -172,10 +172,10 @@ class _Frame:
         self.node = node
         self.anchor = anchor
         self.size = 1
-        self.key: tuple[str | None, Mark] | None = (
+        self.key: tuple[str | None, Position] | None = (
             None  # the key that waits for its value; its text is None if unusable
         )
-        self.merges: list[tuple[Any, Mark]] = []
+        self.merges: list[tuple[Any, Position]] = []
 
 
 class _Builder:
@@ -183,14 +183,14 @@ class _Builder:
 
     def __init__(self) -> None:
         self.root: Any = None
-        self.problems: list[tuple[Mark, str]] = []
+        self.problems: list[tuple[Position, str]] = []
         self._frames: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._documents = 0
 
     def take(self, event: Any) -> None:
         """Add one event of `yaml.parse`."""
-        mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = Position(event.start_mark.line + 1, event.start_mark.column + 1)
         kind = type(event).__name__
         if kind == "DocumentStartEvent":
             self._documents += 1
@@ -218,7 +218,7 @@ class _Builder:
             self._merge(frame)
             self._done(frame.node, frame.node.mark, frame.anchor, frame.size)
 
-    def _done(self, value: Any, mark: Mark, anchor: str | None, size: int) -> None:
+    def _done(self, value: Any, mark: Position, anchor: str | None, size: int) -> None:
         if anchor is not None:
             self._anchors[anchor] = (value, size)
         if not self._frames:
@@ -241,7 +241,7 @@ class _Builder:
     def _expects_key(self) -> bool:
         return bool(self._frames) and isinstance(self._frames[-1].node, Map) and self._frames[-1].key is None
 
-    def _put(self, frame: _Frame, key: str | None, value: Any, mark: Mark) -> None:
+    def _put(self, frame: _Frame, key: str | None, value: Any, mark: Position) -> None:
         node = frame.node
         if key is None or not isinstance(node, Map):
             return
@@ -262,11 +262,11 @@ class _Builder:
                     if isinstance(frame.node, Map) and key not in frame.node:
                         frame.node.put(key, item, source.at[key])
 
-    def _check_tag(self, tag: str | None, mark: Mark) -> None:
+    def _check_tag(self, tag: str | None, mark: Position) -> None:
         if tag is not None and tag not in _CORE and tag not in _STR:
             self.problems.append((mark, f"tag {tag!r} is not allowed; a zoo holds only text, numbers, lists, mappings"))
 
-    def _scalar(self, event: Any, mark: Mark) -> Any:
+    def _scalar(self, event: Any, mark: Position) -> Any:
         self._check_tag(event.tag, mark)
         if event.tag in _STR or (event.tag is None and not event.implicit[0]):
             return event.value

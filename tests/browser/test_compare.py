@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.report.serve import Site, server
-from harness.report.site import Request
+from harness.report.site import SiteRequest
 from tests import report_stores
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -94,7 +94,7 @@ def test_what_was_not_made_ahead_says_how_to_make_it(made: Path, page: Any) -> N
 
 def test_served_any_two_are_compared_and_the_page_follows_its_results(results: Path, tmp_path: Path, page: Any) -> None:
     """The choice stays when a run is finished, and a build that fails is said on the page."""
-    site = Site(Request(results=results, out=tmp_path / "site", live=True), lambda _: None)
+    site = Site(SiteRequest(results=results, out=tmp_path / "site", live=True), lambda _: None)
     site.refresh()
     listening = server(site, 0)
     threading.Thread(target=listening.serve_forever, daemon=True).start()
@@ -124,7 +124,7 @@ def test_values_of_asv_alone_are_compared(tmp_path: Path, page: Any, monkeypatch
     """A fresh clone without samples: two commits with asv's intervals, their table, and no link to nowhere."""
     from dataclasses import replace
 
-    from harness.store import asv
+    from harness.store.asv import results as asv
     from harness.store.rows import to_row
 
     monkeypatch.setenv("HOME", str(tmp_path))

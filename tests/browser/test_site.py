@@ -11,7 +11,7 @@ import pytest
 
 from harness.report import links
 from harness.report.serve import Site, server
-from harness.report.site import Request
+from harness.report.site import SiteRequest
 from tests import builders, outcomes, report_stores
 from tests.conftest import ZOO, Project
 
@@ -198,7 +198,7 @@ def test_values_of_asv_alone_are_drawn(tmp_path: Path, visit: Visit, monkeypatch
     """A fresh clone without samples: the first page lists the values, and each leads to its chart."""
     from dataclasses import replace
 
-    from harness.store import asv
+    from harness.store.asv import results as asv
     from harness.store.rows import to_row
 
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -284,7 +284,7 @@ def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
     import threading
 
     report_stores.history(tmp_path / "results", days=2)
-    site = Site(Request(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
+    site = Site(SiteRequest(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
     site.refresh()
     listening = server(site, 0)
     threading.Thread(target=listening.serve_forever, daemon=True).start()

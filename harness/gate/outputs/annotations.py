@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.amounts import count
-from harness.gate.nouns import CaseVerdict, Report, Verdict
-from harness.gate.outputs import summary
-from harness.gate.outputs.sentences import spoken
+from harness.gate.model import CaseVerdict, Report, Verdict
+from harness.gate.text import summary
+from harness.gate.text.sentences import spoken
+from harness.units import count
 
 MOST = 10
 """Annotations of one level that GitHub shows for one step; the last of more says how many there are."""

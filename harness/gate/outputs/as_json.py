@@ -3,7 +3,7 @@
 Keys: `schema` (1), `kind` (`sides` or `history`), `verdict`, `exit_code`, `headline`, `base` and `head` (a side, null
 for a history), `settings`, `fingerprint`, `host`, `started_at`, `wall_s`, `interrupted`, `spread`, `notes` and `cases`.
 A case has `name`, `verdict`, `sentence`, `reason`, `notes`, `findings` and `pairs`; a finding and a pair have the
-fields of `harness.gate.nouns.Finding` and `Pair`, a pair also `ratio`. A number that is not there is null.
+fields of `harness.gate.model.Finding` and `Pair`, a pair also `ratio`. A number that is not there is null.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.gate.nouns import CaseVerdict, Finding, Pair, Report, Settings, Side, Verdict, exit_code
-from harness.gate.outputs import summary
+from harness.gate.model import CaseVerdict, Finding, GateSettings, Pair, Report, Side, Verdict, exit_code
+from harness.gate.text import summary
 from harness.store.rows import plain
 
 PROVENANCE = ("role", "asked", "kind", "commit", "dirty", "runtime", "versions", "python", "worker")
@@ -71,7 +71,7 @@ def load(path: Path) -> Report:
             base=_read_side(content["base"]),
             head=_read_side(content["head"]),
             cases=tuple(_read_case(case) for case in content["cases"]),
-            settings=Settings(**content["settings"]),
+            settings=GateSettings(**content["settings"]),
             **{key: content[key] for key in ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")},
             notes=tuple(content["notes"]),
         )

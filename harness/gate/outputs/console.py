@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.amounts import change, count, value
-from harness.gate.nouns import CaseVerdict, Finding, Report, Verdict
-from harness.gate.outputs import summary
-from harness.gate.outputs.sentences import spoken
+from harness.gate.model import CaseVerdict, Finding, Report, Verdict
+from harness.gate.text import summary
+from harness.gate.text.sentences import spoken
+from harness.units import change, count, value
 
 STYLES = {
     Verdict.REGRESSION: "bold red",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from harness.gate.nouns import CaseVerdict, Report, Verdict, exit_code
-from harness.gate.outputs import summary
-from harness.gate.outputs.sentences import about
+from harness.gate.model import CaseVerdict, Report, Verdict, exit_code
+from harness.gate.text import summary
+from harness.gate.text.sentences import about
 
 ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Everything that XML 1.0 has no way to hold, not even escaped."""

@@ -7,10 +7,10 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-from harness.amounts import change, count, value
-from harness.gate.nouns import CaseVerdict, Finding, Report, Verdict
-from harness.gate.outputs import summary
-from harness.gate.outputs.sentences import spoken
+from harness.gate.model import CaseVerdict, Finding, Report, Verdict
+from harness.gate.text import summary
+from harness.gate.text.sentences import spoken
+from harness.units import change, count, value
 
 MARKER = "<!-- harness gate -->"
 """The first line: by it a job finds its own comment again and replaces it."""

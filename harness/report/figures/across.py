@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import words
+from harness.report import wording
 from harness.report.figures.base import (
     Figure,
     Record,
@@ -213,7 +213,7 @@ def _cell(cell: Record) -> str:
 def _change(row: Record) -> str:
     ends = "(no interval)" if row["low"] is None else f"[{row['low']:.2f}, {row['high']:.2f}]"
     return (
-        f"<b>{label(row['case'], 80)}</b><br>{words.ratio(row['ratio'])} "
-        f"{ends}<br>{words.number(row['median_s_before'], 'seconds')} before, "
-        f"{words.number(row['median_s'], 'seconds')} after"
+        f"<b>{label(row['case'], 80)}</b><br>{wording.ratio(row['ratio'])} "
+        f"{ends}<br>{wording.number(row['median_s_before'], 'seconds')} before, "
+        f"{wording.number(row['median_s'], 'seconds')} after"
     )

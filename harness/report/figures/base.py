@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import words
-from harness.report.palette import Mark
+from harness.report import wording
+from harness.report.palette import SeriesStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def bars(found: Sequence[Record], value: str, low: str, high: str, factor: float
     }
 
 
-def marker(mark: Mark, found: Sequence[Record], size: int = 10) -> dict[str, Any]:
+def marker(mark: SeriesStyle, found: Sequence[Record], size: int = 10) -> dict[str, Any]:
     """A variant's colour and symbol; emulated rows are hollow."""
     return {
         "color": mark.colour,
@@ -120,10 +120,10 @@ def marker(mark: Mark, found: Sequence[Record], size: int = 10) -> dict[str, Any
 def hover(row: Record) -> str:
     """What a row's point says: the case, its latency with interval, its cost, and what is special about it."""
     kind = row.get("weights_kind")
-    ends = words.interval(row.get("latency_ci95_low_s"), row.get("latency_ci95_high_s"), "seconds")
+    ends = wording.interval(row.get("latency_ci95_low_s"), row.get("latency_ci95_high_s"), "seconds")
     lines = [
         f"<b>{escape(str(row['case']))}</b>",
-        words.number(row.get("latency_median_s"), "seconds") + ", 95% interval " + ends,
+        wording.number(row.get("latency_median_s"), "seconds") + ", 95% interval " + ends,
     ]
     if row.get("accuracy_value") is not None:
         lines.append(f"{escape(str(row['accuracy_metric']))} {row['accuracy_value']:.2%}")

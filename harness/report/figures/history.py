@@ -7,7 +7,7 @@ from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from harness.report import words
+from harness.report import wording
 from harness.report.figures.base import Figure, axis, column, figure, label, short
 from harness.report.figures.samples import LINEAR_OR_LOG
 from harness.report.palette import BETTER, WORSE
@@ -38,7 +38,7 @@ def history(
     import numpy as np
 
     values = np.asarray(frame["value"], dtype=float)
-    factor, symbol = words.scale([_typical(values)], unit)
+    factor, symbol = wording.scale([_typical(values)], unit)
     revisions: Sequence[str] = frame["revision"]
     trace: dict[str, Any] = {
         "type": "scatter",
@@ -116,8 +116,8 @@ def _typical(values: Floats) -> float:
 
 def explained(change: Change, revisions: Sequence[str]) -> str:
     """A change in a sentence: between which commits, how large, how sure."""
-    how = words.change(change.ratio) if change.ratio == change.ratio else "a step from or to 0"
-    span = f" [{words.change(change.low)}, {words.change(change.high)}]" if change.low != change.high else ""
+    how = wording.change(change.ratio) if change.ratio == change.ratio else "a step from or to 0"
+    span = f" [{wording.change(change.low)}, {wording.change(change.high)}]" if change.low != change.high else ""
     sure = "exact: the value has no noise" if change.p == 0 else f"adjusted p = {change.adjusted:.2g}"
     return f"{how}{span} between {revisions[change.index - 1]} and {revisions[change.index]} ({sure})"
 
@@ -142,6 +142,6 @@ def _sized(change: Change) -> dict[str, Any]:
         "y": 1,
         "yanchor": "bottom",
         "showarrow": False,
-        "text": words.change(change.ratio) if known else "step",
+        "text": wording.change(change.ratio) if known else "step",
         "font": {"size": 12, "color": WORSE if change.after > change.before else BETTER},
     }

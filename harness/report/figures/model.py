@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from harness.report import words
+from harness.report import wording
 from harness.report.figures.base import (
     Figure,
     Record,
@@ -22,7 +22,7 @@ from harness.report.figures.base import (
     records,
 )
 from harness.report.figures.pareto import MEDIAN, pareto
-from harness.report.palette import Mark
+from harness.report.palette import SeriesStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "footprint", "latency", "pareto", "scaling"]
 
 
-def latency(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark]) -> Figure:
+def latency(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesStyle]) -> Figure:
     """Median latency with its 95% interval, a line per variant and target."""
     found = [row for row in records(frame) if row["latency_median_s"] is not None]
-    factor, unit = words.scale([row["latency_median_s"] for row in found], "seconds")
+    factor, unit = wording.scale([row["latency_median_s"] for row in found], "seconds")
     traces: list[Trace] = []
     for variant, group in grouped(found, "variant").items():
         traces.append(
@@ -60,7 +60,7 @@ def latency(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark]) -
     )
 
 
-def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], by: str) -> Figure | None:
+def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesStyle], by: str) -> Figure | None:
     """Examples per second over threads or batch, a line per variant and remaining setting.
 
     Args:
@@ -98,7 +98,9 @@ def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], b
                 "error_y": bars(group, "rate", "slow", "fast", 1.0),
                 "marker": marker(marks[variant], group, 9),
                 "line": {"color": marks[variant].colour, "width": 1.5},
-                "text": [f"{hover(row)}<br>{words.digits(row['rate'])} examples per second ({tail})" for row in group],
+                "text": [
+                    f"{hover(row)}<br>{wording.digits(row['rate'])} examples per second ({tail})" for row in group
+                ],
                 "hoverinfo": "text",
                 "meta": {"rows": [row["row"] for row in group], "facets": {"run": chosen}, "legend": variant},
             }
@@ -122,12 +124,12 @@ PARTS: Final = {
 """Column -> what it is called, and its unit."""
 
 
-def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], key: str) -> Figure:
+def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesStyle], key: str) -> Figure:
     """One of `PARTS` over the variants, with intervals where the frame has them (`session_s_low` and so on)."""
     title, kind = PARTS[key]
     low, high = f"{key}_low", f"{key}_high"
     there = [row for row in records(frame) if row[key] is not None]
-    factor, unit = words.scale([row[key] for row in there], kind)
+    factor, unit = wording.scale([row[key] for row in there], kind)
     traces: list[Trace] = [
         {
             "type": "scatter",
@@ -137,7 +139,7 @@ def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark],
             "y": [label(variant, 22)] * len(group),
             "marker": marker(marks[variant], group),
             **({"error_x": bars(group, key, low, high, factor)} if low in group[0] else {}),
-            "text": [f"<b>{label(row['case'], 80)}</b><br>{title}: {words.number(row[key], kind)}" for row in group],
+            "text": [f"<b>{label(row['case'], 80)}</b><br>{title}: {wording.number(row[key], kind)}" for row in group],
             "hoverinfo": "text",
             "meta": {"rows": [row["row"] for row in group]},
         }

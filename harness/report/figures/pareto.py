@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import words
+from harness.report import wording
 from harness.report.figures.base import (
     Figure,
     Record,
@@ -22,7 +22,7 @@ from harness.report.figures.base import (
     records,
     rounded,
 )
-from harness.report.palette import WORSE, Mark
+from harness.report.palette import WORSE, SeriesStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ Lines = list[tuple[dict[str, Any], dict[str, Any], list[int]]]
 """Shape, annotation, and the page's rows that both stand for."""
 
 
-def pareto(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], by: str) -> Figure:
+def pareto(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesStyle], by: str) -> Figure:
     """What a variant costs against how fast it is, with the Pareto front of each setting and the budget's line.
 
     Args:
@@ -52,7 +52,7 @@ def pareto(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Mark], by
     for row in found:
         row["y"] = _cost(row, by, top)
     found = [row for row in found if row["y"] is not None]
-    factor, unit = words.scale([row["latency_median_s"] for row in found], "seconds")
+    factor, unit = wording.scale([row["latency_median_s"] for row in found], "seconds")
     traces = [_front(group, factor, chosen) for chosen, group in apart(found, SETTING)]
     for variant, group in grouped(found, "variant").items():
         traces.append(

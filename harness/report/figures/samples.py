@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import words
+from harness.report import wording
+from harness.report.downsample import Stretch
 from harness.report.figures.base import Figure, Trace, axis, column, figure, label, records
-from harness.report.palette import HUES, Mark
-from harness.report.thin import Stretch
+from harness.report.palette import HUES, SeriesStyle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ SPIKE: Final = 10
 """A sample of so many medians makes the timeline open with a logarithmic axis."""
 
 
-def violin(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
+def violin(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
     """The distribution of each case's samples as a violin with its quartiles.
 
     Args:
@@ -53,7 +53,7 @@ def violin(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
     )
 
 
-def ecdf(frame: pd.DataFrame, marks: Mapping[str, Mark]) -> Figure:
+def ecdf(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
     """The share of each case's samples that took at most so long; the frame is that of `violin`."""
     found = records(frame)
     factor, unit = _unit(found)
@@ -84,7 +84,7 @@ def timeline(stretches: Sequence[Stretch]) -> Figure:
 
     middle = np.concatenate([np.empty(0), *(one.seconds for one in stretches)])
     typical = float(np.median(middle)) if len(middle) else 0.0
-    factor, unit = words.scale([typical], "seconds")
+    factor, unit = wording.scale([typical], "seconds")
     # Next to one spike of the host everything else would be a flat line at zero.
     spiky = max((float(one.high.max()) for one in stretches), default=0.0) > SPIKE * typical
     # All at once: a site has tens of thousands of short stretches.
@@ -134,7 +134,7 @@ def _hue(one: Stretch) -> str:
 
 def _unit(found: list[dict[str, Any]]) -> tuple[float, str]:
     medians = [row["quantiles"][len(row["quantiles"]) // 2] for row in found if row["quantiles"]]
-    return words.scale(medians, "seconds")
+    return wording.scale(medians, "seconds")
 
 
 def _reach(found: list[dict[str, Any]], factor: float) -> list[float]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness import budget
-from harness.report import links, thin, words
-from harness.report.data import Data, Run
+from harness.report import downsample, links, wording
+from harness.report.data import Data, StoredRun
 from harness.report.figures import samples as charts
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.pages import insides
 from harness.report.pages.tables import budget_word
 from harness.report.parts import Chart, Page, Table, num, status, text
@@ -42,7 +42,7 @@ def page(
     row: Row,
     others: Sequence[Row],
     processes: Sequence[Mapping[str, Any]],
-    series: Sequence[Series],
+    series: Sequence[ChartedSeries],
     of_run: str,
 ) -> Page:
     """A case's page.
@@ -62,11 +62,11 @@ def page(
         context={
             "row": row,
             "model": {"name": row["model"], "href": "../" + links.model(row["model"])},
-            "latency": words.latency(row),
+            "latency": wording.latency(row),
             "budget": budget_word(budget.excess(row)) if row["latency"] else "no numbers",
-            "accuracy": words.accuracy(row),
-            "fidelity": words.fidelity(row),
-            "when": words.when(row["started_at"]),
+            "accuracy": wording.accuracy(row),
+            "fidelity": wording.fidelity(row),
+            "when": wording.when(row["started_at"]),
             "host": data.host(row["fingerprint"]),
             "timeline": _timeline(processes),
             "processes": _processes(processes),
@@ -117,11 +117,11 @@ def _inspections(row: Row) -> list[tuple[str, str]]:
 
 
 def _timeline(processes: Sequence[Mapping[str, Any]]) -> Chart | None:
-    stretches = thin.timeline(processes)
+    stretches = downsample.timeline(processes)
     if not stretches:
         return None
     longest = max(len(process["samples_ns"] or []) for process in processes)
-    each = -(-longest // thin.POINTS)
+    each = -(-longest // downsample.POINTS)
     note = "Throttling and drift show as a slope, another tenant as spikes."
     if each > 1:
         note += f" A point stands for up to {each} inferences in a row: their median, with a bar over their range."
@@ -140,16 +140,16 @@ def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:
         lines.append(
             [
                 num(str(number), number),
-                text(words.when(process["started_at"])),
-                num(words.number(median, "seconds"), median),
+                text(wording.when(process["started_at"])),
+                num(wording.number(median, "seconds"), median),
                 num(f"{len(samples):,}", len(samples)),
                 num(f"{len(process['warmup_ns'] or []):,}", len(process["warmup_ns"] or [])),
                 text("yes" if process["steady"] else "no"),
                 text(process["stop"]),
-                num(words.number(process["session_ns"] / 1e9, "seconds"), process["session_ns"]),
-                num(words.number(process["first_inference_ns"] / 1e9, "seconds"), process["first_inference_ns"]),
-                num(words.number(process["peak_rss_bytes"], "bytes"), process["peak_rss_bytes"]),
-                num(words.NONE if process["preempted"] is None else str(process["preempted"]), process["preempted"]),
+                num(wording.number(process["session_ns"] / 1e9, "seconds"), process["session_ns"]),
+                num(wording.number(process["first_inference_ns"] / 1e9, "seconds"), process["first_inference_ns"]),
+                num(wording.number(process["peak_rss_bytes"], "bytes"), process["peak_rss_bytes"]),
+                num(wording.NONE if process["preempted"] is None else str(process["preempted"]), process["preempted"]),
             ]
         )
     return Table(
@@ -177,11 +177,11 @@ def _hosts(data: Data, others: Sequence[Row]) -> Table:
         rows=[
             [
                 text(data.host(row["fingerprint"])),
-                text(words.when(row["run_started_at"])),
+                text(wording.when(row["run_started_at"])),
                 status(row["status"], row["reason"] or ""),
-                num(words.latency(row), (row["latency"] or {}).get("median_s")),
-                text(words.accuracy(row)),
-                text(words.fidelity(row)),
+                num(wording.latency(row), (row["latency"] or {}).get("median_s")),
+                text(wording.accuracy(row)),
+                text(wording.fidelity(row)),
             ]
             for row in others
         ],
@@ -199,7 +199,7 @@ def _facts(row: Row) -> Facts:
                 "Latency",
                 [
                     *(
-                        (name.removesuffix("_s"), words.number(latency[name], "seconds"))
+                        (name.removesuffix("_s"), wording.number(latency[name], "seconds"))
                         for name in (
                             "median_s",
                             "ci95_low_s",
@@ -231,7 +231,7 @@ def _facts(row: Row) -> Facts:
     return [(heading, lines) for heading, lines in found if lines]
 
 
-def of_run(run: Run) -> Facts:
+def of_run(run: StoredRun) -> Facts:
     """What is the same for all cases of a run."""
     lines = [
         ("run", run.id),
@@ -247,11 +247,11 @@ def of_run(run: Run) -> Facts:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_shown(entry)}" for key, entry in value.items() if entry is not None) or words.NONE
+        return ", ".join(f"{key}: {_shown(entry)}" for key, entry in value.items() if entry is not None) or wording.NONE
     if isinstance(value, (list, tuple)):
-        return ", ".join(_shown(entry) for entry in value) or words.NONE
+        return ", ".join(_shown(entry) for entry in value) or wording.NONE
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: words.NONE}[value]
+        return {True: "yes", False: "no", None: wording.NONE}[value]
     return value if isinstance(value, str) else json.dumps(value)

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import links, render, sides, words
+from harness.report import links, render, sides, wording
 from harness.report.data import Data
 from harness.report.figures import across
 from harness.report.figures.base import Record, records
-from harness.report.pairs import Compared, Pair, compared
+from harness.report.pairs import Compared, ComparedPair, compared
 from harness.report.parts import Cell, Chart, Page, Table, assign, num, text
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ KINDS: Final = {-1: "slower", 0: "", 1: "faster"}
 """Classes of the style sheet for what got worse, stayed and got better."""
 
 
-def script_path(pair: Pair) -> str:
+def script_path(pair: ComparedPair) -> str:
     """The script that holds a pair."""
     return f"data/compare/{pair.id}.js"
 
 
-def page(data: Data, offered: Sequence[Pair]) -> Page:
+def page(data: Data, offered: Sequence[ComparedPair]) -> Page:
     """The page; each pair's charts and table come on demand.
 
     Args:
@@ -66,13 +66,13 @@ def page(data: Data, offered: Sequence[Pair]) -> Page:
     )
 
 
-def script(data: Data, pair: Pair) -> str:
+def script(data: Data, pair: ComparedPair) -> str:
     """What the page loads when a pair is chosen: `{html}`."""
     found = compared(data, pair)
     return assign("pairs", pair.id, {"html": render.fragment("pair.html.j2", pair=pair, **parts(data, pair, found))})
 
 
-def parts(data: Data, pair: Pair, found: Compared) -> dict[str, Any]:
+def parts(data: Data, pair: ComparedPair, found: Compared) -> dict[str, Any]:
     """What one pair shows: for each host and runtime what moved and a heat map, and one table."""
     moved = found.moved
     groups = [*found.groups()]
@@ -141,9 +141,9 @@ def table(data: Data, found: Compared, caption: str) -> Table:
         lines.append(
             [
                 _case(data, row),
-                num(f"{words.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
-                num(words.number(row["median_s_before"], "seconds"), row["median_s_before"]),
-                num(words.number(row["median_s"], "seconds"), row["median_s"]),
+                num(f"{wording.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                num(wording.number(row["median_s_before"], "seconds"), row["median_s_before"]),
+                num(wording.number(row["median_s"], "seconds"), row["median_s"]),
                 text(SAID.get(row["verdict"], row["verdict"]), kind=row["verdict"]),
                 accuracy(row),
                 fidelity(row),
@@ -178,7 +178,7 @@ def accuracy(row: Mapping[str, Any]) -> Cell:
         return _moved((after - before) * 100, "points", f"{before:.2%} before, {after:.2%} after", 2)
     after, before = row["accuracy_drop"], row["accuracy_drop_before"]
     if after is None or before is None:
-        return num(words.NONE, None)
+        return num(wording.NONE, None)
     after, before = max(after, 0.0), max(before, 0.0)
     return _moved((before - after) * 100, "points", f"lost against fp32: {before:.2%} before, {after:.2%} after", 2)
 
@@ -194,7 +194,7 @@ def fidelity(row: Mapping[str, Any]) -> Cell:
     if exact and before is not None:
         return num("now exact", 1e9, kind=KINDS[1], title=f"{before:.1f} dB before")
     if after is None or before is None:
-        return num(words.NONE, None)
+        return num(wording.NONE, None)
     return _moved(after - before, "dB", f"{before:.1f} dB before, {after:.1f} dB after", 1)
 
 
@@ -213,6 +213,6 @@ def _moved(by: float, unit: str, title: str, places: int) -> Cell:
 def _share(row: Record, name: str) -> Cell:
     after, before = row[name], row[f"{name}_before"]
     if not after or not before:
-        return num(words.NONE, None)
-    title = f"{words.number(before, 'bytes')} before, {words.number(after, 'bytes')} after"
-    return num("same" if after == before else words.change(after / before), after / before, title=title)
+        return num(wording.NONE, None)
+    title = f"{wording.number(before, 'bytes')} before, {wording.number(after, 'bytes')} after"
+    return num("same" if after == before else wording.change(after / before), after / before, title=title)

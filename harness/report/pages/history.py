@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import links, thin, words
+from harness.report import downsample, links, wording
 from harness.report.data import Data
 from harness.report.figures import history as charts
-from harness.report.histories import MEANINGS, UNITS, Series, title
-from harness.report.palette import Mark
+from harness.report.histories import MEANINGS, UNITS, ChartedSeries, title
+from harness.report.palette import SeriesStyle
 from harness.report.parts import Page
 from harness.store.query import natural
 
@@ -35,7 +35,7 @@ FIELDS: Final = (
 )
 
 
-def page(data: Data, series: Mapping[str, Sequence[Series]]) -> Page:
+def page(data: Data, series: Mapping[str, Sequence[ChartedSeries]]) -> Page:
     """The page itself; its lines and charts are scripts."""
     names = metrics(series)
     return Page(
@@ -59,13 +59,13 @@ def page(data: Data, series: Mapping[str, Sequence[Series]]) -> Page:
     )
 
 
-def metrics(series: Mapping[str, Sequence[Series]]) -> list[str]:
+def metrics(series: Mapping[str, Sequence[ChartedSeries]]) -> list[str]:
     """What there are histories of: harness's own metrics first, then imported ones."""
     there = {one.metric for group in series.values() for one in group}
     return [*(name for name in UNITS if name in there), *sorted(there - UNITS.keys(), key=natural)]
 
 
-def index(data: Data, series: Mapping[str, Sequence[Series]], scans: Scans, metric: str) -> dict[str, Any]:
+def index(data: Data, series: Mapping[str, Sequence[ChartedSeries]], scans: Scans, metric: str) -> dict[str, Any]:
     """The lines of one metric, in the order of `series`: what the page lists, searches and sorts."""
     lines = []
     for identity, group in series.items():
@@ -86,19 +86,21 @@ def index(data: Data, series: Mapping[str, Sequence[Series]], scans: Scans, metr
                 one.fingerprint,
                 one.runtime,
                 len(one.numbers),
-                words.number(last, one.unit),
+                wording.number(last, one.unit),
                 last,
-                "-" if moved is None else words.change(moved),
+                "-" if moved is None else wording.change(moved),
                 moved,
                 charts.explained(latest, revisions) if latest else scan.abstained and f"not judged: {scan.abstained}",
                 latest is not None,
-                thin.sparkline(one.numbers),
+                downsample.sparkline(one.numbers),
             ]
         )
     return {"fields": FIELDS, "lines": lines}
 
 
-def detail(data: Data, group: Sequence[Series], scans: Scans, marks: Mapping[str, Mark]) -> dict[str, Any]:
+def detail(
+    data: Data, group: Sequence[ChartedSeries], scans: Scans, marks: Mapping[str, SeriesStyle]
+) -> dict[str, Any]:
     """The charts of one series' metrics, each with its table."""
     first = group[0]
     variant = first.case.split("/")[1] if first.case.count("/") > 1 else first.case
@@ -136,7 +138,7 @@ def runs(data: Data) -> list[tuple[str, str, str, str]]:
         *(
             (
                 run.revision,
-                words.when(run.commit_time if run.commit_time and not run.dirty else run.started_at),
+                wording.when(run.commit_time if run.commit_time and not run.dirty else run.started_at),
                 data.subjects.get(run.commit or "", ""),
                 links.address(data.commit_url, run.commit or ""),
             )
@@ -145,7 +147,7 @@ def runs(data: Data) -> list[tuple[str, str, str, str]]:
         *(
             (
                 one.hash[:8],
-                words.when(one.time) if one.time else "",
+                wording.when(one.time) if one.time else "",
                 data.subjects.get(one.hash, ""),
                 links.address(data.commit_url, one.hash),
             )
@@ -154,12 +156,12 @@ def runs(data: Data) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def points(data: Data, one: Series) -> dict[str, Any]:
+def points(data: Data, one: ChartedSeries) -> dict[str, Any]:
     """A series as the chart takes it: column -> a value per point."""
     return _told(data, one) | _numbers(one)
 
 
-def _told(data: Data, one: Series) -> dict[str, Any]:
+def _told(data: Data, one: ChartedSeries) -> dict[str, Any]:
     """What the points of a series are called."""
     table = data.told(runs)
     told = [table[number] for number in one.at.tolist()]
@@ -170,7 +172,7 @@ def _told(data: Data, one: Series) -> dict[str, Any]:
     }
 
 
-def _numbers(one: Series) -> dict[str, Any]:
+def _numbers(one: ChartedSeries) -> dict[str, Any]:
     import numpy as np
 
     absent = np.full(len(one.numbers), np.nan)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from harness.report import links, words
+from harness.report import links, wording
 from harness.report.data import Data
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.pages import why
 from harness.report.parts import Table, num, text
 
@@ -21,9 +21,11 @@ RECENT: Final = 10
 SHOWN: Final = 50
 
 
-def recent_levels(data: Data, series: Mapping[str, Sequence[Series]], scans: Mapping[tuple[str, str], Scan]) -> Table:
+def recent_levels(
+    data: Data, series: Mapping[str, Sequence[ChartedSeries]], scans: Mapping[tuple[str, str], Scan]
+) -> Table:
     """Changes of level near the newest end of the histories, increases first."""
-    found: list[tuple[Series, Change]] = []
+    found: list[tuple[ChartedSeries, Change]] = []
     for (identity, metric), scan in scans.items():
         one = next(one for one in series[identity] if one.metric == metric)
         found += [(one, change) for change in scan.changes if change.index >= len(one.numbers) - RECENT]
@@ -34,8 +36,8 @@ def recent_levels(data: Data, series: Mapping[str, Sequence[Series]], scans: Map
         before, after = (data.revision(int(one.at[place])) for place in (change.index - 1, change.index))
         worse = change.after > change.before
         known = change.ratio == change.ratio
-        size = words.change(change.ratio) if known else f"{change.before:.3g} to {change.after:.3g}"
-        span = f" [{words.change(change.low)}, {words.change(change.high)}]" if change.low != change.high else ""
+        size = wording.change(change.ratio) if known else f"{change.before:.3g} to {change.after:.3g}"
+        span = f" [{wording.change(change.low)}, {wording.change(change.high)}]" if change.low != change.high else ""
         lines.append(
             [
                 text(
@@ -69,13 +71,13 @@ def _artifacts(data: Data, cases: Sequence[str]) -> dict[tuple[int, str], str]:
     }
 
 
-def _differs(data: Data, one: Series, index: int, artifacts: Mapping[tuple[int, str], str]) -> str:
+def _differs(data: Data, one: ChartedSeries, index: int, artifacts: Mapping[tuple[int, str], str]) -> str:
     """What the stored rows say was not the same on both sides of a change; runtime, weights and host are."""
     before, after = int(one.at[index - 1]), int(one.at[index])
     runs = len(data.runs)
     if after >= runs:  # asv's files know the commit alone
         commit = data.asv.commits[after - runs].hash
-        return data.subjects.get(commit, "") or words.NONE
+        return data.subjects.get(commit, "") or wording.NONE
     found = list(why.of_runs(*(data.runs[runs - 1 - number] for number in (before, after))))
     old, new = (artifacts.get((number, one.case)) for number in (before, after))
     if old != new:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.report import links, words
+from harness.report import links, wording
 from harness.report.compare import compare
 from harness.report.data import Data
 from harness.report.figures import across
-from harness.report.histories import Series
+from harness.report.histories import ChartedSeries
 from harness.report.pages import levels, values, why
 from harness.report.pages.levels import SHOWN
 from harness.report.pages.ship import ship
@@ -25,7 +25,7 @@ VERDICTS = ("slower", "faster", "same", "unjudged")
 
 
 def overview(
-    data: Data, series: Mapping[str, Sequence[Series]], scans: Mapping[tuple[str, str], Scan], asv: str
+    data: Data, series: Mapping[str, Sequence[ChartedSeries]], scans: Mapping[tuple[str, str], Scan], asv: str
 ) -> Page:
     """The first page.
 
@@ -112,7 +112,7 @@ def _sides(data: Data, moved: pd.DataFrame) -> list[dict[str, Any]]:
     for host, group in moved.groupby("fingerprint", observed=True, sort=False):
         before = [data.run(str(run)) for run in group["run_before"].unique()]
         oldest_first = sorted(before, key=lambda run: (run.started_at, run.id))
-        more = f" and {words.plural(len(oldest_first) - 1, 'earlier run')}" if len(oldest_first) > 1 else ""
+        more = f" and {wording.plural(len(oldest_first) - 1, 'earlier run')}" if len(oldest_first) > 1 else ""
         found.append(
             {
                 "host": str(host),
@@ -125,7 +125,7 @@ def _sides(data: Data, moved: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _past(series: Mapping[str, Sequence[Series]]) -> Mapping[str, int]:
+def _past(series: Mapping[str, Sequence[ChartedSeries]]) -> Mapping[str, int]:
     """What asv's files say of the newest commit's latencies against the commit before."""
     verdicts = [
         values.judged(one)[0] for group in series.values() for one in group if one.source and one.metric == "latency"
@@ -163,18 +163,18 @@ def _hosts(data: Data) -> Table:
     for host in data.every_host:
         own = [run for run in data.runs if run.fingerprint == host]
         if not own:
-            lines.append([text(data.host(host)), *[text(words.NONE)] * 5, text("values of asv's files only")])
+            lines.append([text(data.host(host)), *[text(wording.NONE)] * 5, text("values of asv's files only")])
             continue
         last, facts = own[0], own[0].host
         cores, memory = facts.get("cores_logical"), facts.get("memory_gib")
         lines.append(
             [
                 text(data.host(host)),
-                num(words.NONE if cores is None else f"{cores}", cores),
-                num(words.NONE if memory is None else f"{memory} GiB", memory),
+                num(wording.NONE if cores is None else f"{cores}", cores),
+                num(wording.NONE if memory is None else f"{memory} GiB", memory),
                 text(", ".join(map(str, facts.get("gpus") or ())) or "none"),
                 num(f"{len(own):,}", len(own)),
-                text(words.when(last.started_at), kind="nowrap", title=last.id),
+                text(wording.when(last.started_at), kind="nowrap", title=last.id),
                 text(last.runtime),
             ]
         )
@@ -188,7 +188,7 @@ def _hosts(data: Data) -> Table:
 def _runs(data: Data) -> Table:
     lines = [
         [
-            text(words.when(run.started_at), title=run.id, kind="nowrap"),
+            text(wording.when(run.started_at), title=run.id, kind="nowrap"),
             text(
                 run.revision,
                 kind="nowrap",
@@ -205,5 +205,5 @@ def _runs(data: Data) -> Table:
     return Table(
         columns=("started (UTC)", "commit", "subject", "host", "runtime", "cases#"),
         rows=lines,
-        caption=f"The newest {min(len(data.runs), SHOWN)} of {words.plural(len(data.runs), 'run')}",
+        caption=f"The newest {min(len(data.runs), SHOWN)} of {wording.plural(len(data.runs), 'run')}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness import budget
-from harness.report import links, words
+from harness.report import links, wording
 from harness.report.data import Data
 from harness.report.figures.base import short
 from harness.report.pages.tables import against_fp32
@@ -61,18 +61,18 @@ def _choice(best: Mapping[str, Any] | None, rows: Sequence[Row]) -> list[Cell]:
     kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
     weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
     if best is None:
-        absent = [num(words.NONE, None), num(words.NONE, None), *[text(words.NONE)] * 3]
+        absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 3]
         return [text(_none(rows), kind="none long"), *absent, weights]
     numbers = [row for row in rows if (row["latency"] or {}).get("median_s") is not None]
     # Without an interval of its own nothing can be said to lie inside it.
     ties = [] if best["latency"]["ci95_high_s"] is None else [row["variant"] for row in budget.tied(best, numbers)]
     return [
         name(best["variant"], links.case(best["case"]), "best"),
-        num(words.latency(best), best["latency"]["median_s"]),
+        num(wording.latency(best), best["latency"]["median_s"]),
         against_fp32(best, rows),
         text(cost(best)),
         text(
-            ", ".join(ties) or words.NONE,
+            ", ".join(ties) or wording.NONE,
             title="their intervals overlap: the data cannot tell them apart" if ties else "",
         ),
         text(_passed(best, rows), kind="long"),
@@ -106,9 +106,9 @@ def cost(row: Mapping[str, Any]) -> str:
     found = []
     labelled = (row.get("accuracy") or {}).get("value") is not None
     if labelled:
-        found.append(f"accuracy {words.accuracy(row)}" + (f", budget {' and '.join(may)}" if may else ""))
+        found.append(f"accuracy {wording.accuracy(row)}" + (f", budget {' and '.join(may)}" if may else ""))
     if not (labelled and may):  # then fidelity decides
-        decibels = words.fidelity(row).partition(",")[0]  # the agreement stands on the model's page
+        decibels = wording.fidelity(row).partition(",")[0]  # the agreement stands on the model's page
         found.append(f"fidelity {decibels}" + ("" if least is None else f", budget {least:g} dB"))
     return "; ".join(found)
 
@@ -124,4 +124,4 @@ def _passed(best: Mapping[str, Any], rows: Sequence[Row]) -> str:
         why = row["status"] if row["status"] != "measured" else "not judged" if over is None else over
         found.append(f"{row['variant']}: {why}")
     more = f" and {len(found) - PASSED} more" if len(found) > PASSED else ""
-    return "; ".join(found[:PASSED]) + more or words.NONE
+    return "; ".join(found[:PASSED]) + more or wording.NONE

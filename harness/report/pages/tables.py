@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import budget
-from harness.report import links, ratios, words
+from harness.report import links, ratios, wording
 from harness.report.figures.base import records
 from harness.report.pages.why import NOTHING
 from harness.report.parts import Cell, Table, num, status, text
@@ -40,9 +40,9 @@ def changes_table(
         lines.append(
             [
                 text(row["case"], href=root + links.case(row["case"])),
-                num(f"{words.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
-                num(words.number(row["median_s_before"], "seconds"), row["median_s_before"]),
-                num(words.number(row["median_s"], "seconds"), row["median_s"]),
+                num(f"{wording.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                num(wording.number(row["median_s_before"], "seconds"), row["median_s_before"]),
+                num(wording.number(row["median_s"], "seconds"), row["median_s"]),
                 text(row["verdict"], kind=row["verdict"]),
                 num(*_points(row["accuracy"], row["accuracy_before"])),
                 num(*_decibels(row["fidelity_db"], row["fidelity_db_before"])),
@@ -51,7 +51,7 @@ def changes_table(
         )
         if why is not None:
             said = why.get((row["fingerprint"], row["case"]))
-            lines[-1].append(text(words.NONE if said is None else "; ".join(said) or NOTHING, kind="long"))
+            lines[-1].append(text(wording.NONE if said is None else "; ".join(said) or NOTHING, kind="long"))
         facets.append({"host": row["fingerprint"]})
     columns = ("case", "ratio [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#")
     return Table(
@@ -108,17 +108,17 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
                 ),
                 text(row["target"], kind="nowrap"),
                 status(row["status"], row["reason"] or ""),
-                num(words.latency(row), latency.get("median_s")),
-                num(words.number(latency.get("p90_s"), "seconds"), latency.get("p90_s")),
-                num(words.number(latency.get("p99_s"), "seconds"), latency.get("p99_s")),
+                num(wording.latency(row), latency.get("median_s")),
+                num(wording.number(latency.get("p90_s"), "seconds"), latency.get("p90_s")),
+                num(wording.number(latency.get("p99_s"), "seconds"), latency.get("p99_s")),
                 against_fp32(row, by_row.get(id(row), [row])),
-                num(words.accuracy(row), (row["accuracy"] or {}).get("value"), kind="over" if over else ""),
-                num(words.fidelity(row), (row["fidelity"] or {}).get("centred_sqnr_db"), kind="over" if over else ""),
+                num(wording.accuracy(row), (row["accuracy"] or {}).get("value"), kind="over" if over else ""),
+                num(wording.fidelity(row), (row["fidelity"] or {}).get("centred_sqnr_db"), kind="over" if over else ""),
                 text(budget_word(over) if latency else "-", kind="nowrap over" if over else "nowrap"),
-                num(words.number(artifact.get("bytes"), "bytes"), artifact.get("bytes")),
-                num(words.number(row["peak_rss_bytes"], "bytes"), row["peak_rss_bytes"]),
-                num(words.number(row["session_s"], "seconds"), row["session_s"]),
-                num(words.number(row["first_inference_s"], "seconds"), row["first_inference_s"]),
+                num(wording.number(artifact.get("bytes"), "bytes"), artifact.get("bytes")),
+                num(wording.number(row["peak_rss_bytes"], "bytes"), row["peak_rss_bytes"]),
+                num(wording.number(row["session_s"], "seconds"), row["session_s"]),
+                num(wording.number(row["first_inference_s"], "seconds"), row["first_inference_s"]),
             ]
         )
     return Table(
@@ -151,8 +151,8 @@ def against_fp32(row: Mapping[str, Any], rows: Sequence[Row]) -> Cell:
         if speedup is not None:
             ends = None if other is row else ratios.interval(other["latency"], row["latency"])
             span = "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
-            return num(words.ratio(speedup) + span, speedup)
-    return num(words.NONE, None)
+            return num(wording.ratio(speedup) + span, speedup)
+    return num(wording.NONE, None)
 
 
 def budget_word(over: str | None) -> str:
@@ -177,4 +177,4 @@ def _decibels(after: Any, before: Any) -> tuple[str, float | None]:
 def _share(after: Any, before: Any) -> tuple[str, float | None]:
     if not after or not before:
         return "-", None
-    return ("same" if after == before else words.change(after / before)), after / before
+    return ("same" if after == before else wording.change(after / before)), after / before

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import links, words
+from harness.report import links, wording
 from harness.report.data import Data
-from harness.report.histories import NOISY, UNITS, Series
+from harness.report.histories import NOISY, UNITS, ChartedSeries
 from harness.report.pages import levels
 from harness.report.parts import Cell, Facet, Page, Table, num, text
 from harness.store.query import natural
@@ -27,7 +27,7 @@ SAID: Final[Mapping[str, str]] = {
 }
 
 
-def newest(data: Data, series: Mapping[str, Sequence[Series]]) -> Table:
+def newest(data: Data, series: Mapping[str, Sequence[ChartedSeries]]) -> Table:
     """The newest value of each series against the one before it, what got worse first.
 
     Metrics without noise are listed where they changed; the others always. A value without an interval is its own.
@@ -42,10 +42,10 @@ def newest(data: Data, series: Mapping[str, Sequence[Series]]) -> Table:
         cells = [
             text(one.case, href=links.history(one.id, one.metric)),
             text(one.title),
-            text(one.runtime or words.NONE, kind="nowrap"),
-            text(one.weights or words.NONE),
+            text(one.runtime or wording.NONE, kind="nowrap"),
+            text(one.weights or wording.NONE),
             num(value(one), float(one.numbers[-1])),
-            num(words.NONE if ratio is None else words.change(ratio), ratio, kind=KINDS.get(verdict, "")),
+            num(wording.NONE if ratio is None else wording.change(ratio), ratio, kind=KINDS.get(verdict, "")),
             text(SAID[verdict], kind=KINDS.get(verdict, "")),
             text(f"{before} to {data.revision(int(one.at[-1]))}" if before else data.revision(int(one.at[-1]))),
         ]
@@ -61,7 +61,7 @@ def newest(data: Data, series: Mapping[str, Sequence[Series]]) -> Table:
     )
 
 
-def judged(one: Series) -> tuple[str, float | None]:
+def judged(one: ChartedSeries) -> tuple[str, float | None]:
     """What became of the newest value, and its ratio to the one before: intervals that touch tell nothing."""
     if len(one.numbers) < 2:  # noqa: PLR2004  (a value and one before it)
         return "alone", None
@@ -77,17 +77,19 @@ def judged(one: Series) -> tuple[str, float | None]:
     return ("worse" if after > before else "better"), ratio
 
 
-def value(one: Series) -> str:
+def value(one: ChartedSeries) -> str:
     """The newest value with its interval."""
     last = float(one.numbers[-1])
-    shown = words.number(last, one.unit)
+    shown = wording.number(last, one.unit)
     if one.low is None or not (math.isfinite(one.low[-1]) and math.isfinite(one.high[-1])):
         return shown
-    factor, _ = words.scale([last], one.unit)
-    return f"{shown} [{words.digits(float(one.low[-1]) * factor)}, {words.digits(float(one.high[-1]) * factor)}]"
+    factor, _ = wording.scale([last], one.unit)
+    return f"{shown} [{wording.digits(float(one.low[-1]) * factor)}, {wording.digits(float(one.high[-1]) * factor)}]"
 
 
-def page(data: Data, series: Mapping[str, Sequence[Series]], scans: Mapping[tuple[str, str], Scan], asv: str) -> Page:
+def page(
+    data: Data, series: Mapping[str, Sequence[ChartedSeries]], scans: Mapping[tuple[str, str], Scan], asv: str
+) -> Page:
     """The first page where there are no samples at all.
 
     Args:

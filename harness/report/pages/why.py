@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report import words
-from harness.report.data import Data, Run
+from harness.report import wording
+from harness.report.data import Data, StoredRun
 from harness.report.figures.base import records
 from harness.report.rows import picked
 from harness.store.rows import Row
@@ -112,7 +112,7 @@ def differences(before: Row, after: Row) -> tuple[str, ...]:
     )
 
 
-def of_runs(before: Run, after: Run) -> tuple[str, ...]:
+def of_runs(before: StoredRun, after: StoredRun) -> tuple[str, ...]:
     """What differs between two runs, whatever the case."""
     return (
         *_versions(before.versions, after.versions),
@@ -143,7 +143,7 @@ def _built(before: Row, after: Row) -> list[str]:
     operators = _counts("operators", before["operators"] or {}, after["operators"] or {})
     size = ""
     if old.get("bytes") and new.get("bytes") and old["bytes"] != new["bytes"]:
-        size = f", {words.number(old['bytes'], 'bytes')} → {words.number(new['bytes'], 'bytes')}"
+        size = f", {wording.number(old['bytes'], 'bytes')} → {wording.number(new['bytes'], 'bytes')}"
     same = "" if found or patterns or operators else ", same recipe and operators"
     short = f"artifact {str(old.get('digest') or 'none')[:8]} → {str(new.get('digest') or 'none')[:8]}{size}{same}"
     return [*found, *patterns, *operators, short]
@@ -206,7 +206,7 @@ def _host(before: Row, after: Row) -> list[str]:
     found = _facts(before["host"] or {}, after["host"] or {})
     old, new = ((row["floor_s"] or {}).get(row["target_name"]) for row in (before, after))
     if old and new and not 1 / FLOOR < new / old < FLOOR:
-        found.append(f"the host's floor {words.number(old, 'seconds')} → {words.number(new, 'seconds')}")
+        found.append(f"the host's floor {wording.number(old, 'seconds')} → {wording.number(new, 'seconds')}")
     old, new = ((row["noise"] or {}).get("steal") for row in (before, after))
     if old is not None and new is not None and abs(new - old) > STOLEN:
         found.append(f"processor time taken by other machines {old:.0%} → {new:.0%}")

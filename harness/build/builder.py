@@ -1,0 +1,237 @@
+"""The child's work: one model's variants, step by step, each step at most once. Imports frameworks as it goes."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.build import keys, lookup, options, steps
+from harness.errors import BuildError, Skip, StoreError
+from harness.records import InputSpec, Recipe, Reference, Weights, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from harness.build.cache import Cache
+    from harness.frameworks.base import Loaded
+    from harness.records import Json, ModelSpec
+
+LEAST_FREE_BYTES = 16 * 1024 * 1024
+"""With less than this left, a failed step is taken for a full disk, whatever the library called it."""
+
+
+class Maker:
+    """Builds the variants of one model into a cache.
+
+    Args:
+        cache: where everything goes.
+        model: the zoo entry.
+        tell: called with (step, state, seconds, detail) as the work proceeds.
+    """
+
+    def __init__(self, cache: Cache, model: ModelSpec, tell: Callable[[str, str, float, str], None]) -> None:
+        self._cache, self._model, self._tell = cache, model, tell
+        self._fed = model  # with the inputs of a file that the zoo names none for
+        self._loaded: Loaded | None = None
+        self._failed: dict[str, BuildError] = {}
+
+    def make(self, recipe: Recipe) -> None:
+        """Build what a variant still lacks, and prove it.
+
+        Raises:
+            BuildError: a step failed, makes no sense, or wrote something broken; its text says which.
+            StoreError: the cache cannot be written.
+        """
+        recipe = options.resolve_recipe(recipe)
+        weights, facts = self._weights()
+        known = [
+            InputSpec(name=name, dtype=dtype, shape=tuple(shape)) for name, dtype, shape in facts.get("inputs", ())
+        ]
+        self._fed = self._model if self._model.inputs else replace(self._model, inputs=tuple(known))
+        digests = keys.step_keys(self._model, recipe, weights.digest)
+        reference = self._reference(weights)
+        for place, digest in enumerate(digests):
+            partial = steps.partial(recipe, place)
+            if digest in self._failed:
+                raise self._failed[digest]
+            try:
+                self._step(
+                    partial,
+                    digest,
+                    previous=digests[place - 1] if place else None,
+                    reference=reference,
+                    weights=weights,
+                    facts=facts,
+                )
+            except StoreError:
+                raise
+            except BuildError as error:
+                self._failed[digest] = error
+                raise
+        self._prove_existing(recipe, digests[-1], reference)
+
+    def _weights(self) -> tuple[Weights, Mapping[str, Json]]:
+        """The weights that the request gets, loaded only where the cache does not know."""
+        found = lookup.resolution(self._cache, self._model, probe=True)
+        if found is None or self._loaded is not None:
+            loaded = self._load()
+            return loaded.weights, loaded.facts
+        return Weights(**found["weights"]), found["facts"]
+
+    def _load(self) -> Loaded:
+        """The model in memory, and a note in the cache of which weights it got."""
+        if self._loaded is None:
+            from harness.frameworks import base
+
+            started = time.perf_counter()
+            self._tell("load", "started", 0.0, "")
+            base.quiet_environment()
+            loaded = base.source(self._model.source).load(self._model)
+            files = [str(path) for path in loaded.facts.get("files", [])]
+            content = {
+                "weights": wire.weights_to_json(loaded.weights),
+                "facts": dict(loaded.facts),
+                "files": [[path, keys.stat_of(Path(path))] for path in files],
+                "made_by": f"{self._model.name}: {loaded.weights.kind} weights",
+                "created": time.time(),
+            }
+            self._cache.put_resolution(keys.source_key(self._model), content)
+            self._tell("load", "done", time.perf_counter() - started, f"{loaded.weights.kind} weights")
+            self._loaded = loaded
+        return self._loaded
+
+    def _loaded_as(self, weights: Weights) -> Loaded:
+        """The model in memory, with the weights that the digests were computed from."""
+        loaded = self._load()
+        if loaded.weights.digest != weights.digest:
+            raise WeightsChanged(
+                f"{self._model.name}: the weights are {loaded.weights.kind} {loaded.weights.digest[:12]} now and were "
+                f"{weights.kind} {weights.digest[:12]} before."
+            )
+        return loaded
+
+    def _reference(self, weights: Weights) -> Reference:
+        """The reference, computed where the cache does not have it."""
+        digest = keys.reference_key(self._model, weights.digest)
+        meta = self._cache.meta("references", digest, deep=True)
+        if meta is not None:
+            return wire.reference_from_json(meta)
+        from harness.build import reference
+
+        loaded = self._loaded_as(weights)
+        started = time.perf_counter()
+        self._tell("reference", "started", 0.0, "")
+        with self._cache.workdir() as folder:
+            made = reference.write(loaded, folder, digest)
+            meta = {
+                **wire.reference_to_json(made),
+                "made_by": f"{self._model.name}: {made.examples} examples, {made.origin}",
+            }
+            self._cache.admit("references", digest, folder, meta)
+        self._tell("reference", "done", time.perf_counter() - started, made.origin)
+        return made
+
+    def _step(
+        self,
+        recipe: Recipe,
+        digest: str,
+        *,
+        previous: str | None,
+        reference: Reference,
+        weights: Weights,
+        facts: Mapping[str, Json],
+    ) -> None:
+        """Run the last step of a (partial) recipe unless its result is there."""
+        found = self._cache.meta("artifacts", digest, deep=True)
+        if found is not None:
+            if "refusal" in found:
+                raise Skip(str(found["refusal"]))
+            return
+        step = recipe.steps[-1]
+        before = (self._cache.meta("artifacts", previous) or {}) if previous else {}
+        source = self._cache.artifact_path(previous) if previous else None
+        loaded = self._loaded_as(weights) if step.kind == "export" else None
+        self._tell(step.kind, "started", 0.0, "")
+        started = time.perf_counter()
+        with self._cache.workdir() as folder:
+            try:
+                outcome = steps.run(step, self._fed, loaded, facts=facts, source=source, folder=folder)
+                seconds = time.perf_counter() - started
+                proofs = self._proofs(recipe, folder, reference)
+            except Skip as error:
+                shutil.rmtree(folder)
+                folder.mkdir()
+                self._cache.admit(
+                    "artifacts", digest, folder, {"refusal": str(error), "made_by": self._made_by(recipe)}
+                )
+                raise
+            except (BuildError, OSError) as error:
+                raise self._full(error) or error from error
+            meta = {
+                **steps.measured(folder),
+                "made_by": self._made_by(recipe),
+                "steps": wire.steps_to_json(recipe.steps),
+                "weights": wire.weights_to_json(weights),
+                "fusion": outcome.get("fusion") or before.get("fusion") or {},
+                "notes": [*before.get("notes", []), *outcome.get("notes", [])],
+                "seconds": seconds,
+                "proofs": proofs,
+            }
+            self._cache.admit("artifacts", digest, folder, meta)
+        self._tell(step.kind, "done", seconds, "")
+
+    def _proofs(self, recipe: Recipe, folder: Path, reference: Reference) -> dict[str, list[str]]:
+        """Proof of what a step wrote, before anybody builds on it.
+
+        An export is compared with the framework at once; what a variant does not end with is checked and loaded
+        later, by the variants that build on it.
+        """
+        from harness.build import proof
+
+        path = folder / "model.onnx"
+        if recipe.steps[-1].kind != "export":
+            proof.check(path, recipe.steps[-1].kind)
+            return {}
+        notes = proof.prove(path, recipe, reference, self._cache.reference_dir(reference.digest))
+        return {lookup.proof_key(reference.digest, recipe): list(notes)}
+
+    def _prove_existing(self, recipe: Recipe, digest: str, reference: Reference) -> None:
+        """Prove the variant as it will be measured, unless that was done before.
+
+        Raises:
+            BuildError: it is broken; the file stays as a step that others may build on, and never becomes a variant.
+        """
+        from harness.build import proof
+
+        key = lookup.proof_key(reference.digest, recipe)
+        proofs = dict((self._cache.meta("artifacts", digest) or {}).get("proofs", {}))
+        if key in proofs:
+            return
+        started = time.perf_counter()
+        self._tell("proof", "started", 0.0, "")
+        notes = proof.prove(
+            self._cache.artifact_path(digest), recipe, reference, self._cache.reference_dir(reference.digest)
+        )
+        self._cache.amend("artifacts", digest, {"proofs": {**proofs, key: list(notes)}})
+        self._tell("proof", "done", time.perf_counter() - started, "; ".join(notes))
+
+    def _made_by(self, recipe: Recipe) -> str:
+        return f"{self._model.name}: {' > '.join(steps.told(step) for step in recipe.steps)}"
+
+    def _full(self, error: Exception) -> StoreError | None:
+        """The error for a full disk, where that is what stopped a step: libraries call it many names."""
+        from harness.build.cache import refusal
+
+        if isinstance(error, OSError):
+            return refusal(self._cache.root, error)
+        if shutil.disk_usage(self._cache.root).free < LEAST_FREE_BYTES:
+            return refusal(self._cache.root, OSError(errno.ENOSPC, f"no space left on device ({error})"))
+        return None
+
+
+class WeightsChanged(BuildError):
+    """The request for weights got others than the cache remembers: every digest must be computed anew."""

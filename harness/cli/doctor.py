@@ -1,0 +1,65 @@
+"""`harness doctor`."""
+
+from __future__ import annotations
+
+from harness.cli import options
+from harness.cli.sweep import print_json
+
+
+def doctor(as_json: options.AsJson = False) -> None:
+    """Find out what this host can do, by doing it: providers, frameworks, measurement floor, noise. Takes ten seconds.
+
+    Example: harness doctor
+    """
+    import dataclasses
+
+    from rich.console import Console as RichConsole
+
+    from harness.cli import tables
+    from harness.flow.doctor import examine
+
+    found = examine()
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    console = RichConsole(highlight=False, soft_wrap=True)
+    host = found.host
+    console.print(f"[bold]host[/bold] {host['name']}, fingerprint {found.fingerprint}")
+    console.print(f"  processor   {host['cpu']}; {' '.join(host['isa'])}", markup=False)
+    console.print(
+        f"  cores       {host['cores_usable']} usable of {host['cores_logical']} logical, "
+        f"{host['cores_physical'] or 'unknown'} physical; governor {host['governor'] or 'not readable'}"
+    )
+    limit = tables.size(host["memory_limit"]) if host["memory_limit"] else "none"
+    quota = f"{host['cpu_limit']:g} cores" if host["cpu_limit"] else "none"
+    console.print(f"  memory      {host['memory_gib']} GiB; container limits: memory {limit}, processor {quota}")
+    console.print(
+        f"  system      {host['os']}, {host['system']} {host['kernel']}{', virtual' if host['hypervisor'] else ''}",
+        markup=False,
+    )
+    console.print(f"  gpus        {', '.join(host['gpus']) or 'none found'}", markup=False)
+    console.print(f"[bold]runtime[/bold] {found.runtime['name']} {found.runtime['version']}")
+    for provider, why_not in found.providers.items():
+        mark = "[green]runs a node[/green]" if why_not is None else "[yellow]does not run[/yellow]"
+        console.print(f"  {provider:28} {mark}")
+        if why_not:
+            console.print(f"    {why_not[:240]}", style="dim", markup=False)
+    console.print("[bold]frameworks[/bold]")
+    for name, version in found.frameworks.items():
+        console.print(
+            f"  {name:12} {version.removeprefix('!')}", style="yellow" if version.startswith("!") else "", markup=False
+        )
+    noise = found.noise
+    console.print("[bold]measuring[/bold]")
+    console.print(f"  floor       {tables.seconds(found.floor_s)} per call (a one-node model on CPUExecutionProvider)")
+    console.print(
+        f"  noise       {noise['spread']:.1%} between fresh processes doing the same work; differences below about "
+        f"{noise['detectable']:.1%} cannot be told now"
+    )
+    load, steal = noise["load1"], noise["steal"]
+    console.print(
+        f"  load        {'unknown' if load is None else f'{load:.2f}'}; stolen by the hypervisor: "
+        f"{'unknown' if steal is None else f'{steal:.1%}'}"
+    )
+    for line in found.advice or ("Nothing to mend.",):
+        console.print(f"  [bold]>[/bold] {line}")

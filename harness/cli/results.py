@@ -1,0 +1,77 @@
+"""`harness list` and `harness results`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+from harness.cli.sweep import print_json
+from harness.errors import UsageError
+
+FORMATS = ("table", "csv", "json")
+
+
+def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> None:
+    """Show the zoo's models, variants and targets, and which of them can run here and why not.
+
+    Example: harness list --zoo model_zoo.yaml
+    """
+    from rich.table import Table
+
+    from harness import zoo as zoos
+    from harness.cli.console import Console
+    from harness.flow import availability
+
+    found = availability.take(zoos.load(zoo))
+    if as_json:
+        print_json({kind: [item.as_dict() for item in items] for kind, items in found.items()})
+        return
+    console = Console().out
+    for kind, items in found.items():
+        table = Table(title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        table.add_column()
+        for item in items:
+            runs = "[green]runs here[/green]" if not item.why_not else f"[yellow]not here[/yellow]: {item.why_not}"
+            table.add_row(item.name, item.what, runs)
+        console.print(table)
+        console.print()
+
+
+def results(
+    models: options.Models = None,
+    results: options.Results = options.RESULTS,
+    format_: Annotated[str, typer.Option("--format", metavar="table|csv|json", help="How to print.")] = "table",
+    all_runs: Annotated[bool, typer.Option("--all", help="Every run, not only the newest that has a case.")] = False,
+) -> None:
+    """Show what is stored: the newest run of every case, or all of them.
+
+    Example: harness results --models 'digits*' --format json
+    """
+    if format_ not in FORMATS:
+        raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    from harness.store import frames, query
+    from harness.store.rows import public
+
+    found = query.query(results, models=options.names(models) or None, all_runs=all_runs)
+    for problem in found.problems:
+        sys.stderr.write(f"harness: left out: {problem}\n")
+    if format_ == "json":
+        print_json([public(row) for row in found.rows])
+        return
+    if format_ == "csv":
+        frames.frame(found.rows).to_csv(sys.stdout, index=False)
+        return
+    from harness.cli.console import Console
+
+    console = Console()
+    if not found.rows:
+        console.out.print(
+            f"no results under {results}; make some with: harness sweep --models digits_cnn", markup=False
+        )
+        return
+    console.stored(found.rows)

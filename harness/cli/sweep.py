@@ -1,0 +1,99 @@
+"""`harness sweep`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli import options
+
+EXIT_CASE_FAILED = 4
+
+
+def sweep(
+    zoo: options.Zoo = options.ZOO,
+    models: options.Models = None,
+    variants: options.Variants = None,
+    targets: options.Targets = None,
+    threads: Annotated[
+        str | None, typer.Option(metavar="1,2,0", help="Intra-op threads; 0 pins one per physical core.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="1,8", help="Batch sizes.")] = None,
+    time_per_case: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds of inference per case, over all its processes.")
+    ] = None,
+    ci_width: Annotated[
+        str | None, typer.Option(metavar="2%", help="Stop a case early when its 95% interval is this narrow.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Fresh processes per case.")] = None,
+    results: options.Results = options.RESULTS,
+    cache: options.CacheDir = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume/--fresh", help="Go on with an interrupted sweep of the same plan, or start anew.")
+    ] = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Build every variant of the models, measure it on every target, and store what came of it.
+
+    Example: harness sweep --models digits_cnn --threads 1,2 --time-per-case 2
+    """
+    from harness.flow.plan import Selection
+    from harness.flow.preview import SweepRequest, preview
+
+    request = SweepRequest(
+        zoo=zoo,
+        results=results,
+        cache=options.cache_root(cache),
+        selection=Selection(
+            models=options.names(models),
+            variants=options.names(variants),
+            targets=options.names(targets),
+            threads=options.counts(threads, "--threads", least=0),
+            batch=options.counts(batch, "--batch", least=1),
+        ),
+        processes=processes,
+        time_per_case=options.positive(time_per_case, "--time-per-case"),
+        ci_width=options.ratio(ci_width, "--ci-width"),
+        resume=resume,
+    )
+    from harness.cli.console import Console
+
+    console = Console(quiet_stdout=as_json)
+    if dry_run:
+        ahead = preview(request)
+        if as_json:
+            print_json([case.id for case in ahead.plan.cases])
+        else:
+            console.plan(ahead, cases=True)
+        return
+    from harness.flow.sweep import sweep as run_sweep
+
+    with console:
+        swept = run_sweep(request, console)
+    if as_json:
+        from harness.store.rows import public
+
+        print_json([public(dict(row)) for row in swept.rows])
+    else:
+        console.summary(swept, results)
+    if any(row["status"] == "failed" for row in swept.rows):
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output."""
+    json.dump(value, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def folder(path: Path) -> str:
+    """A path as a person would type it from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,162 @@
+"""What this host can do, found out by doing it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import provenance, providers
+from harness.errors import WorkerError
+from harness.measure import coordinator, host
+from harness.records import Json, Target
+from harness.runtimes.client import Client
+from harness.stats import estimate
+
+FRAMEWORKS = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "ultralytics",
+    "sklearn",
+    "onnx",
+    "onnxslim",
+    "onnxscript",
+)
+NOISE_PROCESSES = 6
+NOISE_SECONDS = 0.6
+
+BUSY_HOST = 0.10
+STOLEN = 0.01
+NOISY = 0.03
+"""From these shares on, doctor advises: other work on the cores, time stolen by the hypervisor, spread of medians."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """What was found.
+
+    Attributes:
+        host: see `harness.measure.host.facts`.
+        runtime: name, version, build and listed providers of the onnxruntime beside harness.
+        providers: full name -> None where it ran a node, else why not.
+        frameworks: module -> its version, or why it does not import, the latter with a leading `!`.
+        floor_s: the measurement floor of the CPU provider in seconds.
+        noise: `spread` (relative range of medians over fresh processes), `detectable` (smallest relative difference
+            that the interval across those processes can tell), `load1`, `steal`, `busy`.
+        advice: what to do about it, a sentence each.
+    """
+
+    host: Mapping[str, Json]
+    fingerprint: str
+    versions: Mapping[str, str]
+    runtime: Mapping[str, Any]
+    providers: Mapping[str, str | None]
+    frameworks: Mapping[str, str]
+    floor_s: float
+    noise: Mapping[str, float | None]
+    advice: tuple[str, ...]
+
+
+def examine() -> Checkup:
+    """Examine this host; takes some ten seconds.
+
+    Raises:
+        WorkerError: if not even the CPU provider runs.
+    """
+    facts = host.facts()
+    cpu = Target(name="cpu", provider="CPUExecutionProvider")
+    floor_s, runtime = coordinator.floor(cpu)
+    noise = noisiness(cpu)
+    return Checkup(
+        host=facts,
+        fingerprint=host.fingerprint(facts),
+        versions=provenance.versions(),
+        runtime=runtime,
+        providers={name: try_provider(name) for name in runtime["providers"]},
+        frameworks=frameworks(),
+        floor_s=floor_s,
+        noise=noise,
+        advice=advice(facts, noise),
+    )
+
+
+def try_provider(provider: str) -> str | None:
+    """Run one node on a provider; None where that worked, else the reason, on one line."""
+    try:
+        coordinator.floor(Target(name=providers.short_name(provider), provider=provider))
+    except WorkerError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def noisiness(target: Target) -> dict[str, float | None]:
+    """How much one and the same work varies over fresh processes right now."""
+    with Client():  # one start beforehand, so that a cold disk is not taken for noise
+        before = host.ticks()
+    medians = [
+        statistics.median(coordinator.busywork(target, NOISE_SECONDS).samples_ns) for _ in range(NOISE_PROCESSES)
+    ]
+    low, high = estimate.across(medians)
+    return host.noise(before, host.ticks()) | {
+        "spread": estimate.spread(medians),
+        "detectable": (high - low) / 2 / statistics.median(medians),
+    }
+
+
+def frameworks(names: Sequence[str] = FRAMEWORKS) -> dict[str, str]:
+    """Import each framework in a child process, torchvision's missing operators declared as the sources do."""
+    code = (
+        "import importlib, json, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        if name == 'torchvision':\n"
+        "            from harness.frameworks import declare_missing_operators\n"
+        "            declare_missing_operators()\n"
+        "        found = str(getattr(importlib.import_module(name), '__version__', 'unknown version'))\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        found = '!not installed' if error.name == name else f'!{error}'\n"
+        "    except Exception as error:\n"
+        "        found = f'!{type(error).__name__}: {error}'\n"
+        "    print(json.dumps([name, found]), file=sys.stderr, flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
+    found = dict.fromkeys(names, f"!the interpreter ended with exit code {done.returncode} while importing it")
+    for line in done.stderr.splitlines():
+        if line.startswith('["'):
+            name, version = json.loads(line)
+            found[name] = version
+    return found
+
+
+def advice(facts: Mapping[str, Json], noise: Mapping[str, float | None]) -> tuple[str, ...]:
+    """What a person can do about this host's noise; empty where nothing needs doing."""
+    said = []
+    if (noise.get("busy") or 0.0) > 1 / (facts.get("cores_logical") or 1) + BUSY_HOST:
+        said.append("Other programs use the processor: stop them, or measure when the host is idle.")
+    if (noise.get("steal") or 0.0) > STOLEN:
+        said.append(
+            f"The hypervisor gave {noise['steal']:.1%} of the time to other machines: compare sides in pairs of one "
+            "run, never with numbers of another day, or use a dedicated host."
+        )
+    if (noise.get("spread") or 0.0) > NOISY:
+        said.append(
+            f"The same work differs by {noise['spread']:.1%} between processes: raise --processes and "
+            f"--time-per-case, and do not trust differences below {noise['detectable']:.1%}."
+        )
+    if facts.get("governor") not in (None, "performance"):
+        said.append(f"The frequency governor is {facts['governor']}: set it to `performance` while measuring.")
+    usable, logical = facts.get("cores_usable"), facts.get("cores_logical")
+    if usable and logical and usable < logical:
+        said.append(f"Only {usable} of {logical} cores may be used: keep thread counts at or below {usable}.")
+    if facts.get("cpu_limit"):
+        said.append(
+            f"The container is limited to {facts['cpu_limit']:g} cores by quota, which stalls threads in "
+            "mid-inference: use pinned cores (cpuset) instead of a quota."
+        )
+    return tuple(said)

@@ -1,0 +1,86 @@
+"""What a sweep is asked for, and what it is going to do. Imports nothing that measures, builds or stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import zoo
+from harness.build.cache import Cache
+from harness.build.lookup import lookup
+from harness.flow import plan as planning
+from harness.flow.plan import Plan, Selection
+
+START_UP_S = 1.0
+BUILD_S = 10.0
+"""What starting a worker on a network of some hundred megabytes, and building one variant, took on two cores: good for
+saying whether a sweep takes minutes or hours, and used for nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRequest:
+    """What a person asked for; None leaves it to the zoo's defaults."""
+
+    zoo: Path
+    results: Path
+    cache: Path
+    selection: Selection = field(default_factory=Selection)
+    processes: int | None = None
+    time_per_case: float | None = None
+    ci_width: float | None = None
+    resume: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSettings:
+    """How every case of a sweep is measured.
+
+    Attributes:
+        processes: fresh worker processes per case.
+        time_per_case: seconds of inference, warm-up included, over all processes.
+        ci_width: full relative width of the 95% interval at which sampling may stop early.
+    """
+
+    processes: int
+    time_per_case: float
+    ci_width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a sweep is going to do.
+
+    Attributes:
+        missing: (model, variant) pairs without a usable artifact in the cache.
+    """
+
+    zoo: zoo.Zoo
+    plan: Plan
+    settings: SweepSettings
+    missing: tuple[tuple[str, str], ...]
+
+    @property
+    def measuring_s(self) -> float:
+        """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
+        return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
+
+    @property
+    def building_s(self) -> float:
+        """Seconds that building may take, roughly."""
+        return len(self.missing) * BUILD_S
+
+
+def preview(request: SweepRequest) -> Preview:
+    """Read the zoo, plan the cases and look what is built already. Costs milliseconds, changes nothing."""
+    the_zoo = zoo.load(request.zoo)
+    plan = planning.plan(the_zoo, request.selection)
+    defaults = the_zoo.defaults
+    settings = SweepSettings(
+        processes=request.processes or defaults.processes,
+        time_per_case=request.time_per_case or defaults.time_per_case_s,
+        ci_width=request.ci_width or defaults.ci_width,
+    )
+    cache = Cache(request.cache)
+    pairs = {(c.model.name, c.recipe.name): c for c in plan.cases}
+    missing = tuple(pair for pair, c in pairs.items() if lookup(cache, c.model, c.recipe) is None)
+    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing)

@@ -1,0 +1,68 @@
+"""Detectors of ultralytics, by the name of their configuration, such as `yolov8n`.
+
+ultralytics is AGPL-3.0: nothing else in harness imports it. Its weights are pickles and loading one
+executes what it says, so only the file that the zoo names is loaded: `weights.path`, or the asset `<id>.pt` of
+ultralytics' own release page.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import BuildError
+from harness.frameworks import base, hub
+
+if TYPE_CHECKING:
+    from harness.records import ModelSpec
+
+
+def load(model: ModelSpec) -> base.Loaded:
+    """Build the network and give it its weights.
+
+    Raises:
+        MissingExtra: torch or ultralytics is not installed.
+        BuildError: ultralytics has no such configuration, or required weights cannot be had.
+    """
+    url = hub.url_of("ultralytics") or ""
+    try:
+        from harness.frameworks.compat import declare_missing_operators
+
+        declare_missing_operators()
+        if hub.unreachable(url):
+            hub.stay_offline()  # before ultralytics is imported: it asks several hosts whether it is online
+        from ultralytics import YOLO
+    except ImportError as error:
+        raise base.missing("ultralytics", model, error) from error
+
+    def fresh() -> Any:
+        try:
+            return YOLO(f"{model.id}.yaml", verbose=False).model
+        except FileNotFoundError as error:
+            raise BuildError(f"ultralytics has no configuration `{model.id}.yaml`.") from error
+
+    def pretrained() -> Any:
+        return YOLO(str(_asset(model, url)), verbose=False).model.float()
+
+    choice = base.choose(model, seeded=fresh, pretrained=pretrained, hub_url=url)
+    for part in choice.module.modules():
+        if hasattr(part, "export") and hasattr(part, "nc"):  # the head, whose export form has one plain output
+            part.export, part.format, part.dynamic = True, "onnx", False
+    return base.finish(choice, model, head="output0")
+
+
+def _asset(model: ModelSpec, url: str) -> Path:
+    """The weights file that the zoo names, fetched beside torch's own downloads when it is not there."""
+    if model.weights.path:
+        return Path(model.weights.path)
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / f"{model.id}.pt"
+    if path.is_file():
+        return path
+    if why := hub.unreachable(url):
+        raise BuildError(why)
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(attempt_download_asset(path))

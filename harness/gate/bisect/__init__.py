@@ -1,0 +1,1 @@
+"""Which commit or release made a case slower."""

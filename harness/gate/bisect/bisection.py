@@ -1,0 +1,407 @@
+"""Which commit, or which onnxruntime release, made a case slower: halving, with a paired measurement at every step.
+
+The good end is the base of every step. First both ends are set against each other, as a gate would; each step then asks
+on which side of the middle between them (on the logarithm) its ratio lies, with as many pairs as that takes. What does
+not build, or stays too close to call, is left out and its neighbours are tried. At last the two points next to the
+change are set against each other on fresh pairs: a wrong turn would show there as a change that is not confirmed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from packaging.version import InvalidVersion, Version
+
+from harness.errors import UsageError, WorkerError
+from harness.flow.plan import Selection
+from harness.gate import judge
+from harness.gate.contender_build import LABEL, contenders
+from harness.gate.gate import GateWatcher, pair_spec
+from harness.gate.model import Finding, GateSettings, Match, Pair, Verdict
+from harness.gate.sides import matching, worktrees
+from harness.gate.sides import resolve as sides
+from harness.gate.timing import findings, lock, phases
+from harness.gate.timing.rounds import CTRL_C, SCREEN, measure
+from harness.measure.pairs import PairSpec, measure_pair
+from harness.runtimes import resolve as runtimes
+from harness.stats import paired
+from harness.stats.paired import Interval
+
+FIRST_PAIRS, MORE_PAIRS, MOST_PAIRS = 8, 4, 28
+"""Pairs of a step: at first, each time they do not decide, and at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BisectPoint:
+    """A commit or a release.
+
+    Attributes:
+        asked: as a side is asked for: a full hash, or `onnxruntime==1.23.0`.
+        label: what people know it by, such as a short hash with the commit's subject.
+    """
+
+    asked: str
+    label: str
+
+
+class Unusable(Exception):
+    """A point that does not build, or whose case is gone or cannot be compared; the text says why."""
+
+
+class PointPair(Protocol):
+    """Two points, built and ready to be measured against each other.
+
+    Attributes:
+        same: why both would measure the same thing; empty where they can differ.
+    """
+
+    same: str
+
+    def pairs(self, count: int) -> Sequence[Pair]:
+        """So many fresh pairs.
+
+        Raises:
+            Unusable: if a side cannot be measured.
+        """
+
+    def gate(self) -> Finding:
+        """The gate's own finding of latency: screened, and confirmed on fresh pairs.
+
+        Raises:
+            Unusable: if a side cannot be measured.
+        """
+
+
+Prepare = Callable[[BisectPoint, BisectPoint], PointPair]
+"""Builds two points (base, head); raises Unusable where one of them cannot be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BisectStep:
+    """What became of one point.
+
+    Attributes:
+        said: `slow`, `fine` or `skipped`.
+        interval: of its ratio to the good end; None where it was not measured.
+        reason: why it was skipped, or needed no measuring.
+    """
+
+    point: BisectPoint
+    said: str
+    interval: Interval | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bisected:
+    """What a bisection found.
+
+    Attributes:
+        ends: the gate's finding between the good and the bad end.
+        before, after: the last point that is fine and the first one that is slow; None where the ends do not differ.
+        between: points between those two that could not be judged; the change may be in any of them, or in `after`.
+        change: the gate's finding between `before` and `after`, on fresh pairs.
+        steps: in the order in which they were taken.
+    """
+
+    ends: Finding
+    before: BisectPoint | None = None
+    after: BisectPoint | None = None
+    between: tuple[BisectPoint, ...] = ()
+    change: Finding | None = None
+    steps: tuple[BisectStep, ...] = ()
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether fresh pairs confirm the change where it was found."""
+        return self.change is not None and self.change.verdict is Verdict.REGRESSION
+
+
+def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[BisectStep], None]) -> Bisected:
+    """Find the change between the first point (good) and the last (bad).
+
+    Args:
+        points: in the order in which they came to be, at least two.
+        prepare: builds two of them.
+        watch: told of every step.
+
+    Raises:
+        Unusable: if one of the ends cannot be built or measured.
+    """
+    ends = compared(prepare(points[0], points[-1]))
+    if ends.verdict is not Verdict.REGRESSION or ends.ratio is None:
+        return Bisected(ends=ends)
+    middle = math.log(ends.ratio) / 2
+    good, bad = 0, len(points) - 1
+    skipped: set[int] = set()
+    steps: list[BisectStep] = []
+    while True:
+        left = [index for index in range(good + 1, bad) if index not in skipped]
+        if not left:
+            break
+        chosen = min(left, key=lambda index: abs(index - (good + bad) / 2))
+        step = judge_point(points[0], points[chosen], prepare, middle)
+        watch(step)
+        steps.append(step)
+        if step.said == "skipped":
+            skipped.add(chosen)
+        elif step.said == "slow":
+            bad = chosen
+        else:
+            good = chosen
+    change: Finding | None
+    if (good, bad) == (0, len(points) - 1):
+        change = ends
+    else:
+        try:
+            change = compared(prepare(points[good], points[bad]))
+        except Unusable:
+            change = None
+    return Bisected(
+        ends=ends,
+        before=points[good],
+        after=points[bad],
+        between=tuple(points[good + 1 : bad]),
+        change=change,
+        steps=tuple(steps),
+    )
+
+
+def compared(contestants: PointPair) -> Finding:
+    """The gate's finding; where both are the same, that, without measuring."""
+    if contestants.same:
+        return Finding(metric="latency", verdict=Verdict.PASS, sentence=f"not slower: {contestants.same}")
+    return contestants.gate()
+
+
+def judge_point(good: BisectPoint, candidate: BisectPoint, prepare: Prepare, middle: float) -> BisectStep:
+    """Whether a candidate is on the slow side of the middle.
+
+    Args:
+        good: the base.
+        candidate: to judge.
+        prepare: builds both.
+        middle: the log-ratio between fine and slow.
+    """
+    try:
+        contestants = prepare(good, candidate)
+        if contestants.same:
+            return BisectStep(point=candidate, said="fine", reason=contestants.same)
+        pairs = list(contestants.pairs(FIRST_PAIRS))
+        while True:
+            interval = paired.ratio_interval([pair.log_ratio for pair in pairs])
+            if interval.low > math.exp(middle):
+                return BisectStep(point=candidate, said="slow", interval=interval)
+            if interval.high < math.exp(middle):
+                return BisectStep(point=candidate, said="fine", interval=interval)
+            if len(pairs) >= MOST_PAIRS:
+                break
+            pairs += contestants.pairs(MORE_PAIRS)
+    except Unusable as error:
+        return BisectStep(point=candidate, said="skipped", reason=str(error))
+    reason = f"too close to call after {len(pairs)} pairs"
+    return BisectStep(point=candidate, said="skipped", interval=interval, reason=reason)
+
+
+PLAIN = "onnxruntime"
+VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
+INDEX_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BisectCase:
+    """Where a bisection takes place: the zoo, the cache, and the case as its zoo names it."""
+
+    zoo: Path
+    cache: Path
+    case: str
+
+    @property
+    def selection(self) -> Selection:
+        """The case alone.
+
+        Raises:
+            UsageError: if it is not written as a case is.
+        """
+        parts = self.case.split("/")
+        found = LABEL.fullmatch(parts[-1])
+        if len(parts) != 3 or found is None:  # noqa: PLR2004  (model, variant, target)
+            raise UsageError(f"{self.case!r} is no case; expected model/variant/target, such as resnet50/fp32/cpu-t1")
+        return Selection(
+            models=(parts[0],),
+            variants=(parts[1],),
+            targets=(found["name"],),
+            threads=(int(found["threads"]),),
+            batch=(int(found["batch"] or 1),),
+        )
+
+
+def is_release(text: str) -> bool:
+    """Whether a text names an onnxruntime release: a version, or a requirement with one."""
+    return bool(VERSION.fullmatch(text)) or ("==" in text and runtimes.is_spec(text))
+
+
+def releases(good: str, bad: str, given: Sequence[str] = ()) -> tuple[BisectPoint, ...]:
+    """The releases from good to bad, both included, in the order of their versions (backwards where bad is older).
+
+    Args:
+        good: a version, or a requirement such as `onnxruntime-openvino==1.23.0`.
+        bad: likewise.
+        given: the versions to go over; empty asks the package index.
+
+    Raises:
+        UsageError: if they name two packages, one of them is not among the releases, or the index cannot be asked.
+    """
+    (package, first), (other, last) = named(good), named(bad)
+    if package != other:
+        raise UsageError(f"--good names {package} and --bad {other}: a bisection goes over the releases of one package")
+    known = sorted({parsed(text) for text in given or listed(package)} | ({first, last} if given else set()))
+    for version in (first, last):
+        if version not in known:
+            raise UsageError(f"{package} has no release {version}; available: {', '.join(map(str, known))}")
+    low, high = sorted((first, last))
+    between = [version for version in known if low <= version <= high]
+    if first > last:
+        between.reverse()
+    return ends_differ([BisectPoint(asked=f"{package}=={v}", label=f"{package} {v}") for v in between], good, bad)
+
+
+def named(text: str) -> tuple[str, Version]:
+    """The package and version of a release as it was written."""
+    package, found, version = text.partition("==")
+    return (runtimes.normal(package), parsed(version)) if found else (PLAIN, parsed(text))
+
+
+def parsed(text: str) -> Version:
+    """A version.
+
+    Raises:
+        UsageError: if the text is none.
+    """
+    try:
+        return Version(text.strip())
+    except InvalidVersion:
+        raise UsageError(f"{text!r} is no version; expected one such as 1.23.0") from None
+
+
+def listed(package: str) -> list[str]:
+    """The releases of a package that pip would install here, as its index has them.
+
+    Raises:
+        UsageError: if the index cannot be asked.
+    """
+    command = (sys.executable, "-m", "pip", "index", "versions", package, "--disable-pip-version-check")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INDEX_DEADLINE_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"the releases of {package} cannot be listed ({error}): name them with --versions") from error
+    found = re.search(r"^Available versions: (.+)$", done.stdout, re.MULTILINE)
+    if found is None:
+        words = " ".join(done.stderr.split())[-200:]
+        raise UsageError(f"pip lists no releases of {package} ({words}): name them with --versions 1.22.1,1.23.0")
+    return [part.strip() for part in found[1].split(",")]
+
+
+def commits(good: str, bad: str, zoo: Path) -> tuple[BisectPoint, ...]:
+    """The commits from good to bad along the first parents of bad, both included.
+
+    Raises:
+        UsageError: if one is no commit, or good is no first-parent ancestor of bad.
+    """
+    top = worktrees.top_of(zoo.absolute().parent)
+    if top is None:
+        raise UsageError(f"{zoo.absolute().parent} is in no git checkout, so that there are no commits to go over")
+    first, last = (worktrees.revision(top, text).commit for text in (good, bad))
+    told = worktrees.git(top, "log", "--first-parent", "--reverse", "--format=%H %h %s", last).stdout.splitlines()
+    points = [BisectPoint(asked=line.split(" ", 1)[0], label=line.split(" ", 1)[1]) for line in told]
+    begin = next((place for place, point in enumerate(points) if point.asked == first), None)
+    if begin is None:
+        shallow = " This is a shallow clone: run `git fetch --unshallow` first." if worktrees.shallow(top) else ""
+        raise UsageError(f"{good} does not come before {bad} on its first parents: nothing lies between them.{shallow}")
+    points = points[begin:]
+    return ends_differ(points, good, bad)
+
+
+def ends_differ(points: Sequence[BisectPoint], good: str, bad: str) -> tuple[BisectPoint, ...]:
+    """The points, where there are two at least.
+
+    Raises:
+        UsageError: if good and bad are the same.
+    """
+    if len(points) < 2:  # noqa: PLR2004  (two ends)
+        raise UsageError(f"--good {good} and --bad {bad} are the same: there is nothing between them")
+    return tuple(points)
+
+
+class MeasurablePoints:
+    """A match of two points, ready to be measured."""
+
+    def __init__(self, match: Match, settings: GateSettings, watch: GateWatcher, cache: Path) -> None:
+        self.name, self.same = match.name, match.same
+        self.settings, self.watch, self.cache = settings, watch, cache
+        self.contest: PairSpec = pair_spec(match, settings)
+
+    def pairs(self, count: int) -> Sequence[Pair]:
+        """So many fresh pairs.
+
+        Raises:
+            Unusable: if a side's worker breaks.
+        """
+        try:
+            with lock.alone(self.cache, self.watch.say):
+                return [measure_pair(self.contest, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
+        except WorkerError as error:
+            raise Unusable(str(error)) from error
+
+    def gate(self) -> Finding:
+        """The gate's own finding of latency.
+
+        Raises:
+            Unusable: if a side's worker breaks.
+            KeyboardInterrupt: if somebody stops it.
+        """
+        with lock.alone(self.cache, self.watch.say):
+            done = measure({self.name: self.contest}, self.settings, phases.chooser(self.settings), self.watch)
+        if done.interrupted == CTRL_C:
+            raise KeyboardInterrupt
+        if self.name in done.broken:
+            raise Unusable(done.broken[self.name].reason)
+        return findings.findings(self.name, done, phases.confirmed(done, self.settings), self.settings)[0]
+
+
+def preparer(place: BisectCase, settings: GateSettings, watch: GateWatcher) -> Prepare:
+    """Builds two points and sets them against each other."""
+    selection = place.selection
+
+    def prepare(base: BisectPoint, head: BisectPoint) -> PointPair:
+        def asked(point: BisectPoint, role: str) -> dict[str, str]:
+            return {f"{role}_runtime" if runtimes.is_spec(point.asked) else role: point.asked}
+
+        given = {**asked(base, "base"), **asked(head, "head")}
+        try:
+            found = sides.resolve(
+                base=given.get("base"),
+                head=given.get("head"),
+                base_runtime=given.get("base_runtime"),
+                head_runtime=given.get("head_runtime"),
+                zoo=place.zoo,
+                cache=place.cache,
+                say=watch.say,
+            )
+            built = [contenders(side, selection, place.cache, on_event=watch.building)[0] for side in found]
+        except UsageError as error:
+            raise Unusable(str(error)) from error
+        match = matching.match(*built)[0]
+        verdict = judge.settled(match, {"base": found[0], "head": found[1]})
+        if verdict is not None:
+            raise Unusable(verdict.reason)
+        return MeasurablePoints(match, settings, watch, place.cache)
+
+    return prepare

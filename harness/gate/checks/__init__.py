@@ -1,0 +1,1 @@
+"""What needs no clock: graph structure, signatures, outputs on the same data."""

@@ -1,0 +1,1 @@
+"""The newest stored results against their own past."""

@@ -1,0 +1,1 @@
+"""The false-alarm rate and power of the gate on this host."""

@@ -1,0 +1,1 @@
+"""What a person asked to compare -> two sides, planned and built."""

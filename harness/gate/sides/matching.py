@@ -1,0 +1,157 @@
+"""Base and head, case by case: what belongs together, what cannot be compared, and what cannot differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from harness.build.cache import Cache
+from harness.gate.model import Contender, Match, Side
+from harness.records import Artifact, Reference
+
+SHORT = 10
+"""Characters of a digest in sentences."""
+
+FIELDS = ("weights", "data", "inputs", "dims", "batch", "provider", "runtime")
+"""What two contenders must share for their numbers to be set against each other."""
+
+
+def match(base: Sequence[Contender], head: Sequence[Contender], *, overlook: Collection[str] = ()) -> tuple[Match, ...]:
+    """Pair the contenders of two sides by case, in the head's order, those that only the base has at the end.
+
+    Args:
+        base: the base's contenders.
+        head: the head's.
+        overlook: `FIELDS` that may differ all the same; what differs in them becomes a note.
+
+    Returns:
+        One match per case. A case that one side alone has is no mistake: it is new, or was removed, and says so.
+    """
+    if base and head and base[0].side.kind == head[0].side.kind == "case":
+        one, other = base[0], head[0]
+        return (_judged(f"{one.case.id} vs {other.case.id}", one, other, overlook),)
+    theirs = {one.case.id: one for one in base}
+    mine = {one.case.id for one in head}
+    found = []
+    for one in head:
+        before = theirs.get(one.case.id)
+        if before is None:
+            note = f"new: {one.side.asked} has it, {_asked(base, 'the base')} does not"
+            found.append(Match(name=one.case.id, base=None, head=one, notes=(note,)))
+        else:
+            found.append(_judged(one.case.id, before, one, overlook))
+    for one in base:
+        if one.case.id not in mine:
+            note = f"removed: {one.side.asked} has it, {_asked(head, 'the head')} does not"
+            found.append(Match(name=one.case.id, base=one, head=None, notes=(note,)))
+    return tuple(found)
+
+
+def files_digest(cache: Cache, kind: str, digest: str, keep: Callable[[str], bool] = lambda _: True) -> str | None:
+    """The digest of an entry's files, by their content; None where the cache does not have it any more.
+
+    The digest that an entry is known by covers what was asked for; this one covers what came of it.
+    """
+    meta = cache.meta(kind, digest)
+    if meta is None:
+        return None
+    held = sorted((one["name"], one["sha256"]) for one in meta["files"] if keep(one["name"]))
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()
+
+
+def _asked(contenders: Sequence[Contender], otherwise: str) -> str:
+    return contenders[0].side.asked if contenders else otherwise
+
+
+def _judged(name: str, base: Contender, head: Contender, overlook: Collection[str]) -> Match:
+    """A match with what is the same and what differs in it."""
+    if not isinstance(base.built, Artifact) or not isinstance(head.built, Artifact):
+        return Match(name=name, base=base, head=head)
+    differs: list[str] = []
+    notes: list[str] = []
+    for field, values in _values(base, head, base.built, head.built).items():
+        if values[0] == values[1]:
+            continue
+        if field == "weights" and changed_file(base.built, head.built):
+            notes.append(f"the .onnx file changed ({values[0]}, {values[1]}): fidelity is against the base's outputs")
+        else:
+            (notes if field in overlook else differs).append(f"{field}: base {values[0]}, head {values[1]}")
+    notes += _on_purpose(base, head)
+    same = "" if differs or notes else _same(base, head, base.built, head.built)
+    return Match(name=name, base=base, head=head, differs=tuple(differs), same=same, notes=tuple(notes))
+
+
+def changed_file(first: Artifact, second: Artifact) -> bool:
+    """Whether both come as .onnx files, of other content: then the file is the change that is looked at."""
+    kinds = {first.weights.kind, second.weights.kind}
+    return kinds == {"file"} and first.weights.digest != second.weights.digest
+
+
+def _values(base: Contender, head: Contender, first: Artifact, second: Artifact) -> Mapping[str, tuple[str, str]]:
+    """Field -> what it is on either side, as a person reads it."""
+    pairs: dict[str, tuple[str, str]] = {
+        "weights": (_weights(first), _weights(second)),
+        "data": (_data(base, first.reference), _data(head, second.reference)),
+        "inputs": (", ".join(first.reference.inputs), ", ".join(second.reference.inputs)),
+        "dims": (_plain(base.case.model.dims), _plain(head.case.model.dims)),
+        "batch": (str(base.case.target.batch), str(head.case.target.batch)),
+        "runtime": (str(base.side.runtime.get("name")), str(head.side.runtime.get("name"))),
+    }
+    if base.side.kind != "case":  # whoever sets two cases against each other has named both providers
+        pairs["provider"] = (base.case.target.provider, head.case.target.provider)
+    return pairs
+
+
+def _weights(artifact: Artifact) -> str:
+    return f"{artifact.weights.kind} {artifact.weights.digest[:SHORT]}"
+
+
+def _data(one: Contender, reference: Reference) -> str:
+    """The evaluation examples and labels, by their content: the reference's outputs are no part of the data."""
+    found = files_digest(Cache(one.cache), "references", reference.digest, lambda name: not name.startswith("outputs"))
+    spec = one.case.model.data
+    content = "missing in the cache" if found is None else found[:SHORT]
+    return f"{reference.examples} examples of {spec.name} ({content})"
+
+
+def _on_purpose(base: Contender, head: Contender) -> list[str]:
+    """Settings that differ under one name, which is a change like any other: it is what gets measured."""
+    settings: dict[str, tuple[Any, Any]] = {
+        "optimization": (base.case.recipe.optimization, head.case.recipe.optimization),
+        "precision": (base.case.recipe.precision, head.case.recipe.precision),
+        "provider": (base.case.target.provider, head.case.target.provider) if base.side.kind == "case" else ("", ""),
+        "threads": (base.case.target.intra_threads, head.case.target.intra_threads),
+        "inter_threads": (base.case.target.inter_threads, head.case.target.inter_threads),
+        "provider_options": (base.case.target.provider_options, head.case.target.provider_options),
+        "session_config": (base.case.target.session_config, head.case.target.session_config),
+    }
+    return [
+        f"{name}: base {_plain(one)}, head {_plain(other)}"
+        for name, (one, other) in settings.items()
+        if _plain(one) != _plain(other)
+    ]
+
+
+def _same(base: Contender, head: Contender, first: Artifact, second: Artifact) -> str:
+    """Why both would be the same program on the same file; empty where anything could differ."""
+    target = dataclasses.replace(base.case.target, name=""), dataclasses.replace(head.case.target, name="")
+    if target[0] != target[1] or not _one_runtime(base.side, head.side):
+        return ""
+    one = files_digest(Cache(base.cache), "artifacts", first.digest)
+    if one is None or one != files_digest(Cache(head.cache), "artifacts", second.digest):
+        return ""
+    runtime = f"{base.side.runtime.get('package', 'onnxruntime')} {base.side.runtime.get('version', '')}".strip()
+    return f"both sides are the same file ({one[:SHORT]}) on the same {runtime} and the same target"
+
+
+def _one_runtime(base: Side, head: Side) -> bool:
+    if base.worker and base.worker == head.worker:
+        return True
+    return bool(base.runtime.get("digest")) and base.runtime.get("digest") == head.runtime.get("digest")
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(dict(value), sort_keys=True) if isinstance(value, Mapping) else str(value)

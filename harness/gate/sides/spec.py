@@ -1,0 +1,158 @@
+"""What a text on the command line stands for: a commit, the working tree, an interpreter, a runtime, a zoo, a case."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import provenance
+from harness.errors import UsageError
+from harness.gate.sides import worktrees
+from harness.gate.sides.dependencies import Declared, declared
+from harness.runtimes import resolve as runtimes
+
+WORKING_TREE = "working tree"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideSpec:
+    """Where a side's files lie and what they say, before it has an interpreter.
+
+    The attributes are those of `Side`; `depends` is what its tree says it depends on, `changed` the paths that differ
+    from its commit.
+    """
+
+    role: str
+    asked: str
+    kind: str
+    zoo: Path
+    tree: Path | None
+    commit: str | None = None
+    changed: tuple[str, ...] = ()
+    case: str = ""
+    depends: Declared = field(default_factory=Declared)
+    notes: tuple[str, ...] = ()
+
+
+def working_tree(zoo: Path, own: Sequence[Path] = ()) -> SideSpec:
+    """The checkout around a zoo file as it is now: what every side is unless it says otherwise.
+
+    Args:
+        zoo: absolute path of the zoo file.
+        own: what the command itself writes, which is no change of the tree.
+    """
+    top = worktrees.top_of(zoo.parent)
+    commit = worktrees.git(top, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() if top else ""
+    return SideSpec(
+        role="",
+        asked=WORKING_TREE,
+        kind="tree",
+        zoo=zoo,
+        tree=top,
+        commit=commit or None,
+        changed=provenance.changed(top, provenance.inside(top, own)) if top else (),
+        depends=declared(top or zoo.parent),
+    )
+
+
+def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against: SideSpec | None = None) -> SideSpec:
+    """What a text stands for.
+
+    Args:
+        role: `base` or `head`.
+        asked: the text; None is the working tree.
+        here: the working tree.
+        cache: root of the cache.
+        against: the head, where this is the base.
+
+    Raises:
+        UsageError: it is none of what a side can be.
+    """
+    zoo, top = here.zoo, here.tree
+    tree = dataclasses.replace(here, role=role, asked=asked or WORKING_TREE)
+    if asked is None:
+        return dataclasses.replace(tree, notes=(_uncommitted(tree),) if tree.changed else ())
+    path = Path(asked).expanduser()
+    if asked.endswith((".yaml", ".yml")):
+        if not path.is_file():
+            raise UsageError(f"--{role} {asked}: there is no such zoo file")
+        return dataclasses.replace(tree, kind="zoo", zoo=path.absolute())
+    if runtimes.is_spec(asked):
+        return dataclasses.replace(tree, kind="runtime")
+    if path.is_file() and os.access(path, os.X_OK):
+        return dataclasses.replace(tree, kind="interpreter")
+    if is_case(asked, zoo):
+        return dataclasses.replace(tree, kind="case", case=asked)
+    if top is None:
+        raise UsageError(
+            f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is in no git "
+            f"checkout, so that it is no commit either (git says: {worktrees.why_none(zoo.parent)})"
+        )
+    found = worktrees.revision(top, asked)
+    if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
+        found = _where_it_left(found, asked, top, against.commit)
+    return _at_commit(tree, found.commit, top, cache, (found.note,) if found.note else ())
+
+
+def is_case(text: str, zoo: Path) -> bool:
+    """Whether a text names a case of the zoo: its model, variant and target, such as `resnet50/fp32/cpu-t1`."""
+    parts = text.split("/")
+    if len(parts) != 3 or not all(parts):  # noqa: PLR2004  (model, variant, target)
+        return False
+    from harness import zoo as zoos
+
+    try:
+        known = zoos.load(zoo)
+    except (UsageError, OSError):
+        return False
+    return parts[0] in known.models and parts[1] in known.variants
+
+
+def _uncommitted(tree: SideSpec) -> str:
+    more = f" and {len(tree.changed) - 1} more" if len(tree.changed) > 1 else ""
+    return f"{tree.role}: the working tree with its uncommitted changes ({tree.changed[0]}{more})"
+
+
+def _at_commit(tree: SideSpec, commit: str, top: Path, cache: Path, notes: tuple[str, ...]) -> SideSpec:
+    """The place of a commit: its worktree, the zoo file in it, and what it depends on."""
+    zoo = tree.zoo
+    try:
+        below = zoo.resolve().relative_to(top.resolve())
+    except ValueError:
+        raise UsageError(
+            f"{zoo} lies outside the git checkout {top}, so that a commit has no version of it; move it into it"
+        ) from None
+    folder = worktrees.checked_out(top, commit, cache)
+    if not (folder / below).is_file():
+        later = worktrees.git(
+            top, "log", "--diff-filter=A", "--format=%h", "HEAD", "--", below.as_posix()
+        ).stdout.split()
+        way = f"It appears in {later[-1]}: name that commit or a later one" if later else "No commit has it: commit it"
+        raise UsageError(f"--{tree.role} {tree.asked} ({commit[: worktrees.SHORT]}) has no {below}. {way}.")
+    return dataclasses.replace(
+        tree,
+        kind="commit",
+        zoo=folder / below,
+        tree=folder,
+        commit=commit,
+        changed=(),
+        depends=declared(folder),
+        notes=notes,
+    )
+
+
+def _where_it_left(found: worktrees.Revision, asked: str, top: Path, head: str) -> worktrees.Revision:
+    """Against the working tree, a branch counts as it was where this tree left it.
+
+    What came to the branch since then is no change of this tree. Tags, hashes, and two revisions side by side are
+    taken as they are named.
+    """
+    commit = worktrees.merge_base(top, found.commit, head, asked)
+    if commit == found.commit:
+        return found
+    short = worktrees.SHORT
+    note = f"base: {commit[:short]}, where this tree left {asked} (now {found.commit[:short]})"
+    return dataclasses.replace(found, commit=commit, note=f"{found.note}; {note}" if found.note else note)

@@ -1,0 +1,1 @@
+"""Pairs of processes: which is measured next, and what the pairs say."""

@@ -1,0 +1,201 @@
+"""Which pair is measured next: rounds over all cases, so that a slow minute of the host hits no case alone.
+
+Screening gives every case the same number of pairs; cases whose spread was too wide get up to three times as many.
+Whether a case is flagged is asked once, when all screening is over: to ask after every pair would flag more of what did
+not change. Those that are flagged are measured again, on pairs that took no part in flagging them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from harness.errors import WorkerError, WorkerRefusal
+from harness.flow.execute import UNSUPPORTED_KINDS
+from harness.gate.model import GateSettings, Pair
+from harness.measure.coordinator import OPEN_DEADLINE_S
+from harness.measure.pairs import SIDES, PairSpec, measure_pair
+
+SCREEN, CONFIRM = "screen", "confirm"
+MOST_SCREENING = 3
+"""Screening goes on to at most this many times the usual pairs where the spread is too wide to see anything."""
+
+TIME_LIMIT, CTRL_C = "time limit", "Ctrl-C"
+
+MeasurePair = Callable[..., Pair]
+
+
+class RoundsWatcher(Protocol):
+    """Somebody who looks on while pairs are measured."""
+
+    def phase(self, name: str, cases: Sequence[str], pairs: int) -> None:
+        """A phase begins: `screen` or `confirm`, over these cases, with this many pairs of each."""
+
+    def tick(self) -> None:
+        """Some time has passed, and no worker is timing at this moment."""
+
+    def paired(self, case: str, pair: Pair) -> None:
+        """A pair is done."""
+
+    def broke(self, case: str, reason: str) -> None:
+        """A case cannot go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """Why a case could not be measured to its end.
+
+    Attributes:
+        reason: with the side named.
+        unsupported: sides that say that nothing here can run it; empty where something broke.
+    """
+
+    reason: str
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was measured so far, by case.
+
+    Attributes:
+        flagged: cases that screening sent into confirmation.
+        interrupted: why measuring stopped early; else empty.
+    """
+
+    pairs: dict[str, list[Pair]]
+    broken: dict[str, Broken] = field(default_factory=dict)
+    flagged: tuple[str, ...] = ()
+    interrupted: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chooser:
+    """What screening decides.
+
+    Attributes:
+        flag: whether something may have changed, given a case's pairs, so that it has to be confirmed.
+        wide: of all cases, those whose spread is still too wide to have seen a change.
+    """
+
+    flag: Callable[[Sequence[Pair]], bool]
+    wide: Callable[[Mapping[str, Sequence[Pair]]], Sequence[str]]
+
+
+class OutOfTime(Exception):
+    """The time limit is over."""
+
+
+def measure(
+    contests: Mapping[str, PairSpec],
+    settings: GateSettings,
+    choose: Chooser,
+    watch: RoundsWatcher,
+    *,
+    pair: MeasurePair = measure_pair,
+    clock: Callable[[], float] = time.monotonic,
+    rng: random.Random | None = None,
+) -> Measured:
+    """Measure all cases: screen, then confirm those that were flagged.
+
+    Args:
+        contests: case -> its two sides.
+        settings: numbers of pairs, and the time limit; no pair begins after it.
+        choose: what screening decides.
+        watch: told of everything.
+        pair: measures one pair.
+        clock: in seconds.
+        rng: draws the order of the cases in each round, and everything inside a pair.
+
+    Returns:
+        Everything that was measured, also where Ctrl-C or the time limit ended it early.
+    """
+    turns = Rounds(contests, settings, watch, pair=pair, clock=clock, rng=rng or random.SystemRandom())
+    done = turns.done
+
+    def working() -> dict[str, list[Pair]]:
+        return {name: pairs for name, pairs in done.pairs.items() if name not in done.broken}
+
+    most = MOST_SCREENING * settings.screen_pairs
+    try:
+        watch.phase(SCREEN, list(contests), settings.screen_pairs)
+        turns.rounds(list(contests), settings.screen_pairs, SCREEN)
+        while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
+            turns.rounds(wide, 1, SCREEN)
+        done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
+        if done.flagged:
+            watch.phase(CONFIRM, done.flagged, settings.confirm_pairs)
+            turns.rounds(done.flagged, settings.confirm_pairs, CONFIRM)
+    except OutOfTime:
+        done.interrupted = TIME_LIMIT
+    except KeyboardInterrupt:
+        done.interrupted = CTRL_C
+    return done
+
+
+class Rounds:
+    """Rounds of pairs over cases, and what came of them so far in `done`."""
+
+    def __init__(
+        self,
+        contests: Mapping[str, PairSpec],
+        settings: GateSettings,
+        watch: RoundsWatcher,
+        *,
+        pair: MeasurePair,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.contests, self.watch = contests, watch
+        self.pair, self.clock, self.rng = pair, clock, rng
+        self.end = math.inf if settings.time_limit_s is None else clock() + settings.time_limit_s
+        self.done = Measured(pairs={name: [] for name in contests})
+
+    def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
+        """So many pairs of each case that still works, in a new order each round.
+
+        Raises:
+            OutOfTime: if the time limit is over before a pair begins.
+        """
+        for _ in range(count):
+            left = [name for name in names if name not in self.done.broken]
+            self.rng.shuffle(left)
+            for name in left:
+                if self.clock() >= self.end:
+                    raise OutOfTime
+                self.one(name, phase)
+
+    def one(self, name: str, phase: str) -> None:
+        """One pair of one case."""
+        try:
+            pair = self.pair(self.contests[name], phase=phase, rng=self.rng, on_burst=self.watch.tick)
+        except WorkerError as error:
+            self.done.broken[name] = why(self.contests[name], error)
+            self.watch.broke(name, self.done.broken[name].reason)
+        else:
+            self.done.pairs[name].append(pair)
+            self.watch.paired(name, pair)
+
+
+def why(contest: PairSpec, error: WorkerError) -> Broken:
+    """What to say of a case that broke: where a side cannot run it at all, whether the other can."""
+    if not (isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS):
+        return Broken(reason=str(error))
+    refusals = {role: told for role in SIDES if (told := refusal(contest, role)) is not None}
+    said = "; ".join(f"{role}: {told}" for role, told in refusals.items())
+    return Broken(reason=said or str(error), unsupported=tuple(refusals))
+
+
+def refusal(contest: PairSpec, role: str) -> str | None:
+    """Why a side alone cannot open its artifact and run it once; None where it can."""
+    try:
+        with contest.clients[role]() as worker:
+            worker.ask("open", OPEN_DEADLINE_S, **contest.workloads[role].request())
+            worker.ask("burst", OPEN_DEADLINE_S, n=1)
+    except WorkerError as error:
+        return str(error)
+    return None

@@ -1,0 +1,253 @@
+"""One pair: two fresh processes, alive together, timed in short bursts that take turns.
+
+The two sides see the same minutes of the same host, so that most of its noise cancels in their ratio. The order of
+everything is drawn anew each time; a side that waits is at rest, not spinning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.errors import WorkerError, WorkerRefusal
+from harness.measure import cores
+from harness.measure.coordinator import OPEN_DEADLINE_S, ClientFactory, Workload, burst, utc_now
+from harness.measure.pacing import Pace, settled
+from harness.records import Pair, SideSamples
+from harness.runtimes.client import Client
+
+SIDES = ("base", "head")
+LEAST_BURSTS = 7
+LONGEST_S = 0.8
+"""Seconds of bursts and of rest per side, past which there are fewer bursts, down to `LEAST_BURSTS`."""
+
+MOST_BURST = 5_000
+"""Inferences in one burst, so that the replies of a tiny model stay short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSpec:
+    """What is paired: per side (`base`, `head`) what to run and how to start its worker.
+
+    Attributes:
+        bursts: how many bursts each side runs; fewer where they would take longer than `LONGEST_S`. Many short ones
+            beat few long ones: on two busy cores 15 of 10 ms had a third of the spread of 7 of 20 ms, in the same time.
+        burst_s: seconds that one burst is to last, over both sides on average.
+        least_warmup_s, most_warmup_s: bounds of each side's warm-up, in seconds of inference.
+    """
+
+    workloads: Mapping[str, Workload]
+    clients: Mapping[str, ClientFactory]
+    bursts: int = 15
+    burst_s: float = 0.01
+    least_warmup_s: float = 0.06
+    most_warmup_s: float = 0.5
+
+
+@dataclass(slots=True)
+class LiveSide:
+    """One live side: its worker, what it said when it opened, and how long an inference takes."""
+
+    worker: Client
+    session_ns: int = 0
+    first_ns: int = 0
+    typical_ns: float = 1.0
+
+
+def measure_pair(
+    contest: PairSpec,
+    *,
+    phase: str = "screen",
+    rng: random.Random | None = None,
+    on_burst: Callable[[], None] | None = None,
+) -> Pair:
+    """Measure one pair, in two fresh processes.
+
+    Args:
+        contest: the two sides.
+        phase: goes into the pair.
+        rng: draws every order; system randomness where none is given.
+        on_burst: called while both workers are idle; must return quickly.
+
+    Raises:
+        WorkerRefusal: if a side's runtime cannot run it; the text names the side.
+        WorkerError: if a side's worker dies, hangs or answers nonsense, times of zero included.
+    """
+    rng = rng or random.SystemRandom()
+    started_at = utc_now()
+    spin = any(cores.spins(work.target) for work in contest.workloads.values())
+    with started(contest) as sides:
+        pinned = pin(contest, sides, rng)
+        for role in random_order(rng):
+            with named(role):
+                open_side(sides[role], contest.workloads[role])
+                rest(sides[role], spin)
+        for role in random_order(rng):
+            with named(role):
+                warm_up(sides[role], contest)
+                rest(sides[role], spin)
+        typical_ns = statistics.fmean(side.typical_ns for side in sides.values())
+        n = size(contest, typical_ns)
+        means: dict[str, list[float]] = {role: [] for role in SIDES}
+        order = ""
+        for _ in range(repeats(contest, n * typical_ns / 1e9 + (cores.SPIN_S if spin else 0.0))):
+            for role in random_order(rng):
+                with named(role):
+                    means[role].append(mean(sides[role], n, contest))
+                    rest(sides[role], spin)
+                order += role[0]
+                if on_burst is not None:
+                    on_burst()
+        halves = {role: half(side, means[role]) for role, side in sides.items()}
+    ratios = [math.log(h / b) for b, h in zip(means["base"], means["head"], strict=True)]
+    return Pair(
+        phase=phase,
+        log_ratio=statistics.median(ratios),
+        base=halves["base"],
+        head=halves["head"],
+        started_at=started_at,
+        order=order,
+        pinned=pinned,
+    )
+
+
+@contextlib.contextmanager
+def started(contest: PairSpec) -> Iterator[dict[str, LiveSide]]:
+    """Both workers, started at the same time since nothing is timed yet; afterwards neither is left."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(SIDES)) as pool:
+        coming = {role: pool.submit(contest.clients[role]) for role in SIDES}
+        try:
+            sides: dict[str, LiveSide] = {}
+            failure: WorkerError | None = None
+            for role, future in coming.items():
+                try:
+                    with named(role):
+                        sides[role] = LiveSide(stack.enter_context(future.result()))
+                except WorkerError as error:
+                    failure = failure or error
+            if failure is not None:
+                raise failure
+        except BaseException:
+            # Ctrl-C may come while a side is still starting: whatever has started by then, or will have, is ended.
+            for future in coming.values():
+                future.add_done_callback(end)
+            raise
+        yield sides
+
+
+def end(started: Future[contextlib.AbstractContextManager[Client]]) -> None:
+    """End a worker at once, if there is one."""
+    if not started.cancelled() and started.exception() is None:
+        started.result().__exit__(WorkerError, None, None)
+
+
+def pin(contest: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
+    """Hold both sides to the same cores, where there are enough; the threads of their sessions inherit it."""
+    threads = [work.target.intra_threads for work in contest.workloads.values()]
+    chosen = cores.choose_cores(max(threads), rng=rng) if min(threads) > 0 else None
+    if chosen is None:
+        return False
+    done = [cores.pin(side.worker.pid, chosen) for side in sides.values()]
+    return all(done)
+
+
+def open_side(side: LiveSide, work: Workload) -> None:
+    """Create the session and run it once."""
+    reply = side.worker.ask("open", OPEN_DEADLINE_S, **work.request())
+    session_ns = reply.get("session_ns")
+    if type(session_ns) is not int or session_ns <= 0:
+        raise WorkerError(f"the worker says that creating the session took {session_ns!r} ns")
+    side.session_ns = session_ns
+    side.first_ns = burst(side.worker, 1, OPEN_DEADLINE_S)[0][0]
+    side.typical_ns = positive(side.first_ns)
+
+
+def warm_up(side: LiveSide, contest: PairSpec) -> None:
+    """Run until the last windows agree, within the bounds of warm-up."""
+    plan = Pace(budget_s=contest.most_warmup_s, ci_width=0.0)
+    medians: list[float] = []
+    spent = 0.0
+    while True:
+        durations, _ = burst(side.worker, size(contest, side.typical_ns), deadline(side, contest))
+        side.typical_ns = positive(statistics.median(durations))
+        medians.append(side.typical_ns)
+        spent += sum(durations) / 1e9
+        steady = settled(plan, medians[-plan.windows :]) and spent >= contest.least_warmup_s
+        if steady or spent >= contest.most_warmup_s:
+            return
+
+
+def mean(side: LiveSide, n: int, contest: PairSpec) -> float:
+    """The mean time of n inferences in one burst, in nanoseconds."""
+    durations, _ = burst(side.worker, n, deadline(side, contest))
+    return positive(sum(durations) / n)
+
+
+def half(side: LiveSide, means: list[float]) -> SideSamples:
+    """What one side gave."""
+    return SideSamples(
+        session_ns=side.session_ns,
+        first_inference_ns=side.first_ns,
+        bursts_ns=tuple(means),
+        peak_rss_bytes=side.worker.peak_rss_bytes(),
+    )
+
+
+def rest(side: LiveSide, spin: bool) -> None:
+    """Let the side come to rest, so that it takes nothing from the other's burst.
+
+    Raises:
+        WorkerError: if it goes on using the processor.
+    """
+    if spin and not cores.settle(side.worker.pid):
+        raise WorkerError(
+            f"the worker goes on using the processor for more than {cores.SPINNING_S} s after an inference, beside "
+            "the other side's: set session.intra_op.allow_spinning to 0 in the target's session_config"
+        )
+
+
+def size(contest: PairSpec, typical_ns: float) -> int:
+    """How many inferences of this length fill one burst; at least one."""
+    return max(1, min(MOST_BURST, round(contest.burst_s * 1e9 / typical_ns)))
+
+
+def repeats(contest: PairSpec, each_s: float) -> int:
+    """How many bursts of this length, rest included."""
+    return min(contest.bursts, max(LEAST_BURSTS, int(LONGEST_S / each_s)))
+
+
+def deadline(side: LiveSide, contest: PairSpec) -> float:
+    """Seconds that a burst may take before the worker counts as hung: generous, since a host may stall."""
+    return 60.0 + 20.0 * (contest.burst_s + MOST_BURST * 1e-6 + side.first_ns / 1e9)
+
+
+def random_order(rng: random.Random) -> tuple[str, ...]:
+    """Both sides, in an order that is drawn."""
+    return SIDES if rng.random() < 0.5 else SIDES[::-1]  # noqa: PLR2004  (a fair coin)
+
+
+def positive(duration_ns: float) -> float:
+    """A duration that a ratio can be made of.
+
+    Raises:
+        WorkerError: if it is zero: the clock is too coarse, or the worker did not run anything.
+    """
+    if duration_ns <= 0:
+        raise WorkerError("the worker answered a duration of 0 ns; no ratio can be made of that")
+    return duration_ns
+
+
+@contextlib.contextmanager
+def named(role: str) -> Iterator[None]:
+    """Say in the text of a worker's error which side it was."""
+    try:
+        yield
+    except WorkerRefusal as error:
+        raise WorkerRefusal(error.kind, f"{role}: {error}") from error
+    except WorkerError as error:
+        raise WorkerError(f"{role}: {error}") from error

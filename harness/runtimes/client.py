@@ -1,0 +1,187 @@
+"""One worker process as the coordinator sees it: start, ask, wait within a deadline, reap."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import WorkerError, WorkerRefusal
+from harness.runtimes import protocol
+
+START_DEADLINE_S = 120.0
+"""For importing the runtime. A cold disk and a GPU build of several hundred megabytes need a while."""
+
+LAST_LINES = 6
+"""How many lines of a dead worker's stderr travel with the outcome."""
+
+CLOSE_DEADLINE_S = 10.0
+
+NOT_LOADED = re.compile(r"lib\w+\.so[\w.]*: cannot open shared object file|Please install [^.\n]*", re.IGNORECASE)
+"""The part of onnxruntime's messages that names what is missing, without times and source lines."""
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def default_command() -> tuple[str, ...]:
+    """The worker for the onnxruntime that is installed beside harness."""
+    return (sys.executable, str(Path(__file__).parent / "onnxruntime" / "worker.py"))
+
+
+class Client:
+    """A live worker; use it as a context manager, so that no process outlives its case.
+
+    Attributes:
+        hello: the worker's first message: `pid` and `runtime` {name, version, build, providers}.
+    """
+
+    def __init__(self, command: Sequence[str] | None = None) -> None:
+        """Start the worker and wait for its hello.
+
+        Raises:
+            WorkerError: if it does not start, or speaks another protocol.
+        """
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
+        self._replies: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        try:
+            self._process = subprocess.Popen(
+                list(command or default_command()),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                start_new_session=os.name == "posix",  # Ctrl-C is for the coordinator, which then ends its workers
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise WorkerError(f"the worker could not be started: {error}") from error
+        # A blocked read with a deadline, on every platform: the thread sleeps in the kernel while a worker times.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.hello = self._receive("start", START_DEADLINE_S)
+            if self.hello.get("protocol") != protocol.PROTOCOL:
+                raise WorkerError(
+                    f"the worker speaks protocol {self.hello.get('protocol')}, harness speaks {protocol.PROTOCOL}"
+                )
+        except BaseException:
+            self.kill()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        return self._process.pid
+
+    def ask(self, command: str, deadline_s: float, **arguments: Any) -> dict[str, Any]:
+        """Send one request and wait for its reply.
+
+        Raises:
+            WorkerRefusal: if the worker answers that it cannot.
+            WorkerError: if it died, missed the deadline (it is then killed) or answered nonsense.
+        """
+        assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
+        with contextlib.suppress(OSError):  # a dead worker is noticed below, together with why it died
+            protocol.send(self._process.stdin, {"cmd": command, **arguments})
+        return self._receive(command, deadline_s)
+
+    def peak_rss_bytes(self) -> int | None:
+        """The worker's peak resident memory so far, as the kernel accounts it; None where it does not."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) * 1024 if found else None
+
+    def close(self) -> None:
+        """Ask the worker to leave, and make sure that it does."""
+        assert self._process.stdin is not None  # noqa: S101
+        with contextlib.suppress(OSError):
+            protocol.send(self._process.stdin, {"cmd": "close"})
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_DEADLINE_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the worker at once and free everything; safe to call again."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._reader.join(CLOSE_DEADLINE_S)
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101
+        try:
+            while (message := protocol.receive(self._process.stdout)) is not None:
+                self._replies.put(message)
+            self._replies.put(None)
+        except (ValueError, OSError) as error:
+            self._replies.put(error)
+
+    def _receive(self, command: str, deadline_s: float) -> dict[str, Any]:
+        try:
+            reply = self._replies.get(timeout=deadline_s)
+        except queue.Empty:
+            self._process.kill()
+            raise WorkerError(f"no answer to `{command}` within {deadline_s:.0f} s; the worker was ended") from None
+        if reply is None:
+            raise WorkerError(f"the worker died during `{command}` ({self._fate()}){self._last_words()}")
+        if isinstance(reply, Exception):
+            self._process.kill()
+            raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_words()}")
+        if not reply.get("ok"):
+            kind, message = str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given"))
+            # Why a provider's library did not load is told to stderr alone.
+            raise WorkerRefusal(kind, message + (self._why_not_loaded() if kind == "provider" else ""))
+        return reply
+
+    def _fate(self) -> str:
+        """How the dead worker ended, in words."""
+        try:
+            code = self._process.wait(CLOSE_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            return "it closed its output but still runs"
+        if code == -9:  # noqa: PLR2004  (SIGKILL, which Windows does not name)
+            return "killed by SIGKILL, as the kernel does when memory runs out"
+        return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+
+    def _why_not_loaded(self) -> str:
+        """What onnxruntime said of a provider's library, ready to follow a sentence."""
+        found = NOT_LOADED.search(self._written())
+        return f": {' '.join(found[0].split())}" if found else ""
+
+    def _last_words(self) -> str:
+        """The last lines of the worker's stderr, ready to follow a sentence."""
+        time.sleep(0.01)  # the kernel may still be flushing what the process wrote while it died
+        lines = self._written().strip().splitlines()[-LAST_LINES:]
+        return "; its last words: " + " | ".join(lines) if lines else ""
+
+    def _written(self) -> str:
+        """The end of what the worker wrote to stderr, colours removed."""
+        self._stderr.seek(0)
+        return COLOUR.sub("", self._stderr.read()[-8192:].decode(errors="replace"))

@@ -1,0 +1,1 @@
+"""ONNX Runtime from Python: any release, any flavour, any provider."""

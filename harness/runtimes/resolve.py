@@ -1,0 +1,202 @@
+"""A runtime spec -> an interpreter that has that ONNX Runtime build.
+
+A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
+a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. Requirements and
+wheels get an environment of their own in the cache, with NumPy and nothing else that was not asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.runtimes import client, environments
+from harness.runtimes.environments import Say, silent
+from harness.suggest import suggest
+
+CURRENT = "current"
+KIND = "runtimes"
+"""The folder of the cache that runtimes lie in."""
+
+FLAVOURS = (
+    "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn",
+    "onnxruntime-training", "onnxruntime-migraphx", "onnxruntime-rocm", "onnxruntime-cann", "onnxruntime-vitisai",
+    "onnxruntime-windowsml", "ort-nightly", "ort-nightly-gpu", "ort-nightly-directml",
+)  # fmt: skip
+"""Distributions that install the module `onnxruntime`; an environment has one of them."""
+
+REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
+)
+VERSION = re.compile(r"==\s*(\d+)\.(\d+)[^*]*$")
+NUMPY_2 = (1, 19)
+"""The first onnxruntime whose wheels import with NumPy 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What executes artifacts: an interpreter with one onnxruntime build and NumPy in it.
+
+    Attributes:
+        spec: as it was asked for.
+        package: the distribution that brought the module, such as `onnxruntime-gpu`; `onnxruntime` where a build
+            without metadata did.
+        installed: distribution -> version, of everything beside it.
+        digest: equal for two runtimes only where timing both would time the same program.
+    """
+
+    spec: str
+    python: str
+    package: str
+    version: str
+    installed: Mapping[str, str]
+    digest: str
+
+    @property
+    def worker(self) -> tuple[str, ...]:
+        """The command that starts a worker on it."""
+        return worker(self.python)
+
+
+def worker(python: str) -> tuple[str, ...]:
+    """The command that starts harness's worker in an interpreter."""
+    return (python, *client.default_command()[1:])
+
+
+def is_spec(text: str) -> bool:
+    """Whether a text is meant as a runtime: `current`, a flavour of onnxruntime, or a wheel of it."""
+    name = (REQUIREMENT.fullmatch(text) or {"name": ""})["name"]
+    named = Path(text).name.startswith(("onnxruntime", "ort_nightly")) and text.endswith(".whl")
+    return text == CURRENT or normal(name) in FLAVOURS or named
+
+
+def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
+    """The interpreter for a spec; made now where the cache does not have it.
+
+    Args:
+        spec: see the module's docstring.
+        root: the cache's folder.
+        say: told before something is installed, which takes from seconds to minutes.
+
+    Raises:
+        UsageError: the spec is none, cannot be installed here, or its interpreter has no onnxruntime.
+        StoreError: the cache cannot be written.
+    """
+    spec = spec.strip()
+    if spec == CURRENT:
+        return of_interpreter(sys.executable, spec)
+    if spec.endswith(".whl"):
+        return _installed(spec, _wheel(spec), root, say)
+    if is_spec(spec):
+        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, say)
+    if looks_like_path(spec):
+        path = Path(spec).expanduser()
+        if not path.exists():
+            raise UsageError(f"runtime {spec}: there is no such file; give the path of a Python interpreter")
+        if path.is_dir():
+            inside = environments.interpreter(path)
+            hint = f"; give the interpreter in it: {inside}" if inside.exists() else ""
+            raise UsageError(f"runtime {spec} is a folder, not an interpreter{hint}")
+        return of_interpreter(str(path.absolute()), spec)
+    name = (REQUIREMENT.fullmatch(spec) or {"name": spec})["name"]
+    raise UsageError(
+        f"runtime {spec!r} is none: expected `current`, a build such as onnxruntime==1.23.0, a wheel, or the path of a "
+        f"Python interpreter; {suggest(normal(name), FLAVOURS)}"
+    )
+
+
+def of_interpreter(python: str, spec: str) -> Runtime:
+    """The runtime that an interpreter already has.
+
+    Raises:
+        UsageError: it does not run, or has no onnxruntime or NumPy.
+    """
+    environment = environments.describe(python)
+    probe = environments.ask(
+        python, "import json, numpy, onnxruntime\nprint(json.dumps([numpy.__version__, onnxruntime.__version__]))"
+    )
+    if probe.returncode:
+        raise UsageError(
+            f"runtime {spec}: {python} cannot import onnxruntime and numpy: {environments.last_words(probe, 1)}. "
+            f"Install both there, or name the build instead, such as onnxruntime==1.23.0"
+        )
+    version = str(json.loads(probe.stdout.splitlines()[-1])[1])
+    packages = [name for name in FLAVOURS if name in environment.installed]
+    if len(packages) > 1:
+        # They share one module: which of them a number belongs to is told by its version, if at all.
+        fitting = [name for name in packages if environment.installed[name] == version]
+        if len(fitting) != 1:
+            raise UsageError(
+                f"runtime {spec}: {python} has {' and '.join(packages)}, which overwrite each other. Uninstall all of "
+                f"them, then install one"
+            )
+        packages = fitting
+    return Runtime(
+        spec=spec,
+        python=python,
+        package=packages[0] if packages else "onnxruntime",
+        version=version,
+        installed=environment.installed,
+        # A build without metadata is told from another one by where it lies.
+        digest=environment.digest if packages else _digest(environment.digest, python),
+    )
+
+
+def name_of(requirement: str) -> str:
+    """The distribution that a requirement names, normalized; empty where it is a path or a URL."""
+    found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", requirement)
+    return normal(found[0]) if found else ""
+
+
+def normal(name: str) -> str:
+    """A distribution's name in the form that package indexes compare."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text can only be a path: it has a separator, or names an existing file."""
+    return "/" in text or "\\" in text or Path(text).is_file()
+
+
+def _installed(spec: str, asked: Mapping[str, str], root: Path, say: Say) -> Runtime:
+    requirement = asked.get("requirement") or asked["wheel"]
+    numpy = "numpy<2" if _before_numpy_2(requirement) else "numpy"
+    place = root.absolute() / KIND / environments.key_of({**asked, "numpy": numpy})
+    environment = environments.ensure(
+        place, [requirement, numpy], what=spec, prove=("numpy", "onnxruntime"), wheels_only=True, say=say
+    )
+    packages = [name for name in FLAVOURS if name in environment.installed]
+    package = packages[0] if packages else "onnxruntime"
+    return Runtime(
+        spec=spec,
+        python=environment.python,
+        package=package,
+        version=environment.installed.get(package, "unknown"),
+        installed=environment.installed,
+        # Two builds of one's own may bear the same version.
+        digest=_digest(environment.digest, asked["sha256"]) if "sha256" in asked else environment.digest,
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _wheel(spec: str) -> dict[str, str]:
+    path = Path(spec).expanduser().absolute()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"runtime {spec}: the wheel cannot be read: {error.strerror}") from error
+    return {"wheel": str(path), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _before_numpy_2(requirement: str) -> bool:
+    found = VERSION.search(requirement)
+    return found is not None and (int(found[1]), int(found[2])) < NUMPY_2

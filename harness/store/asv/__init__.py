@@ -1,0 +1,1 @@
+"""asv's own result files: the only package that knows their layout."""

@@ -1,0 +1,246 @@
+"""A run's numbers as asv's own result files: the only module that knows asv's layout.
+
+`asv show`, `asv compare` and `asv publish` (asv 0.6) read them. asv writes its files in place and without a lock;
+here everything is read and checked first, and then written whole, under the lock of the results folder.
+
+There is one file per commit and environment (see `harness.store.asv.environments`). Places of a benchmark's grid that
+are no case hold NaN (n/a), never null (failed).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import NewerSchema, StoreError
+from harness.records import Run
+from harness.store import files
+from harness.store.asv.environments import AsvEnvironment, environments
+from harness.store.asv.files import BENCHMARKS_VERSION, MACHINE_VERSION, RESULTS_VERSION, broken, dump, load
+from harness.store.metrics import METRICS, PARAMETERS, Metric, nullable, parameters
+from harness.store.query import natural
+from harness.store.rows import Row
+
+
+def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
+    """Merge a run's rows into asv's files. Doing it again changes nothing.
+
+    Values of the same case, commit and environment are replaced; every other value, benchmark and environment stays.
+
+    Args:
+        results: asv's `results_dir`.
+        run: of a clean checkout.
+        rows: with their samples (`Journal.read`, `samples.read`), all of that run.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ValueError: if the run has no commit or its tree was dirty, or rows carry no samples or are of another run.
+        NewerSchema: if a newer asv or harness wrote one of the files.
+        StoreError: if one of the files is damaged or cannot be written. Nothing is overwritten then.
+    """
+    if run.commit is None or run.dirty:
+        raise ValueError("only a clean checkout's commit has a place in asv's history")
+    if any("processes" not in row or row["run"] != run.id for row in rows):
+        raise ValueError("asv's statistics need rows of this very run, with their samples")
+    with files.Lock.wait(files.lock_of(results)):
+        machine = _machine(results)
+        contents = {results / machine["machine"] / "machine.json": dump(machine, MACHINE_VERSION)}
+        for environment, group in environments(run, rows).items():
+            path = results / machine["machine"] / f"{run.commit[:8]}-{environment}.json"
+            contents[path] = _merged(path, run, machine, group)
+        contents[results / "benchmarks.json"] = dump(_benchmarks(results, rows), BENCHMARKS_VERSION)
+        for path, content in contents.items():
+            files.write(path, content)
+    return tuple(contents)
+
+
+def check(results: Path, run: Run) -> None:
+    """Find damaged or newer files that `write` would stumble over, before anything is measured.
+
+    Raises:
+        NewerSchema, StoreError: as `write`.
+    """
+    if run.commit is None or run.dirty:
+        return
+    machine = _machine(results)["machine"]
+    load(results / "benchmarks.json", BENCHMARKS_VERSION)
+    for path in (results / machine).glob(f"{run.commit[:8]}-harness-*.json"):
+        _old(path, run.commit)
+
+
+# --- machine -------------------------------------------------------------------------------------
+
+
+def _machine(results: Path) -> dict[str, str]:
+    """This machine as asv knows it: from ~/.asv-machine.json, else as stored before, else from the system.
+
+    What is stored stays as it is: `os` names the kernel's release, and since asv starts a new series wherever any of
+    these changes, a kernel update would end them all. A real change of the host shows in the dimension `host`.
+    """
+    from asv.machine import Machine
+
+    node = platform.node() or "unknown"
+    known = load(Path.home() / ".asv-machine.json", MACHINE_VERSION)
+    machines = {name: info for name, info in known.items() if isinstance(info, dict)}
+    # As asv does it: the only machine in the file is this one, whatever the host is called.
+    own = machines.get(node) or (next(iter(machines.values())) if len(machines) == 1 else None)
+    if own is None:
+        own = load(results / node / "machine.json", MACHINE_VERSION)
+    if not own or not isinstance(own.get("machine"), str):
+        own = {**Machine.get_defaults(), "machine": node}
+    return {key: str(value) for key, value in own.items()}
+
+
+# --- benchmarks.json -----------------------------------------------------------------------------
+
+
+def _benchmarks(results: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """What is in benchmarks.json, with the parameters of these rows added to harness's own benchmarks."""
+    content = load(results / "benchmarks.json", BENCHMARKS_VERSION)
+    for metric in METRICS:
+        old = content.get(metric.name, {})
+        _refuse_newer(results / "benchmarks.json", metric, old.get("version"))
+        known = old.get("params", []) if old.get("param_names") == list(PARAMETERS) else []
+        content[metric.name] = {
+            "code": old.get("code", metric.meaning),
+            **{key: value for key, value in old.items() if key not in ("params", "param_names")},
+            "name": metric.name,
+            "param_names": list(PARAMETERS),
+            "params": _axes(known, rows),
+            "type": metric.type,
+            "unit": metric.unit,
+            "version": metric.version,
+        }
+    return content
+
+
+def _axes(known: Sequence[Sequence[str]], rows: Sequence[Row]) -> list[list[str]]:
+    """Every value of every parameter, those known before included, in natural order."""
+    points = [parameters(row) for row in rows]
+    return [
+        sorted({*(known[axis] if known else ()), *(point[axis] for point in points)}, key=natural)
+        for axis in range(len(PARAMETERS))
+    ]
+
+
+def _refuse_newer(path: Path, metric: Metric, version: object) -> None:
+    if isinstance(version, str) and version.isdecimal() and int(version) > int(metric.version):
+        raise NewerSchema(
+            f"{path} holds {metric.name} in version {version}; this harness writes version {metric.version}: update "
+            "onnx-harness, or choose another results folder with --results."
+        )
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+def _merged(path: Path, run: Run, machine: Mapping[str, str], group: tuple[AsvEnvironment, Sequence[Row]]) -> bytes:
+    """A result file with these rows in it, as bytes."""
+    from asv.results import Results
+    from asv.runner import BenchmarkResult
+
+    environment, rows = group
+    assert run.commit is not None  # noqa: S101  (checked by `write`)
+    params = {**machine, **environment.params}
+    results = _old(path, run.commit)
+    if results is None:
+        results = Results(
+            params,
+            dict(environment.requirements),
+            run.commit,
+            run.commit_time,
+            environment.params["python"],
+            environment.name,
+            {},
+        )
+    elif any(results.params.get(key) != value for key, value in environment.params.items()):
+        raise StoreError(f"{path} holds another environment of the same short name: move it away.")
+    started = datetime.fromisoformat(run.started_at)
+    started = started if started.tzinfo else started.replace(tzinfo=UTC)
+    by_point = {parameters(row): row for row in rows}
+    for metric in METRICS:
+        _refuse_newer(path, metric, results.benchmark_version.get(metric.name))
+        known = _known(results, metric)
+        axes = _axes(known, rows)
+        there = set(itertools.product(*known)) if known else set()
+        points = list(itertools.product(*axes))
+        values, samples = zip(*(_point(metric, by_point.get(point)) for point in points), strict=True)
+        results.add_result(
+            {"name": metric.name, "version": metric.version, "params": axes},
+            BenchmarkResult(
+                result=list(values),
+                samples=list(samples),
+                number=[None if entry is None else 1 for entry in samples],
+                errcode=0,
+                stderr="",
+                profile=None,
+            ),
+            started_at=started,
+            record_samples=True,
+            selected_idx={i for i, point in enumerate(points) if point in by_point or point not in there},
+        )
+    return _saved(results, path)
+
+
+def _known(results: Any, metric: Metric) -> list[list[str]]:
+    """The axes of what is stored for a benchmark, empty where there is nothing that means the same."""
+    if metric.name not in results.get_all_result_keys() or results.benchmark_version.get(metric.name) != metric.version:
+        return []
+    params: list[list[str]] = results.get_result_params(metric.name)
+    return params if len(params) == len(PARAMETERS) else []
+
+
+def _point(metric: Metric, row: Row | None) -> tuple[float | None, list[float] | None]:
+    """One case's value and samples; NaN at a place of the grid that is no case."""
+    if row is None:
+        return math.nan, None
+    value = nullable(metric.value, row)
+    if metric.samples is None or value is None or math.isnan(value):
+        return value, None
+    return value, metric.samples(row) or None
+
+
+def _saved(results: Any, path: Path) -> bytes:
+    """What asv would write, without letting it write in place."""
+    with files.guarded("write", path), tempfile.TemporaryDirectory() as folder:
+        results.save(folder)
+        (saved,) = Path(folder).glob("*/*.json")
+        return saved.read_bytes()
+
+
+def _old(path: Path, commit: str) -> Any:
+    """A stored result file, checked, or None where there is none."""
+    from asv.results import Results
+
+    content = load(path, RESULTS_VERSION)
+    if not content:
+        return None
+    try:
+        results = Results.load(str(path))
+        for name in results.get_all_result_keys():
+            params = results.get_result_params(name)
+            if not isinstance(params, list) or not all(isinstance(axis, list) for axis in params):
+                raise TypeError(f"the parameters of {name} are no lists")
+            size = math.prod(len(axis) for axis in params)
+            for column in _columns(results, name):
+                if column is not None and len(column) != size:
+                    raise ValueError(f"{name} has {len(column)} values for {size} combinations")
+    except Exception as error:  # asv raises whatever a wrong shape leads to
+        raise broken(path, error) from error
+    if results.commit_hash != commit:
+        raise StoreError(f"{path} belongs to commit {results.commit_hash}, which begins like {commit}: move it away.")
+    return results
+
+
+def _columns(results: Any, name: str) -> Iterator[Any]:
+    yield results._results[name]  # noqa: SLF001  (asv offers these only after matching them to parameters, which hides a wrong length)
+    yield results._samples[name]  # noqa: SLF001  (ditto)
+    yield results._stats[name]  # noqa: SLF001  (ditto)
