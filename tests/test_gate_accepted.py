@@ -297,7 +297,7 @@ def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
     git(tmp_path, "init")
     code = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from harness.gate import accepted_file; from tests.test_gate_accepted import entry, gate\n"
+        "from harness.gate import accepted_changes; from tests.test_gate_accepted import entry, gate\n"
         "for place in range(3):\n"
         "    accepted_changes.add(Path(sys.argv[1]), [replace(entry(gate()), case=f'{sys.argv[2]}-{place}')])\n"
     )

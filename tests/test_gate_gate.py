@@ -64,7 +64,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(matching, "match", lambda base, head: told["matches"])
     monkeypatch.setattr(signature, "read", lambda paths: told.get("anatomies", {}))
     monkeypatch.setattr(quality, "compare", lambda *arguments: told["compare"](*arguments))  # noqa: PLW0108  (set later)
-    monkeypatch.setattr(flow, "contest", lambda match, settings: told.setdefault(match.name, pairs.contest()))
+    monkeypatch.setattr(flow, "pair_spec", lambda match, settings: told.setdefault(match.name, pairs.contest()))
 
     def one(contest: Any, *, phase: str, rng: object, on_burst: Any) -> Pair:
         name = next(key for key, value in told.items() if value is contest)

@@ -16,8 +16,8 @@ from harness.store import files
 HOLDER = """
 import sys, time
 from pathlib import Path
-from harness.gate import turn
-with turn.alone(Path(sys.argv[1]), print):
+from harness.gate.timing import lock
+with lock.alone(Path(sys.argv[1]), print):
     print("held", flush=True)
     time.sleep(60)
 """
