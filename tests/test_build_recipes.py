@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.build.options import resolve, resolve_recipe
+from harness.build.recipes import resolve, resolve_recipe
 from harness.errors import BuildError
 from harness.records import Recipe, Step
 
