@@ -20,6 +20,7 @@ from harness.records import Budget, DataSpec, InputSpec, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.zoo import Zoo, load
 from harness.zoo.schema import data_options
+from harness.zoo.tables import tables
 from harness.zoo.text import decode, parse, plain
 from harness.zoo.validate import json_schema
 
@@ -488,6 +489,12 @@ def test_docs_explain_every_key() -> None:
     keys = {key for shape in shapes for key in shape.get("properties", {})}
     assert {"models", "calibration", "use", "keep_io"} < keys
     assert set() == {key for key in keys if f"`{key}`" not in text and f"{{{key}:" not in text}
+
+
+def test_docs_hold_the_tables_of_declarations() -> None:
+    """Regenerate with: python -m harness.zoo tables."""
+    text = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
+    assert [] == [table for table in tables() if table not in text]
 
 
 def test_schema_is_made_of_declarations() -> None:

@@ -23,7 +23,13 @@ NORMALIZE = Option(
     name="normalize", type=str, choices=("imagenet", "unit"), doc="how pixels are scaled; follows the model's source"
 )
 OPTIONS = (
-    Option(name="folder", type=str, required=True, path=True, doc="where they are, from the zoo file's folder"),
+    Option(
+        name="folder",
+        type=str,
+        required=True,
+        path=True,
+        doc="where they are, from the zoo file's folder; subfolders are labels",
+    ),
     NORMALIZE,
 )
 PACKAGES = {"pillow": "PIL"}

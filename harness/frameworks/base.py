@@ -75,7 +75,7 @@ class Framework:
         extra: the optional extra of this package that installs what it needs; None where nothing is needed.
         hub: where it fetches weights from; None for a framework without a hub.
         hub_variable: the environment variable that moves the hub.
-        weights: the kinds that the zoo may ask for; empty where the model brings its own.
+        weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
         file: the suffix of the file that `id` names, relative to the zoo; its content stands for it in digests. Empty
             where `id` is no file.
         states_inputs: whether the model says itself what it takes, so that the zoo need not.

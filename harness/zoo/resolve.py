@@ -187,10 +187,10 @@ def _in_words(framework: Framework) -> str:
 
 def _weights(where: Keys, entry: ModelEntry, folder: Path, problems: Problems) -> WeightsSpec:
     own: WeightsEntry | None = entry.weights
-    if own is None:
-        return WeightsSpec()
-    where = (*where, "weights")
     framework = frameworks.get(entry.source)
+    if own is None:
+        return WeightsSpec(kind=framework.weights[0]) if framework.weights else WeightsSpec()
+    where = (*where, "weights")
     if not framework.weights:
         problems.add(where, f"{_in_words(framework)} brings its own weights; leave this key out")
     elif own.kind not in framework.weights:

@@ -352,9 +352,19 @@ STEP = StepKind(
         Option(name="symmetric_weights", type=bool, default=True, doc="zero points of weights fixed"),
         Option(name="weight_type", type=str, choices=INTEGER_TYPES, only=INTEGER, doc="the type of the weights"),
         Option(name="activation_type", type=str, choices=INTEGER_TYPES, only=STATIC, doc="the type of the activations"),
-        Option(name="reduce_range", type=bool, only=INTEGER, doc="weights of 7 bits, where 8 overflow"),
+        Option(
+            name="reduce_range",
+            type=bool,
+            only=INTEGER,
+            doc="weights of 7 bits, for processors whose 8-bit products overflow",
+        ),
         Option(name="exclude", type=list, default=[], doc="node names or globs to leave in float"),
-        Option(name="exclude_preset", type=str, choices=("yolo-head",), doc="a named set of nodes to leave in float"),
+        Option(
+            name="exclude_preset",
+            type=str,
+            choices=("yolo-head",),
+            doc="a named set of nodes to leave in float, here the detection head",
+        ),
         Option(
             name="op_types", type=list, only=INTEGER, doc="operators to quantize, instead of the method's own choice"
         ),
@@ -367,7 +377,13 @@ STEP = StepKind(
             only=WEIGHTS,
             doc="weights that share one scale",
         ),
-        Option(name="samples", type=int, at_least=1, only=STATIC, doc="how many calibration examples to use"),
+        Option(
+            name="samples",
+            type=int,
+            at_least=1,
+            only=STATIC,
+            doc="how many calibration examples to use, at most the data's",
+        ),
     ),
     run=_run,
     selector="method",
