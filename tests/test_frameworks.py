@@ -6,7 +6,9 @@ import pickle
 import socket
 import threading
 import time
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +18,10 @@ from harness import frameworks
 from harness.errors import BuildError
 from harness.frameworks import hub, torch_family
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
-from tests import specs
+from tests import builders, specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from harness.records import Json
 
@@ -263,3 +264,44 @@ def test_offline_by_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "HF_HUB_OFFLINE is set" == hub.unreachable("https://mirror.example/")
     assert "https://mirror.example/" == frameworks.get("timm").hub_url()
+
+
+def test_descriptors_agree_with_their_modules() -> None:
+    """Each is called like its file; what it needs has an extra that exists; one that needs nothing has none."""
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]
+    for name in frameworks.names():
+        framework = frameworks.get(name)
+        assert name == framework.name
+        if framework.packages:
+            asked = {requirement.split(">=")[0] for requirement in extras[framework.extra or ""]}
+            assert set(framework.packages) <= asked
+        else:
+            assert framework.extra is None
+
+
+def test_a_file_runs_and_exports_itself(tmp_path: Path) -> None:
+    """An .onnx file: whole arrays by name, again after `close`, and a copy that is the same to the byte."""
+    path = builders.one_node(tmp_path / "a.onnx")
+    loaded = frameworks.get("onnx").load(specs.file_model(path))
+    feed = {"x": np.array([[-1.0, 2.0, -3.0, 4.0]], np.float32)}
+    for _ in range(2):
+        (output,) = loaded.run(feed)
+        assert [[0.0, 2.0, 0.0, 4.0]] == output.tolist()
+        loaded.close()
+    (tmp_path / "out").mkdir()
+    loaded.export({}, tmp_path / "out")
+    assert path.read_bytes() == (tmp_path / "out" / "model.onnx").read_bytes()
+
+
+def test_a_module_runs_on_numpy_and_exports_itself(torch: Any, tmp_path: Path) -> None:
+    """A torch callable: the exported file computes what `run` does on the same whole arrays."""
+    import onnxruntime
+
+    loaded = load(specs.torch_model("tests.nets:small"))
+    feed = {"image": np.random.default_rng(1).standard_normal((3, 3, 8, 8)).astype(np.float32)}
+    loaded.export({"exporter": "torchscript", "opset": None}, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+
+    (expected,) = loaded.run(feed)
+    np.testing.assert_allclose(session.run(None, feed)[0], expected, rtol=1e-4, atol=1e-5)

@@ -62,7 +62,7 @@ def model_problem(model: ModelSpec) -> str:
     framework = frameworks.get(model.source)
     missing = [name for name in framework.packages.values() if importlib.util.find_spec(name) is None]
     if missing:
-        return f"{', '.join(missing)} not installed: pip install 'onnx-harness[{framework.extra}]'"
+        return f"{', '.join(missing)} not installed: {framework.how_to_install()}"
     if framework.file and not Path(model.id).is_file():
         return f"{model.id}: no such file"
     return ""

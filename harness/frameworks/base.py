@@ -72,7 +72,7 @@ class Framework:
         export_packages: distributions that have a part in what `Loaded.export` writes.
         exporter_packages: further ones, by the export step's option `exporter`.
         reference_packages: distributions that have a part in what `Loaded.run` computes, beside `packages`.
-        extra: the optional extra of this package that installs what it needs; None where nothing is needed.
+        extra: the optional extra of this package that installs what it needs; None where there is none.
         hub: where it fetches weights from; None for a framework without a hub.
         hub_variable: the environment variable that moves the hub.
         weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
@@ -119,5 +119,9 @@ class Framework:
         """The error for a framework that is not installed or does not import."""
         return MissingExtra(
             f"The source `{self.name}` needs {list(self.packages)[-1]}, which does not import here ({error}): "
-            f"pip install 'onnx-harness[{self.extra}]'."
+            f"{self.how_to_install()}."
         )
+
+    def how_to_install(self) -> str:
+        """The command that installs what it needs."""
+        return f"pip install 'onnx-harness[{self.extra}]'" if self.extra else f"pip install {' '.join(self.packages)}"
