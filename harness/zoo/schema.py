@@ -246,6 +246,9 @@ class InputEntry(Strict):
     shape: list[Axis] = Field(description="sizes, or names of dynamic axes; `batch` is the one that targets set")
 
 
+# Defaults that are whole entries are constructed, not validated: that would build a validator for them alone.
+
+
 class BudgetEntry(Strict):
     """What a build may cost before it is not good enough."""
 
@@ -286,7 +289,7 @@ class ModelEntry(Strict):
     )
     steps: StepOptions = Field(default=ABSENT, description="options for every variant that has the step")
     variants: dict[str, StepOptions] = Field(default={}, description="options for the steps of one variant")
-    budget: BudgetEntry = Field(default=BudgetEntry(), description="what its builds may cost")
+    budget: BudgetEntry = Field(default=BudgetEntry.model_construct(), description="what its builds may cost")
 
 
 class DefaultsEntry(Strict):
@@ -309,7 +312,9 @@ class ZooFile(Strict):
     """Everything that `harness sweep` builds and measures."""
 
     version: Literal[1] = Field(description="of this format")
-    defaults: DefaultsEntry = Field(default=DefaultsEntry(), description="what holds where nothing else is said")
+    defaults: DefaultsEntry = Field(
+        default=DefaultsEntry.model_construct(), description="what holds where nothing else is said"
+    )
     variants: dict[Name, VariantEntry] = Field(description="recipes by name")
     targets: dict[Name, TargetEntry] = Field(description="what executes artifacts, by name")
     data: dict[Name, DataEntry] = Field(default={}, description="examples, by name")

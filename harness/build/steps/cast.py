@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import graphs
-from harness.build.bfloat16 import to_bfloat16
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
 from harness.flavours import FLAVOURS
@@ -31,6 +30,8 @@ def cast(source: Path, options: Mapping[str, Json], folder: Path) -> None:
         BuildError: the converter failed.
     """
     import onnx
+
+    from harness.build.bfloat16 import to_bfloat16
 
     model = graphs.load(source)
     if not any(one.data_type == onnx.TensorProto.FLOAT for one in model.graph.initializer):

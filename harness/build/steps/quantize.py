@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import fnmatch
-import logging
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,8 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
         Skip: there is nothing in the network that the method could quantize.
         BuildError: a quantizer failed, or an exclusion matches nothing.
     """
+    import logging
+
     content = graphs.load(source)
     graphs.name_nodes_uniquely(content)
     named = folder / "named.onnx"
