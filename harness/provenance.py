@@ -14,12 +14,6 @@ from pathlib import Path
 
 import harness
 
-ON_THE_PATH = (
-    "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnx", "numpy", "torch",
-    "onnxscript", "onnxslim", "torchvision", "timm", "transformers", "ultralytics", "scikit-learn",
-)  # fmt: skip
-"""Distributions whose version can change a number."""
-
 NO_ANSWER = "git status gave no answer"
 """Stands for the paths that changed where they could not be asked for."""
 
@@ -126,10 +120,10 @@ def git_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER}
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python, harness and every installed distribution that can change a number."""
+def versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of Python, of harness, and of those of the distributions that are installed."""
     found = {"python": platform.python_version(), "harness": harness.__version__}
-    for name in ON_THE_PATH:
+    for name in distributions:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

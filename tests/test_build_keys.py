@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.build import keys
-from harness.build.options import resolve_recipe
+from harness.build.recipes import resolve_recipe
 from harness.records import DataSpec, ModelSpec, Recipe, Step
 from tests import builders, specs
 

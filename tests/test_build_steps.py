@@ -10,12 +10,13 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from harness.build import graphs, patterns, proof
+from harness import graphs
+from harness.build import patterns, proof
 from harness.build.bfloat16 import to_bfloat16
-from harness.build.cast import cast
-from harness.build.fuse import fuse
-from harness.build.options import resolve
-from harness.build.quantize import CalibrationReader, excluded, quantize
+from harness.build.recipes import resolve
+from harness.build.steps.cast import cast
+from harness.build.steps.fuse import fuse
+from harness.build.steps.quantize import CalibrationReader, excluded, quantize
 from harness.errors import BuildError, Skip
 from harness.records import InputSpec, ModelSpec, Reference, Step
 from tests import builders, specs

@@ -23,7 +23,7 @@ def test_cpu_runs_a_node_and_a_missing_provider_says_why() -> None:
 
 def test_frameworks_are_imported_in_a_child() -> None:
     """A module that is there, one that is not; this process imports neither."""
-    found = doctor.frameworks(("yaml", "no_such_framework"))
+    found = doctor.imports(("yaml", "no_such_framework"))
     assert not found["yaml"].startswith("!")
     assert "!not installed" == found["no_such_framework"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import provenance
+from harness.build import packages
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -104,6 +105,6 @@ def test_run_ids_differ_and_sort_by_time() -> None:
 
 def test_versions_name_what_a_number_depends_on() -> None:
     """The runtime, under the name of the distribution that is installed."""
-    found = provenance.versions()
+    found = provenance.versions(packages.distributions())
     assert {"python", "harness", "numpy"} <= set(found)
     assert any(name.startswith("onnxruntime") for name in found)

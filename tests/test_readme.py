@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.build import packages
 from harness.cli import app
-from harness.flow.doctor import FRAMEWORKS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def test_shell_completion_is_offered() -> None:
     assert "--install-completion" in subprocess.run(run, capture_output=True, text=True, check=True).stdout
 
 
-OPTIONAL = (*(name for name in FRAMEWORKS if name != "onnx"), "PIL", "scipy")
+OPTIONAL = (*(name for name in packages.modules() if name != "onnx"), "scipy")
 
 
 def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> None:

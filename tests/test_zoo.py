@@ -13,12 +13,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.build.options import CHOICES, DEFAULTS, RELEVANT
+from harness import frameworks
 from harness.errors import ZooError
+from harness.options import Option
 from harness.records import Budget, DataSpec, InputSpec, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
-from harness.zoo import EXTRAS, Zoo, load
-from harness.zoo.steps import _OPTIONS
+from harness.zoo import Zoo, load
+from harness.zoo.schema import data_options
+from harness.zoo.tables import tables
 from harness.zoo.text import decode, parse, plain
 from harness.zoo.validate import json_schema
 
@@ -75,7 +77,7 @@ def test_shipped_zoo() -> None:
     assert WeightsSpec(kind="trained") == zoo.models["digits_cnn"].weights
     assert Budget(accuracy_drop=0.01) == zoo.models["digits_cnn"].budget
     assert {"session.intra_op.allow_spinning": "0"} == zoo.targets["cpu-nospin"].session_config
-    assert {model.source for model in zoo.models.values()} < set(EXTRAS)
+    assert {model.source for model in zoo.models.values()} < set(frameworks.names())
 
 
 def test_defaults_of_an_entry(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("id: net", "id: net\n    id: other", "14: duplicate key 'id'; it is already on line 13"),
         ("  int8-dynamic:", "  fp32:", "5: duplicate key 'fp32'; it is already on line 3"),
         # references
-        ("source: timm", "source: tim", "12: models.m.source: found 'tim'; did you mean 'timm'? valid: ultral"),
+        ("source: timm", "source: tim", "12: models.m.source: found 'tim'; did you mean 'timm'? valid: onnx,"),
         ("data: photos\n", "data: photoz\n", "14: models.m.data.use: no data is called 'photoz'; did you mean"),
         ("data: photos\n", "\n", "11: models.m.data: missing key 'data'; available: photos, random"),
         ("version: 1", "version: 1\ndefaults: {variants: [fp31]}", "2: defaults.variants[0]: no variant is called"),
@@ -489,19 +491,21 @@ def test_docs_explain_every_key() -> None:
     assert set() == {key for key in keys if f"`{key}`" not in text and f"{{{key}:" not in text}
 
 
-def test_step_options_are_those_of_the_build() -> None:
-    """The zoo offers each option and choice that the build knows, and no other."""
+def test_docs_hold_the_tables_of_declarations() -> None:
+    """Regenerate with: python -m harness.zoo tables."""
+    text = (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8")
+    assert [] == [table for table in tables() if table not in text]
+
+
+def test_schema_is_made_of_declarations() -> None:
+    """Bounds, choices and what is required arrive in the schema; a change of a step requires nothing."""
     shapes = json_schema()["$defs"]
-    kinds = {"export": "Export", "fuse": "Fuse", "cast": "Cast", "quantize": "Quantize"}
-    assert {kind: set(options) for kind, options in DEFAULTS.items()} == {
-        kind: set(shapes[name]["properties"]) for kind, name in kinds.items()
-    }
-    for (kind, option), choices in CHOICES.items():
-        shape = shapes[kinds[kind]]["properties"][option]
-        assert {choice for choice in choices if choice is not None} == set(shape.get("enum") or [shape["const"]])
-    assert {method: set(options) for method, options in RELEVANT.items()} == {
-        method: set(_OPTIONS[method]) | ({"percentile"} if method == "static" else set()) for method in RELEVANT
-    }
+    assert ["method"] == shapes["Quantize"]["required"]
+    assert "required" not in shapes["QuantizeOptions"]
+    expected = {"exclusiveMinimum": 50, "maximum": 100, "type": "number"}
+    assert expected == {key: shapes["Quantize"]["properties"]["percentile"][key] for key in expected}
+    assert [16, 32, 64, 128, 256] == shapes["Quantize"]["properties"]["block_size"]["enum"]
+    assert "photos, random, tokens: what is drawn" == shapes["DataEntry"]["properties"]["seed"]["description"]
 
 
 def test_import_is_light() -> None:
@@ -509,3 +513,31 @@ def test_import_is_light() -> None:
     code = "import sys, harness.zoo; print([n for n in ('pydantic', 'yaml', 'onnx', 'torch') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[]" == done.stdout.strip()
+
+
+def test_reading_a_zoo_imports_no_framework(tmp_path: Path) -> None:
+    """The declarations of frameworks, data sources and steps are read without importing what they need."""
+    (tmp_path / "zoo.yaml").write_text(GOOD, encoding="utf-8")
+    heavy = ("numpy", "onnx", "onnxruntime", "torch", "sklearn", "PIL")
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from harness import zoo\n"
+        "assert zoo.load(Path(sys.argv[1])).models['m'].source == 'timm'\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "zoo.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.strip()
+
+
+def test_one_key_of_data_means_one_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two data sources that declare one name unlike each other are refused when the schema is made."""
+    from harness import data
+    from harness.data import npz
+
+    other = Option(name="seed", type=str, doc="something else")
+    monkeypatch.setattr(npz, "OPTIONS", (*npz.OPTIONS, other))
+    assert other in data.options("npz")
+    with pytest.raises(TypeError, match="declares 'seed' unlike npz"):
+        data_options()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from harness import provenance, zoo
+from harness import frameworks, provenance, zoo
 from harness.asv.exchange import WEIGHTS, ZOO
 from harness.errors import UsageError
 from harness.flow import plan as planning
@@ -64,7 +64,7 @@ def zoo_path() -> Path:
 
 def asks_hub(source: str, kind: str, path: str | None) -> bool:
     """Whether a model's weights would depend on what a hub answers today."""
-    return kind == "pretrained" and path is None and source != "onnx"
+    return kind == "pretrained" and path is None and bool(frameworks.get(source).weights)
 
 
 def policy() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.build import graphs
+from harness import graphs
 from harness.errors import BuildError
 
 if TYPE_CHECKING:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.build import keys, lookup, options, steps
+from harness import frameworks, graphs
+from harness.build import keys, lookup, recipes, steps
+from harness.build.steps.base import Work
 from harness.errors import BuildError, Skip, StoreError
 from harness.records import InputSpec, Recipe, Reference, Weights, wire
 
@@ -46,7 +49,7 @@ class Maker:
             BuildError: a step failed, makes no sense, or wrote something broken; its text says which.
             StoreError: the cache cannot be written.
         """
-        recipe = options.resolve_recipe(recipe)
+        recipe = recipes.resolve_recipe(recipe)
         weights, facts = self._weights()
         known = [
             InputSpec(name=name, dtype=dtype, shape=tuple(shape)) for name, dtype, shape in facts.get("inputs", ())
@@ -55,7 +58,7 @@ class Maker:
         digests = keys.step_keys(self._model, recipe, weights.digest)
         reference = self._reference(weights)
         for place, digest in enumerate(digests):
-            partial = steps.partial(recipe, place)
+            partial = recipes.partial(recipe, place)
             if digest in self._failed:
                 raise self._failed[digest]
             try:
@@ -85,12 +88,12 @@ class Maker:
     def _load(self) -> Loaded:
         """The model in memory, and a note in the cache of which weights it got."""
         if self._loaded is None:
-            from harness.frameworks import base
-
             started = time.perf_counter()
             self._tell("load", "started", 0.0, "")
-            base.quiet_environment()
-            loaded = base.source(self._model.source).load(self._model)
+            for name in frameworks.names():
+                for variable, value in frameworks.get(name).environment.items():
+                    os.environ.setdefault(variable, value)
+            loaded = frameworks.get(self._model.source).load(self._model)
             files = [str(path) for path in loaded.facts.get("files", [])]
             content = {
                 "weights": wire.weights_to_json(loaded.weights),
@@ -154,12 +157,14 @@ class Maker:
         step = recipe.steps[-1]
         before = (self._cache.meta("artifacts", previous) or {}) if previous else {}
         source = self._cache.artifact_path(previous) if previous else None
-        loaded = self._loaded_as(weights) if step.kind == "export" else None
+        loaded = self._loaded_as(weights) if step.kind == steps.FIRST else None
         self._tell(step.kind, "started", 0.0, "")
         started = time.perf_counter()
         with self._cache.workdir() as folder:
             try:
-                outcome = steps.run(step, self._fed, loaded, facts=facts, source=source, folder=folder)
+                model = self._fed if loaded is None else loaded.model
+                work = Work(model=model, loaded=loaded, before=source, facts=facts, folder=folder)
+                done = recipes.run(step, work)
                 seconds = time.perf_counter() - started
                 proofs = self._proofs(recipe, folder, reference)
             except Skip as error:
@@ -172,12 +177,12 @@ class Maker:
             except (BuildError, OSError) as error:
                 raise self._full(error) or error from error
             meta = {
-                **steps.measured(folder),
+                **_measured(folder),
                 "made_by": self._made_by(recipe),
                 "steps": wire.steps_to_json(recipe.steps),
                 "weights": wire.weights_to_json(weights),
-                "fusion": outcome.get("fusion") or before.get("fusion") or {},
-                "notes": [*before.get("notes", []), *outcome.get("notes", [])],
+                "fusion": dict(done.fusion) or before.get("fusion") or {},
+                "notes": [*before.get("notes", []), *done.notes],
                 "seconds": seconds,
                 "proofs": proofs,
             }
@@ -193,7 +198,7 @@ class Maker:
         from harness.build import proof
 
         path = folder / "model.onnx"
-        if recipe.steps[-1].kind != "export":
+        if recipe.steps[-1].kind != steps.FIRST:
             proof.check(path, recipe.steps[-1].kind)
             return {}
         notes = proof.prove(path, recipe, reference, self._cache.reference_dir(reference.digest))
@@ -220,7 +225,7 @@ class Maker:
         self._tell("proof", "done", time.perf_counter() - started, "; ".join(notes))
 
     def _made_by(self, recipe: Recipe) -> str:
-        return f"{self._model.name}: {' > '.join(steps.told(step) for step in recipe.steps)}"
+        return f"{self._model.name}: {' > '.join(recipes.in_words(step) for step in recipe.steps)}"
 
     def _full(self, error: Exception) -> StoreError | None:
         """The error for a full disk, where that is what stopped a step: libraries call it many names."""
@@ -231,6 +236,18 @@ class Maker:
         if shutil.disk_usage(self._cache.root).free < LEAST_FREE_BYTES:
             return refusal(self._cache.root, OSError(errno.ENOSPC, f"no space left on device ({error})"))
         return None
+
+
+def _measured(folder: Path) -> dict[str, Json]:
+    """Bytes of all files, and nodes by operator."""
+    import onnx
+
+    operators = graphs.operators(onnx.load(folder / "model.onnx", load_external_data=False))
+    return {
+        "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+        "nodes": sum(operators.values()),
+        "operators": dict(operators),
+    }
 
 
 class WeightsChanged(BuildError):

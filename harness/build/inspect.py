@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.build import graphs
+from harness import graphs
 from harness.errors import BuildError, HarnessError, MissingExtra
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.build import source_files
+from harness import frameworks
+from harness.build import source_files, steps
 from harness.data import base as data
 from harness.records import wire
 
@@ -23,25 +24,6 @@ if TYPE_CHECKING:
 
 REVISION = 1
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
-
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
-"""Distributions that install the module `onnxruntime`; an environment has one of them."""
-
-SOURCE_PACKAGES = {
-    "torchvision": ("torch", "torchvision"),
-    "timm": ("torch", "timm"),
-    "transformers": ("torch", "transformers"),
-    "ultralytics": ("torch", "ultralytics"),
-    "torch": ("torch",),
-    "onnx": (),
-}
-
-STEP_PACKAGES = {
-    "export": ("torch", "onnx"),
-    "fuse": ("onnxslim", "onnx", *RUNTIMES),
-    "cast": ("onnx", *RUNTIMES),
-    "quantize": ("onnx", *RUNTIMES),
-}
 
 ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "neon", "vnni", "f16c")
 """The CPU flags that choose among onnxruntime's kernels, and so what its hardware-specific optimizer writes."""
@@ -88,15 +70,15 @@ def stat_of(path: Path) -> Json:
 
 
 def code_of(model: ModelSpec) -> str | None:
-    """The digest of a `torch` callable's code, and of what it imports of its project; None for the other sources."""
-    return source_files.digest(model.id) if model.source == "torch" else None
+    """The digest of a user's callable, and of what it imports of its project; None where no user's code is run."""
+    return source_files.digest(model.id) if frameworks.get(model.source).runs_user_code else None
 
 
 def source_key(model: ModelSpec) -> str:
     """What a request for weights is known by: everything that decides which weights it gets."""
-    spec = wire.model_to_json(model)
+    spec, framework = wire.model_to_json(model), frameworks.get(model.source)
     request = data.DataRequest.of(model)
-    local = model.id if model.source == "onnx" else model.weights.path
+    local = model.id if framework.file else model.weights.path
     return digest_of(
         {
             "revision": REVISION,
@@ -105,32 +87,31 @@ def source_key(model: ModelSpec) -> str:
             "code": code_of(model),
             # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
             "calibration": data.request_digest(request, "calibration"),
-            "versions": versions(SOURCE_PACKAGES.get(model.source, ())),
+            "versions": versions(tuple(framework.packages)),
         }
     )
 
 
 def _subject(model: ModelSpec, weights_digest: str) -> dict[str, Json]:
     """The model as everything built from it depends on it. A file is its content, wherever it lies."""
-    spec = wire.model_to_json(model)
+    spec, framework = wire.model_to_json(model), frameworks.get(model.source)
     return {
         "revision": REVISION,
         "weights": weights_digest,
         **{name: spec[name] for name in ("source", "task", "inputs", "dims", "options")},
-        "id": None if model.source == "onnx" else model.id,
+        "id": None if framework.file else model.id,
         "code": code_of(model),
-        "versions": versions(SOURCE_PACKAGES.get(model.source, ())),
+        "versions": versions(tuple(framework.packages)),
     }
 
 
 def reference_key(model: ModelSpec, weights_digest: str) -> str:
     """What the evaluation examples and the reference outputs on them are known by."""
-    packages = RUNTIMES if model.source == "onnx" else ()
     return digest_of(
         {
             **_subject(model, weights_digest),
             "evaluation": data.request_digest(data.DataRequest.of(model), "evaluation"),
-            "runtime": versions(packages),
+            "runtime": versions(frameworks.get(model.source).reference_packages),
         }
     )
 
@@ -144,15 +125,13 @@ def step_keys(model: ModelSpec, recipe: Recipe, weights_digest: str) -> tuple[st
 
 def _step(model: ModelSpec, step: Step) -> dict[str, Json]:
     """One step: its options, the tools it uses, and where they matter the calibration data and the CPU."""
-    calibrated = step.kind == "quantize" and step.options["method"] == "static"
-    names = STEP_PACKAGES[step.kind]
-    if step.kind == "export" and step.options["exporter"] == "dynamo":
-        names = (*names, "onnxscript")
+    kind = steps.get(step.kind)
+    exported, calibrated = step.kind == steps.FIRST, kind.calibrated(step.options)
+    tools = frameworks.get(model.source).exported_with(str(step.options["exporter"])) if exported else kind.packages
     return {
         "kind": step.kind,
         "options": dict(step.options),
-        "versions": versions(names if (model.source, step.kind) != ("onnx", "export") else ("onnx",)),
+        "versions": versions(tuple(tools)),
         "calibration": data.request_digest(data.DataRequest.of(model), "calibration") if calibrated else None,
-        # Above `extended` onnxruntime lays weights out for the CPU that it runs on.
-        "isa": list(isa()) if step.kind == "fuse" and step.options["level"] == "all" else None,
+        "isa": list(isa()) if kind.hardware(step.options) else None,
     }

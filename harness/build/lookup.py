@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.build import keys, options
+from harness import frameworks
+from harness.build import keys, recipes
 from harness.errors import BuildError, MissingExtra, Skip, Unsupported
 from harness.frameworks import hub
 from harness.records import Artifact, Built, Refusal, Status, Weights, wire
@@ -30,7 +31,7 @@ def lookup(cache: Cache, model: ModelSpec, recipe: Recipe, *, probe: bool = Fals
         An `Artifact`, a `Refusal` (skipped, or the recipe is wrong in itself) or None.
     """
     try:
-        recipe = options.resolve_recipe(recipe)
+        recipe = recipes.resolve_recipe(recipe)
         found = resolution(cache, model, probe=probe)
         if found is None:
             return None
@@ -67,7 +68,7 @@ def resolution(cache: Cache, model: ModelSpec, *, probe: bool) -> dict[str, Any]
     fallback = weights.kind == "seeded" and model.weights.kind == "pretrained"
     if fallback and model.weights.require:
         return None
-    url = hub.url_of(model.source)
+    url = frameworks.get(model.source).hub_url()
     if fallback and probe and url is not None and not hub.unreachable(url):
         return None
     return found

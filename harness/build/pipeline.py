@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from harness import jobs
+from harness import frameworks, jobs
 from harness.build.lookup import lookup
 from harness.errors import StoreError
 from harness.frameworks import hub
@@ -176,7 +176,8 @@ def _run_child(
 
 def _hub_of(model: ModelSpec) -> str | None:
     """Where the model's weights would come from; None where no hub is asked."""
-    return hub.url_of(model.source) if model.weights.kind == "pretrained" and not model.weights.path else None
+    asks = model.weights.kind == "pretrained" and not model.weights.path
+    return frameworks.get(model.source).hub_url() if asks else None
 
 
 def _ending(model: ModelSpec, variant: str, end: Refusal | None) -> BuildEvent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from harness.errors import BuildError, Unsupported
 from harness.records import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from harness.frameworks.base import Loaded
@@ -36,15 +35,15 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         raise BuildError(
             f"data: {model.name} takes exactly {size} rows at a time; make `evaluation` a multiple of {size}."
         )
-    run = _runner(loaded)
     feeds = _Arrays(folder / "feeds", rows)
     outputs = _Arrays(folder / "outputs", rows)
     labels: list[int] = []
     for start, batch in batches(request, "evaluation", size):
         arrays = [np.stack([example.feed[spec.name] for example in batch]) for spec in model.inputs]
         feeds.put(start, arrays)
-        outputs.put(start, run(arrays))
+        outputs.put(start, loaded.run({spec.name: array for spec, array in zip(model.inputs, arrays, strict=True)}))
         labels += [example.label for example in batch if example.label is not None]
+    loaded.close()
     feeds.close()
     outputs.close()
     labelled = bool(labels) and len(labels) == rows
@@ -113,24 +112,3 @@ class _Arrays:
         for held in self.maps:
             held.flush()
         self.maps = []
-
-
-def _runner(loaded: Loaded) -> Callable[[list[Array]], list[Array]]:
-    """Something that computes the fp32 outputs: the framework, or onnxruntime on the user's own file."""
-    if loaded.file is not None:
-        import onnxruntime
-
-        settings = onnxruntime.SessionOptions()
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(loaded.file, settings, providers=["CPUExecutionProvider"])
-        names = [spec.name for spec in loaded.model.inputs]
-        return lambda arrays: list(session.run(None, dict(zip(names, arrays, strict=True))))
-    import torch
-
-    torch.set_num_threads(1)
-
-    def run(arrays: list[Array]) -> list[Array]:
-        with torch.no_grad(), contextlib.ExitStack():
-            return [tensor.numpy() for tensor in loaded.run([torch.from_numpy(array) for array in arrays])]
-
-    return run

@@ -11,11 +11,12 @@ import importlib
 import importlib.metadata
 import itertools
 import json
-import pkgutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from harness import data
 from harness.errors import BuildError, MissingExtra, Unsupported
+from harness.options import by_name
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -91,18 +92,11 @@ def source(name: str) -> DataSource:
     Raises:
         BuildError: there is none of that name.
     """
-    names = available()
+    names = data.names()
     if name not in names:
         raise BuildError(f"There is no data source `{name}`; {suggest(name, names)}.")
     module: Any = importlib.import_module(f"harness.data.{name}")
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
-
-
-@functools.cache
-def available() -> list[str]:
-    """The names of all data sources."""
-    package = importlib.import_module("harness.data")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "base")
 
 
 def stream(request: DataRequest, split: Split) -> Iterator[Example]:
@@ -240,18 +234,17 @@ def file_digest(path: Path) -> str:
         raise BuildError(f"data: {path} cannot be read: {error.strerror}. Check the path in the zoo.") from error
 
 
-def option(request: DataRequest, name: str, default: Any, *known: str) -> Any:
-    """The value of a data option; names of options nobody knows are refused.
+def option(request: DataRequest, name: str) -> Any:
+    """The value of a data option, its declared default where it is not given; unknown options are refused.
 
     Raises:
-        BuildError: the options hold a key outside `known` and `name`.
+        BuildError: the options hold a key that the source does not declare.
     """
-    unknown = sorted(set(request.options) - {name, *known})
+    known = by_name(data.options(request.source))
+    unknown = sorted(set(request.options) - set(known))
     if unknown:
-        raise BuildError(
-            f"data: `{request.source}` has no option `{unknown[0]}`. Valid: {', '.join(sorted({name, *known}))}."
-        )
-    return request.options.get(name, default)
+        raise BuildError(f"data: `{request.source}` has no option `{unknown[0]}`. Valid: {', '.join(sorted(known))}.")
+    return request.options.get(name, known[name].default)
 
 
 def needs(package: str, purpose: str) -> MissingExtra:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.data import base
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
+OPTIONS: tuple[Option, ...] = ()
+PACKAGES = {"scikit-learn": "sklearn"}
 
 HELD_OUT = 450
 """How many of the 1797 digits no training and no calibration ever sees."""
@@ -57,4 +61,4 @@ def examples(request: base.DataRequest, split_name: base.Split) -> Iterator[base
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has
     """Digits depend on scikit-learn, which ships and splits them."""
-    return base.versions("scikit-learn")
+    return base.versions(*PACKAGES)

@@ -1,8 +1,7 @@
 """A folder of the user's own images.
 
-Options: `folder` (required; absolute, or relative to where harness runs), `normalize` (`imagenet` or `unit`;
-the default follows the model's source). Images whose folder holds subfolders are labelled with the subfolder's place in
-alphabetical order. Every image is scaled so that its shorter side fits, then cropped in the centre.
+Images whose folder holds subfolders are labelled with the subfolder's place in alphabetical order. Every image is
+scaled so that its shorter side fits, then cropped in the centre.
 """
 
 from __future__ import annotations
@@ -13,11 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data import base
 from harness.errors import BuildError
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
+NORMALIZE = Option(
+    name="normalize", type=str, choices=("imagenet", "unit"), doc="how pixels are scaled; follows the model's source"
+)
+OPTIONS = (
+    Option(
+        name="folder",
+        type=str,
+        required=True,
+        path=True,
+        doc="where they are, from the zoo file's folder; subfolders are labels",
+    ),
+    NORMALIZE,
+)
+PACKAGES = {"pillow": "PIL"}
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
@@ -41,7 +56,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
 
 def digest(request: base.DataRequest) -> str:
     """The names and contents of the images that are used, and Pillow, which scales them."""
-    content = hashlib.sha256(base.versions("pillow").encode())
+    content = hashlib.sha256(base.versions(*PACKAGES).encode())
     for split in ("calibration", "evaluation"):
         for path, label in _chosen(request, split):
             content.update(f"{split} {path.name} {label} {base.file_digest(path)}\n".encode())
@@ -64,7 +79,7 @@ def _files(request: base.DataRequest) -> list[tuple[Path, int | None]]:
     Raises:
         BuildError: there is no such folder, or no image in it.
     """
-    given = base.option(request, "folder", None, "normalize")
+    given = base.option(request, "folder")
     folder = Path(str(given)) if given else None
     if folder is None or not folder.is_dir():
         raise BuildError(f"data: `images` needs the option `folder`, a folder of images; found {given!r}.")

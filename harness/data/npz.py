@@ -1,7 +1,6 @@
 """A .npz file of the user's own: one array per input by its name, examples on axis 0, and optional `labels`.
 
-Options: `path` (required) and `labels` (the name of the label array, `labels` by default). The first examples
-calibrate, the last ones evaluate. Arrays are read without unpickling.
+The first examples calibrate, the last ones evaluate. Arrays are read without unpickling.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data import base
 from harness.errors import BuildError
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+OPTIONS = (
+    Option(name="path", type=str, required=True, path=True, doc="the file, from the zoo file's folder"),
+    Option(name="labels", type=str, default="labels", doc="the name of the array that holds the labels"),
+)
+PACKAGES: dict[str, str] = {}
+
+
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
     """Yield the file's examples: from its start to calibrate, up to its end to evaluate."""
     import numpy as np
 
     path = _path(request)
-    label_name = str(base.option(request, "labels", "labels", "path"))
+    label_name = str(base.option(request, "labels"))
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -50,7 +57,7 @@ def digest(request: base.DataRequest) -> str:
 
 
 def _path(request: base.DataRequest) -> Path:
-    given = base.option(request, "path", None, "labels")
+    given = base.option(request, "path")
     if not given:
         raise BuildError("data: `npz` needs the option `path`, a file that numpy.savez wrote.")
     return Path(str(given))

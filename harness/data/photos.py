@@ -1,20 +1,22 @@
 """The two photographs that scikit-learn ships, as many crops, flips and scales of them as are asked for.
 
-Real images without labels: enough to calibrate with and to measure fidelity on. Options: `normalize`
-(`imagenet` or `unit`; the default follows the model's source) and `seed`.
+Real images without labels: enough to calibrate with and to measure fidelity on.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import base
-from harness.data.images import normalised, pillow
+from harness.data import SEED, base
+from harness.data.images import NORMALIZE, normalised, pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
+OPTIONS = (NORMALIZE, SEED)
+PACKAGES = {"scikit-learn": "sklearn", "pillow": "PIL", "numpy": "numpy"}
 
 SMALLEST_CROP = 0.25
 """The smallest share of a photograph's shorter side that a crop keeps."""
@@ -30,7 +32,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
     spec, channels, height, width = base.image_input(request)
     image_module = pillow()
     photos = _photographs()
-    generator = np.random.default_rng([int(base.option(request, "seed", 0, "normalize")), STREAMS[split]])
+    generator = np.random.default_rng([int(base.option(request, "seed")), STREAMS[split]])
     for index in range(request.counts[split]):
         photo = photos[index % len(photos)]
         crop = _crop(photo, height / width, generator)
@@ -40,7 +42,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has
     """Photos depend on scikit-learn, which ships them, Pillow, which scales them, and NumPy's generator."""
-    return base.versions("scikit-learn", "pillow", "numpy")
+    return base.versions(*PACKAGES)
 
 
 def _photographs() -> list[np.ndarray[Any, Any]]:

@@ -1,20 +1,28 @@
 """Seeded random examples by input type and shape: for any model whose real data is not at hand.
 
-Never zeros: many kernels are quicker on them, and a fidelity measured on them means nothing. Options: `seed`,
-`low` and `high` (the range of integer inputs; 0 and 2 by default, which every mask and every table of ids takes).
+Never zeros: many kernels are quicker on them, and a fidelity measured on them means nothing. The default range of
+integer inputs is one that every mask and every table of ids takes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import base
+from harness.data import SEED, base
 from harness.errors import Unsupported
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+
+OPTIONS = (
+    SEED,
+    Option(name="low", type=int, default=0, doc="the least integer"),
+    Option(name="high", type=int, default=2, doc="one more than the largest integer"),
+)
+PACKAGES = {"numpy": "numpy"}
 
 STREAMS = {"calibration": 0, "evaluation": 1}
 
@@ -23,8 +31,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
     """Yield standard normal floats, integers in [low, high), and fair booleans."""
     import numpy as np
 
-    seed = int(base.option(request, "seed", 0, "low", "high"))
-    low, high = int(request.options.get("low", 0)), int(request.options.get("high", 2))
+    seed, low, high = (int(base.option(request, name)) for name in ("seed", "low", "high"))
     generator = np.random.default_rng([seed, STREAMS[split]])
     for _ in range(request.counts[split]):
         yield base.Example(
@@ -37,7 +44,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has
     """Random examples depend on NumPy's generator."""
-    return base.versions("numpy")
+    return base.versions(*PACKAGES)
 
 
 def _draw(

@@ -1,24 +1,32 @@
 """Token ids that look like sentences to an encoder: no tokenizer, no text, no download.
 
 Ids are drawn Zipf-like (few frequent ones, many rare), between [CLS] and [SEP], in varied lengths, padded to the
-sequence length, with the attention mask to match. Options: `vocabulary`, `first` (the lowest id of a word), `cls`,
-`sep`, `pad`, `seed`. Defaults are those of BERT's uncased English vocabulary.
+sequence length, with the attention mask to match. Defaults are those of BERT's uncased English vocabulary.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import base
+from harness.data import SEED, base
 from harness.errors import BuildError
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
 
-DEFAULTS = {"vocabulary": 30522, "first": 1996, "cls": 101, "sep": 102, "pad": 0, "seed": 0}
-"""1996 is `the`, the first whole word of that vocabulary; ids below it are pieces, signs and special tokens."""
+OPTIONS = (
+    Option(name="vocabulary", type=int, default=30522, at_least=1, doc="how many there are"),
+    # 1996 is `the`, the first whole word of that vocabulary; ids below it are pieces, signs and special tokens.
+    Option(name="first", type=int, default=1996, at_least=0, doc="the first that is a word"),
+    Option(name="cls", type=int, default=101, at_least=0, doc="the one that starts a sequence"),
+    Option(name="sep", type=int, default=102, at_least=0, doc="the one that ends a sequence"),
+    Option(name="pad", type=int, default=0, at_least=0, doc="the one that fills a sequence"),
+    SEED,
+)
+PACKAGES = {"numpy": "numpy"}
 
 STREAMS = {"calibration": 0, "evaluation": 1}
 SHORTEST = 4
@@ -29,7 +37,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
     """Yield sentences whose lengths are spread evenly between a few tokens and the whole sequence."""
     import numpy as np
 
-    options = {name: int(base.option(request, name, value, *DEFAULTS)) for name, value in DEFAULTS.items()}
+    options = {one.name: int(base.option(request, one.name)) for one in OPTIONS}
     shapes = {base.row_shape(spec, request.dims) for spec in request.inputs}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise BuildError(
@@ -50,7 +58,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has
     """Tokens depend on NumPy's generator."""
-    return base.versions("numpy")
+    return base.versions(*PACKAGES)
 
 
 def _part(name: str, ids: np.ndarray[Any, Any], used: int) -> np.ndarray[Any, Any]:

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import frameworks
 from harness.errors import WorkerError
 from harness.measure import coordinator
 from harness.records import ModelSpec, Recipe, Target
-from harness.zoo import EXTRAS, TargetSpec, Zoo
-
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "torch": ("torch",),
-    "torchvision": ("torch", "torchvision"),
-    "timm": ("torch", "timm"),
-    "transformers": ("torch", "transformers"),
-    "ultralytics": ("torch", "ultralytics"),
-    "onnx": (),
-}
-"""Modules that a source imports."""
+from harness.zoo import TargetSpec, Zoo
 
 REDUCED = ("float16", "bfloat16")
 """Precisions that a provider may have no kernels for; integer ones are part of every build."""
@@ -69,10 +59,11 @@ def as_target(spec: TargetSpec) -> Target:
 
 def model_problem(model: ModelSpec) -> str:
     """Why a model cannot be built here."""
-    missing = [name for name in NEEDS.get(model.source, ()) if importlib.util.find_spec(name) is None]
+    framework = frameworks.get(model.source)
+    missing = [name for name in framework.packages.values() if importlib.util.find_spec(name) is None]
     if missing:
-        return f"{', '.join(missing)} not installed: pip install 'onnx-harness[{EXTRAS[model.source]}]'"
-    if model.source == "onnx" and not Path(model.id).is_file():
+        return f"{', '.join(missing)} not installed: {framework.how_to_install()}"
+    if framework.file and not Path(model.id).is_file():
         return f"{model.id}: no such file"
     return ""
 

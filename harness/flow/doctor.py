@@ -11,23 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import provenance, providers
+from harness.build import packages
 from harness.errors import WorkerError
 from harness.measure import coordinator, host
 from harness.records import Json, Target
 from harness.runtimes.client import Client
 from harness.stats import estimate
 
-FRAMEWORKS = (
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "ultralytics",
-    "sklearn",
-    "onnx",
-    "onnxslim",
-    "onnxscript",
-)
 NOISE_PROCESSES = 6
 NOISE_SECONDS = 0.6
 
@@ -76,10 +66,10 @@ def examine() -> Checkup:
     return Checkup(
         host=facts,
         fingerprint=host.fingerprint(facts),
-        versions=provenance.versions(),
+        versions=provenance.versions(packages.distributions()),
         runtime=runtime,
         providers={name: try_provider(name) for name in runtime["providers"]},
-        frameworks=frameworks(),
+        frameworks=imports(packages.modules()),
         floor_s=floor_s,
         noise=noise,
         advice=advice(facts, noise),
@@ -109,15 +99,15 @@ def noisiness(target: Target) -> dict[str, float | None]:
     }
 
 
-def frameworks(names: Sequence[str] = FRAMEWORKS) -> dict[str, str]:
-    """Import each framework in a child process, torchvision's missing operators declared as the sources do."""
+def imports(names: Sequence[str]) -> dict[str, str]:
+    """Import each module in a child process, prepared as its framework does where it is one's."""
     code = (
         "import importlib, json, sys\n"
+        "from harness import frameworks\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n"
-        "        if name == 'torchvision':\n"
-        "            from harness.frameworks import declare_missing_operators\n"
-        "            declare_missing_operators()\n"
+        "        if name in frameworks.names() and (prepare := frameworks.get(name).prepare):\n"
+        "            prepare()\n"
         "        found = str(getattr(importlib.import_module(name), '__version__', 'unknown version'))\n"
         "    except ModuleNotFoundError as error:\n"
         "        found = '!not installed' if error.name == name else f'!{error}'\n"

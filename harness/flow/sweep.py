@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import provenance
-from harness.build import pipeline
+from harness.build import packages, pipeline
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow import plan as planning
@@ -177,7 +177,7 @@ def describe(ahead: Preview, checkout: provenance.Checkout, floors: Mapping[str,
         commit_time=checkout.commit_time,
         fingerprint=host.fingerprint(facts),
         host=facts,
-        versions=provenance.versions(),
+        versions=provenance.versions(packages.distributions()),
         settings=settings,
         floor_s=floors,
     )

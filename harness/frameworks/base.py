@@ -1,230 +1,127 @@
-"""What every source shares: the loaded model, weights and their digests. Runs in the build child only."""
+"""What a framework states of itself, and what it gives back once it has loaded a model. Standard library only."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
+import abc
 import os
-import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from harness.data import base as data
-from harness.errors import BuildError, MissingExtra
-from harness.frameworks import hub
-from harness.records import Weights
+from harness.errors import MissingExtra
+from harness.records import Json, ModelSpec, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from harness.records import Json, ModelSpec
-from harness.suggest import suggest
+    import numpy as np
 
-HELPERS = ("base", "compat", "digits_cnn", "hub", "settle")
+    Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """A model in memory, ready to be exported and to compute the reference.
+class Loaded(abc.ABC):
+    """A model in memory, ready to be exported and to compute the reference. Each framework has its own kind.
 
     Attributes:
-        module: a torch module in evaluation mode that takes the inputs in the zoo's order; None for a file.
-        file: the .onnx file; None for a module.
         origin: what computes the reference, such as `torch 2.13.0`.
+        outputs: the names of the outputs, in order.
         model: the spec, with inputs filled in where a file brings its own.
-        facts: what later steps want to know of the network, such as the number of attention heads.
+        facts: what later steps want to know of the network, such as the number of attention heads; in JSON. `inputs`
+            are those of a file that states its own, `files` whatever the weights were read from.
     """
 
     weights: Weights
     origin: str
     outputs: tuple[str, ...]
     model: ModelSpec
-    module: Any = None
-    file: Path | None = None
     facts: Mapping[str, Json] = field(default_factory=dict)
 
-    def run(self, feed: Sequence[Any]) -> list[Any]:
-        """Outputs of the module on a list of tensors, as a flat list of tensors."""
-        import torch
+    @abc.abstractmethod
+    def run(self, feed: Mapping[str, Array]) -> list[Array]:
+        """The outputs, in order and whole, on one feed: an array with all its axes for each input."""
 
-        with torch.no_grad():
-            return flatten(self.module(*feed))
+    @abc.abstractmethod
+    def export(self, options: Mapping[str, Json], folder: Path) -> None:
+        """Write `folder`/model.onnx.
 
+        Args:
+            options: those of the step `export`, resolved.
+            folder: an empty one.
 
-class Source(Protocol):
-    """A module of this package that is named in the zoo."""
+        Raises:
+            BuildError: the exporter failed.
+        """
 
-    def load(self, model: ModelSpec) -> Loaded:
-        """Build the network and give it its weights."""
-
-
-def source(name: str) -> Source:
-    """Import the source called `name`.
-
-    Raises:
-        BuildError: there is none of that name.
-    """
-    package = importlib.import_module("harness.frameworks")
-    names = sorted(one.name for one in pkgutil.iter_modules(package.__path__) if one.name not in HELPERS)
-    if name not in names:
-        raise BuildError(f"There is no source `{name}`; {suggest(name, names)}.")
-    module: Any = importlib.import_module(f"harness.frameworks.{name}")
-    return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
-
-
-def flatten(outputs: Any) -> list[Any]:
-    """The tensors of whatever a module returns, in order."""
-    import torch
-
-    if isinstance(outputs, torch.Tensor):
-        return [outputs]
-    parts = outputs.values() if isinstance(outputs, dict) else outputs if isinstance(outputs, list | tuple) else ()
-    return [tensor for part in parts for tensor in flatten(part)]
-
-
-def output_names(module: Any, model: ModelSpec, first: str = "output") -> tuple[str, ...]:
-    """`output` for one output and `output0`, `output1`, ... for more, counted by running the module once."""
-    import torch
-
-    with torch.no_grad():
-        count = len(flatten(module(*[torch.from_numpy(array) for array in data.first_rows(model)])))
-    if not count:
-        raise BuildError(f"{model.source}: {model.id} returns no tensor.")
-    return (first,) if count == 1 else tuple(f"output{place}" for place in range(count))
-
-
-def missing(package: str, model: ModelSpec, error: ImportError) -> MissingExtra:
-    """The error for a framework that is not installed or does not import."""
-    return MissingExtra(
-        f"The source `{model.source}` needs {package}, which does not import here ({error}): "
-        f"pip install 'onnx-harness[zoo]'."
-    )
+    def close(self) -> None:
+        """Free what `run` holds beyond the model itself; it may be called again afterwards."""
+        return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """How a model's weights were chosen: the module, what they are, and why not what was asked for."""
+class Framework:
+    """Everything that is to be known of a framework without importing it.
 
-    module: Any
-    kind: str
-    reason: str = ""
-
-
-def choose(
-    model: ModelSpec,
-    *,
-    seeded: Callable[[], Any],
-    pretrained: Callable[[], Any] | None,
-    hub_url: str | None,
-) -> Choice:
-    """Pretrained weights where they can be had, else seeded ones with the reason.
-
-    `pretrained` is tried even where the hub cannot be reached, because a local cache may hold the weights; the child
-    is told to stay offline first, so that it answers at once.
-
-    Raises:
-        BuildError: the weights are required and cannot be had.
+    Attributes:
+        name: the zoo's name of it, and its module's.
+        doc: what it brings, as a phrase.
+        id_doc: what the zoo's `id` is.
+        options_doc: what the zoo's `options` are; empty where they have no effect.
+        load: builds the network and gives it its weights; called in the build child, with the packages' imports in it.
+        packages: distribution -> module of what `load` needs; the versions go into every digest.
+        export_packages: distributions that have a part in what `Loaded.export` writes.
+        exporter_packages: further ones, by the export step's option `exporter`.
+        reference_packages: distributions that have a part in what `Loaded.run` computes, beside `packages`.
+        extra: the optional extra of this package that installs what it needs; None where there is none.
+        hub: where it fetches weights from; None for a framework without a hub.
+        hub_variable: the environment variable that moves the hub.
+        weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
+        file: the suffix of the file that `id` names, relative to the zoo; its content stands for it in digests. Empty
+            where `id` is no file.
+        states_inputs: whether the model says itself what it takes, so that the zoo need not.
+        runs_user_code: whether `id` is a `module:callable` of the user's, whose code is part of every digest.
+        id_pattern: a regular expression for `id`; empty where anything may be one.
+        id_expected: what to say where `id` does not match.
+        environment: variables of the build child that keep it from telling, installing or asking anything.
+        prepare: done before its modules are imported, where something has to be.
     """
-    import torch
 
-    if model.weights.kind == "pretrained":
-        why = unreachable = hub.unreachable(hub_url) if hub_url is not None and model.weights.path is None else ""
-        if unreachable:
-            hub.stay_offline()
-        if pretrained is None:
-            why = f"the source `{model.source}` has no hub; name a file with `weights: {{path: ...}}`"
-        else:
-            try:
-                return Choice(module=pretrained(), kind="pretrained")
-            except ImportError:
-                raise
-            except Exception as error:  # noqa: BLE001 # hubs raise anything; the reason is kept with the weights
-                text = str(error).strip().splitlines() or [""]
-                why = unreachable or f"{type(error).__name__}: {text[0]}"
-        if model.weights.require or model.weights.path is not None:
-            raise BuildError(
-                f"{model.name}: the weights of {model.weights.path or model.id} are required and cannot be had: {why}."
-            )
-        reason = f"pretrained weights of {model.id} cannot be had here: {why}"
-    else:
-        reason = ""
-    torch.manual_seed(model.weights.seed)
-    return Choice(module=seeded(), kind="seeded", reason=reason)
+    name: str
+    doc: str
+    id_doc: str
+    load: Callable[[ModelSpec], Loaded]
+    options_doc: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    export_packages: tuple[str, ...] = ()
+    exporter_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reference_packages: tuple[str, ...] = ()
+    extra: str | None = None
+    hub: str | None = None
+    hub_variable: str = ""
+    weights: tuple[str, ...] = ("pretrained", "seeded")
+    file: str = ""
+    states_inputs: bool = False
+    runs_user_code: bool = False
+    id_pattern: str = ""
+    id_expected: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[], None] | None = None
 
+    def hub_url(self) -> str | None:
+        """Where it fetches weights from in this environment; None for a framework without a hub."""
+        return os.environ.get(self.hub_variable) or self.hub if self.hub_variable else self.hub
 
-def finish(choice: Choice, model: ModelSpec, *, head: str = "output", wrap: Any = None, facts: Any = None) -> Loaded:
-    """Evaluation mode, settled statistics for seeded weights, digest, names.
+    def exported_with(self, exporter: str) -> tuple[str, ...]:
+        """The distributions that have a part in what an exporter writes."""
+        return (*self.export_packages, *self.exporter_packages.get(exporter, ()))
 
-    Args:
-        choice: the network and what its weights are.
-        model: the zoo entry.
-        head: what a single output is called.
-        wrap: makes the callable that takes the inputs in order, where the module itself does not.
-        facts: see `Loaded`.
-    """
-    import torch
+    def missing(self, error: ImportError) -> MissingExtra:
+        """The error for a framework that is not installed or does not import."""
+        return MissingExtra(
+            f"The source `{self.name}` needs {list(self.packages)[-1]}, which does not import here ({error}): "
+            f"{self.how_to_install()}."
+        )
 
-    from harness.frameworks.settle import settle
-
-    torch.set_num_threads(1)  # sums in another order give other last bits, and another digest
-    module = choice.module.eval()
-    called = module if wrap is None else wrap(module).eval()
-    if choice.kind == "seeded":
-        settle(module, called, model)
-    return Loaded(
-        weights=Weights(kind=choice.kind, digest=state_digest(module), reason=choice.reason),
-        origin=f"torch {torch.__version__.partition('+')[0]}",
-        outputs=output_names(called, model, head),
-        model=model,
-        module=called,
-        facts=facts or {},
-    )
-
-
-def state_digest(module: Any) -> str:
-    """The SHA-256 of the names, types, shapes and bytes of all parameters and buffers."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        plain = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {plain.dtype} {list(plain.shape)}\n".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def state_from_file(path: str) -> dict[str, Any]:
-    """A state dict from a local file, without executing anything that the file says.
-
-    Raises:
-        BuildError: there is no such file, or it is neither safetensors nor a plain state dict.
-    """
-    import torch
-
-    place = Path(path)
-    if not place.is_file():
-        raise BuildError(f"weights: {path} is no file. Give `path` a .safetensors file or a state dict of torch.save.")
-    if place.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return dict(load_file(place))
-    try:
-        content = torch.load(place, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise BuildError(
-            f"weights: {path} is not a plain state dict ({str(error).splitlines()[0]}). Save it again with "
-            f"safetensors, or with torch.save(module.state_dict(), ...)."
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict):
-        raise BuildError(f"weights: {path} holds no state dict.")
-    return state
-
-
-def quiet_environment() -> None:
-    """Keep frameworks from telling, installing or asking anything. The child's own environment only."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    def how_to_install(self) -> str:
+        """The command that installs what it needs."""
+        return f"pip install 'onnx-harness[{self.extra}]'" if self.extra else f"pip install {' '.join(self.packages)}"

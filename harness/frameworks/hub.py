@@ -8,22 +8,14 @@ import threading
 LIMIT_S = 1.5
 """How long the one question may take, name resolution included."""
 
-HUBS = {
-    "torchvision": "https://download.pytorch.org/",
-    "timm": "https://huggingface.co/",
-    "transformers": "https://huggingface.co/",
-    "ultralytics": "https://github.com/",
+HUGGING_FACE = "https://huggingface.co/"
+HUGGING_FACE_VARIABLE = "HF_ENDPOINT"
+HUGGING_FACE_QUIET = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
 }
-
-HUGGING_FACE = ("timm", "transformers")
-
-
-def url_of(source: str) -> str | None:
-    """Where a source fetches weights from, `HF_ENDPOINT` honoured; None for a source without a hub."""
-    if source in HUGGING_FACE and (endpoint := os.environ.get("HF_ENDPOINT")):
-        return endpoint
-    return HUBS.get(source)
-
+"""What the frameworks that load from there have in common."""
 
 _answers: dict[str, str] = {}
 """What was found in this process, so that every hub is asked once."""
@@ -72,7 +64,7 @@ def _ask(url: str) -> str:
     import urllib.error
     import urllib.request
 
-    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 # https from the table, or the user's endpoint
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 # a framework's https, or the user's endpoint
     try:
         with urllib.request.urlopen(request, timeout=LIMIT_S):  # noqa: S310 # as above
             return ""

@@ -6,22 +6,55 @@ The file is the model and its own reference. What can be wrong with it is looked
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import graphs
 from harness.errors import BuildError, Unsupported
+from harness.flavours import FLAVOURS
 from harness.frameworks import base
-from harness.records import InputSpec, Weights
+from harness.records import InputSpec, Json, Weights
 from harness.suggest import similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.frameworks.base import Array
     from harness.records import ModelSpec
 
 
-def load(model: ModelSpec) -> base.Loaded:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxFile(base.Loaded):
+    """A file that onnxruntime has loaded once, and that is its own reference."""
+
+    file: Path
+    sessions: list[Any] = field(default_factory=list, repr=False, compare=False)
+
+    def run(self, feed: Mapping[str, Array]) -> list[Array]:
+        """The outputs with optimizations disabled; the session is made for the first feed and kept until `close`."""
+        import onnxruntime
+
+        if not self.sessions:
+            self.sessions.append(_session(onnxruntime, self.file))
+        return list(self.sessions[0].run(None, dict(feed)))
+
+    def export(self, options: Mapping[str, Json], folder: Path) -> None:  # noqa: ARG002 # a file is what it is
+        """Copy the file, self-contained: external data is taken in, or put beside it where it is too large."""
+        path = folder / "model.onnx"
+        if self.facts["external"]:
+            graphs.save(graphs.load(self.file), path)
+        else:
+            shutil.copyfile(self.file, path)
+
+    def close(self) -> None:
+        """Free the session."""
+        self.sessions.clear()
+
+
+def load(model: ModelSpec) -> OnnxFile:
     """Read the file and check that it can be fed.
 
     Raises:
@@ -38,7 +71,7 @@ def load(model: ModelSpec) -> base.Loaded:
     inputs = _inputs(content, path)
     _match(model, inputs, path)
     session = _session(onnxruntime, path)
-    return base.Loaded(
+    return OnnxFile(
         weights=Weights(kind="file", digest=_digest([path, *files])),
         origin=f"onnxruntime {onnxruntime.__version__} on the file itself, optimizations disabled",
         outputs=tuple(one.name for one in session.get_outputs()),
@@ -222,3 +255,16 @@ def _digest(files: list[Path]) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+FRAMEWORK = base.Framework(
+    name="onnx",
+    doc="a file that is there already",
+    id_doc="a path, from the zoo's folder",
+    load=load,
+    export_packages=("onnx",),
+    reference_packages=FLAVOURS,
+    weights=(),
+    file=".onnx",
+    states_inputs=True,
+)

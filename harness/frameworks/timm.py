@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
-from harness.frameworks import base, hub
+from harness.frameworks import base, hub, torch_family
+from harness.frameworks.compat import declare_missing_operators
 from harness.suggest import similar
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
 
 
-def load(model: ModelSpec) -> base.Loaded:
+def load(model: ModelSpec) -> torch_family.TorchModel:
     """Build the network and give it its weights.
 
     Raises:
@@ -24,14 +25,12 @@ def load(model: ModelSpec) -> base.Loaded:
         BuildError: timm has no such model, or required weights cannot be had.
     """
     try:
-        from harness.frameworks.compat import declare_missing_operators
-
         declare_missing_operators()
-        if (url := hub.url_of("timm")) and model.weights.kind == "pretrained" and hub.unreachable(url):
+        if (url := FRAMEWORK.hub_url()) and model.weights.kind == "pretrained" and hub.unreachable(url):
             hub.stay_offline()  # before huggingface_hub is imported: it reads the variable once
         import timm
     except ImportError as error:
-        raise base.missing("timm", model, error) from error
+        raise FRAMEWORK.missing(error) from error
     if not timm.is_model(model.id.partition(".")[0]):
         raise BuildError(f"timm has no model `{model.id}`{similar(model.id, timm.list_models())}.")
 
@@ -42,10 +41,27 @@ def load(model: ModelSpec) -> base.Loaded:
         if not model.weights.path:
             return create(pretrained=True)
         network = create(pretrained=False)
-        network.load_state_dict(base.state_from_file(model.weights.path))
+        network.load_state_dict(torch_family.state_from_file(model.weights.path))
         return network
 
-    choice = base.choose(
-        model, seeded=lambda: create(pretrained=False), pretrained=pretrained, hub_url=hub.url_of("timm")
+    choice = torch_family.choose(
+        model, seeded=lambda: create(pretrained=False), pretrained=pretrained, hub_url=FRAMEWORK.hub_url()
     )
-    return base.finish(choice, model)
+    return torch_family.finish(choice, model)
+
+
+FRAMEWORK = base.Framework(
+    name="timm",
+    doc="image models of timm",
+    id_doc="its name there, such as `mobilenetv3_large_100`",
+    options_doc="arguments of `timm.create_model`",
+    load=load,
+    packages={"torch": "torch", "timm": "timm"},
+    export_packages=torch_family.EXPORT_PACKAGES,
+    exporter_packages=torch_family.EXPORTER_PACKAGES,
+    extra="zoo",
+    hub=hub.HUGGING_FACE,
+    hub_variable=hub.HUGGING_FACE_VARIABLE,
+    environment=hub.HUGGING_FACE_QUIET,
+    prepare=declare_missing_operators,
+)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
-from harness.frameworks import base
+from harness.frameworks import base, torch_family
 from harness.suggest import similar
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
 
 
-def load(model: ModelSpec) -> base.Loaded:
+def load(model: ModelSpec) -> torch_family.TorchModel:
     """Call the callable and give the module its weights.
 
     Raises:
@@ -29,7 +29,7 @@ def load(model: ModelSpec) -> base.Loaded:
     try:
         import torch
     except ImportError as error:
-        raise base.missing("torch", model, error) from error
+        raise FRAMEWORK.missing(error) from error
 
     def call() -> Any:
         torch.manual_seed(model.weights.seed)
@@ -46,14 +46,16 @@ def load(model: ModelSpec) -> base.Loaded:
 
     def from_path() -> Any:
         module = call()
-        module.load_state_dict(base.state_from_file(model.weights.path or ""))
+        module.load_state_dict(torch_family.state_from_file(model.weights.path or ""))
         return module
 
     if model.weights.kind == "trained":
-        choice = base.Choice(module=call(), kind="trained")
+        choice = torch_family.Choice(module=call(), kind="trained")
     else:
-        choice = base.choose(model, seeded=call, pretrained=from_path if model.weights.path else None, hub_url=None)
-    return base.finish(choice, model)
+        choice = torch_family.choose(
+            model, seeded=call, pretrained=from_path if model.weights.path else None, hub_url=None
+        )
+    return torch_family.finish(choice, model)
 
 
 def _target(name: str) -> Any:
@@ -73,3 +75,20 @@ def _target(name: str) -> Any:
         names = [one for one in vars(module) if not one.startswith("_") and callable(getattr(module, one))]
         raise BuildError(f"torch: {module_name} has no callable `{attribute}`{similar(attribute, names)}.")
     return target
+
+
+FRAMEWORK = base.Framework(
+    name="torch",
+    doc="any callable that returns a torch module",
+    id_doc="an importable `module:callable`",
+    options_doc="its keyword arguments",
+    load=load,
+    packages={"torch": "torch"},
+    export_packages=torch_family.EXPORT_PACKAGES,
+    exporter_packages=torch_family.EXPORTER_PACKAGES,
+    extra="zoo",
+    weights=("pretrained", "seeded", "trained"),
+    runs_user_code=True,
+    id_pattern=r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*",
+    id_expected="module:attribute, such as mypackage.nets:build",
+)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
-from harness.frameworks import base, hub
+from harness.frameworks import base, hub, torch_family
+from harness.frameworks.compat import declare_missing_operators
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
@@ -21,7 +22,7 @@ ATTENTION = "eager"
 PREFERRED = ("last_hidden_state", "logits")
 
 
-def load(model: ModelSpec) -> base.Loaded:
+def load(model: ModelSpec) -> torch_family.TorchModel:
     """Build the network and give it its weights.
 
     Raises:
@@ -29,14 +30,12 @@ def load(model: ModelSpec) -> base.Loaded:
         BuildError: no configuration can be had, or required weights cannot.
     """
     try:
-        from harness.frameworks.compat import declare_missing_operators
-
         declare_missing_operators()
-        if (url := hub.url_of("transformers")) and model.weights.kind == "pretrained" and hub.unreachable(url):
+        if (url := FRAMEWORK.hub_url()) and model.weights.kind == "pretrained" and hub.unreachable(url):
             hub.stay_offline()  # before huggingface_hub is imported: it reads the variable once
         import transformers
     except ImportError as error:
-        raise base.missing("transformers", model, error) from error
+        raise FRAMEWORK.missing(error) from error
     name = str(model.options.get("auto_class", "AutoModel"))
     auto: Any = getattr(transformers, name, None) if name.startswith("AutoModel") else None
     if auto is None:
@@ -59,10 +58,10 @@ def load(model: ModelSpec) -> base.Loaded:
             attn_implementation=ATTENTION,
             use_safetensors=True,
             trust_remote_code=False,
-            local_files_only=bool(model.weights.path or hub.unreachable(hub.url_of("transformers") or "")),
+            local_files_only=bool(model.weights.path or hub.unreachable(FRAMEWORK.hub_url() or "")),
         )
 
-    choice = base.choose(model, seeded=fresh, pretrained=pretrained, hub_url=hub.url_of("transformers"))
+    choice = torch_family.choose(model, seeded=fresh, pretrained=pretrained, hub_url=FRAMEWORK.hub_url())
     config = choice.module.config
     facts = {
         "model_type": config.model_type,
@@ -70,7 +69,7 @@ def load(model: ModelSpec) -> base.Loaded:
         "hidden": getattr(config, "hidden_size", 0),
     }
     names = [spec.name for spec in model.inputs]
-    return base.finish(choice, model, head=_head(choice.module), wrap=_wrapper(names), facts=facts)
+    return torch_family.finish(choice, model, head=_head(choice.module), wrap=_wrapper(names), facts=facts)
 
 
 def _head(module: Any) -> str:
@@ -92,3 +91,20 @@ def _wrapper(names: list[str]) -> Any:
             return next((outputs[name] for name in PREFERRED if name in outputs), outputs[0])
 
     return Positional
+
+
+FRAMEWORK = base.Framework(
+    name="transformers",
+    doc="encoders of transformers",
+    id_doc="its id on the hub, such as `sentence-transformers/all-MiniLM-L6-v2`",
+    options_doc="`config` of seeded weights, with its `model_type`; `auto_class`, by default `AutoModel`",
+    load=load,
+    packages={"torch": "torch", "transformers": "transformers"},
+    export_packages=torch_family.EXPORT_PACKAGES,
+    exporter_packages=torch_family.EXPORTER_PACKAGES,
+    extra="zoo",
+    hub=hub.HUGGING_FACE,
+    hub_variable=hub.HUGGING_FACE_VARIABLE,
+    environment=hub.HUGGING_FACE_QUIET,
+    prepare=declare_missing_operators,
+)

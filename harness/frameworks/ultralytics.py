@@ -11,29 +11,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BuildError
-from harness.frameworks import base, hub
+from harness.frameworks import base, hub, torch_family
+from harness.frameworks.compat import declare_missing_operators
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
 
 
-def load(model: ModelSpec) -> base.Loaded:
+def load(model: ModelSpec) -> torch_family.TorchModel:
     """Build the network and give it its weights.
 
     Raises:
         MissingExtra: torch or ultralytics is not installed.
         BuildError: ultralytics has no such configuration, or required weights cannot be had.
     """
-    url = hub.url_of("ultralytics") or ""
+    url = FRAMEWORK.hub_url() or ""
     try:
-        from harness.frameworks.compat import declare_missing_operators
-
         declare_missing_operators()
         if hub.unreachable(url):
             hub.stay_offline()  # before ultralytics is imported: it asks several hosts whether it is online
         from ultralytics import YOLO
     except ImportError as error:
-        raise base.missing("ultralytics", model, error) from error
+        raise FRAMEWORK.missing(error) from error
 
     def fresh() -> Any:
         try:
@@ -44,11 +43,11 @@ def load(model: ModelSpec) -> base.Loaded:
     def pretrained() -> Any:
         return YOLO(str(_asset(model, url)), verbose=False).model.float()
 
-    choice = base.choose(model, seeded=fresh, pretrained=pretrained, hub_url=url)
+    choice = torch_family.choose(model, seeded=fresh, pretrained=pretrained, hub_url=url)
     for part in choice.module.modules():
         if hasattr(part, "export") and hasattr(part, "nc"):  # the head, whose export form has one plain output
             part.export, part.format, part.dynamic = True, "onnx", False
-    return base.finish(choice, model, head="output0")
+    return torch_family.finish(choice, model, head="output0")
 
 
 def _asset(model: ModelSpec, url: str) -> Path:
@@ -66,3 +65,18 @@ def _asset(model: ModelSpec, url: str) -> Path:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     return Path(attempt_download_asset(path))
+
+
+FRAMEWORK = base.Framework(
+    name="ultralytics",
+    doc="detectors of ultralytics",
+    id_doc="the name of its configuration, such as `yolov8n`",
+    load=load,
+    packages={"torch": "torch", "ultralytics": "ultralytics"},
+    export_packages=torch_family.EXPORT_PACKAGES,
+    exporter_packages=torch_family.EXPORTER_PACKAGES,
+    extra="zoo",
+    hub="https://github.com/",
+    environment={"YOLO_AUTOINSTALL": "false"},
+    prepare=declare_missing_operators,
+)

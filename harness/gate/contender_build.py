@@ -115,6 +115,7 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
         UsageError: the zoo or the selection is wrong.
         StoreError: the cache cannot be written.
     """
+    from harness import frameworks
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.flow import plan as planning
@@ -132,7 +133,7 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
     # The code of the tree has a part only in what it is asked for by name, unless it is harness or another environment.
     groups: dict[str, list[Any]] = {}
     for case in cases:
-        which = "own" if job["whole"] or case.model.source == "torch" else "shared"
+        which = "own" if job["whole"] or frameworks.get(case.model.source).runs_user_code else "shared"
         groups.setdefault(job["caches"][which], []).append(case)
     answers = {}
     for root, group in groups.items():

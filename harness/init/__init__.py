@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from harness import provenance, zoo
+from harness import frameworks, provenance, zoo
 from harness.errors import UsageError
 from harness.init import models, requirement, settings
 from harness.store.files import guarded
@@ -80,8 +80,9 @@ def init(request: InitRequest) -> Written:
     chosen = models.choose(folder, request.models, request.inputs) if known is None else None
     own = requirement.own(request.harness)
     requirements = [own, *requirement.for_torch()] if chosen and chosen.torch else [own]
-    if known and any(model.source != "onnx" for model in known.models.values()):
-        requirements = [requirement.with_extra(own, "zoo")]
+    extras = {frameworks.get(model.source).extra for model in known.models.values()} if known else set()
+    if needed := sorted(filter(None, extras)):
+        requirements = [requirement.with_extra(own, ",".join(needed))]
     there = settings.read(folder / CONFIGURATION) if (folder / CONFIGURATION).exists() else None
     conf = there if there is not None else settings.configuration(folder, requirements)
 

@@ -8,22 +8,11 @@ name a callable, and only a build imports that.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from harness.zoo.spec import Defaults, TargetSpec, Zoo
 
-__all__ = ["EXTRAS", "Defaults", "TargetSpec", "Zoo", "load", "schema"]
-
-EXTRAS: Mapping[str, str | None] = {
-    "onnx": None,
-    "torch": "zoo",
-    "torchvision": "zoo",
-    "timm": "zoo",
-    "transformers": "zoo",
-    "ultralytics": "zoo",
-}
-"""Model source -> the optional extra that installs what it needs; None where the core suffices."""
+__all__ = ["Defaults", "TargetSpec", "Zoo", "load", "schema"]
 
 
 def load(path: Path) -> Zoo:

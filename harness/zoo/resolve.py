@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import data as sources
+from harness import frameworks
+from harness.options import by_name
 from harness.providers import SHORT, full_name, uses_session_threads
 from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
 from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
@@ -18,18 +21,9 @@ from harness.zoo.steps import check_effect, check_order, recipe
 from harness.zoo.text import plain
 
 if TYPE_CHECKING:
+    from harness.frameworks.base import Framework
     from harness.zoo.schema import DataEntry, DataUse, ModelEntry, TargetEntry, WeightsEntry, ZooFile
 
-_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-_DATA_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "digits": (),
-    "photos": ("normalize", "seed"),
-    "tokens": ("vocabulary", "first", "cls", "sep", "pad", "seed"),
-    "images": ("folder", "normalize"),
-    "npz": ("path", "labels"),
-    "random": ("seed", "low", "high"),
-}
-_NEEDED = {"images": "folder", "npz": "path"}
 _COUNTS = ("calibration", "evaluation")
 
 
@@ -115,9 +109,9 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
     """
     where: Keys = ("models", name)
     entry = entries.models[name]
-    if entry.source == "torch" and not _CALLABLE.fullmatch(entry.id):
-        found = f"expected module:attribute, such as mypackage.nets:build, found {entry.id!r}"
-        problems.add((*where, "id"), found)
+    framework = frameworks.get(entry.source)
+    if framework.id_pattern and not re.fullmatch(framework.id_pattern, entry.id, re.ASCII):
+        problems.add((*where, "id"), f"expected {framework.id_expected}, found {entry.id!r}")
     _check_inputs(where, entry, problems)
     data = _data(where, entry, entries, folder, problems)
     recipes = {}
@@ -137,7 +131,7 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
     return ModelSpec(
         name=name,
         source=entry.source,
-        id=_absolute(folder, entry.id) if entry.source == "onnx" else entry.id,
+        id=_absolute(folder, entry.id) if framework.file else entry.id,
         task=entry.task,
         weights=_weights(where, entry, folder, problems),
         inputs=tuple(
@@ -170,8 +164,9 @@ def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
     if "batch" in entry.dims:
         problems.add((*where, "dims", "batch"), "comes from the target; set `batch` in defaults or in the target")
     if not entry.inputs:
-        if entry.source != "onnx":
-            found = "missing key 'inputs'; only an .onnx file states its own"
+        if not frameworks.get(entry.source).states_inputs:
+            stating = [one for one in map(frameworks.get, frameworks.names()) if one.states_inputs]
+            found = f"missing key 'inputs'; only {' or '.join(_in_words(one) for one in stating)} states its own"
             problems.add((*where, "inputs"), found)
         return
     axes = {axis for value in entry.inputs.values() for axis in value.shape if isinstance(axis, str)} - {"batch"}
@@ -185,15 +180,23 @@ def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
             problems.add((*where, "dims", axis), f"no input has an axis {axis!r}; {suggest(axis, sorted(axes))}")
 
 
+def _in_words(framework: Framework) -> str:
+    """What a person calls the models of a framework whose models state things themselves."""
+    return f"an {framework.file} file" if framework.file else f"source {framework.name}"
+
+
 def _weights(where: Keys, entry: ModelEntry, folder: Path, problems: Problems) -> WeightsSpec:
     own: WeightsEntry | None = entry.weights
+    framework = frameworks.get(entry.source)
     if own is None:
-        return WeightsSpec()
+        return WeightsSpec(kind=framework.weights[0]) if framework.weights else WeightsSpec()
     where = (*where, "weights")
-    if entry.source == "onnx":
-        problems.add(where, "an .onnx file brings its own weights; leave this key out")
-    if own.kind == "trained" and entry.source != "torch":
-        problems.add((*where, "kind"), f"'trained' needs source torch, found {entry.source}; valid: pretrained, seeded")
+    if not framework.weights:
+        problems.add(where, f"{_in_words(framework)} brings its own weights; leave this key out")
+    elif own.kind not in framework.weights:
+        able = [name for name in frameworks.names() if own.kind in frameworks.get(name).weights]
+        found = f"{own.kind!r} needs source {' or '.join(able)}, found {entry.source}"
+        problems.add((*where, "kind"), f"{found}; valid: {', '.join(framework.weights)}")
     for key in sorted(own.model_fields_set & {"path", "require"}):
         if own.kind != "pretrained":
             problems.add((*where, key), f"has no effect with kind {own.kind!r}; it belongs to: pretrained")
@@ -203,7 +206,7 @@ def _weights(where: Keys, entry: ModelEntry, folder: Path, problems: Problems) -
 
 def _data(where: Keys, entry: ModelEntry, entries: ZooFile, folder: Path, problems: Problems) -> DataSpec:
     use: DataUse | None = entry.data
-    if use is None and entry.source != "onnx":
+    if use is None and not frameworks.get(entry.source).states_inputs:
         found = f"missing key 'data'; available: {', '.join([*entries.data, RANDOM])}"
         problems.add((*where, "data"), found)
     name = RANDOM if use is None else use.use
@@ -214,8 +217,9 @@ def _data(where: Keys, entry: ModelEntry, entries: ZooFile, folder: Path, proble
         counts = {"calibration": shared.calibration, "evaluation": shared.evaluation}
         source = shared.source
         options = {key: value for key, value in shared.given().items() if key not in ("source", *_COUNTS)}
-        for key in set(options) & set(_NEEDED.values()):
-            options[key] = _absolute(folder, options[key])
+        for option in sources.options(source):
+            if option.path and option.name in options:
+                options[option.name] = _absolute(folder, options[option.name])
     own = {} if use is None else {key: value for key, value in use.given().items() if key != "use"}
     return DataSpec(name=name, source=source, options=options, **{**counts, **own})
 
@@ -223,13 +227,14 @@ def _data(where: Keys, entry: ModelEntry, entries: ZooFile, folder: Path, proble
 def check_data(name: str, entry: DataEntry, problems: Problems) -> None:
     """Record settings that a data source needs and does not have, or has no use for."""
     where: Keys = ("data", name)
-    needed = _NEEDED.get(entry.source)
-    if needed is not None and needed not in entry.model_fields_set:
-        problems.add(where, f"missing key {needed!r}, which source {entry.source!r} needs")
+    own = by_name(sources.options(entry.source))
+    for option in own.values():
+        if option.required and option.name not in entry.model_fields_set:
+            problems.add(where, f"missing key {option.name!r}, which source {entry.source!r} needs")
     for key in entry.given():
-        if key not in ("source", *_COUNTS, *_DATA_OPTIONS[entry.source]):
-            sources = [source for source, keys in _DATA_OPTIONS.items() if key in keys]
-            found = f"has no effect with source {entry.source!r}; it belongs to: {', '.join(sources)}"
+        if key not in ("source", *_COUNTS, *own):
+            able = [name for name in sources.names() if key in by_name(sources.options(name))]
+            found = f"has no effect with source {entry.source!r}; it belongs to: {', '.join(able)}"
             problems.add((*where, key), found)
 
 

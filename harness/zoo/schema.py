@@ -2,20 +2,25 @@
 
 Types are strict, unknown keys are refused, and no field is a union, so that an error's location is the path in the
 file. Short forms (`data: photos`) are widened before validation. What spans several keys is checked in
-`harness.zoo.resolve`.
+`harness.zoo.resolve`. Which frameworks, data sources and steps there are, and what the latter two can be told, is
+made of their own declarations.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
+from harness import data, frameworks
+from harness.build import steps
+from harness.options import Option
 from harness.providers import SHORT
 from harness.session_options import KEYS
 from harness.zoo import units
-from harness.zoo.schema_steps import ABSENT, Step, StepOptions, Strict, Text
+from harness.zoo.fields import ABSENT, Strict, Text, model_of
 
 _MAX_SEED = 2**32 - 1
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
@@ -79,6 +84,78 @@ def _unless_extended(schema: dict[str, Any]) -> None:
         schema["anyOf"] = [{"required": required}, {"required": ["extends"]}]
 
 
+def _one_step(value: Any) -> Any:
+    if isinstance(value, str):
+        return {value: {}}
+    return {kind: {} if given is None else given for kind, given in value.items()} if isinstance(value, dict) else value
+
+
+def _step_schema(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema that a step without required options may be its name alone."""
+    shape = {**schema, "minProperties": 1, "maxProperties": 1}
+    alone = [name for name in steps.names() if not any(option.required for option in steps.get(name).options)]
+    schema.clear()
+    schema["anyOf"] = [{"enum": alone}, shape]
+
+
+class _StepItem(Strict):
+    """One step: its name, or its name with options."""
+
+    model_config = ConfigDict(json_schema_extra=_step_schema)
+
+
+class _StepOptions(Strict):
+    """Options by kind of step."""
+
+
+def _by_step(name: str, base: type[Strict], shapes: dict[str, type[Strict]]) -> type[Strict]:
+    """A mapping whose keys are kinds of step."""
+    fields: dict[str, Any] = {kind: (shape, Field(default=ABSENT)) for kind, shape in shapes.items()}
+    made: type[Strict] = create_model(name, __base__=base, __doc__=base.__doc__, **fields)
+    return made
+
+
+def _step_shapes() -> tuple[dict[str, type[Strict]], dict[str, type[Strict]]]:
+    """By kind of step, what a recipe gives it, and what changes one: there, what is required has been given."""
+    whole, changes = {}, {}
+    for name in steps.names():
+        kind, title = steps.get(name), "".join(part.capitalize() for part in name.split("_"))
+        whole[name] = changes[name] = model_of(title, f"{kind.doc}.", kind.options, required=True)
+        if any(option.required for option in kind.options):
+            changes[name] = model_of(f"{title}Options", f"Changes of a {name} step.", kind.options, required=False)
+    return whole, changes
+
+
+def data_options() -> tuple[Option, ...]:
+    """The keys of a data entry beside those that every source has; `only` names the sources that read one.
+
+    Raises:
+        TypeError: two sources declare one name differently, so that one key would mean two things.
+    """
+    found: dict[str, Option] = {}
+    for source in data.names():
+        for option in data.options(source):
+            known = found.get(option.name)
+            if known is not None and dataclasses.replace(known, only=()) != option:
+                raise TypeError(f"data: {source} declares {option.name!r} unlike {', '.join(known.only)}")
+            only = (*(known.only if known else ()), source)
+            found[option.name] = dataclasses.replace(option, only=only)
+    return tuple(found.values())
+
+
+if TYPE_CHECKING:  # made of declarations, which a type checker does not see
+    StepItem = _StepItem
+    StepOptions = _StepOptions
+    FrameworkName = str
+    DataSource = str
+else:
+    _whole, _changes = _step_shapes()
+    StepItem, StepOptions = _by_step("StepItem", _StepItem, _whole), _by_step("StepOptions", _StepOptions, _changes)
+    FrameworkName, DataSource = Literal[frameworks.names()], Literal[data.names()]
+
+Step = Annotated[StepItem, BeforeValidator(_one_step)]
+
+
 class VariantEntry(Strict):
     """A recipe: the steps that make one artifact."""
 
@@ -124,24 +201,18 @@ class TargetEntry(Strict):
     )
 
 
-class DataEntry(Strict):
+class DataBasics(Strict):
     """Where examples come from, and how many."""
 
-    source: Literal["digits", "photos", "tokens", "images", "npz", "random"] = Field(description="what makes them")
+    source: DataSource = Field(description="what makes them")
     calibration: int = Field(default=16, ge=1, description="examples for static quantization")
     evaluation: int = Field(default=16, ge=1, description="examples for fidelity and accuracy, never the same ones")
-    folder: Text = Field(default=ABSENT, description="images: where they are, from the zoo file's folder")
-    path: Text = Field(default=ABSENT, description="npz: the file, from the zoo file's folder")
-    labels: Text = Field(default=ABSENT, description="npz: the name of the array that holds the labels")
-    normalize: Literal["imagenet", "unit"] = Field(default=ABSENT, description="images, photos: how pixels are scaled")
-    seed: int = Field(default=ABSENT, ge=0, le=_MAX_SEED, description="photos, tokens, random: what is drawn")
-    low: int = Field(default=ABSENT, description="random: the least integer")
-    high: int = Field(default=ABSENT, description="random: one more than the largest integer")
-    vocabulary: int = Field(default=ABSENT, ge=1, description="tokens: how many there are")
-    first: int = Field(default=ABSENT, ge=0, description="tokens: the first that is a word")
-    cls: int = Field(default=ABSENT, ge=0, description="tokens: the one that starts a sequence")
-    sep: int = Field(default=ABSENT, ge=0, description="tokens: the one that ends a sequence")
-    pad: int = Field(default=ABSENT, ge=0, description="tokens: the one that fills a sequence")
+
+
+if TYPE_CHECKING:
+    DataEntry = DataBasics
+else:
+    DataEntry = model_of("DataEntry", DataBasics.__doc__, data_options(), required=False, base=DataBasics)
 
 
 class DataUse(Strict):
@@ -175,6 +246,9 @@ class InputEntry(Strict):
     shape: list[Axis] = Field(description="sizes, or names of dynamic axes; `batch` is the one that targets set")
 
 
+# Defaults that are whole entries are constructed, not validated: that would build a validator for them alone.
+
+
 class BudgetEntry(Strict):
     """What a build may cost before it is not good enough."""
 
@@ -198,9 +272,7 @@ class ModelEntry(Strict):
 
     model_config = ConfigDict(json_schema_extra=_unless_extended)
     extends: Name = Field(default=ABSENT, description="a model whose keys hold where this one gives none")
-    source: Literal["ultralytics", "transformers", "torchvision", "timm", "torch", "onnx"] = Field(
-        description="where it comes from"
-    )
+    source: FrameworkName = Field(description="where it comes from")
     id: Text = Field(description="what the source calls it; torch: module:attribute; onnx: a file")
     task: Literal["classification", "detection", "encoder"] = Field(
         default=ABSENT, description="which metrics make sense"
@@ -217,7 +289,7 @@ class ModelEntry(Strict):
     )
     steps: StepOptions = Field(default=ABSENT, description="options for every variant that has the step")
     variants: dict[str, StepOptions] = Field(default={}, description="options for the steps of one variant")
-    budget: BudgetEntry = Field(default=BudgetEntry(), description="what its builds may cost")
+    budget: BudgetEntry = Field(default=BudgetEntry.model_construct(), description="what its builds may cost")
 
 
 class DefaultsEntry(Strict):
@@ -240,7 +312,9 @@ class ZooFile(Strict):
     """Everything that `harness sweep` builds and measures."""
 
     version: Literal[1] = Field(description="of this format")
-    defaults: DefaultsEntry = Field(default=DefaultsEntry(), description="what holds where nothing else is said")
+    defaults: DefaultsEntry = Field(
+        default=DefaultsEntry.model_construct(), description="what holds where nothing else is said"
+    )
     variants: dict[Name, VariantEntry] = Field(description="recipes by name")
     targets: dict[Name, TargetEntry] = Field(description="what executes artifacts, by name")
     data: dict[Name, DataEntry] = Field(default={}, description="examples, by name")

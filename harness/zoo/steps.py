@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from harness.build import steps as kinds_of_step
+from harness.options import by_name
 from harness.records import Json, Recipe, Step
 from harness.zoo.problems import Keys, Problems
 
 if TYPE_CHECKING:
-    from harness.zoo.schema import VariantEntry
-    from harness.zoo.schema_steps import StepItem, StepOptions
-
-_ALWAYS = frozenset({"method", "exclude", "exclude_preset", "symmetric_weights"})
-_DYNAMIC = _ALWAYS | {"per_channel", "weight_type", "reduce_range", "op_types"}
-_STATIC = _DYNAMIC | {"calibration", "samples", "symmetric_activations", "activation_type"}
-_OPTIONS: Mapping[str, frozenset[str]] = {
-    "dynamic": _DYNAMIC,
-    "static": _STATIC,
-    "weights": _ALWAYS | {"bits", "block_size"},
-}
+    from harness.build.steps.base import StepKind
+    from harness.zoo.schema import StepItem, StepOptions, VariantEntry
 
 
 def recipe(
@@ -46,14 +39,15 @@ def recipe(
     for index, item in enumerate(variant.steps):
         for kind, own in given(item).items():
             options = {**own, **for_steps.get(kind, {}), **for_variant.get(kind, {})}
-            fitting = _fitting(options) if kind == "quantize" else frozenset(options)
+            step = kinds_of_step.get(kind)
+            fitting = _fitting(step, options)
             explicit: dict[str, Keys] = {option: ("variants", name, "steps", index, kind, option) for option in own}
             explicit |= {
                 option: ("models", model_name, "variants", name, kind, option) for option in for_variant.get(kind, {})
             }
             for option, keys in explicit.items():
                 if option not in fitting:
-                    problems.add(keys, _no_use(option, options))
+                    problems.add(keys, _no_use(step, option, options))
             steps.append(Step(kind=kind, options={key: options[key] for key in options if key in fitting}))
     return Recipe(name=name, steps=tuple(steps), precision=_precision(steps), optimization=variant.optimization)
 
@@ -69,7 +63,7 @@ def check_order(name: str, variant: VariantEntry, problems: Problems) -> None:
         for kind in found:
             if kind in kinds:
                 problems.add(keys, f"step {kind!r} stands twice; a recipe has each kind of step at most once")
-            if (kind == "export") != (not kinds):
+            if (kind == kinds_of_step.FIRST) != (not kinds):
                 problems.add(keys, f"found step {kind!r}; `export` comes first, and only there")
             kinds.append(kind)
 
@@ -95,27 +89,20 @@ def given(entry: StepItem | StepOptions | None) -> dict[str, dict[str, Json]]:
     return {} if entry is None else {kind: options.given() for kind, options in entry.given().items()}
 
 
-def _fitting(options: Mapping[str, Json]) -> frozenset[str]:
-    fitting = _OPTIONS[options["method"]]
-    return (
-        fitting | {"percentile"} if "calibration" in fitting and options.get("calibration") == "percentile" else fitting
-    )
+def _fitting(step: StepKind, options: Mapping[str, Json]) -> frozenset[str]:
+    """The names of the options that have an effect beside these."""
+    chosen = step.selected(options)
+    return frozenset(option.name for option in step.options if option.has_effect(chosen, options))
 
 
-def _no_use(option: str, options: Mapping[str, Json]) -> str:
-    if option == "percentile" and options["method"] == "static":
-        return "has no effect without `calibration: percentile`"
-    methods = [method for method, fitting in _OPTIONS.items() if option in fitting] or ["static"]
-    return f"has no effect with method {options['method']!r}; it belongs to: {', '.join(methods)}"
+def _no_use(step: StepKind, option: str, options: Mapping[str, Json]) -> str:
+    declared, chosen = by_name(step.options)[option], step.selected(options)
+    if declared.beside is not None and declared.fits(chosen):
+        return f"has no effect without `{declared.beside[0]}: {declared.beside[1]}`"
+    return f"has no effect with {step.selector} {chosen!r}; it belongs to: {', '.join(declared.only)}"
 
 
 def _precision(steps: list[Step]) -> str:
     """Return the arithmetic that the steps make: that of the last step which changes it."""
-    made = "float32"
-    for step in steps:
-        if step.kind == "cast":
-            made = step.options["to"]
-        elif step.kind == "quantize":
-            bits = step.options.get("bits", 4) if step.options["method"] == "weights" else 8
-            made = f"int{bits}"
-    return made
+    made = (kinds_of_step.get(step.kind).precision(step.options) for step in steps)
+    return ([one for one in made if one is not None] or ["float32"])[-1]

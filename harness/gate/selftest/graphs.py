@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.build.graphs import load, opset, save
 from harness.errors import BuildError
+from harness.graphs import load, opset, save
 
 if TYPE_CHECKING:
     import onnx

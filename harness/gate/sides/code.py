@@ -18,7 +18,10 @@ from harness.gate.sides import worktrees
 from harness.provenance import all_but
 from harness.store import files
 
-BUILDS = ("build", "data", "frameworks", "sources", "zoo", "records", "flow/plan.py", "plan.py", "providers.py")
+BUILDS = (
+    "build", "data", "frameworks", "sources", "zoo", "records", "flow/plan.py", "plan.py", "providers.py", "graphs.py",
+    "options.py", "flavours.py",
+)  # fmt: skip
 """The parts of harness that decide what an artifact is, under their names of today and of earlier commits."""
 
 LEFT_OUT = {"tests", "test", "docs", "doc", "results", "benchmarks", ".github"}

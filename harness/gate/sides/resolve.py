@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import provenance
+from harness.build import packages
 from harness.errors import UsageError, WorkerError
 from harness.gate.model import Side
 from harness.gate.sides import code, worktrees
@@ -113,7 +114,7 @@ def _side(one: SideSpec, other: SideSpec, runtime: Runtime, said: Mapping[str, o
     notes = list(one.notes)
     if runtime.spec != runtimes.CURRENT and runtime.spec == one.depends.runtime:
         notes.append(f"{one.role}: measured on {runtime.package} {runtime.version}, as its {one.depends.source} says")
-    python, build = sys.executable, provenance.versions()
+    python, build = sys.executable, provenance.versions(packages.distributions())
     if one.kind == "interpreter":
         python, build = runtime.python, on_the_path(runtime.installed)
     elif missing := _missing(one, other):
@@ -190,7 +191,7 @@ def _environment(one: SideSpec, cache: Path, say: Say) -> environments.Environme
 
 def on_the_path(installed: Mapping[str, str]) -> dict[str, str]:
     """Of what is installed, what can change a number."""
-    return {name: installed[name] for name in provenance.ON_THE_PATH if name in installed}
+    return {name: installed[name] for name in packages.distributions() if name in installed}
 
 
 def _hello(runtime: Runtime) -> dict[str, object]:

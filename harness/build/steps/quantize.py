@@ -9,13 +9,15 @@
 from __future__ import annotations
 
 import fnmatch
-import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from harness.build import graphs
+from harness import graphs
+from harness.build.steps.base import Done, StepKind, Work
 from harness.data import base as data
 from harness.errors import BuildError, Skip
+from harness.flavours import FLAVOURS
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +42,8 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
         Skip: there is nothing in the network that the method could quantize.
         BuildError: a quantizer failed, or an exclusion matches nothing.
     """
+    import logging
+
     content = graphs.load(source)
     graphs.name_nodes_uniquely(content)
     named = folder / "named.onnx"
@@ -291,3 +295,100 @@ class CalibrationReader:
 
         self._maps = []
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _run(work: Work, options: Mapping[str, Json]) -> Done:
+    from harness.frameworks.onnx import with_inputs
+
+    return Done(notes=quantize(work.source, with_inputs(work.model, work.source), options, work.folder))
+
+
+def _precision(options: Mapping[str, Json]) -> str:
+    return f"int{options.get('bits', BITS) if options['method'] == 'weights' else 8}"
+
+
+BITS = 4
+"""Of weights alone, where nothing is said."""
+
+METHODS = ("dynamic", "static", "weights")
+INTEGER = ("dynamic", "static")
+STATIC = ("static",)
+WEIGHTS = ("weights",)
+INTEGER_TYPES = ("int8", "uint8")
+
+STEP = StepKind(
+    name="quantize",
+    doc="Conversion to integers",
+    options=(
+        Option(
+            name="method",
+            type=str,
+            required=True,
+            default="dynamic",
+            choices=METHODS,
+            doc="what is quantized, and when its ranges are known",
+        ),
+        Option(
+            name="calibration",
+            type=str,
+            default="minmax",
+            choices=("minmax", "entropy", "percentile"),
+            only=STATIC,
+            doc="how ranges are taken from the calibration examples",
+        ),
+        Option(
+            name="percentile",
+            type=float,
+            default=99.99,
+            more_than=50,
+            at_most=100,
+            only=STATIC,
+            beside=("calibration", "percentile"),
+            doc="for `calibration: percentile`",
+        ),
+        Option(name="per_channel", type=bool, default=True, only=INTEGER, doc="one weight scale per output channel"),
+        Option(
+            name="symmetric_activations", type=bool, default=False, only=STATIC, doc="zero points of activations fixed"
+        ),
+        Option(name="symmetric_weights", type=bool, default=True, doc="zero points of weights fixed"),
+        Option(name="weight_type", type=str, choices=INTEGER_TYPES, only=INTEGER, doc="the type of the weights"),
+        Option(name="activation_type", type=str, choices=INTEGER_TYPES, only=STATIC, doc="the type of the activations"),
+        Option(
+            name="reduce_range",
+            type=bool,
+            only=INTEGER,
+            doc="weights of 7 bits, for processors whose 8-bit products overflow",
+        ),
+        Option(name="exclude", type=list, default=[], doc="node names or globs to leave in float"),
+        Option(
+            name="exclude_preset",
+            type=str,
+            choices=("yolo-head",),
+            doc="a named set of nodes to leave in float, here the detection head",
+        ),
+        Option(
+            name="op_types", type=list, only=INTEGER, doc="operators to quantize, instead of the method's own choice"
+        ),
+        Option(name="bits", type=int, default=BITS, choices=(4, 8), only=WEIGHTS, doc="bits per weight"),
+        Option(
+            name="block_size",
+            type=int,
+            default=32,
+            choices=(16, 32, 64, 128, 256),
+            only=WEIGHTS,
+            doc="weights that share one scale",
+        ),
+        Option(
+            name="samples",
+            type=int,
+            at_least=1,
+            only=STATIC,
+            doc="how many calibration examples to use, at most the data's",
+        ),
+    ),
+    run=_run,
+    selector="method",
+    packages={"onnx": "onnx", **dict.fromkeys(FLAVOURS, "onnxruntime")},
+    precision=_precision,
+    calibrated=lambda options: bool(options["method"] == "static"),
+)

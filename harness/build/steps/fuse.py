@@ -14,8 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.build import graphs, patterns
+from harness import graphs
+from harness.build import patterns
+from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError
+from harness.flavours import FLAVOURS
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +45,7 @@ def fuse(
     before = graphs.load(source)
     level = str(options["level"])
     path = folder / "model.onnx"
-    encoder = level != "basic" and (model.source == "transformers" or model.task == "encoder")
+    encoder = level != "basic" and ("model_type" in facts or model.task == "encoder")
     # onnxslim rearranges attention so that onnxruntime's fusion of it no longer matches: an encoder goes without.
     current, tool = (_transformer(before, facts), "onnxruntime.transformers") if encoder else _clean(source, path)
     tools: list[Json] = [tool]
@@ -129,3 +133,26 @@ def _optimize(source: Path, target: Path, level: str) -> None:
         onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise BuildError(f"fuse: onnxruntime's optimizer failed at level {level}: {error}") from error
+
+
+def _run(work: Work, options: Mapping[str, Json]) -> Done:
+    return Done(fusion=fuse(work.source, work.model, options, work.facts, work.folder))
+
+
+STEP = StepKind(
+    name="fuse",
+    doc="Offline graph optimization",
+    options=(
+        Option(
+            name="level",
+            type=str,
+            default="extended",
+            choices=("basic", "extended", "all"),
+            doc="how far ONNX Runtime optimizes",
+        ),
+    ),
+    run=_run,
+    packages={"onnxslim": "onnxslim", "onnx": "onnx", **dict.fromkeys(FLAVOURS, "onnxruntime")},
+    # Above `extended` onnxruntime lays weights out for the CPU that it runs on.
+    hardware=lambda options: bool(options["level"] == "all"),
+)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.build import graphs
-from harness.build.bfloat16 import to_bfloat16
+from harness import graphs
+from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
+from harness.flavours import FLAVOURS
+from harness.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,8 @@ def cast(source: Path, options: Mapping[str, Json], folder: Path) -> None:
         BuildError: the converter failed.
     """
     import onnx
+
+    from harness.build.bfloat16 import to_bfloat16
 
     model = graphs.load(source)
     if not any(one.data_type == onnx.TensorProto.FLOAT for one in model.graph.initializer):
@@ -55,3 +59,29 @@ def _to_float16(model: onnx.ModelProto, *, keep_io: bool, block: tuple[str, ...]
     sorted_again.topological_sort()  # the converter appends its Casts, and onnx.checker refuses that order
     result: onnx.ModelProto = sorted_again.model
     return result
+
+
+def _run(work: Work, options: Mapping[str, Json]) -> Done:
+    cast(work.source, options, work.folder)
+    return Done()
+
+
+STEP = StepKind(
+    name="cast",
+    doc="Conversion to a narrower float",
+    options=(
+        Option(
+            name="to",
+            type=str,
+            required=True,
+            default="float16",
+            choices=("float16", "bfloat16"),
+            doc="the type to compute in",
+        ),
+        Option(name="keep_io", type=bool, default=True, doc="keep the model's inputs and outputs in float32"),
+        Option(name="block", type=list, default=[], doc="operators that stay in float32"),
+    ),
+    run=_run,
+    packages={"onnx": "onnx", **dict.fromkeys(FLAVOURS, "onnxruntime")},
+    precision=lambda options: str(options["to"]),
+)

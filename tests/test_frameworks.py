@@ -1,4 +1,4 @@
-"""Sources: the network, its weights, and the reason when they are not the ones that were asked for."""
+"""Frameworks: what each states of itself, its weights, and why they are not those that were asked for."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import pickle
 import socket
 import threading
 import time
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from harness import frameworks
 from harness.errors import BuildError
-from harness.frameworks import base, hub
+from harness.frameworks import hub, torch_family
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
-from tests import specs
+from tests import builders, specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from harness.records import Json
 
@@ -71,17 +74,19 @@ def image(size: int) -> tuple[InputSpec, ...]:
     return (InputSpec(name="input", dtype="float32", shape=("batch", 3, size, size)),)
 
 
-def load(model: ModelSpec) -> base.Loaded:
-    """Load through the source that the model names."""
-    return base.source(model.source).load(model)
+def load(model: ModelSpec) -> torch_family.TorchModel:
+    """Load through the framework that the model names, one of torch's family."""
+    loaded = frameworks.get(model.source).load(model)
+    assert isinstance(loaded, torch_family.TorchModel)
+    return loaded
 
 
 def test_unknown_source_gets_a_hint() -> None:
     """A misspelt source is met with the real ones; helpers are no sources."""
     with pytest.raises(BuildError, match=r"did you mean 'torchvision'.*available: onnx, timm, torch, "):
-        base.source("torchvison")
+        frameworks.get("torchvison")
     with pytest.raises(BuildError, match="no source `hub`"):
-        base.source("hub")
+        frameworks.get("hub")
 
 
 def test_seeded_weights_follow_the_seed(torch: Any) -> None:
@@ -89,12 +94,13 @@ def test_seeded_weights_follow_the_seed(torch: Any) -> None:
     model = specs.torch_model("tests.nets:small")
     one, two = load(model), load(model)
     other = load(replace(model, weights=WeightsSpec(kind="seeded", seed=1)))
-    outputs = one.run([torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))])[0]
+    images = np.random.default_rng(0).standard_normal((64, 3, 8, 8)).astype(np.float32)
+    (outputs,) = one.run({model.inputs[0].name: images})
 
     assert ("seeded", "") == (one.weights.kind, one.weights.reason)
     assert one.weights.digest == two.weights.digest
     assert one.weights.digest != other.weights.digest
-    assert len(set(outputs.argmax(dim=1).tolist())) >= 4
+    assert len(set(outputs.argmax(axis=1).tolist())) >= 4
     assert not one.module.training
 
 
@@ -111,7 +117,7 @@ def test_weights_from_a_local_file(torch: Any, tmp_path: Path) -> None:
         path = str(tmp_path / name)
         loaded = load(specs.torch_model("tests.nets:small", kind="pretrained", path=path, options={"width": 4}))
         assert "pretrained" == loaded.weights.kind
-        assert base.state_digest(loaded.module) == loaded.weights.digest
+        assert torch_family.state_digest(loaded.module) == loaded.weights.digest
         assert torch.equal(wanted["5.weight"], loaded.module.state_dict()["5.weight"])
 
 
@@ -206,7 +212,7 @@ def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:
         right = network(torch.from_numpy(images)).argmax(dim=1).numpy() == labels
 
     assert right.mean() > 0.97
-    assert base.state_digest(build(epochs=1)) == base.state_digest(build(epochs=1))
+    assert torch_family.state_digest(build(epochs=1)) == torch_family.state_digest(build(epochs=1))
 
 
 @pytest.fixture
@@ -257,4 +263,45 @@ def test_offline_by_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example/")
 
     assert "HF_HUB_OFFLINE is set" == hub.unreachable("https://mirror.example/")
-    assert "https://mirror.example/" == hub.url_of("timm")
+    assert "https://mirror.example/" == frameworks.get("timm").hub_url()
+
+
+def test_descriptors_agree_with_their_modules() -> None:
+    """Each is called like its file; what it needs has an extra that exists; one that needs nothing has none."""
+    declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]
+    for name in frameworks.names():
+        framework = frameworks.get(name)
+        assert name == framework.name
+        if framework.packages:
+            asked = {requirement.split(">=")[0] for requirement in extras[framework.extra or ""]}
+            assert set(framework.packages) <= asked
+        else:
+            assert framework.extra is None
+
+
+def test_a_file_runs_and_exports_itself(tmp_path: Path) -> None:
+    """An .onnx file: whole arrays by name, again after `close`, and a copy that is the same to the byte."""
+    path = builders.one_node(tmp_path / "a.onnx")
+    loaded = frameworks.get("onnx").load(specs.file_model(path))
+    feed = {"x": np.array([[-1.0, 2.0, -3.0, 4.0]], np.float32)}
+    for _ in range(2):
+        (output,) = loaded.run(feed)
+        assert [[0.0, 2.0, 0.0, 4.0]] == output.tolist()
+        loaded.close()
+    (tmp_path / "out").mkdir()
+    loaded.export({}, tmp_path / "out")
+    assert path.read_bytes() == (tmp_path / "out" / "model.onnx").read_bytes()
+
+
+def test_a_module_runs_on_numpy_and_exports_itself(torch: Any, tmp_path: Path) -> None:
+    """A torch callable: the exported file computes what `run` does on the same whole arrays."""
+    import onnxruntime
+
+    loaded = load(specs.torch_model("tests.nets:small"))
+    feed = {"image": np.random.default_rng(1).standard_normal((3, 3, 8, 8)).astype(np.float32)}
+    loaded.export({"exporter": "torchscript", "opset": None}, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+
+    (expected,) = loaded.run(feed)
+    np.testing.assert_allclose(session.run(None, feed)[0], expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Reading, writing and walking ONNX files, for the steps of the build child."""
+"""Reading, writing and walking ONNX files, for the build child."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
-"""The export step: a framework's module to an .onnx file with real names and dynamic axes."""
+"""torch's exporters: a module to an .onnx file with real names and dynamic axes."""
 
 from __future__ import annotations
 
 import inspect
-import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from harness.build import graphs
 from harness.data import base as data
 from harness.errors import BuildError
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from harness.frameworks.base import Loaded
+    from harness.frameworks.torch_family import TorchModel
     from harness.records import InputSpec, Json, ModelSpec
 
 DEFAULT_OPSETS = {"torchscript": 17, "dynamo": 18}
@@ -25,21 +23,18 @@ TRACE_ROWS = 2
 """Traced with two rows: with one, exporters take the batch axis for a constant."""
 
 
-def export(loaded: Loaded, model: ModelSpec, options: Mapping[str, Json], folder: Path) -> Path:
+def export(loaded: TorchModel, options: Mapping[str, Json], folder: Path) -> None:
     """Write `folder`/model.onnx.
 
     Conv and BatchNormalization are exported apart, as they were trained, so that what fuses them can be
-    seen. A model that came as a file is copied with its external data.
+    seen.
 
     Raises:
         BuildError: the exporter failed.
     """
-    path = folder / "model.onnx"
-    if loaded.file is not None:
-        _copy(loaded, path)
-        return path
     import torch
 
+    path, model = folder / "model.onnx", loaded.model
     feed = [torch.from_numpy(array) for array in data.first_rows(model, TRACE_ROWS)]
     outputs = list(loaded.outputs)
     axes = {**_input_axes(model), **output_axes(loaded, model, feed)}
@@ -81,19 +76,18 @@ def export(loaded: Loaded, model: ModelSpec, options: Mapping[str, Json], folder
             f"export: torch's {exporter} exporter failed at opset {opset}: {_first_line(error)}. Another exporter or "
             f"opset may do: `steps: {{export: {{exporter: {other}}}}}`."
         ) from error
-    return path
 
 
-def output_axes(loaded: Loaded, model: ModelSpec, feed: Sequence[Any]) -> dict[str, dict[int, str]]:
+def output_axes(loaded: TorchModel, model: ModelSpec, feed: Sequence[Any]) -> dict[str, dict[int, str]]:
     """The dynamic axes of every output, found by changing one input axis at a time and looking.
 
     An output axis that grows with an input axis is called like it when it has its size, and otherwise
     after the output, so that no two different sizes share a name.
     """
-    base = loaded.run(feed)
+    base = loaded.call(feed)
     axes: dict[str, dict[int, str]] = {name: {} for name in loaded.outputs}
     for axis in dict.fromkeys(axis for spec in model.inputs for axis in spec.shape if isinstance(axis, str)):
-        changed = loaded.run([_longer(tensor, spec, axis) for tensor, spec in zip(feed, model.inputs, strict=True)])
+        changed = loaded.call([_longer(tensor, spec, axis) for tensor, spec in zip(feed, model.inputs, strict=True)])
         grown = next(
             _longer(tensor, spec, axis).shape[spec.shape.index(axis)]
             for tensor, spec in zip(feed, model.inputs, strict=True)
@@ -139,16 +133,6 @@ def _dynamic_shapes(model: ModelSpec, module: Any) -> tuple[Any, ...]:
     parameters = inspect.signature(module.forward).parameters.values()
     # A forward(*inputs) has one parameter, which is a tuple.
     return (shapes,) if any(one.kind is one.VAR_POSITIONAL for one in parameters) else shapes
-
-
-def _copy(loaded: Loaded, path: Path) -> None:
-    """The user's file, self-contained: external data is taken in, or put beside it where it is too large."""
-    if loaded.file is None:
-        raise BuildError("export: there is no file to copy.")
-    if loaded.facts["external"]:
-        graphs.save(graphs.load(loaded.file), path)
-    else:
-        shutil.copyfile(loaded.file, path)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,258 @@
+"""What CONTRIBUTING promises: a framework, a data source or a step is one file, and nothing else changes.
+
+Each test copies the package into a folder of its own, adds one file there, and works with that copy from the command
+line, build children included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import harness
+from tests import builders
+
+ZOO = """\
+version: 1
+variants:
+  fp32: {optimization: disabled, steps: [export]}
+targets:
+  cpu: {provider: cpu}
+models:
+  tiny: {source: onnx, id: tiny.onnx}
+"""
+
+FRAMEWORK = '''\
+"""Networks of one matrix, which need nothing but NumPy."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from harness.frameworks import base
+from harness.records import Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dense(base.Loaded):
+    matrix: Any
+
+    def run(self, feed):
+        (array,) = feed.values()
+        return [array @ self.matrix]
+
+    def export(self, options, folder):
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+
+        (spec,) = self.model.inputs
+        inputs = [helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, list(spec.shape))]
+        outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [spec.shape[0], self.matrix.shape[1]])]
+        node = helper.make_node("MatMul", [spec.name, "w"], ["y"], "product")
+        graph = helper.make_graph([node], "dense", inputs, outputs, [numpy_helper.from_array(self.matrix, "w")])
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
+
+
+def load(model):
+    import numpy as np
+
+    shape = (model.inputs[0].shape[1], int(model.options.get("width", 2)))
+    matrix = np.random.default_rng(model.weights.seed).standard_normal(shape).astype(np.float32)
+    weights = Weights(kind="seeded", digest=hashlib.sha256(matrix.tobytes()).hexdigest())
+    return Dense(weights=weights, origin=f"numpy {np.__version__}", outputs=("y",), model=model, matrix=matrix)
+
+
+FRAMEWORK = base.Framework(
+    name="dense",
+    doc="networks of one matrix",
+    id_doc="anything",
+    load=load,
+    packages={"numpy": "numpy"},
+    export_packages=("onnx",),
+    weights=("seeded",),
+    id_pattern=r"[a-z]+",
+    id_expected="a word",
+)
+'''
+
+SOURCE = '''\
+"""Numbers that rise from one example to the next."""
+
+from __future__ import annotations
+
+from harness.data import base
+from harness.options import Option
+
+OPTIONS = (
+    Option(name="step", type=float, required=True, more_than=0, doc="how much one example is above the one before"),
+)
+PACKAGES = {"numpy": "numpy"}
+
+
+def examples(request, split):
+    import numpy as np
+
+    step = base.option(request, "step")
+    for place in range(request.counts[split]):
+        shapes = {spec: base.row_shape(spec, request.dims) for spec in request.inputs}
+        yield base.Example(
+            feed={spec.name: np.full(shape, place * step).astype(spec.dtype) for spec, shape in shapes.items()}
+        )
+
+
+def digest(request):
+    return base.versions(*PACKAGES)
+'''
+
+STEP = '''\
+"""The sign step: what a network gives is turned round."""
+
+from __future__ import annotations
+
+from harness import graphs
+from harness.build.steps.base import Done, StepKind
+from harness.errors import Skip
+from harness.options import Option
+
+
+def sign(work, options):
+    from onnx import helper
+
+    model = graphs.load(work.source)
+    if not options["twice"]:
+        raise Skip("sign: once would change the function.")
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["inner" if name == output else name for name in node.output]
+    model.graph.node.append(helper.make_node("Neg", ["inner"], ["turned"], "once"))
+    model.graph.node.append(helper.make_node("Neg", ["turned"], [output], "again"))
+    graphs.save(model, work.folder / "model.onnx")
+    return Done(notes=("the sign was turned twice",))
+
+
+STEP = StepKind(
+    name="sign",
+    doc="The sign turned round",
+    options=(Option(name="twice", type=bool, default=True, doc="so that the function stays the same"),),
+    run=sign,
+    packages={"onnx": "onnx"},
+)
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of the package and a project beside it, `root`/harness and `root`/zoo.yaml."""
+
+    root: Path
+
+    def write(self, place: str, text: str) -> None:
+        """Add one file to the package."""
+        assert not (self.root / "harness" / place).exists()
+        (self.root / "harness" / place).write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run `harness` of the copy, and give its standard output, or its standard error where it fails."""
+        environment = os.environ | {"PYTHONPATH": str(self.root), "HARNESS_CACHE": str(self.root / "cache")}
+        command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
+        assert code == done.returncode, done.stdout + done.stderr
+        return done.stderr if code else done.stdout
+
+    def zoo(self, text: str, *replacements: tuple[str, str]) -> None:
+        """Write the zoo, with something added to it."""
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (self.root / "model_zoo.yaml").write_text(text, encoding="utf-8")
+
+    def built(self) -> dict[str, dict[str, Any]]:
+        """Build everything, and give what is said of it by model and variant."""
+        found: list[dict[str, Any]] = json.loads(self.run("build", "--json"))
+        return {f"{one['model']}/{one['variant']}": one for one in found}
+
+    def graph(self, built: dict[str, Any]) -> onnx.GraphProto:
+        """The graph of what was built."""
+        return onnx.load(self.root / "cache" / "artifacts" / built["digest"] / "model.onnx").graph
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    """A copy of this package with a tiny model to build."""
+    ignored = shutil.ignore_patterns("__pycache__", "static")
+    shutil.copytree(Path(harness.__file__).parent, tmp_path / "harness", ignore=ignored)
+    builders.tiny_conv(tmp_path / "tiny.onnx")
+    return Copy(tmp_path)
+
+
+def test_a_framework_is_one_file(copy: Copy) -> None:
+    """The zoo checks what it declares, the build proves what it exports, and `list` knows that it runs here."""
+    copy.write("frameworks/dense.py", FRAMEWORK)
+    model = "  m: {source: dense, id: some, data: random, inputs: {x: {dtype: float32, shape: [batch, 3]}}}\n"
+    copy.zoo(ZOO + model + "  wide: {extends: m, options: {width: 5}}\n")
+    found = copy.built()
+
+    assert {"tiny/fp32", "m/fp32", "wide/fp32"} == set(found)
+    assert "seeded" == found["m/fp32"]["weights"]["kind"]
+    assert [[3, 2], [3, 5]] == [list(copy.graph(found[name]).initializer[0].dims) for name in ("m/fp32", "wide/fp32")]
+    listed = {one["name"]: one for one in json.loads(copy.run("list", "--json"))["models"]}
+    assert listed["m"]["runs_here"]
+
+    copy.zoo(ZOO + model.replace("id: some", "id: '1', weights: trained"))
+    said = copy.run("build", code=2)
+    assert "models.m.id: expected a word, found '1'" in said
+    assert "'trained' needs source torch, found dense; valid: seeded" in said
+
+
+def test_a_data_source_is_one_file(copy: Copy) -> None:
+    """Its options are checked as it declares them, and its examples are what a build calibrates on and is proven on."""
+    copy.write("data/rising.py", SOURCE)
+    with_data = (("{source: onnx, id: tiny.onnx}", "{source: onnx, id: tiny.onnx, data: r}"),)
+    int8 = ("targets:", "  int8: {steps: [export, quantize: {method: static}]}\ntargets:")
+    copy.zoo(ZOO + "data: {r: {source: rising, step: 0.5, evaluation: 3}}\n", *with_data, int8)
+    found = copy.built()
+
+    reference = copy.root / "cache" / "references" / found["tiny/fp32"]["reference"]["digest"]
+    fed = np.load(reference / "feeds" / "0.npy")
+    assert [0.0, 0.5, 1.0] == [float(example.max()) for example in fed]
+    kinds = {node.op_type for node in copy.graph(found["tiny/int8"]).node}
+    assert "QuantizeLinear" in kinds
+
+    for given, expected in (
+        ("", "data.r: missing key 'step', which source 'rising' needs"),
+        (", step: 0", "data.r.step: must be more than 0"),
+        (", step: 1, seed: 3", "has no effect with source 'rising'; it belongs to: photos, random, tokens"),
+    ):
+        copy.zoo(ZOO + f"data: {{r: {{source: rising{given}}}}}\n", *with_data)
+        assert expected in copy.run("build", code=2)
+
+
+def test_a_step_is_one_file(copy: Copy) -> None:
+    """Variants may have it, its options are checked, resolved and in its digest, and what it says is kept."""
+    copy.write("build/steps/sign.py", STEP)
+    more = "  turned: {steps: [export, sign]}\n  spelled: {steps: [export, sign: {twice: true}]}\n"
+    copy.zoo(ZOO, ("targets:", f"{more}  once: {{steps: [export, sign: {{twice: false}}]}}\ntargets:"))
+    found = copy.built()
+
+    assert found["tiny/turned"]["digest"] == found["tiny/spelled"]["digest"] != found["tiny/fp32"]["digest"]
+    assert ["Neg", "Neg"] == [node.op_type for node in copy.graph(found["tiny/turned"]).node][-2:]
+    assert ["the sign was turned twice"] == list(found["tiny/turned"]["notes"])
+    assert ("skipped", "sign: once would change the function.") == (
+        found["tiny/once"]["status"],
+        found["tiny/once"]["reason"],
+    )
+    copy.zoo(ZOO, ("targets:", "  bad: {steps: [export, sign: {twice: 2}]}\ntargets:"))
+    assert "variants.bad.steps[1].sign.twice: expected true or false, found 2" in copy.run("build", code=2)
