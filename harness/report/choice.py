@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.flavours import version_in
+from harness.records import case_id
 from harness.report import pairs, sides
 from harness.report.data import Data
 from harness.report.histories import ChartedSeries
@@ -86,9 +87,9 @@ def series(wish: Wish, every: Mapping[str, Sequence[ChartedSeries]]) -> ChartedS
     host = _host(wish.host, list(dict.fromkeys(one.fingerprint for one in found)))
     found = [one for one in found if one.fingerprint == host]
     for place, (option, _, patterns) in enumerate(wish.patterns()):
-        kept = [one for one in found if _matches(_parts(one.case)[place], patterns)]
+        kept = [one for one in found if _matches(case_id.parts(one.case)[place], patterns)]
         if not kept:
-            names = sorted({_parts(one.case)[place] for one in found}, key=query.natural)
+            names = sorted({case_id.parts(one.case)[place] for one in found}, key=query.natural)
             raise UsageError(f"{option} {','.join(patterns)}: {suggest(patterns[0], names)}")
         found = kept
     if cases := len({one.case for one in found}) - 1:
@@ -155,14 +156,6 @@ def _runtime(asked: str, names: Sequence[str]) -> str:
     if not found:
         raise UsageError(f"--runtime {asked}: {suggest(asked, [name.replace(' ', '==') for name in names])}")
     return found[0]
-
-
-def _parts(case: str) -> tuple[str, str, str]:
-    """Model, variant and target; an imported benchmark's name stands for its model."""
-    if case.count("/") < 2:  # noqa: PLR2004  (model, variant and target)
-        return case, "", ""
-    model, variant, target = case.rsplit("/", 2)
-    return model, variant, target
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

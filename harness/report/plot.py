@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from harness.errors import UsageError
+from harness.records import case_id
 from harness.report import choice, downsample, histories
 from harness.report.choice import Wish
 from harness.report.data import Data, load
@@ -140,7 +141,7 @@ def _samples(data: Data, rows: Sequence[Row]) -> list[tuple[Row, list[Mapping[st
 def _history(data: Data, wish: Wish) -> Figure:
     series = histories.collect(data, data.positions)
     one = choice.series(wish, series)
-    variant = one.case.rsplit("/", 2)[1] if one.case.count("/") > 1 else one.case
+    variant = case_id.parts(one.case).variant or one.case
     scans = histories.scans(series)
     return lines.history(
         history.points(data, one),

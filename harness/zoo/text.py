@@ -174,8 +174,8 @@ def parse(text: str, path: Path) -> tuple[Map, list[tuple[Position, str]]]:
     if builder.root is None:
         raise ZooError([f"{path}: empty; a zoo has at least the keys version, variants, targets and models"])
     if not isinstance(builder.root, Map):
-        found = "a list" if isinstance(builder.root, Seq) else f"{builder.root!r}"
-        raise ZooError([f"{path}:1: not a mapping: found {found}; a zoo starts with keys such as `version: 1`"])
+        other = "a list" if isinstance(builder.root, Seq) else f"{builder.root!r}"
+        raise ZooError([f"{path}:1: not a mapping: found {other}; a zoo starts with keys such as `version: 1`"])
     return builder.root, builder.problems
 
 
