@@ -71,7 +71,7 @@ def load(results: Path, order: Commits, rows: pd.DataFrame, runtimes: Mapping[st
         order: the commits of the clone, and which of them are wanted.
         rows: stored rows: `run`, `commit`, `fingerprint`, `model`, `case`, `weights`, `weights_kind`, `dirty`,
             `median_s`.
-        runtimes: run -> its runtime as `runtime` names it.
+        runtimes: run -> its runtime as `runtime` names it; empty where it is not known.
 
     Raises:
         StoreError: if the folder cannot be listed.
@@ -132,7 +132,6 @@ def _stored(rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Stored:
     commits, hosts = clean["commit"].astype(object).to_numpy(), clean["fingerprint"].astype(object).to_numpy()
     for (run, model, kind, digest), places in indices.items():
         of = runtimes.get(run, "")
-        of = "" if of == flavours.UNKNOWN_VERSION else of
         key = (commits[places[0]], hosts[places[0]], of, f"{model}-{kind}-{digest[:8]}")
         found.setdefault(key, set()).update(categories[cases[places]])
     return found
