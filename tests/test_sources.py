@@ -212,7 +212,7 @@ def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:
 @pytest.fixture
 def fresh_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing known of any hub, and no variable in the way."""
-    monkeypatch.setattr(hub, "_answers", {})
+    monkeypatch.setattr(hub, "known_answers", {})
     for name in ("HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -247,7 +247,7 @@ def test_any_answer_is_a_hub_that_can_be_reached() -> None:
         thread.start()
         assert "" == hub.unreachable(url)
         thread.join(5)
-    hub._answers.clear()
+    hub.known_answers.clear()
     assert "cannot be reached" in hub.unreachable(url)
 
 

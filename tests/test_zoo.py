@@ -17,7 +17,7 @@ from harness.errors import ZooError
 from harness.records import Budget, DataSpec, InputSpec, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.zoo import EXTRAS, Zoo, load
-from harness.zoo.steps import _OPTIONS
+from harness.zoo.steps import QUANTIZE_OPTIONS
 from harness.zoo.text import decode, parse, plain
 from harness.zoo.validate import json_schema
 
@@ -239,7 +239,7 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("{level: basic}", "{level: bsic}", "4: variants.int8.steps[1].fuse.level: found 'bsic'; did you mean"),
         ("{method: dynamic}", "{}", "5: variants.int8-dynamic.steps[1].quantize.method: missing key 'method'"),
         ("[export, fuse", "[fuse", "4: variants.int8.steps[0]: found step 'fuse'; `export` comes first"),
-        ("[export, fuse", "[export, fuse, fuse", "4: variants.int8.steps[2]: step 'fuse' stands twice"),
+        ("[export, fuse", "[export, fuse, fuse", "4: variants.int8.steps[2]: step 'fuse' appears twice"),
         ("method: static", "method: dynamic", "4: variants.int8.steps[2].quantize.calibration: has no effect with"),
         ("calibration: minmax", "percentile: 99", "4: variants.int8.steps[2].quantize.percentile: has no effect"),
         ("fp32: {", "fp32: {precision: float16, ", "3: variants.fp32.precision: says float16, but its steps make"),
@@ -510,7 +510,7 @@ def test_step_options_are_those_of_the_build() -> None:
         shape = shapes[kinds[kind]]["properties"][option]
         assert {choice for choice in choices if choice is not None} == set(shape.get("enum") or [shape["const"]])
     assert {method: set(options) for method, options in RELEVANT.items()} == {
-        method: set(_OPTIONS[method]) | ({"percentile"} if method == "static" else set()) for method in RELEVANT
+        method: set(QUANTIZE_OPTIONS[method]) | ({"percentile"} if method == "static" else set()) for method in RELEVANT
     }
 
 

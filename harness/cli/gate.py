@@ -353,7 +353,7 @@ Json = Annotated[
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
 AllowInconclusive = Annotated[
-    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nobody can tell, instead of 3.")
+    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the answer is inconclusive, instead of 3.")
 ]
 Accept = Annotated[
     str | None,

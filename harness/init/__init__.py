@@ -1,6 +1,6 @@
 """`harness init`: a zoo, asv's configuration and suite, and a workflow, for somebody else's repository.
 
-What is there stays as it is: a file is made or left alone, and only .gitignore is added to.
+What is there stays as it is: a file is made or not written at all, and only .gitignore is added to.
 """
 
 from __future__ import annotations

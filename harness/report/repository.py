@@ -50,5 +50,5 @@ def configuration(folder: Path) -> tuple[str, str]:
         found = json.loads("\n".join(line for line in text.splitlines() if not line.strip().startswith("//")))
         url, html = found.get("show_commit_url", ""), found.get("html_dir", "html")
     except (ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: not a JSON object ({error}); mend it, or run from another folder") from error
+        raise UsageError(f"{path}: not a JSON object ({error}); fix it, or run from another folder") from error
     return (url if str(url).startswith(("http://", "https://")) else ""), str(html)
