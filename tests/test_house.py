@@ -51,7 +51,7 @@ def is_private(name: str) -> bool:
 
 def modules_named(content: ast.Module, known: frozenset[str]) -> dict[str, str]:
     """Under which name a file has imported which module."""
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(content):
         if isinstance(node, ast.Import):
             found |= {one.asname: one.name for one in node.names if one.asname and one.name in known}
@@ -66,6 +66,7 @@ def private_uses(name: str, content: ast.Module, known: frozenset[str]) -> Itera
     imported = modules_named(content, known)
     for node in ast.walk(content):
         uses: list[tuple[str, str]] = []
+        line = getattr(node, "lineno", 0)
         if isinstance(node, ast.ImportFrom) and node.module:
             uses = [(node.module, one.name) for one in node.names]
         elif isinstance(node, ast.Attribute):
@@ -78,7 +79,7 @@ def private_uses(name: str, content: ast.Module, known: frozenset[str]) -> Itera
             uses = [(imported.get(str(texts[0]), ""), str(texts[-1])), (owner, last)]
         for module, used in uses:
             if module in known and module != name and is_private(used):
-                yield f"{name}:{node.lineno} uses {module}.{used}"
+                yield f"{name}:{line} uses {module}.{used}"
 
 
 def test_nobody_uses_what_another_module_keeps_to_itself() -> None:
