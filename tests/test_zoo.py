@@ -219,8 +219,8 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("[batch, 3]", "[batch, 0]", "15: models.m.inputs.x.shape[1]: expected a whole number of at least 1"),
         ("float32, ", "float31, ", "15: models.m.inputs.x.dtype: found 'float31'; did you mean 'float32'?"),
         # names
-        ("  m:\n", "  a/b:\n", '11: models["a/b"]: \'a/b\' is no name: use letters, digits'),
-        ("  m:\n", "  ..:\n", '11: models[".."]: \'..\' is no name'),
+        ("  m:\n", "  a/b:\n", '11: models["a/b"]: \'a/b\' is not a name: use letters, digits'),
+        ("  m:\n", "  ..:\n", '11: models[".."]: \'..\' is not a name'),
         ("  cpu: {provider: cpu}", "  cpu: {provider: cpu}\n  CPU: {provider: cpu}", "8: targets.CPU: differs from"),
         ("id: net", "id: net\n    id: other", "14: duplicate key 'id'; it is already on line 13"),
         ("  int8-dynamic:", "  fp32:", "5: duplicate key 'fp32'; it is already on line 3"),

@@ -200,7 +200,7 @@ def pruning(text: str) -> dict[str, Any]:
     """The arguments of `stock.prune` for what was asked.
 
     Raises:
-        UsageError: if it is no age, no kind and not `all`.
+        UsageError: if it is not an age, a kind or `all`.
     """
     from harness.build.cache import KINDS
 

@@ -29,7 +29,7 @@ REDRAW_S = 0.5
 FIGURE = re.compile(r"\d+(\.\d+)?")
 
 TARGET_WIDTH = 160
-"""Columns to assume where the output is no terminal, so that tables are not folded."""
+"""Columns to assume where the output is not a terminal, so that tables are not folded."""
 
 
 class Console:

@@ -95,7 +95,7 @@ def external_files(content: Any, path: Path) -> list[Path]:
         try:
             end = int(facts.get("offset", 0)) + int(facts.get("length", 0))
         except ValueError as error:
-            raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is no number.") from error
+            raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is not a number.") from error
         ends[file] = max(end, ends.get(file, 0))
     for file, end in ends.items():
         if file.stat().st_size < end:

@@ -39,7 +39,7 @@ def configuration(folder: Path) -> tuple[str, str]:
     """The link to a commit and the folder of asv's own pages, from `asv.conf.json`; empty where it does not say.
 
     Raises:
-        UsageError: if the file is no JSON object.
+        UsageError: if the file is not a JSON object.
     """
     path = folder / "asv.conf.json"
     try:
