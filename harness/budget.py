@@ -10,7 +10,7 @@ Row = Mapping[str, Any]
 
 
 def excess(row: Row) -> str | None:
-    """Why a measured case is outside its model's budget; empty where it is inside, None where nobody can tell.
+    """Why a measured case is outside its model's budget; empty where it is inside, None where that cannot be told.
 
     Labels decide where there are any, else fidelity. A model without an accuracy or fidelity budget cannot be
     judged: fast and wrong must not be recommended.
@@ -40,7 +40,7 @@ def exceeded(row: Row) -> tuple[str, ...]:
 
 
 def _wrong(row: Row) -> str | None:
-    """How accuracy, or else fidelity, is outside the budget; empty where it is inside, None where nobody can tell."""
+    """How accuracy, or else fidelity, is out of budget; empty where it is inside, None where that cannot be told."""
     budget = row.get("budget") or {}
     accuracy, fidelity = row.get("accuracy") or {}, row.get("fidelity") or {}
     limit, share, least = (budget.get(key) for key in ("accuracy_drop", "accuracy_share", "fidelity_db"))

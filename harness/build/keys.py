@@ -35,7 +35,8 @@ def digest_of(content: Json) -> str:
 
 
 @cache
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution; None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -44,7 +45,7 @@ def _version(name: str) -> str | None:
 
 def versions(names: tuple[str, ...]) -> dict[str, str]:
     """The versions of those of `names` that are installed."""
-    return {name: version for name in names if (version := _version(name)) is not None}
+    return {name: version for name in names if (version := version_of(name)) is not None}
 
 
 @cache

@@ -1,6 +1,6 @@
 """`harness init`: a zoo, asv's configuration and suite, and a workflow, for somebody else's repository.
 
-What is there stays as it is: a file is made or left alone, and only .gitignore is added to.
+What is there stays as it is: a file is made or not written at all, and only .gitignore is added to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ZOO = "model_zoo.yaml"
 CONFIGURATION = "asv.conf.json"
 WORKFLOW = ".github/workflows/harness.yml"
 IGNORED = ("__pycache__/", "/.asv/", "/html/", "/results/.lock", "/results/samples/*.parts/")
-"""What asv and harness leave behind that is no result."""
+"""What asv and harness leave behind that is not a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def init(request: InitRequest) -> Written:
     """
     folder = request.folder
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: make it, or name another one")
+        raise UsageError(f"{folder} is not a folder: make it, or name another one")
     top = provenance.checkout(folder, ignore=folder).top
     if top is None:
         raise UsageError(f"{folder.resolve()} is in no git checkout, and asv measures commits: run `git init` first")

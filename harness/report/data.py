@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import flavours
 from harness.report import wording
 from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
@@ -84,8 +85,13 @@ class StoredRun:
     @property
     def runtime(self) -> str:
         """The onnxruntime distribution that measured, with its version."""
-        found = sorted((n for n in self.versions if n.startswith("onnxruntime")), key=len)
-        return f"{found[-1]} {self.versions[found[-1]]}" if found else "onnxruntime of unknown version"
+        return self.known_runtime or flavours.UNKNOWN_VERSION
+
+    @property
+    def known_runtime(self) -> str:
+        """`runtime`, but empty where nothing stored tells."""
+        found = flavours.chosen(self.versions)
+        return flavours.label(*found) if found else ""
 
     @property
     def revision(self) -> str:
@@ -226,7 +232,7 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         for name in CATEGORIES:
             rows[name] = rows[name].cat.remove_unused_categories()
     newest = _newest(rows)
-    values = asv_values.load(results, order, rows, {run.id: run.runtime for run in runs})
+    values = asv_values.load(results, order, rows, {run.id: run.known_runtime for run in runs})
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
     return Data(
         results=results,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
+from harness.flavours import version_in
+from harness.records import case_id
 from harness.report import links, wording
 from harness.report.data import Data
 from harness.store.asv.reconcile import runtime
@@ -160,7 +162,7 @@ def _every(data: Data) -> list[Any]:
     runtimes = {run.runtime for run in data.runs} | {runtime(key.runtime) for key in data.asv.series if key.runtime}
     found += [
         ComparedSide(kind="runtime", key=name, name=name.replace(" ", "==", 1), label=name)
-        for name in sorted(runtimes, key=lambda name: natural(name.partition(" ")[2] + name), reverse=True)
+        for name in sorted(runtimes, key=lambda name: natural(version_in(name) + name), reverse=True)
     ]
     found += [ComparedSide(kind="host", key=host, name=host, label=data.host(host)) for host in data.every_host]
     return found
@@ -179,7 +181,7 @@ def _commits(data: Data) -> list[str]:
 def _fits(data: Data, side: ComparedSide, asked: str) -> bool:
     begins = len(asked) >= SHORTEST and side.key.startswith(asked)
     if side.kind == "runtime":
-        return asked == side.key.partition(" ")[2]
+        return asked == version_in(side.key)
     if side.kind == "host":
         names = {run.host.get("name") for run in data.runs if run.fingerprint == side.key}
         return begins or asked in names
@@ -227,9 +229,9 @@ def _asv_frames(data: Data) -> list[Any]:
 
     lines: dict[tuple[Any, ...], dict[str, Any]] = {}
     for key, points in data.asv.series.items():
-        if key.metric != "latency" or key.case.count("/") < 2:  # noqa: PLR2004  (model, variant and target)
+        model, variant, target = case_id.parts(key.case)
+        if key.metric != "latency" or not variant:
             continue
-        model, variant, target = key.case.rsplit("/", 2)
         name = runtime(key.runtime)
         for point in points:
             lines[key._replace(metric="", unit=""), point.commit] = dict.fromkeys(TAKEN, UNKNOWN) | {

@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import flavours
 from harness.errors import NewerSchema, StoreError
+from harness.records.case_id import case_name, target_label
 from harness.store.asv import files as asv_files
 from harness.store.asv.files import Columns, ResultFile
 from harness.store.commits import Commits
@@ -76,7 +78,7 @@ def case_id(name: str, names: Sequence[str], values: Sequence[str]) -> str:
     plain = tuple(_plain(value) for value in values)
     if name in SHORT and len(values) == len(PARAMETERS):
         model, variant, provider, threads, batch = plain
-        return f"{model}/{variant}/{provider.rpartition(':')[2]}-t{threads}-b{batch}"
+        return case_name(model, variant, target_label(provider.rpartition(":")[2], threads, batch))
     if name.startswith("optimum.") and names:
         return "/".join(plain)
     base = name.partition(".")[2] if name.startswith(FOREIGN) else name
@@ -97,14 +99,8 @@ def identity(found: ResultFile) -> tuple[str, str, str, str]:
     params = found.params
     requirements: Mapping[str, Any] = found.header.get("requirements") or {}
     variables: Mapping[str, Any] = found.header.get("env_vars") or {}
-    runtime = params.get("onnxruntime") or next(
-        (
-            "+".join(part for part in (str(version), name.removeprefix("onnxruntime").lstrip("-")) if part)
-            for name, version in sorted(requirements.items())
-            if name.startswith("onnxruntime")
-        ),
-        "",
-    )
+    named = flavours.chosen({name: str(version) for name, version in requirements.items()})
+    runtime = params.get("onnxruntime") or (flavours.tag(*named) if named else "")
     weights = params.get("weights") or variables.get("HARNESS_WEIGHTS") or ""
     return str(params.get("host") or params.get("machine") or ""), str(runtime), str(weights), found.environment
 

@@ -18,12 +18,13 @@ from harness import data, frameworks
 from harness.build import steps
 from harness.options import Option
 from harness.providers import SHORT
+from harness.records import case_id
 from harness.session_options import KEYS
 from harness.zoo import units
 from harness.zoo.fields import ABSENT, Strict, Text, model_of
 
 _MAX_SEED = 2**32 - 1
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+NAME = rf"^{case_id.NAME}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME, max_length=80)]
 

@@ -62,7 +62,7 @@ def check_order(name: str, variant: VariantEntry, problems: Problems) -> None:
             problems.add(keys, f"expected one step, found {' and '.join(found) or 'none'}; write each as its own item")
         for kind in found:
             if kind in kinds:
-                problems.add(keys, f"step {kind!r} stands twice; a recipe has each kind of step at most once")
+                problems.add(keys, f"step {kind!r} appears twice; a recipe has each kind of step at most once")
             if (kind == kinds_of_step.FIRST) != (not kinds):
                 problems.add(keys, f"found step {kind!r}; `export` comes first, and only there")
             kinds.append(kind)

@@ -19,7 +19,7 @@ from typing import Any, Final
 from harness.errors import NewerSchema, StoreError
 from harness.store import files, samples
 from harness.store.asv import files as asv_files
-from harness.store.asv.files import Columns, ResultFile
+from harness.store.asv.files import Columns, ResultFile, union
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
 from harness.store.metrics import METRICS
@@ -281,7 +281,7 @@ def _file_name(header: Mapping[str, Any]) -> str:
         environment = f"env-{hashlib.md5(environment.encode(), usedforsecurity=False).hexdigest()}"
     commit = header["commit_hash"]
     if not re.fullmatch("[0-9a-f]{7,64}", commit):
-        raise StoreError(f"{commit!r} is no commit: the file that names it was not added.")
+        raise StoreError(f"{commit!r} is not a commit: the file that names it was not added.")
     return f"{commit[:8]}-{safe(environment)}.json"
 
 
@@ -410,11 +410,6 @@ class Touched:
         else:
             self.untried |= points
         self.untried -= self.tried
-
-
-def union(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The values of each axis: the first's in their order, then what only the second has."""
-    return [list(dict.fromkeys([*one, *other])) for one, other in zip(first, second, strict=True)]
 
 
 def hull(axes: Sequence[Sequence[str]], points: Iterable[Point]) -> list[list[str]]:
