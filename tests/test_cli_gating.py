@@ -148,7 +148,7 @@ def test_console_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def told(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str]:
     """What is said at the end of a bisection, and whether it found something."""
     with GateConsole() as console:
-        done = bisect.tell(console, "m/fp32/cpu-t1", found, ("good", "bad"))
+        done = bisect.show_result(console, "m/fp32/cpu-t1", found, ("good", "bad"))
     return done, capsys.readouterr().out
 
 
@@ -171,8 +171,10 @@ def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_steps_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A step says what was found of its point, or why it was skipped."""
     with GateConsole() as console:
-        bisect.show(console, BisectStep(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8)))
-        bisect.show(console, BisectStep(point=TWO, said="skipped", reason="does not build"))
+        bisect.show_step(
+            console, BisectStep(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8))
+        )
+        bisect.show_step(console, BisectStep(point=TWO, said="skipped", reason="does not build"))
     out = capsys.readouterr().out
     assert "slow: commit one (1.300, 95% interval 1.200 to 1.400 to the good end)\n" in out
     assert "skipped: commit two: does not build\n" in out

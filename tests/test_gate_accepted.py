@@ -293,11 +293,11 @@ def test_mistakes_are_told_with_their_line(text: str, line: int, why: str) -> No
 
 @pytest.mark.skipif(os.name != "posix", reason="starts processes")
 def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Six processes add an entry each, three of them inside git's lock at a time: all six are there."""
+    """Three processes add three entries each at the same time: all nine are there."""
     git(tmp_path, "init")
     code = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from harness.gate import accepted_file; from tests.test_gate_accepted import entry, gate\n"
+        "from harness.gate import accepted_changes; from tests.test_gate_accepted import entry, gate\n"
         "for place in range(3):\n"
         "    accepted_changes.add(Path(sys.argv[1]), [replace(entry(gate()), case=f'{sys.argv[2]}-{place}')])\n"
     )
@@ -312,7 +312,7 @@ def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_git_says_how_commits_follow(tmp_path: Path) -> None:
-    """An ancestor is contained, a sibling is not, a hash that git does not have cannot be told."""
+    """An ancestor is contained, a sibling is not, a hash that git does not have is unknown."""
     git(tmp_path, "init")
     commits = []
     for branch in ("main", "other"):

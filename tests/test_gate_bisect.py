@@ -180,7 +180,7 @@ def test_commits_in_the_wrong_order(tmp_path: Path) -> None:
         commits("HEAD", "HEAD~1", top / "model_zoo.yaml")
     with pytest.raises(UsageError, match="are the same"):
         commits("HEAD", "main", top / "model_zoo.yaml")
-    with pytest.raises(UsageError, match="in no git checkout"):
+    with pytest.raises(UsageError, match="not in a git checkout"):
         commits("a", "b", tmp_path / "model_zoo.yaml")
 
 
@@ -204,7 +204,7 @@ def test_releases_that_are_given() -> None:
     """With --versions nobody asks the index, and the ends need not be named again."""
     found = releases("1.22.1", "1.24.1", ("1.23.0",))
     assert ["1.22.1", "1.23.0", "1.24.1"] == [point.asked.split("==")[1] for point in found]
-    with pytest.raises(UsageError, match=r"'1\.x' is no version"):
+    with pytest.raises(UsageError, match=r"'1\.x' is not a version"):
         releases("1.22.1", "1.24.1", ("1.x",))
 
 
@@ -249,5 +249,5 @@ def test_case_as_a_selection() -> None:
         found.threads,
         found.batch,
     )
-    with pytest.raises(UsageError, match="is no case"):
+    with pytest.raises(UsageError, match="is not a case id"):
         _ = BisectCase(zoo=Path("z"), cache=Path("c"), case="resnet50/fp32").selection

@@ -29,10 +29,10 @@ def run(
     clock: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Measured, Script, Quiet]:
     """Measure cases of these ratios."""
-    contests = {name: pairs.contest() for name in ratios}
-    script, watch = Script(contests, ratios, noise), Quiet()
+    specs = {name: pairs.pair_spec() for name in ratios}
+    script, watch = Script(specs, ratios, noise), Quiet()
     choose = phases.chooser(settings)
-    done = measure(contests, settings, choose, watch, pair=script, clock=clock, rng=random.Random(1))
+    done = measure(specs, settings, choose, watch, pair=script, clock=clock, rng=random.Random(1))
     return done, script, watch
 
 
@@ -80,10 +80,10 @@ def test_looking_changed_does_not_end_screening() -> None:
 def test_screening_goes_on_for_the_family_there_is() -> None:
     """What is enough beside nothing flagged is not beside many: nobody stops who would end inconclusive for it."""
     ratios = {"open": 1.0, **{f"slow{i}": 1.2 for i in range(30)}}
-    contests = {name: pairs.contest() for name in ratios}
+    specs = {name: pairs.pair_spec() for name in ratios}
     wide = (0.069, -0.04, 0.01, -0.02, 0.015, -0.026, 0.059, 0.049)
     measured = dict.fromkeys(ratios, 0)
-    names = {id(one): name for name, one in contests.items()}
+    names = {id(one): name for name, one in specs.items()}
 
     def one(of: Any, *, phase: str, rng: object, on_burst: Any) -> Pair:
         name = names[id(of)]
@@ -97,7 +97,7 @@ def test_screening_goes_on_for_the_family_there_is() -> None:
         found = findings.latency("open", done, phases.confirmed(done, SETTINGS), SETTINGS)
         return len(phases.of_phase(done.pairs["open"], SCREEN)), found.verdict
 
-    alone, beside = screened({"open": contests["open"]}), screened(contests)
+    alone, beside = screened({"open": specs["open"]}), screened(specs)
     assert alone[0] < beside[0] < 24
     assert {Verdict.PASS} == {alone[1], beside[1]}
 
@@ -144,11 +144,11 @@ def test_ctrl_c_keeps_what_was_measured(after: int) -> None:
 
 
 def test_refusal_asks_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nothing here can run is told apart from what head alone cannot."""
-    monkeypatch.setattr(scheduling, "refusal", lambda contest, role: "no kernel")
+    """What nothing here can run is distinguished from what head alone cannot."""
+    monkeypatch.setattr(scheduling, "refusal", lambda spec, role: "no kernel")
     done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
     assert Broken(reason="base: no kernel; head: no kernel", unsupported=("base", "head")) == done.broken["a"]
-    monkeypatch.setattr(scheduling, "refusal", lambda contest, role: "no kernel" if role == "head" else None)
+    monkeypatch.setattr(scheduling, "refusal", lambda spec, role: "no kernel" if role == "head" else None)
     done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
     assert ("head",) == done.broken["a"].unsupported
 

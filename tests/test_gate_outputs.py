@@ -262,8 +262,8 @@ def test_what_is_the_same_is_not_said_to_have_been_measured() -> None:
 def test_sides_that_differ_in_the_runtime_say_that_first() -> None:
     """A bump of the runtime is what the reader looks for; the working tree of both is said once."""
     base = reports.side("head", runtime={"name": "onnxruntime", "version": "1.22.1"})
-    told = summary.sides(reports.report(reports.case(), base=base, head=reports.side("head")))
-    assert "base: onnxruntime 1.22.1; head: onnxruntime 1.23.0; both with working tree (222222222)" == told
+    text = summary.sides(reports.report(reports.case(), base=base, head=reports.side("head")))
+    assert "base: onnxruntime 1.22.1; head: onnxruntime 1.23.0; both with working tree (222222222)" == text
 
 
 # --- console ---
@@ -332,7 +332,7 @@ def test_a_ratio_that_nothing_bounds_is_not_shown() -> None:
 
 
 def test_the_console_takes_nothing_for_markup() -> None:
-    """A worker's last words with brackets are shown as they are."""
+    """A worker's last stderr lines with brackets are shown as they are."""
     text = shown(reports.report(reports.case("m[/r]/cpu-t1-b1", Verdict.FAILED, reason="[bold]boom[/nope]")))
     assert "m[/r] on cpu-t1: [bold]boom[/nope]" in text
 

@@ -167,8 +167,8 @@ def test_files_are_read_in_a_child(tmp_path: Path) -> None:
     """Opsets and signatures come back; the process that asks has not imported onnx."""
     path = builders.tiny_conv(tmp_path / "m.onnx")
     code = (
-        "import sys; from pathlib import Path; from harness.gate import anatomy\n"
-        "found = anatomy.read([Path(sys.argv[1])] * 2)[Path(sys.argv[1])]\n"
+        "import sys; from pathlib import Path; from harness.gate.checks import signature\n"
+        "found = signature.read([Path(sys.argv[1])] * 2)[Path(sys.argv[1])]\n"
         "print(dict(found.opsets), found.inputs, found.outputs, 'onnx' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

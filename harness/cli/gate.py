@@ -124,7 +124,7 @@ def gate(
     )
     if history:
         if base or head or base_runtime or head_runtime:
-            raise UsageError("--history judges stored results against their own past: leave --base and --head away")
+            raise UsageError("--history judges stored results against their own past: omit --base and --head")
         from harness.gate.history import judge as past
 
         chosen = case_globs(selection)
@@ -351,7 +351,7 @@ Json = Annotated[
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
 AllowInconclusive = Annotated[
-    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nobody can tell, instead of 3.")
+    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the gate is inconclusive, instead of 3.")
 ]
 Accept = Annotated[
     str | None,

@@ -6,6 +6,7 @@ library only: everything else may import this package, and names are imported fr
 
 from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
+from harness.records.case_id import CaseId
 from harness.records.measured import (
     Accuracy,
     Evaluation,
@@ -25,6 +26,7 @@ __all__ = [
     "Budget",
     "Built",
     "Case",
+    "CaseId",
     "DataSpec",
     "Evaluation",
     "Fidelity",

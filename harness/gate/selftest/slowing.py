@@ -69,7 +69,7 @@ def make(jobs: Sequence[Mapping[str, Any]]) -> None:
         raise BuildError(f"the process that makes models ended with exit code {done.returncode}: {words}")
 
 
-def contest(base: Workload, head: Workload, *, bursts: int = 15, burst_s: float = 0.01) -> PairSpec:
+def pair_spec(base: Workload, head: Workload, *, bursts: int = 15, burst_s: float = 0.01) -> PairSpec:
     """Two workloads against each other, both on the onnxruntime beside harness."""
     return PairSpec(
         workloads={"base": base, "head": head},
@@ -101,7 +101,7 @@ def nodes_for(work: Workload, slow: float, folder: Path, *, pairs: int = PAIRS) 
     """
     nodes = FIRST_NODES
     while True:
-        slowed = contest(work, with_nodes(work, nodes, folder))
+        slowed = pair_spec(work, with_nodes(work, nodes, folder))
         share = math.expm1(statistics.median(measure_pair(slowed).log_ratio for _ in range(pairs)))
         if share >= FULL_SHARE or nodes >= MOST_NODES:
             break

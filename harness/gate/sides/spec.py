@@ -42,7 +42,7 @@ def working_tree(zoo: Path, own: Sequence[Path] = ()) -> SideSpec:
 
     Args:
         zoo: absolute path of the zoo file.
-        own: what the command itself writes, which is no change of the tree.
+        own: what the command itself writes, which does not count as a change of the tree.
     """
     top = worktrees.top_of(zoo.parent)
     commit = worktrees.git(top, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() if top else ""
@@ -88,8 +88,8 @@ def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against
         return dataclasses.replace(tree, kind="case", case=asked)
     if top is None:
         raise UsageError(
-            f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is in no git "
-            f"checkout, so that it is no commit either (git says: {worktrees.why_none(zoo.parent)})"
+            f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is not in a "
+            f"git checkout, so that it is not a commit either (git says: {worktrees.why_none(zoo.parent)})"
         )
     found = worktrees.revision(top, asked)
     if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
@@ -147,7 +147,7 @@ def _at_commit(tree: SideSpec, commit: str, top: Path, cache: Path, notes: tuple
 def _where_it_left(found: worktrees.Revision, asked: str, top: Path, head: str) -> worktrees.Revision:
     """Against the working tree, a branch counts as it was where this tree left it.
 
-    What came to the branch since then is no change of this tree. Tags, hashes, and two revisions side by side are
+    What came to the branch since then is not a change of this tree. Tags, hashes, and two revisions side by side are
     taken as they are named.
     """
     commit = worktrees.merge_base(top, found.commit, head, asked)

@@ -16,8 +16,8 @@ from harness.store import files
 HOLDER = """
 import sys, time
 from pathlib import Path
-from harness.gate import turn
-with turn.alone(Path(sys.argv[1]), print):
+from harness.gate.timing import lock
+with lock.alone(Path(sys.argv[1]), print):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -25,7 +25,7 @@ with turn.alone(Path(sys.argv[1]), print):
 
 def test_second_waits_for_the_first(tmp_path: Path) -> None:
     """The second says that it waits, begins when the first process ends, however that ends, and says so."""
-    told: list[str] = []
+    said: list[str] = []
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert "held\n" == other.stdout.readline()
@@ -37,31 +37,31 @@ def test_second_waits_for_the_first(tmp_path: Path) -> None:
 
         timer = threading.Timer(0.5, kill)
         timer.start()
-        with lock.alone(tmp_path, told.append):
+        with lock.alone(tmp_path, said.append):
             began = time.monotonic()
         timer.join()
     assert began >= killed[0]
-    assert told[0].startswith("waiting for another gate")
-    assert "the other gate is done" == told[-1]
+    assert said[0].startswith("waiting for another gate")
+    assert "the other gate is done" == said[-1]
 
 
 def test_nobody_else_means_no_words(tmp_path: Path) -> None:
     """Alone, nothing is said, and the lock is free afterwards, also where measuring was stopped."""
-    told: list[str] = []
-    with pytest.raises(KeyboardInterrupt), lock.alone(tmp_path / "new", told.append):
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt), lock.alone(tmp_path / "new", said.append):
         assert files.Lock.attempt(tmp_path / "new" / lock.LOCK) is None
         raise KeyboardInterrupt
     free = files.Lock.attempt(tmp_path / "new" / lock.LOCK)
     assert free is not None
     free.release()
-    assert [] == told
+    assert [] == said
 
 
 def test_cache_without_locks(tmp_path: Path) -> None:
     """Where there can be no lock the gate says so and goes on."""
     (tmp_path / "cache").write_text("a file where a folder is needed")
-    told: list[str] = []
-    with lock.alone(tmp_path / "cache", told.append):
+    said: list[str] = []
+    with lock.alone(tmp_path / "cache", said.append):
         pass
-    assert 1 == len(told)
-    assert "cannot be locked" in told[0]
+    assert 1 == len(said)
+    assert "cannot be locked" in said[0]
