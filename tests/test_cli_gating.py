@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from harness.cli import bisect, gate
+from harness.cli import bisect, gate, options
 from harness.cli import selftest as gate_selftest
 from harness.cli.gate_console import GateConsole
 from harness.errors import StoreError, UsageError
@@ -38,14 +38,14 @@ def test_defaults_are_the_rule() -> None:
 )
 def test_durations(text: str, expected: float) -> None:
     """Seconds, minutes and hours."""
-    assert expected == gate.seconds(text, "--time-limit")
+    assert expected == options.duration(text, "--time-limit")
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1d", "m", "1e3", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     """Anything else is refused, with an example."""
     with pytest.raises(UsageError, match="such as 90s, 10m or 1h"):
-        gate.seconds(text, "--time-limit")
+        options.duration(text, "--time-limit")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("8,20", (8, 20)), ("20", (8, 20)), ("40", (16, 40)), ("6", (8, 6))])
@@ -57,7 +57,7 @@ def test_numbers_of_pairs(text: str, expected: tuple[int, int]) -> None:
 @pytest.mark.parametrize(("text", "expected"), [(None, 0.0), ("0", 0.0), ("0%", 0.0), ("3%", 0.03), ("0.1", 0.1)])
 def test_margin(text: str | None, expected: float) -> None:
     """A share; zero is one as well."""
-    assert expected == gate.margin(text, "--max-slowdown", 0.0)
+    assert expected == options.margin(text, "--max-slowdown", 0.0)
 
 
 def test_margins_of_everything() -> None:

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.gate import accepted_changes
 from harness.gate.accepted_changes import Accepted, Contains
 from harness.gate.model import Finding, Report, Verdict, exit_code
-from harness.gate.outputs import markdown
+from harness.gate.outputs import delivery, markdown
 from harness.gate.text import summary
 from tests import reports
 from tests.test_provenance import git
@@ -348,12 +348,12 @@ def test_accepting_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     git(tmp_path, "config", "user.email", "jane@example.org")
     zoo = tmp_path / "model_zoo.yaml"
     path = accepted_changes.beside(zoo)
-    last = cli_gate.last_report(tmp_path / "cache", zoo)
+    last = delivery.last_report(tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="no gate has run here yet"):
-        cli_gate.stored_report(None, tmp_path / "cache", zoo)
+        delivery.stored_report(None, tmp_path / "cache", zoo)
     found = gate(base, head(tmp_path))
-    assert 1 == cli_gate.deliver(found, cli_gate.ReportOutputs(), accepted=path, last=last)
-    stored = cli_gate.stored_report(None, tmp_path / "cache", zoo)
+    assert 1 == cli_gate.deliver(found, delivery.ReportOutputs(), accepted=path, last=last)
+    stored = delivery.stored_report(None, tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="say why"):
         cli_gate.write_accepted(reports.CASE, reason=" ", zoo=zoo, report=stored)
     with pytest.raises(UsageError, match="expected a day"):
@@ -366,5 +366,5 @@ def test_accepting_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "Accept")
     again = gate(base, head(tmp_path))
-    assert 0 == cli_gate.deliver(again, cli_gate.ReportOutputs(), accepted=path, last=last)
+    assert 0 == cli_gate.deliver(again, delivery.ReportOutputs(), accepted=path, last=last)
     assert "the new head (Jane" in capsys.readouterr().out

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from harness import units
 from harness.cli import gate
-from harness.cli.gate import ReportOutputs
 from harness.errors import StoreError, UsageError
 from harness.gate.model import Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
-from harness.gate.outputs import as_json, console, junit, markdown
+from harness.gate.outputs import as_json, console, delivery, junit, markdown
+from harness.gate.outputs.delivery import ReportOutputs
 from harness.gate.text import scores, sentences, summary
 from tests import reports
 
@@ -505,7 +505,7 @@ def test_everything_is_written_and_the_summary_appended(
         json=str(tmp_path / "gate.json"),
         annotations=True,
     )
-    gate.check(outputs)
+    delivery.check(outputs)
     assert 1 == gate.deliver(reports.mixed(), outputs)
     assert step.read_text(encoding="utf-8").startswith(f"# Before\n{markdown.MARKER}")
     assert (tmp_path / "gate.md").read_text(encoding="utf-8").startswith(markdown.MARKER)
@@ -535,10 +535,10 @@ def test_bad_outputs_are_found_before_measuring(tmp_path: Path) -> None:
         ReportOutputs(json=str(tmp_path / "nowhere/gate.json")),
     ):
         with pytest.raises(UsageError):
-            gate.check(outputs, accepted=accepted)
+            delivery.check(outputs, accepted=accepted)
     accepted.write_text("version: 2\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"gate_accepted\.yaml:1"):
-        gate.check(ReportOutputs(), accepted=accepted)
+        delivery.check(ReportOutputs(), accepted=accepted)
 
 
 def test_one_output_that_fails_keeps_no_other_from_being_written(

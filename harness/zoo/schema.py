@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from harness import units
 from harness.providers import SHORT
 from harness.session_options import KEYS
-from harness.zoo import units
 from harness.zoo.schema_steps import ABSENT, Step, StepOptions, Strict, Text
 
 _MAX_SEED = 2**32 - 1
@@ -27,9 +27,9 @@ def _written(pattern: str, *kinds: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, *({"type": kind} for kind in kinds)]})
 
 
-Percent = Annotated[float, BeforeValidator(units.percent), _written(units.PERCENT_PATTERN, "number")]
-Duration = Annotated[float, BeforeValidator(units.duration), _written(units.DURATION_PATTERN)]
-Size = Annotated[int, BeforeValidator(units.size), _written(units.SIZE_PATTERN, "integer")]
+Percent = Annotated[float, BeforeValidator(units.parse_zoo_share), _written(units.PERCENT_PATTERN, "number")]
+Duration = Annotated[float, BeforeValidator(units.parse_zoo_duration), _written(units.DURATION_PATTERN)]
+Size = Annotated[int, BeforeValidator(units.parse_zoo_size), _written(units.SIZE_PATTERN, "integer")]
 
 
 def _text_of(flags: tuple[str, str]) -> Callable[[Any], str]:

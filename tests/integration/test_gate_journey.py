@@ -196,7 +196,7 @@ def test_results_that_cannot_be_kept(repository: Project) -> None:
         (("--base", "HEAD", "--reason", "why not"), "--reason goes with --accept CASE"),
         (
             ("--base", "tiny/fp32/cpu-t1", "--head", "tiny/int8-static/cpu-t1", "--models", "tiny"),
-            "names both cases: leave --models",
+            "names both cases: omit --models",
         ),
     ],
 )
