@@ -103,21 +103,21 @@ def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """--history takes the selection and --since; without --history, --since is refused."""
     from harness.gate.history import judge as history
 
-    told: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
 
     def judge(results: Path, **more: Any) -> Any:
-        told.update(more, results=results)
+        asked.update(more, results=results)
         return reports.report(base=None, head=None)
 
     monkeypatch.setattr(history, "judge", judge)
     zoo = tmp_path / "z.yaml"
     with pytest.raises(typer.Exit):
         gate.gate(history=True, models="digits*", threads="2", batch="1", since="v1", zoo=zoo, results=tmp_path)
-    assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == told["cases"]
-    assert ("v1", tmp_path) == (told["since"], told["results"])
+    assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == asked["cases"]
+    assert ("v1", tmp_path) == (asked["since"], asked["results"])
     with pytest.raises(typer.Exit):
         gate.gate(history=True, zoo=zoo, results=tmp_path)
-    assert () == told["cases"]
+    assert () == asked["cases"]
     with pytest.raises(UsageError, match="--since v1 goes with --history"):
         gate.gate(base="main", since="v1", zoo=zoo, results=tmp_path)
 
@@ -203,12 +203,12 @@ def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
 
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     monkeypatch.setattr("harness.gate.gate.gate", lambda *_: reports.mixed())
-    monkeypatch.setattr("harness.gate.gate.keep", full)
+    monkeypatch.setattr("harness.gate.outputs.delivery.keep", full)
     with pytest.raises(StoreError, match="No space left"):
         gate.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=tmp_path)
     out, err = capsys.readouterr()
     assert out.startswith("Regression: 1 of 6 cases got worse")
-    assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is told as well
+    assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is said as well
 
 
 def recorded(*truths: float) -> tuple[RecordedSeries, ...]:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.gate.bisect import bisection
 from harness.gate.bisect.bisection import (
     BisectCase,
     Bisected,
@@ -184,20 +183,22 @@ def test_commits_in_the_wrong_order(tmp_path: Path) -> None:
         commits("a", "b", tmp_path / "model_zoo.yaml")
 
 
-def test_releases_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_releases_between() -> None:
     """Releases by version, not by text; backwards where the bad one is older; pre-releases stay out by pip's list."""
-    monkeypatch.setattr(bisection, "listed", lambda package: ["1.24.1", "1.9.0", "1.23.0", "1.22.1", "1.10.0"])
-    found = releases("1.10.0", "1.23.0")
+
+    def between(good: str, bad: str) -> tuple[BisectPoint, ...]:
+        return releases(good, bad, index=lambda package: ["1.24.1", "1.9.0", "1.23.0", "1.22.1", "1.10.0"])
+
+    found = between("1.10.0", "1.23.0")
     assert ["onnxruntime==1.10.0", "onnxruntime==1.22.1", "onnxruntime==1.23.0"] == [point.asked for point in found]
-    assert ["onnxruntime 1.23.0", "onnxruntime 1.22.1"] == [p.label for p in releases("1.23.0", "1.22.1")]
+    assert ["onnxruntime 1.23.0", "onnxruntime 1.22.1"] == [p.label for p in between("1.23.0", "1.22.1")]
     assert (
-        "onnxruntime-openvino==1.9.0"
-        == releases("onnxruntime-openvino==1.9.0", "onnxruntime-openvino==1.10.0")[0].asked
+        "onnxruntime-openvino==1.9.0" == between("onnxruntime-openvino==1.9.0", "onnxruntime-openvino==1.10.0")[0].asked
     )
     with pytest.raises(UsageError, match=r"no release 1\.22\.9; available: 1\.9\.0, 1\.10\.0"):
-        releases("1.22.9", "1.23.0")
+        between("1.22.9", "1.23.0")
     with pytest.raises(UsageError, match="releases of one package"):
-        releases("1.22.1", "onnxruntime-gpu==1.23.0")
+        between("1.22.1", "onnxruntime-gpu==1.23.0")
 
 
 def test_releases_that_are_given() -> None:

@@ -17,6 +17,7 @@ from harness.gate.checks.quality import Quality
 from harness.gate.checks.signature import Anatomy
 from harness.gate.gate import GateRequest, GateSteps, gate
 from harness.gate.model import Contender, GateSettings, Match, Pair, Report, Verdict, exit_code
+from harness.gate.outputs import delivery
 from harness.gate.timing import lock
 from harness.gate.timing.rounds import Broken
 from harness.measure.pairs import PairSpec
@@ -211,7 +212,7 @@ def test_files_that_cannot_be_read_are_named(world: World) -> None:
 def test_report_is_kept(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The report goes into a file of its own; a full disk is an error with a remedy, and leaves nothing half."""
     report, _ = world.run(match("a"))
-    first, second = flow.keep(report, tmp_path / "results"), flow.keep(report, tmp_path / "results")
+    first, second = delivery.keep(report, tmp_path / "results"), delivery.keep(report, tmp_path / "results")
     assert first != second
     assert '"log_ratio"' in first.read_text()
 
@@ -220,7 +221,7 @@ def test_report_is_kept(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match=r"No space left.*free some space"):
-        flow.keep(report, tmp_path / "results")
+        delivery.keep(report, tmp_path / "results")
     assert {first, second} == set((tmp_path / "results" / "gates").iterdir())
 
 

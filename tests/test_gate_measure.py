@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,8 @@ from benchmarks import screening
 from harness.errors import WorkerRefusal
 from harness.gate.model import GateSettings, Pair, Verdict
 from harness.gate.timing import findings, phases
-from harness.gate.timing import rounds as scheduling
 from harness.gate.timing.rounds import CONFIRM, SCREEN, Broken, Measured, measure
-from tests import pairs
+from tests import pairs, workers
 from tests.pairs import Quiet, Script
 
 SETTINGS = GateSettings(screen_pairs=8, confirm_pairs=20)
@@ -143,14 +144,27 @@ def test_ctrl_c_keeps_what_was_measured(after: int) -> None:
     assert sum(map(len, done.pairs.values())) >= after - 1
 
 
-def test_refusal_asks_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nothing here can run is distinguished from what head alone cannot."""
-    monkeypatch.setattr(scheduling, "refusal", lambda spec, role: "no kernel")
-    done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
-    assert Broken(reason="base: no kernel; head: no kernel", unsupported=("base", "head")) == done.broken["a"]
-    monkeypatch.setattr(scheduling, "refusal", lambda spec, role: "no kernel" if role == "head" else None)
-    done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
-    assert ("head",) == done.broken["a"].unsupported
+@pytest.mark.parametrize(
+    ("refusing", "expected"),
+    [
+        (("base", "head"), Broken(reason="base: no kernel; head: no kernel", unsupported=("base", "head"))),
+        (("head",), Broken(reason="head: no kernel", unsupported=("head",))),
+    ],
+)
+def test_refusal_asks_the_other_side(tmp_path: Path, refusing: tuple[str, ...], expected: Broken) -> None:
+    """What nothing here can run is distinguished from what head alone cannot: each side is tried by itself."""
+    bodies = {
+        True: "send({'ok': False, 'kind': 'not_implemented', 'message': 'no kernel'})",
+        False: "send({'ok': True, 'durations_ns': [1000]})",
+    }
+    clients = {}
+    for role in ("base", "head"):
+        (tmp_path / role).mkdir()
+        clients[role] = workers.worker(tmp_path / role, bodies[role in refusing])
+    spec = dataclasses.replace(pairs.pair_spec(), clients=clients)
+    script = Script({"a": spec}, {"a": WorkerRefusal("not_implemented", "head: no kernel")})
+    done = measure({"a": spec}, SETTINGS, phases.chooser(SETTINGS), Quiet(), pair=script)
+    assert expected == done.broken["a"]
 
 
 def test_refusal_of_another_kind_is_a_failure() -> None:

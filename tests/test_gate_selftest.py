@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -110,27 +111,27 @@ def test_child_reports_errors(tmp_path: Path) -> None:
     assert (tmp_path / "a.onnx").exists()
 
 
+def named_copy(work: Workload, nodes: int, folder: Path) -> Workload:
+    """A copy whose file's name says how many nodes it would have; no file is made."""
+    return dataclasses.replace(work, model=folder / f"{nodes}.onnx")
+
+
 @pytest.mark.parametrize(("each", "slow", "expected"), [(0.002, 0.05, 21), (0.02, 0.05, 1), (0.0002, 0.03, 146)])
-def test_nodes_are_calibrated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: float, slow: float, expected: int
-) -> None:
+def test_nodes_are_calibrated(tmp_path: Path, each: float, slow: float, expected: int) -> None:
     """The number of nodes comes from what a node was measured to cost, the four that lead to the chain included."""
     work = workload(tmp_path, tmp_path / "m.onnx", (1, 4))
 
     def measured(spec: Any) -> Any:
         return pairs.pair(1 + each * (4 + int(spec.workloads["head"].model.stem)))
 
-    monkeypatch.setattr(slowing, "make", lambda jobs: None)
-    monkeypatch.setattr(slowing, "measure_pair", measured)
-    assert expected == slowing.nodes_for(work, slow, tmp_path / "slow")
+    assert expected == slowing.nodes_for(work, slow, tmp_path / "slow", copy=named_copy, pair=measured)
 
 
-def test_nodes_that_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_that_cost_nothing(tmp_path: Path) -> None:
     """A model on which no number of nodes shows is refused, and not called slowed."""
-    monkeypatch.setattr(slowing, "make", lambda jobs: None)
-    monkeypatch.setattr(slowing, "measure_pair", lambda spec: pairs.pair(1.0))
+    work = workload(tmp_path, tmp_path / "m.onnx", (1, 4))
     with pytest.raises(BuildError, match="do not slow"):
-        slowing.nodes_for(workload(tmp_path, tmp_path / "m.onnx", (1, 4)), 0.05, tmp_path / "slow")
+        slowing.nodes_for(work, 0.05, tmp_path, copy=named_copy, pair=lambda spec: pairs.pair(1.0))
 
 
 # --- recordings ----------------------------------------------------------------------------------
@@ -248,12 +249,11 @@ def test_figures_need_both_kinds() -> None:
         selftest.figures((series("a", 1.0, 1.0, count=27), series("a", 1.05, 1.05)), 0.05, SETTINGS)
 
 
-def test_selftest_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selftest_records() -> None:
     """Both kinds of pairs of every case are measured in alternation, on real workers."""
-    monkeypatch.setattr(slowing, "nodes_for", lambda work, slow, folder: 60)
     watch = pairs.Quiet()
     settings = GateSettings(bursts=3, burst_s=0.005, screen_pairs=1, confirm_pairs=1)
-    found = selftest.record(slow=0.2, cases=1, settings=settings, watch=watch, rng=random.Random(1))
+    found = selftest.record(slow=0.2, cases=1, settings=settings, watch=watch, nodes_for=lambda *_: 60)
     assert [("matmul-t1", 1.0, 0, 2), ("matmul-t1", 1.2, 60, 2)] == [
         (one.case, one.truth, one.nodes, len(one.pairs)) for one in found
     ]
@@ -261,12 +261,11 @@ def test_selftest_records(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"fingerprint", "runtime", "recorded_at", "bursts", "burst_s"} == set(found[0].circumstances)
 
 
-def test_selftest_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selftest_that_breaks() -> None:
     """A network of harness's own that cannot be measured makes figures worthless: an error, not fewer cases."""
 
     def broken(*arguments: Any, **more: Any) -> Any:
         raise pairs.dies()
 
-    monkeypatch.setattr(selftest, "measure_pair", broken)
     with pytest.raises(HarnessError, match="head: the worker died"):
-        selftest.rounds({"a": pairs.pair_spec()}, 2, SETTINGS, pairs.Quiet(), random.Random(1))
+        selftest.rounds({"a": pairs.pair_spec()}, 2, SETTINGS, pairs.Quiet(), random.Random(1), pair=broken)

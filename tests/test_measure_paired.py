@@ -216,53 +216,57 @@ def topology(root: Path, siblings: list[str]) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
-def test_cores_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_are_whole(tmp_path: Path) -> None:
     """A pair gets whole physical cores, any of them, and leaves one for the coordinator."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    usable = frozenset(range(6))
     root = topology(tmp_path, ["0,3", "1,4", "2,5", "0,3", "1,4", "2,5"])
     assert {frozenset({0, 3}), frozenset({1, 4}), frozenset({2, 5})} == {
-        cores.choose_cores(1, rng=random.Random(seed), root=root) for seed in range(30)
+        cores.choose_cores(1, rng=random.Random(seed), root=root, usable=usable) for seed in range(30)
     }
-    two = cores.choose_cores(2, rng=random.Random(0), root=root)
+    two = cores.choose_cores(2, rng=random.Random(0), root=root, usable=usable)
     assert two is not None
     assert {0, 1, 2} & two == {core - 3 for core in two if core > 2}
     assert 4 == len(two)
-    assert cores.choose_cores(3, rng=random.Random(0), root=root) is None
-    assert cores.choose_cores(0, rng=random.Random(0), root=root) is None
+    assert cores.choose_cores(3, rng=random.Random(0), root=root, usable=usable) is None
+    assert cores.choose_cores(0, rng=random.Random(0), root=root, usable=usable) is None
 
 
 @pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="nothing to choose from here"
 )
-def test_sides_share_cores(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sides_share_cores(workload: Workload) -> None:
     """With a core to spare, both workers are held to the same one, another in other pairs, and the pair says so."""
-    held: list[dict[int, frozenset[int]]] = []
-    pin = cores.pin
-
-    def watched(pid: int, chosen: frozenset[int]) -> bool:
-        done = pin(pid, chosen)
-        held[-1][pid] = frozenset(os.sched_getaffinity(pid))
-        return done
-
-    monkeypatch.setattr(cores, "pin", watched)
     mine = os.sched_getaffinity(0)
+    chosen: set[frozenset[int]] = set()
     for seed in range(4):
-        held.append({})
-        assert measure_pair(pair_spec(workload, Client, Client, bursts=1), rng=random.Random(seed)).pinned
-        assert 2 == len(held[-1])
-        assert 1 == len({*held[-1].values()})
-    chosen = {cores for of_pair in held for cores in of_pair.values()}
+        alive: list[Client] = []
+        held: set[frozenset[int]] = set()
+
+        def start(alive: list[Client] = alive) -> Client:
+            alive.append(Client())
+            return alive[-1]
+
+        def look(alive: list[Client] = alive, held: set[frozenset[int]] = held) -> None:
+            held.update(frozenset(os.sched_getaffinity(client.pid)) for client in alive)
+
+        spec = pair_spec(workload, start, start, bursts=1)
+        assert measure_pair(spec, rng=random.Random(seed), on_burst=look).pinned
+        assert 2 == len(alive)
+        assert 1 == len(held)
+        chosen |= held
     assert all(cores < mine for cores in chosen)
     assert len(chosen) > 1
 
 
-def test_no_core_to_spare(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
+def test_no_core_to_spare(workload: Workload) -> None:
     """Where both sides need every core, nothing is pinned, and the pair says so."""
-    monkeypatch.setattr(cores, "choose_cores", lambda threads, rng: None)
-    assert not measure_pair(pair_spec(workload, Client, Client, bursts=1)).pinned
+    every = dataclasses.replace(workload.target, intra_threads=len(os.sched_getaffinity(0)))
+    spec = pair_spec(dataclasses.replace(workload, target=every), Client, Client, bursts=1)
+    assert not measure_pair(spec).pinned
 
 
-def test_ctrl_c_while_starting(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_starting(workload: Workload) -> None:
     """Ctrl-C while one side is still starting leaves neither worker behind."""
     alive: list[Client] = []
 

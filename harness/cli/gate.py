@@ -133,7 +133,7 @@ def gate(
     if since is not None:
         raise UsageError(f"--since {since} goes with --history; what to compare with is --base")
     from harness.cli.gate_console import GateConsole
-    from harness.gate.gate import GateRequest, keep
+    from harness.gate.gate import GateRequest
     from harness.gate.gate import gate as run_gate
 
     request = GateRequest(
@@ -155,7 +155,9 @@ def gate(
             console.say("interrupted before anything was measured: there is no verdict")
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
     last = delivery.last_report(root, zoo)
-    raise typer.Exit(deliver(report, outputs, accepted=accepted, last=last, keep=lambda: keep(report, results)))
+    raise typer.Exit(
+        deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
+    )
 
 
 MOST = 10.0

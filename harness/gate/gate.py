@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from harness import provenance
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.errors import BuildError, UsageError
@@ -24,7 +23,6 @@ from harness.gate.checks import quality, signature, structure
 from harness.gate.checks.quality import Quality
 from harness.gate.checks.signature import Anatomy
 from harness.gate.model import Contender, Finding, GateSettings, Match, Report, Side
-from harness.gate.outputs import as_json
 from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
@@ -35,9 +33,6 @@ from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Artifact
 from harness.runtimes.client import Client
 from harness.store import files
-
-FOLDER = "gates"
-"""Below the results folder: every gate as JSON, with every pair's numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,14 +249,3 @@ def with_kernels(known: Anatomy, observed: Observed | None) -> Anatomy:
         placement=observed.placement,
         kernels=observed.kernels,
     )
-
-
-def keep(report: Report, results: Path) -> Path:
-    """Write the whole report under the results folder, in a file of its own; what the person sees must not wait for it.
-
-    Raises:
-        StoreError: if it cannot be written.
-    """
-    target = results / FOLDER / f"{provenance.run_id()}.json"
-    files.write(target, as_json.render(report).encode())
-    return target

@@ -241,13 +241,16 @@ def is_release(text: str) -> bool:
     return bool(VERSION.fullmatch(text)) or ("==" in text and runtimes.is_spec(text))
 
 
-def releases(good: str, bad: str, given: Sequence[str] = ()) -> tuple[BisectPoint, ...]:
+def releases(
+    good: str, bad: str, given: Sequence[str] = (), *, index: Callable[[str], Sequence[str]] | None = None
+) -> tuple[BisectPoint, ...]:
     """The releases from good to bad, both included, in the order of their versions (backwards where bad is older).
 
     Args:
         good: a version, or a requirement such as `onnxruntime-openvino==1.23.0`.
         bad: likewise.
         given: the versions to go over; empty asks the package index.
+        index: lists the versions of a package; pip where none is given.
 
     Raises:
         UsageError: if they name two packages, one of them is not among the releases, or the index cannot be asked.
@@ -255,7 +258,7 @@ def releases(good: str, bad: str, given: Sequence[str] = ()) -> tuple[BisectPoin
     (package, first), (other, last) = named(good), named(bad)
     if package != other:
         raise UsageError(f"--good names {package} and --bad {other}: a bisection goes over the releases of one package")
-    known = sorted({parsed(text) for text in given or listed(package)} | ({first, last} if given else set()))
+    known = sorted({parsed(text) for text in given or (index or listed)(package)} | ({first, last} if given else set()))
     for version in (first, last):
         if version not in known:
             raise UsageError(f"{package} has no release {version}; available: {', '.join(map(str, known))}")

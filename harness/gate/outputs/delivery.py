@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from harness import provenance
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.gate import accepted_changes
 from harness.gate.model import Report
 from harness.gate.outputs import as_json, junit, markdown
-from harness.provenance import git
 from harness.store import files
 
 STDOUT = "-"
+
+FOLDER = "gates"
+"""Below the results folder: every gate as JSON, with every pair's numbers."""
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -118,9 +121,20 @@ def attempt(step: Callable[[], object]) -> HarnessError | None:
     return None
 
 
+def keep(report: Report, results: Path) -> Path:
+    """Write the whole report under the results folder, in a file of its own; what the person sees must not wait for it.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    target = results / FOLDER / f"{provenance.run_id()}.json"
+    files.write(target, as_json.render(report).encode())
+    return target
+
+
 def last_report(cache: Path, zoo: Path) -> Path:
     """Where the last gate of this zoo is kept, so that `--accept` needs no file."""
-    top = git(zoo.parent, "rev-parse", "--show-toplevel") or str(zoo.parent.resolve())
+    top = provenance.git(zoo.parent, "rev-parse", "--show-toplevel") or str(zoo.parent.resolve())
     return cache / "gate" / f"last-{hashlib.sha256(top.encode()).hexdigest()[:16]}.json"
 
 
