@@ -183,8 +183,10 @@ def parse_zoo_duration(value: Any) -> float:
     Raises:
         ValueError: it is none of these; a number without a unit could be any of them.
     """
-    if isinstance(value, str) and (match := re.fullmatch(DURATION_PATTERN, value)) and float(match[1]) > 0:
-        return float(match[1]) * _SHORT_S[match[2]]
+    if isinstance(value, str) and (match := re.fullmatch(DURATION_PATTERN, value)):
+        found = float(match[1]) * _SHORT_S[match[2]]
+        if 0 < found < math.inf:
+            return found
     raise ValueError(f"expected a duration above 0 with its unit, such as 20ms, 1.5s or 300us, found {value!r}")
 
 
@@ -196,7 +198,8 @@ def parse_zoo_size(value: Any) -> int:
     """
     found = 0
     if isinstance(value, str) and (match := re.fullmatch(SIZE_PATTERN, value)):
-        found = round(float(match[1]) * _BYTES[match[2]])
+        exact = float(match[1]) * _BYTES[match[2]]
+        found = round(exact) if exact < math.inf else 0
     elif isinstance(value, int) and not isinstance(value, bool):
         found = value
     if found < 1:

@@ -250,5 +250,5 @@ def test_case_as_a_selection() -> None:
         found.threads,
         found.batch,
     )
-    with pytest.raises(UsageError, match="is not a case id"):
+    with pytest.raises(UsageError, match="is not a case"):
         _ = BisectCase(zoo=Path("z"), cache=Path("c"), case="resnet50/fp32").selection

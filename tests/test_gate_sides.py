@@ -162,7 +162,7 @@ def test_a_runtime_on_a_runtime_is_refused(repo: Path) -> None:
 def test_a_case_with_a_wrong_target_lists_those_there_are(repo: Path) -> None:
     """The target of a case is its label, with its threads."""
     base, _ = resolve(repo, "tiny/fp32/cpu", "tiny/fp32/cpu-t1")
-    with pytest.raises(UsageError, match="is not a case id; expected model/variant/target with threads and batch"):
+    with pytest.raises(UsageError, match="is not a case; a case is model/variant/target with its threads and batch"):
         built(base)
 
 

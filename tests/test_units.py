@@ -66,6 +66,8 @@ def test_zoo_share(value: Any, expected: float) -> None:
         (units.parse_zoo_duration, 20, "a duration above 0 with its unit"),
         (units.parse_zoo_duration, "0ms", "a duration above 0 with its unit"),
         (units.parse_zoo_duration, "10m", "a duration above 0 with its unit"),
+        (units.parse_zoo_duration, "9" * 400 + "s", "a duration above 0 with its unit"),
+        (units.parse_zoo_size, "9" * 400 + "GB", "a size such as 10MB"),
         (units.parse_zoo_size, "0B", "a size such as 10MB"),
         (units.parse_zoo_size, True, "a size such as 10MB"),
         (units.parse_zoo_size, 1.5, "a size such as 10MB"),

@@ -296,7 +296,7 @@ Json = Annotated[
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
 AllowInconclusive = Annotated[
-    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the gate is inconclusive, instead of 3.")
+    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the answer is inconclusive, instead of 3.")
 ]
 Accept = Annotated[
     str | None,

@@ -111,7 +111,7 @@ def duration(text: str, option: str) -> float:
         UsageError: if it is not one, or not above zero.
     """
     value = units.parse_long_duration(text)
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise UsageError(f"{option} {text}: expected a duration above 0, such as 90s, 10m or 1h")
     return value
 

@@ -178,7 +178,7 @@ class Client:
     def _last_stderr(self) -> str:
         """The last lines of the worker's stderr, ready to follow a sentence."""
         lines = self._written().strip().splitlines()[-LAST_LINES:]
-        return "; last stderr lines: " + " | ".join(lines) if lines else ""
+        return "; its last stderr lines: " + " | ".join(lines) if lines else ""
 
     def _written(self) -> str:
         """The end of what the worker wrote to stderr, colours removed."""

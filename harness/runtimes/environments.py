@@ -252,7 +252,7 @@ def _unmade(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> Us
 
 
 def _not_installed(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> UsageError | StoreError:
-    """Why pip failed: no such version, no network, no space, or its own last lines."""
+    """Why pip failed: no such version, no network, no space, or the last lines that it wrote."""
     said = f"{done.stdout}\n{done.stderr}"
     if _full(said, venv):
         return StoreError(f"{what} was not installed: the disk is full. Free some space with `harness cache --prune`.")

@@ -228,12 +228,9 @@ class BisectCase:
         """The case alone.
 
         Raises:
-            UsageError: if it is not written as a case is.
+            CaseIdError: if it is not written as a case is.
         """
-        try:
-            return build.of_case(CaseId.parse(self.case))
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        return build.of_case(CaseId.parse(self.case))
 
 
 def is_release(text: str) -> bool:

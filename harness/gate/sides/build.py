@@ -19,7 +19,7 @@ from typing import Any
 from harness import jobs
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
-from harness.errors import StoreError, UsageError
+from harness.errors import CaseIdError, StoreError, UsageError
 from harness.flow.plan import Selection
 from harness.gate.model import Contender, Side
 from harness.gate.sides import code, worktrees
@@ -140,7 +140,7 @@ def is_named(asked: str, case_id: str) -> bool:
     """Whether a text names a case: its id, or its id with a batch of 1 omitted."""
     try:
         return CaseId.parse(asked) == CaseId.parse(case_id)
-    except ValueError:
+    except CaseIdError:
         return False
 
 
@@ -171,7 +171,7 @@ def _selection(side: Side, selection: Selection) -> Selection:
         return selection
     try:
         return of_case(CaseId.parse(side.case))
-    except ValueError as error:
+    except CaseIdError as error:
         raise UsageError(f"--{side.role}: {error}") from error
 
 
