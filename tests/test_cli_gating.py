@@ -72,7 +72,7 @@ def test_margins_of_everything() -> None:
 @pytest.mark.parametrize("option", ["slowdown", "startup", "memory", "size", "accuracy_drop", "fidelity_drop"])
 @pytest.mark.parametrize("text", ["-1", "much", "nan", "inf", ""])
 def test_margins_that_are_none(option: str, text: str) -> None:
-    """What is no margin is refused under the name of its option."""
+    """What is not a margin is refused under the name of its option."""
     with pytest.raises(UsageError, match=f"--max-{option.replace('_', '-')} {text}: expected"):
         gate.decided(**{f"max_{option}": text})  # type: ignore[arg-type]
 
@@ -123,7 +123,7 @@ def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
-    """What there is to do, each phase, and a case that broke; brackets in names are no markup."""
+    """What there is to do, each phase, and a case that broke; brackets in names are not markup."""
     with GateConsole() as console:
         matches = [pairs.match("a[1]"), pairs.match("b", same="one file"), pairs.match("c", differs=("x",))]
         console.matched(matches, ["a[1]"], GateSettings())

@@ -120,7 +120,7 @@ def test_an_entry_can_end() -> None:
     assert any("until 2026-02-01 only" in note for note in late.notes)
 
 
-def test_an_unknown_commit_silences_nothing_and_is_told() -> None:
+def test_an_unknown_commit_silences_nothing_and_is_said() -> None:
     """In a shallow clone nobody knows whether it is the same change."""
     made = replace(entry(gate()), after="f" * 40)
     done = applied(gate(), made)

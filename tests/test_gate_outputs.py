@@ -365,7 +365,7 @@ def test_only_changes_are_offered_for_acceptance() -> None:
 
 
 def test_markdown_escapes_what_others_wrote() -> None:
-    """Pipes break no table, tags are no HTML, line breaks no new line, and nobody is mentioned."""
+    """Pipes do not break tables, tags and line breaks are escaped, and nobody is mentioned."""
     hostile = reports.case(NASTY, Verdict.FAILED, reason=NASTY)
     text = markdown.render(reports.report(hostile, notes=(NASTY,)))
     assert "<img" not in text

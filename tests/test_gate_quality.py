@@ -92,7 +92,7 @@ def test_accuracy_against_the_margin(lost: int, budget: Any, verdict: Verdict) -
     assert pytest.approx(1 - lost / N) == found.head
 
 
-def test_interval_beyond_the_margin_is_told() -> None:
+def test_interval_beyond_the_margin_is_in_the_sentence() -> None:
     """A drop within the margin passes on these data; where the interval reaches beyond, the sentence has it."""
     near, far = of(compared(SURE, wrong(1)), "accuracy"), of(compared(SURE, wrong(1), accuracy_drop=0.1), "accuracy")
     assert Verdict.PASS is near.verdict is far.verdict
@@ -144,7 +144,7 @@ def test_fidelity_gives_way_to_labels() -> None:
 
 
 def test_base_already_below_the_floor() -> None:
-    """A floor that base misses as well is no regression of head, unless head got worse by itself."""
+    """A floor that base misses as well is not a regression of head, unless head got worse by itself."""
     bad = SURE + RNG.normal(0, 2.0, SURE.shape)
     assert Verdict.PASS is of(compared(bad, bad, labelled=False, fidelity_db=20.0), "fidelity").verdict
     worse = SURE + RNG.normal(0, 9.0, SURE.shape)

@@ -192,7 +192,7 @@ def test_a_base_without_a_zoo_names_the_commit_that_has_one(repo: Path) -> None:
 
 
 def test_a_base_of_another_zoo_schema_names_side_and_commit(repo: Path) -> None:
-    """A zoo that this harness cannot read is no regression and no pass."""
+    """A zoo that this harness cannot read is neither a regression nor a pass."""
     later = commit(repo, {"model_zoo.yaml": ZOO.replace("version: 1", "version: 2")})
     (repo / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
     base, _ = resolve(repo, "HEAD")
@@ -218,7 +218,7 @@ def test_a_selection_that_the_base_does_not_have_is_said_of_the_base(repo: Path)
         built(base, "nope")
 
 
-def test_code_that_does_not_run_is_told_with_its_last_words(repo: Path) -> None:
+def test_code_that_does_not_run_is_reported_with_its_last_stderr_lines(repo: Path) -> None:
     """A tree can hold a module that breaks the side's process: no hang, and the reason is there."""
     commit(repo, {"yaml.py": "raise RuntimeError('broken on purpose')"})
     base, _ = resolve(repo, "main")

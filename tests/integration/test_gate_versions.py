@@ -25,8 +25,7 @@ from harness.gate.model import Contender, GateSettings, Match, Verdict
 from harness.gate.sides import code, matching
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.provenance import git_environment
-from harness.records import Artifact, Pair, Refusal, Status, wire
-from tests import outcomes
+from harness.records import Pair
 from tests.test_gate_gate import Watch
 
 OLD = "13e1b7ee457f30bb6631c75c535f9b6d0ebdb471"
@@ -185,16 +184,3 @@ def test_job_of_version_1(clone: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "own") == case["cache"]
     kept = Path(case["cache"]) / "references" / reference["digest"]
     assert kept.is_dir()
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_refusals_and_artifacts_come_back(version: int) -> None:
-    """What one version writes is read by this one."""
-    case = outcomes.case()
-    assert dataclasses.replace(case, model=dataclasses.replace(case.model, recipes={})) == wire.case_from_json(
-        json.loads(json.dumps(wire.case_to_json(case)))
-    )
-    built = outcomes.artifact(case)
-    assert isinstance(built, Artifact)
-    for one in (built, Refusal(status=Status.SKIPPED, reason="no MatMul")):
-        assert one == wire.built_from_json(json.loads(json.dumps(wire.built_to_json(one, version))))

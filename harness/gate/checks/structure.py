@@ -10,7 +10,7 @@ from harness.gate.text import sentences
 from harness.records import Artifact
 
 MARGIN = 0.01
-"""Growth of size and node count that is let pass: names and paths that an exporter writes into a file are no change."""
+"""Growth of size and node count that is let pass: names and paths that an exporter writes into a file do not count."""
 
 NODE_SHARE = 0.001
 """A provider that lost less than this share of the nodes did not lose one."""

@@ -22,7 +22,7 @@ PROVENANCE = ("role", "asked", "kind", "commit", "dirty", "runtime", "versions",
 """What is written of a side, beside its zoo."""
 
 LARGEST_LOG = 700.0
-"""Beyond it (and for NaN) the exponential is no finite float."""
+"""Beyond it (and for NaN) the exponential is not a finite float."""
 
 SCHEMA = 1
 """Version of the format; raised when a key goes or changes its meaning."""

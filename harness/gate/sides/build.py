@@ -59,7 +59,7 @@ def contenders(
         "zoo": str(side.zoo),
         "caches": {"shared": str(cache.absolute()), "own": str(own)},
         "whole": own != cache.absolute() and _all_apart(side),
-        "selection": _selection_to_json(_selection(side, selection)),
+        "selection": selection_to_json(_selection(side, selection)),
         "case": side.case,
     }
     notes: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
 
     version = min(job.get("wire", 1), wire.WIRE)
     the_zoo = zoos.load(Path(job["zoo"]))
-    plan = planning.plan(the_zoo, _selection_from_json(job["selection"]))
+    plan = planning.plan(the_zoo, selection_from_json(job["selection"]))
     cases = [case for case in plan.cases if not job["case"] or is_named(job["case"], case.id)]
     if job["case"] and not cases:
         near = ", ".join(case.id for case in plan.cases)
@@ -175,14 +175,14 @@ def _selection(side: Side, selection: Selection) -> Selection:
         raise UsageError(f"--{side.role}: {error}") from error
 
 
-def _selection_to_json(selection: Selection) -> dict[str, Any]:
+def selection_to_json(selection: Selection) -> dict[str, Any]:
     """What is chosen; what is left to the zoo is not sent, so that a reader need not know of it."""
     default = Selection()
     return {key: value for key, value in dataclasses.asdict(selection).items() if value != getattr(default, key)}
 
 
-def _selection_from_json(content: Mapping[str, Any]) -> Selection:
-    """The inverse of `_selection_to_json`.
+def selection_from_json(content: Mapping[str, Any]) -> Selection:
+    """The inverse of `selection_to_json`.
 
     Raises:
         UsageError: it chooses by something that this version does not know, and would build something else.
