@@ -61,7 +61,7 @@ class Progress:
     def phase(self, name: str, cases: Sequence[str], pairs: int) -> None:
         """Count the pairs that are coming."""
         self.total += len(cases) * pairs
-        print(f"{name}: {len(cases)} contests, {pairs} pairs each", flush=True)
+        print(f"{name}: {len(cases)} pair specs, {pairs} pairs each", flush=True)
 
     def tick(self) -> None:
         """Say nothing: the next pair may already be timing."""
@@ -94,21 +94,21 @@ def record(
 ) -> Recording:
     """Pair every workload with itself and, unless unchanged, with copies slower by each share, all interleaved."""
     settings = GateSettings(time_limit_s=minutes * 60)
-    contests: dict[str, PairSpec] = {}
+    specs: dict[str, PairSpec] = {}
     truth: dict[str, tuple[str, float, int]] = {}
     for name, work in works.items():
         scratch = folder / name.replace("/", "-")
-        contests[name], truth[name] = slowing.contest(work, work), (name, 0.0, 0)
+        specs[name], truth[name] = slowing.pair_spec(work, work), (name, 0.0, 0)
         one = slowing.nodes_for(work, shares[0], scratch, pairs=9)
         for share in shares:
             nodes = slowing.scaled(one, share / shares[0])
             key = f"{name} {share:+.0%}"
-            contests[key] = slowing.contest(work, slowing.with_nodes(work, nodes, scratch))
+            specs[key] = slowing.pair_spec(work, slowing.with_nodes(work, nodes, scratch))
             truth[key] = (name, share, nodes)
         print(f"{name}: {one} extra nodes for {shares[0]:.0%}", flush=True)
     for name, work in unchanged.items():
-        contests[name], truth[name] = slowing.contest(work, work), (name, 0.0, 0)
-    done = selftest.rounds(contests, pairs, settings, Progress(), random.SystemRandom())
+        specs[name], truth[name] = slowing.pair_spec(work, work), (name, 0.0, 0)
+    done = selftest.rounds(specs, pairs, settings, Progress(), random.SystemRandom())
     return selftest.recorded(done, truth, settings)
 
 
@@ -153,7 +153,7 @@ def cost() -> None:
 def main() -> None:
     """Record, judge, and measure the cost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=28, help="of each contest; a gate uses 28 of them")
+    parser.add_argument("--pairs", type=int, default=28, help="of each pair spec; a gate uses 28 of them")
     parser.add_argument("--slow", type=float, nargs="+", default=[0.05, 0.03], help="true slow-downs, as shares")
     parser.add_argument("--networks", type=int, default=3, help="how many of the self-test's networks")
     parser.add_argument("--zoo", type=int, default=len(ZOO), help="how many cases of the zoo")

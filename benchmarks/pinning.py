@@ -30,15 +30,15 @@ CASES = (
 Pin = Callable[[PairSpec, Mapping[str, LiveSide], random.Random], bool]
 
 
-def nowhere(contest: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
+def nowhere(spec: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
     """Let the system place both sides."""
-    del contest, sides, rng
+    del spec, sides, rng
     return False
 
 
-def apart(contest: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
+def apart(spec: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
     """Hold each side to a core of its own."""
-    del contest
+    del spec
     chosen = rng.sample(sorted(os.sched_getaffinity(0)), 2)
     done = [cores.pin(side.worker.pid, frozenset({core})) for side, core in zip(sides.values(), chosen, strict=True)]
     return all(done)
@@ -61,7 +61,7 @@ def main() -> None:
         rng.shuffle(todo)
         for way, work in todo:
             paired.pin = WAYS[way]
-            found[way].append(paired.measure_pair(slowing.contest(work, work), rng=rng).log_ratio)
+            found[way].append(paired.measure_pair(slowing.pair_spec(work, work), rng=rng).log_ratio)
     print(f"{len(works)} cases without a change, {pairs} pairs each way")
     print("| cores | pairs | root mean square of log(head / base) | median size | beyond 5% |")
     print("| --- | ---: | ---: | ---: | ---: |")

@@ -72,17 +72,17 @@ def simulated(cases: int, spread: float, gates: int, *, settings: GateSettings |
     """
     settings = settings or GateSettings()
     draw = random.Random(seed)  # noqa: S311  (the same seed gives the same gates)
-    half = SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(1.0,))
+    samples = SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(1.0,))
     names = [str(index) for index in range(cases)]
-    contests = {name: PairSpec(workloads={}, clients={}) for name in names}
+    specs = {name: PairSpec(workloads={}, clients={}) for name in names}
 
     def pair(_: PairSpec, *, phase: str, **others: object) -> Pair:
         del others
-        return Pair(phase=phase, log_ratio=draw.gauss(0, spread), base=half, head=half, started_at="")
+        return Pair(phase=phase, log_ratio=draw.gauss(0, spread), base=samples, head=samples, started_at="")
 
     slower = either = any_slower = any_either = pairs = flagged = unclear = 0
     for _ in range(gates):
-        done: Measured = measure(contests, settings, phases.chooser(settings), Nobody(), pair=pair, rng=draw)
+        done: Measured = measure(specs, settings, phases.chooser(settings), Nobody(), pair=pair, rng=draw)
         family = phases.confirmed(done, settings)
         alarms = [one.direction for one in family.values() if one.significant]
         slower, either = slower + alarms.count("slower"), either + len(alarms)
@@ -120,13 +120,13 @@ def main() -> None:
         for cases in arguments.cases:
             gates = arguments.gates * (1 if cases > 1 else 20)
             began = time.perf_counter()
-            told = simulated(cases, spread, gates, seed=arguments.seed)
-            rates = [told.slower, told.any_slower, told.either, told.any_either]
+            found = simulated(cases, spread, gates, seed=arguments.seed)
+            rates = [found.slower, found.any_slower, found.either, found.any_either]
             cells = [f"{100 * rate:.2f}%" for rate in rates]
             took = math.ceil(time.perf_counter() - began)
             print(
-                f"| {spread:.1%} | {cases} | {' | '.join(cells)} | {told.pairs:.1f} | {told.flagged:.0%} |"
-                f"  {gates} gates, {took} s, {told.unclear:.1%} unclear",
+                f"| {spread:.1%} | {cases} | {' | '.join(cells)} | {found.pairs:.1f} | {found.flagged:.0%} |"
+                f"  {gates} gates, {took} s, {found.unclear:.1%} unclear",
                 flush=True,
             )
 

@@ -1,8 +1,14 @@
-"""Numbers as sentences, tables and pages write them: with a unit, and no more digits than they have earned."""
+"""Quantities with their units, as people read and write them: `12.3 ms`, `4.8%`, `10MB`. Standard library only.
+
+The first part writes numbers for sentences, tables and pages, with no more digits than they have earned; the second
+reads what the zoo and the command line say.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 NONE = "-"
 """What stands where a number is absent."""
@@ -114,3 +120,88 @@ def value(amount: float | None, unit: str) -> str:
             number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:.4g}"
             unit = unit.removesuffix("s") if amount == 1 else unit
             return number if unit == "count" else f"{number} {unit}".rstrip()
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_SHORT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+_LONG_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+PERCENT_PATTERN = rf"^{_NUMBER} ?%$"
+DURATION_PATTERN = rf"^{_NUMBER} ?({'|'.join(_SHORT_S)})$"
+SIZE_PATTERN = rf"^{_NUMBER} ?({'|'.join(_BYTES)})$"
+
+
+def parse_number(text: str, unit: str) -> float:
+    """A number with or without its unit; NaN where it is not one."""
+    try:
+        return float(text.strip().removesuffix(unit))
+    except ValueError:
+        return math.nan
+
+
+def parse_share(text: str) -> float:
+    """The share that `2%` or `0.02` stands for; NaN where it is neither."""
+    return parse_number(text, "%") / (100 if text.strip().endswith("%") else 1)
+
+
+def parse_long_duration(text: str) -> float:
+    """The seconds that `90`, `90s`, `10m` or `1h` stands for; NaN where it is none of these."""
+    found = re.fullmatch(rf"{_NUMBER}\s*([smh]?)", text.strip())
+    return float(found[1]) * _LONG_S[found[2]] if found else math.nan
+
+
+def parse_zoo_share(value: Any) -> float:
+    """Return the share that `2%` or `0.02` stands for.
+
+    Raises:
+        ValueError: it is neither, or not above 0 and below 1.
+    """
+    found = math.nan
+    if isinstance(value, str) and re.fullmatch(PERCENT_PATTERN, value):
+        found = parse_share(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        found = float(value)
+    if not 0 < found < 1:
+        raise ValueError(f"expected a percentage such as 2%, or a share such as 0.02, found {value!r}")
+    return found
+
+
+def parse_zoo_duration(value: Any) -> float:
+    """Return the seconds that `20ms`, `1.5s` or `300us` stands for.
+
+    Raises:
+        ValueError: it is none of these; a number without a unit could be any of them.
+    """
+    if isinstance(value, str) and (match := re.fullmatch(DURATION_PATTERN, value)):
+        found = float(match[1]) * _SHORT_S[match[2]]
+        if 0 < found < math.inf:
+            return found
+    raise ValueError(f"expected a duration above 0 with its unit, such as 20ms, 1.5s or 300us, found {value!r}")
+
+
+def parse_zoo_size(value: Any) -> int:
+    """Return the bytes that `10MB`, `512KiB` or a whole number of bytes stands for.
+
+    Raises:
+        ValueError: it is none of these, or less than one byte.
+    """
+    found = 0
+    if isinstance(value, str) and (match := re.fullmatch(SIZE_PATTERN, value)):
+        exact = float(match[1]) * _BYTES[match[2]]
+        found = round(exact) if exact < math.inf else 0
+    elif isinstance(value, int) and not isinstance(value, bool):
+        found = value
+    if found < 1:
+        raise ValueError(f"expected a size such as 10MB, 512KiB or a whole number of bytes, found {value!r}")
+    return found

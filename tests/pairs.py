@@ -1,4 +1,4 @@
-"""Pairs, contests and contenders made of chosen numbers: what the tests of the gate share."""
+"""Pairs, pair specs and contenders made of chosen numbers: what the tests of the gate share."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def wobble(place: int, noise: float) -> float:
 
 def pair(ratio: float = 1.0, phase: str = "screen", **ratios: float) -> Pair:
     """A pair whose head is `ratio` times as slow; `first`, `session` and `memory` set those ratios."""
-    base = half(1.0, {})
+    base = side_samples(1.0, {})
     return Pair(
         phase=phase,
         log_ratio=math.log(ratio),
         base=base,
-        head=half(ratio, ratios),
+        head=side_samples(ratio, ratios),
         started_at="2026-01-31T10:15:02+00:00",
         order="bh",
     )
 
 
-def half(ratio: float, ratios: dict[str, float]) -> SideSamples:
+def side_samples(ratio: float, ratios: dict[str, float]) -> SideSamples:
     """One side of a pair, in multiples of a millisecond and of 50 MB."""
     return SideSamples(
         session_ns=round(5_000_000 * ratios.get("session", 1.0)),
@@ -56,8 +56,8 @@ def many(count: int, ratio: float = 1.0, phase: str = "screen", noise: float = 1
     return found
 
 
-def contest() -> PairSpec:
-    """A contest that nothing is measured of."""
+def pair_spec() -> PairSpec:
+    """A spec that nothing is measured of."""
     work = Workload(
         model=Path("nothing.onnx"),
         target=Target(name="cpu", provider="CPUExecutionProvider"),
@@ -75,8 +75,8 @@ class Script:
         asked: (case, phase) of every pair, in order.
     """
 
-    def __init__(self, contests: dict[str, PairSpec], ratios: dict[str, Any], noise: float = 1.0) -> None:
-        self.names = {id(contest): name for name, contest in contests.items()}
+    def __init__(self, specs: dict[str, PairSpec], ratios: dict[str, Any], noise: float = 1.0) -> None:
+        self.names = {id(spec): name for name, spec in specs.items()}
         self.ratios, self.noise = ratios, noise
         self.asked: list[tuple[str, str]] = []
         self.counts: dict[str, int] = {}
@@ -86,13 +86,13 @@ class Script:
         name = self.names[id(of)]
         self.asked.append((name, phase))
         on_burst()
-        told = self.ratios[name]
-        if callable(told):
-            told = told(len(self.asked))
-        if isinstance(told, BaseException):
-            raise told
+        ratio = self.ratios[name]
+        if callable(ratio):
+            ratio = ratio(len(self.asked))
+        if isinstance(ratio, BaseException):
+            raise ratio
         place = self.counts[name] = self.counts.get(name, 0) + 1
-        return pair(float(told) * wobble(place, self.noise), phase)
+        return pair(float(ratio) * wobble(place, self.noise), phase)
 
 
 def dies(role: str = "head") -> WorkerError:
@@ -101,7 +101,7 @@ def dies(role: str = "head") -> WorkerError:
 
 
 class Quiet:
-    """A watcher that remembers what it was told."""
+    """A watcher that remembers what it heard."""
 
     def __init__(self) -> None:
         self.phases: list[tuple[str, tuple[str, ...], int]] = []
@@ -116,7 +116,7 @@ class Quiet:
         """Time has passed."""
         self.ticks += 1
 
-    def paired(self, case: str, pair: Pair) -> None:  # noqa: ARG002  (what a watcher is told)
+    def paired(self, case: str, pair: Pair) -> None:  # noqa: ARG002  (what a watcher hears)
         """A pair is done."""
         self.pairs += 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from harness.cli import bisect, gate
+from harness.cli import bisect, gate, options
 from harness.cli import selftest as gate_selftest
 from harness.cli.gate_console import GateConsole
 from harness.errors import StoreError, UsageError
@@ -38,14 +38,14 @@ def test_defaults_are_the_rule() -> None:
 )
 def test_durations(text: str, expected: float) -> None:
     """Seconds, minutes and hours."""
-    assert expected == gate.seconds(text, "--time-limit")
+    assert expected == options.duration(text, "--time-limit")
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1d", "m", "1e3", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     """Anything else is refused, with an example."""
     with pytest.raises(UsageError, match="such as 90s, 10m or 1h"):
-        gate.seconds(text, "--time-limit")
+        options.duration(text, "--time-limit")
 
 
 @pytest.mark.parametrize(("text", "expected"), [("8,20", (8, 20)), ("20", (8, 20)), ("40", (16, 40)), ("6", (8, 6))])
@@ -57,7 +57,7 @@ def test_numbers_of_pairs(text: str, expected: tuple[int, int]) -> None:
 @pytest.mark.parametrize(("text", "expected"), [(None, 0.0), ("0", 0.0), ("0%", 0.0), ("3%", 0.03), ("0.1", 0.1)])
 def test_margin(text: str | None, expected: float) -> None:
     """A share; zero is one as well."""
-    assert expected == gate.margin(text, "--max-slowdown", 0.0)
+    assert expected == options.margin(text, "--max-slowdown", 0.0)
 
 
 def test_margins_of_everything() -> None:
@@ -72,7 +72,7 @@ def test_margins_of_everything() -> None:
 @pytest.mark.parametrize("option", ["slowdown", "startup", "memory", "size", "accuracy_drop", "fidelity_drop"])
 @pytest.mark.parametrize("text", ["-1", "much", "nan", "inf", ""])
 def test_margins_that_are_none(option: str, text: str) -> None:
-    """What is no margin is refused under the name of its option."""
+    """What is not a margin is refused under the name of its option."""
     with pytest.raises(UsageError, match=f"--max-{option.replace('_', '-')} {text}: expected"):
         gate.decided(**{f"max_{option}": text})  # type: ignore[arg-type]
 
@@ -103,27 +103,27 @@ def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """--history takes the selection and --since; without --history, --since is refused."""
     from harness.gate.history import judge as history
 
-    told: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
 
     def judge(results: Path, **more: Any) -> Any:
-        told.update(more, results=results)
+        asked.update(more, results=results)
         return reports.report(base=None, head=None)
 
     monkeypatch.setattr(history, "judge", judge)
     zoo = tmp_path / "z.yaml"
     with pytest.raises(typer.Exit):
         gate.gate(history=True, models="digits*", threads="2", batch="1", since="v1", zoo=zoo, results=tmp_path)
-    assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == told["cases"]
-    assert ("v1", tmp_path) == (told["since"], told["results"])
+    assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == asked["cases"]
+    assert ("v1", tmp_path) == (asked["since"], asked["results"])
     with pytest.raises(typer.Exit):
         gate.gate(history=True, zoo=zoo, results=tmp_path)
-    assert () == told["cases"]
+    assert () == asked["cases"]
     with pytest.raises(UsageError, match="--since v1 goes with --history"):
         gate.gate(base="main", since="v1", zoo=zoo, results=tmp_path)
 
 
 def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
-    """What there is to do, each phase, and a case that broke; brackets in names are no markup."""
+    """What there is to do, each phase, and a case that broke; brackets in names are not markup."""
     with GateConsole() as console:
         matches = [pairs.match("a[1]"), pairs.match("b", same="one file"), pairs.match("c", differs=("x",))]
         console.matched(matches, ["a[1]"], GateSettings())
@@ -148,7 +148,7 @@ def test_console_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def told(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str]:
     """What is said at the end of a bisection, and whether it found something."""
     with GateConsole() as console:
-        done = bisect.tell(console, "m/fp32/cpu-t1", found, ("good", "bad"))
+        done = bisect.show_result(console, "m/fp32/cpu-t1", found, ("good", "bad"))
     return done, capsys.readouterr().out
 
 
@@ -171,8 +171,10 @@ def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 def test_steps_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A step says what was found of its point, or why it was skipped."""
     with GateConsole() as console:
-        bisect.show(console, BisectStep(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8)))
-        bisect.show(console, BisectStep(point=TWO, said="skipped", reason="does not build"))
+        bisect.show_step(
+            console, BisectStep(point=ONE, said="slow", interval=Interval(ratio=1.3, low=1.2, high=1.4, n=8))
+        )
+        bisect.show_step(console, BisectStep(point=TWO, said="skipped", reason="does not build"))
     out = capsys.readouterr().out
     assert "slow: commit one (1.300, 95% interval 1.200 to 1.400 to the good end)\n" in out
     assert "skipped: commit two: does not build\n" in out
@@ -201,12 +203,12 @@ def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
 
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     monkeypatch.setattr("harness.gate.gate.gate", lambda *_: reports.mixed())
-    monkeypatch.setattr("harness.gate.gate.keep", full)
+    monkeypatch.setattr("harness.gate.outputs.delivery.keep", full)
     with pytest.raises(StoreError, match="No space left"):
         gate.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=tmp_path)
     out, err = capsys.readouterr()
     assert out.startswith("Regression: 1 of 6 cases got worse")
-    assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is told as well
+    assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is said as well
 
 
 def recorded(*truths: float) -> tuple[RecordedSeries, ...]:

@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.gate import accepted_changes
 from harness.gate.accepted_changes import Accepted, Contains
 from harness.gate.model import Finding, Report, Verdict, exit_code
-from harness.gate.outputs import markdown
+from harness.gate.outputs import delivery, markdown
 from harness.gate.text import summary
 from tests import reports
 from tests.test_provenance import git
@@ -120,7 +120,7 @@ def test_an_entry_can_end() -> None:
     assert any("until 2026-02-01 only" in note for note in late.notes)
 
 
-def test_an_unknown_commit_silences_nothing_and_is_told() -> None:
+def test_an_unknown_commit_silences_nothing_and_is_said() -> None:
     """In a shallow clone nobody knows whether it is the same change."""
     made = replace(entry(gate()), after="f" * 40)
     done = applied(gate(), made)
@@ -293,7 +293,7 @@ def test_mistakes_are_told_with_their_line(text: str, line: int, why: str) -> No
 
 @pytest.mark.skipif(os.name != "posix", reason="starts processes")
 def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Six processes add an entry each, three of them inside git's lock at a time: all six are there."""
+    """Three processes add three entries each at the same time: all nine are there."""
     git(tmp_path, "init")
     code = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
@@ -312,7 +312,7 @@ def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_git_says_how_commits_follow(tmp_path: Path) -> None:
-    """An ancestor is contained, a sibling is not, a hash that git does not have cannot be told."""
+    """An ancestor is contained, a sibling is not, a hash that git does not have is unknown."""
     git(tmp_path, "init")
     commits = []
     for branch in ("main", "other"):
@@ -348,12 +348,12 @@ def test_accepting_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     git(tmp_path, "config", "user.email", "jane@example.org")
     zoo = tmp_path / "model_zoo.yaml"
     path = accepted_changes.beside(zoo)
-    last = cli_gate.last_report(tmp_path / "cache", zoo)
+    last = delivery.last_report(tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="no gate has run here yet"):
-        cli_gate.stored_report(None, tmp_path / "cache", zoo)
+        delivery.stored_report(None, tmp_path / "cache", zoo)
     found = gate(base, head(tmp_path))
-    assert 1 == cli_gate.deliver(found, cli_gate.ReportOutputs(), accepted=path, last=last)
-    stored = cli_gate.stored_report(None, tmp_path / "cache", zoo)
+    assert 1 == cli_gate.deliver(found, delivery.ReportOutputs(), accepted=path, last=last)
+    stored = delivery.stored_report(None, tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="say why"):
         cli_gate.write_accepted(reports.CASE, reason=" ", zoo=zoo, report=stored)
     with pytest.raises(UsageError, match="expected a day"):
@@ -366,5 +366,5 @@ def test_accepting_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "Accept")
     again = gate(base, head(tmp_path))
-    assert 0 == cli_gate.deliver(again, cli_gate.ReportOutputs(), accepted=path, last=last)
+    assert 0 == cli_gate.deliver(again, delivery.ReportOutputs(), accepted=path, last=last)
     assert "the new head (Jane" in capsys.readouterr().out

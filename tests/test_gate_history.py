@@ -257,7 +257,7 @@ def test_outside_git_runs_are_named_by_their_time(tmp_path: Path) -> None:
 
 
 def test_damaged_files_and_values_are_told_of(repo: tuple[Path, list[str]]) -> None:
-    """A file that is no Parquet, and a latency that is no number, are left out and said; the rest is judged."""
+    """A file that is not Parquet, and a latency that is not a number, are left out and said; the rest is judged."""
     folder, commits = repo
     for place, ns in enumerate(noisy([10.0] * 9)):
         sweep(folder / "results", commits[place], place, timed(ns))
@@ -286,7 +286,7 @@ def test_from_the_command_line_until_it_is_accepted(repo: tuple[Path, list[str]]
     assert f"between {commits[10][:9]} and {commits[11][:9]}" in out
 
 
-def test_selection_without_results_is_told_apart(tmp_path: Path) -> None:
+def test_selection_without_results_is_distinguished(tmp_path: Path) -> None:
     """Nothing stored at all asks for a sweep; nothing of what was chosen points at what there is."""
     assert "make some with: harness sweep" in judge.judge(tmp_path, repo=None).notes[0]
     assert "match what was chosen" in judge.judge(tmp_path, repo=None, cases=("nope/*",)).notes[0]

@@ -125,7 +125,7 @@ def test_other_outputs_of_the_reference_are_no_other_data(tmp_path: Path) -> Non
     assert () == match([contender("base", tmp_path)], [head])[0].differs
 
 
-def test_fields_can_be_overlooked_and_are_still_told(tmp_path: Path) -> None:
+def test_fields_can_be_overlooked_and_are_still_noted(tmp_path: Path) -> None:
     """Somebody who knows that the weights changed may want the latency all the same."""
     head = contender("head", tmp_path, artifact={"weights": "cccccccccccc"})
     (found,) = match([contender("base", tmp_path)], [head], overlook=("weights",))
@@ -134,7 +134,7 @@ def test_fields_can_be_overlooked_and_are_still_told(tmp_path: Path) -> None:
     assert "" == found.same
 
 
-def test_changed_settings_are_measured_and_told(tmp_path: Path) -> None:
+def test_changed_settings_are_measured_and_noted(tmp_path: Path) -> None:
     """A session option under the same name is a change like any other."""
     spinning = outcomes.case(session_config={"session.intra_op.allow_spinning": "0"})
     (found,) = match([contender("base", tmp_path)], [contender("head", tmp_path, of=spinning)])
@@ -169,7 +169,7 @@ def test_two_cases_meet_under_both_names(tmp_path: Path) -> None:
 
 
 def test_two_batches_are_not_comparable(tmp_path: Path) -> None:
-    """The time of a whole batch is no time of one example."""
+    """The time of a whole batch is not the time of one example."""
     base = contender("base", tmp_path, kind="case")
     (found,) = match([base], [contender("head", tmp_path, of=outcomes.case(batch=2), kind="case")])
     assert ("batch: base 1, head 2",) == found.differs
@@ -184,7 +184,7 @@ def test_targets_differ_in_more_than_their_name(tmp_path: Path) -> None:
 
 
 def test_a_changed_onnx_file_is_the_change_that_is_looked_at(tmp_path: Path) -> None:
-    """Where the model is a file, its other content is no other weights: it is what a gate is asked about."""
+    """Where the model is a file, other content does not count as other weights: it is what a gate is asked about."""
 
     def filed(role: str, digest: str, kind: str) -> Contender:
         one = contender(role, tmp_path, model=digest.encode())

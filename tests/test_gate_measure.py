@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,8 @@ from benchmarks import screening
 from harness.errors import WorkerRefusal
 from harness.gate.model import GateSettings, Pair, Verdict
 from harness.gate.timing import findings, phases
-from harness.gate.timing import rounds as scheduling
 from harness.gate.timing.rounds import CONFIRM, SCREEN, Broken, Measured, measure
-from tests import pairs
+from tests import pairs, workers
 from tests.pairs import Quiet, Script
 
 SETTINGS = GateSettings(screen_pairs=8, confirm_pairs=20)
@@ -29,10 +30,10 @@ def run(
     clock: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Measured, Script, Quiet]:
     """Measure cases of these ratios."""
-    contests = {name: pairs.contest() for name in ratios}
-    script, watch = Script(contests, ratios, noise), Quiet()
+    specs = {name: pairs.pair_spec() for name in ratios}
+    script, watch = Script(specs, ratios, noise), Quiet()
     choose = phases.chooser(settings)
-    done = measure(contests, settings, choose, watch, pair=script, clock=clock, rng=random.Random(1))
+    done = measure(specs, settings, choose, watch, pair=script, clock=clock, rng=random.Random(1))
     return done, script, watch
 
 
@@ -80,10 +81,10 @@ def test_looking_changed_does_not_end_screening() -> None:
 def test_screening_goes_on_for_the_family_there_is() -> None:
     """What is enough beside nothing flagged is not beside many: nobody stops who would end inconclusive for it."""
     ratios = {"open": 1.0, **{f"slow{i}": 1.2 for i in range(30)}}
-    contests = {name: pairs.contest() for name in ratios}
+    specs = {name: pairs.pair_spec() for name in ratios}
     wide = (0.069, -0.04, 0.01, -0.02, 0.015, -0.026, 0.059, 0.049)
     measured = dict.fromkeys(ratios, 0)
-    names = {id(one): name for name, one in contests.items()}
+    names = {id(one): name for name, one in specs.items()}
 
     def one(of: Any, *, phase: str, rng: object, on_burst: Any) -> Pair:
         name = names[id(of)]
@@ -97,7 +98,7 @@ def test_screening_goes_on_for_the_family_there_is() -> None:
         found = findings.latency("open", done, phases.confirmed(done, SETTINGS), SETTINGS)
         return len(phases.of_phase(done.pairs["open"], SCREEN)), found.verdict
 
-    alone, beside = screened({"open": contests["open"]}), screened(contests)
+    alone, beside = screened({"open": specs["open"]}), screened(specs)
     assert alone[0] < beside[0] < 24
     assert {Verdict.PASS} == {alone[1], beside[1]}
 
@@ -143,14 +144,27 @@ def test_ctrl_c_keeps_what_was_measured(after: int) -> None:
     assert sum(map(len, done.pairs.values())) >= after - 1
 
 
-def test_refusal_asks_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nothing here can run is told apart from what head alone cannot."""
-    monkeypatch.setattr(scheduling, "refusal", lambda contest, role: "no kernel")
-    done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
-    assert Broken(reason="base: no kernel; head: no kernel", unsupported=("base", "head")) == done.broken["a"]
-    monkeypatch.setattr(scheduling, "refusal", lambda contest, role: "no kernel" if role == "head" else None)
-    done, _, _ = run({"a": WorkerRefusal("not_implemented", "head: no kernel")})
-    assert ("head",) == done.broken["a"].unsupported
+@pytest.mark.parametrize(
+    ("refusing", "expected"),
+    [
+        (("base", "head"), Broken(reason="base: no kernel; head: no kernel", unsupported=("base", "head"))),
+        (("head",), Broken(reason="head: no kernel", unsupported=("head",))),
+    ],
+)
+def test_refusal_asks_the_other_side(tmp_path: Path, refusing: tuple[str, ...], expected: Broken) -> None:
+    """What nothing here can run is distinguished from what head alone cannot: each side is tried by itself."""
+    bodies = {
+        True: "send({'ok': False, 'kind': 'not_implemented', 'message': 'no kernel'})",
+        False: "send({'ok': True, 'durations_ns': [1000]})",
+    }
+    clients = {}
+    for role in ("base", "head"):
+        (tmp_path / role).mkdir()
+        clients[role] = workers.worker(tmp_path / role, bodies[role in refusing])
+    spec = dataclasses.replace(pairs.pair_spec(), clients=clients)
+    script = Script({"a": spec}, {"a": WorkerRefusal("not_implemented", "head: no kernel")})
+    done = measure({"a": spec}, SETTINGS, phases.chooser(SETTINGS), Quiet(), pair=script)
+    assert expected == done.broken["a"]
 
 
 def test_refusal_of_another_kind_is_a_failure() -> None:

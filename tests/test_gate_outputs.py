@@ -14,11 +14,11 @@ from rich.console import Console
 
 from harness import units
 from harness.cli import gate
-from harness.cli.gate import ReportOutputs
 from harness.errors import StoreError, UsageError
 from harness.gate.model import Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
-from harness.gate.outputs import as_json, console, junit, markdown
+from harness.gate.outputs import as_json, console, delivery, junit, markdown
+from harness.gate.outputs.delivery import ReportOutputs
 from harness.gate.text import scores, sentences, summary
 from tests import reports
 
@@ -262,8 +262,8 @@ def test_what_is_the_same_is_not_said_to_have_been_measured() -> None:
 def test_sides_that_differ_in_the_runtime_say_that_first() -> None:
     """A bump of the runtime is what the reader looks for; the working tree of both is said once."""
     base = reports.side("head", runtime={"name": "onnxruntime", "version": "1.22.1"})
-    told = summary.sides(reports.report(reports.case(), base=base, head=reports.side("head")))
-    assert "base: onnxruntime 1.22.1; head: onnxruntime 1.23.0; both with working tree (222222222)" == told
+    text = summary.sides(reports.report(reports.case(), base=base, head=reports.side("head")))
+    assert "base: onnxruntime 1.22.1; head: onnxruntime 1.23.0; both with working tree (222222222)" == text
 
 
 # --- console ---
@@ -332,7 +332,7 @@ def test_a_ratio_that_nothing_bounds_is_not_shown() -> None:
 
 
 def test_the_console_takes_nothing_for_markup() -> None:
-    """A worker's last words with brackets are shown as they are."""
+    """A worker's last stderr lines with brackets are shown as they are."""
     text = shown(reports.report(reports.case("m[/r]/cpu-t1-b1", Verdict.FAILED, reason="[bold]boom[/nope]")))
     assert "m[/r] on cpu-t1: [bold]boom[/nope]" in text
 
@@ -365,7 +365,7 @@ def test_only_changes_are_offered_for_acceptance() -> None:
 
 
 def test_markdown_escapes_what_others_wrote() -> None:
-    """Pipes break no table, tags are no HTML, line breaks no new line, and nobody is mentioned."""
+    """Pipes do not break tables, tags and line breaks are escaped, and nobody is mentioned."""
     hostile = reports.case(NASTY, Verdict.FAILED, reason=NASTY)
     text = markdown.render(reports.report(hostile, notes=(NASTY,)))
     assert "<img" not in text
@@ -505,7 +505,7 @@ def test_everything_is_written_and_the_summary_appended(
         json=str(tmp_path / "gate.json"),
         annotations=True,
     )
-    gate.check(outputs)
+    delivery.check(outputs)
     assert 1 == gate.deliver(reports.mixed(), outputs)
     assert step.read_text(encoding="utf-8").startswith(f"# Before\n{markdown.MARKER}")
     assert (tmp_path / "gate.md").read_text(encoding="utf-8").startswith(markdown.MARKER)
@@ -535,10 +535,10 @@ def test_bad_outputs_are_found_before_measuring(tmp_path: Path) -> None:
         ReportOutputs(json=str(tmp_path / "nowhere/gate.json")),
     ):
         with pytest.raises(UsageError):
-            gate.check(outputs, accepted=accepted)
+            delivery.check(outputs, accepted=accepted)
     accepted.write_text("version: 2\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"gate_accepted\.yaml:1"):
-        gate.check(ReportOutputs(), accepted=accepted)
+        delivery.check(ReportOutputs(), accepted=accepted)
 
 
 def test_one_output_that_fails_keeps_no_other_from_being_written(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -110,27 +111,27 @@ def test_child_reports_errors(tmp_path: Path) -> None:
     assert (tmp_path / "a.onnx").exists()
 
 
+def named_copy(work: Workload, nodes: int, folder: Path) -> Workload:
+    """A copy whose file's name says how many nodes it would have; no file is made."""
+    return dataclasses.replace(work, model=folder / f"{nodes}.onnx")
+
+
 @pytest.mark.parametrize(("each", "slow", "expected"), [(0.002, 0.05, 21), (0.02, 0.05, 1), (0.0002, 0.03, 146)])
-def test_nodes_are_calibrated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: float, slow: float, expected: int
-) -> None:
+def test_nodes_are_calibrated(tmp_path: Path, each: float, slow: float, expected: int) -> None:
     """The number of nodes comes from what a node was measured to cost, the four that lead to the chain included."""
     work = workload(tmp_path, tmp_path / "m.onnx", (1, 4))
 
-    def measured(contest: Any) -> Any:
-        return pairs.pair(1 + each * (4 + int(contest.workloads["head"].model.stem)))
+    def measured(spec: Any) -> Any:
+        return pairs.pair(1 + each * (4 + int(spec.workloads["head"].model.stem)))
 
-    monkeypatch.setattr(slowing, "make", lambda jobs: None)
-    monkeypatch.setattr(slowing, "measure_pair", measured)
-    assert expected == slowing.nodes_for(work, slow, tmp_path / "slow")
+    assert expected == slowing.nodes_for(work, slow, tmp_path / "slow", copy=named_copy, pair=measured)
 
 
-def test_nodes_that_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_that_cost_nothing(tmp_path: Path) -> None:
     """A model on which no number of nodes shows is refused, and not called slowed."""
-    monkeypatch.setattr(slowing, "make", lambda jobs: None)
-    monkeypatch.setattr(slowing, "measure_pair", lambda contest: pairs.pair(1.0))
+    work = workload(tmp_path, tmp_path / "m.onnx", (1, 4))
     with pytest.raises(BuildError, match="do not slow"):
-        slowing.nodes_for(workload(tmp_path, tmp_path / "m.onnx", (1, 4)), 0.05, tmp_path / "slow")
+        slowing.nodes_for(work, 0.05, tmp_path, copy=named_copy, pair=lambda spec: pairs.pair(1.0))
 
 
 # --- recordings ----------------------------------------------------------------------------------
@@ -138,13 +139,13 @@ def test_nodes_that_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_recording_comes_back(tmp_path: Path) -> None:
     """What is written is read again, series of several files put together; it is what benchmarks/rules.py reads."""
-    told = recording.series("a", 1.05, 7, pairs.many(3, 1.05), {"fingerprint": "f", "bursts": 7})
-    recording.write((told, series("b", 1.0, 1.0)), tmp_path / "one.json")
-    recording.write((told,), tmp_path / "two.json")
-    first, second = recording.read([tmp_path / "one.json", tmp_path / "two.json"])
-    assert ("a", 1.05, 7, 6) == (first.case, first.truth, first.nodes, len(first.pairs))
-    assert {"b": second.log_ratios} == recording.of_truth((first, second), 1.0)
-    assert pytest.approx([math.log(1.05)] * 3, abs=0.002) == list(told.log_ratios)
+    first = recording.series("a", 1.05, 7, pairs.many(3, 1.05), {"fingerprint": "f", "bursts": 7})
+    recording.write((first, series("b", 1.0, 1.0)), tmp_path / "one.json")
+    recording.write((first,), tmp_path / "two.json")
+    joined, second = recording.read([tmp_path / "one.json", tmp_path / "two.json"])
+    assert ("a", 1.05, 7, 6) == (joined.case, joined.truth, joined.nodes, len(joined.pairs))
+    assert {"b": second.log_ratios} == recording.of_truth((joined, second), 1.0)
+    assert pytest.approx([math.log(1.05)] * 3, abs=0.002) == list(first.log_ratios)
 
     from benchmarks import rules
 
@@ -158,7 +159,7 @@ def test_recording_comes_back(tmp_path: Path) -> None:
      '[{"case": "a", "truth": 1, "pairs": [[[1, 2], [1]]]}]', '[{"case": "a", "truth": 1, "pairs": [[[NaN], [1]]]}]'],
 )  # fmt: skip
 def test_broken_recordings(tmp_path: Path, text: str) -> None:
-    """What is no recording is an error that names the file."""
+    """What is not a recording is an error that names the file."""
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(StoreError, match=r"r\.json"):
         recording.read([tmp_path / "r.json"])
@@ -198,14 +199,14 @@ def test_slow_cases_are_found(ratio: float, least: float, most: float) -> None:
 
 
 def test_pairs_are_used_once() -> None:
-    """Screening and confirming share no pair; where nothing changed, one sign is drawn for all pairs of the case."""
+    """Screening and confirming share no pair; where nothing changed, one sign is chosen for all pairs of the case."""
     values = [float(i + 1) for i in range(28)]
-    screen, confirm = resample.drawn(values, same=False, settings=SETTINGS, rng=random.Random(1))
+    screen, confirm = resample.sample_pairs(values, same=False, settings=SETTINGS, rng=random.Random(1))
     assert (8, 20) == (len(screen), len(confirm))
     assert values == sorted(screen + confirm)
     signs = set()
     for seed in range(8):
-        screen, confirm = resample.drawn(values, same=True, settings=SETTINGS, rng=random.Random(seed))
+        screen, confirm = resample.sample_pairs(values, same=True, settings=SETTINGS, rng=random.Random(seed))
         assert values == sorted(abs(x) for x in screen + confirm)
         signs.add(frozenset(math.copysign(1, x) for x in screen + confirm))
     assert {frozenset({1.0}), frozenset({-1.0})} == signs
@@ -220,13 +221,13 @@ def test_short_recordings(count: int) -> None:
 
 def test_range_holds_the_rate() -> None:
     """The range is taken over new drawings of the cases and holds the rate itself."""
-    told = resample.rate(
+    rate = resample.rate(
         lambda found: statistics.fmean(found[0]["0" if "0" in found[0] else "a"]),
         [{"a": noise(30), "b": noise(30, 1.02), "0": noise(30, 1.01)}],
         random.Random(1),
     )
-    assert told.low <= told.value <= told.high
-    assert told.low < told.high
+    assert rate.low <= rate.value <= rate.high
+    assert rate.low < rate.high
 
 
 def test_figures_of_a_recording() -> None:
@@ -248,12 +249,11 @@ def test_figures_need_both_kinds() -> None:
         selftest.figures((series("a", 1.0, 1.0, count=27), series("a", 1.05, 1.05)), 0.05, SETTINGS)
 
 
-def test_selftest_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both kinds of pairs of every case are measured in turns, on real workers."""
-    monkeypatch.setattr(slowing, "nodes_for", lambda work, slow, folder: 60)
+def test_selftest_records() -> None:
+    """Both kinds of pairs of every case are measured in alternation, on real workers."""
     watch = pairs.Quiet()
     settings = GateSettings(bursts=3, burst_s=0.005, screen_pairs=1, confirm_pairs=1)
-    found = selftest.record(slow=0.2, cases=1, settings=settings, watch=watch, rng=random.Random(1))
+    found = selftest.record(slow=0.2, cases=1, settings=settings, watch=watch, nodes_for=lambda *_: 60)
     assert [("matmul-t1", 1.0, 0, 2), ("matmul-t1", 1.2, 60, 2)] == [
         (one.case, one.truth, one.nodes, len(one.pairs)) for one in found
     ]
@@ -261,12 +261,11 @@ def test_selftest_records(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"fingerprint", "runtime", "recorded_at", "bursts", "burst_s"} == set(found[0].circumstances)
 
 
-def test_selftest_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selftest_that_breaks() -> None:
     """A network of harness's own that cannot be measured makes figures worthless: an error, not fewer cases."""
 
     def broken(*arguments: Any, **more: Any) -> Any:
         raise pairs.dies()
 
-    monkeypatch.setattr(selftest, "measure_pair", broken)
     with pytest.raises(HarnessError, match="head: the worker died"):
-        selftest.rounds({"a": pairs.contest()}, 2, SETTINGS, pairs.Quiet(), random.Random(1))
+        selftest.rounds({"a": pairs.pair_spec()}, 2, SETTINGS, pairs.Quiet(), random.Random(1), pair=broken)

@@ -10,9 +10,8 @@ import pytest
 
 from harness.errors import UsageError
 from harness.flow.plan import Selection
-from harness.gate import contender_build
 from harness.gate.model import Contender, Side
-from harness.gate.sides import code
+from harness.gate.sides import build, code
 from harness.gate.sides import resolve as sides
 from harness.gate.sides.dependencies import declared, unmet
 from harness.records import Artifact, Refusal, Status
@@ -59,10 +58,10 @@ def resolve(
     )
 
 
-def build(side: Side, *models: str) -> tuple[Contender, ...]:
+def built(side: Side, *models: str) -> tuple[Contender, ...]:
     """What is built of a side."""
     cache = side.zoo.parents[3] if side.kind == "commit" else side.zoo.parents[1] / "cache"
-    return contender_build.contenders(side, Selection(models=models), cache)[0]
+    return build.contenders(side, Selection(models=models), cache)[0]
 
 
 # --- what a text stands for ----------------------------------------------------------------------
@@ -76,8 +75,8 @@ def test_working_tree_against_a_commit(repo: Path) -> None:
     assert ("commit", first, False) == (base.kind, base.commit, base.dirty)
     assert ("tree", first, True) == (head.kind, head.commit, head.dirty)
     assert ("head: the working tree with its uncommitted changes (model_zoo.yaml)",) == head.notes
-    assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in build(base)]
-    assert ["second/fp32/cpu-t1-b1"] == [one.case.id for one in build(head)]
+    assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in built(base)]
+    assert ["second/fp32/cpu-t1-b1"] == [one.case.id for one in built(head)]
 
 
 def test_what_the_command_writes_is_no_change_of_the_tree(repo: Path) -> None:
@@ -101,7 +100,7 @@ def test_what_the_command_writes_is_no_change_of_the_tree(repo: Path) -> None:
 
 
 def test_a_branch_counts_where_the_tree_left_it(repo: Path) -> None:
-    """What came to main in the meantime is no change of this branch."""
+    """What came to main in the meantime is not a change of this branch."""
     left = git(repo, "rev-parse", "HEAD")
     git(repo, "checkout", "--quiet", "-b", "work")
     commit(repo, {"work.txt": ""})
@@ -134,15 +133,15 @@ def test_a_zoo_file_is_a_side(repo: Path) -> None:
 def test_cases_are_sides(repo: Path) -> None:
     """A case names its model, variant, target and threads; a batch of 1 may be omitted."""
     base, head = resolve(repo, "tiny/fp32/cpu-t1", "tiny/int8/cpu-t2-b1")
-    assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in build(base)]
-    assert ["tiny/int8/cpu-t2-b1"] == [one.case.id for one in build(head)]
+    assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in built(base)]
+    assert ["tiny/int8/cpu-t2-b1"] == [one.case.id for one in built(head)]
 
 
 @pytest.mark.parametrize(
     ("base", "head", "words"),
     [
         (None, None, "There is nothing to compare with: give --base"),
-        ("nowhere", None, "'nowhere' is no commit, branch or tag"),
+        ("nowhere", None, "'nowhere' is not a commit, branch or tag"),
         ("gone.yaml", None, "--base gone.yaml: there is no such zoo file"),
         ("tiny/fp32/cpu-t1", None, "a case can only be set against a case"),
     ],
@@ -156,15 +155,15 @@ def test_what_is_no_side_says_what_would_be(repo: Path, base: str | None, head: 
 
 def test_a_runtime_on_a_runtime_is_refused(repo: Path) -> None:
     """Which of the two should measure is nobody's guess."""
-    with pytest.raises(UsageError, match="--head current is a runtime itself: leave --head-runtime away"):
+    with pytest.raises(UsageError, match="--head current is a runtime itself: omit --head-runtime"):
         resolve(repo, "current", "current", head_runtime="current")
 
 
 def test_a_case_with_a_wrong_target_lists_those_there_are(repo: Path) -> None:
     """The target of a case is its label, with its threads."""
     base, _ = resolve(repo, "tiny/fp32/cpu", "tiny/fp32/cpu-t1")
-    with pytest.raises(UsageError, match="'cpu' is no target; expected name, threads and batch, such as cpu-t1-b1"):
-        build(base)
+    with pytest.raises(UsageError, match="is not a case; a case is model/variant/target with its threads and batch"):
+        built(base)
 
 
 def test_outside_git_a_commit_cannot_be(repo: Path, tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_outside_git_a_commit_cannot_be(repo: Path, tmp_path: Path) -> None:
     zoo = tmp_path / "plain" / "model_zoo.yaml"
     zoo.parent.mkdir()
     zoo.write_text(ZOO, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"is in no git checkout.*git says: not a git repository"):
+    with pytest.raises(UsageError, match=r"is not in a git checkout.*git says: not a git repository"):
         sides.resolve(base="main", zoo=zoo, cache=tmp_path / "cache")
 
 
@@ -193,12 +192,12 @@ def test_a_base_without_a_zoo_names_the_commit_that_has_one(repo: Path) -> None:
 
 
 def test_a_base_of_another_zoo_schema_names_side_and_commit(repo: Path) -> None:
-    """A zoo that this harness cannot read is no regression and no pass."""
+    """A zoo that this harness cannot read is neither a regression nor a pass."""
     later = commit(repo, {"model_zoo.yaml": ZOO.replace("version: 1", "version: 2")})
     (repo / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
     base, _ = resolve(repo, "HEAD")
     with pytest.raises(UsageError, match=rf"base HEAD \({later[:10]}\): .*version"):
-        build(base)
+        built(base)
 
 
 def test_a_model_that_does_not_build_is_its_cases_refusal(repo: Path) -> None:
@@ -206,25 +205,25 @@ def test_a_model_that_does_not_build_is_its_cases_refusal(repo: Path) -> None:
     more = "  broken: {source: onnx, id: broken.onnx}\n"
     commit(repo, {"model_zoo.yaml": ZOO + more, "broken.onnx": "no model"})
     base, _ = resolve(repo, "main")
-    built = {one.case.model.name: one.built for one in build(base)}
-    assert isinstance(built["tiny"], Artifact)
-    assert isinstance(built["broken"], Refusal)
-    assert Status.FAILED is built["broken"].status
+    found = {one.case.model.name: one.built for one in built(base)}
+    assert isinstance(found["tiny"], Artifact)
+    assert isinstance(found["broken"], Refusal)
+    assert Status.FAILED is found["broken"].status
 
 
 def test_a_selection_that_the_base_does_not_have_is_said_of_the_base(repo: Path) -> None:
     """The names are those of that side's zoo."""
     base, _ = resolve(repo, "main")
     with pytest.raises(UsageError, match=r"base main .*no model matches 'nope'; available: tiny"):
-        build(base, "nope")
+        built(base, "nope")
 
 
-def test_code_that_does_not_run_is_told_with_its_last_words(repo: Path) -> None:
+def test_code_that_does_not_run_is_reported_with_its_last_stderr_lines(repo: Path) -> None:
     """A tree can hold a module that breaks the side's process: no hang, and the reason is there."""
     commit(repo, {"yaml.py": "raise RuntimeError('broken on purpose')"})
     base, _ = resolve(repo, "main")
     with pytest.raises(UsageError, match=r"base main .*could not be built with .*broken on purpose"):
-        build(base)
+        built(base)
 
 
 # --- code and packages -----------------------------------------------------------------------------
@@ -251,7 +250,7 @@ def test_helpers_of_a_model_are_the_sides_own(repo: Path) -> None:
     )
     commit(repo, {"nets.py": net, "helper.py": "SIZE = 2\n", "model_zoo.yaml": ZOO + model})
     (repo / "helper.py").write_text("SIZE = 3\n", encoding="utf-8")
-    base, head = (build(side, "net")[0] for side in resolve(repo, "main"))
+    base, head = (built(side, "net")[0] for side in resolve(repo, "main"))
     assert isinstance(base.built, Artifact), base.built
     assert isinstance(head.built, Artifact), head.built
     assert base.cache != head.cache
@@ -262,7 +261,7 @@ def test_files_of_no_side_stay_in_the_shared_cache(repo: Path) -> None:
     """A model that comes as a file is built by nobody's code, and is built once for both."""
     (repo / "nets.py").write_text("depth = 3\n", encoding="utf-8")
     base, head = resolve(repo, "main")
-    one, other = build(base)[0], build(head)[0]
+    one, other = built(base)[0], built(head)[0]
     assert repo.parent / "cache" == one.cache == other.cache
     assert one.built == other.built
 
@@ -390,7 +389,7 @@ def test_options_and_archives_of_requirements(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("requirements.txt", "onnx ==== 1\n", "'onnx ==== 1' is no requirement"),
+        ("requirements.txt", "onnx ==== 1\n", "'onnx ==== 1' is not a requirement"),
         ("requirements.txt", "onnxruntime\nonnxruntime-gpu\n", "which overwrite each other"),
         ("requirements.txt", "-r gone.txt\n", "gone.txt cannot be read"),
         ("pyproject.toml", "[project\n", "pyproject.toml cannot be read"),

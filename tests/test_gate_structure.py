@@ -72,7 +72,7 @@ def test_growth_past_the_margin_counts_at_once(base: int, head: int, expected: V
     assert [expected, expected] == [one.verdict for one in found]
 
 
-def test_growth_is_told_with_both_values() -> None:
+def test_growth_is_reported_with_both_values() -> None:
     """The sentence stands for itself."""
     found = check(pair({"bytes": 1000}, {"bytes": 1500}), Anatomy(), Anatomy(), margin=0.1)
     assert [(Verdict.REGRESSION, "artifact grew from 1.00 kB to 1.50 kB (+50.0%; allowed 10%)")] == of(found, "size")
@@ -89,13 +89,13 @@ def test_a_provider_that_lost_nodes(structure: str, expected: Verdict) -> None:
 
 
 def test_a_placement_that_is_not_known_says_nothing() -> None:
-    """Old onnxruntime versions do not tell: that is no loss."""
+    """Old onnxruntime versions do not tell: that does not count as a loss."""
     assert [] == of(check(pair(), Anatomy(placement={CPU: 1.0}), Anatomy()), "placement")
 
 
 @pytest.mark.parametrize(("structure", "expected"), [("report", Verdict.PASS), ("fail", Verdict.REGRESSION)])
 def test_a_fusion_that_is_gone(structure: str, expected: Verdict) -> None:
-    """Those of the build, and those of the session; more of them is no finding."""
+    """Those of the build, and those of the session; more of them is not a finding."""
     one = {"fusion": {"patterns": {"attention": 6, "Gelu": 6, "LayerNorm": 1}}}
     other = {"fusion": {"patterns": {"Gelu": 4, "LayerNorm": 2}}}
     base, head = Anatomy(kernels={"FusedConv": 3, "Relu": 1}), Anatomy(kernels={"Conv": 3, "Relu": 4})
@@ -167,8 +167,8 @@ def test_files_are_read_in_a_child(tmp_path: Path) -> None:
     """Opsets and signatures come back; the process that asks has not imported onnx."""
     path = builders.tiny_conv(tmp_path / "m.onnx")
     code = (
-        "import sys; from pathlib import Path; from harness.gate.checks import signature as anatomy\n"
-        "found = anatomy.read([Path(sys.argv[1])] * 2)[Path(sys.argv[1])]\n"
+        "import sys; from pathlib import Path; from harness.gate.checks import signature\n"
+        "found = signature.read([Path(sys.argv[1])] * 2)[Path(sys.argv[1])]\n"
         "print(dict(found.opsets), found.inputs, found.outputs, 'onnx' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
@@ -176,7 +176,7 @@ def test_files_are_read_in_a_child(tmp_path: Path) -> None:
     assert {} == signature.read([])
 
 
-def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_named(tmp_path: Path) -> None:
     """It was whole when it was built: somebody has changed the cache."""
     with pytest.raises(BuildError, match=r"m\.onnx"):
         signature.read([builders.truncated(tmp_path / "m.onnx")])

@@ -181,14 +181,14 @@ def with_built(base: Any, head: Any) -> Match:
 )
 def test_builds_that_failed(base: Any, head: Any, verdict: Verdict, said: str) -> None:
     """What base had and head lost has failed; what neither can do is nothing to compare."""
-    found = judge.settled(with_built(base, head), SIDES)
+    found = judge.without_measuring(with_built(base, head), SIDES)
     assert found is not None
     assert (verdict, said) == (found.verdict, found.reason)
 
 
 def test_missing_side() -> None:
     """A case of one zoo alone is not comparable and says whose it is."""
-    found = judge.settled(pairs.match(base=None), SIDES)
+    found = judge.without_measuring(pairs.match(base=None), SIDES)
     assert found is not None
     assert Verdict.NOT_COMPARABLE is found.verdict
     assert "only the head has it" in found.reason
@@ -196,15 +196,15 @@ def test_missing_side() -> None:
 
 def test_sides_that_differ() -> None:
     """The field that differs is named."""
-    found = judge.settled(pairs.match(differs=("weights: base a, head b",)), SIDES)
+    found = judge.without_measuring(pairs.match(differs=("weights: base a, head b",)), SIDES)
     assert found is not None
     assert Verdict.NOT_COMPARABLE is found.verdict
     assert "weights: base a, head b" in found.reason
 
 
-def test_comparable_match_is_not_settled() -> None:
+def test_comparable_match_has_to_be_measured() -> None:
     """Two artifacts of the same weights and data have to be measured."""
-    assert judge.settled(pairs.match(), SIDES) is None
+    assert judge.without_measuring(pairs.match(), SIDES) is None
 
 
 def test_same_match_passes_unmeasured() -> None:

@@ -23,7 +23,7 @@ def test_a_worker_that_is_killed_is_told_from_one_that_exits(tmp_path: Path) -> 
         client.ask("burst", 10, n=1)
 
 
-def test_last_words_travel_with_the_error(tmp_path: Path) -> None:
+def test_last_stderr_lines_travel_with_the_error(tmp_path: Path) -> None:
     """What a dying worker wrote to stderr is in the message, the end of it."""
     start = worker(tmp_path, "for i in range(100): print('line', i, file=sys.stderr)\nsys.exit(3)")
     with pytest.raises(WorkerError, match=r"exit code 3.*line 94 .*line 99$") as caught, start() as client:
@@ -34,11 +34,9 @@ def test_last_words_travel_with_the_error(tmp_path: Path) -> None:
 def test_a_worker_that_never_answers_is_ended_at_its_deadline(tmp_path: Path) -> None:
     """The deadline holds, and nobody is left behind."""
     start = worker(tmp_path, "time.sleep(600)")
-    began = time.monotonic()
     with pytest.raises(WorkerError, match="no answer to `burst` within 1 s"), start() as client:
         pid = client.pid
         client.ask("burst", 1, n=1)
-    assert time.monotonic() - began < 30
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import coordinator, cores
+from harness.measure import coordinator, cores, idle
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair, repeats
 from harness.records import Target
 from harness.runtimes.client import Client
 from tests import builders, workers
+from tests.load import busy_loops
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="threads of other processes are seen on Linux only")
 
 STEADY = "send({'ok': True, 'durations_ns': [%s] * request['n'], 'preempted': 0})"
 
@@ -38,7 +41,7 @@ def workload(tmp_path: Path) -> Workload:
     )
 
 
-def contest(workload: Workload, base: Callable[[], Client], head: Callable[[], Client], **more: Any) -> PairSpec:
+def pair_spec(workload: Workload, base: Callable[[], Client], head: Callable[[], Client], **more: Any) -> PairSpec:
     """The same workload on both sides, by two workers."""
     return PairSpec(
         workloads={"base": workload, "head": workload}, clients={"base": base, "head": head}, burst_s=0.005, **more
@@ -54,7 +57,7 @@ def fake(tmp_path: Path, name: str, body: str) -> Callable[[], Client]:
 
 def test_real_pair(workload: Workload) -> None:
     """Two real workers give a ratio near one, every burst of both, and what each start cost."""
-    found = measure_pair(contest(workload, Client, Client, bursts=5), phase="confirm")
+    found = measure_pair(pair_spec(workload, Client, Client, bursts=5), phase="confirm")
     assert "confirm" == found.phase
     assert -1 < found.log_ratio < 1
     assert 5 == len(found.base.bursts_ns) == len(found.head.bursts_ns)
@@ -67,7 +70,7 @@ def test_ratio_is_the_median_of_log_ratios(workload: Workload, tmp_path: Path) -
     """A head that takes twice as long gives log 2, also where one burst was disturbed."""
     slow = "send({'ok': True, 'durations_ns': [200000 if time.time_ns() % 7 else 9000000] * request['n']})"
     sides = fake(tmp_path, "b", STEADY % 100000), fake(tmp_path, "h", slow.replace("time.time_ns() % 7", "True"))
-    found = measure_pair(contest(workload, *sides))
+    found = measure_pair(pair_spec(workload, *sides))
     assert pytest.approx(np.log(2)) == found.log_ratio
     disturbed = fake(
         tmp_path,
@@ -75,13 +78,13 @@ def test_ratio_is_the_median_of_log_ratios(workload: Workload, tmp_path: Path) -
         "count = globals().get('count', 0) + 1\n"
         "send({'ok': True, 'durations_ns': [9000000 if count == 9 else 100000] * request['n']})",
     )
-    assert pytest.approx(0.0) == measure_pair(contest(workload, sides[0], disturbed)).log_ratio
+    assert pytest.approx(0.0) == measure_pair(pair_spec(workload, sides[0], disturbed)).log_ratio
 
 
-def test_order_is_drawn(workload: Workload, tmp_path: Path) -> None:
-    """Every burst of one side has its neighbour of the other, in an order that is drawn and told."""
+def test_order_is_random(workload: Workload, tmp_path: Path) -> None:
+    """Every burst of one side has its neighbour of the other, in a random order that the pair says."""
     sides = fake(tmp_path, "b", STEADY % 100000), fake(tmp_path, "h", STEADY % 100000)
-    orders = {measure_pair(contest(workload, *sides, bursts=8), rng=random.Random(seed)).order for seed in (1, 2)}
+    orders = {measure_pair(pair_spec(workload, *sides, bursts=8), rng=random.Random(seed)).order for seed in (1, 2)}
     assert 2 == len(orders)
     for order in orders:
         assert {"bh", "hb"} == {order[i : i + 2] for i in range(0, len(order), 2)}
@@ -90,8 +93,8 @@ def test_order_is_drawn(workload: Workload, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("each_s", "expected"), [(0.010, 15), (0.075, 10), (0.100, 8), (0.130, 7), (2.0, 7)])
 def test_slow_models_get_fewer_bursts(workload: Workload, each_s: float, expected: int) -> None:
     """Bursts become fewer where they take long, and never so few that a median means nothing."""
-    assert expected == repeats(contest(workload, Client, Client), each_s)
-    assert 3 == repeats(contest(workload, Client, Client, bursts=3), each_s)
+    assert expected == repeats(pair_spec(workload, Client, Client), each_s)
+    assert 3 == repeats(pair_spec(workload, Client, Client, bursts=3), each_s)
 
 
 def test_same_inferences_on_both_sides(workload: Workload, tmp_path: Path) -> None:
@@ -102,7 +105,7 @@ def test_same_inferences_on_both_sides(workload: Workload, tmp_path: Path) -> No
         fake(tmp_path, role, log % files[role] + STEADY % duration)
         for role, duration in (("base", 20000), ("head", 80000))
     ]
-    measure_pair(contest(workload, *sides, bursts=3))
+    measure_pair(pair_spec(workload, *sides, bursts=3))
     last = {role: file.read_text().split()[-3:] for role, file in files.items()}
     assert ["100"] * 3 == last["base"] == last["head"]
 
@@ -134,7 +137,7 @@ def test_broken_side_is_named(workload: Workload, tmp_path: Path, role: str, bod
         return call
 
     with pytest.raises(WorkerError, match=f"^{role}: .*{said}"):
-        measure_pair(contest(workload, kept(sides["base"]), kept(sides["head"])))
+        measure_pair(pair_spec(workload, kept(sides["base"]), kept(sides["head"])))
     assert 2 == len(alive)
     assert all(client._process.poll() is not None for client in alive)
 
@@ -143,14 +146,14 @@ def test_refusal_keeps_its_kind(workload: Workload, tmp_path: Path) -> None:
     """What a runtime cannot do stays a refusal, with the side in its text."""
     refusing = fake(tmp_path, "r", "send({'ok': False, 'kind': 'not_implemented', 'message': 'no kernel'})")
     with pytest.raises(WorkerRefusal, match=r"^head: no kernel$") as caught:
-        measure_pair(contest(workload, Client, refusing))
+        measure_pair(pair_spec(workload, Client, refusing))
     assert "not_implemented" == caught.value.kind
 
 
 def test_worker_that_does_not_start(workload: Workload, tmp_path: Path) -> None:
     """A side whose interpreter is missing is named, and the other side's worker is ended."""
     with pytest.raises(WorkerError, match=r"^base: the worker could not be started"):
-        measure_pair(contest(workload, lambda: Client([str(tmp_path / "nothing")]), Client))
+        measure_pair(pair_spec(workload, lambda: Client([str(tmp_path / "nothing")]), Client))
 
 
 def test_session_time_is_checked(workload: Workload, tmp_path: Path) -> None:
@@ -159,33 +162,39 @@ def test_session_time_is_checked(workload: Workload, tmp_path: Path) -> None:
     (tmp_path / "zero").mkdir()
     zero = workers.worker(tmp_path / "zero", STEADY % 100000, hello=script)
     with pytest.raises(WorkerError, match="creating the session took 0 ns"):
-        measure_pair(contest(workload, zero, zero))
+        measure_pair(pair_spec(workload, zero, zero))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other processes' clocks are read on Linux only")
-def test_spinning_side_comes_to_rest(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With two threads, ONNX Runtime's pool goes on spinning after an inference, and `settle` waits until it stops."""
+@linux
+@pytest.mark.parametrize("hogs", [0, 2])
+def test_spinning_side_comes_to_rest(workload: Workload, hogs: int) -> None:
+    """With two threads, ONNX Runtime's pool goes on spinning after an inference; it is waited for until it stops.
+
+    Beside busy loops on the same cores the pool gets little of them, spins for longer, and is waited for all the same.
+    """
     model = Path(coordinator.BUSY_MODEL)
     feed = workload.feeds["x"].with_name("square.npy")
     np.save(feed, np.ones((256, 256), np.float32))
     target = Target(name="cpu", provider="CPUExecutionProvider", intra_threads=2, batch=256)
-    with Client() as worker:
-        spinning = dataclasses.replace(workload, model=model, target=target, feeds={"x": feed}, dims={})
+    spinning = dataclasses.replace(workload, model=model, target=target, feeds={"x": feed}, dims={})
+    held = frozenset(sorted(os.sched_getaffinity(0))[:2])
+    with Client() as worker, busy_loops(held, each=hogs):
+        assert cores.pin(worker.pid, held)
         worker.ask("open", 60, **spinning.request())
-        worker.ask("burst", 60, n=20)
-        assert cores.settle(worker.pid)
-        before = cores.cpu_ns(worker.pid)
-        time.sleep(0.05)
-        after = cores.cpu_ns(worker.pid)
-        assert before is not None
-        assert after is not None
-        assert after - before < 5_000_000
+        for _ in range(3):
+            worker.ask("burst", 60, n=20)
+            assert idle.wait_until_idle(worker.pid)
+            before = idle.threads(worker.pid)
+            time.sleep(0.1)
+            after = idle.threads(worker.pid)
+            assert before is not None
+            assert after is not None
+            assert idle.demand_ns(before, after) <= idle.MOST_DEMAND_NS
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other processes' clocks are read on Linux only")
-def test_side_that_never_rests(workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@linux
+def test_side_that_never_rests(workload: Workload, tmp_path: Path) -> None:
     """A worker that keeps a processor busy beside the other side is an error with a remedy, not a number."""
-    monkeypatch.setattr(cores, "SPINNING_S", 0.1)
     busy = fake(
         tmp_path,
         "busy",
@@ -193,31 +202,8 @@ def test_side_that_never_rests(workload: Workload, tmp_path: Path, monkeypatch: 
         "threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()\n" + STEADY % 100000,
     )
     spinning = dataclasses.replace(workload, target=dataclasses.replace(workload.target, intra_threads=2))
-    with pytest.raises(WorkerError, match=r"goes on using the processor.*allow_spinning"):
-        measure_pair(contest(spinning, Client, busy))
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        (Target(name="t", provider="CPUExecutionProvider"), False),
-        (Target(name="t", provider="CPUExecutionProvider", intra_threads=2), True),
-        (Target(name="t", provider="CPUExecutionProvider", intra_threads=0), True),
-        (Target(name="t", provider="CUDAExecutionProvider"), True),
-        (
-            Target(
-                name="t",
-                provider="CPUExecutionProvider",
-                intra_threads=2,
-                session_config={"session.intra_op.allow_spinning": "0"},
-            ),
-            False,
-        ),
-    ],
-)
-def test_who_spins(target: Target, expected: bool) -> None:
-    """Only a pool of threads spins, and only where it may."""
-    assert expected == cores.spins(target)
+    with pytest.raises(WorkerError, match=r"^head: the worker goes on using the processor.*allow_spinning"):
+        measure_pair(pair_spec(spinning, Client, busy, most_spin_s=0.1))
 
 
 def topology(root: Path, siblings: list[str]) -> Path:
@@ -230,53 +216,57 @@ def topology(root: Path, siblings: list[str]) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
-def test_cores_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_are_whole(tmp_path: Path) -> None:
     """A pair gets whole physical cores, any of them, and leaves one for the coordinator."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    usable = frozenset(range(6))
     root = topology(tmp_path, ["0,3", "1,4", "2,5", "0,3", "1,4", "2,5"])
     assert {frozenset({0, 3}), frozenset({1, 4}), frozenset({2, 5})} == {
-        cores.choose_cores(1, rng=random.Random(seed), root=root) for seed in range(30)
+        cores.choose_cores(1, rng=random.Random(seed), root=root, usable=usable) for seed in range(30)
     }
-    two = cores.choose_cores(2, rng=random.Random(0), root=root)
+    two = cores.choose_cores(2, rng=random.Random(0), root=root, usable=usable)
     assert two is not None
     assert {0, 1, 2} & two == {core - 3 for core in two if core > 2}
     assert 4 == len(two)
-    assert cores.choose_cores(3, rng=random.Random(0), root=root) is None
-    assert cores.choose_cores(0, rng=random.Random(0), root=root) is None
+    assert cores.choose_cores(3, rng=random.Random(0), root=root, usable=usable) is None
+    assert cores.choose_cores(0, rng=random.Random(0), root=root, usable=usable) is None
 
 
 @pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="nothing to choose from here"
 )
-def test_sides_share_cores(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sides_share_cores(workload: Workload) -> None:
     """With a core to spare, both workers are held to the same one, another in other pairs, and the pair says so."""
-    held: list[dict[int, frozenset[int]]] = []
-    pin = cores.pin
-
-    def watched(pid: int, chosen: frozenset[int]) -> bool:
-        done = pin(pid, chosen)
-        held[-1][pid] = frozenset(os.sched_getaffinity(pid))
-        return done
-
-    monkeypatch.setattr(cores, "pin", watched)
     mine = os.sched_getaffinity(0)
+    chosen: set[frozenset[int]] = set()
     for seed in range(4):
-        held.append({})
-        assert measure_pair(contest(workload, Client, Client, bursts=1), rng=random.Random(seed)).pinned
-        assert 2 == len(held[-1])
-        assert 1 == len({*held[-1].values()})
-    chosen = {cores for of_pair in held for cores in of_pair.values()}
+        alive: list[Client] = []
+        held: set[frozenset[int]] = set()
+
+        def start(alive: list[Client] = alive) -> Client:
+            alive.append(Client())
+            return alive[-1]
+
+        def look(alive: list[Client] = alive, held: set[frozenset[int]] = held) -> None:
+            held.update(frozenset(os.sched_getaffinity(client.pid)) for client in alive)
+
+        spec = pair_spec(workload, start, start, bursts=1)
+        assert measure_pair(spec, rng=random.Random(seed), on_burst=look).pinned
+        assert 2 == len(alive)
+        assert 1 == len(held)
+        chosen |= held
     assert all(cores < mine for cores in chosen)
     assert len(chosen) > 1
 
 
-def test_no_core_to_spare(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not pin")
+def test_no_core_to_spare(workload: Workload) -> None:
     """Where both sides need every core, nothing is pinned, and the pair says so."""
-    monkeypatch.setattr(cores, "choose_cores", lambda threads, rng: None)
-    assert not measure_pair(contest(workload, Client, Client, bursts=1)).pinned
+    every = dataclasses.replace(workload.target, intra_threads=len(os.sched_getaffinity(0)))
+    spec = pair_spec(dataclasses.replace(workload, target=every), Client, Client, bursts=1)
+    assert not measure_pair(spec).pinned
 
 
-def test_ctrl_c_while_starting(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_while_starting(workload: Workload) -> None:
     """Ctrl-C while one side is still starting leaves neither worker behind."""
     alive: list[Client] = []
 
@@ -289,6 +279,6 @@ def test_ctrl_c_while_starting(workload: Workload, monkeypatch: pytest.MonkeyPat
         return alive[-1]
 
     with pytest.raises(KeyboardInterrupt):
-        measure_pair(contest(workload, interrupted, slow))
+        measure_pair(pair_spec(workload, interrupted, slow))
     assert 1 == len(alive)
     assert alive[0]._process.poll() is not None

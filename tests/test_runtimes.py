@@ -176,7 +176,7 @@ def test_offline_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The remedy for a full disk is no other version."""
+    """The remedy for a full disk is not another version."""
     pip_says(monkeypatch, "OSError: [Errno 28] No space left on device")
     with pytest.raises(StoreError, match="the disk is full"):
         runtimes.resolve("onnxruntime==1.23.0", tmp_path)

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ZooError
+from harness.units import parse_zoo_duration as duration
+from harness.units import parse_zoo_share as percent
+from harness.units import parse_zoo_size as size
 from harness.zoo import Zoo, load, text
-from harness.zoo.units import duration, percent, size
 from tests.test_zoo import GOOD
 
 PIECES = (

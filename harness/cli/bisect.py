@@ -51,22 +51,22 @@ def bisect(
         console.say(f"{count} point{'' if count == 1 else 's'} between {points[0].label} and {points[-1].label}")
         try:
             found = bisection.bisect(
-                points, bisection.preparer(place, settings, console), lambda step: show(console, step)
+                points, bisection.preparer(place, settings, console), lambda step: show_step(console, step)
             )
         except bisection.Unusable as error:
             raise UsageError(f"one of the ends cannot be compared: {error}") from error
-        if not tell(console, case, found, (points[0].label, points[-1].label)):
+        if not show_result(console, case, found, (points[0].label, points[-1].label)):
             raise typer.Exit(EXIT_INCONCLUSIVE)
 
 
-def show(console: GateConsole, step: BisectStep) -> None:
+def show_step(console: GateConsole, step: BisectStep) -> None:
     """One step."""
     measured = f" ({ratio(step.interval)} to the good end)" if step.interval is not None else ""
     why = f": {step.reason}" if step.reason else ""
     console.say(f"{step.said}: {step.point.label}{measured}{why}")
 
 
-def tell(console: GateConsole, case: str, found: Bisected, ends: tuple[str, str]) -> bool:
+def show_result(console: GateConsole, case: str, found: Bisected, ends: tuple[str, str]) -> bool:
     """The end of it; whether the change was found and confirmed."""
     from rich.markup import escape
 
@@ -86,8 +86,8 @@ def tell(console: GateConsole, case: str, found: Bisected, ends: tuple[str, str]
     else:
         line(f"{spoken(case)}: the change came with {found.after.label}")
     if found.change is None or not found.confirmed:
-        told = found.change.sentence if found.change is not None else "the two could not be measured again"
-        line(f"Fresh pairs did not confirm it against {found.before.label}: {told}")
+        why = found.change.sentence if found.change is not None else "the two could not be measured again"
+        line(f"Fresh pairs did not confirm it against {found.before.label}: {why}")
         return False
     line(f"Against {found.before.label}: {found.change.sentence}")
     return True

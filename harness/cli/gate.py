@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.errors import HarnessError, StoreError, UsageError
-from harness.provenance import git
+from harness.errors import HarnessError, UsageError
 from harness.records import case_id
 
 if TYPE_CHECKING:
     from harness.flow.plan import Selection
     from harness.gate.model import GateSettings, Report
+    from harness.gate.outputs.delivery import ReportOutputs
 
 
 EXIT_INCONCLUSIVE = 3
@@ -82,26 +79,26 @@ def gate(
 
     Example: harness gate --base main --models resnet50 --max-slowdown 3%
     """
-    outputs = ReportOutputs(
+    from harness.gate import accepted_changes
+    from harness.gate.outputs import delivery
+
+    outputs = delivery.ReportOutputs(
         markdown=markdown,
         junit=junit,
         json=as_json,
         annotations=annotations,
         allow_inconclusive=allow_inconclusive,
     )
-
-    from harness.gate import accepted_changes
-
     accepted = accepted_changes.beside(zoo)
     root = options.cache_root(cache)
     beside = {"--reason": reason, "--metric": metric, "--until": until, "--from": from_}
     if accept is None and (stray := [name for name, value in beside.items() if value is not None]):
         raise UsageError(f"{stray[0]} goes with --accept CASE")
     if accept is not None and not history:
-        report = stored_report(from_, root, zoo)
+        report = delivery.stored_report(from_, root, zoo)
         write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
         return
-    check(outputs, accepted=accepted)
+    delivery.check(outputs, accepted=accepted)
     settings = decided(
         max_slowdown=max_slowdown,
         max_startup=max_startup,
@@ -125,7 +122,7 @@ def gate(
     )
     if history:
         if base or head or base_runtime or head_runtime:
-            raise UsageError("--history judges stored results against their own past: leave --base and --head away")
+            raise UsageError("--history judges stored results against their own past: omit --base and --head")
         from harness.gate.history import judge as past
 
         chosen = case_globs(selection)
@@ -137,7 +134,7 @@ def gate(
     if since is not None:
         raise UsageError(f"--since {since} goes with --history; what to compare with is --base")
     from harness.cli.gate_console import GateConsole
-    from harness.gate.gate import GateRequest, keep
+    from harness.gate.gate import GateRequest
     from harness.gate.gate import gate as run_gate
 
     request = GateRequest(
@@ -158,11 +155,11 @@ def gate(
         except KeyboardInterrupt:
             console.say("interrupted before anything was measured: there is no verdict")
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
-    last = last_report(root, zoo)
-    raise typer.Exit(deliver(report, outputs, accepted=accepted, last=last, keep=lambda: keep(report, results)))
+    last = delivery.last_report(root, zoo)
+    raise typer.Exit(
+        deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
+    )
 
-
-UNITS = {"s": 1, "m": 60, "h": 3600}
 
 MOST = 10.0
 """The largest share that a margin of start-up, memory or size may be: eleven times as much."""
@@ -239,55 +236,18 @@ def decided(
     if effect <= rule.MIN_EFFECT:
         raise UsageError(f"--detect {detect}: changes up to {rule.MIN_EFFECT:.0%} are never flagged; ask for more")
     return GateSettings(
-        max_slowdown=margin(max_slowdown, "--max-slowdown", given.max_slowdown),
-        max_startup=margin(max_startup, "--max-startup", given.max_startup, most=MOST),
-        max_memory=margin(max_memory, "--max-memory", given.max_memory, most=MOST),
-        max_size=margin(max_size, "--max-size", given.max_size, most=MOST),
-        max_accuracy_drop=margin(max_accuracy_drop, "--max-accuracy-drop", given.max_accuracy_drop),
-        max_fidelity_drop=decibels(max_fidelity_drop, "--max-fidelity-drop", given.max_fidelity_drop),
+        max_slowdown=options.margin(max_slowdown, "--max-slowdown", given.max_slowdown),
+        max_startup=options.margin(max_startup, "--max-startup", given.max_startup, most=MOST),
+        max_memory=options.margin(max_memory, "--max-memory", given.max_memory, most=MOST),
+        max_size=options.margin(max_size, "--max-size", given.max_size, most=MOST),
+        max_accuracy_drop=options.margin(max_accuracy_drop, "--max-accuracy-drop", given.max_accuracy_drop),
+        max_fidelity_drop=options.decibels(max_fidelity_drop, "--max-fidelity-drop", given.max_fidelity_drop),
         screen_pairs=screen,
         confirm_pairs=confirm,
-        time_limit_s=None if time_limit is None else seconds(time_limit, "--time-limit"),
+        time_limit_s=None if time_limit is None else options.duration(time_limit, "--time-limit"),
         detect=effect,
         remeasure_same=remeasure_same,
     )
-
-
-def margin(text: str | None, option: str, default: float, *, most: float = 1.0) -> float:
-    """A share such as 3% or 0.03, or 0 for none; the default where the option was not given.
-
-    Raises:
-        UsageError: if it is none, or not from 0 to below `most`.
-    """
-    if text is None:
-        return default
-    value = number(text, "%")
-    value = value / 100 if text.strip().endswith("%") else value
-    if not 0 <= value < most:
-        raise UsageError(f"{option} {text}: expected a share from 0 to below {most:.0%}, such as 3% or 0.03")
-    return value
-
-
-def decibels(text: str | None, option: str, default: float) -> float:
-    """A number of decibels such as 3, 3dB or 0; the default where the option was not given.
-
-    Raises:
-        UsageError: if it is none, or below 0.
-    """
-    if text is None:
-        return default
-    value = number(text, "dB")
-    if not 0 <= value < math.inf:
-        raise UsageError(f"{option} {text}: expected decibels from 0 on, such as 3 or 3dB")
-    return value
-
-
-def number(text: str, unit: str) -> float:
-    """A number with or without its unit; NaN where it is none."""
-    try:
-        return float(text.strip().removesuffix(unit))
-    except ValueError:
-        return math.nan
 
 
 def case_globs(selection: Selection) -> tuple[str, ...]:
@@ -306,19 +266,6 @@ def case_globs(selection: Selection) -> tuple[str, ...]:
         case_id.case_name(model, variant, case_id.target_label(target, case_id.threads(n, inter), batch))
         for (model, variant, target), n, inter, batch in product(chosen, counts, inters, batches)
     )
-
-
-def seconds(text: str, option: str) -> float:
-    """A duration such as 90, 90s, 10m or 1h.
-
-    Raises:
-        UsageError: if it is none, or not above zero.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    value = float(found[1]) * UNITS[found[2] or "s"] if found else 0.0
-    if value <= 0:
-        raise UsageError(f"{option} {text}: expected a duration above 0, such as 90s, 10m or 1h")
-    return value
 
 
 def numbers_of_pairs(text: str) -> tuple[int, int]:
@@ -340,8 +287,6 @@ def numbers_of_pairs(text: str) -> tuple[int, int]:
             raise UsageError(f"--pairs {text}: {n} {what} pairs can never be significant; give at least {least}")
     return found[0], found[1]
 
-
-STDOUT = "-"
 
 Markdown = Annotated[
     str | None, typer.Option("--markdown", metavar="FILE|-", help="Write a pull-request comment; - is standard output.")
@@ -369,49 +314,6 @@ From = Annotated[
     typer.Option("--from", metavar="FILE", help="The report (--json) to accept from.", show_default="the last gate's"),
 ]
 
-SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportOutputs:
-    """What was asked for on the command line; `check` it before measuring, `deliver` to it afterwards."""
-
-    markdown: str | None = None
-    junit: Path | None = None
-    json: str | None = None
-    annotations: bool = False
-    allow_inconclusive: bool = False
-
-    @property
-    def quiet_stdout(self) -> bool:
-        """Whether standard output is one output's alone, so that everything else goes to standard error."""
-        return STDOUT in (self.markdown, self.json)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file that is written."""
-        return tuple(path for _, path in _files(self))
-
-
-def check(outputs: ReportOutputs, *, accepted: Path | None = None) -> None:
-    """Find out before minutes of measuring whether the files can be written, and the accepted changes read.
-
-    Raises:
-        UsageError: if two outputs want standard output, a file's folder does not exist, or the file of accepted
-            changes is malformed.
-    """
-    from harness.gate import accepted_changes
-
-    if outputs.markdown == outputs.json == STDOUT:
-        raise UsageError("--markdown - --json -: only one of them can have standard output; give the other a file")
-    for option, path in _files(outputs):
-        if path.is_dir():
-            raise UsageError(f"{option} {path}: is a folder; give a file")
-        if not path.parent.is_dir():
-            raise UsageError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    if accepted is not None:
-        accepted_changes.read(accepted)
-
 
 def deliver(
     report: Report,
@@ -429,7 +331,7 @@ def deliver(
         report: as it was judged.
         outputs: where to.
         accepted: the file of accepted changes (`harness.gate.accepted_changes.beside`); it may be missing.
-        last: where to keep the report for `--accept` (`last_report`).
+        last: where to keep the report for `--accept` (`delivery.last_report`).
         keep: stores the numbers; called last, so that a full disk costs them alone and not the verdict.
 
     Returns:
@@ -441,37 +343,29 @@ def deliver(
     """
     from harness.cli.console import Console
     from harness.gate.model import exit_code
-    from harness.gate.outputs import annotations, as_json, console, junit, markdown
+    from harness.gate.outputs import annotations, console, delivery
 
     errors: list[HarnessError] = []
-    judged = report
+    shown = report
     try:
-        judged = _with_accepted(report, accepted)
+        shown = delivery.with_accepted(report, accepted)
     except UsageError as error:
         errors.append(error)
-    code = exit_code(judged, allow_inconclusive=outputs.allow_inconclusive)
-    console.show(judged, Console(quiet_stdout=outputs.quiet_stdout).out)
-    texts: list[tuple[str | Path | None, Callable[[], str]]] = [
-        (outputs.markdown, lambda: markdown.render(judged)),
-        (outputs.junit, lambda: junit.render(judged)),
-        (outputs.json, lambda: as_json.render(judged, allow_inconclusive=outputs.allow_inconclusive)),
-    ]
-    for target, text in texts:
-        if target is not None:
-            _write(target, text(), errors)
-    summary = os.environ.get(SUMMARY_VARIABLE)
-    if summary:
-        _append(Path(summary), markdown.render(judged), errors)
-    if last is not None:
-        _keep(last, as_json.render(report))
+    console.show(shown, Console(quiet_stdout=outputs.quiet_stdout).out)
+    written = delivery.write(shown, outputs, summary=os.environ.get(delivery.SUMMARY_VARIABLE))
+    sys.stdout.write(written.stdout)
+    errors += written.errors
+    if last is not None and (why := delivery.keep_last(report, last)):
+        sys.stderr.write(f"harness: {why}\n")
     if outputs.annotations:
-        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(annotations.render(judged))
-    _attempt(keep, errors)
+        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(annotations.render(shown))
+    if (failure := delivery.attempt(keep)) is not None:
+        errors.append(failure)
     if errors:
         for each in errors[:-1]:
             sys.stderr.write(f"harness: {each}\n")
         raise errors[-1]
-    return code
+    return exit_code(shown, allow_inconclusive=outputs.allow_inconclusive)
 
 
 def write_accepted(
@@ -514,98 +408,10 @@ def write_accepted(
         when=accepted_changes.today(),
         until=until,
     )
-    # Read back as the next gate will: a day that is none must not get into the file.
+    # Read back as the next gate will: a day that is not one must not get into the file.
     accepted_changes.parse(accepted_changes.render(new), path)
     accepted_changes.add(path, new)
     for entry in new:
         sys.stdout.write(f"accepted {entry.case}, {entry.metric}: {entry.finding}\n")
     sys.stdout.write(f"written to {path}; commit it with the change\n")
     return path
-
-
-def last_report(cache: Path, zoo: Path) -> Path:
-    """Where the last gate of this zoo is kept, so that `--accept` needs no file."""
-    import hashlib
-
-    top = git(zoo.parent, "rev-parse", "--show-toplevel") or str(zoo.parent.resolve())
-    return cache / "gate" / f"last-{hashlib.sha256(top.encode()).hexdigest()[:16]}.json"
-
-
-def stored_report(given: Path | None, cache: Path, zoo: Path) -> Report:
-    """The report to accept from: the file that was given, else the last gate's.
-
-    Raises:
-        UsageError: if there was no gate yet.
-        StoreError: if the file cannot be read.
-    """
-    from harness.gate.outputs import as_json
-
-    path = given or last_report(cache, zoo)
-    if given is None and not path.exists():
-        raise UsageError("--accept: no gate has run here yet; run it first, or give its report with --from FILE")
-    return as_json.load(path)
-
-
-def _with_accepted(report: Report, path: Path | None) -> Report:
-
-    from harness.gate import accepted_changes
-
-    if path is None:
-        return report
-    entries = accepted_changes.read(path)
-    contains = accepted_changes.contains_in(path.parent)
-    return accepted_changes.apply(report, entries, contains=contains, today=accepted_changes.today())
-
-
-def _files(outputs: ReportOutputs) -> list[tuple[str, Path]]:
-    given: list[tuple[str, str | Path | None]] = [
-        ("--markdown", outputs.markdown),
-        ("--junit", outputs.junit),
-        ("--json", outputs.json),
-    ]
-    return [(option, Path(value)) for option, value in given if value is not None and value != STDOUT]
-
-
-def _attempt(keep: Callable[[], object], errors: list[HarnessError]) -> None:
-    try:
-        keep()
-    except StoreError as error:
-        errors.append(error)
-
-
-def _write(target: str | Path, text: str, errors: list[HarnessError]) -> None:
-    from harness.store import files
-
-    if target == STDOUT:
-        sys.stdout.write(text)
-        return
-    path, data = Path(target), text.encode("utf-8", errors="replace")
-    try:
-        if path.exists() and not path.is_file():
-            # A pipe or /dev/stderr: it is written to, never replaced.
-            with files.guarded("write", path):
-                path.write_bytes(data)
-        else:
-            files.write(path, data)
-    except StoreError as error:
-        errors.append(error)
-
-
-def _keep(path: Path, text: str) -> None:
-    """Keep the report for `--accept`; where that cannot be, the gate's verdict is not the worse for it."""
-    from harness.store import files
-
-    try:
-        with files.Lock.wait(path.with_suffix(".lock")):
-            files.write(path, text.encode("utf-8", errors="replace"))
-    except StoreError as error:
-        sys.stderr.write(f"harness: --accept will need --from: {error}\n")
-
-
-def _append(path: Path, text: str, errors: list[HarnessError]) -> None:
-    """Add to the job's summary; other steps have written there before."""
-    try:
-        with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write(text + "\n")
-    except OSError as error:
-        errors.append(StoreError(f"Cannot write ${SUMMARY_VARIABLE} ({path}): {error.strerror}."))

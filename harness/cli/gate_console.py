@@ -21,7 +21,7 @@ PHASES = {"screen": "screening", "confirm": "confirming on fresh pairs"}
 
 
 class GateConsole(Console):
-    """A `harness.gate.gate.Watcher` that draws on the terminal, or writes plain lines where there is none."""
+    """A `harness.gate.gate.GateWatcher` that draws on the terminal, or writes plain lines where there is none."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         """With `quiet_stdout` everything goes to standard error, so that standard output can carry an output."""
@@ -78,7 +78,7 @@ class GateConsole(Console):
                 left = f", about {minutes(max(self.wanted - self.measured, 0) * each)} left"
             self.draw(f"{PHASES[self.name]}: pair {self.measured + 1} of {max(self.wanted, self.measured + 1)}{left}")
 
-    def paired(self, case: str, pair: Pair) -> None:  # noqa: ARG002  (what a watcher is told)
+    def paired(self, case: str, pair: Pair) -> None:  # noqa: ARG002  (what a watcher hears)
         """Count it."""
         self.measured += 1
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from harness import units
 from harness.errors import UsageError
 
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
@@ -68,12 +70,49 @@ def ratio(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
+    value = units.parse_share(text)
     if not 0 < value < 1:
         raise UsageError(f"{option} {text}: expected a share between 0 and 1, such as 2% or 0.02")
+    return value
+
+
+def margin(text: str | None, option: str, default: float, *, most: float = 1.0) -> float:
+    """A share such as 3% or 0.03, or 0 for none; the default where the option was not given.
+
+    Raises:
+        UsageError: if it is not one, or not from 0 to below `most`.
+    """
+    if text is None:
+        return default
+    value = units.parse_share(text)
+    if not 0 <= value < most:
+        raise UsageError(f"{option} {text}: expected a share from 0 to below {most:.0%}, such as 3% or 0.03")
+    return value
+
+
+def decibels(text: str | None, option: str, default: float) -> float:
+    """A number of decibels such as 3, 3dB or 0; the default where the option was not given.
+
+    Raises:
+        UsageError: if it is not one, or below 0.
+    """
+    if text is None:
+        return default
+    value = units.parse_number(text, "dB")
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{option} {text}: expected decibels from 0 on, such as 3 or 3dB")
+    return value
+
+
+def duration(text: str, option: str) -> float:
+    """Seconds, from a duration such as 90, 90s, 10m or 1h.
+
+    Raises:
+        UsageError: if it is not one, or not above zero.
+    """
+    value = units.parse_long_duration(text)
+    if not 0 < value < math.inf:
+        raise UsageError(f"{option} {text}: expected a duration above 0, such as 90s, 10m or 1h")
     return value
 
 

@@ -46,8 +46,8 @@ class Accepted:
     Attributes:
         case, metric: as a report names them.
         before, after: the change lies after the one and not after the other: commits, or what the sides were called
-            where they are no commits (such as `onnxruntime==1.22.1`).
-        up_to: the largest ratio (head over base) that it covers; None where the metric is no ratio.
+            where they are not commits (such as `onnxruntime==1.22.1`).
+        up_to: the largest ratio (head over base) that it covers; None where the metric is not a ratio.
         worst: the worst value of head that it covers, for metrics with values but without a ratio.
         finding: what was found, for people; a metric with neither ratio nor value must be found in these words again.
         reason, who, when: why it is accepted, by whom, and the day (ISO 8601).
@@ -181,7 +181,7 @@ def _entry_for(
             return entry
         elif covered is None:
             notes.append(
-                f"{entry.case}: whether the change accepted at {short(entry.after)} is this one cannot be told, since "
+                f"{entry.case}: whether the change accepted at {short(entry.after)} is this one is not known, since "
                 "git does not know that commit here (a shallow clone needs fetch-depth: 0)"
             )
     return None
@@ -391,8 +391,8 @@ def author(folder: Path) -> str:
 def contains_in(folder: Path) -> Contains:
     """How the commits of the clone around `folder` follow one another, for `harness.gate.accepted_changes.apply`.
 
-    What is no full hash (a runtime) follows nothing. A commit that this clone does not have, or a "no" from a shallow
-    clone, which does not see far enough, is None.
+    What is not a full hash (a runtime) follows nothing. A commit that this clone does not have, or a "no" from a
+    shallow clone, which does not see far enough, is None.
     """
     shallow = git(folder, "rev-parse", "--is-shallow-repository") != "false"
 
@@ -492,7 +492,7 @@ def _number(text: str, what: str, problems: list[str]) -> float | None:
 
 
 def _mapping(node: Any, path: Path, problems: list[str]) -> dict[str, Any]:
-    """A mapping's nodes by key; a duplicate or a key that is no text is a problem."""
+    """A mapping's nodes by key; a duplicate or a key that is not a text is a problem."""
     pairs = node.value if node.id == "mapping" else None
     if pairs is None:
         problems.append(f"{_at(node, path)}: expected keys with values, such as `case: ...`")

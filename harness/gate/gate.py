@@ -1,18 +1,18 @@
 """The whole gate: sides -> cases of both -> what cannot be compared -> outputs and structure -> pairs -> verdicts.
 
-Read `gate` from top to bottom. Nothing here prints: what a person sees goes through a `GateWatcher`.
+Read `gate` from top to bottom; how a verdict comes about is in `judge`. Nothing here prints: what a person sees goes
+through a `GateWatcher`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from harness import provenance
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.errors import BuildError, UsageError
@@ -22,10 +22,8 @@ from harness.gate import judge
 from harness.gate.checks import quality, signature, structure
 from harness.gate.checks.quality import Quality
 from harness.gate.checks.signature import Anatomy
-from harness.gate.contender_build import contenders
 from harness.gate.model import Contender, Finding, GateSettings, Match, Report, Side
-from harness.gate.outputs import as_json
-from harness.gate.sides import matching
+from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
 from harness.gate.timing.rounds import CTRL_C, Measured
@@ -35,9 +33,6 @@ from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Artifact
 from harness.runtimes.client import Client
 from harness.store import files
-
-FOLDER = "gates"
-"""Below the results folder: every gate as JSON, with every pair's numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,60 +76,64 @@ class GateWatcher(rounds.RoundsWatcher, Protocol):
         """Outputs of a case are about to be compared."""
 
 
-def gate(request: GateRequest, watch: GateWatcher, *, pair: rounds.MeasurePair = measure_pair) -> Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSteps:
+    """What a gate has done for it; a fleet or a test may have it done in another way."""
+
+    resolve: Callable[..., tuple[Side, Side]] = sides.resolve
+    build: Callable[..., tuple[tuple[Contender, ...], tuple[str, ...]]] = build.contenders
+    match: Callable[[Sequence[Contender], Sequence[Contender]], tuple[Match, ...]] = matching.match
+    read_signatures: Callable[[Sequence[Path]], Mapping[Path, Anatomy]] = signature.read
+    compare_outputs: Callable[[Match, GateSettings], Quality] = quality.compare
+    measure_pair: rounds.MeasurePair = measure_pair
+
+
+def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = None) -> Report:
     """Compare two sides.
 
     Ctrl-C while outputs are compared or pairs are measured gives the verdicts that can be given by then.
 
     Args:
         request: what a person asked for.
-        watch: told of everything as it happens.
-        pair: measures one pair; a fleet or a test may do it in another way.
+        watch: hears of everything as it happens.
+        steps: what does the work; the real ones where none are given.
 
     Raises:
         UsageError: if a side, the zoo or the selection is wrong.
         StoreError: if the results folder or the cache cannot be written.
         KeyboardInterrupt: if it comes before there is anything to judge.
     """
+    steps = steps or GateSteps()
     started_at, started = coordinator.utc_now(), time.monotonic()
     files.probe(request.results)
-    base, head = sides.resolve(
-        base=request.base,
-        head=request.head,
-        base_runtime=request.base_runtime,
-        head_runtime=request.head_runtime,
-        zoo=request.zoo,
-        cache=request.cache,
-        own=(request.results, *request.outputs),
-        say=watch.say,
-    )
-    if base.kind == "case" and request.selection != Selection():
-        raise UsageError(
-            f"{base.asked} against {head.asked} names both cases: leave --models, --variants, --targets, --threads and "
-            f"--batch away"
-        )
-    watch.sides(base, head)
-    of_base, base_notes = contenders(base, request.selection, request.cache, on_event=watch.building)
-    of_head, head_notes = contenders(head, request.selection, request.cache, on_event=watch.building)
-    matches = matching.match(of_base, of_head)
-
     settings = request.settings
-    named = {"base": base, "head": head}
-    verdicts = {m.name: found for m in matches if (found := judge.settled(m, named)) is not None}
+
+    # The two sides, their cases and artifacts.
+    base, head = resolved(request, watch, steps)
+    watch.sides(base, head)
+    of_base, base_notes = steps.build(base, request.selection, request.cache, on_event=watch.building)
+    of_head, head_notes = steps.build(head, request.selection, request.cache, on_event=watch.building)
+    matches = steps.match(of_base, of_head)
+
+    # What needs no measuring: one side lacks it, did not build it, or it cannot be compared.
+    by_role = {"base": base, "head": head}
+    verdicts = {m.name: found for m in matches if (found := judge.without_measuring(m, by_role)) is not None}
     comparable = [m for m in matches if m.name not in verdicts]
-    contests = {m.name: pair_spec(m, settings) for m in comparable if not m.same or settings.remeasure_same}
-    watch.matched(matches, list(contests), settings)
+    specs = {m.name: pair_spec(m, settings) for m in comparable if not m.same or settings.remeasure_same}
+    watch.matched(matches, list(specs), settings)
 
+    # What their files say and compute, then how long they take.
     qualities = {m.name: Quality() for m in comparable}
-    anatomies, unread = read(comparable)
+    anatomies, unread = read(comparable, steps)
     try:
-        evaluate([m for m in comparable if not m.same], settings, watch, qualities)
-        sound = {name: one for name, one in contests.items() if qualities[name].broken is None}
+        evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
+        sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
         with lock.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
-            done = rounds.measure(sound, settings, phases.chooser(settings), watch, pair=pair)
+            done = rounds.measure(sound, settings, phases.chooser(settings), watch, pair=steps.measure_pair)
     except KeyboardInterrupt:
-        done = Measured(pairs={name: [] for name in contests}, interrupted=CTRL_C)
+        done = Measured(pairs={name: [] for name in specs}, interrupted=CTRL_C)
 
+    # The verdicts, each from all that was found of its match.
     family = phases.confirmed(done, settings)
     for m in comparable:
         exact = structural(m, anatomies, qualities[m.name], settings)
@@ -155,6 +154,30 @@ def gate(request: GateRequest, watch: GateWatcher, *, pair: rounds.MeasurePair =
     )
 
 
+def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tuple[Side, Side]:
+    """The two sides.
+
+    Raises:
+        UsageError: if one of them is wrong, or cases are chosen where both sides name theirs.
+    """
+    base, head = steps.resolve(
+        base=request.base,
+        head=request.head,
+        base_runtime=request.base_runtime,
+        head_runtime=request.head_runtime,
+        zoo=request.zoo,
+        cache=request.cache,
+        own=(request.results, *request.outputs),
+        say=watch.say,
+    )
+    if base.kind == "case" and request.selection != Selection():
+        raise UsageError(
+            f"{base.asked} against {head.asked} names both cases: omit --models, --variants, --targets, --threads and "
+            f"--batch"
+        )
+    return base, head
+
+
 def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
     """What is paired for a match whose two sides have artifacts."""
     found = judge.both(match)
@@ -173,7 +196,7 @@ def starter(side: Side) -> ClientFactory:
 
 def artifact(contender: Contender) -> Artifact:
     """The artifact of a contender that has one."""
-    assert isinstance(contender.built, Artifact)  # noqa: S101  (`judge.settled` has taken out the others)
+    assert isinstance(contender.built, Artifact)  # noqa: S101  (`judge.without_measuring` has taken out the others)
     return contender.built
 
 
@@ -182,23 +205,25 @@ def path(contender: Contender) -> Path:
     return Cache(contender.cache).artifact_path(artifact(contender).digest)
 
 
-def read(matches: Sequence[Match]) -> tuple[Mapping[Path, Anatomy], tuple[str, ...]]:
+def read(matches: Sequence[Match], steps: GateSteps) -> tuple[Mapping[Path, Anatomy], tuple[str, ...]]:
     """Opsets and signatures of every artifact that may have changed, and a note where they could not be read."""
     paths = [path(one) for m in matches if not m.same for one in judge.both(m).values()]
     try:
-        return signature.read(paths), ()
+        return steps.read_signatures(paths), ()
     except BuildError as error:
         return {}, (f"opsets and signatures were not compared: {error}",)
 
 
-def evaluate(matches: Sequence[Match], settings: GateSettings, watch: GateWatcher, found: dict[str, Quality]) -> None:
+def evaluate(
+    matches: Sequence[Match], settings: GateSettings, watch: GateWatcher, steps: GateSteps, found: dict[str, Quality]
+) -> None:
     """Compare the outputs of every match; matches that differ in threads alone are compared once."""
     known: dict[tuple[object, ...], Quality] = {}
     for m in matches:
         key = tuple(quality.key(one) for one in judge.both(m).values())
         if key not in known:
             watch.evaluating(m.name)
-            known[key] = quality.compare(m, settings)
+            known[key] = steps.compare_outputs(m, settings)
         found[m.name] = known[key]
 
 
@@ -224,14 +249,3 @@ def with_kernels(known: Anatomy, observed: Observed | None) -> Anatomy:
         placement=observed.placement,
         kernels=observed.kernels,
     )
-
-
-def keep(report: Report, results: Path) -> Path:
-    """Write the whole report under the results folder, in a file of its own; what the person sees must not wait for it.
-
-    Raises:
-        StoreError: if it cannot be written.
-    """
-    target = results / FOLDER / f"{provenance.run_id()}.json"
-    files.write(target, as_json.render(report).encode())
-    return target

@@ -21,7 +21,7 @@ from harness.stats.paired import Confirmed
 HARMLESS = (Status.UNSUPPORTED, Status.SKIPPED)
 
 
-def settled(match: Match, sides: Mapping[str, Side]) -> CaseVerdict | None:
+def without_measuring(match: Match, sides: Mapping[str, Side]) -> CaseVerdict | None:
     """The verdict of a match that nothing has to be measured for: a side lacks it, did not build it, or differs.
 
     Args:

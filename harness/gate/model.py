@@ -40,7 +40,7 @@ __all__ = [
 class Verdict(StrEnum):
     """What became of a case, or of one metric of it; ordered from harmless to grave by `gravest`."""
 
-    PASS = "pass"  # noqa: S105  (a verdict, no password)
+    PASS = "pass"  # noqa: S105  (a verdict, not a password)
     IMPROVEMENT = "improvement"
     NOT_COMPARABLE = "not comparable"
     INCONCLUSIVE = "inconclusive"
@@ -128,7 +128,7 @@ class Finding:
         metric: latency, first_inference, session_creation, peak_memory, size, nodes, accuracy, fidelity, placement,
             fusion, quantization, signature or opset; in a history also accuracy_drop and fidelity_loss.
         sentence: for a tired reviewer, whole, such as `4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)`.
-        ratio, low, high: head over base with its 95% interval; None where the metric is no ratio.
+        ratio, low, high: head over base with its 95% interval; None where the metric is not a ratio.
         base, head: the two values, in seconds, bytes, points or counts; None where there is none.
         p: adjusted (Holm) p-value of the confirmation; None where none was needed.
         detectable: the smallest ratio minus one that this many pairs of this spread would have shown (power .8).

@@ -73,7 +73,7 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
         typical = max(statistics.median(burst), 1)
         medians.append(typical)
         spent = (sum(warmup) + first_ns) / 1e9
-        if settled(plan, medians[-plan.windows :]) and spent >= min(plan.least_warmup_s, most_warmup_s / 2):
+        if is_steady(plan, medians[-plan.windows :]) and spent >= min(plan.least_warmup_s, most_warmup_s / 2):
             steady = True
             break
         if spent >= most_warmup_s or len(warmup) >= plan.most_warmups:
@@ -96,7 +96,7 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
         return Paced(warmup_ns=tuple(warmup), samples_ns=tuple(samples), steady=steady, stop=stop)
 
 
-def settled(plan: Pace, medians: Sequence[float]) -> bool:
+def is_steady(plan: Pace, medians: Sequence[float]) -> bool:
     """Whether the last windows show a steady state: they agree, and are not still getting faster one by one.
 
     A noisy host needs the wide agreement, and a warm-up that crawls would pass it; windows within a fifth of it are

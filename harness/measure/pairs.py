@@ -1,7 +1,7 @@
 """One pair: two fresh processes, alive together, timed in short bursts that take turns.
 
 The two sides see the same minutes of the same host, so that most of its noise cancels in their ratio. The order of
-everything is drawn anew each time; a side that waits is at rest, not spinning.
+everything is random, pair by pair; a side that waits is at rest, not spinning.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import cores
+from harness.measure import cores, idle
 from harness.measure.coordinator import OPEN_DEADLINE_S, ClientFactory, Workload, burst, utc_now
-from harness.measure.pacing import Pace, settled
+from harness.measure.pacing import Pace, is_steady
 from harness.records import Pair, SideSamples
 from harness.runtimes.client import Client
 
@@ -39,6 +39,7 @@ class PairSpec:
             beat few long ones: on two busy cores 15 of 10 ms had a third of the spread of 7 of 20 ms, in the same time.
         burst_s: seconds that one burst is to last, over both sides on average.
         least_warmup_s, most_warmup_s: bounds of each side's warm-up, in seconds of inference.
+        most_spin_s: processor time that one thread may use between two bursts before its side counts as busy for good.
     """
 
     workloads: Mapping[str, Workload]
@@ -47,6 +48,7 @@ class PairSpec:
     burst_s: float = 0.01
     least_warmup_s: float = 0.06
     most_warmup_s: float = 0.5
+    most_spin_s: float = idle.MOST_SPIN_S
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class LiveSide:
 
 
 def measure_pair(
-    contest: PairSpec,
+    spec: PairSpec,
     *,
     phase: str = "screen",
     rng: random.Random | None = None,
@@ -69,9 +71,9 @@ def measure_pair(
     """Measure one pair, in two fresh processes.
 
     Args:
-        contest: the two sides.
+        spec: the two sides.
         phase: goes into the pair.
-        rng: draws every order; system randomness where none is given.
+        rng: gives every order; system randomness where none is given.
         on_burst: called while both workers are idle; must return quickly.
 
     Raises:
@@ -80,36 +82,36 @@ def measure_pair(
     """
     rng = rng or random.SystemRandom()
     started_at = utc_now()
-    spin = any(cores.spins(work.target) for work in contest.workloads.values())
-    with started(contest) as sides:
-        pinned = pin(contest, sides, rng)
+    spin = any(idle.spins(work.target) for work in spec.workloads.values())
+    with started(spec) as sides:
+        pinned = pin(spec, sides, rng)
         for role in random_order(rng):
             with named(role):
-                open_side(sides[role], contest.workloads[role])
-                rest(sides[role], spin)
+                open_side(sides[role], spec.workloads[role])
+                await_rest(sides[role], spec, spin)
         for role in random_order(rng):
             with named(role):
-                warm_up(sides[role], contest)
-                rest(sides[role], spin)
+                warm_up(sides[role], spec)
+                await_rest(sides[role], spec, spin)
         typical_ns = statistics.fmean(side.typical_ns for side in sides.values())
-        n = size(contest, typical_ns)
+        n = size(spec, typical_ns)
         means: dict[str, list[float]] = {role: [] for role in SIDES}
         order = ""
-        for _ in range(repeats(contest, n * typical_ns / 1e9 + (cores.SPIN_S if spin else 0.0))):
+        for _ in range(repeats(spec, n * typical_ns / 1e9 + (idle.SPIN_S if spin else 0.0))):
             for role in random_order(rng):
                 with named(role):
-                    means[role].append(mean(sides[role], n, contest))
-                    rest(sides[role], spin)
+                    means[role].append(mean(sides[role], n, spec))
+                    await_rest(sides[role], spec, spin)
                 order += role[0]
                 if on_burst is not None:
                     on_burst()
-        halves = {role: half(side, means[role]) for role, side in sides.items()}
+        samples = {role: side_samples(side, means[role]) for role, side in sides.items()}
     ratios = [math.log(h / b) for b, h in zip(means["base"], means["head"], strict=True)]
     return Pair(
         phase=phase,
         log_ratio=statistics.median(ratios),
-        base=halves["base"],
-        head=halves["head"],
+        base=samples["base"],
+        head=samples["head"],
         started_at=started_at,
         order=order,
         pinned=pinned,
@@ -117,10 +119,10 @@ def measure_pair(
 
 
 @contextlib.contextmanager
-def started(contest: PairSpec) -> Iterator[dict[str, LiveSide]]:
+def started(spec: PairSpec) -> Iterator[dict[str, LiveSide]]:
     """Both workers, started at the same time since nothing is timed yet; afterwards neither is left."""
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(SIDES)) as pool:
-        coming = {role: pool.submit(contest.clients[role]) for role in SIDES}
+        coming = {role: pool.submit(spec.clients[role]) for role in SIDES}
         try:
             sides: dict[str, LiveSide] = {}
             failure: WorkerError | None = None
@@ -146,9 +148,9 @@ def end(started: Future[contextlib.AbstractContextManager[Client]]) -> None:
         started.result().__exit__(WorkerError, None, None)
 
 
-def pin(contest: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
+def pin(spec: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
     """Hold both sides to the same cores, where there are enough; the threads of their sessions inherit it."""
-    threads = [work.target.intra_threads for work in contest.workloads.values()]
+    threads = [work.target.intra_threads for work in spec.workloads.values()]
     chosen = cores.choose_cores(max(threads), rng=rng) if min(threads) > 0 else None
     if chosen is None:
         return False
@@ -167,28 +169,28 @@ def open_side(side: LiveSide, work: Workload) -> None:
     side.typical_ns = positive(side.first_ns)
 
 
-def warm_up(side: LiveSide, contest: PairSpec) -> None:
+def warm_up(side: LiveSide, spec: PairSpec) -> None:
     """Run until the last windows agree, within the bounds of warm-up."""
-    plan = Pace(budget_s=contest.most_warmup_s, ci_width=0.0)
+    plan = Pace(budget_s=spec.most_warmup_s, ci_width=0.0)
     medians: list[float] = []
     spent = 0.0
     while True:
-        durations, _ = burst(side.worker, size(contest, side.typical_ns), deadline(side, contest))
+        durations, _ = burst(side.worker, size(spec, side.typical_ns), deadline(side, spec))
         side.typical_ns = positive(statistics.median(durations))
         medians.append(side.typical_ns)
         spent += sum(durations) / 1e9
-        steady = settled(plan, medians[-plan.windows :]) and spent >= contest.least_warmup_s
-        if steady or spent >= contest.most_warmup_s:
+        steady = is_steady(plan, medians[-plan.windows :]) and spent >= spec.least_warmup_s
+        if steady or spent >= spec.most_warmup_s:
             return
 
 
-def mean(side: LiveSide, n: int, contest: PairSpec) -> float:
+def mean(side: LiveSide, n: int, spec: PairSpec) -> float:
     """The mean time of n inferences in one burst, in nanoseconds."""
-    durations, _ = burst(side.worker, n, deadline(side, contest))
+    durations, _ = burst(side.worker, n, deadline(side, spec))
     return positive(sum(durations) / n)
 
 
-def half(side: LiveSide, means: list[float]) -> SideSamples:
+def side_samples(side: LiveSide, means: list[float]) -> SideSamples:
     """What one side gave."""
     return SideSamples(
         session_ns=side.session_ns,
@@ -198,36 +200,37 @@ def half(side: LiveSide, means: list[float]) -> SideSamples:
     )
 
 
-def rest(side: LiveSide, spin: bool) -> None:
-    """Let the side come to rest, so that it takes nothing from the other's burst.
+def await_rest(side: LiveSide, spec: PairSpec, spin: bool) -> None:
+    """Wait until the side is at rest, so that it takes nothing from the other's burst.
 
     Raises:
         WorkerError: if it goes on using the processor.
     """
-    if spin and not cores.settle(side.worker.pid):
+    if spin and not idle.wait_until_idle(side.worker.pid, most_spin_s=spec.most_spin_s):
         raise WorkerError(
-            f"the worker goes on using the processor for more than {cores.SPINNING_S} s after an inference, beside "
-            "the other side's: set session.intra_op.allow_spinning to 0 in the target's session_config"
+            f"the worker goes on using the processor after an inference, for more than {spec.most_spin_s:g} s (or "
+            f"waits for it, for more than {idle.MOST_WAIT_S:g} s), beside the other side's: set "
+            f"session.intra_op.allow_spinning to 0 in the target's session_config"
         )
 
 
-def size(contest: PairSpec, typical_ns: float) -> int:
+def size(spec: PairSpec, typical_ns: float) -> int:
     """How many inferences of this length fill one burst; at least one."""
-    return max(1, min(MOST_BURST, round(contest.burst_s * 1e9 / typical_ns)))
+    return max(1, min(MOST_BURST, round(spec.burst_s * 1e9 / typical_ns)))
 
 
-def repeats(contest: PairSpec, each_s: float) -> int:
+def repeats(spec: PairSpec, each_s: float) -> int:
     """How many bursts of this length, rest included."""
-    return min(contest.bursts, max(LEAST_BURSTS, int(LONGEST_S / each_s)))
+    return min(spec.bursts, max(LEAST_BURSTS, int(LONGEST_S / each_s)))
 
 
-def deadline(side: LiveSide, contest: PairSpec) -> float:
+def deadline(side: LiveSide, spec: PairSpec) -> float:
     """Seconds that a burst may take before the worker counts as hung: generous, since a host may stall."""
-    return 60.0 + 20.0 * (contest.burst_s + MOST_BURST * 1e-6 + side.first_ns / 1e9)
+    return 60.0 + 20.0 * (spec.burst_s + MOST_BURST * 1e-6 + side.first_ns / 1e9)
 
 
 def random_order(rng: random.Random) -> tuple[str, ...]:
-    """Both sides, in an order that is drawn."""
+    """Both sides, in random order."""
     return SIDES if rng.random() < 0.5 else SIDES[::-1]  # noqa: PLR2004  (a fair coin)
 
 

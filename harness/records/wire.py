@@ -1,16 +1,49 @@
-"""Specs and results as JSON, for the pipe to the build child and for the cache. Standard library only."""
+"""Specs and results as JSON: for the cache, and between processes. Standard library only.
+
+Two kinds of readers rely on it. The cache's keys are digests of what `model_to_json`, `recipe_to_json` and
+`steps_to_json` write: another text there is another artifact. And a gate reads cases and artifacts that the code of
+another commit wrote (`harness.gate.contender_build`), and is read by it: what is written there has a version, `WIRE`.
+
+Across versions, a key that a reader does not know is dropped, and a key that a writer did not send is the default.
+
+Versions:
+    1: as the first gate wrote it. Inputs and outputs of a reference are their names, and their arrays lie in
+       `feeds/<i>.npy` and `outputs/<i>.npy` in that order, with the examples on axis 0.
+    2: whoever asks says which version it reads, and is answered in that one.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.records import DataSpec, InputSpec, ModelSpec, Recipe, Reference, Step, Weights, WeightsSpec
+from harness.records import (
+    Artifact,
+    Budget,
+    Built,
+    Case,
+    DataSpec,
+    InputSpec,
+    ModelSpec,
+    Recipe,
+    Reference,
+    Refusal,
+    Status,
+    Step,
+    Target,
+    Weights,
+    WeightsSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.records import Json
+
+T = TypeVar("T")
+
+WIRE = 2
+"""Version of what `case_to_json` and `built_to_json` write; any older one is still written for a reader that asks."""
 
 
 def model_to_json(model: ModelSpec) -> dict[str, Json]:
@@ -35,12 +68,12 @@ def model_from_json(content: Mapping[str, Any]) -> ModelSpec:
         source=content["source"],
         id=content["id"],
         task=content["task"],
-        weights=WeightsSpec(**content["weights"]),
+        weights=_known(WeightsSpec, content["weights"]),
         inputs=tuple(
             InputSpec(name=one["name"], dtype=one["dtype"], shape=tuple(one["shape"])) for one in content["inputs"]
         ),
         dims=content["dims"],
-        data=DataSpec(**content["data"]),
+        data=_known(DataSpec, content["data"]),
         options=content["options"],
     )
 
@@ -87,9 +120,93 @@ def reference_to_json(reference: Reference) -> dict[str, Json]:
 
 def reference_from_json(content: Mapping[str, Any]) -> Reference:
     """The inverse of `reference_to_json`; keys that are not fields are ignored."""
-    fields = {one.name: content[one.name] for one in dataclasses.fields(Reference)}
-    return Reference(**{**fields, "inputs": tuple(content["inputs"]), "outputs": tuple(content["outputs"])})
+    known = {**content, "inputs": tuple(content["inputs"]), "outputs": tuple(content["outputs"])}
+    return _known(Reference, known)
+
+
+def case_to_json(case: Case) -> dict[str, Any]:
+    """Model with its budget, recipe and target; the model's other variants are left behind."""
+    return {
+        "model": model_to_json(case.model),
+        "budget": dataclasses.asdict(case.model.budget),
+        "recipe": recipe_to_json(case.recipe),
+        "target": {
+            **_fields(case.target),
+            "provider_options": dict(case.target.provider_options),
+            "session_config": dict(case.target.session_config),
+        },
+    }
+
+
+def case_from_json(content: Mapping[str, Any]) -> Case:
+    """The inverse of `case_to_json`, also of what another version wrote."""
+    model = model_from_json(content["model"])
+    return Case(
+        model=dataclasses.replace(model, budget=_known(Budget, content.get("budget", {}))),
+        recipe=recipe_from_json(content["recipe"]),
+        target=_known(Target, content["target"]),
+    )
+
+
+def built_to_json(built: Built, version: int = WIRE) -> dict[str, Any]:
+    """An artifact or a refusal, as a reader of this version knows it."""
+    if isinstance(built, Refusal):
+        return {"status": built.status.value, "reason": built.reason}
+    return {
+        **_fields(built),
+        "weights": weights_to_json(built.weights),
+        "reference": _reference_as(version, reference_to_json(built.reference)),
+        "operators": dict(built.operators),
+        "fusion": dict(built.fusion),
+        "steps": steps_to_json(built.steps),
+        "notes": list(built.notes),
+    }
+
+
+def built_from_json(content: Mapping[str, Any]) -> Built:
+    """The inverse of `built_to_json`, also of what another version wrote."""
+    if "status" in content:
+        return Refusal(status=Status(content["status"]), reason=content["reason"])
+    known = {
+        **content,
+        "weights": _known(Weights, content["weights"]),
+        "reference": reference_from_json(content["reference"]),
+        "steps": steps_from_json(content.get("steps", [])),
+        "notes": tuple(content.get("notes", ())),
+    }
+    return _known(Artifact, known)
 
 
 def _fields(record: Any) -> dict[str, Any]:
     return {one.name: getattr(record, one.name) for one in dataclasses.fields(record)}
+
+
+def _reference_as(version: int, content: dict[str, Any]) -> dict[str, Any]:
+    """A reference as a reader of this version knows it."""
+    if version >= 2:  # noqa: PLR2004  (the version in which a reference may say more than names)
+        return content
+
+    def names(entries: list[Any]) -> list[str]:
+        return [one if isinstance(one, str) else one["name"] for one in entries]
+
+    kept = ("digest", "origin", "examples", "labelled")
+    return {
+        **{key: content[key] for key in kept},
+        "inputs": names(content["inputs"]),
+        "outputs": names(content["outputs"]),
+    }
+
+
+def _known(kind: type[T], content: Mapping[str, Any]) -> T:
+    """A record of those keys that it has.
+
+    Raises:
+        KeyError: one that it needs is missing.
+    """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]  # every kind here is a dataclass
+    missing = dataclasses.MISSING
+    for one in fields:
+        if one.name not in content and one.default is missing and one.default_factory is missing:
+            raise KeyError(one.name)
+    names = {one.name for one in fields}
+    return kind(**{key: value for key, value in content.items() if key in names})

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -150,17 +149,18 @@ class Client:
             self._process.kill()
             raise WorkerError(f"no answer to `{command}` within {deadline_s:.0f} s; the worker was ended") from None
         if reply is None:
-            raise WorkerError(f"the worker died during `{command}` ({self._fate()}){self._last_words()}")
+            raise WorkerError(f"the worker died during `{command}` ({self._exit_reason()}){self._last_stderr()}")
         if isinstance(reply, Exception):
             self._process.kill()
-            raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_words()}")
+            self._process.wait()  # until it is gone, its stderr may not be whole
+            raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_stderr()}")
         if not reply.get("ok"):
             kind, message = str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given"))
             # Why a provider's library did not load is told to stderr alone.
             raise WorkerRefusal(kind, message + (self._why_not_loaded() if kind == "provider" else ""))
         return reply
 
-    def _fate(self) -> str:
+    def _exit_reason(self) -> str:
         """How the dead worker ended, in words."""
         try:
             code = self._process.wait(CLOSE_DEADLINE_S)
@@ -175,9 +175,8 @@ class Client:
         found = NOT_LOADED.search(self._written())
         return f": {' '.join(found[0].split())}" if found else ""
 
-    def _last_words(self) -> str:
+    def _last_stderr(self) -> str:
         """The last lines of the worker's stderr, ready to follow a sentence."""
-        time.sleep(0.01)  # the kernel may still be flushing what the process wrote while it died
         lines = self._written().strip().splitlines()[-LAST_LINES:]
         return "; its last stderr lines: " + " | ".join(lines) if lines else ""
 

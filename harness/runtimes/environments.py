@@ -97,7 +97,7 @@ def ensure(
         what: what it is for, for people.
         prove: modules that must import in it.
         wheels_only: refuse to compile anything.
-        say: told when something is made.
+        say: hears when something is made.
 
     Raises:
         UsageError: a requirement cannot be had; the text says why, which versions there are, and how to go on.
@@ -172,7 +172,7 @@ def describe(python: str) -> Environment:
     )
     answer = ask(python, code)
     if answer.returncode:
-        raise UsageError(f"{python} is not a Python interpreter that runs: {last_words(answer)}")
+        raise UsageError(f"{python} is not a Python interpreter that runs: {last_lines(answer)}")
     try:
         version, machine, found = json.loads(answer.stdout.splitlines()[-1])
     except (ValueError, IndexError):
@@ -210,7 +210,7 @@ def run(command: Sequence[str], *, deadline_s: float = INSTALL_DEADLINE_S) -> su
         return subprocess.CompletedProcess(list(command), 124, "", f"no end after {deadline_s:.0f} s")
 
 
-def last_words(done: subprocess.CompletedProcess[str], lines: int = 4) -> str:
+def last_lines(done: subprocess.CompletedProcess[str], lines: int = 4) -> str:
     """The end of what a command said, on one line."""
     said = [line.strip() for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
     return " | ".join(said[-lines:]) or f"exit code {done.returncode}"
@@ -246,7 +246,7 @@ def _unmade(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> Us
     if _full(f"{done.stdout}{done.stderr}", venv):
         return StoreError(f"No environment for {what}: the disk is full. Free some space with `harness cache --prune`.")
     return UsageError(
-        f"No environment for {what} could be made: {last_words(done).rstrip('.')}. Install uv, or the package that "
+        f"No environment for {what} could be made: {last_lines(done).rstrip('.')}. Install uv, or the package that "
         f"brings Python's `venv` (python3-venv on Debian and Ubuntu), or give the path of an interpreter that has it."
     )
 
@@ -270,14 +270,14 @@ def _not_installed(what: str, done: subprocess.CompletedProcess[str], venv: Path
         return UsageError(
             f"{what} is not in the cache, and the package index cannot be reached from here. Go online once, point "
             f"pip at an index or a folder of wheels that can be reached (PIP_INDEX_URL, PIP_FIND_LINKS), or give the "
-            f"path of an interpreter that has it. pip said: {last_words(done, 2)}"
+            f"path of an interpreter that has it. pip said: {last_lines(done, 2)}"
         )
     if missing:
         return UsageError(
             f"{what}: pip finds no version of {missing[1]} at all. Is it spelt correctly? Is the index of pip "
             f"(`pip config list`) the right one? An interpreter that has it serves as well: give its path."
         )
-    return UsageError(f"{what} could not be installed: {last_words(done)}")
+    return UsageError(f"{what} could not be installed: {last_lines(done)}")
 
 
 def _prove(python: Path, modules: Sequence[str], what: str) -> None:
@@ -288,4 +288,4 @@ def _prove(python: Path, modules: Sequence[str], what: str) -> None:
     """
     done = ask(str(python), "".join(f"import {one}\n" for one in modules))
     if done.returncode:
-        raise UsageError(f"{what} was installed and does not import: {last_words(done)}")
+        raise UsageError(f"{what} was installed and does not import: {last_lines(done)}")

@@ -76,7 +76,7 @@ def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
     Args:
         spec: see the module's docstring.
         root: the cache's folder.
-        say: told before something is installed, which takes from seconds to minutes.
+        say: hears before something is installed, which takes from seconds to minutes.
 
     Raises:
         UsageError: the spec is none, cannot be installed here, or its interpreter has no onnxruntime.
@@ -117,7 +117,7 @@ def of_interpreter(python: str, spec: str) -> Runtime:
     )
     if probe.returncode:
         raise UsageError(
-            f"runtime {spec}: {python} cannot import onnxruntime and numpy: {environments.last_words(probe, 1)}. "
+            f"runtime {spec}: {python} cannot import onnxruntime and numpy: {environments.last_lines(probe, 1)}. "
             f"Install both there, or name the build instead, such as onnxruntime==1.23.0"
         )
     version = str(json.loads(probe.stdout.splitlines()[-1])[1])

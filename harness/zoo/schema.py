@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
-from harness import data, frameworks
+from harness import data, frameworks, units
 from harness.build import steps
 from harness.options import Option
 from harness.providers import SHORT
 from harness.records import case_id
 from harness.session_options import KEYS
-from harness.zoo import units
 from harness.zoo.fields import ABSENT, Strict, Text, model_of
 
 _MAX_SEED = 2**32 - 1
@@ -33,9 +32,9 @@ def _written(pattern: str, *kinds: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, *({"type": kind} for kind in kinds)]})
 
 
-Percent = Annotated[float, BeforeValidator(units.percent), _written(units.PERCENT_PATTERN, "number")]
-Duration = Annotated[float, BeforeValidator(units.duration), _written(units.DURATION_PATTERN)]
-Size = Annotated[int, BeforeValidator(units.size), _written(units.SIZE_PATTERN, "integer")]
+Percent = Annotated[float, BeforeValidator(units.parse_zoo_share), _written(units.PERCENT_PATTERN, "number")]
+Duration = Annotated[float, BeforeValidator(units.parse_zoo_duration), _written(units.DURATION_PATTERN)]
+Size = Annotated[int, BeforeValidator(units.parse_zoo_size), _written(units.SIZE_PATTERN, "integer")]
 
 
 def _text_of(flags: tuple[str, str]) -> Callable[[Any], str]:

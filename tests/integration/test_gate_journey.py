@@ -183,7 +183,7 @@ def test_results_that_cannot_be_kept(repository: Project) -> None:
     ("arguments", "said"),
     [
         ((), "nothing to compare with"),
-        (("--base", "no-such-branch"), "'no-such-branch' is no commit, branch or tag"),
+        (("--base", "no-such-branch"), "'no-such-branch' is not a commit, branch or tag"),
         (("--base", "HEAD", "--pairs", "2,3"), "2 screening pairs can never be significant; give at least"),
         (("--base", "HEAD", "--pairs", "8,3"), "3 confirming pairs can never be significant; give at least 6"),
         (("--base", "HEAD", "--pairs", "1,2,3"), "expected two numbers"),
@@ -191,12 +191,12 @@ def test_results_that_cannot_be_kept(repository: Project) -> None:
         (("--base", "HEAD", "--time-limit", "0m"), "expected a duration above 0"),
         (("--base", "HEAD", "--max-slowdown", "x"), "--max-slowdown x"),
         (("--base", "HEAD", "--detect", "1%"), "changes up to 1% are never flagged"),
-        (("--history", "--base", "HEAD"), "leave --base and --head away"),
+        (("--history", "--base", "HEAD"), "omit --base and --head"),
         (("--base", "HEAD", "--models", "nothing"), "nothing"),
         (("--base", "HEAD", "--reason", "why not"), "--reason goes with --accept CASE"),
         (
             ("--base", "tiny/fp32/cpu-t1", "--head", "tiny/int8-static/cpu-t1", "--models", "tiny"),
-            "names both cases: leave --models",
+            "names both cases: omit --models",
         ),
     ],
 )

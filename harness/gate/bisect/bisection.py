@@ -23,14 +23,14 @@ from harness.errors import UsageError, WorkerError
 from harness.flavours import normal
 from harness.flow.plan import Selection
 from harness.gate import judge
-from harness.gate.contender_build import LABEL, contenders
 from harness.gate.gate import GateWatcher, pair_spec
 from harness.gate.model import Finding, GateSettings, Match, Pair, Verdict
-from harness.gate.sides import matching, worktrees
+from harness.gate.sides import build, matching, worktrees
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases
 from harness.gate.timing.rounds import CTRL_C, SCREEN, measure
 from harness.measure.pairs import PairSpec, measure_pair
+from harness.records import CaseId
 from harness.runtimes import resolve as runtimes
 from harness.stats import paired
 from harness.stats.paired import Interval
@@ -131,7 +131,7 @@ def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[Bis
     Args:
         points: in the order in which they came to be, at least two.
         prepare: builds two of them.
-        watch: told of every step.
+        watch: hears of every step.
 
     Raises:
         Unusable: if one of the ends cannot be built or measured.
@@ -175,11 +175,11 @@ def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[Bis
     )
 
 
-def compared(contestants: PointPair) -> Finding:
+def compared(points: PointPair) -> Finding:
     """The gate's finding; where both are the same, that, without measuring."""
-    if contestants.same:
-        return Finding(metric="latency", verdict=Verdict.PASS, sentence=f"not slower: {contestants.same}")
-    return contestants.gate()
+    if points.same:
+        return Finding(metric="latency", verdict=Verdict.PASS, sentence=f"not slower: {points.same}")
+    return points.gate()
 
 
 def judge_point(good: BisectPoint, candidate: BisectPoint, prepare: Prepare, middle: float) -> BisectStep:
@@ -192,10 +192,10 @@ def judge_point(good: BisectPoint, candidate: BisectPoint, prepare: Prepare, mid
         middle: the log-ratio between fine and slow.
     """
     try:
-        contestants = prepare(good, candidate)
-        if contestants.same:
-            return BisectStep(point=candidate, said="fine", reason=contestants.same)
-        pairs = list(contestants.pairs(FIRST_PAIRS))
+        both = prepare(good, candidate)
+        if both.same:
+            return BisectStep(point=candidate, said="fine", reason=both.same)
+        pairs = list(both.pairs(FIRST_PAIRS))
         while True:
             interval = paired.ratio_interval([pair.log_ratio for pair in pairs])
             if interval.low > math.exp(middle):
@@ -204,7 +204,7 @@ def judge_point(good: BisectPoint, candidate: BisectPoint, prepare: Prepare, mid
                 return BisectStep(point=candidate, said="fine", interval=interval)
             if len(pairs) >= MOST_PAIRS:
                 break
-            pairs += contestants.pairs(MORE_PAIRS)
+            pairs += both.pairs(MORE_PAIRS)
     except Unusable as error:
         return BisectStep(point=candidate, said="skipped", reason=str(error))
     reason = f"too close to call after {len(pairs)} pairs"
@@ -229,19 +229,9 @@ class BisectCase:
         """The case alone.
 
         Raises:
-            UsageError: if it is not written as a case is.
+            CaseIdError: if it is not written as a case is.
         """
-        parts = self.case.split("/")
-        found = LABEL.fullmatch(parts[-1])
-        if len(parts) != 3 or found is None:  # noqa: PLR2004  (model, variant, target)
-            raise UsageError(f"{self.case!r} is no case; expected model/variant/target, such as resnet50/fp32/cpu-t1")
-        return Selection(
-            models=(parts[0],),
-            variants=(parts[1],),
-            targets=(found["name"],),
-            threads=(int(found["threads"]),),
-            batch=(int(found["batch"] or 1),),
-        )
+        return build.of_case(CaseId.parse(self.case))
 
 
 def is_release(text: str) -> bool:
@@ -249,13 +239,16 @@ def is_release(text: str) -> bool:
     return bool(VERSION.fullmatch(text)) or ("==" in text and runtimes.is_spec(text))
 
 
-def releases(good: str, bad: str, given: Sequence[str] = ()) -> tuple[BisectPoint, ...]:
+def releases(
+    good: str, bad: str, given: Sequence[str] = (), *, index: Callable[[str], Sequence[str]] | None = None
+) -> tuple[BisectPoint, ...]:
     """The releases from good to bad, both included, in the order of their versions (backwards where bad is older).
 
     Args:
         good: a version, or a requirement such as `onnxruntime-openvino==1.23.0`.
         bad: likewise.
         given: the versions to go over; empty asks the package index.
+        index: lists the versions of a package; pip where none is given.
 
     Raises:
         UsageError: if they name two packages, one of them is not among the releases, or the index cannot be asked.
@@ -263,7 +256,7 @@ def releases(good: str, bad: str, given: Sequence[str] = ()) -> tuple[BisectPoin
     (package, first), (other, last) = named(good), named(bad)
     if package != other:
         raise UsageError(f"--good names {package} and --bad {other}: a bisection goes over the releases of one package")
-    known = sorted({parsed(text) for text in given or listed(package)} | ({first, last} if given else set()))
+    known = sorted({parsed(text) for text in given or (index or listed)(package)} | ({first, last} if given else set()))
     for version in (first, last):
         if version not in known:
             raise UsageError(f"{package} has no release {version}; available: {', '.join(map(str, known))}")
@@ -289,7 +282,7 @@ def parsed(text: str) -> Version:
     try:
         return Version(text.strip())
     except InvalidVersion:
-        raise UsageError(f"{text!r} is no version; expected one such as 1.23.0") from None
+        raise UsageError(f"{text!r} is not a version; expected one such as 1.23.0") from None
 
 
 def listed(package: str) -> list[str]:
@@ -314,14 +307,14 @@ def commits(good: str, bad: str, zoo: Path) -> tuple[BisectPoint, ...]:
     """The commits from good to bad along the first parents of bad, both included.
 
     Raises:
-        UsageError: if one is no commit, or good is no first-parent ancestor of bad.
+        UsageError: if one is not a commit, or good is not a first-parent ancestor of bad.
     """
     top = worktrees.top_of(zoo.absolute().parent)
     if top is None:
-        raise UsageError(f"{zoo.absolute().parent} is in no git checkout, so that there are no commits to go over")
+        raise UsageError(f"{zoo.absolute().parent} is not in a git checkout, so that there are no commits to go over")
     first, last = (worktrees.revision(top, text).commit for text in (good, bad))
-    told = worktrees.git(top, "log", "--first-parent", "--reverse", "--format=%H %h %s", last).stdout.splitlines()
-    points = [BisectPoint(asked=line.split(" ", 1)[0], label=line.split(" ", 1)[1]) for line in told]
+    lines = worktrees.git(top, "log", "--first-parent", "--reverse", "--format=%H %h %s", last).stdout.splitlines()
+    points = [BisectPoint(asked=line.split(" ", 1)[0], label=line.split(" ", 1)[1]) for line in lines]
     begin = next((place for place, point in enumerate(points) if point.asked == first), None)
     if begin is None:
         shallow = " This is a shallow clone: run `git fetch --unshallow` first." if worktrees.shallow(top) else ""
@@ -347,7 +340,7 @@ class MeasurablePoints:
     def __init__(self, match: Match, settings: GateSettings, watch: GateWatcher, cache: Path) -> None:
         self.name, self.same = match.name, match.same
         self.settings, self.watch, self.cache = settings, watch, cache
-        self.contest: PairSpec = pair_spec(match, settings)
+        self.spec: PairSpec = pair_spec(match, settings)
 
     def pairs(self, count: int) -> Sequence[Pair]:
         """So many fresh pairs.
@@ -357,7 +350,7 @@ class MeasurablePoints:
         """
         try:
             with lock.alone(self.cache, self.watch.say):
-                return [measure_pair(self.contest, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
+                return [measure_pair(self.spec, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
         except WorkerError as error:
             raise Unusable(str(error)) from error
 
@@ -369,7 +362,7 @@ class MeasurablePoints:
             KeyboardInterrupt: if somebody stops it.
         """
         with lock.alone(self.cache, self.watch.say):
-            done = measure({self.name: self.contest}, self.settings, phases.chooser(self.settings), self.watch)
+            done = measure({self.name: self.spec}, self.settings, phases.chooser(self.settings), self.watch)
         if done.interrupted == CTRL_C:
             raise KeyboardInterrupt
         if self.name in done.broken:
@@ -396,11 +389,11 @@ def preparer(place: BisectCase, settings: GateSettings, watch: GateWatcher) -> P
                 cache=place.cache,
                 say=watch.say,
             )
-            built = [contenders(side, selection, place.cache, on_event=watch.building)[0] for side in found]
+            built = [build.contenders(side, selection, place.cache, on_event=watch.building)[0] for side in found]
         except UsageError as error:
             raise Unusable(str(error)) from error
         match = matching.match(*built)[0]
-        verdict = judge.settled(match, {"base": found[0], "head": found[1]})
+        verdict = judge.without_measuring(match, {"base": found[0], "head": found[1]})
         if verdict is not None:
             raise Unusable(verdict.reason)
         return MeasurablePoints(match, settings, watch, place.cache)

@@ -234,9 +234,11 @@ def fidelity(
         Finding(
             metric="fidelity",
             verdict=verdict,
-            sentence=scores.fidelity(told(before), told(after), budget_db=floor, allowed_db=limit, judged_by=judge),
-            base=told(before),
-            head=told(after),
+            sentence=scores.fidelity(
+                finite_or_none(before), finite_or_none(after), budget_db=floor, allowed_db=limit, judged_by=judge
+            ),
+            base=finite_or_none(before),
+            head=finite_or_none(after),
             n=drop.n,
             unit="dB",
         )
@@ -252,6 +254,6 @@ def whole_db(outputs: EvaluatedOutputs) -> float | None:
     return math.inf if not found.max_abs else found.centred_sqnr_db
 
 
-def told(decibels: float) -> float | None:
+def finite_or_none(decibels: float) -> float | None:
     """Decibels as findings hold them: None for exact."""
     return decibels if math.isfinite(decibels) else None

@@ -44,7 +44,7 @@ def read(paths: Sequence[Path]) -> dict[Path, Anatomy]:
     """Opsets and signatures of ONNX files, read in a child process.
 
     Raises:
-        BuildError: one of them is no whole ONNX file, or the child died.
+        BuildError: one of them is not a whole ONNX file, or the child died.
     """
     if not paths:
         return {}

@@ -10,7 +10,7 @@ from harness.gate.text import sentences
 from harness.records import Artifact
 
 MARGIN = 0.01
-"""Growth of size and node count that is let pass: names and paths that an exporter writes into a file are no change."""
+"""Growth of size and node count that is let pass: names and paths that an exporter writes into a file do not count."""
 
 NODE_SHARE = 0.001
 """A provider that lost less than this share of the nodes did not lose one."""
@@ -116,11 +116,11 @@ def _lost_nodes(one: Contender, other: Contender, base: Anatomy, head: Anatomy, 
 
 def _lost_fusions(one: Artifact, other: Artifact, base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
     """Fusions that the build made, by pattern, and those that the session makes, by fused operator."""
-    told: list[tuple[str, str, int, int]] = []
+    counts: list[tuple[str, str, int, int]] = []
     before, after = one.fusion.get("patterns") or {}, other.fusion.get("patterns") or {}
-    told += [("of the build", name, int(count), int(after.get(name, 0))) for name, count in before.items()]
+    counts += [("of the build", name, int(count), int(after.get(name, 0))) for name, count in before.items()]
     if base.kernels and head.kernels:
-        told += [
+        counts += [
             ("of the session", name, base.kernels[name], head.kernels.get(name, 0))
             for name in FUSED
             if name in base.kernels
@@ -134,7 +134,7 @@ def _lost_fusions(one: Artifact, other: Artifact, base: Anatomy, head: Anatomy, 
             head=now,
             unit="count",
         )
-        for where, name, was, now in told
+        for where, name, was, now in counts
         if now < was
     ]
 

@@ -142,7 +142,7 @@ def _usable(series: Series) -> _Judged:
         )
         clean = known
     good = [point for point in clean if _is_number(point, series.metric)]
-    # A failure has no value and is told of by itself; what else is no number is damage.
+    # A failure has no value and has a finding of its own; what else is not a number is damage.
     damaged = sum(1 for point in clean if point.value is not None and not _is_number(point, series.metric))
     if damaged:
         left.append(f"{count(damaged, 'run')} without a usable {series.metric} left out")

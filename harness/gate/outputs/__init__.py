@@ -1,1 +1,1 @@
-"""A gate's report as text: pure functions, one module per reader."""
+"""A gate's report for its readers: one pure module for each, and `delivery`, which writes them."""

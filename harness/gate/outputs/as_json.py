@@ -19,10 +19,10 @@ from harness.gate.text import summary
 from harness.store.rows import plain
 
 PROVENANCE = ("role", "asked", "kind", "commit", "dirty", "runtime", "versions", "python", "worker")
-"""What is told of a side, beside its zoo."""
+"""What is written of a side, beside its zoo."""
 
 LARGEST_LOG = 700.0
-"""Beyond it (and for NaN) the exponential is no finite float."""
+"""Beyond it (and for NaN) the exponential is not a finite float."""
 
 SCHEMA = 1
 """Version of the format; raised when a key goes or changes its meaning."""
@@ -79,7 +79,7 @@ def load(path: Path) -> Report:
         raise StoreError(f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json {path}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} is no report of `harness gate --json` ({type(error).__name__}: {error}). Write it again."
+            f"{path} is not a report of `harness gate --json` ({type(error).__name__}: {error}). Write it again."
         ) from error
 
 

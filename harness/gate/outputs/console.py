@@ -38,11 +38,11 @@ def render(report: Report) -> list[Table | Text]:
     ]
     if cases:
         parts += [Text(""), _table(cases)]
-    told = summary.grouped([case for case in cases if summary.needs_a_reader(case)])
-    if told:
+    to_read = summary.grouped([case for case in cases if summary.needs_a_reader(case)])
+    if to_read:
         parts.append(Text(""))
     parts += [
-        Text.assemble((f"{verdict.value}  ", STYLES[verdict]), f"{names}: {text}") for verdict, names, text in told
+        Text.assemble((f"{verdict.value}  ", STYLES[verdict]), f"{names}: {text}") for verdict, names, text in to_read
     ]
     parts += [Text.assemble(("note  ", "yellow"), line) for line in _notes(report)]
     return parts

@@ -51,14 +51,14 @@ def render(report: Report) -> str:
 
 def _case(suite: ET.Element, case: CaseVerdict) -> None:
     element = ET.SubElement(suite, "testcase", name=_clean(case.name), classname="harness.gate")
-    # Not the time that the case took: start-ups are in no half. An approximate time would mislead, so there is none.
+    # Not the time that the case took: start-ups are in neither side. An approximate time would mislead.
     kind = ELEMENTS.get(case.verdict)
     details = "\n".join([summary.said(f) for f in case.findings] + list(case.notes))
     if kind is not None:
-        told = ET.SubElement(element, kind, message=_clean(about(case.name, summary.sentence(case))))
+        child = ET.SubElement(element, kind, message=_clean(about(case.name, summary.sentence(case))))
         if kind != "skipped":
-            told.set("type", case.verdict.value)
-        told.text = _clean(details)
+            child.set("type", case.verdict.value)
+        child.text = _clean(details)
     elif details:
         ET.SubElement(element, "system-out").text = _clean(details)
 

@@ -71,11 +71,11 @@ def escape(text: str) -> str:
     return safe.replace("@", "@<!-- -->")
 
 
-def _list(told: Sequence[tuple[Verdict, str, str]]) -> list[str]:
+def _list(listed: Sequence[tuple[Verdict, str, str]]) -> list[str]:
     lines = [
-        f"- {SIGNS[verdict]} **{escape(names)}**: {escape(_cut(text))}" for verdict, names, text in told[:MOST_LISTED]
+        f"- {SIGNS[verdict]} **{escape(names)}**: {escape(_cut(text))}" for verdict, names, text in listed[:MOST_LISTED]
     ]
-    more = len(told) - MOST_LISTED
+    more = len(listed) - MOST_LISTED
     return [*lines, f"- and {count(more, 'more case')}"] if more > 0 else lines
 
 
@@ -137,8 +137,8 @@ def _acceptance(report: Report, cases: Sequence[CaseVerdict]) -> list[str]:
         return []
     accept = f"--accept {shlex.quote(worse)} --reason '...'"
     command = f"harness gate --history {accept}" if history else f"harness gate {accept} --from gate.json"
-    told = "It is then stored beside the zoo, stays visible, and covers this change alone."
-    return [*_fold("Is it worth it? How to accept it", [f"<code>{escape(command)}</code>", "", told]), ""]
+    note = "It is then stored beside the zoo, stays visible, and covers this change alone."
+    return [*_fold("Is it worth it? How to accept it", [f"<code>{escape(command)}</code>", "", note]), ""]
 
 
 def _fold(title: str, lines: Iterable[str]) -> list[str]:

@@ -122,7 +122,7 @@ def _read(path: Path) -> Recording:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
-            f"{path} is no recording of `harness selftest --record` ({type(error).__name__}: {error})"
+            f"{path} is not a recording of `harness selftest --record` ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -22,7 +22,7 @@ Recorded = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A share, and the range in which it lay when the cases were drawn anew from the recording, twenty times."""
+    """A share, and the range in which it lay when the cases were resampled from the recording, twenty times."""
 
     value: float
     low: float
@@ -49,12 +49,12 @@ def play(cases: Sequence[Sequence[float]], null: Sequence[bool], settings: GateS
         cases: of each case its recorded log-ratios.
         null: whether nothing changed in it.
         settings: the rule.
-        rng: draws pairs and signs.
+        rng: chooses pairs and signs.
 
     Raises:
         UsageError: if a recording has fewer pairs than a gate takes.
     """
-    pairs = [drawn(values, same, settings, rng) for values, same in zip(cases, null, strict=True)]
+    pairs = [sample_pairs(values, same, settings, rng) for values, same in zip(cases, null, strict=True)]
     screened = [paired.screen(screen, margin=settings.max_slowdown) for screen, _ in pairs]
     chosen = [index for index, found in enumerate(screened) if found.flagged]
     confirmed = paired.confirm(
@@ -67,7 +67,7 @@ def play(cases: Sequence[Sequence[float]], null: Sequence[bool], settings: GateS
     return Played(alarms=alarms, flagged=len(chosen))
 
 
-def drawn(
+def sample_pairs(
     values: Sequence[float], same: bool, settings: GateSettings, rng: random.Random
 ) -> tuple[list[float], list[float]]:
     """Pairs to screen with and others to confirm with, none of them twice; where nothing changed, under one sign.
@@ -110,10 +110,10 @@ def found_share(
 def rate(
     share: Callable[[Sequence[Recorded]], float], recorded: Sequence[Recorded], rng: random.Random, *, outer: int = 20
 ) -> Rate:
-    """A share with its range where the cases are drawn anew from those that were recorded.
+    """A share with its range where the cases are resampled from those that were recorded.
 
-    The range of twenty drawings holds nine tenths of what further drawings would give. Pairs are not drawn anew: one
-    that is drawn twice would count as two, and raise alarms that no gate raises.
+    The range of twenty resamples holds nine tenths of what further ones would give. Pairs are not resampled: one
+    that is in it twice would count as two, and raise alarms that no gate raises.
 
     Args:
         share: computes it from recordings.
@@ -122,12 +122,12 @@ def rate(
         outer: how often it is computed anew.
     """
     value = share(recorded)
-    again = sorted(share([redrawn(one, rng) for one in recorded]) for _ in range(outer))
+    again = sorted(share([resampled(one, rng) for one in recorded]) for _ in range(outer))
     low, high = again[0], again[-1]
     return Rate(value=value, low=min(low, value), high=max(high, value))
 
 
-def redrawn(recorded: Recorded, rng: random.Random) -> Recorded:
-    """As many cases, drawn with replacement."""
+def resampled(recorded: Recorded, rng: random.Random) -> Recorded:
+    """As many cases, sampled with replacement."""
     names = rng.choices(list(recorded), k=len(recorded))
     return {f"{place}": recorded[name] for place, name in enumerate(names)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from harness.gate.selftest import resample, slowing
 from harness.gate.selftest.graphs import KINDS
 from harness.gate.selftest.recording import Recording
 from harness.gate.selftest.resample import Rate
-from harness.gate.timing.rounds import SCREEN, TIME_LIMIT, Measured, OutOfTime, Rounds, RoundsWatcher
+from harness.gate.timing.rounds import SCREEN, TIME_LIMIT, Measured, MeasurePair, OutOfTime, Rounds, RoundsWatcher
 from harness.measure import coordinator, host
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair
@@ -72,6 +72,7 @@ def record(
     settings: GateSettings,
     watch: RoundsWatcher,
     rng: random.Random | None = None,
+    nodes_for: Callable[[Workload, float, Path], int] = slowing.nodes_for,
 ) -> Recording:
     """Pair networks with themselves and with slowed copies, all interleaved: as many pairs of each as one gate takes.
 
@@ -79,8 +80,9 @@ def record(
         slow: the slow-down to aim at, as a share.
         cases: how many, at most `MOST_CASES`.
         settings: numbers of pairs, bursts, and the time limit.
-        watch: told of everything.
-        rng: draws every order.
+        watch: hears of everything.
+        rng: gives every order.
+        nodes_for: finds how many extra nodes slow a workload down by a share.
 
     Raises:
         BuildError: if a network cannot be made.
@@ -89,38 +91,44 @@ def record(
     """
     with tempfile.TemporaryDirectory(prefix="harness-selftest-") as scratch:
         works = dict(list(workloads(Path(scratch)).items())[:cases])
-        contests: dict[str, PairSpec] = {}
+        specs: dict[str, PairSpec] = {}
         truth: dict[str, tuple[str, float, int]] = {}
         for name, work in works.items():
             folder = Path(scratch) / name
-            nodes = slowing.nodes_for(work, slow, folder)
+            nodes = nodes_for(work, slow, folder)
             for share, count in ((0.0, 0), (slow, nodes)):
                 key = f"{name} {share:+.0%}"
                 head = slowing.with_nodes(work, count, folder) if count else work
-                contests[key] = slowing.contest(work, head, bursts=settings.bursts, burst_s=settings.burst_s)
+                specs[key] = slowing.pair_spec(work, head, bursts=settings.bursts, burst_s=settings.burst_s)
                 truth[key] = (name, share, count)
         pairs = settings.screen_pairs + settings.confirm_pairs
-        done = rounds(contests, pairs, settings, watch, rng or random.SystemRandom())
+        done = rounds(specs, pairs, settings, watch, rng or random.SystemRandom())
     return recorded(done, truth, settings)
 
 
 def rounds(
-    contests: Mapping[str, PairSpec], pairs: int, settings: GateSettings, watch: RoundsWatcher, rng: random.Random
+    specs: Mapping[str, PairSpec],
+    pairs: int,
+    settings: GateSettings,
+    watch: RoundsWatcher,
+    rng: random.Random,
+    *,
+    pair: MeasurePair = measure_pair,
 ) -> Measured:
-    """So many pairs of every contest, round after round; fewer where the time limit is over.
+    """So many pairs of every pair spec, round after round; fewer where the time limit is over.
 
     Raises:
-        HarnessError: if a contest broke: its networks are harness's own, so that the figures would mean nothing.
+        HarnessError: if one broke: its networks are harness's own, so that the figures would mean nothing.
     """
-    turns = Rounds(contests, settings, watch, pair=measure_pair, clock=time.monotonic, rng=rng)
-    watch.phase(SCREEN, list(contests), pairs)
+    schedule = Rounds(specs, settings, watch, pair=pair, clock=time.monotonic, rng=rng)
+    watch.phase(SCREEN, list(specs), pairs)
     try:
-        turns.rounds(list(contests), pairs, SCREEN)
+        schedule.rounds(list(specs), pairs, SCREEN)
     except OutOfTime:
-        turns.done.interrupted = TIME_LIMIT
-    for name, broken in turns.done.broken.items():
+        schedule.done.interrupted = TIME_LIMIT
+    for name, broken in schedule.done.broken.items():
         raise HarnessError(f"{name}: {broken.reason}")
-    return turns.done
+    return schedule.done
 
 
 def recorded(done: Measured, truth: Mapping[str, tuple[str, float, int]], settings: GateSettings) -> Recording:

@@ -13,13 +13,14 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import BuildError
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair
+from harness.records import Pair
 from harness.runtimes.client import Client
 
 MODULE = "harness.gate.selftest.graphs"
@@ -69,7 +70,7 @@ def make(jobs: Sequence[Mapping[str, Any]]) -> None:
         raise BuildError(f"the process that makes models ended with exit code {done.returncode}: {words}")
 
 
-def contest(base: Workload, head: Workload, *, bursts: int = 15, burst_s: float = 0.01) -> PairSpec:
+def pair_spec(base: Workload, head: Workload, *, bursts: int = 15, burst_s: float = 0.01) -> PairSpec:
     """Two workloads against each other, both on the onnxruntime beside harness."""
     return PairSpec(
         workloads={"base": base, "head": head},
@@ -92,8 +93,24 @@ def with_nodes(work: Workload, nodes: int, folder: Path) -> Workload:
     return dataclasses.replace(work, model=path)
 
 
-def nodes_for(work: Workload, slow: float, folder: Path, *, pairs: int = PAIRS) -> int:
+def nodes_for(
+    work: Workload,
+    slow: float,
+    folder: Path,
+    *,
+    pairs: int = PAIRS,
+    copy: Callable[[Workload, int, Path], Workload] | None = None,
+    pair: Callable[[PairSpec], Pair] = measure_pair,
+) -> int:
     """How many extra nodes slow a workload down by about the share `slow`.
+
+    Args:
+        work: the workload.
+        slow: the share.
+        folder: where slowed copies lie.
+        pairs: measured for each number of nodes that is tried.
+        copy: makes a slowed copy; `with_nodes` where none is given.
+        pair: measures one pair.
 
     Raises:
         BuildError: as `make`, or if no number of nodes does.
@@ -101,8 +118,8 @@ def nodes_for(work: Workload, slow: float, folder: Path, *, pairs: int = PAIRS) 
     """
     nodes = FIRST_NODES
     while True:
-        slowed = contest(work, with_nodes(work, nodes, folder))
-        share = math.expm1(statistics.median(measure_pair(slowed).log_ratio for _ in range(pairs)))
+        slowed = pair_spec(work, (copy or with_nodes)(work, nodes, folder))
+        share = math.expm1(statistics.median(pair(slowed).log_ratio for _ in range(pairs)))
         if share >= FULL_SHARE or nodes >= MOST_NODES:
             break
         # Toward the share that stands out, not past it by much, however wrong the first figure is.

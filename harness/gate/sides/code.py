@@ -104,5 +104,5 @@ def _python(place: Path) -> list[Path]:
 
 
 def _digest(top: Path, found: list[Path]) -> str:
-    told = [[path.relative_to(top).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in sorted(found)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    held = [[path.relative_to(top).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()] for path in sorted(found)]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()

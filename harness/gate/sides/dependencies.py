@@ -129,7 +129,7 @@ def _sorted_out(listed: list[str], source: Path) -> Declared:
                 others.append(text)
                 arguments.append(text)
                 continue
-            raise UsageError(f"{source}: {text!r} is no requirement: {' '.join(str(error).split())}") from error
+            raise UsageError(f"{source}: {text!r} is not a requirement: {' '.join(str(error).split())}") from error
         name = normal(requirement.name)
         if name == OWN or (requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})):
             continue
@@ -205,9 +205,9 @@ def _pins(tree: Path) -> tuple[tuple[str, str], ...]:
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         lines = (line.partition("#")[0] for line in text.splitlines())
-        told = [" ".join(match[0].split()) for line in lines for match in PIN.finditer(line)]
-        if told:
-            found[path.relative_to(tree).as_posix()] = ", ".join(told)
+        named = [" ".join(match[0].split()) for line in lines for match in PIN.finditer(line)]
+        if named:
+            found[path.relative_to(tree).as_posix()] = ", ".join(named)
     return tuple(found.items())
 
 

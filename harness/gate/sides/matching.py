@@ -28,7 +28,7 @@ def match(base: Sequence[Contender], head: Sequence[Contender], *, overlook: Col
         overlook: `FIELDS` that may differ all the same; what differs in them becomes a note.
 
     Returns:
-        One match per case. A case that one side alone has is no mistake: it is new, or was removed, and says so.
+        One match per case. A case that one side alone has is not a mistake: it is new, or was removed, and says so.
     """
     if base and head and base[0].side.kind == head[0].side.kind == "case":
         one, other = base[0], head[0]
@@ -110,7 +110,7 @@ def _weights(artifact: Artifact) -> str:
 
 
 def _data(one: Contender, reference: Reference) -> str:
-    """The evaluation examples and labels, by their content: the reference's outputs are no part of the data."""
+    """The evaluation examples and labels, by their content: the reference's outputs are not part of the data."""
     found = files_digest(Cache(one.cache), "references", reference.digest, lambda name: not name.startswith("outputs"))
     spec = one.case.model.data
     content = "missing in the cache" if found is None else found[:SHORT]

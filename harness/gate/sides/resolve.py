@@ -59,7 +59,7 @@ def resolve(
         zoo: the zoo file of the working tree.
         cache: root of the cache.
         own: files and folders that the command itself writes, such as the results: no change of a tree, and no code.
-        say: told what takes time.
+        say: hears what takes time.
 
     Raises:
         UsageError: one of them is none of these, cannot be had, or both are the same thing.
@@ -103,7 +103,7 @@ def _specs(places: list[SideSpec], asked: tuple[str | None, str | None]) -> list
     for one, given in zip(places, asked, strict=True):
         if one.kind in ("runtime", "interpreter"):
             if given:
-                raise UsageError(f"--{one.role} {one.asked} is a runtime itself: leave --{one.role}-runtime away")
+                raise UsageError(f"--{one.role} {one.asked} is a runtime itself: omit --{one.role}-runtime")
             specs.append(one.asked)
         else:
             specs.append(given or (one.depends.runtime if apart and one.depends.runtime else runtimes.CURRENT))

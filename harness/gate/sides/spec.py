@@ -12,6 +12,7 @@ from harness import provenance
 from harness.errors import UsageError
 from harness.gate.sides import worktrees
 from harness.gate.sides.dependencies import Declared, declared
+from harness.records import case_id
 from harness.runtimes import resolve as runtimes
 
 WORKING_TREE = "working tree"
@@ -42,7 +43,7 @@ def working_tree(zoo: Path, own: Sequence[Path] = ()) -> SideSpec:
 
     Args:
         zoo: absolute path of the zoo file.
-        own: what the command itself writes, which is no change of the tree.
+        own: what the command itself writes, which does not count as a change of the tree.
     """
     top = worktrees.top_of(zoo.parent)
     commit = worktrees.git(top, "rev-parse", "--verify", "--quiet", "HEAD").stdout.strip() if top else ""
@@ -88,8 +89,8 @@ def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against
         return dataclasses.replace(tree, kind="case", case=asked)
     if top is None:
         raise UsageError(
-            f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is in no git "
-            f"checkout, so that it is no commit either (git says: {worktrees.why_none(zoo.parent)})"
+            f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is not in a "
+            f"git checkout, so that it is not a commit either (git says: {worktrees.why_none(zoo.parent)})"
         )
     found = worktrees.revision(top, asked)
     if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
@@ -99,8 +100,8 @@ def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against
 
 def is_case(text: str, zoo: Path) -> bool:
     """Whether a text names a case of the zoo: its model, variant and target, such as `resnet50/fp32/cpu-t1`."""
-    parts = text.split("/")
-    if len(parts) != 3 or not all(parts):  # noqa: PLR2004  (model, variant, target)
+    named = case_id.parts(text)
+    if not all(named):
         return False
     from harness import zoo as zoos
 
@@ -108,7 +109,7 @@ def is_case(text: str, zoo: Path) -> bool:
         known = zoos.load(zoo)
     except (UsageError, OSError):
         return False
-    return parts[0] in known.models and parts[1] in known.variants
+    return named.model in known.models and named.variant in known.variants
 
 
 def _uncommitted(tree: SideSpec) -> str:
@@ -147,7 +148,7 @@ def _at_commit(tree: SideSpec, commit: str, top: Path, cache: Path, notes: tuple
 def _where_it_left(found: worktrees.Revision, asked: str, top: Path, head: str) -> worktrees.Revision:
     """Against the working tree, a branch counts as it was where this tree left it.
 
-    What came to the branch since then is no change of this tree. Tags, hashes, and two revisions side by side are
+    What came to the branch since then is not a change of this tree. Tags, hashes, and two revisions side by side are
     taken as they are named.
     """
     commit = worktrees.merge_base(top, found.commit, head, asked)

@@ -96,7 +96,7 @@ def revision(top: Path, asked: str) -> Revision:
         )
     else:
         way = f"If it is on the remote, run `git fetch origin {asked}` first"
-    raise UsageError(f"{asked!r} is no commit, branch or tag of {top}; {suggest(asked, known)}. {way}.")
+    raise UsageError(f"{asked!r} is not a commit, branch or tag of {top}; {suggest(asked, known)}. {way}.")
 
 
 def merge_base(top: Path, base: str, head: str, asked: str) -> str:

@@ -26,7 +26,7 @@ SCORES = {"top1": "top-1", "top5": "top-5", "map50": "mAP50", "map50_95": "mAP50
 
 
 def short(commit: str) -> str:
-    """A commit as sentences cite it; anything that is no hash stays whole."""
+    """A commit as sentences cite it; anything that is not a hash stays whole."""
     whole = len(commit) >= SHORT_COMMIT and all(c in "0123456789abcdef" for c in commit)
     return commit[:SHORT_COMMIT] if whole else commit
 

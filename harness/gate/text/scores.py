@@ -61,10 +61,10 @@ def accuracy(
     margin = ""
     if allowed is not None:
         margin = f"; at least {share(1 - allowed)} of it" if share_of_reference else f"; allowed {points(allowed)}"
-    told = f"{text} ({', '.join(details)}{margin})"
+    whole = f"{text} ({', '.join(details)}{margin})"
     if detectable is None:
-        return told
-    return f"{told}; {count(n, noun)} can only show a drop of {points(detectable)} or more: evaluate on more"
+        return whole
+    return f"{whole}; {count(n, noun)} can only show a drop of {points(detectable)} or more: evaluate on more"
 
 
 def fidelity(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 from harness.gate.text.phrases import UNITS, WORDS, by, interval, signed
+from harness.records import case_id
 from harness.stats.rule import MIN_EFFECT
 from harness.units import change, count, share, value
 
@@ -30,10 +31,10 @@ def spoken(name: str) -> str:
     if VERSUS in name:
         return VERSUS.join(spoken(part) for part in name.split(VERSUS))
     case, note, rest = name.partition(" ")
-    parts = case.split("/")
-    if len(parts) != 3:  # noqa: PLR2004  (model, variant, target)
+    named = case_id.parts(case)
+    if not all(named):
         return name
-    return f"{parts[0]}/{parts[1]} on {parts[2].removesuffix('-b1')}{note}{rest}"
+    return f"{named.model}/{named.variant} on {named.label.removesuffix('-b1')}{note}{rest}"
 
 
 # --- timed metrics: a ratio with an interval -----------------------------------------------------

@@ -2,7 +2,7 @@
 
 Latency is what a gate is for: it may pass, fail, improve, or stay open. The other three come for free with the same
 pairs and are far noisier between processes; they have wide margins of their own and can only pass or fail. What was
-flagged and what was confirmed is told by `harness.gate.timing.phases`.
+flagged and what was confirmed is said by `harness.gate.timing.phases`.
 """
 
 from __future__ import annotations

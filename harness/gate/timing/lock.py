@@ -21,7 +21,7 @@ def alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
 
     Args:
         cache: root of the cache.
-        say: told that it waits, and when the wait is over.
+        say: hears that it waits, and when the wait is over.
 
     Raises:
         KeyboardInterrupt: if somebody ends the wait.

@@ -22,7 +22,7 @@ LATENCY = "latency"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairMetric:
-    """Something that every half of a pair has one value of.
+    """Something that every side of a pair has one value of.
 
     Attributes:
         value: the value, in `unit`; None where the system does not tell.
@@ -39,25 +39,25 @@ METRICS = (
     PairMetric(
         name=LATENCY,
         unit="seconds",
-        value=lambda half: statistics.median(half.bursts_ns) / 1e9,
+        value=lambda samples: statistics.median(samples.bursts_ns) / 1e9,
         margin=lambda settings: settings.max_slowdown,
     ),
     PairMetric(
         name="first_inference",
         unit="seconds",
-        value=lambda half: half.first_inference_ns / 1e9,
+        value=lambda samples: samples.first_inference_ns / 1e9,
         margin=lambda settings: settings.max_startup,
     ),
     PairMetric(
         name="session_creation",
         unit="seconds",
-        value=lambda half: half.session_ns / 1e9,
+        value=lambda samples: samples.session_ns / 1e9,
         margin=lambda settings: settings.max_startup,
     ),
     PairMetric(
         name="peak_memory",
         unit="bytes",
-        value=lambda half: half.peak_rss_bytes,
+        value=lambda samples: samples.peak_rss_bytes,
         margin=lambda settings: settings.max_memory,
     ),
 )

@@ -91,7 +91,7 @@ class OutOfTime(Exception):
 
 
 def measure(
-    contests: Mapping[str, PairSpec],
+    specs: Mapping[str, PairSpec],
     settings: GateSettings,
     choose: Chooser,
     watch: RoundsWatcher,
@@ -103,10 +103,10 @@ def measure(
     """Measure all cases: screen, then confirm those that were flagged.
 
     Args:
-        contests: case -> its two sides.
+        specs: case -> its two sides.
         settings: numbers of pairs, and the time limit; no pair begins after it.
         choose: what screening decides.
-        watch: told of everything.
+        watch: hears of everything.
         pair: measures one pair.
         clock: in seconds.
         rng: draws the order of the cases in each round, and everything inside a pair.
@@ -114,22 +114,22 @@ def measure(
     Returns:
         Everything that was measured, also where Ctrl-C or the time limit ended it early.
     """
-    turns = Rounds(contests, settings, watch, pair=pair, clock=clock, rng=rng or random.SystemRandom())
-    done = turns.done
+    schedule = Rounds(specs, settings, watch, pair=pair, clock=clock, rng=rng or random.SystemRandom())
+    done = schedule.done
 
     def working() -> dict[str, list[Pair]]:
         return {name: pairs for name, pairs in done.pairs.items() if name not in done.broken}
 
     most = MOST_SCREENING * settings.screen_pairs
     try:
-        watch.phase(SCREEN, list(contests), settings.screen_pairs)
-        turns.rounds(list(contests), settings.screen_pairs, SCREEN)
+        watch.phase(SCREEN, list(specs), settings.screen_pairs)
+        schedule.rounds(list(specs), settings.screen_pairs, SCREEN)
         while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
-            turns.rounds(wide, 1, SCREEN)
+            schedule.rounds(wide, 1, SCREEN)
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
             watch.phase(CONFIRM, done.flagged, settings.confirm_pairs)
-            turns.rounds(done.flagged, settings.confirm_pairs, CONFIRM)
+            schedule.rounds(done.flagged, settings.confirm_pairs, CONFIRM)
     except OutOfTime:
         done.interrupted = TIME_LIMIT
     except KeyboardInterrupt:
@@ -142,7 +142,7 @@ class Rounds:
 
     def __init__(
         self,
-        contests: Mapping[str, PairSpec],
+        specs: Mapping[str, PairSpec],
         settings: GateSettings,
         watch: RoundsWatcher,
         *,
@@ -150,10 +150,10 @@ class Rounds:
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self.contests, self.watch = contests, watch
+        self.specs, self.watch = specs, watch
         self.pair, self.clock, self.rng = pair, clock, rng
         self.end = math.inf if settings.time_limit_s is None else clock() + settings.time_limit_s
-        self.done = Measured(pairs={name: [] for name in contests})
+        self.done = Measured(pairs={name: [] for name in specs})
 
     def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
         """So many pairs of each case that still works, in a new order each round.
@@ -172,29 +172,29 @@ class Rounds:
     def one(self, name: str, phase: str) -> None:
         """One pair of one case."""
         try:
-            pair = self.pair(self.contests[name], phase=phase, rng=self.rng, on_burst=self.watch.tick)
+            pair = self.pair(self.specs[name], phase=phase, rng=self.rng, on_burst=self.watch.tick)
         except WorkerError as error:
-            self.done.broken[name] = why(self.contests[name], error)
+            self.done.broken[name] = why(self.specs[name], error)
             self.watch.broke(name, self.done.broken[name].reason)
         else:
             self.done.pairs[name].append(pair)
             self.watch.paired(name, pair)
 
 
-def why(contest: PairSpec, error: WorkerError) -> Broken:
+def why(spec: PairSpec, error: WorkerError) -> Broken:
     """What to say of a case that broke: where a side cannot run it at all, whether the other can."""
     if not (isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS):
         return Broken(reason=str(error))
-    refusals = {role: told for role in SIDES if (told := refusal(contest, role)) is not None}
-    said = "; ".join(f"{role}: {told}" for role, told in refusals.items())
-    return Broken(reason=said or str(error), unsupported=tuple(refusals))
+    refusals = {role: reason for role in SIDES if (reason := refusal(spec, role)) is not None}
+    reasons = "; ".join(f"{role}: {reason}" for role, reason in refusals.items())
+    return Broken(reason=reasons or str(error), unsupported=tuple(refusals))
 
 
-def refusal(contest: PairSpec, role: str) -> str | None:
+def refusal(spec: PairSpec, role: str) -> str | None:
     """Why a side alone cannot open its artifact and run it once; None where it can."""
     try:
-        with contest.clients[role]() as worker:
-            worker.ask("open", OPEN_DEADLINE_S, **contest.workloads[role].request())
+        with spec.clients[role]() as worker:
+            worker.ask("open", OPEN_DEADLINE_S, **spec.workloads[role].request())
             worker.ask("burst", OPEN_DEADLINE_S, n=1)
     except WorkerError as error:
         return str(error)
