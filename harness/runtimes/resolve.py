@@ -1,8 +1,7 @@
-"""A runtime spec -> an interpreter that has that ONNX Runtime build.
+"""A runtime spec (see `harness.runtime_spec`) -> an interpreter that has that ONNX Runtime build.
 
-A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
-a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. Requirements and
-wheels get an environment of their own in the cache, with NumPy and nothing else that was not asked for.
+Requirements and wheels get an environment of their own in the cache, with NumPy and nothing else that was not asked
+for.
 """
 
 from __future__ import annotations
@@ -16,24 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.flavours import FLAVOURS
+from harness.runtime_spec import CURRENT, is_spec, normal, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
-from harness.suggest import suggest
 
-CURRENT = "current"
+__all__ = [
+    "CURRENT", "FLAVOURS", "KIND", "Runtime", "is_spec", "looks_like_path", "name_of", "normal", "of_interpreter",
+    "resolve", "worker",
+]  # fmt: skip
+
 KIND = "runtimes"
 """The folder of the cache that runtimes lie in."""
 
-FLAVOURS = (
-    "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn",
-    "onnxruntime-training", "onnxruntime-migraphx", "onnxruntime-rocm", "onnxruntime-cann", "onnxruntime-vitisai",
-    "onnxruntime-windowsml", "ort-nightly", "ort-nightly-gpu", "ort-nightly-directml",
-)  # fmt: skip
-"""Distributions that install the module `onnxruntime`; an environment has one of them."""
-
-REQUIREMENT = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
-)
 VERSION = re.compile(r"==\s*(\d+)\.(\d+)[^*]*$")
 NUMPY_2 = (1, 19)
 """The first onnxruntime whose wheels import with NumPy 2."""
@@ -69,19 +63,13 @@ def worker(python: str) -> tuple[str, ...]:
     return (python, *client.default_command()[1:])
 
 
-def is_spec(text: str) -> bool:
-    """Whether a text is meant as a runtime: `current`, a flavour of onnxruntime, or a wheel of it."""
-    name = (REQUIREMENT.fullmatch(text) or {"name": ""})["name"]
-    named = Path(text).name.startswith(("onnxruntime", "ort_nightly")) and text.endswith(".whl")
-    return text == CURRENT or normal(name) in FLAVOURS or named
-
-
-def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
+def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
     """The interpreter for a spec; made now where the cache does not have it.
 
     Args:
-        spec: see the module's docstring.
+        spec: see `harness.runtime_spec`.
         root: the cache's folder.
+        install: whether to install what the cache does not have.
         say: told before something is installed, which takes from seconds to minutes.
 
     Raises:
@@ -92,9 +80,9 @@ def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
     if spec == CURRENT:
         return of_interpreter(sys.executable, spec)
     if spec.endswith(".whl"):
-        return _installed(spec, _wheel(spec), root, say)
+        return _installed(spec, _wheel(spec), root, install, say)
     if is_spec(spec):
-        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, say)
+        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, install, say)
     if looks_like_path(spec):
         path = Path(spec).expanduser()
         if not path.exists():
@@ -104,11 +92,7 @@ def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
             hint = f"; give the interpreter in it: {inside}" if inside.exists() else ""
             raise UsageError(f"runtime {spec} is a folder, not an interpreter{hint}")
         return of_interpreter(str(path.absolute()), spec)
-    name = (REQUIREMENT.fullmatch(spec) or {"name": spec})["name"]
-    raise UsageError(
-        f"runtime {spec!r} is none: expected `current`, a build such as onnxruntime==1.23.0, a wheel, or the path of a "
-        f"Python interpreter; {suggest(normal(name), FLAVOURS)}"
-    )
+    raise UsageError(f"runtime {unknown(spec)}")
 
 
 def of_interpreter(python: str, spec: str) -> Runtime:
@@ -154,20 +138,17 @@ def name_of(requirement: str) -> str:
     return normal(found[0]) if found else ""
 
 
-def normal(name: str) -> str:
-    """A distribution's name in the form that package indexes compare."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def looks_like_path(text: str) -> bool:
     """Whether a text can only be a path: it has a separator, or names an existing file."""
     return "/" in text or "\\" in text or Path(text).is_file()
 
 
-def _installed(spec: str, asked: Mapping[str, str], root: Path, say: Say) -> Runtime:
+def _installed(spec: str, asked: Mapping[str, str], root: Path, install: bool, say: Say) -> Runtime:
     requirement = asked.get("requirement") or asked["wheel"]
     numpy = "numpy<2" if _before_numpy_2(requirement) else "numpy"
     place = root.absolute() / KIND / environments.key_of({**asked, "numpy": numpy})
+    if not install and environments.known(place) is None:
+        raise UsageError(f"runtime {spec} is not in the cache yet; a sweep installs it")
     environment = environments.ensure(
         place, [requirement, numpy], what=spec, prove=("numpy", "onnxruntime"), wheels_only=True, say=say
     )
