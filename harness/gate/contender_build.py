@@ -118,6 +118,7 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.flow import plan as planning
+    from harness.flow.session import by_model
 
     def tell(event: BuildEvent) -> None:
         jobs.send(channel, event=dataclasses.asdict(event))
@@ -144,14 +145,6 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
                 "cache": root,
             }
     return {"wire": WIRE, "cases": [answers[case.id] for case in cases], "notes": list(plan.pruned)}
-
-
-def by_model(cases: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
-    """The recipes to build for each model, each once."""
-    wanted: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for case in cases:
-        wanted.setdefault(case.model.name, (case.model, {}))[1][case.recipe.name] = case.recipe
-    return [(model, list(recipes.values())) for model, recipes in wanted.values()]
 
 
 def is_named(asked: str, case_id: str) -> bool:

@@ -110,7 +110,7 @@ def series(row: Row) -> tuple[str, str | None, str]:
     return row["case"], weights["digest"] if weights else None, row["fingerprint"]
 
 
-def runtime_of(row: Row) -> RuntimeInfo:
+def runtime_of(row: Mapping[str, Any]) -> RuntimeInfo:
     """What measured a row: as the worker said, or as the run's packages tell in rows that do not say.
 
     Needs `measured_by`, `runtime` and `versions`, each of which may be None.
