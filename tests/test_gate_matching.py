@@ -65,6 +65,24 @@ def test_the_same_file_on_the_same_runtime_cannot_differ(tmp_path: Path) -> None
     assert "the same onnxruntime-gpu 1.2.3 and the same target" in found.same
 
 
+def test_a_runtime_that_the_target_names_is_one_for_both_sides(tmp_path: Path) -> None:
+    """Whatever the sides themselves run on; where the targets name two, that is what gets measured."""
+    of = outcomes.case(runtime="onnxruntime==1.23.0")
+    other: dict[str, Any] = {"worker": ("other", "worker.py"), "runtime": {"name": "onnxruntime", "digest": "s"}}
+    (found,) = match([contender("base", tmp_path, of=of)], [contender("head", tmp_path, of=of, **other)])
+    assert "on the same onnxruntime==1.23.0 and the same target" in found.same
+    (apart,) = match([contender("base", tmp_path)], [contender("head", tmp_path, of=of)])
+    assert "" == apart.same
+    assert ("runtime of the target: base onnxruntime, head onnxruntime==1.23.0",) == apart.notes
+
+
+def test_a_contender_runs_on_what_its_target_names(tmp_path: Path) -> None:
+    """Else on the worker of its side."""
+    plain = contender("base", tmp_path)
+    assert plain.side.worker == plain.worker
+    assert ("python", "w.py") == dataclasses.replace(plain, own_worker=("python", "w.py")).worker
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -32,6 +32,7 @@ from harness.records import (
     RuntimeInfo,
     Status,
 )
+from harness.records.values import ValueSet
 from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
@@ -135,12 +136,11 @@ def refused(job: Job, artifact: Artifact, started_at: str, timed: list[Timed], e
 def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     """What a worker is asked to open for this case."""
     folder = cache.reference_dir(artifact.reference.digest)
-    feeds = {name: folder / "feeds" / f"{i}.npy" for i, name in enumerate(artifact.reference.inputs)}
     return Workload(
         model=cache.artifact_path(artifact.digest),
         target=case.target,
         optimization=case.recipe.optimization,
-        feeds=feeds,
+        feeds=ValueSet.of_rows(artifact.reference.inputs, "feeds").at(folder),
         dims={**case.model.dims, "batch": case.target.batch},
     )
 

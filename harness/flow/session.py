@@ -20,7 +20,7 @@ from harness.build.cache import Cache
 from harness.errors import UsageError, WorkerError, WorkerRefusal
 from harness.flow import plan as planning
 from harness.flow.execute import UNSUPPORTED_KINDS, Job, run_case
-from harness.flow.preview import SweepSettings
+from harness.flow.preview import Preview, SweepSettings
 from harness.measure import coordinator, host
 from harness.records import Built, Case, ModelSpec, Outcome, Recipe, Run, RuntimeInfo, Target
 from harness.runtimes.clients import WorkerStarter, client_factory
@@ -112,6 +112,13 @@ class Session:
         self.built: dict[tuple[str, str], Built] = {}
         self._results = results
         self._attempt = attempt or functools.partial(try_targets, say=say)
+
+    @classmethod
+    def of(cls, ahead: Preview, *, cache: Path, results: Path, say: Say = silent) -> Self:
+        """A session for everything that is planned."""
+        return cls(
+            zoo=ahead.zoo, cases=ahead.plan.cases, settings=ahead.settings, cache=cache, results=results, say=say
+        )
 
     def build(
         self, cases: Sequence[Case] | None = None, *, on_event: OnBuild = lambda _: None

@@ -77,14 +77,7 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
     ahead = preview(request)
     watch.planned(ahead)
     probe(request.results)
-    session = Session(
-        zoo=ahead.zoo,
-        cases=ahead.plan.cases,
-        settings=ahead.settings,
-        cache=request.cache,
-        results=request.results,
-        say=watch.preparing,
-    )
+    session = Session.of(ahead, cache=request.cache, results=request.results, say=watch.preparing)
     session.build(on_event=watch.building)
     asv.check(request.results, session.run)
     with Journal.open(request.results, session.run, resume=request.resume) as journal:

@@ -27,6 +27,9 @@ from harness.flow.plan import Selection
 from harness.gate import case_wire
 from harness.gate.model import Contender, Side
 from harness.gate.sides import code, worktrees
+from harness.records import Refusal, Status
+from harness.runtime_spec import is_own
+from harness.runtimes.clients import client_factory
 
 MODULE = "harness.gate.contender_build"
 WIRE = 1
@@ -89,7 +92,7 @@ def contenders(
         if answer["kind"] == "store":
             raise StoreError(str(answer["error"]))
         raise UsageError(f"{_name(side)}: {answer['error']}")
-    found = tuple(_contender(side, one) for one in answer["cases"])
+    found = tuple(_contender(side, one, cache) for one in answer["cases"])
     return found, (*notes, *(str(note) for note in answer["notes"]))
 
 
@@ -191,13 +194,16 @@ def _name(side: Side) -> str:
     return f"{side.role} {side.asked}{commit}"
 
 
-def _contender(side: Side, one: Mapping[str, Any]) -> Contender:
-    return Contender(
-        side=side,
-        case=case_wire.case_from_json(one["case"]),
-        built=case_wire.built_from_json(one["built"]),
-        cache=Path(one["cache"]),
-    )
+def _contender(side: Side, one: Mapping[str, Any], shared: Path) -> Contender:
+    """A contender, on the runtime that its target names; a runtime that cannot be had is its refusal."""
+    case, built = case_wire.case_from_json(one["case"]), case_wire.built_from_json(one["built"])
+    own: tuple[str, ...] = ()
+    if not is_own(case.target.runtime):
+        try:
+            own = client_factory(case.target, shared).command
+        except UsageError as error:
+            built = Refusal(status=Status.UNSUPPORTED, reason=str(error))
+    return Contender(side=side, case=case, built=built, cache=Path(one["cache"]), own_worker=own)
 
 
 def _ask(

@@ -93,12 +93,20 @@ class Contender:
 
     Attributes:
         cache: root of the cache that artifact and reference lie in.
+        own_worker: the command that starts a worker of the runtime that the case's target names; empty where it names
+            none, which leaves it to the side.
     """
 
     side: Side
     case: Case
     built: Artifact | Refusal
     cache: Path
+    own_worker: tuple[str, ...] = ()
+
+    @property
+    def worker(self) -> tuple[str, ...]:
+        """The command that starts its worker."""
+        return self.own_worker or self.side.worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,7 @@ def computed(contender: Contender) -> EvaluatedOutputs:
             workload(case, artifact, cache),
             examples=artifact.reference.examples,
             folder=Path(outputs),
-            client=lambda: Client(contender.side.worker),
+            client=lambda: Client(contender.worker),
         )
         arrays = tuple(np.load(Path(outputs) / f"{i}.npy") for i in count)
     labels = np.load(folder / "labels.npy") if artifact.reference.labelled else None
@@ -103,7 +103,7 @@ def key(contender: Contender) -> tuple[Any, ...]:
     return (
         artifact.digest if isinstance(artifact, Artifact) else None,
         artifact.reference.digest if isinstance(artifact, Artifact) else None,
-        contender.side.worker,
+        contender.worker,
         target.provider,
         tuple(sorted(target.provider_options.items())),
         tuple(sorted(target.session_config.items())),

@@ -11,6 +11,7 @@ from typing import Any
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Match, Side
 from harness.records import Artifact, Reference
+from harness.runtime_spec import is_own
 
 SHORT = 10
 """Characters of a digest in sentences."""
@@ -126,6 +127,7 @@ def _on_purpose(base: Contender, head: Contender) -> list[str]:
         "threads": (base.case.target.intra_threads, head.case.target.intra_threads),
         "inter_threads": (base.case.target.inter_threads, head.case.target.inter_threads),
         "provider_options": (base.case.target.provider_options, head.case.target.provider_options),
+        "runtime of the target": (base.case.target.runtime, head.case.target.runtime),
         "session_config": (base.case.target.session_config, head.case.target.session_config),
     }
     return [
@@ -138,12 +140,14 @@ def _on_purpose(base: Contender, head: Contender) -> list[str]:
 def _same(base: Contender, head: Contender, first: Artifact, second: Artifact) -> str:
     """Why both would be the same program on the same file; empty where anything could differ."""
     target = dataclasses.replace(base.case.target, name=""), dataclasses.replace(head.case.target, name="")
-    if target[0] != target[1] or not _one_runtime(base.side, head.side):
+    own = is_own(target[0].runtime)
+    if target[0] != target[1] or (own and not _one_runtime(base.side, head.side)):
         return ""
     one = files_digest(Cache(base.cache), "artifacts", first.digest)
     if one is None or one != files_digest(Cache(head.cache), "artifacts", second.digest):
         return ""
-    runtime = f"{base.side.runtime.get('package', 'onnxruntime')} {base.side.runtime.get('version', '')}".strip()
+    named = f"{base.side.runtime.get('package', 'onnxruntime')} {base.side.runtime.get('version', '')}".strip()
+    runtime = named if own else target[0].runtime
     return f"both sides are the same file ({one[:SHORT]}) on the same {runtime} and the same target"
 
 
