@@ -50,7 +50,7 @@ def timed(session, feed):
     with open(INSIDE, "a") as file:
         file.write(f"{time.perf_counter() - start}\\n")
 def feed():
-    return {NAME: numpy.load(FEED)[:1]}
+    return {NAME: numpy.load(FEED)[0]}
 """
 
 PYTEST = (
@@ -108,7 +108,7 @@ def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
     ((name, feed),) = work.feeds.items()
     environment = os.environ | {
         "MODEL": str(work.model),
-        "FEED": str(feed),
+        "FEED": feed["stacked"],
         "NAME": name,
         "INSIDE": str(folder / "inside.txt"),
         "PYTHONWARNINGS": "ignore",

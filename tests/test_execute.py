@@ -124,7 +124,7 @@ def test_outputs_of_another_shape_than_the_reference_fail(case: Case, built: Art
     import numpy as np
 
     path = bench.cache.reference_dir(built.reference.digest) / "outputs" / "0.npy"
-    np.save(path, np.zeros((2, 2), np.float32))
+    np.save(path, np.zeros((built.reference.examples, 2), np.float32))
     outcome = run_case(case, built, bench)
     assert Status.FAILED is outcome.status
     assert "shape" in outcome.reason

@@ -25,15 +25,24 @@ from harness.records import (
     Case,
     Evaluation,
     Fidelity,
+    Json,
     Latency,
+    MetricValue,
     Outcome,
+    PartFidelity,
     ProcessSamples,
     Refusal,
     Status,
+    Target,
+    ValueEntry,
+    wire,
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
+
+EVALUATION_FORMAT = 2
+"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -120,15 +129,25 @@ def refused(case: Case, artifact: Artifact, started_at: str, timed: list[Timed],
 
 def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     """What a worker is asked to open for this case."""
-    folder = cache.reference_dir(artifact.reference.digest)
-    feeds = {name: folder / "feeds" / f"{i}.npy" for i, name in enumerate(artifact.reference.inputs)}
+    reference = artifact.reference
+    folder = cache.reference_dir(reference.digest)
     return Workload(
         model=cache.artifact_path(artifact.digest),
         target=case.target,
         optimization=case.recipe.optimization,
-        feeds=feeds,
+        feeds={one.name: _feed(one, folder) for one in reference.feeds},
         dims={**case.model.dims, "batch": case.target.batch},
+        batch_axes=reference.batch_axes,
+        rows=reference.rows,
     )
+
+
+def _feed(entry: ValueEntry, folder: Path) -> Path | dict[str, Json]:
+    """A feed as workers take it, with absolute paths."""
+    if entry.concatenated:
+        return folder / entry.concatenated
+    where = {"files": [str(folder / file) for file in entry.files]} if entry.files else {}
+    return {**wire.entry_to_json(entry), **({"stacked": str(folder / entry.stacked)} if entry.stacked else where)}
 
 
 def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str, Any]) -> Evaluation:
@@ -140,8 +159,9 @@ def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str,
         WorkerError: as `coordinator.observe`.
         ValueError: if the outputs have other shapes than the reference, or are not finite.
     """
-    target = dataclasses.replace(case.target, batch=1) if batch_is_free(case) else case.target
+    target = evaluation_target(case, artifact)
     asked = {
+        "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
         "runtime": [runtime["name"], runtime["version"], runtime["build"]],
@@ -153,24 +173,27 @@ def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str,
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     known = bench.cache.evaluation(key)
     if known is None:
-        from harness.tasks.score import score
+        from harness.tasks import evaluation
 
         work = workload(dataclasses.replace(case, target=target), artifact, bench.cache)
         with tempfile.TemporaryDirectory(prefix="harness-outputs-") as folder:
             seen = coordinator.observe(
                 work, examples=artifact.reference.examples, folder=Path(folder), client=bench.client
             )
-            close, accuracy = score(
+            given = evaluation.stored(
                 artifact.reference,
                 bench.cache.reference_dir(artifact.reference.digest),
+                seen.outputs,
                 Path(folder),
-                case.model.task,
             )
+            scores = evaluation.score(given, case.model.task)
         known = {
             "made_by": f"{case.model.name}/{case.recipe.name} on {target.provider}",
             "of": asked,
-            "fidelity": dataclasses.asdict(close),
-            "accuracy": dataclasses.asdict(accuracy) if accuracy else None,
+            "fidelity": dataclasses.asdict(scores.fidelity),
+            "accuracy": dataclasses.asdict(scores.accuracy) if scores.accuracy else None,
+            "metrics": [dataclasses.asdict(one) for one in scores.metrics],
+            "parts": [dataclasses.asdict(one) for one in scores.parts],
             "kernels": dict(seen.kernels),
             "time_share": dict(seen.time_share),
             "arithmetic": dict(seen.arithmetic),
@@ -182,12 +205,15 @@ def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str,
         kernels=known["kernels"],
         time_share=known["time_share"],
         arithmetic=known["arithmetic"],
+        metrics=tuple(MetricValue(**one) for one in known["metrics"]),
+        parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )
 
 
-def batch_is_free(case: Case) -> bool:
-    """Whether every input is known to leave its first axis open; a file's own inputs are not known here."""
-    return bool(case.model.inputs) and all(not i.shape or isinstance(i.shape[0], str) for i in case.model.inputs)
+def evaluation_target(case: Case, artifact: Artifact) -> Target:
+    """The target as outputs are computed on it: one example at a time where there is a batch axis."""
+    batch = 1 if artifact.reference.batch_axes else case.target.batch
+    return dataclasses.replace(case.target, batch=batch)
 
 
 def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:

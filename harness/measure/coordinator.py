@@ -18,7 +18,7 @@ from typing import Any
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import placement
 from harness.measure.pacing import Pace, Paced, pace
-from harness.records import ProcessSamples, Target
+from harness.records import ProcessSamples, Target, ValueEntry, wire
 from harness.runtimes.client import Client
 
 OPEN_DEADLINE_S = 300.0
@@ -42,15 +42,20 @@ class Workload:
     """What a worker is to open: a model file, how to run it, and what to feed it.
 
     Attributes:
-        feeds: input name -> .npy file with the examples on axis 0.
+        feeds: input name -> whole feeds, a `records.ValueEntry` as JSON with absolute paths; or the path of a .npy file
+            that has the examples on axis 0 in place of the batch axis.
         dims: dynamic axis -> size, `batch` included.
+        batch_axes: input name -> the axis along which whole feeds are joined to a batch.
+        rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
     """
 
     model: Path
     target: Target
     optimization: str
-    feeds: Mapping[str, Path]
+    feeds: Mapping[str, Any]
     dims: Mapping[str, int]
+    batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rows: int = 1
 
     def request(self, **more: Any) -> dict[str, Any]:
         """The arguments of the protocol's `open`."""
@@ -64,9 +69,15 @@ class Workload:
             "config": dict(self.target.session_config),
             "dims": dict(self.dims),
             "batch": self.target.batch,
-            "feeds": {name: str(path) for name, path in self.feeds.items()},
+            "batch_axes": dict(self.batch_axes),
+            "rows": self.rows,
+            "feeds": self.sent_feeds(),
             **more,
         }
+
+    def sent_feeds(self) -> dict[str, Any]:
+        """The feeds as the protocol has them."""
+        return {name: str(feed) if isinstance(feed, Path) else dict(feed) for name, feed in self.feeds.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +91,18 @@ class Timed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What an artifact computes, and with which kernels, on which providers."""
+    """What an artifact computes, and with which kernels, on which providers.
+
+    Attributes:
+        outputs: where the outputs lie in the folder that was given.
+    """
 
     kernels: Mapping[str, int]
     time_share: Mapping[str, float]
     arithmetic: Mapping[str, float]
     runtime: Mapping[str, Any]
     placement: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    outputs: tuple[ValueEntry, ...] = ()
 
 
 def utc_now() -> str:
@@ -170,7 +186,8 @@ def observe(
 ) -> Observed:
     """Run every example once and profile a run, in a process that is not timed.
 
-    Writes `<index>.npy` per output into `folder`, examples on axis 0.
+    Writes the outputs into `folder`: whole arrays example by example, or `<index>.npy` per output with the examples on
+    axis 0 where the feeds are such files.
 
     Raises:
         WorkerRefusal, WorkerError: as `time_process`.
@@ -180,8 +197,8 @@ def observe(
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
-        feeds = {name: str(path) for name, path in workload.feeds.items()}
-        worker.ask("outputs", limit, feeds=feeds, examples=examples, batch=batch, folder=str(folder))
+        feeds = workload.sent_feeds()
+        reply = worker.ask("outputs", limit, feeds=feeds, examples=examples, batch=batch, folder=str(folder))
         worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
         burst(worker, 3, limit)
         rows = worker.ask("profile", 120.0)["kernels"]
@@ -191,7 +208,17 @@ def observe(
             arithmetic=placement.arithmetic(rows),
             runtime=worker.hello["runtime"],
             placement=placement.shares(opened["placement"]),
+            outputs=_entries(reply, opened),
         )
+
+
+def _entries(reply: Mapping[str, Any], opened: Mapping[str, Any]) -> tuple[ValueEntry, ...]:
+    """Where the outputs lie, as the reply says, or as workers wrote them that did not say."""
+    if "outputs" in reply:
+        return tuple(wire.entry_from_json(one) for one in reply["outputs"])
+    return tuple(
+        ValueEntry(name=name, concatenated=f"{place}.npy") for place, (name, *_) in enumerate(opened["outputs"])
+    )
 
 
 def floor(target: Target, *, client: ClientFactory = Client) -> tuple[float, Mapping[str, Any]]:

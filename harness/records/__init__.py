@@ -4,15 +4,31 @@ What to measure (`asked`), what was built (`built`) and what was measured (`meas
 library only: everything else may import this package, and names are imported from it, not from its modules.
 """
 
-from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
-from harness.records.built import Artifact, Built, Reference, Refusal, Weights
+from harness.records.asked import (
+    BATCH,
+    Budget,
+    Case,
+    DataSpec,
+    InputSpec,
+    Json,
+    ModelSpec,
+    Recipe,
+    Step,
+    Target,
+    WeightsSpec,
+    batch_axes,
+    fixed_batch,
+)
+from harness.records.built import Artifact, Built, Reference, Refusal, ValueEntry, Weights
 from harness.records.measured import (
     Accuracy,
     Evaluation,
     Fidelity,
     Latency,
+    MetricValue,
     Outcome,
     Pair,
+    PartFidelity,
     ProcessSamples,
     Run,
     SideSamples,
@@ -20,6 +36,7 @@ from harness.records.measured import (
 from harness.records.status import Status
 
 __all__ = [
+    "BATCH",
     "Accuracy",
     "Artifact",
     "Budget",
@@ -31,9 +48,11 @@ __all__ = [
     "InputSpec",
     "Json",
     "Latency",
+    "MetricValue",
     "ModelSpec",
     "Outcome",
     "Pair",
+    "PartFidelity",
     "ProcessSamples",
     "Recipe",
     "Reference",
@@ -43,6 +62,9 @@ __all__ = [
     "Status",
     "Step",
     "Target",
+    "ValueEntry",
     "Weights",
     "WeightsSpec",
+    "batch_axes",
+    "fixed_batch",
 ]

@@ -25,14 +25,38 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValueEntry:
+    """Where the values of one input, output or label lie, one per example; paths from the folder that holds them.
+
+    Exactly one of the first three is given. Files are .npy and never pickled.
+
+    Attributes:
+        stacked: a file whose axis 0 counts examples; the rest is the example's whole shape.
+        files: one file per example, where shapes or types differ.
+        concatenated: a file in which an example is a slice of length one of axis 0, as earlier versions wrote.
+        type: ONNX's name of the element type where NumPy has none, such as `bfloat16` (stored as uint16); else empty.
+    """
+
+    name: str
+    stacked: str = ""
+    files: tuple[str, ...] = ()
+    concatenated: str = ""
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """Evaluation examples and the fp32 framework's outputs on them, kept in the cache under `digest`.
 
     Attributes:
         origin: what computed the outputs, such as `torch 2.13.0`.
-        inputs, outputs: names in order; arrays are stored with the examples on axis 0.
-        examples: how many.
+        inputs, outputs: names in order.
+        examples: how many; an example is a whole feed.
         labelled: whether true labels are stored with them.
+        feeds, answers, labels: where the values lie, from the reference's own folder. A label that is one array has one
+            entry with an empty name, a label that is a mapping has one per key.
+        batch_axes: input name -> the axis along which examples can be joined to a batch; empty where there is none.
+        rows: rows of data in one example: the fixed batch size of the model, else 1.
     """
 
     digest: str
@@ -41,6 +65,11 @@ class Reference:
     outputs: tuple[str, ...]
     examples: int
     labelled: bool
+    feeds: tuple[ValueEntry, ...] = ()
+    answers: tuple[ValueEntry, ...] = ()
+    labels: tuple[ValueEntry, ...] = ()
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

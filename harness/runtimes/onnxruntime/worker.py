@@ -90,7 +90,8 @@ class Worker:
         granted = self.session.get_providers()
         if provider not in granted:
             raise Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
-        self.bind(request["feeds"], request["batch"], DEVICES.get(provider, "cpu"))
+        whole = {"axes": request.get("batch_axes") or {}, "rows": request.get("rows", 1)}
+        self.bind(request["feeds"], request["batch"], DEVICES.get(provider, "cpu"), **whole)
         return {
             "session_ns": session_ns,
             "providers": granted,
@@ -99,17 +100,23 @@ class Worker:
             "outputs": [[o.name, o.type, o.shape] for o in self.session.get_outputs()],
         }
 
-    def bind(self, feeds: dict[str, str], batch: int, device: str) -> None:
+    def bind(self, feeds: dict[str, Any], batch: int, device: str, *, axes: Any = (), rows: int = 1) -> None:
         """Put the first `batch` examples where the provider reads them; outputs follow after the first run."""
         self.binding = self.session.io_binding()
         # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have bound:
         # without this the session would read memory that is freed and used again.
         self.bound = []
         for spec in self.session.get_inputs():
-            fixed = spec.shape[0] if spec.shape else None
-            if isinstance(fixed, int) and fixed != batch:
+            axis = dict(axes).get(spec.name)
+            whole = isinstance(feeds.get(spec.name), dict)
+            fixed = spec.shape[axis or 0] if spec.shape else None
+            if whole and axis is None:
+                refused = not axes and batch != rows
+            else:
+                refused = isinstance(fixed, int) and fixed != batch
+            if refused:
                 raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
-            array = examples(feeds, spec, np.arange(batch))
+            array = batched(feeds, spec, axis, batch) if whole else examples(feeds, spec, np.arange(batch))
             self.bound.append(ort.OrtValue.ortvalue_from_numpy(array, device, 0))
             self.binding.bind_ortvalue_input(spec.name, self.bound[-1])
         for spec in self.session.get_outputs():
@@ -139,9 +146,11 @@ class Worker:
         self.prebound = True
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run every example once and write the outputs, examples on axis 0, as `<index>.npy` in `folder`."""
+        """Run every example once and write the outputs into `folder`: a file per example, or examples on axis 0."""
         total, batch = request["examples"], request["batch"]
         specs = self.session.get_inputs()
+        if any(isinstance(feed, dict) for feed in request["feeds"].values()):
+            return self.answers(request)
         files: list[Any] = []
         for first in range(0, total, batch):
             rows = np.arange(first, first + batch) % total
@@ -159,6 +168,23 @@ class Worker:
         for file in files:
             file.flush()
         return {"shapes": [list(file.shape) for file in files]}
+
+    def answers(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run every whole feed once and write each output into a file of its own."""
+        names = [spec.name for spec in self.session.get_outputs()]
+        entries: list[dict[str, Any]] = [{"name": name, "files": []} for name in names]
+        for row in range(request["examples"]):
+            feed = {spec.name: example(request["feeds"], spec, row) for spec in self.session.get_inputs()}
+            for place, value in enumerate(self.session.run(None, feed)):
+                array = np.asarray(value)
+                if array.dtype == object and all(isinstance(one, str) for one in array.flat):
+                    array = array.astype(np.str_)
+                if array.dtype == object:
+                    raise Refused("input", f"output {names[place]!r} is no tensor of numbers, booleans or text")
+                file = f"{place}-{row}.npy"
+                np.save(os.path.join(request["folder"], file), array, allow_pickle=False)
+                entries[place]["files"].append(file)
+        return {"outputs": entries}
 
     def profile(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  (every command takes a request)
         """Kernels of the last run that was profiled, summed by operator, provider and input types."""
@@ -206,16 +232,40 @@ def options_get(request: dict[str, Any], key: str) -> str:
     return str((request.get("config") or {}).get(key, ""))
 
 
-def examples(feeds: dict[str, str], spec: Any, rows: Any) -> Any:
-    """The examples at `rows` of one input, contiguous and in the model's own element type.
+def batched(feeds: dict[str, Any], spec: Any, axis: Any, batch: int) -> Any:
+    """The first `batch` whole feeds of one input as one; the first alone where it has no batch axis."""
+    if axis is None:
+        return example(feeds, spec, 0)
+    return np.ascontiguousarray(np.concatenate([example(feeds, spec, row) for row in range(batch)], axis=axis))
 
-    Examples are taken round and round where fewer are stored than the batch asks for.
-    """
+
+def example(feeds: dict[str, Any], spec: Any, row: int) -> Any:
+    """One whole feed of one input in the model's own element type, taken round and round as in `examples`."""
+    feed = fed(feeds, spec)
+    if "files" in feed:
+        return np.load(feed["files"][row % len(feed["files"])]).astype(DTYPES[spec.type], order="C")
+    path = feed.get("stacked") or feed["concatenated"]
+    stored = np.load(path, mmap_mode="r")
+    place = row % len(stored)
+    return np.array(stored[place] if "stacked" in feed else stored[place : place + 1], dtype=DTYPES[spec.type])
+
+
+def fed(feeds: dict[str, Any], spec: Any) -> Any:
+    """The feed of one input."""
     if spec.name not in feeds:
         raise Refused("input", f"no feed for input {spec.name!r}; feeds: {', '.join(sorted(feeds)) or 'none'}")
     if spec.type not in DTYPES:
         raise Refused("input", f"input {spec.name!r} has type {spec.type}, which cannot be fed from NumPy arrays")
-    stored = np.load(feeds[spec.name], mmap_mode="r")
+    return feeds[spec.name]
+
+
+def examples(feeds: dict[str, Any], spec: Any, rows: Any) -> Any:
+    """The examples at `rows` of one input, contiguous and in the model's own element type.
+
+    Examples are taken round and round where fewer are stored than the batch asks for.
+    """
+    feed = fed(feeds, spec)
+    stored = np.load(feed, mmap_mode="r")
     chosen = stored[rows % len(stored)] if spec.shape else stored[0]
     return np.ascontiguousarray(chosen, dtype=DTYPES[spec.type])
 
