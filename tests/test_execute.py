@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
+from onnx import TensorProto, helper
 
 from harness import zoo
 from harness.build import inventory, pipeline
@@ -13,8 +15,10 @@ from harness.build.cache import Cache
 from harness.flow import plan as planning
 from harness.flow.execute import Bench, remarks, run_case
 from harness.flow.preview import SweepSettings
-from harness.records import Artifact, Case, Latency, ProcessSamples, Refusal, Status
+from harness.frameworks import onnx
+from harness.records import Artifact, Case, DataSpec, Latency, ModelSpec, ProcessSamples, Refusal, Status, wire
 from harness.runtimes.client import Client
+from tests import builders, specs
 from tests.conftest import Project
 from tests.workers import HELLO, worker
 
@@ -52,7 +56,7 @@ def test_a_case_is_measured_and_evaluated(case: Case, built: Artifact, bench: Be
     assert outcome.evaluation.kernels["BatchNormalization"] == 1  # optimizations are off for fp32
     assert outcome.evaluation.fidelity is not None
     assert 0 == outcome.evaluation.fidelity.max_abs
-    assert all((p.peak_rss_bytes or 1) > 0 for p in outcome.processes)
+    assert all(p.peak_rss_bytes is None or p.peak_rss_bytes > 1_000_000 for p in outcome.processes)
 
 
 def test_an_evaluation_is_done_once(case: Case, built: Artifact, bench: Bench) -> None:
@@ -63,6 +67,99 @@ def test_an_evaluation_is_done_once(case: Case, built: Artifact, bench: Bench) -
     count = len([e for e in inventory.entries(bench.cache) if e.kind == "evaluations"])
     run_case(case, built, dataclasses.replace(bench, fingerprint="another"))
     assert (1, 2) == (count, len([e for e in inventory.entries(bench.cache) if e.kind == "evaluations"]))
+
+
+def built_of(model: ModelSpec, bench: Bench) -> Artifact:
+    """The fp32 artifact of a model."""
+    found = pipeline.build(bench.cache, [(model, [specs.FP32])], on_event=lambda _: None)[model.name, "fp32"]
+    assert isinstance(found, Artifact), found
+    return found
+
+
+def test_the_metrics_of_a_task_are_kept(case: Case, bench: Bench, project: Project) -> None:
+    """Classes on labelled data: accuracy with its interval, read from the cache as it was measured."""
+    import numpy as np
+
+    (spec,) = onnx.with_inputs(case.model, Path(case.model.id)).inputs
+    rows = np.random.default_rng(0).standard_normal((44, *spec.shape[1:])).astype(np.float32)
+    np.savez(project.root / "data.npz", **{spec.name: rows}, labels=np.arange(44) % 4)
+    data = DataSpec(
+        name="npz", source="npz", calibration=4, evaluation=40, options={"path": f"{project.root}/data.npz"}
+    )
+    one = dataclasses.replace(case, model=dataclasses.replace(case.model, task="classification", data=data))
+    built = built_of(one.model, bench)
+    first, again = (run_case(one, built, bench).evaluation for _ in range(2))
+    assert first == again
+    assert first is not None
+    assert first.accuracy is not None
+    top1 = first.metrics[0]
+    assert ("top1", 40, first.accuracy.value) == (top1.name, top1.n, top1.value)
+    assert top1.low is not None
+    assert top1.high is not None
+    assert top1.low < top1.value < top1.high
+    assert ["y"] == [part.output for part in first.parts]
+
+
+def graph(name: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Nodes, inputs and outputs of a graph that is not rows in, rows out."""
+    value, node = builders.value, helper.make_node
+    return {
+        "sequence first": ([node("Relu", ["x"], ["y"])], [value("x", [5, "batch", 4])], [value("y", [5, "batch", 4])]),
+        "one number": (
+            [node("ReduceMean", ["x"], ["y"], keepdims=0)], [value("x", ["batch", 4])], [value("y", [])],
+        ),
+        "a constant": (
+            [node("Mul", ["x", "s"], ["y"])], [value("x", ["batch", 4]), value("s", [])], [value("y", ["batch", 4])],
+        ),
+        "a state": (
+            [node("Mul", ["x", "h"], ["y"])], [value("x", [1, 4]), value("h", [2, 4])], [value("y", [2, 4])],
+        ),
+        "as many as there are": (
+            [node("NonZero", ["x"], ["y"])],
+            [value("x", [1, 40], TensorProto.BOOL)],
+            [value("y", [2, "n"], TensorProto.INT64)],
+        ),
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [("sequence first", True), ("one number", True), ("a constant", True), ("a state", False),
+     ("as many as there are", False)],
+)  # fmt: skip
+def test_whole_feeds_are_measured(tmp_path: Path, bench: Bench, case: Case, name: str, batches: bool) -> None:
+    """Any shape at batch 1, with outputs as the reference has them; at batch 2 where there is a batch axis."""
+    model = specs.file_model(builders.save(tmp_path / "m.onnx", *graph(name)))
+    built = built_of(model, bench)
+    quick = dataclasses.replace(bench, settings=dataclasses.replace(SETTINGS, processes=1, time_per_case=0.05))
+    for batch in (1, 2):
+        one = dataclasses.replace(case, model=model, target=dataclasses.replace(case.target, batch=batch))
+        outcome = run_case(one, built, quick)
+        if batch == 1 or batches:
+            assert Status.MEASURED is outcome.status, outcome.reason
+            assert outcome.evaluation is not None
+            assert outcome.evaluation.fidelity is not None
+            assert 0 == outcome.evaluation.fidelity.max_abs
+        else:
+            assert (Status.UNSUPPORTED, "input 'x' has a fixed batch of 1, not 2") == (outcome.status, outcome.reason)
+
+
+def test_a_reference_of_an_earlier_version(case: Case, built: Artifact, bench: Bench) -> None:
+    """A gate's base may have one: the same examples in files that have them on axis 0 give the same numbers."""
+    import numpy as np
+
+    now = run_case(case, built, bench).evaluation
+    folder = bench.cache.reference_dir(built.reference.digest)
+    for file in ("feeds/0.npy", "outputs/0.npy"):
+        np.save(folder / file, np.load(folder / file)[:, 0])
+    content = wire.reference_to_json(built.reference)
+    old = wire.reference_from_json(
+        {name: content[name] for name in ("origin", "inputs", "outputs", "examples", "labelled")} | {"digest": "old"}
+    )
+    folder.rename(folder.with_name("old"))
+    before = run_case(case, dataclasses.replace(built, reference=old), bench).evaluation
+    assert now == before
+    assert now is not None
 
 
 def test_no_artifact_no_number(case: Case, bench: Bench) -> None:
