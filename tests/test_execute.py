@@ -81,11 +81,11 @@ def test_the_metrics_of_a_task_are_kept(case: Case, bench: Bench, project: Proje
     import numpy as np
 
     (spec,) = onnx.with_inputs(case.model, Path(case.model.id)).inputs
-    rows = np.random.default_rng(0).standard_normal((44, *spec.shape[1:])).astype(np.float32)
-    np.savez(project.root / "data.npz", **{spec.name: rows}, labels=np.arange(44) % 4)
-    data = DataSpec(
-        name="npz", source="npz", calibration=4, evaluation=40, options={"path": f"{project.root}/data.npz"}
-    )
+    shape = (44, *(axis for axis in spec.shape[1:] if isinstance(axis, int)))
+    arrays: dict[str, Any] = {spec.name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    np.savez(project.root / "data.npz", labels=np.arange(44) % 4, **arrays)
+    options = {"path": str(project.root / "data.npz")}
+    data = DataSpec(name="npz", source="npz", calibration=4, evaluation=40, options=options)
     one = dataclasses.replace(case, model=dataclasses.replace(case.model, task="classification", data=data))
     built = built_of(one.model, bench)
     first, again = (run_case(one, built, bench).evaluation for _ in range(2))
