@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from harness import zoo
 from harness.build import inventory, pipeline
@@ -18,11 +19,25 @@ from harness.errors import WorkerRefusal
 from harness.flow import plan as planning
 from harness.flow.execute import Job, remarks, run_case, workload
 from harness.flow.preview import SweepSettings
+from harness.frameworks import onnx
 from harness.measure import host
-from harness.records import Artifact, Case, HostInfo, Latency, ProcessSamples, Refusal, RuntimeInfo, Status
+from harness.records import (
+    Artifact,
+    Case,
+    DataSpec,
+    HostInfo,
+    Latency,
+    ModelSpec,
+    ProcessSamples,
+    Refusal,
+    RuntimeInfo,
+    Status,
+    wire,
+)
 from harness.runtimes import client as clients
 from harness.runtimes.client import Client
 from harness.runtimes.clients import WorkerStarter
+from tests import builders, specs
 from tests.conftest import Project
 from tests.workers import HELLO, worker
 
@@ -90,6 +105,100 @@ def test_an_evaluation_is_done_once(job: Job) -> None:
     assert 3 == evaluations(job)
 
 
+def built_of(model: ModelSpec, cache: Path) -> Artifact:
+    """The fp32 artifact of a model."""
+    found = pipeline.build(Cache(cache), [(model, [specs.FP32])], on_event=lambda _: None)[model.name, "fp32"]
+    assert isinstance(found, Artifact), found
+    return found
+
+
+def test_the_metrics_of_a_task_are_kept(job: Job, project: Project) -> None:
+    """Classes on labelled data: accuracy with its interval, read from the cache as it was measured."""
+    (spec,) = onnx.with_inputs(job.case.model, Path(job.case.model.id)).inputs
+    shape = (44, *(axis for axis in spec.shape[1:] if isinstance(axis, int)))
+    arrays: dict[str, Any] = {spec.name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    np.savez(project.root / "data.npz", labels=np.arange(44) % 4, **arrays)
+    options = {"path": str(project.root / "data.npz")}
+    data = DataSpec(name="npz", source="npz", calibration=4, evaluation=40, options=options)
+    model = dataclasses.replace(job.case.model, task="classification", data=data)
+    one = dataclasses.replace(job, case=dataclasses.replace(job.case, model=model), built=built_of(model, job.cache))
+    first, again = (run_case(one).evaluation for _ in range(2))
+    assert first == again
+    assert first is not None
+    assert first.accuracy is not None
+    top1 = first.metrics[0]
+    assert ("top1", 40, first.accuracy.value) == (top1.name, top1.n, top1.value)
+    assert top1.low is not None
+    assert top1.high is not None
+    assert top1.low < top1.value < top1.high
+    assert ["y"] == [part.output for part in first.parts]
+
+
+def graph(name: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Nodes, inputs and outputs of a graph that is not rows in, rows out."""
+    value, node = builders.value, helper.make_node
+    return {
+        "sequence first": ([node("Relu", ["x"], ["y"])], [value("x", [5, "batch", 4])], [value("y", [5, "batch", 4])]),
+        "one number": (
+            [node("ReduceMean", ["x"], ["y"], keepdims=0)], [value("x", ["batch", 4])], [value("y", [])],
+        ),
+        "a constant": (
+            [node("Mul", ["x", "s"], ["y"])], [value("x", ["batch", 4]), value("s", [])], [value("y", ["batch", 4])],
+        ),
+        "a state": (
+            [node("Mul", ["x", "h"], ["y"])], [value("x", [1, 4]), value("h", [2, 4])], [value("y", [2, 4])],
+        ),
+        "as many as there are": (
+            [node("NonZero", ["x"], ["y"])],
+            [value("x", [1, 40], TensorProto.BOOL)],
+            [value("y", [2, "n"], TensorProto.INT64)],
+        ),
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [("sequence first", True), ("one number", True), ("a constant", True), ("a state", False),
+     ("as many as there are", False)],
+)  # fmt: skip
+def test_whole_feeds_are_measured(tmp_path: Path, job: Job, name: str, batches: bool) -> None:
+    """Any shape at batch 1, with outputs as the reference has them; at batch 2 where there is a batch axis."""
+    model = specs.file_model(builders.save(tmp_path / "m.onnx", *graph(name)))
+    quick = dataclasses.replace(
+        job,
+        case=dataclasses.replace(job.case, model=model),
+        built=built_of(model, job.cache),
+        settings=dataclasses.replace(SETTINGS, processes=1, time_per_case=0.05),
+    )
+    for batch in (1, 2):
+        outcome = run_case(of_target(quick, batch=batch))
+        if batch == 1 or batches:
+            assert Status.MEASURED is outcome.status, outcome.reason
+            assert outcome.evaluation is not None
+            assert outcome.evaluation.fidelity is not None
+            assert 0 == outcome.evaluation.fidelity.max_abs
+        else:
+            assert (Status.UNSUPPORTED, "input 'x' has a fixed batch of 1, not 2") == (outcome.status, outcome.reason)
+
+
+def test_a_reference_of_an_earlier_version(job: Job) -> None:
+    """A gate's base may have one: the same examples in files that have them on axis 0 give the same numbers."""
+    built = job.built
+    assert isinstance(built, Artifact)
+    now = run_case(job).evaluation
+    folder = Cache(job.cache).reference_dir(built.reference.digest)
+    for file in ("feeds/0.npy", "outputs/0.npy"):
+        np.save(folder / file, np.load(folder / file)[:, 0])
+    content = wire.reference_to_json(built.reference)
+    old = wire.reference_from_json(
+        {name: content[name] for name in ("origin", "inputs", "outputs", "examples", "labelled")} | {"digest": "old"}
+    )
+    folder.rename(folder.with_name("old"))
+    before = run_case(dataclasses.replace(job, built=dataclasses.replace(built, reference=old))).evaluation
+    assert now == before
+    assert now is not None
+
+
 def test_no_artifact_no_number(job: Job) -> None:
     """What the build refused is the outcome, with the build's reason."""
     outcome = run_case(dataclasses.replace(job, built=Refusal(status=Status.SKIPPED, reason="makes no sense")))
@@ -153,7 +262,7 @@ def test_outputs_of_another_shape_than_the_reference_fail(job: Job) -> None:
     """Fidelity is never computed on what cannot be compared."""
     assert isinstance(job.built, Artifact)
     path = Cache(job.cache).reference_dir(job.built.reference.digest) / "outputs" / "0.npy"
-    np.save(path, np.zeros((2, 2), np.float32))
+    np.save(path, np.zeros((job.built.reference.examples, 2), np.float32))
     outcome = run_case(job)
     assert Status.FAILED is outcome.status
     assert "shape" in outcome.reason

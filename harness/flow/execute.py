@@ -26,16 +26,21 @@ from harness.records import (
     Fidelity,
     HostInfo,
     Latency,
+    MetricValue,
     Outcome,
+    PartFidelity,
     ProcessSamples,
     Refusal,
     RuntimeInfo,
     Status,
+    Target,
 )
-from harness.records.values import ValueSet
 from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
+
+EVALUATION_FORMAT = 2
+"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -135,13 +140,16 @@ def refused(job: Job, artifact: Artifact, started_at: str, timed: list[Timed], e
 
 def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     """What a worker is asked to open for this case."""
-    folder = cache.reference_dir(artifact.reference.digest)
+    reference = artifact.reference
+    folder = cache.reference_dir(reference.digest)
     return Workload(
         model=cache.artifact_path(artifact.digest),
         target=case.target,
         optimization=case.recipe.optimization,
-        feeds=ValueSet.of_rows(artifact.reference.inputs, "feeds").at(folder),
+        feeds={one.name: one.at(folder) for one in reference.feeds},
         dims={**case.model.dims, "batch": case.target.batch},
+        batch_axes=reference.batch_axes,
+        rows=reference.rows,
     )
 
 
@@ -155,8 +163,9 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         ValueError: if the outputs have other shapes than the reference, or are not finite.
     """
     case, cache = job.case, Cache(job.cache)
-    target = dataclasses.replace(case.target, batch=1) if batch_is_free(case) else case.target
+    target = evaluation_target(case, artifact)
     asked = {
+        "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
         "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
@@ -168,24 +177,27 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     known = cache.evaluation(key)
     if known is None:
-        from harness.tasks.score import score
+        from harness.tasks import evaluation
 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
         with tempfile.TemporaryDirectory(prefix="harness-outputs-") as folder:
             seen = coordinator.observe(
                 work, examples=artifact.reference.examples, folder=Path(folder), client=job.client or Client
             )
-            close, accuracy = score(
+            given = evaluation.stored(
                 artifact.reference,
                 cache.reference_dir(artifact.reference.digest),
+                seen.outputs,
                 Path(folder),
-                case.model.task,
             )
+            scores = evaluation.score(given, case.model.task)
         known = {
             "made_by": f"{case.model.name}/{case.recipe.name} on {target.provider}",
             "of": asked,
-            "fidelity": dataclasses.asdict(close),
-            "accuracy": dataclasses.asdict(accuracy) if accuracy else None,
+            "fidelity": dataclasses.asdict(scores.fidelity),
+            "accuracy": dataclasses.asdict(scores.accuracy) if scores.accuracy else None,
+            "metrics": [dataclasses.asdict(one) for one in scores.metrics],
+            "parts": [dataclasses.asdict(one) for one in scores.parts],
             "kernels": dict(seen.kernels),
             "time_share": dict(seen.time_share),
             "arithmetic": dict(seen.arithmetic),
@@ -197,12 +209,15 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         kernels=known["kernels"],
         time_share=known["time_share"],
         arithmetic=known["arithmetic"],
+        metrics=tuple(MetricValue(**one) for one in known["metrics"]),
+        parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )
 
 
-def batch_is_free(case: Case) -> bool:
-    """Whether every input is known to leave its first axis open; a file's own inputs are not known here."""
-    return bool(case.model.inputs) and all(not i.shape or isinstance(i.shape[0], str) for i in case.model.inputs)
+def evaluation_target(case: Case, artifact: Artifact) -> Target:
+    """The target as outputs are computed on it: one example at a time where there is a batch axis."""
+    batch = 1 if artifact.reference.batch_axes else case.target.batch
+    return dataclasses.replace(case.target, batch=batch)
 
 
 def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:

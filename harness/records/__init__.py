@@ -5,23 +5,41 @@ different types. Standard
 library only: everything else may import this package, and names are imported from it, not from its modules.
 """
 
-from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
+from harness.records.asked import (
+    BATCH,
+    Budget,
+    Case,
+    DataSpec,
+    InputSpec,
+    Json,
+    ModelSpec,
+    Recipe,
+    Step,
+    Target,
+    WeightsSpec,
+    batch_axes,
+    fixed_batch,
+)
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.measured import (
     Accuracy,
     Evaluation,
     Fidelity,
     Latency,
+    MetricValue,
     Outcome,
     Pair,
+    PartFidelity,
     ProcessSamples,
     Run,
     SideSamples,
 )
 from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
+from harness.records.values import ValueEntry
 
 __all__ = [
+    "BATCH",
     "Accuracy",
     "Artifact",
     "Budget",
@@ -34,9 +52,11 @@ __all__ = [
     "InputSpec",
     "Json",
     "Latency",
+    "MetricValue",
     "ModelSpec",
     "Outcome",
     "Pair",
+    "PartFidelity",
     "ProcessSamples",
     "Recipe",
     "Reference",
@@ -47,6 +67,9 @@ __all__ = [
     "Status",
     "Step",
     "Target",
+    "ValueEntry",
     "Weights",
     "WeightsSpec",
+    "batch_axes",
+    "fixed_batch",
 ]

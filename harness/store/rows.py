@@ -70,7 +70,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         **_artifact(outcome.artifact),
         "fidelity": plain(outcome.evaluation.fidelity) if outcome.evaluation else None,
         "accuracy": plain(outcome.evaluation.accuracy) if outcome.evaluation else None,
-        "metrics": None,
+        "metrics": (plain(outcome.evaluation.metrics) or None) if outcome.evaluation else None,
         "placement": plain(outcome.placement) or None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,

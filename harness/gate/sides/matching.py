@@ -6,12 +6,15 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Match, Side
-from harness.records import Artifact, Reference
+from harness.records import Artifact, Reference, wire
 from harness.runtime_spec import is_own
+from harness.values import Stored
 
 SHORT = 10
 """Characters of a digest in sentences."""
@@ -63,6 +66,28 @@ def files_digest(cache: Cache, kind: str, digest: str, keep: Callable[[str], boo
     return hashlib.sha256(json.dumps(held).encode()).hexdigest()
 
 
+def data_digest(cache: Cache, reference: Reference) -> str | None:
+    """The digest of evaluation examples and labels by their values, however they are stored; None where they are gone.
+
+    A side of an earlier commit may have stored the same arrays in other files.
+    """
+    meta = cache.meta("references", reference.digest)
+    if meta is None:
+        return None
+    entries = json.dumps({"files": meta["files"], **wire.reference_to_json(reference)})
+    return _values_digest(cache.reference_dir(reference.digest), entries)
+
+
+@lru_cache(maxsize=1024)
+def _values_digest(folder: Path, entries: str) -> str:
+    reference, digest = wire.reference_from_json(json.loads(entries)), hashlib.sha256()
+    for entry in sorted((*reference.feeds, *reference.labels), key=lambda one: one.name):
+        for array in Stored(folder, entry, reference.examples):
+            digest.update(f"{entry.name} {array.dtype.str} {list(array.shape)}\n".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 def _asked(contenders: Sequence[Contender], otherwise: str) -> str:
     return contenders[0].side.asked if contenders else otherwise
 
@@ -112,7 +137,7 @@ def _weights(artifact: Artifact) -> str:
 
 def _data(one: Contender, reference: Reference) -> str:
     """The evaluation examples and labels, by their content: the reference's outputs are no part of the data."""
-    found = files_digest(Cache(one.cache), "references", reference.digest, lambda name: not name.startswith("outputs"))
+    found = data_digest(Cache(one.cache), reference)
     spec = one.case.model.data
     content = "missing in the cache" if found is None else found[:SHORT]
     return f"{reference.examples} examples of {spec.name} ({content})"
