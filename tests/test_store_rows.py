@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import Evaluation, Fidelity, HostInfo, RuntimeInfo, Status
+from harness.records import Evaluation, Fidelity, HostInfo, MetricValue, RuntimeInfo, Status
 from harness.store.columns import COLUMNS
 from harness.store.rows import plain, public, runtime_of, series, to_row
 from tests.outcomes import artifact, case, measured, refused, run
@@ -126,3 +126,13 @@ def test_a_row_of_before_says_it_by_its_versions() -> None:
     both = {"onnxruntime": "1.31.1", "onnxruntime-openvino": "1.31.0"}
     assert "onnxruntime-openvino 1.31.0" == runtime_of(row | {"versions": both}).label
     assert "onnxruntime" == runtime_of({"versions": None, "runtime": None}).label
+
+
+def test_every_metric_of_a_task_is_kept() -> None:
+    """Any number of them, with interval and direction; none is None."""
+    found = MetricValue(name="rmse", unit="m", direction="lower", value=0.5, low=0.4, high=0.6, n=9)
+    row = to_row(run(), measured(evaluation=Evaluation(fidelity=None, accuracy=None, metrics=(found,))))
+    assert [("rmse", "lower", 0.5, 0.4, None)] == [
+        (one["name"], one["direction"], one["value"], one["low"], one["drop"]) for one in row["metrics"]
+    ]
+    assert to_row(run(), measured())["metrics"] is None
