@@ -173,7 +173,7 @@ def test_spinning_side_comes_to_rest(workload: Workload, hogs: int) -> None:
     Beside busy loops on the same cores the pool gets little of them, spins for longer, and is waited for all the same.
     """
     model = Path(coordinator.BUSY_MODEL)
-    feed = workload.feeds["x"].with_name("square.npy")
+    feed = workload.model.with_name("square.npy")
     np.save(feed, np.ones((256, 256), np.float32))
     target = Target(name="cpu", provider="CPUExecutionProvider", intra_threads=2, batch=256)
     spinning = dataclasses.replace(workload, model=model, target=target, feeds={"x": feed}, dims={})

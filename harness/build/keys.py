@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 REVISION = 1
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
 
+REFERENCE_FORMAT = 2
+"""How a reference lies in its folder (`records.Reference`): 2 since examples are whole feeds."""
+
 ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "neon", "vnni", "f16c")
 """The CPU flags that choose among onnxruntime's kernels, and so what its hardware-specific optimizer writes."""
 
@@ -111,6 +114,7 @@ def reference_key(model: ModelSpec, weights_digest: str) -> str:
     return digest_of(
         {
             **_subject(model, weights_digest),
+            "format": REFERENCE_FORMAT,
             "evaluation": data.request_digest(data.DataRequest.of(model), "evaluation"),
             "runtime": versions(frameworks.get(model.source).reference_packages),
         }

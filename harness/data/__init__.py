@@ -4,7 +4,7 @@ A module here that declares `OPTIONS` is a data source, called like its file. It
 
 - `OPTIONS`, the keys that the zoo's entry may have for it (its docstring's first line says what it is),
 - `PACKAGES`, distribution -> module of what its examples depend on,
-- `examples(request, split)`, which yields `base.Example`s one at a time, and
+- `examples(request, split)`, which yields `base.Row`s (or whole `base.Example`s) one at a time, and
 - `digest(request)`, which names what the examples depend on.
 
 Nothing outside its file knows a source. `harness.data.base` says more of examples. Nothing is held in memory as a
@@ -29,28 +29,29 @@ SEED: Final = Option(name="seed", type=int, default=0, at_least=0, at_most=2**32
 
 def names() -> tuple[str, ...]:
     """The names of all data sources, in alphabetical order."""
-    return tuple(_modules())
+    return tuple(modules())
 
 
 def options(name: str) -> tuple[Option, ...]:
     """What a data source can be told."""
-    declared: tuple[Option, ...] = _modules()[name].OPTIONS
+    declared: tuple[Option, ...] = modules()[name].OPTIONS
     return declared
 
 
 def packages(name: str) -> Mapping[str, str]:
     """Distribution -> module of what a data source's examples depend on."""
-    declared: Mapping[str, str] = _modules()[name].PACKAGES
+    declared: Mapping[str, str] = modules()[name].PACKAGES
     return declared
 
 
 def summary(name: str) -> str:
     """What a data source is: the first line of its docstring, without the full stop."""
-    return (_modules()[name].__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return (modules()[name].__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 @functools.cache
-def _modules() -> dict[str, ModuleType]:
+def modules() -> dict[str, ModuleType]:
+    """Name -> module of every data source, in alphabetical order."""
     found = sorted(one.name for one in pkgutil.iter_modules(__path__))
     modules = {name: importlib.import_module(f"{__name__}.{name}") for name in found}
     return {name: module for name, module in modules.items() if hasattr(module, "OPTIONS")}

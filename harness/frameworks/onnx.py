@@ -39,7 +39,7 @@ class OnnxFile(base.Loaded):
 
         if not self.sessions:
             self.sessions.append(_session(onnxruntime, self.file))
-        return list(self.sessions[0].run(None, dict(feed)))
+        return list(self.sessions[0].run(list(self.outputs), dict(feed)))
 
     def export(self, options: Mapping[str, Json], folder: Path) -> None:  # noqa: ARG002 # a file is what it is
         """Copy the file, self-contained: external data is taken in, or put beside it where it is too large."""

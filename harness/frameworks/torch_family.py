@@ -29,10 +29,11 @@ class TorchModel(base.Loaded):
 
     def run(self, feed: Mapping[str, Array]) -> list[Array]:
         """The outputs on one thread, so that the reference is the same everywhere."""
+        import numpy as np
         import torch
 
         torch.set_num_threads(1)
-        tensors = [torch.from_numpy(feed[spec.name]) for spec in self.model.inputs]
+        tensors = [torch.from_numpy(np.asarray(feed[spec.name], order="C")) for spec in self.model.inputs]
         return [tensor.numpy() for tensor in self.call(tensors)]
 
     def call(self, tensors: Sequence[Any]) -> list[Any]:

@@ -1,11 +1,25 @@
 """The nouns that flow through a sweep, all frozen.
 
-What to measure (`asked`), what was built (`built`) and what was measured (`measured`) are different types. Standard
-library and `harness.errors` only: everything else may import this package, and names are imported from it, not from its
-modules (but for the functions of `case_id`).
+What to measure (`asked`), what was built (`built`), what was measured (`measured`) and by what (`origin`) are different
+types. Standard library and `harness.errors` only: everything else may import this package, and names are imported from
+it, not from its modules (but for the functions of `case_id`).
 """
 
-from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
+from harness.records.asked import (
+    BATCH,
+    Budget,
+    Case,
+    DataSpec,
+    InputSpec,
+    Json,
+    ModelSpec,
+    Recipe,
+    Step,
+    Target,
+    WeightsSpec,
+    batch_axes,
+    fixed_batch,
+)
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
 from harness.records.measured import (
@@ -13,15 +27,20 @@ from harness.records.measured import (
     Evaluation,
     Fidelity,
     Latency,
+    MetricValue,
     Outcome,
     Pair,
+    PartFidelity,
     ProcessSamples,
     Run,
     SideSamples,
 )
+from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
+from harness.records.values import ValueEntry
 
 __all__ = [
+    "BATCH",
     "Accuracy",
     "Artifact",
     "Budget",
@@ -31,21 +50,28 @@ __all__ = [
     "DataSpec",
     "Evaluation",
     "Fidelity",
+    "HostInfo",
     "InputSpec",
     "Json",
     "Latency",
+    "MetricValue",
     "ModelSpec",
     "Outcome",
     "Pair",
+    "PartFidelity",
     "ProcessSamples",
     "Recipe",
     "Reference",
     "Refusal",
     "Run",
+    "RuntimeInfo",
     "SideSamples",
     "Status",
     "Step",
     "Target",
+    "ValueEntry",
     "Weights",
     "WeightsSpec",
+    "batch_axes",
+    "fixed_batch",
 ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.records.asked import Case, Json
 from harness.records.built import Artifact
+from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
 
 
@@ -120,10 +121,64 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartFidelity:
+    """Closeness of one output, or of one part of it, to the reference; None where a number would mean nothing.
+
+    Attributes:
+        output: its name.
+        part: which part, such as `channel 4`; empty for the whole output.
+        n: examples.
+        equal: share of values that are the reference's, where values are integers, booleans or text.
+        unmatched: values that are NaN or infinite on one side alone.
+        status: `` where the numbers say all; `constant` where the reference does not vary over the examples; `dead`
+            where it does and the artifact's values do not.
+    """
+
+    output: str
+    part: str = ""
+    n: int = 0
+    centred_sqnr_db: float | None = None
+    sqnr_db: float | None = None
+    cosine: float | None = None
+    max_abs: float | None = None
+    equal: float | None = None
+    unmatched: int = 0
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricValue:
+    """One metric of a task on one artifact.
+
+    Attributes:
+        name: such as `top1`.
+        unit: `fraction`, or the unit of the labels; empty for a plain number.
+        direction: `higher` or `lower` is better.
+        value, reference: the artifact's, and the fp32 reference's own on the same examples.
+        drop: how much worse than the reference, in the metric's unit: positive is worse, whatever the direction.
+        low, high: 95% interval of the value over the examples.
+        n: examples.
+    """
+
+    name: str
+    unit: str
+    direction: str
+    value: float
+    reference: float | None = None
+    drop: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What one artifact computes on one runtime and provider: deterministic, so done once and cached.
 
     Attributes:
+        fidelity: over all outputs, the worst counts; `parts` has each of them.
+        accuracy: the task's first metric on labels, where that is a share.
+        metrics: of the task, any number.
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
@@ -134,6 +189,8 @@ class Evaluation:
     kernels: Mapping[str, int] = field(default_factory=dict)
     time_share: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
+    metrics: tuple[MetricValue, ...] = ()
+    parts: tuple[PartFidelity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +201,8 @@ class Outcome:
         placement: provider -> share of the graph's nodes that it was assigned.
         notes: warnings that travel with the numbers, each with its remedy.
         noise: the host at that moment: load average, steal share, spread between processes.
+        runtime: what executed it, as the worker said; None where no worker came to speak.
+        host: where it was measured; None where nothing ran.
     """
 
     case: Case
@@ -157,19 +216,21 @@ class Outcome:
     placement: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     noise: Mapping[str, Json] = field(default_factory=dict)
+    runtime: RuntimeInfo | None = None
+    host: HostInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One sweep: one host fingerprint, one time, one commit.
+    """One sweep: one time, one commit. Its outcomes may come from several runtimes and hosts, and say so themselves.
 
     Attributes:
         id: sortable by time and unique without coordination, such as `20260131T101502Z-3f9c2a`.
         plan: digest of what was asked for, so that an interrupted sweep can be found again.
         commit: the full hash of HEAD, or None outside git; `dirty` says whether the tree differed from it.
         commit_time: of that commit, in milliseconds since the epoch, as asv keeps it.
-        fingerprint: digest of the host's stable fields; `host` holds them all.
-        versions: of python and every package on the path of a number.
+        fingerprint: digest of the stable fields of the host that coordinates; `host` holds them all.
+        versions: of python and every package on the path of a number, beside the coordinator.
         settings: time_per_case, ci_width, processes.
         floor_s: provider -> the median of a one-node model through the same path, in seconds.
     """

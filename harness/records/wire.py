@@ -31,6 +31,7 @@ from harness.records import (
     Status,
     Step,
     Target,
+    ValueEntry,
     Weights,
     WeightsSpec,
 )
@@ -44,6 +45,9 @@ T = TypeVar("T")
 
 WIRE = 2
 """Version of what `case_to_json` and `built_to_json` write; any older one is still written for a reader that asks."""
+
+ENTRIES = ("feeds", "answers", "labels")
+"""The fields of a reference that say where values lie."""
 
 
 def model_to_json(model: ModelSpec) -> dict[str, Json]:
@@ -115,13 +119,40 @@ def weights_to_json(weights: Weights) -> dict[str, Json]:
 
 def reference_to_json(reference: Reference) -> dict[str, Json]:
     """Every field, tuples as lists."""
-    return {**_fields(reference), "inputs": list(reference.inputs), "outputs": list(reference.outputs)}
+    return {
+        **_fields(reference),
+        "inputs": list(reference.inputs),
+        "outputs": list(reference.outputs),
+        "batch_axes": dict(reference.batch_axes),
+        **{name: [entry_to_json(one) for one in getattr(reference, name)] for name in ENTRIES},
+    }
 
 
 def reference_from_json(content: Mapping[str, Any]) -> Reference:
-    """The inverse of `reference_to_json`; keys that are not fields are ignored."""
-    known = {**content, "inputs": tuple(content["inputs"]), "outputs": tuple(content["outputs"])}
-    return _known(Reference, known)
+    """The inverse of `reference_to_json`; keys that are not fields are ignored.
+
+    Earlier versions named no files: examples lay on axis 0 in place of the batch axis, and labels in one array.
+    """
+    inputs, outputs = tuple(content["inputs"]), tuple(content["outputs"])
+    if "feeds" not in content:
+        content = {
+            **content,
+            "feeds": [{"name": name, "concatenated": f"feeds/{place}.npy"} for place, name in enumerate(inputs)],
+            "answers": [{"name": name, "concatenated": f"outputs/{place}.npy"} for place, name in enumerate(outputs)],
+            "labels": [{"name": "", "stacked": "labels.npy"}] if content["labelled"] else [],
+        }
+    entries = {name: tuple(entry_from_json(one) for one in content.get(name, ())) for name in ENTRIES}
+    return _known(Reference, {**content, **entries, "inputs": inputs, "outputs": outputs})
+
+
+def entry_to_json(entry: ValueEntry) -> dict[str, Json]:
+    """The name, and what is given of the rest."""
+    return entry.to_json()
+
+
+def entry_from_json(content: Mapping[str, Any]) -> ValueEntry:
+    """The inverse of `entry_to_json`."""
+    return ValueEntry.from_json(content)
 
 
 def case_to_json(case: Case) -> dict[str, Any]:

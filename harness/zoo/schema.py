@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
-from harness import data, frameworks, units
+from harness import data, frameworks, tasks, units
 from harness.build import steps
 from harness.options import Option
 from harness.providers import SHORT
 from harness.records import case_id
 from harness.session_options import KEYS
+from harness.suggest import nearest
 from harness.zoo.fields import ABSENT, Strict, Text, model_of
+from harness.zoo.problems import shown
 
 _MAX_SEED = 2**32 - 1
 NAME = rf"^{case_id.NAME}$"
@@ -64,6 +66,19 @@ Axis = Annotated[
 ]
 ConfigText = Annotated[str, BeforeValidator(_text_of(("0", "1"))), _SCALAR]
 OptionText = Annotated[str, BeforeValidator(_text_of(("False", "True"))), _SCALAR]
+
+
+def _task(value: Any) -> str:
+    names = tasks.names()
+    if value in names:
+        return str(value)
+    near = nearest(str(value), names)
+    raise ValueError(
+        f"found {shown(value)}; " + (f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(names)}"
+    )
+
+
+Task = Annotated[str, BeforeValidator(_task), WithJsonSchema({"enum": tasks.names(), "type": "string"})]
 
 
 def _widen(key: str) -> BeforeValidator:
@@ -180,7 +195,11 @@ class TargetEntry(Strict):
         description="the execution provider, by its short or its full name",
         json_schema_extra={"enum": [*SHORT, *SHORT.values()]},
     )
-    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="the one installed beside harness")
+    runtime: Text = Field(
+        default="onnxruntime",
+        description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
+        "wheel, or the path of a Python interpreter",
+    )
     provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
     session_config: dict[Text, ConfigText] = Field(
         default={},
@@ -274,9 +293,7 @@ class ModelEntry(Strict):
     extends: Name = Field(default=ABSENT, description="a model whose keys hold where this one gives none")
     source: FrameworkName = Field(description="where it comes from")
     id: Text = Field(description="what the source calls it; torch: module:attribute; onnx: a file")
-    task: Literal["classification", "detection", "encoder"] = Field(
-        default=ABSENT, description="which metrics make sense"
-    )
+    task: Task = Field(default=ABSENT, description="which metrics make sense")
     weights: Annotated[WeightsEntry, _widen("kind")] = Field(default=ABSENT, description="which weights")
     inputs: dict[Text, InputEntry] = Field(default={}, description="by name; an .onnx file states its own")
     dims: dict[Text, Annotated[int, Field(ge=1)]] = Field(

@@ -23,7 +23,9 @@ from harness.errors import CaseIdError, StoreError, UsageError
 from harness.flow.plan import Selection
 from harness.gate.model import Contender, Side
 from harness.gate.sides import code, worktrees
-from harness.records import CaseId, wire
+from harness.records import CaseId, Refusal, Status, wire
+from harness.runtime_spec import is_own
+from harness.runtimes.clients import client_factory
 
 MODULE = "harness.gate.contender_build"
 EVENT = ("model", "variant", "step", "state", "seconds", "detail")
@@ -82,7 +84,7 @@ def contenders(
         if reply["kind"] == "store":
             raise StoreError(str(reply["error"]))
         raise UsageError(f"{_name(side)}: {reply['error']}")
-    found = tuple(_contender(side, one) for one in reply["cases"])
+    found = tuple(_contender(side, one, cache) for one in reply["cases"])
     return found, (*notes, *(str(note) for note in reply["notes"]))
 
 
@@ -104,6 +106,7 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.flow import plan as planning
+    from harness.flow.session import by_model
 
     version = min(job.get("wire", 1), wire.WIRE)
     the_zoo = zoos.load(Path(job["zoo"]))
@@ -127,14 +130,6 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
                 "cache": root,
             }
     return {"wire": version, "cases": [answers[case.id] for case in cases], "notes": list(plan.pruned)}
-
-
-def by_model(cases: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
-    """The recipes to build for each model, each once."""
-    wanted: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for case in cases:
-        wanted.setdefault(case.model.name, (case.model, {}))[1][case.recipe.name] = case.recipe
-    return [(model, list(recipes.values())) for model, recipes in wanted.values()]
 
 
 def is_named(asked: str, case_id: str) -> bool:
@@ -215,13 +210,16 @@ def _name(side: Side) -> str:
     return f"{side.role} {side.asked}{commit}"
 
 
-def _contender(side: Side, one: Mapping[str, Any]) -> Contender:
-    return Contender(
-        side=side,
-        case=wire.case_from_json(one["case"]),
-        built=wire.built_from_json(one["built"]),
-        cache=Path(one["cache"]),
-    )
+def _contender(side: Side, one: Mapping[str, Any], shared: Path) -> Contender:
+    """A contender, on the runtime that its target names; a runtime that cannot be had is its refusal."""
+    case, built = wire.case_from_json(one["case"]), wire.built_from_json(one["built"])
+    own: tuple[str, ...] = ()
+    if not is_own(case.target.runtime):
+        try:
+            own = client_factory(case.target, shared).command
+        except UsageError as error:
+            built = Refusal(status=Status.UNSUPPORTED, reason=str(error))
+    return Contender(side=side, case=case, built=built, cache=Path(one["cache"]), own_worker=own)
 
 
 def _ask(
