@@ -139,7 +139,7 @@ def test_evaluations_come_back_and_bad_json_is_absent(tmp_path: Path) -> None:
 
 def test_keys_cannot_leave_the_cache(tmp_path: Path) -> None:
     """A key with a path in it is refused."""
-    with pytest.raises(StoreError, match="no key of the cache"):
+    with pytest.raises(StoreError, match="is not a key of the cache"):
         Cache(tmp_path).put_evaluation("../key", {})
 
 

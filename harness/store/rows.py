@@ -6,7 +6,6 @@ A number that is not there is None; NaN and infinity never leave this module, be
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -14,6 +13,7 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
+from harness import flavours
 from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo
 from harness.store.columns import COLUMNS, HEAVY
 
@@ -124,13 +124,11 @@ def runtime_of(row: Mapping[str, Any]) -> RuntimeInfo:
             language=said.get("language") or "",
             package=said.get("package") or "",
         )
-    versions, asked = row.get("versions") or {}, row.get("runtime") or OWN
-    installed = sorted(name for name in versions if re.fullmatch(r"onnxruntime(-\w+)*", name))
-    if asked == OWN and installed:
-        # Where the module's version stands beside the distribution's, the longer name says which flavour it is.
-        package = max(installed, key=len)
-        return RuntimeInfo(name=OWN, version=versions[package], package=package)
-    return RuntimeInfo(name=OWN, version="", package=asked)  # a runtime other than the own one names itself
+    asked = row.get("runtime") or flavours.PLAIN
+    # A runtime other than the own one names itself.
+    found = flavours.chosen(row.get("versions") or {}) if asked == flavours.PLAIN else None
+    package, version = found or (asked, "")
+    return RuntimeInfo(name=flavours.PLAIN, version=version, package=package)
 
 
 def _measured_by(runtime: RuntimeInfo | None) -> Row | None:

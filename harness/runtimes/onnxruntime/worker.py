@@ -152,7 +152,7 @@ class Worker:
         given = [Examples(request["feeds"], spec) for spec in self.session.get_inputs()]
         if any(one.rows for one in given):
             return self.output_rows(request, given)
-        written = [Written(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
+        written = [OutputFiles(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
         for place in range(request["examples"]):
             feed = {one.spec.name: one.batch([place], None) for one in given}
             for output, array in zip(written, self.run(given, feed)):
@@ -272,7 +272,7 @@ class Examples:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, BFLOAT16_CODE)
 
 
-class Written:
+class OutputFiles:
     """The files of one output: one for all examples while their shapes agree, else one each."""
 
     def __init__(self, request: dict[str, Any], index: int, spec: Any) -> None:
