@@ -114,6 +114,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "versions": JSON,
     "settings": JSON,
     "floor_s": JSON,
+    "measured_by": {"name": str, "version": str, "build": str, "language": str, "package": str},
+    "metrics": JSON,
     "processes": [PROCESS],
 }
 """Every key of a row in its order; `harness.store.rows.to_row` documents the meanings."""

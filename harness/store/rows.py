@@ -79,6 +79,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "versions": plain(run.versions),
         "settings": plain(run.settings),
         "floor_s": plain(run.floor_s),
+        "measured_by": None,
+        "metrics": None,
         "processes": plain(outcome.processes),
     }
     return {key: row[key] for key in COLUMNS}
