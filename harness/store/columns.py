@@ -46,6 +46,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "target": str,
     "target_name": str,
     "runtime": str,
+    "measured_by": {"name": str, "version": str, "build": str, "language": str, "package": str},
     "provider": str,
     "intra_threads": int,
     "inter_threads": int,
@@ -81,6 +82,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "top1_agreement": float,
     },
     "accuracy": {"metric": str, "value": float, "reference": float, "drop": float, "n": int},
+    "metrics": JSON,
     "placement": JSON,
     "time_share": JSON,
     "arithmetic": JSON,
@@ -114,8 +116,6 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "versions": JSON,
     "settings": JSON,
     "floor_s": JSON,
-    "measured_by": {"name": str, "version": str, "build": str, "language": str, "package": str},
-    "metrics": JSON,
     "processes": [PROCESS],
 }
 """Every key of a row in its order; `harness.store.rows.to_row` documents the meanings."""

@@ -53,6 +53,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
     case = outcome.case
     row = {
         **_case(case),
+        "measured_by": None,
         "status": outcome.status.value,
         "reason": outcome.reason,
         "notes": [*outcome.notes, *(outcome.artifact.notes if outcome.artifact else ())],
@@ -61,6 +62,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         **_artifact(outcome.artifact),
         "fidelity": plain(outcome.evaluation.fidelity) if outcome.evaluation else None,
         "accuracy": plain(outcome.evaluation.accuracy) if outcome.evaluation else None,
+        "metrics": None,
         "placement": plain(outcome.placement) or None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
@@ -79,8 +81,6 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "versions": plain(run.versions),
         "settings": plain(run.settings),
         "floor_s": plain(run.floor_s),
-        "measured_by": None,
-        "metrics": None,
         "processes": plain(outcome.processes),
     }
     return {key: row[key] for key in COLUMNS}
