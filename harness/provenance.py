@@ -13,10 +13,11 @@ from importlib import metadata
 from pathlib import Path
 
 import harness
+from harness.flavours import FLAVOURS
 
 ON_THE_PATH = (
-    "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnx", "numpy", "torch",
-    "onnxscript", "onnxslim", "torchvision", "timm", "transformers", "ultralytics", "scikit-learn",
+    *FLAVOURS, "onnx", "numpy", "torch", "onnxscript", "onnxslim",
+    "torchvision", "timm", "transformers", "ultralytics", "scikit-learn",
 )  # fmt: skip
 """Distributions whose version can change a number."""
 

@@ -17,6 +17,7 @@ from harness.asv.errors import told
 from harness.asv.exchange import AXES_FILE, ZOO
 from harness.errors import HarnessError
 from harness.store import files
+from harness.store.asv import files as asv_files
 from harness.store.asv import merge
 from harness.store.asv.merge import NAMES
 
@@ -37,7 +38,7 @@ def patch(state: State) -> None:
         axes = own[0]["params"]
         if any(env.can_install_project() for env in environments):
             for other in zoo_axes(repo, environments[0], commit_hash):
-                axes = merge.union(axes, other)
+                axes = asv_files.union(axes, other)
         for benchmark in own:
             benchmark["params"] = axes
         selection = cls(conf, found, regex=regex).benchmark_selection

@@ -11,6 +11,7 @@ from harness.asv.answers import State
 from harness.asv.commit import policy
 from harness.asv.errors import told
 from harness.asv.exchange import WEIGHTS
+from harness.flavours import FLAVOURS, PLAIN
 from harness.measure import host
 from harness.store import files
 
@@ -65,8 +66,9 @@ def fingerprint() -> str:
 def runtimes(executable: str) -> str:
     """The onnxruntime distributions of an interpreter with their versions, such as `onnxruntime-gpu1.31.1`."""
     code = (
-        "from importlib.metadata import distributions as d; "
-        "print('-'.join(sorted({f'{i.name}{i.version}' for i in d() if (i.name or '').startswith('onnxruntime')})))"
+        "import re; from importlib.metadata import distributions as d; "
+        "normal = lambda name: re.sub('[-_.]+', '-', name or '').lower(); "
+        f"print('-'.join(sorted({{f'{{i.name}}{{i.version}}' for i in d() if normal(i.name) in {FLAVOURS!r}}})))"
     )
     done = subprocess.run([executable, "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "onnxruntime"
+    return done.stdout.strip() or PLAIN

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from harness import flavours
 from harness.asv.answers import State
 from harness.asv.commit import policy
 from harness.asv.environments import fingerprint
@@ -108,11 +109,11 @@ def put(
 def described(header: Mapping[str, Any], dimensions: Mapping[str, str]) -> dict[str, Any]:
     """A result file's header with the dimensions that `harness sweep` gives its own: onnxruntime, host and weights."""
     params, variables = dict(header["params"]), dict(header["env_vars"])
-    required = {name: version for name, version in header["requirements"].items() if name.startswith("onnxruntime")}
+    required = {name: version for name, version in header["requirements"].items() if flavours.is_flavour(name)}
     for name in required:
         params.pop(name, None)
-    guess = "+".join(part for name, version in required.items() for part in (version, name[12:]) if part)
-    params["onnxruntime"] = dimensions.get("onnxruntime") or guess or "unknown"
+    found = flavours.chosen(required)
+    params["onnxruntime"] = dimensions.get("onnxruntime") or (flavours.tag(*found) if found else "unknown")
     params["python"] = dimensions.get("python") or params["python"]
     params["host"] = dimensions.get("host") or fingerprint()
     params["weights"] = variables.pop(WEIGHTS, None) or policy()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from harness.build import source_files
 from harness.data import base as data
+from harness.flavours import FLAVOURS
 from harness.records import wire
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 REVISION = 1
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
-
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
-"""Distributions that install the module `onnxruntime`; an environment has one of them."""
 
 SOURCE_PACKAGES = {
     "torchvision": ("torch", "torchvision"),
@@ -38,9 +36,9 @@ SOURCE_PACKAGES = {
 
 STEP_PACKAGES = {
     "export": ("torch", "onnx"),
-    "fuse": ("onnxslim", "onnx", *RUNTIMES),
-    "cast": ("onnx", *RUNTIMES),
-    "quantize": ("onnx", *RUNTIMES),
+    "fuse": ("onnxslim", "onnx", *FLAVOURS),
+    "cast": ("onnx", *FLAVOURS),
+    "quantize": ("onnx", *FLAVOURS),
 }
 
 ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "neon", "vnni", "f16c")
@@ -53,7 +51,8 @@ def digest_of(content: Json) -> str:
 
 
 @cache
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution; None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -62,7 +61,7 @@ def _version(name: str) -> str | None:
 
 def versions(names: tuple[str, ...]) -> dict[str, str]:
     """The versions of those of `names` that are installed."""
-    return {name: version for name in names if (version := _version(name)) is not None}
+    return {name: version for name in names if (version := version_of(name)) is not None}
 
 
 @cache
@@ -125,7 +124,7 @@ def _subject(model: ModelSpec, weights_digest: str) -> dict[str, Json]:
 
 def reference_key(model: ModelSpec, weights_digest: str) -> str:
     """What the evaluation examples and the reference outputs on them are known by."""
-    packages = RUNTIMES if model.source == "onnx" else ()
+    packages = FLAVOURS if model.source == "onnx" else ()
     return digest_of(
         {
             **_subject(model, weights_digest),

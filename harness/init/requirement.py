@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from harness import __version__
+from harness import __version__, flavours, provenance
 
 NAME = "onnx-harness"
 FOR_TORCH = ("torch", "onnxscript")
@@ -77,9 +77,7 @@ def onnxruntime() -> tuple[str, str]:
     Raises:
         PackageNotFoundError: there is none, which harness itself would not have let happen.
     """
-    for name in ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime"):
-        try:
-            return name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    raise metadata.PackageNotFoundError("onnxruntime")
+    found = flavours.chosen(provenance.versions())
+    if found is None:
+        raise metadata.PackageNotFoundError(flavours.PLAIN)
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.flavours import version_in
 from harness.report import pairs, sides
 from harness.report.data import Data
 from harness.report.histories import ChartedSeries
@@ -150,7 +151,7 @@ def _host(asked: str, hosts: Sequence[str]) -> str:
 def _runtime(asked: str, names: Sequence[str]) -> str:
     """The first of the runtimes that is called so."""
     wanted = asked.replace("==", " ")
-    found = [name for name in names if not asked or wanted in (name, name.partition(" ")[2])]
+    found = [name for name in names if not asked or wanted in (name, version_in(name))]
     if not found:
         raise UsageError(f"--runtime {asked}: {suggest(asked, [name.replace(' ', '==') for name in names])}")
     return found[0]

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import flavours
 from harness.report import wording
 from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
@@ -84,8 +85,8 @@ class StoredRun:
     @property
     def runtime(self) -> str:
         """The onnxruntime distribution that measured, with its version."""
-        found = sorted((n for n in self.versions if n.startswith("onnxruntime")), key=len)
-        return f"{found[-1]} {self.versions[found[-1]]}" if found else "onnxruntime of unknown version"
+        found = flavours.chosen(self.versions)
+        return flavours.label(*found) if found else flavours.UNKNOWN_VERSION
 
     @property
     def revision(self) -> str:

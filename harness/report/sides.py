@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
+from harness.flavours import version_in
 from harness.report import links, wording
 from harness.report.data import Data
 from harness.store.asv.reconcile import runtime
@@ -160,7 +161,7 @@ def _every(data: Data) -> list[Any]:
     runtimes = {run.runtime for run in data.runs} | {runtime(key.runtime) for key in data.asv.series if key.runtime}
     found += [
         ComparedSide(kind="runtime", key=name, name=name.replace(" ", "==", 1), label=name)
-        for name in sorted(runtimes, key=lambda name: natural(name.partition(" ")[2] + name), reverse=True)
+        for name in sorted(runtimes, key=lambda name: natural(version_in(name) + name), reverse=True)
     ]
     found += [ComparedSide(kind="host", key=host, name=host, label=data.host(host)) for host in data.every_host]
     return found
@@ -179,7 +180,7 @@ def _commits(data: Data) -> list[str]:
 def _fits(data: Data, side: ComparedSide, asked: str) -> bool:
     begins = len(asked) >= SHORTEST and side.key.startswith(asked)
     if side.kind == "runtime":
-        return asked == side.key.partition(" ")[2]
+        return asked == version_in(side.key)
     if side.kind == "host":
         names = {run.host.get("name") for run in data.runs if run.fingerprint == side.key}
         return begins or asked in names

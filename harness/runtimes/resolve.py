@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.flavours import FLAVOURS, PLAIN, WHEELS, normal
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
 from harness.suggest import suggest
@@ -23,13 +24,6 @@ from harness.suggest import suggest
 CURRENT = "current"
 KIND = "runtimes"
 """The folder of the cache that runtimes lie in."""
-
-FLAVOURS = (
-    "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn",
-    "onnxruntime-training", "onnxruntime-migraphx", "onnxruntime-rocm", "onnxruntime-cann", "onnxruntime-vitisai",
-    "onnxruntime-windowsml", "ort-nightly", "ort-nightly-gpu", "ort-nightly-directml",
-)  # fmt: skip
-"""Distributions that install the module `onnxruntime`; an environment has one of them."""
 
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
@@ -72,7 +66,7 @@ def worker(python: str) -> tuple[str, ...]:
 def is_spec(text: str) -> bool:
     """Whether a text is meant as a runtime: `current`, a flavour of onnxruntime, or a wheel of it."""
     name = (REQUIREMENT.fullmatch(text) or {"name": ""})["name"]
-    named = Path(text).name.startswith(("onnxruntime", "ort_nightly")) and text.endswith(".whl")
+    named = Path(text).name.startswith(WHEELS) and text.endswith(".whl")
     return text == CURRENT or normal(name) in FLAVOURS or named
 
 
@@ -140,7 +134,7 @@ def of_interpreter(python: str, spec: str) -> Runtime:
     return Runtime(
         spec=spec,
         python=python,
-        package=packages[0] if packages else "onnxruntime",
+        package=packages[0] if packages else PLAIN,
         version=version,
         installed=environment.installed,
         # A build without metadata is told from another one by where it lies.
@@ -152,11 +146,6 @@ def name_of(requirement: str) -> str:
     """The distribution that a requirement names, normalized; empty where it is a path or a URL."""
     found = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", requirement)
     return normal(found[0]) if found else ""
-
-
-def normal(name: str) -> str:
-    """A distribution's name in the form that package indexes compare."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def looks_like_path(text: str) -> bool:
@@ -172,7 +161,7 @@ def _installed(spec: str, asked: Mapping[str, str], root: Path, say: Say) -> Run
         place, [requirement, numpy], what=spec, prove=("numpy", "onnxruntime"), wheels_only=True, say=say
     )
     packages = [name for name in FLAVOURS if name in environment.installed]
-    package = packages[0] if packages else "onnxruntime"
+    package = packages[0] if packages else PLAIN
     return Runtime(
         spec=spec,
         python=environment.python,

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import flavours
 from harness.errors import NewerSchema, StoreError
 from harness.store.asv import files as asv_files
 from harness.store.asv.files import Columns, ResultFile
@@ -97,14 +98,8 @@ def identity(found: ResultFile) -> tuple[str, str, str, str]:
     params = found.params
     requirements: Mapping[str, Any] = found.header.get("requirements") or {}
     variables: Mapping[str, Any] = found.header.get("env_vars") or {}
-    runtime = params.get("onnxruntime") or next(
-        (
-            "+".join(part for part in (str(version), name.removeprefix("onnxruntime").lstrip("-")) if part)
-            for name, version in sorted(requirements.items())
-            if name.startswith("onnxruntime")
-        ),
-        "",
-    )
+    named = flavours.chosen({name: str(version) for name, version in requirements.items()})
+    runtime = params.get("onnxruntime") or (flavours.tag(*named) if named else "")
     weights = params.get("weights") or variables.get("HARNESS_WEIGHTS") or ""
     return str(params.get("host") or params.get("machine") or ""), str(runtime), str(weights), found.environment
 

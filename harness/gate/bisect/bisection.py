@@ -20,6 +20,7 @@ from typing import Protocol
 from packaging.version import InvalidVersion, Version
 
 from harness.errors import UsageError, WorkerError
+from harness.flavours import normal
 from harness.flow.plan import Selection
 from harness.gate import judge
 from harness.gate.contender_build import LABEL, contenders
@@ -276,7 +277,7 @@ def releases(good: str, bad: str, given: Sequence[str] = ()) -> tuple[BisectPoin
 def named(text: str) -> tuple[str, Version]:
     """The package and version of a release as it was written."""
     package, found, version = text.partition("==")
-    return (runtimes.normal(package), parsed(version)) if found else (PLAIN, parsed(text))
+    return (normal(package), parsed(version)) if found else (PLAIN, parsed(text))
 
 
 def parsed(text: str) -> Version:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.runtimes.resolve import FLAVOURS, normal
+from harness.flavours import FLAVOURS, IN_TEXT, normal
 
 EXTRA = "zoo"
 """The extra that holds what a project's models need."""
@@ -38,7 +38,7 @@ UNREAD = (
 """Where else people name the onnxruntime that they use; these files are compared, and not understood."""
 
 PIN = re.compile(
-    r"\b(?:onnxruntime|ort[-_]nightly)[\w-]*(?:\[[^\]]*\])?[\"']?\s*(?:===?|[<>~!]=|[<>=:])\s*[\"'^~=<>v]*\d[\w.]*",
+    rf"\b(?:{IN_TEXT})(?:\[[^\]]*\])?[\"']?\s*(?:===?|[<>~!]=|[<>=:])\s*[\"'^~=<>v]*\d[\w.]*",
     re.IGNORECASE,
 )
 LARGEST = 1_000_000

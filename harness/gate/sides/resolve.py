@@ -18,6 +18,7 @@ from pathlib import Path
 
 from harness import provenance
 from harness.errors import UsageError, WorkerError
+from harness.flavours import FLAVOURS, normal
 from harness.gate.model import Side
 from harness.gate.sides import code, worktrees
 from harness.gate.sides.dependencies import unmet
@@ -131,7 +132,7 @@ def _side(one: SideSpec, other: SideSpec, runtime: Runtime, said: Mapping[str, o
     unnamed = runtime.spec in (runtimes.CURRENT, one.depends.runtime) and one.depends.runtime == other.depends.runtime
     if one.role == "head" and unnamed:
         notes += _unread(one, other, f"{runtime.package} {runtime.version}")
-    versions = {name: value for name, value in build.items() if name not in runtimes.FLAVOURS}
+    versions = {name: value for name, value in build.items() if name not in FLAVOURS}
     return Side(
         role=one.role,
         asked=one.asked,
@@ -181,7 +182,7 @@ def _environment(one: SideSpec, cache: Path, say: Say) -> environments.Environme
     if not one.depends.runtime and not code.is_harness(one.tree):
         current = runtimes.of_interpreter(sys.executable, runtimes.CURRENT)
         needs = (*needs, f"{current.package}=={current.version}")
-    named = {runtimes.normal(runtimes.name_of(text)) for text in one.depends.arguments}
+    named = {normal(runtimes.name_of(text)) for text in one.depends.arguments}
     arguments = [*one.depends.arguments, *(need for need in needs if runtimes.name_of(need) not in named)]
     where = cache / ENVIRONMENTS / environments.key_of({"requirements": sorted(arguments)})
     what = f"the packages of {one.asked} ({(one.commit or '')[: worktrees.SHORT]})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.flavours import FLAVOURS, is_flavour
 from harness.report import wording
 from harness.report.data import Data, StoredRun
 from harness.report.figures.base import records
@@ -40,7 +41,7 @@ HOST: Final[Mapping[str, str]] = {
 }
 """Facts of a host that may change without making it another one, and what they are called."""
 
-RUNNING: Final = ("onnxruntime", "numpy", "python")
+RUNNING: Final = (*FLAVOURS, "numpy", "python")
 """How the names of the packages begin that take part in an inference."""
 
 NOTHING: Final = "same artifact, runtime and host settings: the host's own speed, or chance"
@@ -99,7 +100,7 @@ def differences(before: Row, after: Row) -> tuple[str, ...]:
     built = _built(before, after)
     versions = [row["versions"] or {} for row in (before, after)]
     if not built:  # what only makes artifacts cannot have changed the speed of the same one
-        versions = [{name: of[name] for name in of if name.startswith(RUNNING)} for of in versions]
+        versions = [{name: of[name] for name in of if name in RUNNING} for of in versions]
     return (
         *_versions(*versions),
         *built,
@@ -123,7 +124,7 @@ def of_runs(before: StoredRun, after: StoredRun) -> tuple[str, ...]:
 
 def _versions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Packages of another version: the runtime first."""
-    names = sorted({*before, *after}, key=lambda name: (not name.startswith("onnxruntime"), name))
+    names = sorted({*before, *after}, key=lambda name: (not is_flavour(name), name))
     return [
         f"{name} {before.get(name, 'absent')} → {after.get(name, 'absent')}"
         for name in names

@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import flavours
 from harness.records import Run
 from harness.store.rows import Row
 
@@ -62,13 +63,12 @@ def _weights(row: Row) -> str:
     return f"{row['model']}-{weights['kind']}-{weights['digest'][:8]}" if weights else f"{row['model']}-unknown"
 
 
-def dimensions(run: Run, runtime: str = "onnxruntime") -> dict[str, str]:
+def dimensions(run: Run, runtime: str = flavours.PLAIN) -> dict[str, str]:
     """What besides the weights starts a new series, as asv's pages show it: python, onnxruntime and host."""
     package, version = _runtime(run, runtime)
-    flavour = package.removeprefix("onnxruntime").lstrip("-")
     return {
         "python": ".".join(run.versions.get("python", platform.python_version()).split(".")[:2]),
-        "onnxruntime": "+".join(part for part in (version, flavour) if part),
+        "onnxruntime": flavours.tag(package, version),
         "host": run.fingerprint,
     }
 
@@ -89,9 +89,5 @@ def _environment(run: Run, runtime: str, weights: str) -> AsvEnvironment:
 
 def _runtime(run: Run, runtime: str) -> tuple[str, str]:
     """The distribution that provides a runtime and its version; a runtime other than the own one names itself."""
-    installed = sorted(name for name in run.versions if re.fullmatch(r"onnxruntime(-\w+)*", name))
-    if runtime == "onnxruntime" and installed:
-        # Where the module's version stands beside the distribution's, the longer name says which flavour it is.
-        package = max(installed, key=len)
-        return package, run.versions[package]
-    return runtime, ""
+    found = flavours.chosen(run.versions) if runtime == flavours.PLAIN else None
+    return found or (runtime, "")

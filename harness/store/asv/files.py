@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -190,3 +190,8 @@ def _check(name: str, columns: Columns) -> None:
     for column in PER_POINT & columns.keys():
         if not isinstance(columns[column], list) or len(columns[column]) != size:
             raise ValueError(f"{name} has {columns[column]!r:.80} as {column} for {size} combinations")
+
+
+def union(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The values of each axis: the first's in their order, then what only the second has."""
+    return [list(dict.fromkeys([*one, *other])) for one, other in zip(first, second, strict=True)]

@@ -19,7 +19,7 @@ from typing import Any, Final
 from harness.errors import NewerSchema, StoreError
 from harness.store import files, samples
 from harness.store.asv import files as asv_files
-from harness.store.asv.files import Columns, ResultFile
+from harness.store.asv.files import Columns, ResultFile, union
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
 from harness.store.metrics import METRICS
@@ -410,11 +410,6 @@ class Touched:
         else:
             self.untried |= points
         self.untried -= self.tried
-
-
-def union(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The values of each axis: the first's in their order, then what only the second has."""
-    return [list(dict.fromkeys([*one, *other])) for one, other in zip(first, second, strict=True)]
 
 
 def hull(axes: Sequence[Sequence[str]], points: Iterable[Point]) -> list[list[str]]:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import flavours
 from harness.errors import StoreError
 from harness.store import history_asv
 from harness.store.asv import files as asv_files
@@ -104,8 +105,7 @@ def load(results: Path, order: Commits, rows: pd.DataFrame, runtimes: Mapping[st
 
 def runtime(stored: str) -> str:
     """A runtime as the pages name it: `1.31.1+gpu` is `onnxruntime-gpu 1.31.1`."""
-    version, _, flavour = stored.partition("+")
-    return f"onnxruntime{'-' * bool(flavour)}{flavour} {version}" if version else ""
+    return flavours.label(*flavours.of_tag(stored)) if stored else ""
 
 
 def _all(_: str) -> bool:
@@ -132,7 +132,7 @@ def _stored(rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Stored:
     commits, hosts = clean["commit"].astype(object).to_numpy(), clean["fingerprint"].astype(object).to_numpy()
     for (run, model, kind, digest), places in indices.items():
         of = runtimes.get(run, "")
-        of = "" if of.endswith("unknown version") else of
+        of = "" if of == flavours.UNKNOWN_VERSION else of
         key = (commits[places[0]], hosts[places[0]], of, f"{model}-{kind}-{digest[:8]}")
         found.setdefault(key, set()).update(categories[cases[places]])
     return found
@@ -144,7 +144,7 @@ def _covered(paths: Sequence[Path], stored: Stored) -> Iterator[Path]:
     A run whose Parquet file is lost, wholly or in part, leaves values that are only in asv's file.
     """
     endings = {
-        (commit[:8], re.sub(r"[^\w.+-]", "_", f"{(of or 'onnxruntime').replace(' ', '')}-{weights}-host{host}")): cases
+        (commit[:8], re.sub(r"[^\w.+-]", "_", f"{(of or flavours.PLAIN).replace(' ', '')}-{weights}-host{host}")): cases
         for (commit, host, of, weights), cases in stored.items()
     }
     for path in paths:

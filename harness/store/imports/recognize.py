@@ -15,8 +15,7 @@ from typing import Any, Protocol
 from harness.errors import StoreError
 from harness.store import files
 from harness.store.asv import files as asv_files
-from harness.store.asv.files import ResultFile
-from harness.store.asv.merge import union
+from harness.store.asv.files import ResultFile, union
 from harness.store.imports import optimum, pytest_benchmark
 from harness.store.imports.base import Booked, Foreign
 
