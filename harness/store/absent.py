@@ -46,7 +46,7 @@ def stored(columns: Mapping[str, Any]) -> str:
     typed = ", ".join(f'NULL::{sql_type(kind)} AS "{name}"' for name, kind in columns.items())
     # An empty table of the whole schema: what the files lack comes from it, as null.
     return (
-        f"(SELECT {typed} WHERE false UNION ALL BY NAME "
+        f"(SELECT {typed} WHERE false UNION ALL BY NAME "  # noqa: S608  (our own names)
         "SELECT * FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false))"
     )
 
