@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import flavours
+from harness.metrics import METRICS
 from harness.report import wording
 from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
@@ -26,7 +27,7 @@ from harness.store.series import epoch_ms
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: Final[Mapping[str, str]] = {
+_NAMED: Final[Mapping[str, str]] = {
     "filename": "filename",
     "case": '"case"',
     "model": "model",
@@ -45,9 +46,6 @@ COLUMNS: Final[Mapping[str, str]] = {
     "low_s": "latency.ci95_low_s",
     "high_s": "latency.ci95_high_s",
     "processes": "latency.processes",
-    "session_s": "session_s",
-    "first_inference_s": "first_inference_s",
-    "peak_rss_bytes": "peak_rss_bytes",
     "size_bytes": "artifact.bytes",
     "artifact": "artifact.digest",
     "fidelity_db": "fidelity.centred_sqnr_db",
@@ -55,8 +53,15 @@ COLUMNS: Final[Mapping[str, str]] = {
     "accuracy": "accuracy.value",
     "accuracy_drop": "accuracy.drop",
 }
-"""The columns of `Data.rows`, each from what is stored."""
+_READ: Final = {column for metric in METRICS for column in metric.reads}
+COLUMNS: Final[Mapping[str, str]] = {
+    **_NAMED,
+    **{column.replace(".", "_"): column for column in sorted(_READ - {*_NAMED.values()})},
+}
+"""The columns of `Data.rows`, each from what is stored: what every metric is made of is among them."""
 
+NAMES: Final[Mapping[str, str]] = {column: name for name, column in COLUMNS.items()}
+"""Stored column -> its name in `Data.rows`."""
 
 CATEGORIES: Final = ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename")
 """Of them those that are categories."""

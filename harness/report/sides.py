@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
 from harness.flavours import version_in
+from harness.metrics import FIDELITY_LOSS, LATENCY, METRICS
 from harness.report import links, wording
-from harness.report.data import Data
+from harness.report.data import NAMES, Data
 from harness.store.asv.reconcile import runtime
 from harness.store.query import natural
 from harness.store.series import epoch_ms
@@ -31,11 +32,8 @@ TAKEN: Final = (
 """Columns of `Data.rows` that a comparison needs."""
 
 OF_ASV: Final = {
-    "accuracy_drop": "accuracy_drop",
-    "artifact_size": "size_bytes",
-    "peak_memory": "peak_rss_bytes",
-    "fidelity_loss": "loss",
-}
+    metric.name: NAMES[metric.column] for metric in METRICS if NAMES[metric.column] in TAKEN and metric is not LATENCY
+} | {FIDELITY_LOSS.name: "loss"}
 """Metrics of asv's files -> the columns that they become."""
 
 
@@ -256,7 +254,7 @@ def _asv_frames(data: Data) -> list[Any]:
 
 
 def _decibels(loss: float) -> float:
-    """What `harness.store.metrics` made of centred SQNR, undone; NaN for none, and for bit-equal outputs."""
+    """What `harness.store.asv.benchmarks` made of centred SQNR, undone; NaN for none, and for bit-equal outputs."""
     import math
 
     return -20 * math.log10(loss) if loss > 0 else UNKNOWN

@@ -19,10 +19,10 @@ from typing import Any, Final
 from harness.errors import NewerSchema, StoreError
 from harness.store import files, samples
 from harness.store.asv import files as asv_files
+from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.files import Columns, ResultFile, union
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
-from harness.store.metrics import METRICS
 from harness.store.query import natural
 from harness.store.rows import Row
 
@@ -382,7 +382,7 @@ def known(columns: Columns) -> int:
     return sum(not _is_nan(asv_files.at(columns, "result", place)) for place, _ in asv_files.points(columns))
 
 
-NAMES: Final = frozenset(metric.name for metric in METRICS)
+NAMES: Final = frozenset(metric.name for metric in BENCHMARKS)
 
 Point = tuple[str, ...]
 """A combination of parameters as asv stores it: the `repr` of each."""

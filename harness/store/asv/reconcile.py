@@ -16,8 +16,8 @@ from harness import flavours
 from harness.errors import StoreError
 from harness.store import history_asv
 from harness.store.asv import files as asv_files
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS
 from harness.store.commits import Commits
-from harness.store.metrics import METRICS, PARAMETERS
 from harness.store.series import Key, Point, when
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SWEPT = "harness-"
 """How the environments begin that a sweep writes to asv's files."""
 
-METRIC: Final = METRICS[0].name
+METRIC: Final = BENCHMARKS[0].name
 LATENCY: Final = f'"{METRIC}": '.encode()
 """What stands before the latencies in one of asv's files, as asv and harness write them."""
 
