@@ -53,8 +53,8 @@ def pair(work: Workload, bursts: int, n: int) -> tuple[float, float, float]:
         The median log-ratio of worker to plain loop, the median difference in seconds, and the plain loop's median.
     """
     level = "ORT_DISABLE_ALL" if work.optimization == "disabled" else "ORT_ENABLE_ALL"
-    (feed,) = work.feeds.values()
-    command = [sys.executable, "-c", PLAIN, str(work.model), str(feed), level]
+    (entry,) = work.entries().values()
+    command = [sys.executable, "-c", PLAIN, str(work.model), entry["stacked"], level]
     logs, differences, plain_medians = [], [], []
     with (
         Client() as worker,

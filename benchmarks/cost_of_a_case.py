@@ -105,7 +105,8 @@ def own(work: Workload) -> float:
 
 def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
     """Cost of the same under the peers that are installed."""
-    ((name, feed),) = work.feeds.items()
+    ((name, entry),) = work.entries().items()
+    feed = entry["stacked"]
     environment = os.environ | {
         "MODEL": str(work.model),
         "FEED": str(feed),

@@ -55,7 +55,7 @@ def test_an_upgrade_of_every_flavour_is_seen(name: str, installed: dict[str, str
         stored = provenance.versions()
         assert version == stored[name]
         run = outcomes.run(versions={"python": "3.11.9", **stored})
-        (environment,) = environments.environments(run, [to_row(run, outcomes.measured())])
+        (environment,) = environments.environments([to_row(run, outcomes.measured())])
         assert f"-{name}{version}-" in environment
         assert (name, version) == requirement.onnxruntime()
         artifacts = keys.step_keys(model, resolve_recipe(specs.STATIC), "w")

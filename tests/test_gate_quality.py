@@ -14,11 +14,13 @@ from harness.gate.checks import quality
 from harness.gate.checks.quality import EvaluatedOutputs, Quality
 from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
 from harness.measure.coordinator import Observed
-from harness.records import Artifact, Budget
+from harness.records import Artifact, Budget, RuntimeInfo
 from harness.tasks import examples
 from tests import outcomes, pairs
 
-OBSERVED = Observed(kernels={"Conv": 1}, time_share={}, arithmetic={}, runtime={})
+OBSERVED = Observed(
+    kernels={"Conv": 1}, time_share={}, arithmetic={}, runtime=RuntimeInfo(name="onnxruntime", version="1.31.1")
+)
 SETTINGS = GateSettings()
 N = 200
 RNG = np.random.default_rng(0)

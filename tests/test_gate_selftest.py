@@ -6,6 +6,7 @@ import json
 import math
 import random
 import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,7 @@ def test_networks_run(tmp_path: Path, kind: str) -> None:
     work = workload(tmp_path, tmp_path / "net.onnx", selftest.SHAPES[kind])
     with Client() as worker:
         worker.ask("open", 60, **work.request())
-        worker.ask(
-            "outputs", 60, feeds={"x": str(work.feeds["x"])}, examples=1, batch=work.target.batch, folder=str(tmp_path)
-        )
+        worker.ask("outputs", 60, **work.all_examples(1, tmp_path))
     assert np.isfinite(np.load(tmp_path / "0.npy")).all()
 
 
@@ -80,10 +79,9 @@ def test_extra_nodes_stay(tmp_path: Path) -> None:
         with Client() as worker:
             worker.ask("open", 60, **work.request(profile=True))
             worker.ask("burst", 60, n=1)
-            kernels = {row[0]: row[3] for row in worker.ask("profile", 60)["kernels"]}
+            kernels = Counter(row[1] for row in worker.ask("profile", 60)["nodes"])
             worker.ask("open", 60, **work.request())
-            feeds = {"x": str(work.feeds["x"])}
-            worker.ask("outputs", 60, feeds=feeds, examples=2, batch=2, folder=str(tmp_path))
+            worker.ask("outputs", 60, **work.all_examples(2, tmp_path))
         values.append((kernels, np.load(tmp_path / "0.npy")))
     (_, before), (kernels, after) = values
     assert kernels["MatMul"] >= 13

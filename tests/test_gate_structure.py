@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 
-from harness.errors import BuildError, WorkerError
+from harness.errors import BuildError
 from harness.gate.checks import signature
 from harness.gate.checks.signature import Anatomy
 from harness.gate.checks.structure import check
 from harness.gate.model import Contender, Finding, Match, Side, Verdict
-from harness.measure.coordinator import BUSY_MODEL
 from harness.records import Budget
-from harness.runtimes.client import Client
 from tests import builders, outcomes
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -180,25 +178,3 @@ def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
     """It was whole when it was built: somebody has changed the cache."""
     with pytest.raises(BuildError, match=r"m\.onnx"):
         signature.read([builders.truncated(tmp_path / "m.onnx")])
-
-
-def test_placement_comes_from_a_worker(tmp_path: Path) -> None:
-    """The share of nodes that each provider took, as its session says."""
-    import numpy as np
-
-    np.save(tmp_path / "x.npy", np.ones((256, 256), np.float32))
-    with Client() as worker:
-        opened = worker.ask(
-            "open",
-            60.0,
-            model=str(BUSY_MODEL),
-            provider=CPU,
-            intra_threads=1,
-            inter_threads=1,
-            optimization="all",
-            batch=256,
-            feeds={"x": str(tmp_path / "x.npy")},
-        )
-    assert {CPU: 1.0} == signature.placed(opened)
-    with pytest.raises(WorkerError, match="has no placement"):
-        signature.placed({})

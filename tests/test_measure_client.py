@@ -76,7 +76,7 @@ def test_prints_of_a_library_do_not_break_the_protocol() -> None:
     with Client() as client:
         assert "onnxruntime" == client.hello["runtime"]["name"]
         with pytest.raises(WorkerRefusal):
-            client.ask("open", 60, model="/nonexistent.onnx", provider="NoSuchProvider")
+            client.ask("open", 60, artifact={"path": "/nonexistent.onnx"}, options={"provider": "NoSuchProvider"})
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -45,7 +47,7 @@ def test_a_process_is_timed(tmp_path: Path) -> None:
     assert timed.samples.first_inference_ns > 0
     assert len(timed.samples.samples_ns) >= 3
     assert {"CPUExecutionProvider": 1.0} == dict(timed.placement)
-    assert onnxruntime.__version__ == timed.runtime["version"]
+    assert onnxruntime.__version__ == timed.runtime.version
 
 
 def test_outputs_are_those_of_onnxruntime(tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_outputs_are_those_of_onnxruntime(tmp_path: Path) -> None:
     work = conv(tmp_path, Target(name="cpu", provider="CPUExecutionProvider", batch=2))
     seen = coordinator.observe(work, examples=5, folder=tmp_path)
     session = onnxruntime.InferenceSession(work.model, providers=["CPUExecutionProvider"])
-    (expected,) = session.run(None, {"x": np.load(work.feeds["x"])})
+    (expected,) = session.run(None, {"x": np.load(tmp_path / "x.npy")})
     np.testing.assert_allclose(np.load(tmp_path / "0.npy"), expected, rtol=1e-5, atol=1e-6)
     assert seen.kernels["Conv"] == 1
     assert {"float": 1.0} == dict(seen.arithmetic)
@@ -93,8 +95,6 @@ def test_a_jump_of_the_wall_clock_changes_no_duration(tmp_path: Path) -> None:
         f"runpy.run_path({str(script)!r}, run_name='__main__')\n",
         encoding="utf-8",
     )
-    import sys
-
     before = time.monotonic()
     timed = coordinator.time_process(conv(tmp_path), QUICK, client=lambda: Client([sys.executable, str(wrapper)]))
     assert sum(timed.samples.samples_ns) / 1e9 < time.monotonic() - before
@@ -145,11 +145,21 @@ def test_string_inputs_and_missing_feeds_are_refused(tmp_path: Path) -> None:
         coordinator.time_process(Workload(model=work.model, target=CPU, optimization="all", feeds={}, dims={}), QUICK)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_threads_reach_the_session(tmp_path: Path) -> None:
-    """0, 1 and 2 threads are three different sessions, and all of them run."""
-    for threads in (0, 1, 2):
-        target = Target(name="cpu", provider="CPUExecutionProvider", intra_threads=threads)
-        assert coordinator.time_process(conv(tmp_path, target), QUICK).samples.samples_ns
+    """The pool of N intra-op threads is the caller and N - 1 more; inter-op threads have a pool of their own."""
+
+    def started(intra: int, inter: int = 1) -> int:
+        target = Target(name="cpu", provider="CPUExecutionProvider", intra_threads=intra, inter_threads=inter)
+        parallel = dataclasses.replace(target, session_config={"session.execution_mode": "1"})
+        with Client() as worker:
+            before = len(list(Path(f"/proc/{worker.pid}/task").iterdir()))
+            work = conv(tmp_path, parallel if target.inter_threads > 1 else target)
+            worker.ask("open", 60, **work.request())
+            return len(list(Path(f"/proc/{worker.pid}/task").iterdir())) - before
+
+    assert [0, 1, 2] == [started(intra) for intra in (1, 2, 3)]
+    assert started(1, inter=3) > 0
 
 
 def test_feeds_are_cast_to_the_types_of_the_model(tmp_path: Path) -> None:
@@ -170,7 +180,7 @@ def test_the_floor_is_the_cost_of_the_call() -> None:
     """A one-node model takes microseconds, and the runtime introduces itself."""
     floor_s, runtime = coordinator.floor(CPU)
     assert 0 < floor_s < 1e-3
-    assert "CPUExecutionProvider" in runtime["providers"]
+    assert "CPUExecutionProvider" in runtime.providers
 
 
 def test_the_reported_median_is_that_of_a_plain_loop(tmp_path: Path) -> None:
@@ -182,7 +192,7 @@ def test_the_reported_median_is_that_of_a_plain_loop(tmp_path: Path) -> None:
     options.add_free_dimension_override_by_name("batch", 1)
     session = onnxruntime.InferenceSession(work.model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    binding.bind_cpu_input("x", np.load(work.feeds["x"])[:1])
+    binding.bind_cpu_input("x", np.load(tmp_path / "x.npy")[:1])
     binding.bind_output("y")
     plain = []
     for _ in range(5000):
@@ -191,3 +201,19 @@ def test_the_reported_median_is_that_of_a_plain_loop(tmp_path: Path) -> None:
         plain.append(time.perf_counter_ns() - start)
     ratio = statistics.median(timed.samples.samples_ns) / statistics.median(plain[1000:])
     assert 0.4 < ratio < 2.5
+
+
+def test_placement_comes_from_a_worker(tmp_path: Path) -> None:
+    """The nodes that each provider took, as its session says."""
+    with Client() as worker:
+        opened = worker.ask("open", 60.0, **conv(tmp_path).request())
+    assert {"CPUExecutionProvider"} == set(coordinator.placed(opened))
+    with pytest.raises(WorkerError, match="has no placement"):
+        coordinator.placed({})
+
+
+def test_outputs_without_files_are_no_answer() -> None:
+    """A worker that names no files, or names them in another way."""
+    for answer in ({}, {"outputs": 3}, {"outputs": [{"name": "y"}]}):
+        with pytest.raises(WorkerError, match="names no files"):
+            coordinator.written(answer)

@@ -166,7 +166,7 @@ def test_session_time_is_checked(workload: Workload, tmp_path: Path) -> None:
 def test_spinning_side_comes_to_rest(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     """With two threads, ONNX Runtime's pool goes on spinning after an inference, and `settle` waits until it stops."""
     model = Path(coordinator.BUSY_MODEL)
-    feed = workload.feeds["x"].with_name("square.npy")
+    feed = workload.model.with_name("square.npy")
     np.save(feed, np.ones((256, 256), np.float32))
     target = Target(name="cpu", provider="CPUExecutionProvider", intra_threads=2, batch=256)
     with Client() as worker:

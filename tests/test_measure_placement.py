@@ -42,11 +42,12 @@ def test_unknown_placement_and_arithmetic_are_not_held_against_a_case() -> None:
 def test_rows_of_a_profile_are_summed() -> None:
     """By operator, by provider and by arithmetic; operators that only move data do no arithmetic."""
     rows: list[list[str | int]] = [
-        ["Conv", CPU, "float,float", 2, 60],
-        ["QLinearConv", CPU, "uint8,float", 1, 20],
-        ["MatMulNBits", CPU, "float,uint8", 1, 10],
-        ["DynamicQuantizeMatMul", CPU, "float,int8", 1, 10],
-        ["Transpose", CUDA, "float", 4, 100],
+        ["c1", "Conv", CPU, "float,float", 1, 40],
+        ["c2", "Conv", CPU, "float,float", 1, 20],
+        ["q", "QLinearConv", CPU, "uint8,float", 1, 20],
+        ["m", "MatMulNBits", CPU, "float,uint8", 1, 10],
+        ["d", "DynamicQuantizeMatMul", CPU, "float,int8", 1, 10],
+        ["t", "Transpose", CUDA, "float", 4, 100],
     ]
     assert {
         "Conv": 2,

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from harness.errors import NewerSchema, StoreError
-from harness.records import Accuracy, Evaluation, Fidelity, Outcome, Run, Status
+from harness.records import Accuracy, Evaluation, Fidelity, HostInfo, Outcome, Run, RuntimeInfo, Status
 from harness.store.asv import results as asv
 from harness.store.rows import Row, public, to_row
 from tests.outcomes import COMMIT, artifact, case, measured, process, refused, run
@@ -335,6 +335,17 @@ def test_other_conditions_are_another_environment(tmp_path: Path, change: dict[s
     one, two = (json.loads(path.read_text()) for path in result_files(tmp_path))
     assert one["params"] != two["params"]
     assert one["env_name"] != two["env_name"]
+
+
+def test_rows_of_one_run_go_where_they_were_measured(tmp_path: Path) -> None:
+    """Another runtime and another host are environments of their own."""
+    other = RuntimeInfo(name="onnxruntime", version="1.23.0", package="onnxruntime-openvino")
+    host = HostInfo(fingerprint="eeeeeeeeeeee")
+    store(tmp_path, measured(), measured(case("two"), runtime=other), measured(case("three"), runtime=other, host=host))
+    params = [json.loads(path.read_text(encoding="utf-8"))["params"] for path in result_files(tmp_path)]
+    found = [(one["onnxruntime"], one["host"]) for one in params]
+    elsewhere = "1.23.0+openvino"
+    assert [(elsewhere, "0123456789ab"), (elsewhere, "eeeeeeeeeeee"), ("1.31.1+gpu", "0123456789ab")] == sorted(found)
 
 
 def test_long_names_stay_apart(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import NewerSchema, UsageError
-from harness.records import Status
+from harness.records import HostInfo, RuntimeInfo, Status
 from harness.store.asv import files as asv_files
 from harness.store.history import Series, history
 from tests.histories import asv_file, commit, git, repository, store, sweep_of
@@ -157,6 +157,25 @@ def test_other_weights_and_hosts_are_other_series(tmp_path: Path) -> None:
     store(results, sweep_of("c" * 40, 2, fingerprint="ffffffffffff"), measured())
     found = history(results, repo=None, metrics=["latency"]).series
     assert [1, 1, 1] == [len(series.points) for series in found]
+
+
+def test_a_run_of_several_runtimes_and_hosts_makes_several_series(tmp_path: Path) -> None:
+    """Each row stands where it was measured, also where asv's files hold the same run."""
+    other = RuntimeInfo(name="onnxruntime", version="1.23.0", package="onnxruntime")
+    there = HostInfo(fingerprint="eeeeeeeeeeee")
+    store(
+        tmp_path / "results",
+        sweep_of("a" * 40, 0),
+        measured(case("one")),
+        measured(case("two"), runtime=other),
+        measured(case("three"), runtime=other, host=there),
+    )
+    found = history(tmp_path / "results", repo=None, metrics=["latency"]).series
+    assert {
+        "one/fp32/cpu-t1-b1": ("1.31.1+gpu", "0123456789ab"),
+        "two/fp32/cpu-t1-b1": ("1.23.0", "0123456789ab"),
+        "three/fp32/cpu-t1-b1": ("1.23.0", "eeeeeeeeeeee"),
+    } == {series.case: (series.runtime, series.host) for series in found}
 
 
 def test_failures_are_points_and_na_is_none(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import Evaluation, Fidelity, Status
+from harness.records import Evaluation, Fidelity, HostInfo, RuntimeInfo, Status
 from harness.store.columns import COLUMNS
-from harness.store.rows import plain, public, series, to_row
+from harness.store.rows import plain, public, runtime_of, series, to_row
 from tests.outcomes import artifact, case, measured, refused, run
 
 DOCUMENTED = {
@@ -100,3 +100,29 @@ def test_weights_separate_series() -> None:
     elsewhere = to_row(replace(run(), fingerprint="ffffffffffff"), measured())
     assert 3 == len({series(one), series(other), series(elsewhere)})
     assert ("digits_cnn/fp32/cpu-t1-b1", None, "0123456789ab") == series(to_row(run(), refused()))
+
+
+GPU = RuntimeInfo(name="onnxruntime", version="1.23.0", build="b", package="onnxruntime-gpu", providers=("X",))
+
+
+def test_a_row_says_what_measured_it() -> None:
+    """Runtime and host are the outcome's own, whatever is installed beside the coordinator."""
+    host = HostInfo(fingerprint="eeeeeeeeeeee", facts={"cpu": "Another"})
+    row = to_row(run(), measured(runtime=GPU, host=host))
+    expected = {
+        "name": "onnxruntime", "version": "1.23.0", "build": "b", "language": "python", "package": "onnxruntime-gpu",
+    }  # fmt: skip
+    assert expected == row["measured_by"]
+    assert ("eeeeeeeeeeee", {"cpu": "Another"}) == (row["fingerprint"], row["host"])
+    assert "onnxruntime-gpu 1.23.0" == runtime_of(row).label
+
+
+def test_a_row_of_before_says_it_by_its_versions() -> None:
+    """The flavour with the longest name; another runtime names itself; nothing known is no error."""
+    row = to_row(run(), measured())
+    assert row["measured_by"] is None
+    assert "onnxruntime-gpu 1.31.1" == runtime_of(row).label
+    assert "torch" == runtime_of(row | {"runtime": "torch"}).label
+    both = {"onnxruntime": "1.31.1", "onnxruntime-openvino": "1.31.0"}
+    assert "onnxruntime-openvino 1.31.0" == runtime_of(row | {"versions": both}).label
+    assert "onnxruntime" == runtime_of({"versions": None, "runtime": None}).label

@@ -17,7 +17,8 @@ HELLO = (
     "for line in sys.stdin:\n"
     "    request = json.loads(line); cmd = request['cmd']\n"
     "    if cmd == 'close': break\n"
-    "    if cmd == 'open': send({'ok': True, 'session_ns': 1000, 'placement': {'CPUExecutionProvider': 1}}); continue\n"
+    "    granted = {'providers': ['CPUExecutionProvider'], 'placement': {'CPUExecutionProvider': 1}}\n"
+    "    if cmd == 'open': send({'ok': True, 'session_ns': 1000, 'runtime': granted}); continue\n"
 )
 
 

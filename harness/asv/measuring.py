@@ -15,7 +15,6 @@ from typing import Any, Final
 from harness import provenance, zoo
 from harness.asv.commit import Place, axes_of, cases, load, policy, root, zoo_path
 from harness.asv.exchange import (
-    DIMENSIONS_FILE,
     NONE_FILE,
     PROCESSES,
     QUICK_FILE,
@@ -34,7 +33,6 @@ from harness.flow.preview import Preview, SweepSettings
 from harness.flow.sweep import by_model, describe, key, try_targets
 from harness.records import Artifact, Case, Refusal, Status
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable
-from harness.store.asv.environments import dimensions
 from harness.store.rows import Row, to_row
 
 QUICK_S: Final = 0.3
@@ -126,7 +124,6 @@ def measured(the_zoo: zoo.Zoo, case: Case) -> Row:
     ahead = Preview(zoo=the_zoo, plan=planning.Plan(cases=(case,)), settings=settings(the_zoo), missing=())
     checkout = provenance.checkout(the_zoo.path.parent, ignore=the_zoo.path.parent / "results")
     run = describe(ahead, checkout, floors)
-    leave(DIMENSIONS_FILE, dimensions(run, case.target.runtime))
     bench = Bench(cache=cache, settings=ahead.settings, fingerprint=run.fingerprint, unusable=unusable, floor_s=floors)
     if isinstance(built, Artifact) and policy() == "pretrained" and built.weights.kind == "seeded":
         reason = f"{WEIGHTS}=pretrained, but {built.weights.reason or 'the zoo asks for seeded weights'}"

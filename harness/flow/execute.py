@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
@@ -29,6 +28,7 @@ from harness.records import (
     Outcome,
     ProcessSamples,
     Refusal,
+    RuntimeInfo,
     Status,
 )
 from harness.runtimes.client import Client
@@ -131,7 +131,7 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     )
 
 
-def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str, Any]) -> Evaluation:
+def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: RuntimeInfo) -> Evaluation:
     """Fidelity, accuracy and kernels of an artifact on a runtime and provider; taken from the cache where known.
 
     They depend on neither the batch nor the thread count, so one evaluation serves every such case.
@@ -144,7 +144,7 @@ def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: Mapping[str,
     asked = {
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
-        "runtime": [runtime["name"], runtime["version"], runtime["build"]],
+        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
         "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
         "optimization": case.recipe.optimization,
         "host": bench.fingerprint,

@@ -18,7 +18,9 @@ from typing import Any
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import placement
 from harness.measure.pacing import Pace, Paced, pace
-from harness.records import ProcessSamples, Target
+from harness.measure.placement import NodeRow
+from harness.records import ProcessSamples, RuntimeInfo, Target
+from harness.records.values import ValueEntry, ValueSet
 from harness.runtimes.client import Client
 
 OPEN_DEADLINE_S = 300.0
@@ -42,51 +44,80 @@ class Workload:
     """What a worker is to open: a model file, how to run it, and what to feed it.
 
     Attributes:
-        feeds: input name -> .npy file with the examples on axis 0.
+        feeds: input name -> its examples; a path is a .npy file whose axis 0 is the batch axis.
         dims: dynamic axis -> size, `batch` included.
+        batch_axes: input name -> the axis that examples are put behind one another on; not needed for paths.
     """
 
     model: Path
     target: Target
     optimization: str
-    feeds: Mapping[str, Path]
+    feeds: Mapping[str, Path | ValueEntry]
     dims: Mapping[str, int]
+    batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
-    def request(self, **more: Any) -> dict[str, Any]:
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The protocol's `feeds`."""
+        return {
+            name: (
+                feed if isinstance(feed, ValueEntry) else ValueEntry(name=name, stacked=str(feed), rows=True)
+            ).to_json()
+            for name, feed in self.feeds.items()
+        }
+
+    def request(self, *, profile: bool = False) -> dict[str, Any]:
         """The arguments of the protocol's `open`."""
         return {
-            "model": str(self.model),
-            "provider": self.target.provider,
-            "provider_options": dict(self.target.provider_options),
-            "intra_threads": self.target.intra_threads,
-            "inter_threads": self.target.inter_threads,
-            "optimization": self.optimization,
-            "config": dict(self.target.session_config),
-            "dims": dict(self.dims),
+            "artifact": {"path": str(self.model)},
+            "feeds": self.entries(),
             "batch": self.target.batch,
-            "feeds": {name: str(path) for name, path in self.feeds.items()},
-            **more,
+            "batch_axes": dict(self.batch_axes),
+            "threads": {"intra": self.target.intra_threads, "inter": self.target.inter_threads},
+            "options": {
+                "provider": self.target.provider,
+                "provider_options": dict(self.target.provider_options),
+                "optimization": self.optimization,
+                "config": dict(self.target.session_config),
+                "dims": dict(self.dims),
+            },
+            "profile": profile,
+        }
+
+    def all_examples(self, examples: int, folder: Path) -> dict[str, Any]:
+        """The arguments of the protocol's `outputs`."""
+        return {
+            "feeds": self.entries(),
+            "examples": examples,
+            "batch": self.target.batch,
+            "folder": str(folder),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """One process's samples and what its session was granted."""
+    """One process's samples, what its session was granted, and the runtime that ran it."""
 
     samples: ProcessSamples
     placement: Mapping[str, float]
-    runtime: Mapping[str, Any]
+    runtime: RuntimeInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What an artifact computes, and with which kernels, on which providers."""
+    """What an artifact computes, and with which kernels, on which providers.
+
+    Attributes:
+        outputs: where the outputs are, relative to the folder that was given.
+        nodes: what each node took, as the worker profiled it.
+    """
 
     kernels: Mapping[str, int]
     time_share: Mapping[str, float]
     arithmetic: Mapping[str, float]
-    runtime: Mapping[str, Any]
+    runtime: RuntimeInfo
     placement: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    outputs: ValueSet = dataclasses.field(default_factory=ValueSet)
+    nodes: Sequence[NodeRow] = ()
 
 
 def utc_now() -> str:
@@ -127,7 +158,7 @@ def time_process(
                 paced: Paced = stop.value
                 break
         peak = worker.peak_rss_bytes()
-        runtime = worker.hello["runtime"]
+        runtime = worker.runtime
     known = [p for p in preempted if p is not None]
     samples = ProcessSamples(
         started_at=started_at,
@@ -140,7 +171,7 @@ def time_process(
         peak_rss_bytes=peak,
         preempted=sum(known) if known else None,
     )
-    return Timed(samples=samples, placement=placement.shares(opened["placement"]), runtime=runtime)
+    return Timed(samples=samples, placement=placement.shares(placed(opened)), runtime=runtime)
 
 
 def burst(worker: Client, n: int, deadline_s: float) -> tuple[Sequence[int], int | None]:
@@ -154,6 +185,30 @@ def burst(worker: Client, n: int, deadline_s: float) -> tuple[Sequence[int], int
     if not isinstance(durations, list) or len(durations) != n or not all(type(d) is int and d >= 0 for d in durations):
         raise WorkerError(f"the worker was asked for {n} durations in whole nanoseconds and answered {durations!r:.80}")
     return durations, reply.get("preempted")
+
+
+def placed(opened: Mapping[str, Any]) -> Mapping[str, int]:
+    """Provider -> nodes, of a worker's reply to `open`.
+
+    Raises:
+        WorkerError: the reply is not the protocol.
+    """
+    nodes = (opened.get("runtime") or {}).get("placement")
+    if not isinstance(nodes, Mapping):
+        raise WorkerError(f"the worker's reply to `open` has no placement: {str(opened)[:80]}")
+    return nodes
+
+
+def written(answer: Mapping[str, Any]) -> ValueSet:
+    """The files of a worker's reply to `outputs`.
+
+    Raises:
+        WorkerError: the reply is not the protocol.
+    """
+    try:
+        return ValueSet.from_json(answer["outputs"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkerError(f"the worker's reply to `outputs` names no files: {str(answer)[:80]}") from error
 
 
 def deadline(plan: Pace, first_ns: int, n: int) -> float:
@@ -170,7 +225,7 @@ def observe(
 ) -> Observed:
     """Run every example once and profile a run, in a process that is not timed.
 
-    Writes `<index>.npy` per output into `folder`, examples on axis 0.
+    Writes value files into `folder`, where paths were fed `<index>.npy` per output with the batch axis first.
 
     Raises:
         WorkerRefusal, WorkerError: as `time_process`.
@@ -180,21 +235,22 @@ def observe(
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
-        feeds = {name: str(path) for name, path in workload.feeds.items()}
-        worker.ask("outputs", limit, feeds=feeds, examples=examples, batch=batch, folder=str(folder))
+        answer = worker.ask("outputs", limit, **workload.all_examples(examples, folder))
         worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
         burst(worker, 3, limit)
-        rows = worker.ask("profile", 120.0)["kernels"]
+        rows = worker.ask("profile", 120.0)["nodes"]
         return Observed(
             kernels=placement.kernels(rows),
             time_share=placement.time_shares(rows),
             arithmetic=placement.arithmetic(rows),
-            runtime=worker.hello["runtime"],
-            placement=placement.shares(opened["placement"]),
+            runtime=worker.runtime,
+            placement=placement.shares(placed(opened)),
+            outputs=written(answer),
+            nodes=tuple(map(tuple, rows)),
         )
 
 
-def floor(target: Target, *, client: ClientFactory = Client) -> tuple[float, Mapping[str, Any]]:
+def floor(target: Target, *, client: ClientFactory = Client) -> tuple[float, RuntimeInfo]:
     """The median of a one-node model on this provider, in seconds, and the runtime that ran it.
 
     Raises:

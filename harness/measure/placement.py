@@ -31,8 +31,8 @@ FAITHFUL = 0.1
 because reduced kernels are the quick ones, and because a recipe may leave parts out on purpose (a detection head, all
 that is no MatMul); work that is emulated shows no reduced kernel at all, or only at the borders."""
 
-Kernel = Sequence[str | int]
-"""One row of a worker's profile: operator, provider, input types joined by commas, count, microseconds."""
+NodeRow = Sequence[str | int]
+"""One row of a worker's profile: node, operator, provider, input types joined by commas, count, microseconds."""
 
 
 def shares(nodes: Mapping[str, int]) -> dict[str, float]:
@@ -41,26 +41,26 @@ def shares(nodes: Mapping[str, int]) -> dict[str, float]:
     return {provider: count / total for provider, count in nodes.items()} if total else {}
 
 
-def kernels(rows: Sequence[Kernel]) -> dict[str, int]:
+def kernels(rows: Sequence[NodeRow]) -> dict[str, int]:
     """Executed kernels by operator."""
     counts: Counter[str] = Counter()
-    for operator, _, _, count, _ in rows:
+    for _, operator, _, _, count, _ in rows:
         counts[str(operator)] += int(count)
     return dict(sorted(counts.items()))
 
 
-def time_shares(rows: Sequence[Kernel]) -> dict[str, float]:
+def time_shares(rows: Sequence[NodeRow]) -> dict[str, float]:
     """Provider -> share of kernel time."""
     spent: Counter[str] = Counter()
-    for _, provider, _, _, duration in rows:
+    for _, _, provider, _, _, duration in rows:
         spent[str(provider)] += int(duration)
     return shares(spent)
 
 
-def arithmetic(rows: Sequence[Kernel]) -> dict[str, float]:
+def arithmetic(rows: Sequence[NodeRow]) -> dict[str, float]:
     """Element type -> share of the time of compute kernels, by the type of their first input."""
     spent: Counter[str] = Counter()
-    for operator, _, types, _, duration in rows:
+    for _, operator, _, types, _, duration in rows:
         if operator in COMPUTE:
             spent[element_type(str(operator), str(types))] += int(duration)
     return shares(spent)

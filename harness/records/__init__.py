@@ -1,6 +1,7 @@
 """The nouns that flow through a sweep, all frozen.
 
-What to measure (`asked`), what was built (`built`) and what was measured (`measured`) are different types. Standard
+What to measure (`asked`), what was built (`built`), what was measured (`measured`) and by what (`origin`) are
+different types. Standard
 library only: everything else may import this package, and names are imported from it, not from its modules.
 """
 
@@ -17,6 +18,7 @@ from harness.records.measured import (
     Run,
     SideSamples,
 )
+from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "DataSpec",
     "Evaluation",
     "Fidelity",
+    "HostInfo",
     "InputSpec",
     "Json",
     "Latency",
@@ -39,6 +42,7 @@ __all__ = [
     "Reference",
     "Refusal",
     "Run",
+    "RuntimeInfo",
     "SideSamples",
     "Status",
     "Step",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.records.asked import Case, Json
 from harness.records.built import Artifact
+from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
 
 
@@ -144,6 +145,8 @@ class Outcome:
         placement: provider -> share of the graph's nodes that it was assigned.
         notes: warnings that travel with the numbers, each with its remedy.
         noise: the host at that moment: load average, steal share, spread between processes.
+        runtime: what executed it, as the worker said; None where no worker came to speak.
+        host: where it was measured; None where nothing ran.
     """
 
     case: Case
@@ -157,19 +160,21 @@ class Outcome:
     placement: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     noise: Mapping[str, Json] = field(default_factory=dict)
+    runtime: RuntimeInfo | None = None
+    host: HostInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One sweep: one host fingerprint, one time, one commit.
+    """One sweep: one time, one commit. Its outcomes may come from several runtimes and hosts, and say so themselves.
 
     Attributes:
         id: sortable by time and unique without coordination, such as `20260131T101502Z-3f9c2a`.
         plan: digest of what was asked for, so that an interrupted sweep can be found again.
         commit: the full hash of HEAD, or None outside git; `dirty` says whether the tree differed from it.
         commit_time: of that commit, in milliseconds since the epoch, as asv keeps it.
-        fingerprint: digest of the host's stable fields; `host` holds them all.
-        versions: of python and every package on the path of a number.
+        fingerprint: digest of the stable fields of the host that coordinates; `host` holds them all.
+        versions: of python and every package on the path of a number, beside the coordinator.
         settings: time_per_case, ci_width, processes.
         floor_s: provider -> the median of a one-node model through the same path, in seconds.
     """

@@ -11,13 +11,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.runtimes import protocol
+from harness.records import RuntimeInfo
+from harness.runtimes import protocol, protocol1
 
 START_DEADLINE_S = 120.0
 """For importing the runtime. A cold disk and a GPU build of several hundred megabytes need a while."""
@@ -42,15 +43,22 @@ class Client:
     """A live worker; use it as a context manager, so that no process outlives its case.
 
     Attributes:
-        hello: the worker's first message: `pid` and `runtime` {name, version, build, providers}.
+        hello: the worker's first message: `pid` and `runtime` {name, version, build, language, providers}.
+        runtime: the same, with the package and digest that its starter knows.
     """
 
-    def __init__(self, command: Sequence[str] | None = None) -> None:
+    def __init__(self, command: Sequence[str] | None = None, *, package: str = "", digest: str = "") -> None:
         """Start the worker and wait for its hello.
+
+        Args:
+            command: starts a worker; the one for the onnxruntime beside harness where it is not given.
+            package: the distribution that the runtime came from, which no worker can tell.
+            digest: tells builds of one version apart, see `RuntimeInfo`.
 
         Raises:
             WorkerError: if it does not start, or speaks another protocol.
         """
+        self._adapter: protocol1.Adapter | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self._replies: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
         try:
@@ -69,10 +77,12 @@ class Client:
         self._reader.start()
         try:
             self.hello = self._receive("start", START_DEADLINE_S)
-            if self.hello.get("protocol") != protocol.PROTOCOL:
-                raise WorkerError(
-                    f"the worker speaks protocol {self.hello.get('protocol')}, harness speaks {protocol.PROTOCOL}"
-                )
+            version = self.hello.get("protocol")
+            if version == 1:
+                self._adapter = protocol1.Adapter()
+            elif version != protocol.PROTOCOL:
+                raise WorkerError(f"the worker speaks protocol {version}, harness speaks {protocol.PROTOCOL} and 1")
+            self.runtime = introduced(self.hello, package, digest)
         except BaseException:
             self.kill()
             raise
@@ -101,9 +111,11 @@ class Client:
             WorkerError: if it died, missed the deadline (it is then killed) or answered nonsense.
         """
         assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
+        sent = arguments if self._adapter is None else self._adapter.request(command, arguments)
         with contextlib.suppress(OSError):  # a dead worker is noticed below, together with why it died
-            protocol.send(self._process.stdin, {"cmd": command, **arguments})
-        return self._receive(command, deadline_s)
+            protocol.send(self._process.stdin, {"cmd": command, **sent})
+        reply = self._receive(command, deadline_s)
+        return reply if self._adapter is None else self._adapter.reply(command, reply, arguments)
 
     def peak_rss_bytes(self) -> int | None:
         """The worker's peak resident memory so far, as the kernel accounts it; None where it does not."""
@@ -129,6 +141,8 @@ class Client:
             self._process.kill()
         self._process.wait()
         self._reader.join(CLOSE_DEADLINE_S)
+        if self._adapter is not None:
+            self._adapter.close()
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -185,3 +199,23 @@ class Client:
         """The end of what the worker wrote to stderr, colours removed."""
         self._stderr.seek(0)
         return COLOUR.sub("", self._stderr.read()[-8192:].decode(errors="replace"))
+
+
+def introduced(hello: Mapping[str, Any], package: str = "", digest: str = "") -> RuntimeInfo:
+    """The runtime that a worker's hello names.
+
+    Raises:
+        WorkerError: if it names none.
+    """
+    said = hello.get("runtime")
+    if not isinstance(said, Mapping) or not said.get("name"):
+        raise WorkerError(f"the worker's hello names no runtime: {str(dict(hello))[:80]}")
+    return RuntimeInfo(
+        name=str(said["name"]),
+        version=str(said.get("version") or ""),
+        build=str(said.get("build") or ""),
+        language=str(said.get("language") or "python"),
+        providers=tuple(map(str, said.get("providers") or ())),
+        package=package,
+        digest=digest,
+    )

@@ -4,23 +4,37 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 `{"ok": false, "kind": ..., "message": ...}`. The first line is the worker's own `hello`.
 
 (hello)
-    Reply: `protocol`, `pid`, `runtime` {name, version, build, providers}.
-`open` model, provider, provider_options, intra_threads, inter_threads, optimization, config, dims, batch, feeds,
-        profile
-    Creates the session. Reply: `session_ns`, `providers` granted, `placement` {provider: nodes}, `inputs`, `outputs`.
+    Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}.
+`open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
+    Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
+    provider_options, optimization, config, dims. Reply: `session_ns`, `inputs` and `outputs` as [name, type, shape],
+    `runtime` {providers granted, placement {provider: nodes}}.
 `burst` n
     Times n inferences. Reply: `durations_ns`, n integers; `preempted`, involuntary context switches meanwhile.
-`outputs` feeds, examples, batch, folder
-    Runs every example once; writes `<index>.npy` per output into `folder`. Reply: their `shapes`.
+`outputs` feeds {input: entry}, examples, folder
+    Runs every example once, at batch 1, and writes value files into `folder`. Reply: `outputs`, their entries.
 `profile`
-    Ends the profile that `open` started. Reply: `kernels`, rows of
-    [operator, provider, input types, count, microseconds].
+    Ends the profile that `open` started. Reply: `nodes`, rows of [node, operator, provider, input types, count,
+    microseconds] over the last inference.
 `close`
     No reply; the worker exits.
 
-`feeds` maps an input's name to a .npy file whose first axis counts examples. A worker times and decides nothing;
-any program that speaks this is a worker. Standard library only, and any Python from 3.8: the interpreter that is
-measured need not be the one that harness runs in.
+An entry says where the examples of one input or output are (see `harness.records.values`):
+
+    {"stacked": "0.npy"}                     one file, whose axis 0 counts examples; the rest is an example's shape
+    {"files": ["0-0.npy", "0-1.npy"]}        one file per example, where shapes differ
+    {"data": [{"dtype": "<f4", "shape": [1, 3], "base64": "..."}]}    in the message, where no disk is shared
+
+Entries of outputs have their `name`. `type` names the ONNX element type where NumPy has none (`bfloat16`, kept as
+uint16). Text is kept as NumPy's unicode; nothing is pickled. With `"rows": true` axis 0 of a stacked file *is* the
+batch axis: example i is file[i:i+1]; then `outputs` takes a `batch` as well, for files with a fixed batch.
+
+A batch of N is N examples one behind another along each input's axis of `batch_axes`, examples taken round and round
+where fewer are stored; inputs without an axis there are fed the first example. Without any axis only batch 1 is
+possible.
+
+A worker times and decides nothing; any program that speaks this is a worker. Standard library only, and any Python
+from 3.8: the interpreter that is measured need not be the one that harness runs in.
 """
 
 from __future__ import annotations
@@ -28,8 +42,15 @@ from __future__ import annotations
 import json
 from typing import IO, Any
 
-PROTOCOL = 1
-"""Version of the protocol. 1: the first."""
+PROTOCOL = 2
+"""Version of the protocol.
+
+History:
+    1: flat `open`; feeds are files with rows; `outputs` has a batch; `profile` sums by operator (`kernels`).
+    2: `open` in parts, entries, rows per node.
+
+A worker of protocol 1 is still served, see `harness.runtimes.protocol1`.
+"""
 
 REFUSALS = ("not_implemented", "provider", "batch", "input", "model", "memory", "runtime")
 """The kinds of `{"ok": false}`: no kernel; provider missing or not granted; another

@@ -1,8 +1,7 @@
-"""A runtime spec -> an interpreter that has that ONNX Runtime build.
+"""A runtime spec (see `harness.runtime_spec`) -> an interpreter that has that ONNX Runtime build.
 
-A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
-a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. Requirements and
-wheels get an environment of their own in the cache, with NumPy and nothing else that was not asked for.
+Requirements and wheels get an environment of their own in the cache, with NumPy and nothing else that was not asked
+for.
 """
 
 from __future__ import annotations
@@ -16,18 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.flavours import FLAVOURS, PLAIN, WHEELS, normal
+from harness.flavours import FLAVOURS, PLAIN, normal
+from harness.runtime_spec import CURRENT, is_spec, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
-from harness.suggest import suggest
 
-CURRENT = "current"
+__all__ = [
+    "CURRENT", "FLAVOURS", "KIND", "Runtime", "is_spec", "looks_like_path", "name_of", "normal", "of_interpreter",
+    "resolve", "worker",
+]  # fmt: skip
+
 KIND = "runtimes"
 """The folder of the cache that runtimes lie in."""
 
-REQUIREMENT = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
-)
 VERSION = re.compile(r"==\s*(\d+)\.(\d+)[^*]*$")
 NUMPY_2 = (1, 19)
 """The first onnxruntime whose wheels import with NumPy 2."""
@@ -63,19 +63,13 @@ def worker(python: str) -> tuple[str, ...]:
     return (python, *client.default_command()[1:])
 
 
-def is_spec(text: str) -> bool:
-    """Whether a text is meant as a runtime: `current`, a flavour of onnxruntime, or a wheel of it."""
-    name = (REQUIREMENT.fullmatch(text) or {"name": ""})["name"]
-    named = Path(text).name.startswith(WHEELS) and text.endswith(".whl")
-    return text == CURRENT or normal(name) in FLAVOURS or named
-
-
-def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
+def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
     """The interpreter for a spec; made now where the cache does not have it.
 
     Args:
-        spec: see the module's docstring.
+        spec: see `harness.runtime_spec`.
         root: the cache's folder.
+        install: whether to install what the cache does not have.
         say: told before something is installed, which takes from seconds to minutes.
 
     Raises:
@@ -86,9 +80,9 @@ def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
     if spec == CURRENT:
         return of_interpreter(sys.executable, spec)
     if spec.endswith(".whl"):
-        return _installed(spec, _wheel(spec), root, say)
+        return _installed(spec, _wheel(spec), root, install, say)
     if is_spec(spec):
-        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, say)
+        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, install, say)
     if looks_like_path(spec):
         path = Path(spec).expanduser()
         if not path.exists():
@@ -98,11 +92,7 @@ def resolve(spec: str, root: Path, *, say: Say = silent) -> Runtime:
             hint = f"; give the interpreter in it: {inside}" if inside.exists() else ""
             raise UsageError(f"runtime {spec} is a folder, not an interpreter{hint}")
         return of_interpreter(str(path.absolute()), spec)
-    name = (REQUIREMENT.fullmatch(spec) or {"name": spec})["name"]
-    raise UsageError(
-        f"runtime {spec!r} is none: expected `current`, a build such as onnxruntime==1.23.0, a wheel, or the path of a "
-        f"Python interpreter; {suggest(normal(name), FLAVOURS)}"
-    )
+    raise UsageError(f"runtime {unknown(spec)}")
 
 
 def of_interpreter(python: str, spec: str) -> Runtime:
@@ -153,10 +143,12 @@ def looks_like_path(text: str) -> bool:
     return "/" in text or "\\" in text or Path(text).is_file()
 
 
-def _installed(spec: str, asked: Mapping[str, str], root: Path, say: Say) -> Runtime:
+def _installed(spec: str, asked: Mapping[str, str], root: Path, install: bool, say: Say) -> Runtime:
     requirement = asked.get("requirement") or asked["wheel"]
     numpy = "numpy<2" if _before_numpy_2(requirement) else "numpy"
     place = root.absolute() / KIND / environments.key_of({**asked, "numpy": numpy})
+    if not install and environments.known(place) is None:
+        raise UsageError(f"runtime {spec} is not in the cache yet; a sweep installs it")
     environment = environments.ensure(
         place, [requirement, numpy], what=spec, prove=("numpy", "onnxruntime"), wheels_only=True, say=say
     )

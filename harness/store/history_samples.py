@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import StoreError
 from harness.metrics import LATENCY
-from harness.records import Run
 from harness.stats.estimate import CONFIDENCE
 from harness.store import query
 from harness.store.asv.benchmarks import BENCHMARKS, AsvBenchmark, nullable
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 Wanted = Callable[[str], bool]
 
+MEASURED: Final = ("name", "version", "package")
+"""What of the runtime that measured a row decides its series."""
+
 IDENTITY: Final[Mapping[str, str]] = {
     name: f'"{name}"'
     for name in ("case", "model", "status", "runtime", "run", "run_started_at", "commit", "dirty", "fingerprint")
@@ -31,10 +33,16 @@ IDENTITY: Final[Mapping[str, str]] = {
     "commit_time": '"commit_time"',
     "weights_kind": "weights.kind",
     "weights_digest": "weights.digest",
+    **{f"measured_{name}": f'measured_by."{name}"' for name in MEASURED},
     "processes": "latency.processes",
     # The same text for every row of a run: one of them is enough.
     "versions": "CASE WHEN row_number() OVER (PARTITION BY run) = 1 THEN versions END",
 }
+WHOSE: Final = (
+    "run", "model", "runtime", "weights_kind", "weights_digest", "fingerprint",
+    *(f"measured_{name}" for name in MEASURED),
+)  # fmt: skip
+"""The columns that decide the series of a row."""
 
 
 def points(
@@ -123,47 +131,34 @@ def _row(flat: Row, columns: Sequence[str]) -> Row:
 def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], AsvEnvironment]:
     """The environment of every kind of row: as the sweep itself named it in asv's files."""
     versions = {row["run"]: json.loads(row["versions"]) for row in _rows(frame[["run", "versions"]].dropna())}
-    names = ["run", "model", "runtime", "weights_kind", "weights_digest", "fingerprint"]
-    runs: dict[str, dict[tuple[Any, ...], Row]] = {}
-    for flat in _rows(frame[names].drop_duplicates()):
-        runs.setdefault(flat["run"], {}).setdefault(_whose(flat), flat)
-    found: dict[tuple[Any, ...], AsvEnvironment] = {}
-    for run, kinds in runs.items():
-        rows = [_weighed(flat) for flat in kinds.values()]
-        host = next(iter(kinds.values()))["fingerprint"]
-        for environment, group in environments(_named(run, host, versions.get(run, {})), rows).values():
-            found.update((row["whose"], environment) for row in group)
-    return found
+    runs: dict[str, list[Row]] = {}
+    for flat in _rows(frame[list(WHOSE)].drop_duplicates()):
+        runs.setdefault(flat["run"], []).append(_named(flat, versions.get(flat["run"], {})))
+    return {
+        row["whose"]: environment
+        for rows in runs.values()
+        for environment, group in environments(rows).values()
+        for row in group
+    }
 
 
 def _whose(flat: Row) -> tuple[Any, ...]:
-    return flat["run"], flat["model"], flat["runtime"], flat["weights_kind"], flat["weights_digest"]
+    return tuple(flat[name] for name in WHOSE)
 
 
-def _weighed(flat: Row) -> Row:
+def _named(flat: Row, versions: Mapping[str, str]) -> Row:
+    """As much of a row as names its environment."""
     weights = {"kind": flat["weights_kind"], "digest": flat["weights_digest"]}
+    measured_by = {name: flat[f"measured_{name}"] for name in MEASURED}
     return {
         "whose": _whose(flat),
         "model": flat["model"],
         "runtime": flat["runtime"],
+        "measured_by": measured_by if flat["measured_version"] is not None else None,
         "weights": weights if flat["weights_digest"] is not None else None,
+        "fingerprint": flat["fingerprint"],
+        "versions": versions,
     }
-
-
-def _named(run: str, fingerprint: str, versions: Mapping[str, str]) -> Run:
-    """As much of a run as names its environments."""
-    return Run(
-        id=run,
-        plan="",
-        started_at="",
-        commit=None,
-        dirty=False,
-        commit_time=None,
-        fingerprint=fingerprint,
-        host={},
-        versions=versions,
-        settings={},
-    )
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[Row]:

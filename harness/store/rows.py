@@ -13,8 +13,14 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any
 
-from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run
+from harness import flavours
+from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo
 from harness.store.columns import COLUMNS, HEAVY
+
+OWN = flavours.PLAIN
+"""What a target asks for that runs on the onnxruntime installed beside harness."""
+
+MEASURED_BY = tuple(COLUMNS["measured_by"])
 
 Row = dict[str, Any]
 """One case of one run; the keys are those of `harness.store.columns.COLUMNS`."""
@@ -48,12 +54,14 @@ def to_row(run: Run, outcome: Outcome) -> Row:
 
     `session_s` and `first_inference_s` are medians over the processes, `peak_rss_bytes` is the largest of them;
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
-    threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. A mapping that would be empty is None.
+    threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
+    `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
+    mapping that would be empty is None.
     """
     case = outcome.case
     row = {
         **_case(case),
-        "measured_by": None,
+        "measured_by": _measured_by(outcome.runtime),
         "status": outcome.status.value,
         "reason": outcome.reason,
         "notes": [*outcome.notes, *(outcome.artifact.notes if outcome.artifact else ())],
@@ -76,8 +84,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "commit": run.commit,
         "dirty": run.dirty,
         "commit_time": run.commit_time,
-        "fingerprint": run.fingerprint,
-        "host": plain(run.host),
+        "fingerprint": outcome.host.fingerprint if outcome.host else run.fingerprint,
+        "host": plain(outcome.host.facts if outcome.host else run.host),
         "versions": plain(run.versions),
         "settings": plain(run.settings),
         "floor_s": plain(run.floor_s),
@@ -100,6 +108,30 @@ def series(row: Row) -> tuple[str, str | None, str]:
     """
     weights = row["weights"]
     return row["case"], weights["digest"] if weights else None, row["fingerprint"]
+
+
+def runtime_of(row: Row) -> RuntimeInfo:
+    """What measured a row: as the worker said, or as the run's packages tell in rows that do not say.
+
+    Needs `measured_by`, `runtime` and `versions`, each of which may be None.
+    """
+    said = row.get("measured_by")
+    if said:
+        return RuntimeInfo(
+            name=said.get("name") or "",
+            version=said.get("version") or "",
+            build=said.get("build") or "",
+            language=said.get("language") or "",
+            package=said.get("package") or "",
+        )
+    asked = row.get("runtime") or OWN
+    found = flavours.chosen(row.get("versions") or {}) if asked == OWN else None
+    package, version = found or (asked, "")  # a runtime other than the own one names itself
+    return RuntimeInfo(name=OWN, version=version, package=package)
+
+
+def _measured_by(runtime: RuntimeInfo | None) -> Row | None:
+    return None if runtime is None else {name: getattr(runtime, name) for name in MEASURED_BY}
 
 
 def _case(case: Case) -> Row:

@@ -54,8 +54,8 @@ def load(path: Path) -> Zoo:
     for name, data in entries.data.items():
         resolve.check_data(name, data, problems)
     variants = resolve.variants(entries, problems)
-    targets = {name: resolve.target(name, entry, problems) for name, entry in entries.targets.items()}
     folder = path.absolute().parent
+    targets = {name: resolve.target(name, entry, folder, problems) for name, entry in entries.targets.items()}
     models = {name: resolve.model(name, entries, variants, folder, problems) for name in entries.models}
     if whole:
         resolve.check_unused_steps(entries, problems)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import runtime_spec
 from harness.providers import SHORT, full_name, uses_session_threads
 from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
 from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
@@ -69,14 +70,23 @@ def variants(entries: ZooFile, problems: Problems) -> dict[str, Recipe]:
     return made
 
 
-def target(name: str, entry: TargetEntry, problems: Problems) -> TargetSpec:
-    """Return a target with its provider's full name, and record what its session options get wrong."""
+def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> TargetSpec:
+    """Return a target with its provider's full name, and record what its runtime and session options get wrong.
+
+    Args:
+        name: the target's.
+        entry: the target, validated.
+        folder: what relative paths are taken from.
+        problems: collects the mistakes.
+    """
     where: Keys = ("targets", name)
     provider = full_name(entry.provider)
     if provider is None:
         found = f"unknown provider {entry.provider!r}; {suggest(entry.provider, SHORT, also=SHORT.values())}"
         problems.add((*where, "provider"), found)
         provider = entry.provider
+    if wrong := runtime_spec.problem(entry.runtime.strip()):
+        problems.add((*where, "runtime"), wrong)
     for key, value in entry.session_config.items():
         keys = (*where, "session_config", key)
         if mistake := problem(key, value):
@@ -94,7 +104,7 @@ def target(name: str, entry: TargetEntry, problems: Problems) -> TargetSpec:
     return TargetSpec(
         name=name,
         provider=provider,
-        runtime=entry.runtime,
+        runtime=runtime_spec.anchored(entry.runtime, folder),
         provider_options=dict(entry.provider_options),
         session_config=config,
         threads=_tuple(entry.threads),

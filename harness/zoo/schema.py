@@ -103,7 +103,11 @@ class TargetEntry(Strict):
         description="the execution provider, by its short or its full name",
         json_schema_extra={"enum": [*SHORT, *SHORT.values()]},
     )
-    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="the one installed beside harness")
+    runtime: Text = Field(
+        default="onnxruntime",
+        description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
+        "wheel, or the path of a Python interpreter",
+    )
     provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
     session_config: dict[Text, ConfigText] = Field(
         default={},

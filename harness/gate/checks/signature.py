@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BuildError, WorkerError
-from harness.measure import placement
+from harness.errors import BuildError
 from harness.records import Json
 
 MODULE = "harness.gate.checks.signature"
@@ -71,18 +70,6 @@ def read(paths: Sequence[Path]) -> dict[Path, Anatomy]:
         if "error" in answer:
             raise BuildError(answer["error"])
     return {path: _anatomy(answer) for path, answer in zip(unique, answers, strict=True)}
-
-
-def placed(opened: Mapping[str, Any]) -> Mapping[str, float]:
-    """Provider -> share of nodes, of a worker's reply to `open`.
-
-    Raises:
-        WorkerError: the reply is not the protocol.
-    """
-    nodes = opened.get("placement")
-    if not isinstance(nodes, Mapping):
-        raise WorkerError(f"the worker's reply to `open` has no placement: {str(opened)[:80]}")
-    return placement.shares(nodes)
 
 
 def _anatomy(answer: Mapping[str, Any]) -> Anatomy:

@@ -126,10 +126,10 @@ def rounds(
 def recorded(done: Measured, truth: Mapping[str, tuple[str, float, int]], settings: GateSettings) -> Recording:
     """What was measured, with its circumstances."""
     with Client() as worker:
-        runtime = worker.hello["runtime"]
+        runtime = worker.runtime
     circumstances = {
         "fingerprint": host.fingerprint(host.facts()),
-        "runtime": f"{runtime['name']} {runtime['version']}",
+        "runtime": f"{runtime.name} {runtime.version}",
         "recorded_at": coordinator.utc_now(),
         "bursts": settings.bursts,
         "burst_s": settings.burst_s,

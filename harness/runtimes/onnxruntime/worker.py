@@ -6,6 +6,8 @@ library, numpy and onnxruntime, and of harness only `protocol`.
 
 from __future__ import annotations
 
+import base64
+import ctypes
 import gc
 import importlib.util
 import json
@@ -44,6 +46,9 @@ DTYPES = {
     "tensor(bool)": "bool",
     **{f"tensor({kind}{bits})": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
+BFLOAT16, BFLOAT16_CODE = "tensor(bfloat16)", 16
+"""What NumPy has no type for: ONNX Runtime's name of it, and ONNX's number."""
+
 ERRORS = {
     "NotImplemented": "not_implemented",
     "InvalidArgument": "input",
@@ -71,46 +76,48 @@ class Worker:
         self.binding: Any = None
         self.bound: list[Any] = []
         self.prebound = False
-        self.profiling = False
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
-        provider = request["provider"]
+        asked = request.get("options") or {}
+        provider = asked["provider"]
         available = ort.get_available_providers()
         if provider not in available:
             raise Refused("provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}")
         options = session_options(request)
-        self.profiling = bool(request.get("profile"))
-        providers: list[Any] = [(provider, request.get("provider_options") or {})]
-        if provider != "CPUExecutionProvider" and options_get(request, "session.disable_cpu_ep_fallback") != "1":
+        providers: list[Any] = [(provider, asked.get("provider_options") or {})]
+        if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
             providers.append("CPUExecutionProvider")
         start = time.perf_counter_ns()
-        self.session = ort.InferenceSession(request["model"], options, providers=providers)
+        self.session = ort.InferenceSession(request["artifact"]["path"], options, providers=providers)
         session_ns = time.perf_counter_ns() - start
         granted = self.session.get_providers()
         if provider not in granted:
             raise Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
-        self.bind(request["feeds"], request["batch"], DEVICES.get(provider, "cpu"))
+        self.bind(request, DEVICES.get(provider, "cpu"))
         return {
             "session_ns": session_ns,
-            "providers": granted,
-            "placement": placement(self.session),
             "inputs": [[i.name, i.type, i.shape] for i in self.session.get_inputs()],
             "outputs": [[o.name, o.type, o.shape] for o in self.session.get_outputs()],
+            "runtime": {"providers": granted, "placement": placement(self.session)},
         }
 
-    def bind(self, feeds: dict[str, str], batch: int, device: str) -> None:
+    def bind(self, request: dict[str, Any], device: str) -> None:
         """Put the first `batch` examples where the provider reads them; outputs follow after the first run."""
+        batch, axes = request["batch"], request.get("batch_axes") or {}
         self.binding = self.session.io_binding()
         # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have bound:
         # without this the session would read memory that is freed and used again.
         self.bound = []
         for spec in self.session.get_inputs():
-            fixed = spec.shape[0] if spec.shape else None
+            given = Examples(request["feeds"], spec)
+            axis = 0 if given.rows else axes.get(spec.name)
+            if batch != 1 and not axes and not given.rows:
+                raise Refused("batch", f"no input declares a batch axis, so that only batch 1 is possible, not {batch}")
+            fixed = spec.shape[axis] if axis is not None and axis < len(spec.shape) else None
             if isinstance(fixed, int) and fixed != batch:
                 raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
-            array = examples(feeds, spec, np.arange(batch))
-            self.bound.append(ort.OrtValue.ortvalue_from_numpy(array, device, 0))
+            self.bound.append(given.value(given.batch(range(batch), axis), device))
             self.binding.bind_ortvalue_input(spec.name, self.bound[-1])
         for spec in self.session.get_outputs():
             self.binding.bind_output(spec.name, device)
@@ -139,18 +146,28 @@ class Worker:
         self.prebound = True
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run every example once and write the outputs, examples on axis 0, as `<index>.npy` in `folder`."""
-        total, batch = request["examples"], request["batch"]
-        specs = self.session.get_inputs()
+        """Run every example once and write the outputs into `folder`."""
+        given = [Examples(request["feeds"], spec) for spec in self.session.get_inputs()]
+        if any(one.rows for one in given):
+            return self.output_rows(request, given)
+        written = [Written(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
+        for place in range(request["examples"]):
+            feed = {one.spec.name: one.batch([place], None) for one in given}
+            for output, array in zip(written, self.run(given, feed)):
+                output.put(place, array)
+        return {"outputs": [output.entry() for output in written]}
+
+    def output_rows(self, request: dict[str, Any], given: list[Any]) -> dict[str, Any]:
+        """As `outputs` where axis 0 of a feed's file is the batch axis: so it is in the files of the outputs."""
+        total, batch = request["examples"], request.get("batch", 1)
         files: list[Any] = []
         for first in range(0, total, batch):
-            rows = np.arange(first, first + batch) % total
+            places = [place % total for place in range(first, first + batch)]
             keep = min(batch, total - first)
-            values = self.session.run(None, {s.name: examples(request["feeds"], s, rows) for s in specs})
+            values = self.run(given, {one.spec.name: one.batch(places, 0) for one in given})
             for index, value in enumerate(values):
-                array = np.asarray(value)
-                if array.ndim == 0 or array.shape[0] != batch:
-                    array = np.broadcast_to(array[None], (batch, *array.shape))
+                alike = value.ndim > 0 and value.shape[0] == batch
+                array = value if alike else np.broadcast_to(value[None], (batch, *value.shape))
                 if first == 0:
                     path = os.path.join(request["folder"], f"{index}.npy")
                     shape = (total, *array.shape[1:])
@@ -158,42 +175,201 @@ class Worker:
                 files[index][first : first + keep] = array[:keep]
         for file in files:
             file.flush()
-        return {"shapes": [list(file.shape) for file in files]}
+        names = [spec.name for spec in self.session.get_outputs()]
+        return {"outputs": [{"name": n, "stacked": f"{i}.npy", "rows": True} for i, n in enumerate(names)]}
+
+    def run(self, given: list[Any], feed: dict[str, Any]) -> list[Any]:
+        """The outputs for one feed, as arrays; bfloat16 as uint16, text as unicode."""
+        specs = self.session.get_outputs()
+        if not any(spec.type == BFLOAT16 for spec in [*(one.spec for one in given), *specs]):
+            return [plain(value, spec) for value, spec in zip(self.session.run(None, feed), specs)]
+        values = {one.spec.name: one.value(feed[one.spec.name], "cpu") for one in given}
+        found = self.session.run_with_ort_values([spec.name for spec in specs], values)
+        return [
+            bits(value) if spec.type == BFLOAT16 else plain(value.numpy(), spec) for value, spec in zip(found, specs)
+        ]
 
     def profile(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  (every command takes a request)
-        """Kernels of the last run that was profiled, summed by operator, provider and input types."""
+        """What each node took in the last run that was profiled."""
         path = self.session.end_profiling()
         try:
             with open(path, encoding="utf-8") as file:
                 events = json.load(file)
         finally:
             os.unlink(path)
-        last = {e["name"]: e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")}
-        rows: dict[tuple[str, str, str], list[int]] = {}
-        for event in last.values():
-            args = event["args"]
-            types = ",".join(next(iter(t), "") for t in args.get("input_type_shape", []))
-            row = rows.setdefault((args["op_name"], args.get("provider", ""), types), [0, 0])
-            row[0] += 1
-            row[1] += event["dur"]
-        return {"kernels": [[*key, *value] for key, value in sorted(rows.items())]}
+        return {"nodes": nodes(events)}
+
+
+class Examples:
+    """The examples of one input of the session, as an entry of `feeds` describes them.
+
+    Attributes:
+        rows: axis 0 of the file is the batch axis itself.
+    """
+
+    def __init__(self, feeds: dict[str, Any], spec: Any) -> None:
+        if spec.name not in feeds:
+            raise Refused("input", f"no feed for input {spec.name!r}; feeds: {', '.join(sorted(feeds)) or 'none'}")
+        if spec.type not in DTYPES and spec.type != BFLOAT16:
+            raise Refused("input", f"input {spec.name!r} has type {spec.type}, which cannot be fed from NumPy arrays")
+        entry = feeds[spec.name]
+        self.spec, self.type, self.rows = spec, entry.get("type", ""), bool(entry.get("rows"))
+        self.files = entry.get("files") or ()
+        if "stacked" in entry:
+            self.held: Any = np.load(entry["stacked"], mmap_mode="r")
+        elif "data" in entry:
+            self.held = [decoded(one) for one in entry["data"]]
+        else:
+            self.held = ()
+        if not len(self.held) and not self.files:
+            raise Refused("input", f"the feed of input {spec.name!r} holds no example")
+
+    def whole(self, place: int) -> Any:
+        """One example with all its axes; round and round where fewer are stored."""
+        if self.files:
+            return np.load(self.files[place % len(self.files)], mmap_mode="r")
+        return self.held[place % len(self.held)]
+
+    def batch(self, places: Any, axis: Any) -> Any:
+        """The examples at `places`, one behind another along `axis`, in memory of their own and the model's type.
+
+        Without an axis it is the first of them.
+        """
+        if self.rows and self.spec.shape:
+            chosen = self.held[np.asarray(places) % len(self.held)]  # a copy
+        elif self.rows:
+            chosen = self.held[:1].reshape(())
+        elif axis is None or len(places) == 1:
+            chosen = self.whole(places[0])
+        else:
+            try:
+                chosen = np.concatenate([self.whole(place) for place in places], axis)
+            except ValueError as error:
+                why = f"the examples of input {self.spec.name!r} do not fit behind one another: {error}"
+                raise Refused("batch", why) from error
+        # In memory of its own: pages of a file must not be read while a run is timed.
+        mapped = getattr(chosen, "_mmap", None) is not None
+        return (np.array if mapped else np.asarray)(chosen, dtype=self.dtype(chosen), order="C")
+
+    def dtype(self, array: Any) -> str:
+        """NumPy's name of what the model is fed."""
+        if self.spec.type != BFLOAT16:
+            if self.type == "bfloat16":
+                raise Refused("input", f"input {self.spec.name!r} takes {self.spec.type}, and its feed is bfloat16")
+            return DTYPES[self.spec.type]
+        if self.type != "bfloat16" or array.dtype != np.uint16:
+            raise Refused("input", f"input {self.spec.name!r} takes bfloat16, and its feed is {array.dtype}")
+        return "uint16"
+
+    def value(self, array: Any, device: str) -> Any:
+        """The array as a value of onnxruntime on a device."""
+        if self.spec.type != BFLOAT16:
+            return ort.OrtValue.ortvalue_from_numpy(array, device, 0)
+        if not hasattr(ort.OrtValue, "ortvalue_from_numpy_with_onnx_type"):
+            raise Refused("input", f"onnxruntime {ort.__version__} cannot be fed bfloat16 from Python")
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, BFLOAT16_CODE)
+
+
+class Written:
+    """The files of one output: one for all examples while their shapes agree, else one each."""
+
+    def __init__(self, request: dict[str, Any], index: int, spec: Any) -> None:
+        self.folder, self.total, self.index, self.spec = request["folder"], request["examples"], index, spec
+        self.stacked: Any = None
+        self.files: list[str] = []
+
+    def put(self, place: int, array: Any) -> None:
+        """Write the next example; they come in order."""
+        if place == 0:
+            shape = (self.total, *array.shape)
+            self.stacked = np.lib.format.open_memmap(self.path(), "w+", dtype=array.dtype, shape=shape)
+        if self.stacked is not None and (self.stacked.shape[1:], self.stacked.dtype) != (array.shape, array.dtype):
+            for earlier in range(place):
+                self.save(earlier, self.stacked[earlier])
+            self.stacked = None
+            os.unlink(self.path())
+        if self.stacked is not None:
+            self.stacked[place] = array
+        else:
+            self.save(place, array)
+
+    def save(self, place: int, array: Any) -> None:
+        """One example in a file of its own."""
+        self.files.append(f"{self.index}-{place}.npy")
+        np.save(os.path.join(self.folder, self.files[-1]), array)
+
+    def path(self) -> str:
+        """The file for all examples."""
+        return os.path.join(self.folder, f"{self.index}.npy")
+
+    def entry(self) -> dict[str, Any]:
+        """What the reply says of it."""
+        if self.stacked is not None:
+            self.stacked.flush()
+        place: dict[str, Any] = {"files": self.files} if self.stacked is None else {"stacked": f"{self.index}.npy"}
+        kind = {"type": "bfloat16"} if self.spec.type == BFLOAT16 else {}
+        return {"name": self.spec.name, **place, **kind}
+
+
+def decoded(item: dict[str, Any]) -> Any:
+    """An array that came in the message."""
+    flat = np.frombuffer(base64.b64decode(item["base64"]), dtype=np.dtype(item["dtype"]))
+    return flat.reshape(item["shape"])
+
+
+def plain(value: Any, spec: Any) -> Any:
+    """An output of the session as an array that can be kept without pickling."""
+    array = np.asarray(value)
+    if spec.type == "tensor(string)":
+        return array.astype(str)
+    if array.dtype.hasobject:
+        raise Refused("runtime", f"output {spec.name!r} has type {spec.type}, which is not a tensor of numbers or text")
+    return array
+
+
+def bits(value: Any) -> Any:
+    """A bfloat16 value of onnxruntime, which NumPy has no type for, as uint16."""
+    size = int(np.prod(value.shape(), dtype=np.int64))
+    memory = (ctypes.c_uint16 * size).from_address(value.data_ptr())
+    return np.array(memory, dtype=np.uint16).reshape(value.shape())
+
+
+def nodes(events: list[dict[str, Any]]) -> list[list[Any]]:
+    """Per node of the last run: [node, operator, provider, input types, count, microseconds]."""
+    ran = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
+    runs = [e for e in events if e.get("cat") == "Session" and e["name"] == "model_run"]
+    if runs:
+        start, end = runs[-1]["ts"], runs[-1]["ts"] + runs[-1]["dur"]
+        ran = [e for e in ran if start <= e["ts"] <= end]
+    else:
+        ran = list({e["name"]: e for e in ran}.values())
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for event in ran:
+        args = event["args"]
+        types = ",".join(next(iter(t), "") for t in args.get("input_type_shape", []))
+        key = (event["name"][: -len("_kernel_time")], args["op_name"], args.get("provider", ""), types)
+        row = rows.setdefault(key, [0, 0])
+        row[0] += 1
+        row[1] += event["dur"]
+    return [[*key, *row] for key, row in rows.items()]
 
 
 def session_options(request: dict[str, Any]) -> Any:
     """ONNX Runtime session options as the request asks."""
+    asked, threads = request.get("options") or {}, request["threads"]
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, "ORT_" + LEVELS[request["optimization"]])
-    options.intra_op_num_threads = request["intra_threads"]
-    options.inter_op_num_threads = request["inter_threads"]
-    config = dict(request.get("config") or {})
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, "ORT_" + LEVELS[asked["optimization"]])
+    options.intra_op_num_threads = threads["intra"]
+    options.inter_op_num_threads = threads["inter"]
+    config = dict(asked.get("config") or {})
     if config.pop("session.execution_mode", "0") == "1":
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
     for key, value in config.items():
         options.add_session_config_entry(key, value)
     if hasattr(ort, "OrtEpAssignedNode"):  # onnxruntime from 1.24: which provider took which node
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    for axis, size in (request.get("dims") or {}).items():
+    for axis, size in (asked.get("dims") or {}).items():
         options.add_free_dimension_override_by_name(axis, size)
     if request.get("profile"):
         options.enable_profiling = True
@@ -201,23 +377,9 @@ def session_options(request: dict[str, Any]) -> Any:
     return options
 
 
-def options_get(request: dict[str, Any], key: str) -> str:
-    """A session config entry of the request, or an empty string."""
-    return str((request.get("config") or {}).get(key, ""))
-
-
-def examples(feeds: dict[str, str], spec: Any, rows: Any) -> Any:
-    """The examples at `rows` of one input, contiguous and in the model's own element type.
-
-    Examples are taken round and round where fewer are stored than the batch asks for.
-    """
-    if spec.name not in feeds:
-        raise Refused("input", f"no feed for input {spec.name!r}; feeds: {', '.join(sorted(feeds)) or 'none'}")
-    if spec.type not in DTYPES:
-        raise Refused("input", f"input {spec.name!r} has type {spec.type}, which cannot be fed from NumPy arrays")
-    stored = np.load(feeds[spec.name], mmap_mode="r")
-    chosen = stored[rows % len(stored)] if spec.shape else stored[0]
-    return np.ascontiguousarray(chosen, dtype=DTYPES[spec.type])
+def options_get(asked: dict[str, Any], key: str) -> str:
+    """A session config entry of the request's options, or an empty string."""
+    return str((asked.get("config") or {}).get(key, ""))
 
 
 def placement(session: Any) -> dict[str, int]:
@@ -254,6 +416,7 @@ def main() -> int:
         "name": "onnxruntime",
         "version": ort.__version__,
         "build": ort.get_build_info(),
+        "language": "python",
         "providers": ort.get_available_providers(),
     }
     protocol.send(replies, {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime})

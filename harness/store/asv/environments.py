@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import flavours
-from harness.records import Run
-from harness.store.rows import Row
+from harness.store.rows import Row, runtime_of
 
 LONGEST = 128
 """From this many characters on asv replaces an environment's name by a hash of its own."""
@@ -39,8 +38,8 @@ class AsvEnvironment:
     requirements: Mapping[str, str]
 
 
-def environments(run: Run, rows: Sequence[Row]) -> dict[str, tuple[AsvEnvironment, list[Row]]]:
-    """Rows of a run by environment.
+def environments(rows: Sequence[Row]) -> dict[str, tuple[AsvEnvironment, list[Row]]]:
+    """Rows of a run by environment; what measured a row and where is the row's own, since a run may hold several.
 
     A case that was never built has no weights: it belongs with the run's other cases of its model where those agree
     on the weights, else with weights `unknown`.
@@ -53,7 +52,7 @@ def environments(run: Run, rows: Sequence[Row]) -> dict[str, tuple[AsvEnvironmen
     for row in rows:
         same = identities.get(row["model"], set())
         weights = _weights(row) if row["weights"] or len(same) != 1 else next(iter(same))
-        environment = _environment(run, row["runtime"], weights)
+        environment = _environment(row, weights)
         out.setdefault(environment.name, (environment, []))[1].append(row)
     return out
 
@@ -63,21 +62,21 @@ def _weights(row: Row) -> str:
     return f"{row['model']}-{weights['kind']}-{weights['digest'][:8]}" if weights else f"{row['model']}-unknown"
 
 
-def dimensions(run: Run, runtime: str = flavours.PLAIN) -> dict[str, str]:
+def dimensions(row: Row) -> dict[str, str]:
     """What besides the weights starts a new series, as asv's pages show it: python, onnxruntime and host."""
-    package, version = _runtime(run, runtime)
+    runtime = runtime_of(row)
     return {
-        "python": ".".join(run.versions.get("python", platform.python_version()).split(".")[:2]),
-        "onnxruntime": flavours.tag(package, version),
-        "host": run.fingerprint,
+        "python": ".".join((row["versions"] or {}).get("python", platform.python_version()).split(".")[:2]),
+        "onnxruntime": flavours.tag(runtime.package or runtime.name, runtime.version),
+        "host": row["fingerprint"],
     }
 
 
-def _environment(run: Run, runtime: str, weights: str) -> AsvEnvironment:
-    params = dimensions(run, runtime)
-    package, version = _runtime(run, runtime)
-    python = params["python"]
-    name = f"harness-py{python}-{package}{version}-{weights}-host{run.fingerprint}"
+def _environment(row: Row, weights: str) -> AsvEnvironment:
+    params = dimensions(row)
+    runtime = runtime_of(row)
+    package, version = runtime.package or runtime.name, runtime.version
+    name = f"harness-py{params['python']}-{package}{version}-{weights}-host{params['host']}"
     if len(name) >= LONGEST:
         name = f"harness-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     return AsvEnvironment(
@@ -85,9 +84,3 @@ def _environment(run: Run, runtime: str, weights: str) -> AsvEnvironment:
         params={**params, "weights": weights},
         requirements={package: version},
     )
-
-
-def _runtime(run: Run, runtime: str) -> tuple[str, str]:
-    """The distribution that provides a runtime and its version; a runtime other than the own one names itself."""
-    found = flavours.chosen(run.versions) if runtime == flavours.PLAIN else None
-    return found or (runtime, "")

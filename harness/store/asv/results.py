@@ -53,7 +53,7 @@ def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
     with files.Lock.wait(files.lock_of(results)):
         machine = _machine(results)
         contents = {results / machine["machine"] / "machine.json": dump(machine, MACHINE_VERSION)}
-        for environment, group in environments(run, rows).items():
+        for environment, group in environments(rows).items():
             path = results / machine["machine"] / f"{run.commit[:8]}-{environment}.json"
             contents[path] = _merged(path, run, machine, group)
         contents[results / "benchmarks.json"] = dump(_benchmarks(results, rows), BENCHMARKS_VERSION)

@@ -1,0 +1,139 @@
+"""Value files: where the examples of inputs and outputs are, as JSON that a worker understands. Standard library only.
+
+One entry stands for one input or output. Files are relative to a folder until `at` makes them absolute.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.records.asked import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueEntry:
+    """The examples of one input or output: in exactly one of `stacked`, `files` and `data`.
+
+    Attributes:
+        stacked: a .npy file whose axis 0 counts examples; the rest is an example's whole shape.
+        files: a .npy file per example, where shapes differ.
+        data: an array per example in the message itself, as `in_message` makes it.
+        type: the ONNX element type where NumPy has none, such as `bfloat16`, kept as uint16.
+        rows: axis 0 of `stacked` is the batch axis itself, so that example i is file[i:i+1].
+    """
+
+    name: str
+    stacked: str = ""
+    files: tuple[str, ...] = ()
+    data: tuple[Mapping[str, Json], ...] = ()
+    type: str = ""
+    rows: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no worker could read.
+
+        Raises:
+            ValueError: if there are no examples, or in two places, or rows that are not stacked.
+        """
+        places = [place for place in ("stacked", "files", "data") if getattr(self, place)]
+        if len(places) != 1:
+            raise ValueError(f"value {self.name!r}: expected one of stacked, files and data, found {places or 'none'}")
+        if self.rows and not self.stacked:
+            raise ValueError(f"value {self.name!r}: rows need a stacked file")
+
+    def at(self, folder: Path) -> ValueEntry:
+        """The same with absolute paths."""
+        return ValueEntry(
+            name=self.name,
+            stacked=str(folder.absolute() / self.stacked) if self.stacked else "",
+            files=tuple(str(folder.absolute() / file) for file in self.files),
+            data=self.data,
+            type=self.type,
+            rows=self.rows,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Without what is not there."""
+        found = {
+            "name": self.name,
+            "stacked": self.stacked,
+            "files": list(self.files),
+            "data": [dict(one) for one in self.data],
+            "type": self.type,
+            "rows": self.rows,
+        }
+        return {key: value for key, value in found.items() if value or key == "name"}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ValueEntry:
+        """The inverse of `to_json`; keys that are not known are ignored.
+
+        Raises:
+            ValueError: if it is not an entry.
+        """
+        try:
+            return cls(
+                name=str(content["name"]),
+                stacked=str(content.get("stacked") or ""),
+                files=tuple(map(str, content.get("files") or ())),
+                data=tuple(dict(one) for one in content.get("data") or ()),
+                type=str(content.get("type") or ""),
+                rows=bool(content.get("rows")),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a value entry: {content!r:.80}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueSet:
+    """The examples of all inputs, or of all outputs, in their order; files are relative to one folder."""
+
+    entries: tuple[ValueEntry, ...] = ()
+
+    @classmethod
+    def of_rows(cls, names: Sequence[str], folder: str = "") -> ValueSet:
+        """Files `<index>.npy` with the batch axis first, as references and workers of protocol 1 keep them."""
+        prefix = f"{folder}/" if folder else ""
+        return cls(
+            entries=tuple(ValueEntry(name=n, stacked=f"{prefix}{i}.npy", rows=True) for i, n in enumerate(names))
+        )
+
+    @classmethod
+    def from_json(cls, content: Sequence[Mapping[str, Any]]) -> ValueSet:
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: if an entry is none.
+        """
+        return cls(entries=tuple(map(ValueEntry.from_json, content)))
+
+    def to_json(self) -> list[dict[str, Json]]:
+        """Every entry in order."""
+        return [entry.to_json() for entry in self.entries]
+
+    def at(self, folder: Path) -> dict[str, ValueEntry]:
+        """Name -> entry, with absolute paths."""
+        return {entry.name: entry.at(folder) for entry in self.entries}
+
+    def to_request(self, folder: Path) -> dict[str, dict[str, Json]]:
+        """The `feeds` of the worker protocol."""
+        return {name: entry.to_json() for name, entry in self.at(folder).items()}
+
+
+def in_message(array: Any) -> dict[str, Json]:
+    """A NumPy array of numbers or unicode text as an item of `data`.
+
+    Raises:
+        ValueError: if it holds Python objects.
+    """
+    if array.dtype.hasobject:
+        raise ValueError("an array of Python objects cannot be sent; give text as NumPy's unicode")
+    return {
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "base64": base64.b64encode(array.tobytes()).decode("ascii"),
+    }

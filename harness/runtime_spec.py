@@ -1,0 +1,64 @@
+"""How a runtime is written. Pure: nothing is looked for on the disk or in an index.
+
+A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
+a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. A target's runtime
+may also be `onnxruntime` alone, which there means the same as `current`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePath
+
+from harness.flavours import FLAVOURS, WHEELS, normal
+from harness.suggest import suggest
+
+CURRENT = "current"
+OWN = "onnxruntime"
+"""What a target has that says nothing else: the onnxruntime installed beside harness."""
+
+REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
+)
+
+
+def named(text: str) -> str:
+    """The distribution that a requirement names, normalized; the text itself where it is not a requirement."""
+    return normal((REQUIREMENT.fullmatch(text) or {"name": text})["name"])
+
+
+def is_spec(text: str) -> bool:
+    """Whether a text is meant as a runtime: `current`, a flavour of onnxruntime, or a wheel of it."""
+    wheel = PurePath(text).name.startswith(WHEELS) and text.endswith(".whl")
+    return text == CURRENT or named(text) in FLAVOURS or wheel
+
+
+def is_own(text: str) -> bool:
+    """Whether a target's runtime is the one installed beside harness."""
+    return text in (OWN, CURRENT)
+
+
+def is_path(text: str) -> bool:
+    """Whether a spec names a file: a wheel, or something with a separator that is not a requirement."""
+    return text.endswith(".whl") or ("/" in text or "\\" in text)
+
+
+def problem(text: str) -> str:
+    """Why a text cannot be a runtime; empty where it can. Files are not looked for."""
+    return "" if is_spec(text) or is_path(text) else unknown(text)
+
+
+def unknown(text: str) -> str:
+    """The sentence for a text that is not a runtime."""
+    return (
+        f"{text!r} is not a runtime: expected `current`, a build such as onnxruntime==1.23.0, a wheel, or the path of "
+        f"a Python interpreter; {suggest(named(text), FLAVOURS)}"
+    )
+
+
+def anchored(text: str, folder: Path) -> str:
+    """A target's runtime as everybody reads it: one word for the own one, relative paths from `folder`."""
+    spec = text.strip()
+    if is_own(spec):
+        return OWN
+    return str(folder / Path(spec).expanduser()) if is_path(spec) else spec
