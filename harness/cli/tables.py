@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness import budget, units
 from harness.metrics import METRICS, stored
+from harness.store.rows import measured_on
 from harness.units import NONE, seconds, size, value
 
 __all__ = [
@@ -26,6 +27,11 @@ __all__ = [
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
+
+NOT_COMPARED = (
+    "bold: the fastest inside the budget of the newest rows that were measured together; rows of other runs, hosts or "
+    "runtimes are not compared with it"
+)
 
 SHOWN = tuple(metric for metric in METRICS if metric.short)
 """Metrics with a column that shows their value and nothing else."""
@@ -72,6 +78,9 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
     ):
         table.add_column(name, justify="right")
     table.add_column("status")
+    several = len(settings(rows)) > 1
+    if several:
+        table.add_column("measured on")
     best = budget.fastest(rows)
     for row in rows:
         if not row.get("latency"):
@@ -90,8 +99,19 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
             size((row.get("artifact") or {}).get("bytes")),
             *(value(stored(row, one.column), one.unit) for one in SHOWN),
             Text(row["status"], style=STYLES[row["status"]]),
+            *([Text(measured_on(dict(row)))] if several else []),
         )
     return table
+
+
+def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:
+    """In how many runs, and on how many hosts and runtimes, rows with a latency were measured."""
+    return {budget.setting(row) for row in rows if row.get("latency")}
+
+
+def apart(row: Row, other: Row) -> str:
+    """A row that is not compared with another one, and in what they differ."""
+    return f"{row['variant']} ({measured_on(dict(row), dict(other))})"
 
 
 def without_numbers(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:

@@ -130,6 +130,24 @@ def runtime_of(row: Row) -> RuntimeInfo:
     return RuntimeInfo(name=OWN, version=version, package=package)
 
 
+def measured_on(row: Row, other: Row | None = None) -> str:
+    """What measured a row, where and when, such as `onnxruntime-gpu 1.31.1, run of 2026-01-31 10:15`.
+
+    Args:
+        row: the row.
+        other: names only that in which the two differ, and the host where they differ in it; None names all.
+    """
+    runtime, host = runtime_of(row), row["fingerprint"]
+    parts = []
+    if other is None or runtime_of(other) != runtime:
+        parts.append(runtime.label if runtime.version else flavours.UNKNOWN_VERSION)
+    if other is None or other["fingerprint"] != host:
+        parts.append(f"host {host}")
+    if other is None or other["run"] != row["run"]:
+        parts.append(f"run of {row['run_started_at'][:16].replace('T', ' ')}")
+    return ", ".join(parts)
+
+
 def _measured_by(runtime: RuntimeInfo | None) -> Row | None:
     return None if runtime is None else {name: getattr(runtime, name) for name in MEASURED_BY}
 

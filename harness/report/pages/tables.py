@@ -148,7 +148,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
     )
 
 
-def against_fp32(row: Mapping[str, Any], rows: Sequence[Row]) -> Cell:
+def against_fp32(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
     """How many times as fast as fp32 in the same run and setting, with its interval."""
     for other in rows:
         speedup = budget.speedup(row, [other])
