@@ -79,6 +79,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
         table.add_column(name, justify="right")
     table.add_column("status")
     several = len(settings(rows)) > 1
+    measured = [dict(row) for row in rows if row.get("latency")]
     if several:
         table.add_column("measured on")
     best = budget.fastest(rows)
@@ -99,7 +100,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
             size((row.get("artifact") or {}).get("bytes")),
             *(value(stored(row, one.column), one.unit) for one in SHOWN),
             Text(row["status"], style=STYLES[row["status"]]),
-            *([Text(measured_on(dict(row)))] if several else []),
+            *([Text(measured_on(dict(row), measured))] if several else []),
         )
     return table
 
@@ -111,7 +112,7 @@ def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:
 
 def apart(row: Row, other: Row) -> str:
     """A row that is not compared with another one, and in what they differ."""
-    return f"{row['variant']} ({measured_on(dict(row), dict(other))})"
+    return f"{row['variant']} ({measured_on(dict(row), [dict(other)])})"
 
 
 def without_numbers(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:

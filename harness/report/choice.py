@@ -124,7 +124,7 @@ def _pair(data: Data, wish: Wish) -> pairs.ComparedPair:
     if wish.compare is not None:
         return pairs.asked(data, wish.compare)
     host = _host(wish.host, data.every_host)
-    own = [run.id for run in data.runs if run.fingerprint == host]
+    own = [run.id for run in data.runs if host in run.hosts]
     found = [side for side in sides.of_kind(data, "run") if side.key in own]
     if not data.runs:
         found = sides.of_kind(data, "commit")

@@ -90,8 +90,7 @@ def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Char
 
     rows = data.rows
     values = metric_values(rows)
-    runtimes = rows["run"].map({run.id: run.runtime for run in data.runs}).astype("category")
-    keys = rows[["case", "weights", "fingerprint"]].assign(runtime=runtimes)
+    keys = rows[["case", "weights", "fingerprint", "runtime"]]
     order = np.lexsort(tuple(reversed(_order(rows, positions))))
     low, high = rows["low_s"].to_numpy(float), rows["high_s"].to_numpy(float)
     numbers = data.run_numbers

@@ -233,7 +233,7 @@ def _pages(job: Job) -> Iterator[tuple[str, str]]:
     by_case: dict[str, list[Row]] = {}
     for row in job.data.latest:
         by_case.setdefault(row["case"], []).append(row)
-    of_run: dict[str, str] = {}
+    of_run: dict[tuple[str, str], str] = {}
     quantiles: list[dict[str, Any]] = []
     startups: dict[tuple[str, str], model.Intervals] = {}
     for start in range(0, len(job.newest), CHUNK):
@@ -244,9 +244,10 @@ def _pages(job: Job) -> Iterator[tuple[str, str]]:
                 quantiles.append({"case": name, "variant": samples["variant"], "run": run, "quantiles": own})
             if job.cases[name] == run:
                 row = next(row for row in by_case[name] if row["run"] == run)
-                if run not in of_run:
-                    of_run[run] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run)))
-                page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[run])
+                where = run, row["fingerprint"]
+                if where not in of_run:
+                    of_run[where] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run), row))
+                page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[where])
                 yield page.path, render.html(page, job.shared)
     recent = ordered(picked(job.recent, RECENT))
     found = model.page(job.data, job.name, job.data.latest, recent, job.look, startups)

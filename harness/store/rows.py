@@ -130,20 +130,23 @@ def runtime_of(row: Row) -> RuntimeInfo:
     return RuntimeInfo(name=OWN, version=version, package=package)
 
 
-def measured_on(row: Row, other: Row | None = None) -> str:
-    """What measured a row, where and when, such as `onnxruntime-gpu 1.31.1, run of 2026-01-31 10:15`.
+def measured_on(row: Row, among: Sequence[Row]) -> str:
+    """What measured a row, where and when, as far as it tells the row from others.
 
     Args:
-        row: the row.
-        other: names only that in which the two differ, and the host where they differ in it; None names all.
+        row: one of them, or another.
+        among: rows; names only that in which they and the row are not all the same.
+
+    Returns:
+        Such as `onnxruntime-gpu 1.31.1, host 0123456789ab, run of 2026-01-31 10:15`; empty where nothing differs.
     """
-    runtime, host = runtime_of(row), row["fingerprint"]
+    runtime = runtime_of(row)
     parts = []
-    if other is None or runtime_of(other) != runtime:
+    if any(runtime_of(other) != runtime for other in among):
         parts.append(runtime.label if runtime.version else flavours.UNKNOWN_VERSION)
-    if other is None or other["fingerprint"] != host:
-        parts.append(f"host {host}")
-    if other is None or other["run"] != row["run"]:
+    if any(other["fingerprint"] != row["fingerprint"] for other in among):
+        parts.append(f"host {row['fingerprint']}")
+    if any(other["run"] != row["run"] for other in among):
         parts.append(f"run of {row['run_started_at'][:16].replace('T', ' ')}")
     return ", ".join(parts)
 

@@ -86,7 +86,7 @@ def _choice(choice: Choice) -> list[Cell]:
 
 def _apart(choice: Choice) -> str:
     """Rows of other runs and runtimes, each with what it was measured on."""
-    found = [f"{row['variant']} ({measured_on(dict(row), dict(choice.rows[0]))})" for row in choice.apart]
+    found = [f"{row['variant']} ({measured_on(dict(row), [dict(choice.rows[0])])})" for row in choice.apart]
     more = f" and {len(found) - APART} more" if len(found) > APART else ""
     return "; ".join(found[:APART]) + more
 
