@@ -103,7 +103,7 @@ def load(results: Path, order: Commits, rows: pd.DataFrame) -> Values:
 
 
 def runtime(stored: str) -> str:
-    """A runtime as the pages name it: `1.31.1+gpu` is `onnxruntime-gpu 1.31.1`."""
+    """A runtime by its package and version: `1.31.1+gpu` is `onnxruntime-gpu 1.31.1`."""
     return flavours.label(*flavours.of_tag(stored)) if stored else ""
 
 
