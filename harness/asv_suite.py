@@ -4,8 +4,8 @@
 the first one of a case measures it once and leaves what the other metrics are going to answer in a folder of
 `harness.asv_plugin`, which hands each answer out once.
 
-A combination of parameters that is no case of this commit, or that this host cannot run, answers NaN, asv's n/a, with
-the reason on stderr. A case that fails raises: asv stores null.
+A combination of parameters that is not a case of this commit, or that this host cannot run, answers NaN, asv's n/a,
+with the reason on stderr. A case that fails raises: asv stores null.
 """
 
 from __future__ import annotations

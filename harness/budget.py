@@ -11,7 +11,7 @@ Row = Mapping[str, Any]
 
 
 def excess(row: Row) -> str | None:
-    """Why a measured case is outside its model's budget; empty where it is inside, None where nobody can tell.
+    """Why a measured case is outside its model's budget; empty where it is inside, None where that cannot be told.
 
     Labels decide where there are any, else fidelity. A model without an accuracy or fidelity budget cannot be
     judged: fast and wrong must not be recommended.
@@ -41,7 +41,7 @@ def exceeded(row: Row) -> tuple[str, ...]:
 
 
 def _wrong(row: Row) -> str | None:
-    """How accuracy, or else fidelity, is outside the budget; empty where it is inside, None where nobody can tell."""
+    """How accuracy, or else fidelity, is out of budget; empty where it is inside, None where that cannot be told."""
     budget = row.get("budget") or {}
     accuracy, fidelity = row.get("accuracy") or {}, row.get("fidelity") or {}
     limit, share, least = (budget.get(key) for key in ("accuracy_drop", "accuracy_share", "fidelity_db"))
@@ -72,7 +72,7 @@ def _costly(row: Row) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class ShipChoice:
     """The build to ship of one model on one target.
 
     Attributes:
@@ -86,7 +86,7 @@ class Choice:
     apart: tuple[Row, ...]
 
 
-def choices(rows: Iterable[Row]) -> dict[tuple[str, str], Choice]:
+def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
     """(model, target) -> what to ship, chosen among rows that were measured side by side.
 
     Rows of two runs, hosts or runtimes say as much about those as about the builds, so the choice lies within one
@@ -105,11 +105,11 @@ def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
     return {key: choice.best for key, choice in choices(rows).items()}
 
 
-def _choice(groups: list[list[Row]]) -> Choice:
+def _choice(groups: list[list[Row]]) -> ShipChoice:
     newest_first = sorted(groups, key=lambda group: _age(group[0]), reverse=True)
     best = {id(group): _best(group) for group in newest_first}
     chosen = next((group for group in newest_first if best[id(group)] is not None), newest_first[0])
-    return Choice(
+    return ShipChoice(
         best=best[id(chosen)],
         rows=tuple(chosen),
         apart=tuple(row for group in newest_first if group is not chosen for row in group),

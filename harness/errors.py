@@ -4,7 +4,8 @@
 
     HarnessError
     ├── UsageError            the command line or the configuration is wrong       -> exit code 2
-    │   └── ZooError          model_zoo.yaml is wrong; holds every problem found
+    │   ├── ZooError          model_zoo.yaml is wrong; holds every problem found
+    │   └── CaseIdError       a text names no case; a ValueError, too
     ├── BuildError            a step of a recipe failed                            -> outcome `failed`
     │   ├── Skip              the step makes no sense for this model               -> outcome `skipped`
     │   ├── Unsupported       nothing on this host can do it                       -> outcome `unsupported`
@@ -42,6 +43,10 @@ class ZooError(UsageError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+class CaseIdError(UsageError, ValueError):
+    """A text is not the name of a case."""
 
 
 class BuildError(HarnessError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 STDERR_LINES = 12
-"""How much of a dead child's last words is kept."""
+"""How much of the end of a dead child's stderr is kept."""
 
 LastWords = collections.deque[str]
 

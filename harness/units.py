@@ -67,7 +67,7 @@ def count(n: int, noun: str, plural: str = "") -> str:
 def share(value: float) -> str:
     """A share as a percentage, such as `3%`, `4.8%` or `0.05%`: as many decimals as it needs to be told from zero."""
     percent = value * 100
-    if abs(percent - round(percent)) < 1e-9 or abs(percent) >= HUNDRED:  # noqa: PLR2004  (0.07 * 100 is no integer)
+    if abs(percent - round(percent)) < 1e-9 or abs(percent) >= HUNDRED:  # noqa: PLR2004  (0.07 * 100 is not an integer)
         return f"{percent:,.0f}%"
     return f"{percent:.1f}%" if abs(percent) >= 0.0995 else f"{percent:.2g}%"  # noqa: PLR2004
 

@@ -132,7 +132,7 @@ def test_a_zoo_file_is_a_side(repo: Path) -> None:
 
 
 def test_cases_are_sides(repo: Path) -> None:
-    """A case names its model, variant, target and threads; a batch of 1 may be left away."""
+    """A case names its model, variant, target and threads; a batch of 1 may be omitted."""
     base, head = resolve(repo, "tiny/fp32/cpu-t1", "tiny/int8/cpu-t2-b1")
     assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in build(base)]
     assert ["tiny/int8/cpu-t2-b1"] == [one.case.id for one in build(head)]

@@ -166,7 +166,7 @@ def test_a_folder_outside_git_and_one_that_is_missing(tmp_path: Path) -> None:
     """Asv measures commits: the message says what to do first."""
     with pytest.raises(UsageError, match="git init"):
         init(InitRequest(folder=tmp_path))
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         init(InitRequest(folder=tmp_path / "absent"))
 
 

@@ -159,7 +159,7 @@ def test_report(store: Path, tmp_path: Path) -> None:
 
 def test_compare(store: Path) -> None:
     """The two runs are set against each other, case by case."""
-    moved = choice.moved(load(store), choice.Wish(results=store, compare=RUNS))
+    moved = choice.moved(load(store), choice.PlotRequest(results=store, compare=RUNS))
     assert ["tiny/fp32/cpu-t1-b1", "tiny/int8-static/cpu-t1-b1"] == sorted(moved["case"])
 
 
@@ -167,8 +167,8 @@ def test_compare(store: Path) -> None:
 def test_plot(store: Path, kind: str) -> None:
     """Every kind of chart that this store has numbers for is drawn."""
     one = kind in ("timeline", "history")
-    wish = choice.Wish(results=store, models=["tiny"], variants=["fp32"] if one else [], targets=["cpu*"])
-    assert plot.plot(kind, wish)["data"]
+    request = choice.PlotRequest(results=store, models=["tiny"], variants=["fp32"] if one else [], targets=["cpu*"])
+    assert plot.plot(kind, request)["data"]
 
 
 def test_import(store: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from plotly.graph_objects import Figure
 
 from harness.errors import UsageError
 from harness.report import export
-from harness.report.choice import Wish
+from harness.report.choice import PlotRequest
 from harness.report.plot import KINDS, plot
 from harness.store.asv import results as asv
 from harness.store.rows import Row, to_row
@@ -33,35 +33,35 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"fusion", "batch"}])
 def test_every_kind_is_a_figure(results: Path, kind: str) -> None:
     """Drawn from what is stored, and accepted by plotly."""
-    wish = Wish(
+    request = PlotRequest(
         results=results,
         variants=("int8-static",) if kind in ONE else (),
         targets=("cpu-t1-b1",) if kind in ONE else (),
     )
-    found = plot(kind, wish)
+    found = plot(kind, request)
     assert found["data"]
     Figure(found)
 
 
 def test_nothing_to_draw_is_said(results: Path) -> None:
     """A batch that was never varied, a kind, model or metric that is not there."""
-    for kind, wish, said in (
-        ("batch", Wish(results=results), "nothing to draw"),
-        ("parato", Wish(results=results), "no such kind"),
-        ("latency", Wish(results=results, models=("digit_cnn",)), "did you mean 'digits_cnn'"),
-        ("history", Wish(results=results, metric="latncy"), "did you mean 'latency'"),
-        ("timeline", Wish(results=results), "shows one case"),
-        ("latency", Wish(results=results / "none"), "harness sweep"),
+    for kind, request, said in (
+        ("batch", PlotRequest(results=results), "nothing to draw"),
+        ("parato", PlotRequest(results=results), "no such kind"),
+        ("latency", PlotRequest(results=results, models=("digit_cnn",)), "did you mean 'digits_cnn'"),
+        ("history", PlotRequest(results=results, metric="latncy"), "did you mean 'latency'"),
+        ("timeline", PlotRequest(results=results), "shows one case"),
+        ("latency", PlotRequest(results=results / "none"), "harness sweep"),
     ):
         with pytest.raises(UsageError, match=said):
-            plot(kind, wish)
+            plot(kind, request)
 
 
 def test_a_suffix_chooses_the_format(results: Path, tmp_path: Path) -> None:
     """Others are refused before anything is drawn."""
     with pytest.raises(UsageError, match=r"\.png, \.svg, \.pdf, \.html"):
         export.suffix(tmp_path / "chart.gif")
-    figure = plot("latency", Wish(results=results))
+    figure = plot("latency", PlotRequest(results=results))
     export.export(figure, tmp_path / "new" / "chart.html", width=800, height=None, scale=1)
     assert "Plotly.newPlot" in (tmp_path / "new" / "chart.html").read_text(encoding="utf-8")
 
@@ -76,7 +76,7 @@ def test_without_anything_that_draws_the_message_says_what_to_install(
 
     monkeypatch.setattr(Figure, "to_image", missing)
     monkeypatch.setattr(export, "find_browser", lambda: None)
-    figure = plot("latency", Wish(results=results))
+    figure = plot("latency", PlotRequest(results=results))
     with pytest.raises(UsageError, match=r"pip install kaleido.*\.html"):
         export.export(figure, tmp_path / "chart.png", width=800, height=None, scale=1)
     assert not (tmp_path / "chart.png").exists()
@@ -88,42 +88,49 @@ def test_a_browser_alone_is_enough(results: Path, kind: str, begins: bytes) -> N
     """Without kaleido a headless browser draws every format."""
     browser = export.find_browser()
     assert browser is not None
-    figure = export.printable(plot("latency", Wish(results=results)), 640, 400)
+    figure = export.printable(plot("latency", PlotRequest(results=results)), 640, 400)
     assert export.by_browser(browser, figure, kind, 1.0).startswith(begins)
 
 
 def test_on_paper_a_legend_names_each_once(results: Path) -> None:
     """Lines of one variant in several settings share an entry, and buttons are left out."""
-    figure = export.printable(plot("threads", Wish(results=results)), 640, None)
+    figure = export.printable(plot("threads", PlotRequest(results=results)), 640, None)
     named = [trace["name"] for trace in figure["data"] if trace.get("showlegend")]
     assert ["fp32", "int8-static"] == sorted(named)
-    timeline = Wish(results=results, variants=("fp32",), targets=("cpu-t1-b1",))
+    timeline = PlotRequest(results=results, variants=("fp32",), targets=("cpu-t1-b1",))
     assert "updatemenus" not in export.printable(plot("timeline", timeline), 640, None)["layout"]
 
 
 def test_options_that_a_kind_does_not_take_are_refused(results: Path) -> None:
     """What would be ignored in silence is a mistake, and the message says which kinds take it."""
-    for kind, wish, said in (
-        ("latency", Wish(results=results, compare=("a", "b")), "changes and ratios show two"),
-        ("latency", Wish(results=results, metric="artifact_size"), "--metric: .*history does"),
-        ("ratios", Wish(results=results, compare=("a", "b")), "--compare a: no run, commit, runtime or host"),
-        ("ratios", Wish(results=results, runtime="1.0"), r"--runtime 1\.0: .*available: onnxruntime-gpu==1\.31\.1"),
-        ("history", Wish(results=results, host="f"), "--host f: available: 0123456789ab"),
-        ("history", Wish(results=results), "shows one case: .*4 fit"),
-        ("ratios", Wish(results=results, variants=("fp16",)), "--variants fp16: .*available: fp32, int8-static"),
+    for kind, request, said in (
+        ("latency", PlotRequest(results=results, compare=("a", "b")), "changes and ratios show two"),
+        ("latency", PlotRequest(results=results, metric="artifact_size"), "--metric: .*history does"),
+        ("ratios", PlotRequest(results=results, compare=("a", "b")), "--compare a: no run, commit, runtime or host"),
+        (
+            "ratios",
+            PlotRequest(
+                results=results,
+                runtime="1.0",
+            ),
+            r"--runtime 1\.0: .*available: onnxruntime-gpu==1\.31\.1",
+        ),
+        ("history", PlotRequest(results=results, host="f"), "--host f: available: 0123456789ab"),
+        ("history", PlotRequest(results=results), "shows one case: .*4 fit"),
+        ("ratios", PlotRequest(results=results, variants=("fp16",)), "--variants fp16: .*available: fp32, int8-static"),
     ):
         with pytest.raises(UsageError, match=said):
-            plot(kind, wish)
+            plot(kind, request)
 
 
 def test_nothing_changed_is_said(tmp_path: Path) -> None:
     """There is nothing to draw, and another kind draws every ratio; with one run there is nothing at all."""
     report_stores.history(tmp_path, days=1)
     with pytest.raises(UsageError, match="has one run only: choose two sides with --compare"):
-        plot("ratios", Wish(results=tmp_path))
+        plot("ratios", PlotRequest(results=tmp_path))
     report_stores.history(tmp_path, days=2)
     with pytest.raises(UsageError, match=r"none of 4 cases changed .*plot ratios"):
-        plot("changes", Wish(results=tmp_path))
+        plot("changes", PlotRequest(results=tmp_path))
 
 
 def test_values_of_asv_alone_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,14 +141,14 @@ def test_values_of_asv_alone_are_drawn(tmp_path: Path, monkeypatch: pytest.Monke
         of = report_stores.run(day)
         found = [replace(report_stores.measured(case, level), started_at=of.started_at) for case in ALL]
         asv.write(results, of, [to_row(of, outcome) for outcome in found])
-    one = Wish(results=results, variants=("fp32",), targets=("cpu-t1-*",))
+    one = PlotRequest(results=results, variants=("fp32",), targets=("cpu-t1-*",))
     (trace,) = plot("history", one)["data"]
     assert [5.0, 8.0] == pytest.approx(trace["y"])
     assert "error_y" in trace
-    assert len(plot("ratios", Wish(results=results))["data"][0]["z"]) == 2
-    assert plot("changes", Wish(results=results))["data"]
+    assert len(plot("ratios", PlotRequest(results=results))["data"][0]["z"]) == 2
+    assert plot("changes", PlotRequest(results=results))["data"]
     with pytest.raises(UsageError, match="values in asv's files and no samples; from those history, changes, ratios"):
-        plot("latency", Wish(results=results))
+        plot("latency", PlotRequest(results=results))
 
 
 def test_the_newest_runtime_is_drawn_or_the_one_that_is_asked_for(tmp_path: Path) -> None:
@@ -149,8 +156,8 @@ def test_the_newest_runtime_is_drawn_or_the_one_that_is_asked_for(tmp_path: Path
     for day, version in enumerate(("1.30.0", "1.31.0", "1.30.0", "1.31.0")):
         of = report_stores.run(day, versions={"onnxruntime": version})
         report_stores.write(tmp_path, of, [report_stores.measured(ALL[0], 5.0 + day)])
-    assert [6.0, 8.0] == pytest.approx(plot("history", Wish(results=tmp_path))["data"][-1]["y"])
-    older = Wish(results=tmp_path, runtime="onnxruntime==1.30.0")
+    assert [6.0, 8.0] == pytest.approx(plot("history", PlotRequest(results=tmp_path))["data"][-1]["y"])
+    older = PlotRequest(results=tmp_path, runtime="onnxruntime==1.30.0")
     assert [5.0, 7.0] == pytest.approx(plot("history", older)["data"][-1]["y"])
 
 
@@ -158,7 +165,7 @@ def test_a_file_that_cannot_be_written_is_said(results: Path, tmp_path: Path) ->
     """The message names --out, and what would do."""
     (tmp_path / "file").touch()
     (tmp_path / "folder.html").mkdir()
-    figure = plot("latency", Wish(results=results))
+    figure = plot("latency", PlotRequest(results=results))
     for path in (tmp_path / "file" / "chart.html", tmp_path / "folder.html"):
         with pytest.raises(UsageError, match=r"--out .* cannot be written: .*; give a file in a folder"):
             export.export(figure, path, width=800, height=None, scale=1)
@@ -170,8 +177,8 @@ def test_models_are_never_mixed_under_one_name(tmp_path: Path, kind: str) -> Non
     cases = [*report_stores.matrix("one"), *report_stores.matrix("two")]
     report_stores.write(tmp_path, report_stores.run(), [report_stores.measured(case, 5.0) for case in cases])
     with pytest.raises(UsageError, match="shows one model: choose with --models; available: one, two"):
-        plot(kind, Wish(results=tmp_path))
-    assert plot(kind, Wish(results=tmp_path, models=("one",)))["data"]
+        plot(kind, PlotRequest(results=tmp_path))
+    assert plot(kind, PlotRequest(results=tmp_path, models=("one",)))["data"]
 
 
 def test_a_fusion_is_of_one_artifact(tmp_path: Path) -> None:
@@ -183,5 +190,5 @@ def test_a_fusion_is_of_one_artifact(tmp_path: Path) -> None:
     found = [report_stores.measured(case, 5.0) for case in ALL]
     report_stores.write(tmp_path, report_stores.run(), found, fused)
     with pytest.raises(UsageError, match=r"shows one artifact: .*digits_cnn/fp32, digits_cnn/int8-static"):
-        plot("fusion", Wish(results=tmp_path))
-    assert plot("fusion", Wish(results=tmp_path, variants=("fp32",)))["data"]
+        plot("fusion", PlotRequest(results=tmp_path))
+    assert plot("fusion", PlotRequest(results=tmp_path, variants=("fp32",)))["data"]

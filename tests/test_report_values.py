@@ -70,7 +70,9 @@ def test_a_site_of_values_alone(results: Path, tmp_path: Path) -> None:
         one: dict[str, Any] = json.loads(f"[{found[name][16:].strip().removesuffix(');')}]")[2]
         assert 3 == len(one["metrics"]["latency"]["figure"]["data"][-1]["y"])
         assert "" == one["page"]
-    for target in re.findall(r'href="([^"#]+)', found["index.html"]):
+    targets = re.findall(r'href="([^"#]+)', found["index.html"])
+    assert {"history.html", "compare.html"} <= set(targets)
+    for target in targets:
         assert target.startswith("data:") or (tmp_path / "site" / target).exists(), target
 
 

@@ -101,7 +101,7 @@ def test_a_file_that_is_no_python_is_refused(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\necho hello\n", encoding="utf-8")
     program.chmod(0o755)
-    with pytest.raises(UsageError, match="is no Python interpreter"):
+    with pytest.raises(UsageError, match="is not a Python interpreter"):
         runtimes.resolve(str(program), tmp_path)
 
 

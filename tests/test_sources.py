@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import socket
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +129,7 @@ def test_pickles_are_never_executed(torch: Any, tmp_path: Path) -> None:
     torch.save({"state_dict": Bomb(tmp_path / "exploded")}, tmp_path / "w.pt")
     (tmp_path / "raw.pt").write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     for name in ("w.pt", "raw.pt", "none.pt"):
-        with pytest.raises(BuildError, match=r"cannot be had|is no file"):
+        with pytest.raises(BuildError, match=r"cannot be had|is not a file"):
             load(specs.torch_model("tests.nets:small", kind="pretrained", path=str(tmp_path / name)))
     assert not (tmp_path / "exploded").exists()
 
@@ -212,7 +211,7 @@ def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:
 @pytest.fixture
 def fresh_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing known of any hub, and no variable in the way."""
-    monkeypatch.setattr(hub, "_answers", {})
+    monkeypatch.setattr(hub, "known_answers", {})
     for name in ("HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -223,10 +222,12 @@ def test_silent_hub_is_given_up_quickly(monkeypatch: pytest.MonkeyPatch) -> None
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         monkeypatch.setattr(hub, "LIMIT_S", 0.2)
-        started = time.monotonic()
         answers = {hub.unreachable(url) for _ in range(50)}
+        server.setblocking(False)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):  # nobody else is waiting: it was asked once
+            server.accept()
 
-    assert time.monotonic() - started < 2
     assert 1 == len(answers)
     assert "" not in answers
 
@@ -247,7 +248,7 @@ def test_any_answer_is_a_hub_that_can_be_reached() -> None:
         thread.start()
         assert "" == hub.unreachable(url)
         thread.join(5)
-    hub._answers.clear()
+    hub.known_answers.clear()
     assert "cannot be reached" in hub.unreachable(url)
 
 

@@ -89,7 +89,7 @@ def test_right_drop_holds_the_truth(n: int) -> None:
     generator = np.random.default_rng(1)
     held = []
     for lost, gained in generator.multinomial(n, [0.06, 0.03, 0.91], 1500)[:, :2].tolist():
-        low, high = correctness._tango(lost, gained, n, 0.95)
+        low, high = correctness.tango(lost, gained, n, 0.95)
         held.append(low <= 0.03 <= high)
     assert pytest.approx(0.96, abs=0.022) == statistics.fmean(held)
 
@@ -158,7 +158,7 @@ def test_detectable_drop_is_seen_as_often_as_it_says() -> None:
     flat = correctness.right_drop(*answers(20, 20, 160))
     lose = (disagree + flat.detectable) / 2
     seen = [
-        correctness._tango(lost, gained, n, 0.95)[0] > 0
+        correctness.tango(lost, gained, n, 0.95)[0] > 0
         for lost, gained in generator.multinomial(n, [lose, disagree - lose, 1 - disagree], 800)[:, :2].tolist()
     ]
     assert pytest.approx(0.8, abs=0.06) == statistics.fmean(seen)

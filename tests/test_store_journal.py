@@ -185,7 +185,7 @@ def test_killed_process_loses_nothing_finished(tmp_path: Path) -> None:
 def test_damaged_part_is_measured_again(tmp_path: Path) -> None:
     """A part that somebody cut is reported and left out; measuring its case again mends it."""
     started(tmp_path, None, "fp32", "fp16").close()
-    part = next(journal._parts(tmp_path / "samples" / "20260131T101502Z-3f9c2a.parts"))
+    part = next(journal.part_files(tmp_path / "samples" / "20260131T101502Z-3f9c2a.parts"))
     part.write_bytes(part.read_bytes()[:100])
     with Journal.open(tmp_path, run(id=LATER), resume=True) as again:
         assert 1 == len(again.rows)

@@ -137,12 +137,12 @@ def test_run_finishes_while_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Parts that vanish between listing and reading are found again in the run's one file."""
     journal = Journal.open(tmp_path, FIRST, resume=False)
     journal.append(measured())
-    listed = query._files(tmp_path)
+    listed = query.sample_files(tmp_path)
     journal.finish()
     journal.close()
     answers = [listed]
-    real = query._files
-    monkeypatch.setattr(query, "_files", lambda results: answers.pop() if answers else real(results))
+    real = query.sample_files
+    monkeypatch.setattr(query, "sample_files", lambda results: answers.pop() if answers else real(results))
     found = query.query(tmp_path)
     assert (1, ()) == (len(found.rows), found.problems)
 

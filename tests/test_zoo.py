@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from harness.errors import ZooError
 from harness.records import Budget, DataSpec, InputSpec, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.zoo import EXTRAS, Zoo, load
-from harness.zoo.steps import _OPTIONS
+from harness.zoo.steps import QUANTIZE_OPTIONS
 from harness.zoo.text import decode, parse, plain
 from harness.zoo.validate import json_schema
 
@@ -220,8 +219,8 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("[batch, 3]", "[batch, 0]", "15: models.m.inputs.x.shape[1]: expected a whole number of at least 1"),
         ("float32, ", "float31, ", "15: models.m.inputs.x.dtype: found 'float31'; did you mean 'float32'?"),
         # names
-        ("  m:\n", "  a/b:\n", '11: models["a/b"]: \'a/b\' is no name: use letters, digits'),
-        ("  m:\n", "  ..:\n", '11: models[".."]: \'..\' is no name'),
+        ("  m:\n", "  a/b:\n", '11: models["a/b"]: \'a/b\' is not a name: use letters, digits'),
+        ("  m:\n", "  ..:\n", '11: models[".."]: \'..\' is not a name'),
         ("  cpu: {provider: cpu}", "  cpu: {provider: cpu}\n  CPU: {provider: cpu}", "8: targets.CPU: differs from"),
         ("id: net", "id: net\n    id: other", "14: duplicate key 'id'; it is already on line 13"),
         ("  int8-dynamic:", "  fp32:", "5: duplicate key 'fp32'; it is already on line 3"),
@@ -240,7 +239,7 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("{level: basic}", "{level: bsic}", "4: variants.int8.steps[1].fuse.level: found 'bsic'; did you mean"),
         ("{method: dynamic}", "{}", "5: variants.int8-dynamic.steps[1].quantize.method: missing key 'method'"),
         ("[export, fuse", "[fuse", "4: variants.int8.steps[0]: found step 'fuse'; `export` comes first"),
-        ("[export, fuse", "[export, fuse, fuse", "4: variants.int8.steps[2]: step 'fuse' stands twice"),
+        ("[export, fuse", "[export, fuse, fuse", "4: variants.int8.steps[2]: step 'fuse' appears twice"),
         ("method: static", "method: dynamic", "4: variants.int8.steps[2].quantize.calibration: has no effect with"),
         ("calibration: minmax", "percentile: 99", "4: variants.int8.steps[2].quantize.percentile: has no effect"),
         ("fp32: {", "fp32: {precision: float16, ", "3: variants.fp32.precision: says float16, but its steps make"),
@@ -292,6 +291,14 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("id: net", "budget: {latency: 20}", "13: models.m.budget.latency: expected a duration above 0 with its unit"),
         ("id: net", "budget: {size: 10MX}", "13: models.m.budget.size: expected a size such as 10MB"),
         ("id: net", "options: {a: 1e999}", "13: 1e999 is not a finite number"),
+        ("id: net", "options: {a: 1e9999}", "13: 1e9999 is not a finite number"),
+        (
+            "id: net",
+            f"options: {{a: {'7' * 5000}}}",
+            f"13: {'7' * 20}... has 5000 digits; a number has at most 18; quote text",
+        ),
+        ("id: net", f"options: {{a: 0x{'f' * 16}}}", "13: 0xffffffffffffffff has 16 digits; a hexadecimal number"),
+        ("id: net", 'id: "n\\0t"', "13: text with the control character U+0000; leave it out"),
     ],
 )  # fmt: skip
 def test_mistake_names_file_line_key_and_what_is_valid(tmp_path: Path, old: str, new: str, expected: str) -> None:
@@ -346,13 +353,20 @@ def test_option_for_a_step_that_is_not_there(tmp_path: Path) -> None:
         ("hello\n", "zoo.yaml:1: not a mapping: found 'hello'"),
         ("a: 1\n b: [\n", "zoo.yaml:2: not YAML: "),
         ("a: {b: 1\nc: 2\n", "zoo.yaml:2: not YAML: "),
-        ("a: 1\nb: \x07\n", "zoo.yaml:2: not YAML: "),
+        ("a: 1\nb: \x07\n", "zoo.yaml:2: not YAML: control character U+0007; remove it"),
+        ("a: 1\nb: \0\n", "zoo.yaml:2: not YAML: control character U+0000; remove it"),
         ("a: 1\n---\nb: 2\n", "zoo.yaml:2: a second document"),
         (b"a: 1\nb: \xff\n", "zoo.yaml:2: not UTF-8: found byte 0xff"),
         ("a: 1".encode("utf-16"), "zoo.yaml:1: not UTF-8: found byte 0xff"),
         ("a: *b\n", "zoo.yaml:1: alias *b has no anchor before it"),
         ("a: &a [*a]\n", "zoo.yaml:1: alias *a refers to what contains it"),
         ("a: " + "[" * 5000 + "]" * 5000, "zoo.yaml:1: nested more than 64 deep"),
+        ("a: 1\nb: " + "{a: " * 5000 + "}" * 5000, "zoo.yaml:2: nested more than 64 deep"),
+        ("a: 1\nb:\n" + "[[['[', \"{\", " * 2000, "zoo.yaml:3: nested more than 64 deep"),
+        ("\n".join(" " * n + "a:" for n in range(1200)), "zoo.yaml:65: nested more than 64 deep"),
+        ("- " * 5000 + "a", "zoo.yaml:1: nested more than 64 deep"),
+        ("a: 1\nb: " + "x" * 20_000, "zoo.yaml:2: text of 20000 characters; at most 10000 are taken"),
+        ("a: 1\n? " + "x" * 20_000, "zoo.yaml:2: text of 20000 characters; at most 10000 are taken"),
         ("a: [" + "1," * 200_000 + "]", "zoo.yaml:1: more than 100000 values"),
     ],
 )
@@ -366,18 +380,14 @@ def test_exploding_aliases_are_refused_at_once(tmp_path: Path) -> None:
     """Ten billion values from a few lines of aliases: counted, never expanded."""
     lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
     lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    start = time.perf_counter()
     (found,) = problems(tmp_path, "\n".join(lines))
     assert found.startswith("zoo.yaml:5: more than 100000 values")
-    assert time.perf_counter() - start < 2
 
 
 def test_ten_megabytes_are_refused_at_once(tmp_path: Path) -> None:
     """A file over the limit is not parsed."""
-    start = time.perf_counter()
     (found,) = problems(tmp_path, b"a: [" + b"1," * 5_000_000 + b"]")
     assert "zoo.yaml: larger than 1 MB; a zoo names models, it does not hold them" == found
-    assert time.perf_counter() - start < 2
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
@@ -500,7 +510,7 @@ def test_step_options_are_those_of_the_build() -> None:
         shape = shapes[kinds[kind]]["properties"][option]
         assert {choice for choice in choices if choice is not None} == set(shape.get("enum") or [shape["const"]])
     assert {method: set(options) for method, options in RELEVANT.items()} == {
-        method: set(_OPTIONS[method]) | ({"percentile"} if method == "static" else set()) for method in RELEVANT
+        method: set(QUANTIZE_OPTIONS[method]) | ({"percentile"} if method == "static" else set()) for method in RELEVANT
     }
 
 

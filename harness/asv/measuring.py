@@ -93,7 +93,7 @@ def same(one: Answer) -> dict[str, Answer]:
 
 
 def no_case(at: Place, known: Mapping[Place, Case]) -> str:
-    """Why a place is no case of this commit."""
+    """Why a place is not a case of this commit."""
     for name, value, there in zip(PARAMETERS, at, axes_of(known), strict=True):
         if value not in there:
             return f"this commit's zoo has no {name} {value!r}"

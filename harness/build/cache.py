@@ -173,7 +173,7 @@ class Cache:
             StoreError: the digest could lead out of the cache.
         """
         if not NAME.fullmatch(digest):
-            raise StoreError(f"{digest!r} is no key of the cache: letters, digits, `_`, `.` and `-` only.")
+            raise StoreError(f"{digest!r} is not a key of the cache: letters, digits, `_`, `.` and `-` only.")
         return self.root / kind / (digest if kind in FOLDERS else f"{digest}.json")
 
     def _json(self, kind: str, key: str) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ def inspect(path: Path) -> dict[str, Json]:
         `bytes` found there, None when the file is missing).
 
     Raises:
-        BuildError: there is no such file, or it is no whole ONNX model.
+        BuildError: there is no such file, or it is not a whole ONNX model.
     """
     content = _parse(path)
     held = {one.name for one in content.graph.initializer}

@@ -221,5 +221,5 @@ def _obituary(model: ModelSpec, variant: str, step: str, code: int, stderr: coll
         how = f"ended with exit code {code}"
     words = "".join(stderr).strip()
     return f"{model.name}/{variant}: the build process {how} during the step `{step}`." + (
-        f" Its last words:\n{words}" if words else ""
+        f" Its last stderr lines:\n{words}" if words else ""
     )

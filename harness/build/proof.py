@@ -67,7 +67,7 @@ def check(path: Path, step: str) -> None:
     """Run onnx.checker on a file.
 
     Raises:
-        BuildError: the file is no valid model.
+        BuildError: the file is not a valid model.
     """
     import onnx
 

@@ -51,7 +51,7 @@ def closure(target: str) -> dict[str, Path]:
 
 
 def imports(module: str, path: Path) -> Iterator[str]:
-    """Every module that a file may import, packages above them included; nothing for a file that is no Python."""
+    """Every module that a file may import, packages above them included; nothing for a file that is not Python."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):

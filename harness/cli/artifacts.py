@@ -9,7 +9,8 @@ import typer
 
 from harness.cli import options
 from harness.cli.sweep import EXIT_CASE_FAILED, print_json
-from harness.errors import UsageError
+from harness.errors import CaseIdError, UsageError
+from harness.records.case_id import artifact_of
 
 
 def build(
@@ -116,17 +117,19 @@ def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
     from harness.flow import plan as planning
     from harness.records import Artifact
 
-    parts = case.split("/")
-    if len(parts) not in (2, 3) or case.endswith(".onnx"):
-        raise UsageError(
-            f"{case}: no such file, and no case either; a case looks like digits_cnn/fp32 or digits_cnn/fp32/cpu-t1-b1"
-        )
-    selection = planning.Selection(models=(parts[0],), variants=(parts[1],))
+    said = f"{case}: no such file, and no case either; a case looks like digits_cnn/fp32 or digits_cnn/fp32/cpu-t1-b1"
+    if case.endswith(".onnx"):
+        raise UsageError(said)
+    try:
+        model, variant = artifact_of(case)
+    except CaseIdError as error:
+        raise UsageError(said) from error
+    selection = planning.Selection(models=(model,), variants=(variant,))
     chosen = planning.plan(zoos.load(zoo), selection).cases[0]
     store = Cache(options.cache_root(cache))
     built = pipeline.lookup(store, chosen.model, chosen.recipe)
     if built is None:
-        raise UsageError(f"{case} is not built yet; run: harness build {parts[0]} --variants {parts[1]}")
+        raise UsageError(f"{case} is not built yet; run: harness build {model} --variants {variant}")
     if not isinstance(built, Artifact):
         raise UsageError(f"{case} has no artifact: {built.status}: {built.reason}")
     return store.artifact_path(built.digest)
@@ -197,7 +200,7 @@ def pruning(text: str) -> dict[str, Any]:
     """The arguments of `stock.prune` for what was asked.
 
     Raises:
-        UsageError: if it is no age, no kind and not `all`.
+        UsageError: if it is not an age, a kind or `all`.
     """
     from harness.build.cache import KINDS
 

@@ -29,7 +29,7 @@ REDRAW_S = 0.5
 FIGURE = re.compile(r"\d+(\.\d+)?")
 
 TARGET_WIDTH = 160
-"""Columns to assume where the output is no terminal, so that tables are not folded."""
+"""Columns to assume where the output is not a terminal, so that tables are not folded."""
 
 
 class Console:
@@ -175,7 +175,7 @@ class Console:
         self.out.print()
         self.out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
         if swept.why_no_asv:
-            self.out.print(f"asv files left alone: {escape(swept.why_no_asv)}", soft_wrap=True)
+            self.out.print(f"asv files not written: {escape(swept.why_no_asv)}", soft_wrap=True)
         else:
             self.out.print(f"asv: {len(swept.asv_files)} files under {escape(str(results))}", soft_wrap=True)
 

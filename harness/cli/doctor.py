@@ -45,10 +45,9 @@ def doctor(as_json: options.AsJson = False) -> None:
         if why_not:
             console.print(f"    {why_not[:240]}", style="dim", markup=False)
     console.print("[bold]frameworks[/bold]")
-    for name, version in found.frameworks.items():
-        console.print(
-            f"  {name:12} {version.removeprefix('!')}", style="yellow" if version.startswith("!") else "", markup=False
-        )
+    for name, framework in found.frameworks.items():
+        said = framework.problem or framework.version or "unknown version"
+        console.print(f"  {name:12} {said}", style="yellow" if framework.problem else "", markup=False)
     noise = found.noise
     console.print("[bold]measuring[/bold]")
     console.print(f"  floor       {tables.seconds(found.floor_s)} per call (a one-node model on CPUExecutionProvider)")
@@ -61,5 +60,5 @@ def doctor(as_json: options.AsJson = False) -> None:
         f"  load        {'unknown' if load is None else f'{load:.2f}'}; stolen by the hypervisor: "
         f"{'unknown' if steal is None else f'{steal:.1%}'}"
     )
-    for line in found.advice or ("Nothing to mend.",):
+    for line in found.advice or ("Nothing to fix.",):
         console.print(f"  [bold]>[/bold] {line}")

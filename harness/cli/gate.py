@@ -17,6 +17,7 @@ import typer
 from harness.cli import options
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.provenance import git
+from harness.records import case_id
 
 if TYPE_CHECKING:
     from harness.flow.plan import Selection
@@ -296,13 +297,14 @@ def case_globs(selection: Selection) -> tuple[str, ...]:
     """
     if selection == type(selection)():
         return ()
-    threads = [str(n) for n in selection.threads] if selection.threads else ["[0-9]*"]
+    counts = [str(n) for n in selection.threads] if selection.threads else ["[0-9]*"]
     batches = [str(n) for n in selection.batch] if selection.batch else ["[0-9]*"]
     chosen = product(selection.models or ("*",), selection.variants or ("*",), selection.targets or ("*",))
     # Inter-op threads stand between the two where they are not one: `cpu-t2-i4-b1`.
+    inters: tuple[int | str, ...] = (1, "[0-9]*")
     return tuple(
-        f"{model}/{variant}/{target}-t{n}{inter}-b{batch}"
-        for (model, variant, target), n, inter, batch in product(chosen, threads, ("", "-i[0-9]*"), batches)
+        case_id.case_name(model, variant, case_id.target_label(target, case_id.threads(n, inter), batch))
+        for (model, variant, target), n, inter, batch in product(chosen, counts, inters, batches)
     )
 
 
@@ -351,7 +353,7 @@ Json = Annotated[
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
 AllowInconclusive = Annotated[
-    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where nobody can tell, instead of 3.")
+    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the answer is inconclusive, instead of 3.")
 ]
 Accept = Annotated[
     str | None,

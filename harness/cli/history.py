@@ -16,6 +16,7 @@ from harness.cli import options
 from harness.cli.results import FORMATS
 from harness.cli.sweep import print_json
 from harness.errors import UsageError
+from harness.records import case_id
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def refuse_unknown(results: Path, case: str | None, metrics: Sequence[str]) -> N
     if case is not None and cases and not any(matches(case, one) for one in cases):
         if any(case in one for one in cases):
             raise UsageError(f"{case}: no case in {results} begins with it; to look inside names write '*{case}*'")
-        models = dict.fromkeys(one.partition("/")[0] for one in cases)
+        models = dict.fromkeys(case_id.parts(one).model for one in cases)
         raise UsageError(f"{case}: no such case in {results}; {suggest(case, cases, also=models)}")
 
 

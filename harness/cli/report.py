@@ -155,7 +155,7 @@ def plot(
         raise UsageError(f"{COMPARE}: a chart shows one pair, and {len(asked)} were given")
     found = plots.plot(
         kind,
-        choice.Wish(
+        choice.PlotRequest(
             results=results,
             repo=Path.cwd(),
             models=options.names(models),

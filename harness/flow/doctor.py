@@ -38,6 +38,14 @@ NOISY = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkFound:
+    """What importing a framework gave: `version` (None where it names none), or in `problem` why it does not import."""
+
+    version: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
     """What was found.
 
@@ -45,7 +53,7 @@ class Checkup:
         host: see `harness.measure.host.facts`.
         runtime: name, version, build and listed providers of the onnxruntime beside harness.
         providers: full name -> None where it ran a node, else why not.
-        frameworks: module -> its version, or why it does not import, the latter with a leading `!`.
+        frameworks: module -> its version, or why it does not import.
         floor_s: the measurement floor of the CPU provider in seconds.
         noise: `spread` (relative range of medians over fresh processes), `detectable` (smallest relative difference
             that the interval across those processes can tell), `load1`, `steal`, `busy`.
@@ -57,7 +65,7 @@ class Checkup:
     versions: Mapping[str, str]
     runtime: Mapping[str, Any]
     providers: Mapping[str, str | None]
-    frameworks: Mapping[str, str]
+    frameworks: Mapping[str, FrameworkFound]
     floor_s: float
     noise: Mapping[str, float | None]
     advice: tuple[str, ...]
@@ -114,7 +122,7 @@ def noisiness(target: Target) -> dict[str, float | None]:
     }
 
 
-def frameworks(names: Sequence[str] = FRAMEWORKS) -> dict[str, str]:
+def frameworks(names: Sequence[str] = FRAMEWORKS) -> dict[str, FrameworkFound]:
     """Import each framework in a child process, torchvision's missing operators declared as the sources do."""
     code = (
         "import importlib, json, sys\n"
@@ -123,19 +131,21 @@ def frameworks(names: Sequence[str] = FRAMEWORKS) -> dict[str, str]:
         "        if name == 'torchvision':\n"
         "            from harness.frameworks import declare_missing_operators\n"
         "            declare_missing_operators()\n"
-        "        found = str(getattr(importlib.import_module(name), '__version__', 'unknown version'))\n"
+        "        version = getattr(importlib.import_module(name), '__version__', None)\n"
+        "        found = {'version': None if version is None else str(version)}\n"
         "    except ModuleNotFoundError as error:\n"
-        "        found = '!not installed' if error.name == name else f'!{error}'\n"
+        "        found = {'problem': 'not installed' if error.name == name else str(error)}\n"
         "    except Exception as error:\n"
-        "        found = f'!{type(error).__name__}: {error}'\n"
+        "        found = {'problem': f'{type(error).__name__}: {error}'}\n"
         "    print(json.dumps([name, found]), file=sys.stderr, flush=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
-    found = dict.fromkeys(names, f"!the interpreter ended with exit code {done.returncode} while importing it")
+    ended = FrameworkFound(problem=f"the interpreter ended with exit code {done.returncode} while importing it")
+    found = dict.fromkeys(names, ended)
     for line in done.stderr.splitlines():
         if line.startswith('["'):
-            name, version = json.loads(line)
-            found[name] = version
+            name, of = json.loads(line)
+            found[name] = FrameworkFound(**of)
     return found
 
 

@@ -154,7 +154,7 @@ def try_targets(cases: Sequence[Case]) -> tuple[dict[str, str], dict[str, float]
             if error.kind in UNSUPPORTED_KINDS:
                 unusable[name] = str(error)
         except WorkerError:
-            # A worker that does not even run is no missing provider: its cases shall fail, each with the reason.
+            # A worker that does not even run is not a missing provider: its cases shall fail, each with the reason.
             continue
     return unusable, floors
 

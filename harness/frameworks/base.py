@@ -204,7 +204,7 @@ def state_from_file(path: str) -> dict[str, Any]:
 
     place = Path(path)
     if not place.is_file():
-        raise BuildError(f"weights: {path} is no file. Give `path` a .safetensors file or a state dict of torch.save.")
+        raise BuildError(f"weights: {path} is not a file. Give `path` a .safetensors file or one of torch.save.")
     if place.suffix == ".safetensors":
         from safetensors.torch import load_file
 

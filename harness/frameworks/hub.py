@@ -25,13 +25,13 @@ def url_of(source: str) -> str | None:
     return HUBS.get(source)
 
 
-_answers: dict[str, str] = {}
+known_answers: dict[str, str] = {}
 """What was found in this process, so that every hub is asked once."""
 
 
 def remember(answers: dict[str, str]) -> None:
     """Take over what another process found, instead of asking again."""
-    _answers.update(answers)
+    known_answers.update(answers)
 
 
 def unreachable(url: str) -> str:
@@ -42,15 +42,15 @@ def unreachable(url: str) -> str:
     """
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         return "HF_HUB_OFFLINE is set"
-    if url in _answers:
-        return _answers[url]
+    if url in known_answers:
+        return known_answers[url]
     answer: list[str] = []
     # Name resolution knows no time limit of its own, so the question is asked in a thread that may be left behind.
     thread = threading.Thread(target=lambda: answer.append(_ask(url)), daemon=True)
     thread.start()
     thread.join(LIMIT_S)
-    _answers[url] = answer[0] if answer else f"{url} did not answer within {LIMIT_S} s"
-    return _answers[url]
+    known_answers[url] = answer[0] if answer else f"{url} did not answer within {LIMIT_S} s"
+    return known_answers[url]
 
 
 def ask_all(urls: list[str]) -> None:

@@ -95,7 +95,7 @@ def external_files(content: Any, path: Path) -> list[Path]:
         try:
             end = int(facts.get("offset", 0)) + int(facts.get("length", 0))
         except ValueError as error:
-            raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is no number.") from error
+            raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is not a number.") from error
         ends[file] = max(end, ends.get(file, 0))
     for file, end in ends.items():
         if file.stat().st_size < end:
@@ -178,7 +178,7 @@ def _match(model: ModelSpec, inputs: dict[str, InputSpec], path: Path) -> None:
         if real is None:
             raise BuildError(
                 f"onnx: {path} has no input `{spec.name}`{similar(spec.name, list(inputs))}. "
-                f"It has {', '.join(inputs)}; mend `inputs` of `{model.name}` in the zoo."
+                f"It has {', '.join(inputs)}; fix `inputs` of `{model.name}` in the zoo."
             )
         clash = len(real.shape) != len(spec.shape) or any(
             isinstance(theirs, int) and theirs != ours for theirs, ours in zip(real.shape, spec.shape, strict=True)
@@ -186,7 +186,7 @@ def _match(model: ModelSpec, inputs: dict[str, InputSpec], path: Path) -> None:
         if real.dtype != spec.dtype or clash:
             raise BuildError(
                 f"onnx: the input `{spec.name}` of {path} is {real.dtype} {list(real.shape)}; the zoo says "
-                f"{spec.dtype} {list(spec.shape)}. Mend `inputs` of `{model.name}` in the zoo."
+                f"{spec.dtype} {list(spec.shape)}. Fix `inputs` of `{model.name}` in the zoo."
             )
     left_out = [name for name in inputs if name not in {spec.name for spec in model.inputs}]
     if model.inputs and left_out:

@@ -316,7 +316,7 @@ def read(path: Path) -> tuple[Accepted, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}); mend or remove it") from error
+        raise UsageError(f"{path}: cannot be read ({error}); fix or remove it") from error
     return parse(text, path)
 
 

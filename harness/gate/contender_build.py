@@ -34,7 +34,7 @@ WIRE = 1
 
 
 LABEL = re.compile(r"(?P<name>.+?)-t(?P<threads>\d+)(?:-i\d+)?(?:-b(?P<batch>\d+))?")
-"""A target's label, its batch left away where it is 1."""
+"""A target's label, its batch omitted where it is 1."""
 
 OnEvent = Callable[[BuildEvent], None]
 
@@ -155,7 +155,7 @@ def by_model(cases: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
 
 
 def is_named(asked: str, case_id: str) -> bool:
-    """Whether a text names a case: its id, or its id with a batch of 1 left away."""
+    """Whether a text names a case: its id, or its id with a batch of 1 omitted."""
     return asked in (case_id, case_id.removesuffix("-b1"))
 
 

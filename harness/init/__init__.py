@@ -1,6 +1,6 @@
 """`harness init`: a zoo, asv's configuration and suite, and a workflow, for somebody else's repository.
 
-What is there stays as it is: a file is made or left alone, and only .gitignore is added to.
+What is there stays as it is: a file is made or not written at all, and only .gitignore is added to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ZOO = "model_zoo.yaml"
 CONFIGURATION = "asv.conf.json"
 WORKFLOW = ".github/workflows/harness.yml"
 IGNORED = ("__pycache__/", "/.asv/", "/html/", "/results/.lock", "/results/samples/*.parts/")
-"""What asv and harness leave behind that is no result."""
+"""What asv and harness leave behind that is not a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class InitRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenFiles:
     """What became of each file, and how to go on.
 
     Attributes:
@@ -62,7 +62,7 @@ class Written:
     commands: tuple[str, ...]
 
 
-def init(request: InitRequest) -> Written:
+def init(request: InitRequest) -> WrittenFiles:
     """Write what is missing.
 
     Raises:
@@ -72,7 +72,7 @@ def init(request: InitRequest) -> Written:
     """
     folder = request.folder
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: make it, or name another one")
+        raise UsageError(f"{folder} is not a folder: make it, or name another one")
     top = provenance.checkout(folder, ignore=folder).top
     if top is None:
         raise UsageError(f"{folder.resolve()} is in no git checkout, and asv measures commits: run `git init` first")
@@ -103,7 +103,7 @@ def init(request: InitRequest) -> Written:
             f"{CONFIGURATION} and {WORKFLOW}, or start again with --harness"
         )
     add = [*made, *([".gitignore"] if ignored else []), *(chosen.files if chosen else ())]
-    return Written(
+    return WrittenFiles(
         made=made,
         kept=tuple(name for name in [*([ZOO] if known else []), *wanted] if name not in made),
         ignored=ignored,

@@ -95,5 +95,5 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = util.load_json(str(path), js_comments=True)
     except (OSError, ValueError, util.UserError) as error:
-        raise UsageError(f"{path} cannot be read: {error}. Mend or remove it, and run the command again.") from error
+        raise UsageError(f"{path} cannot be read: {error}. Fix or remove it, and run the command again.") from error
     return dict(content)

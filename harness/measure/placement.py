@@ -29,7 +29,7 @@ CLAIMS = {
 FAITHFUL = 0.1
 """A variant is what it claims to be when at least this share of compute time ran in its arithmetic. The share is low
 because reduced kernels are the quick ones, and because a recipe may leave parts out on purpose (a detection head, all
-that is no MatMul); work that is emulated shows no reduced kernel at all, or only at the borders."""
+that is not a MatMul); work that is emulated shows no reduced kernel at all, or only at the borders."""
 
 NodeRow = Sequence[str | int]
 """One row of a worker's profile: node, operator, provider, input types joined by commas, count, microseconds."""

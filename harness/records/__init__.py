@@ -1,12 +1,13 @@
 """The nouns that flow through a sweep, all frozen.
 
 What to measure (`asked`), what was built (`built`), what was measured (`measured`) and by what (`origin`) are
-different types. Standard
-library only: everything else may import this package, and names are imported from it, not from its modules.
+different types. Standard library and `harness.errors` only: everything else may import this package, and names are
+imported from it, not from its modules (but for the functions of `case_id`).
 """
 
 from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
+from harness.records.case_id import CaseId
 from harness.records.measured import (
     Accuracy,
     Evaluation,
@@ -27,6 +28,7 @@ __all__ = [
     "Budget",
     "Built",
     "Case",
+    "CaseId",
     "DataSpec",
     "Evaluation",
     "Fidelity",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.records.case_id import case_name, target_label, threads
+
 Json = Any
 """A value that `json.dumps` accepts: None, bool, int, float, str, list or dict of such."""
 
@@ -149,8 +151,7 @@ class Target:
     @property
     def label(self) -> str:
         """A readable id such as `cpu-t2-b1`; `-i4` is added where inter-op threads count."""
-        inter = f"-i{self.inter_threads}" if self.inter_threads != 1 else ""
-        return f"{self.name}-t{self.intra_threads}{inter}-b{self.batch}"
+        return target_label(self.name, threads(self.intra_threads, self.inter_threads), self.batch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,4 +165,4 @@ class Case:
     @property
     def id(self) -> str:
         """Such as `resnet50/int8-static/cpu-t2-b1`."""
-        return f"{self.model.name}/{self.recipe.name}/{self.target.label}"
+        return case_name(self.model.name, self.recipe.name, self.target.label)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.flavours import version_in
+from harness.records import case_id
 from harness.report import pairs, sides
 from harness.report.data import Data
 from harness.report.histories import ChartedSeries
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PlotRequest:
     """What a chart is to show.
 
     Attributes:
@@ -54,15 +55,15 @@ class Wish:
         )
 
 
-def rows(data: Data, wish: Wish) -> list[Row]:
+def rows(data: Data, request: PlotRequest) -> list[Row]:
     """The newest rows that fit.
 
     Raises:
         UsageError: if none does.
     """
-    host = _host(wish.host, data.hosts)
+    host = _host(request.host, data.hosts)
     found = [row for row in data.latest if row["fingerprint"] == host]
-    for option, key, patterns in wish.patterns():
+    for option, key, patterns in request.patterns():
         kept = [row for row in found if _matches(row[key], patterns)]
         if not kept:
             names = sorted({row[key] for row in found}, key=query.natural)
@@ -71,47 +72,47 @@ def rows(data: Data, wish: Wish) -> list[Row]:
     return found
 
 
-def series(wish: Wish, every: Mapping[str, Sequence[ChartedSeries]]) -> ChartedSeries:
+def series(request: PlotRequest, every: Mapping[str, Sequence[ChartedSeries]]) -> ChartedSeries:
     """The one series that fits: of samples before values of asv's files, then the one that reaches furthest.
 
     Raises:
         UsageError: if none does, or several cases do.
     """
     metrics = history.metrics(every)
-    metric = wish.metric or "latency"
+    metric = request.metric or "latency"
     if metric not in metrics:
         raise UsageError(f"--metric {metric}: {suggest(metric, metrics)}")
     found = [one for group in every.values() for one in group if one.metric == metric]
     found.sort(key=lambda one: (_reach(one), query.natural(one.runtime)), reverse=True)
-    host = _host(wish.host, list(dict.fromkeys(one.fingerprint for one in found)))
+    host = _host(request.host, list(dict.fromkeys(one.fingerprint for one in found)))
     found = [one for one in found if one.fingerprint == host]
-    for place, (option, _, patterns) in enumerate(wish.patterns()):
-        kept = [one for one in found if _matches(_parts(one.case)[place], patterns)]
+    for place, (option, _, patterns) in enumerate(request.patterns()):
+        kept = [one for one in found if _matches(case_id.parts(one.case)[place], patterns)]
         if not kept:
-            names = sorted({_parts(one.case)[place] for one in found}, key=query.natural)
+            names = sorted({case_id.parts(one.case)[place] for one in found}, key=query.natural)
             raise UsageError(f"{option} {','.join(patterns)}: {suggest(patterns[0], names)}")
         found = kept
     if cases := len({one.case for one in found}) - 1:
         raise UsageError(f"this chart shows one case: choose with --models, --variants and --targets; {cases + 1} fit")
-    wanted = _runtime(wish.runtime, list(dict.fromkeys(one.runtime for one in found)))
+    wanted = _runtime(request.runtime, list(dict.fromkeys(one.runtime for one in found)))
     return max((one for one in found if one.runtime == wanted), key=_reach)
 
 
-def moved(data: Data, wish: Wish) -> pd.DataFrame:
+def moved(data: Data, request: PlotRequest) -> pd.DataFrame:
     """What a comparison found on one host and runtime (`harness.report.pairs.compared`).
 
     Raises:
         UsageError: if there are no two sides, or nothing of them fits.
     """
-    found = pairs.compared(data, _pair(data, wish)).moved
+    found = pairs.compared(data, _pair(data, request)).moved
     if found.empty:
         raise UsageError("the two sides have no case with numbers of the same weights in common")
-    host = _host(wish.host, [one for one in data.every_host if (found["fingerprint"] == one).any()])
+    host = _host(request.host, [one for one in data.every_host if (found["fingerprint"] == one).any()])
     found = found[found["fingerprint"] == host]
     names = [side.key for side in sides.of_kind(data, "runtime") if (found["runtime"] == side.key).any()]
     if names:  # values of asv's files need not name any
-        found = found[found["runtime"] == _runtime(wish.runtime, names)]
-    for option, key, patterns in wish.patterns():
+        found = found[found["runtime"] == _runtime(request.runtime, names)]
+    for option, key, patterns in request.patterns():
         kept = found[[_matches(name, patterns) for name in found[key]]]
         if kept.empty:
             names = sorted({*found[key]}, key=query.natural)
@@ -120,10 +121,10 @@ def moved(data: Data, wish: Wish) -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
-def _pair(data: Data, wish: Wish) -> pairs.ComparedPair:
-    if wish.compare is not None:
-        return pairs.asked(data, wish.compare)
-    host = _host(wish.host, data.every_host)
+def _pair(data: Data, request: PlotRequest) -> pairs.ComparedPair:
+    if request.compare is not None:
+        return pairs.asked(data, request.compare)
+    host = _host(request.host, data.every_host)
     own = [run.id for run in data.runs if host in run.hosts]
     found = [side for side in sides.of_kind(data, "run") if side.key in own]
     if not data.runs:
@@ -155,14 +156,6 @@ def _runtime(asked: str, names: Sequence[str]) -> str:
     if not found:
         raise UsageError(f"--runtime {asked}: {suggest(asked, [name.replace(' ', '==') for name in names])}")
     return found[0]
-
-
-def _parts(case: str) -> tuple[str, str, str]:
-    """Model, variant and target; an imported benchmark's name stands for its model."""
-    if case.count("/") < 2:  # noqa: PLR2004  (model, variant and target)
-        return case, "", ""
-    model, variant, target = case.rsplit("/", 2)
-    return model, variant, target
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -48,5 +48,5 @@ def history(identity: str, metric: str) -> str:
 
 
 def address(url: str, text: str = "") -> str:
-    """A link's target if it is a web address, else nothing: what a configuration says is no script."""
+    """A link's target if it is a web address, else nothing: what a configuration says is not a script."""
     return url + text if url.startswith(("http://", "https://")) else ""

@@ -39,7 +39,7 @@ class Output:
         """Take over a folder.
 
         Raises:
-            UsageError: if it holds something that is no report.
+            UsageError: if it holds something that is not a report.
             StoreError: if it cannot be made.
         """
         mark = folder / MARK

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from harness.errors import UsageError
+from harness.records import case_id
 from harness.report import choice, downsample, histories
-from harness.report.choice import Wish
+from harness.report.choice import PlotRequest
 from harness.report.data import Data, load
 from harness.report.figures import across, inside, samples
 from harness.report.figures import history as lines
@@ -26,61 +27,61 @@ OF_VALUES: Final = ("history", *PAIRED)
 """Kinds that need no samples: values of asv's files are enough."""
 
 
-def plot(kind: str, wish: Wish) -> Figure:
+def plot(kind: str, request: PlotRequest) -> Figure:
     """A figure.
 
     Args:
         kind: one of `KINDS`.
-        wish: what to show.
+        request: what to show.
 
     Raises:
-        UsageError: if the kind is not known, or nothing stored fits the wish.
+        UsageError: if the kind is not known, or nothing stored fits the request.
         StoreError: if the results cannot be read.
     """
     if kind not in KINDS:
         raise UsageError(f"plot {kind}: no such kind of chart; {suggest(kind, KINDS)}")
-    if wish.compare is not None and kind not in PAIRED:
+    if request.compare is not None and kind not in PAIRED:
         raise UsageError(f"--compare: plot {kind} shows one side; {' and '.join(PAIRED)} show two")
-    if wish.metric and kind != "history":
+    if request.metric and kind != "history":
         raise UsageError(f"--metric: plot {kind} shows no metric of choice; history does")
-    data = load(wish.results, repo=wish.repo, since=wish.since)
+    data = load(request.results, repo=request.repo, since=request.since)
     if data.rows.empty and not data.asv.series:
         why = f"; left out: {data.problems[0]}" if data.problems else ""
-        raise UsageError(f"no results under {wish.results}; make some with: harness sweep --models digits_cnn{why}")
+        raise UsageError(f"no results under {request.results}; make some with: harness sweep --models digits_cnn{why}")
     if data.rows.empty and kind not in OF_VALUES:
         raise UsageError(
-            f"plot {kind}: {wish.results} holds values in asv's files and no samples; from those "
+            f"plot {kind}: {request.results} holds values in asv's files and no samples; from those "
             f"{', '.join(OF_VALUES)} can be drawn, the others need a run of: harness sweep"
         )
-    found = KINDS[kind](data, wish)
+    found = KINDS[kind](data, request)
     if found is None or not found["data"]:
         raise UsageError(f"plot {kind}: nothing to draw for that choice; `harness results` lists what is stored")
     return found
 
 
-def _of_model(draw: Callable[[Any, Any], Figure | None]) -> Callable[[Data, Wish], Figure | None]:
-    def drawn(data: Data, wish: Wish) -> Figure | None:
-        rows = _one_model(data, wish)
+def _of_model(draw: Callable[[Any, Any], Figure | None]) -> Callable[[Data, PlotRequest], Figure | None]:
+    def drawn(data: Data, request: PlotRequest) -> Figure | None:
+        rows = _one_model(data, request)
         frame = model.table(rows, [(model.NEWEST,)] * len(rows))
         return draw(frame[frame["latency_median_s"].notna()], marks(data.rows["variant"].cat.categories))
 
     return drawn
 
 
-def _one_model(data: Data, wish: Wish) -> list[Row]:
+def _one_model(data: Data, request: PlotRequest) -> list[Row]:
     """The rows of a chart whose lines are named by variant and target."""
-    rows = choice.rows(data, wish)
+    rows = choice.rows(data, request)
     models = sorted({row["model"] for row in rows})
     if len(models) > 1:
         raise UsageError(f"this chart shows one model: choose with --models; {suggest('', models)}")
     return rows
 
 
-def _fusion(data: Data, wish: Wish) -> Figure | None:
+def _fusion(data: Data, request: PlotRequest) -> Figure | None:
     import pandas as pd
 
     rows = {
-        (row["model"], row["variant"]): row for row in choice.rows(data, wish) if (row["fusion"] or {}).get("before")
+        (row["model"], row["variant"]): row for row in choice.rows(data, request) if (row["fusion"] or {}).get("before")
     }
     if len(rows) > 1:
         names = ["/".join(key) for key in rows]
@@ -92,29 +93,29 @@ def _fusion(data: Data, wish: Wish) -> Figure | None:
     return None
 
 
-def _placement(data: Data, wish: Wish) -> Figure | None:
-    rows = _one_model(data, wish)
+def _placement(data: Data, request: PlotRequest) -> Figure | None:
+    rows = _one_model(data, request)
     chart = insides.placement(rows, list(range(len(rows))))
     return chart.figure if chart else None
 
 
-def _coverage(data: Data, wish: Wish) -> Figure:
+def _coverage(data: Data, request: PlotRequest) -> Figure:
     import pandas as pd
 
     names = ("case", "model", "variant", "target", "status", "reason")
     return across.coverage(
         pd.DataFrame(
-            [{name: row[name] for name in names} | {"host": row["fingerprint"]} for row in choice.rows(data, wish)]
+            [{name: row[name] for name in names} | {"host": row["fingerprint"]} for row in choice.rows(data, request)]
         )
     )
 
 
-def _raw(draw: Callable[[Any, Any], Figure]) -> Callable[[Data, Wish], Figure | None]:
-    def drawn(data: Data, wish: Wish) -> Figure | None:
+def _raw(draw: Callable[[Any, Any], Figure]) -> Callable[[Data, PlotRequest], Figure | None]:
+    def drawn(data: Data, request: PlotRequest) -> Figure | None:
         import pandas as pd
 
         found: list[dict[str, Any]] = []
-        for row, processes in _samples(data, _one_model(data, wish)):
+        for row, processes in _samples(data, _one_model(data, request)):
             if own := downsample.quantiles(processes):
                 found.append({"case": row["case"], "variant": row["variant"], "row": len(found), "quantiles": own})
         return draw(pd.DataFrame(found), marks(data.rows["variant"].cat.categories)) if found else None
@@ -122,8 +123,8 @@ def _raw(draw: Callable[[Any, Any], Figure]) -> Callable[[Data, Wish], Figure | 
     return drawn
 
 
-def _timeline(data: Data, wish: Wish) -> Figure | None:
-    rows = [row for row in choice.rows(data, wish) if row["latency"]]
+def _timeline(data: Data, request: PlotRequest) -> Figure | None:
+    rows = [row for row in choice.rows(data, request) if row["latency"]]
     if len(rows) > 1:
         raise UsageError(f"this chart shows one case: choose with --models, --variants and --targets; {len(rows)} fit")
     return next((samples.timeline(downsample.timeline(processes)) for _, processes in _samples(data, rows)), None)
@@ -137,10 +138,10 @@ def _samples(data: Data, rows: Sequence[Row]) -> list[tuple[Row, list[Mapping[st
     return [(row, found[key]) for key, row in keys.items() if key in found]
 
 
-def _history(data: Data, wish: Wish) -> Figure:
+def _history(data: Data, request: PlotRequest) -> Figure:
     series = histories.collect(data, data.positions)
-    one = choice.series(wish, series)
-    variant = one.case.rsplit("/", 2)[1] if one.case.count("/") > 1 else one.case
+    one = choice.series(request, series)
+    variant = case_id.parts(one.case).variant or one.case
     scans = histories.scans(series)
     return lines.history(
         history.points(data, one),
@@ -151,8 +152,8 @@ def _history(data: Data, wish: Wish) -> Figure:
     )
 
 
-def _changes(data: Data, wish: Wish) -> Figure:
-    moved = choice.moved(data, wish)
+def _changes(data: Data, request: PlotRequest) -> Figure:
+    moved = choice.moved(data, request)
     shown = moved[moved["verdict"].isin(["slower", "faster"])]
     if shown.empty:
         raise UsageError(
@@ -161,7 +162,7 @@ def _changes(data: Data, wish: Wish) -> Figure:
     return across.changes(shown)
 
 
-KINDS: Mapping[str, Callable[[Data, Wish], Figure | None]] = {
+KINDS: Mapping[str, Callable[[Data, PlotRequest], Figure | None]] = {
     "accuracy": _of_model(lambda frame, look: charts.pareto(frame, look, "accuracy")),
     "fidelity": _of_model(lambda frame, look: charts.pareto(frame, look, "fidelity")),
     "latency": _of_model(charts.latency),
@@ -179,6 +180,6 @@ KINDS: Mapping[str, Callable[[Data, Wish], Figure | None]] = {
     "coverage": _coverage,
     "history": _history,
     "changes": _changes,
-    "ratios": lambda data, wish: across.ratios(choice.moved(data, wish)),
+    "ratios": lambda data, request: across.ratios(choice.moved(data, request)),
 }
 """Kinds of charts."""

@@ -39,7 +39,7 @@ def configuration(folder: Path) -> tuple[str, str]:
     """The link to a commit and the folder of asv's own pages, from `asv.conf.json`; empty where it does not say.
 
     Raises:
-        UsageError: if the file is no JSON object.
+        UsageError: if the file is not a JSON object.
     """
     path = folder / "asv.conf.json"
     try:
@@ -50,5 +50,5 @@ def configuration(folder: Path) -> tuple[str, str]:
         found = json.loads("\n".join(line for line in text.splitlines() if not line.strip().startswith("//")))
         url, html = found.get("show_commit_url", ""), found.get("html_dir", "html")
     except (ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: not a JSON object ({error}); mend it, or run from another folder") from error
+        raise UsageError(f"{path}: not a JSON object ({error}); fix it, or run from another folder") from error
     return (url if str(url).startswith(("http://", "https://")) else ""), str(html)

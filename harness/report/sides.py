@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import UsageError
 from harness.flavours import version_in
 from harness.metrics import FIDELITY_LOSS, LATENCY, METRICS
+from harness.records import case_id
 from harness.report import links, wording
 from harness.report.data import NAMES, Data
 from harness.store.asv.reconcile import runtime
@@ -227,9 +228,9 @@ def _asv_frames(data: Data) -> list[Any]:
 
     lines: dict[tuple[Any, ...], dict[str, Any]] = {}
     for key, points in data.asv.series.items():
-        if key.metric != "latency" or key.case.count("/") < 2:  # noqa: PLR2004  (model, variant and target)
+        model, variant, target = case_id.parts(key.case)
+        if key.metric != "latency" or not variant:
             continue
-        model, variant, target = key.case.rsplit("/", 2)
         name = runtime(key.runtime)
         for point in points:
             lines[key._replace(metric="", unit=""), point.commit] = dict.fromkeys(TAKEN, UNKNOWN) | {

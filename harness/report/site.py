@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
+from harness.records import case_id
 from harness.report import histories, links, models, pairs, render
 from harness.report.data import Data, load
 from harness.report.histories import ChartedSeries
@@ -121,7 +122,7 @@ def _write_values(data: Data, request: SiteRequest, shared: Mapping[str, Any], o
 def _variants(series: Mapping[str, Sequence[ChartedSeries]]) -> set[str]:
     """The variants that cases name."""
     cases = {group[0].case for group in series.values()}
-    return {case.split("/")[1] for case in cases if case.count("/") > 1}
+    return {variant for case in cases if (variant := case_id.parts(case).variant)}
 
 
 def _history(

@@ -193,7 +193,7 @@ class Client:
         """The last lines of the worker's stderr, ready to follow a sentence."""
         time.sleep(0.01)  # the kernel may still be flushing what the process wrote while it died
         lines = self._written().strip().splitlines()[-LAST_LINES:]
-        return "; its last words: " + " | ".join(lines) if lines else ""
+        return "; its last stderr lines: " + " | ".join(lines) if lines else ""
 
     def _written(self) -> str:
         """The end of what the worker wrote to stderr, colours removed."""

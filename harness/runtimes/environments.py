@@ -160,7 +160,7 @@ def describe(python: str) -> Environment:
     """What is installed beside an interpreter.
 
     Raises:
-        UsageError: it is no Python interpreter, or does not run.
+        UsageError: it is not a Python interpreter, or does not run.
     """
     if python == sys.executable:
         found = {(one.metadata["Name"] or "").lower(): one.version for one in metadata.distributions()}
@@ -172,11 +172,11 @@ def describe(python: str) -> Environment:
     )
     answer = ask(python, code)
     if answer.returncode:
-        raise UsageError(f"{python} is no Python interpreter that runs: {last_words(answer)}")
+        raise UsageError(f"{python} is not a Python interpreter that runs: {last_words(answer)}")
     try:
         version, machine, found = json.loads(answer.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        raise UsageError(f"{python} is no Python interpreter: it answered {answer.stdout[:80]!r}") from None
+        raise UsageError(f"{python} is not a Python interpreter: it answered {answer.stdout[:80]!r}") from None
     return _environment(python, version, machine, found)
 
 
@@ -252,7 +252,7 @@ def _unmade(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> Us
 
 
 def _not_installed(what: str, done: subprocess.CompletedProcess[str], venv: Path) -> UsageError | StoreError:
-    """Why pip failed: no such version, no network, no space, or its own last words."""
+    """Why pip failed: no such version, no network, no space, or the last lines that it wrote."""
     said = f"{done.stdout}\n{done.stderr}"
     if _full(said, venv):
         return StoreError(f"{what} was not installed: the disk is full. Free some space with `harness cache --prune`.")

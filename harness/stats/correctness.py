@@ -99,7 +99,7 @@ def mcnemar(base_right: Sequence[bool], head_right: Sequence[bool]) -> McNemar:
     )
 
 
-def _tango(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
+def tango(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
     """Score interval of a difference of paired shares (Tango, Statistics in Medicine 17, 1998).
 
     It keeps its confidence for few examples and has a width even where no example differs.
@@ -146,7 +146,7 @@ def right_drop(base_right: Sequence[bool], head_right: Sequence[bool], confidenc
         ValueError: as in `mcnemar`.
     """
     counts = mcnemar(base_right, head_right)
-    low, high = _tango(counts.lost, counts.gained, counts.n, confidence)
+    low, high = tango(counts.lost, counts.gained, counts.n, confidence)
     differences = [float(bool(b)) - float(bool(h)) for b, h in zip(base_right, head_right, strict=True)]
     return Drop(
         value=(counts.lost - counts.gained) / counts.n,

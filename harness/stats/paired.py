@@ -189,7 +189,7 @@ def judge(
     - A case that was flagged as slower and not confirmed is under suspicion, so power alone does not clear it: it
       passes only where the interval of the fresh pairs excludes such a slow-down.
     - Any other case passes where its interval excludes such a slow-down, or where one of that size would have been
-      seen with a chance of 80% (`seen`, from `detectable`, is no larger); never where the whole interval lies beyond
+      seen with a chance of 80% (`seen`, from `detectable`, is not larger); never where the whole interval lies beyond
       it, as that of pairs can that were measured again for the sake of another metric.
     - Everything else is inconclusive.
 

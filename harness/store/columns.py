@@ -1,7 +1,7 @@
 """The columns of a stored row: one description, from which the Arrow schema, the queries and the tables follow.
 
 A column is a Python type, a dict (a struct), a one-element list (a list of that) or `JSON` (a mapping whose keys are
-open-ended; it is kept as JSON text, so that a new key is no change of schema).
+open-ended; it is kept as JSON text, so that a new key is not a change of schema).
 """
 
 from __future__ import annotations

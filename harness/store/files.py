@@ -42,7 +42,7 @@ def guarded(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "mend the cause")
+        remedy = REMEDIES.get(error.errno or 0, "fix the cause")
         raise StoreError(
             f"Cannot {doing} {path}: {error.strerror or error}. What was stored before is untouched: "
             f"{remedy}, then run the same command again."

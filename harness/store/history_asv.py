@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import flavours
 from harness.errors import NewerSchema, StoreError
+from harness.records.case_id import case_name, target_label
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, SHORT
 from harness.store.asv.files import Columns, ResultFile
@@ -77,7 +78,7 @@ def case_id(name: str, names: Sequence[str], values: Sequence[str]) -> str:
     plain = tuple(_plain(value) for value in values)
     if name in SHORT and len(values) == len(PARAMETERS):
         model, variant, provider, threads, batch = plain
-        return f"{model}/{variant}/{provider.rpartition(':')[2]}-t{threads}-b{batch}"
+        return case_name(model, variant, target_label(provider.rpartition(":")[2], threads, batch))
     if name.startswith("optimum.") and names:
         return "/".join(plain)
     base = name.partition(".")[2] if name.startswith(FOREIGN) else name

@@ -54,7 +54,7 @@ class Journal:
     def open(cls, results: Path, run: Run, *, resume: bool) -> Self:
         """Start the record of a run, or take up the newest unfinished one that measures the same.
 
-        An unfinished run that a live process is still measuring is left alone: two sweeps at once are two runs.
+        An unfinished run that a live process is still measuring is not touched: two sweeps at once are two runs.
 
         Args:
             results: the results folder; made where it is missing.
@@ -112,7 +112,7 @@ class Journal:
         path = finished(self._folder)
         if path.exists():
             return samples.read(path)
-        rows = [row for part in _parts(self._folder) for row in samples.read(part)]
+        rows = [row for part in part_files(self._folder) for row in samples.read(part)]
         return sorted(rows, key=lambda row: (row["started_at"], row["case"]))
 
     def finish(self) -> Path:
@@ -132,7 +132,7 @@ class Journal:
 
     def close(self) -> None:
         """Stop without finishing: what is there stays and can be resumed; a run without any case leaves no trace."""
-        if self._folder.exists() and (finished(self._folder).exists() or next(_parts(self._folder), None) is None):
+        if self._folder.exists() and (finished(self._folder).exists() or next(part_files(self._folder), None) is None):
             self._remove()
         self._lock.release()
 
@@ -144,7 +144,7 @@ class Journal:
 
     def _load(self) -> None:
         problems = []
-        for part in _parts(self._folder):
+        for part in part_files(self._folder):
             try:
                 self.rows.update({row["case"]: row for row in samples.read(part, samples=False)})
             except StoreError as error:
@@ -168,7 +168,8 @@ def _same(earlier: Run, run: Run) -> bool:
     return all(getattr(earlier, name) == plain(getattr(run, name)) for name in SAME)
 
 
-def _parts(folder: Path) -> Iterator[Path]:
+def part_files(folder: Path) -> Iterator[Path]:
+    """The finished cases of a run that is going on."""
     return (path for path in sorted(folder.glob("*.parquet")) if not path.name.startswith("."))
 
 
@@ -178,7 +179,7 @@ def _abandoned(results: Path) -> Iterator[tuple[Path, files.Lock]]:
         lock = files.Lock.attempt(folder / "lock")
         if lock is None:
             continue
-        empty = not (folder / "run.header").exists() and next(_parts(folder), None) is None
+        empty = not (folder / "run.header").exists() and next(part_files(folder), None) is None
         if empty or finished(folder).exists():
             lock.release()
             with files.guarded("remove", folder):

@@ -62,7 +62,7 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
 
     with duckdb.connect() as connection:
         for attempt in range(ATTEMPTS):
-            paths = _files(results)
+            paths = sample_files(results)
             problems: list[StoreError] = []
             try:
                 good = [path for path in paths if _admit(connection, path, problems)]
@@ -125,7 +125,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
     sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
     problems: list[StoreError] = []
     with duckdb.connect() as connection:
-        good = _admitted(connection, _files(results), problems)
+        good = _admitted(connection, sample_files(results), problems)
         try:
             frame = _frame(connection, sql, good, select, categories)
         except duckdb.Error:
@@ -168,7 +168,12 @@ def natural(text: str) -> list[tuple[bool, int, str]]:
     ]
 
 
-def _files(results: Path) -> list[Path]:
+def sample_files(results: Path) -> list[Path]:
+    """The Parquet files of a results folder, of finished runs and of those going on.
+
+    Raises:
+        StoreError: if the folder cannot be listed.
+    """
     folder = results / "samples"
     try:
         found = [*folder.glob("*.parquet"), *folder.glob("*.parts/*.parquet")]

@@ -108,7 +108,7 @@ def when(point: Point) -> float:
 
 
 def epoch_ms(text: str) -> float:
-    """ISO 8601 as milliseconds since the epoch, UTC where it names no zone; 0 for what is no time."""
+    """ISO 8601 as milliseconds since the epoch, UTC where it names no zone; 0 for what is not a time."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
@@ -117,7 +117,7 @@ def epoch_ms(text: str) -> float:
 
 
 def iso(milliseconds: object) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC; empty for what is no time."""
+    """Milliseconds since the epoch as ISO 8601 in UTC; empty for what is not a time."""
     if not isinstance(milliseconds, (int, float)):
         return ""
     try:

@@ -140,7 +140,7 @@ def _explain(error: ErrorDetails) -> str:
         key, words = _BOUNDS[kind]
         text = f"must be {words} {ctx[key]}, found {found}"
     elif kind == "string_pattern_mismatch":
-        text = f"{found} is no name: use letters, digits, '.', '_' and '-', not '.' or '-' first"
+        text = f"{found} is not a name: use letters, digits, '.', '_' and '-', not '.' or '-' first"
     elif kind in ("too_short", "string_too_short"):
         text = "must not be empty"
     elif kind == "value_error":

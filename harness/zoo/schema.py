@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from harness.providers import SHORT
+from harness.records import case_id
 from harness.session_options import KEYS
 from harness.zoo import units
 from harness.zoo.schema_steps import ABSENT, Step, StepOptions, Strict, Text
 
 _MAX_SEED = 2**32 - 1
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+NAME = rf"^{case_id.NAME}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME, max_length=80)]
 

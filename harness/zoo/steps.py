@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ALWAYS = frozenset({"method", "exclude", "exclude_preset", "symmetric_weights"})
 _DYNAMIC = _ALWAYS | {"per_channel", "weight_type", "reduce_range", "op_types"}
 _STATIC = _DYNAMIC | {"calibration", "samples", "symmetric_activations", "activation_type"}
-_OPTIONS: Mapping[str, frozenset[str]] = {
+QUANTIZE_OPTIONS: Mapping[str, frozenset[str]] = {
     "dynamic": _DYNAMIC,
     "static": _STATIC,
     "weights": _ALWAYS | {"bits", "block_size"},
@@ -68,7 +68,7 @@ def check_order(name: str, variant: VariantEntry, problems: Problems) -> None:
             problems.add(keys, f"expected one step, found {' and '.join(found) or 'none'}; write each as its own item")
         for kind in found:
             if kind in kinds:
-                problems.add(keys, f"step {kind!r} stands twice; a recipe has each kind of step at most once")
+                problems.add(keys, f"step {kind!r} appears twice; a recipe has each kind of step at most once")
             if (kind == "export") != (not kinds):
                 problems.add(keys, f"found step {kind!r}; `export` comes first, and only there")
             kinds.append(kind)
@@ -96,7 +96,7 @@ def given(entry: StepItem | StepOptions | None) -> dict[str, dict[str, Json]]:
 
 
 def _fitting(options: Mapping[str, Json]) -> frozenset[str]:
-    fitting = _OPTIONS[options["method"]]
+    fitting = QUANTIZE_OPTIONS[options["method"]]
     return (
         fitting | {"percentile"} if "calibration" in fitting and options.get("calibration") == "percentile" else fitting
     )
@@ -105,7 +105,7 @@ def _fitting(options: Mapping[str, Json]) -> frozenset[str]:
 def _no_use(option: str, options: Mapping[str, Json]) -> str:
     if option == "percentile" and options["method"] == "static":
         return "has no effect without `calibration: percentile`"
-    methods = [method for method, fitting in _OPTIONS.items() if option in fitting] or ["static"]
+    methods = [method for method, fitting in QUANTIZE_OPTIONS.items() if option in fitting] or ["static"]
     return f"has no effect with method {options['method']!r}; it belongs to: {', '.join(methods)}"
 
 

@@ -4,6 +4,8 @@ Works on YAML events rather than on a loader's objects, for four reasons: nothin
 numbers, lists and mappings; a duplicate key is seen (PyYAML keeps the last one silently); every value keeps its line;
 and aliases that would expand to millions of nodes are counted, never expanded. Plain scalars follow the YAML 1.2 core
 schema, as editors do, so that `on`, `1:30` and `012` are not read as true, 90 and 10.
+
+The limits on size and depth are this module's own, with words of its own: releases of the parser have different ones.
 """
 
 from __future__ import annotations
@@ -19,10 +21,27 @@ from harness.errors import ZooError
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 MAX_DEPTH = 64
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+MAX_TEXT = 10_000
+"""Characters of one value or key."""
 
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,15}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
+MAX_DIGITS = 18
+"""Digits of a whole number: every one of them fits 64 bits."""
+
+MAX_HEX = len("0x") + 15
+SHORTENED = 20
+"""Characters of a number that a message shows."""
+
+_INT = re.compile(r"[-+]?[0-9]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ZERO_FIRST = re.compile(r"[-+]?0[0-9]")
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML allows in no file: control characters, NUL among them."""
+
+_FLOW = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"|(?<=\s)#.*|[][{}]", re.DOTALL)
+"""Brackets, and what may hold brackets that mean nothing."""
+
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -136,25 +155,51 @@ def parse(text: str, path: Path) -> tuple[Map, list[tuple[Position, str]]]:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    if found := _UNPRINTABLE.search(text):
+        what = f"control character U+{ord(found[0]):04X}; remove it"
+        raise ZooError([f"{path}:{_line(text, found.start())}: not YAML: {what}"])
     builder = _Builder()
     try:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except _Fatal as fatal:
         raise ZooError([f"{path}:{fatal.mark.line}: {fatal}"]) from None
+    except (ValueError, OverflowError) as error:  # the parser in Python lets `chr` complain
+        bad = "not YAML: an escape that is not a character"
+        raise ZooError([f"{path}:{_line(text, builder.read_to)}: {bad}"]) from error
     except yaml.YAMLError as error:
-        raise ZooError([_not_yaml(error, text, path)]) from error
+        deep = _too_deep(text, builder, error)
+        said = _not_yaml(error, text, path) if deep is None else f"{path}:{_line(text, deep)}: {TOO_DEEP}"
+        raise ZooError([said]) from error
     if builder.root is None:
         raise ZooError([f"{path}: empty; a zoo has at least the keys version, variants, targets and models"])
     if not isinstance(builder.root, Map):
-        found = "a list" if isinstance(builder.root, Seq) else f"{builder.root!r}"
-        raise ZooError([f"{path}:1: not a mapping: found {found}; a zoo starts with keys such as `version: 1`"])
+        other = "a list" if isinstance(builder.root, Seq) else f"{builder.root!r}"
+        raise ZooError([f"{path}:1: not a mapping: found {other}; a zoo starts with keys such as `version: 1`"])
     return builder.root, builder.problems
+
+
+def _line(text: str, index: int) -> int:
+    return text.count("\n", 0, index) + 1
+
+
+def _too_deep(text: str, builder: _Builder, error: Exception) -> int | None:
+    """Where the brackets that the parser read ahead of its last event nest too deep; None where they do not.
+
+    A parser reads a thousand characters ahead for the colon of a possible key, and may have a limit of its own.
+    """
+    mark = getattr(error, "problem_mark", None)
+    depth, end = builder.depth, len(text) if mark is None else mark.index + 1
+    for found in _FLOW.finditer(text, builder.read_to, end):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+        if depth > MAX_DEPTH:
+            return found.start()
+    return None
 
 
 def _not_yaml(error: Exception, text: str, path: Path) -> str:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", None) or 0) + 1
+    line = mark.line + 1 if mark else _line(text, getattr(error, "position", None) or 0)
     said = [getattr(error, name, None) for name in ("context", "problem", "reason")]
     return f"{path}:{line}: not YAML: {', '.join(str(part) for part in said if part) or error}"
 
@@ -187,16 +232,25 @@ class _Builder:
         self._frames: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._documents = 0
+        self.read_to = 0
+        """The place in the text where the last event ended."""
+
+    @property
+    def depth(self) -> int:
+        """How many collections are open."""
+        return len(self._frames)
 
     def take(self, event: Any) -> None:
         """Add one event of `yaml.parse`."""
         mark = Position(event.start_mark.line + 1, event.start_mark.column + 1)
+        self.read_to = event.end_mark.index
         kind = type(event).__name__
         if kind == "DocumentStartEvent":
             self._documents += 1
             if self._documents > 1:
                 raise _Fatal(mark, "a second document starts with '---'; a zoo is one document")
         elif kind == "ScalarEvent":
+            self._check_text(event.value, mark)
             # A key is its text as written, so that `on:` and `1:` name what they seem to name.
             value = event.value if self._expects_key() else self._scalar(event, mark)
             self._done(value, mark, event.anchor, size=1)
@@ -209,7 +263,7 @@ class _Builder:
             self._done(value, mark, None, size)
         elif kind in ("MappingStartEvent", "SequenceStartEvent"):
             if len(self._frames) >= MAX_DEPTH:
-                raise _Fatal(mark, f"nested more than {MAX_DEPTH} deep")
+                raise _Fatal(mark, TOO_DEEP)
             self._check_tag(event.tag, mark)
             node = Map(mark) if kind == "MappingStartEvent" else Seq(mark)
             self._frames.append(_Frame(node, event.anchor))
@@ -266,23 +320,42 @@ class _Builder:
         if tag is not None and tag not in _CORE and tag not in _STR:
             self.problems.append((mark, f"tag {tag!r} is not allowed; a zoo holds only text, numbers, lists, mappings"))
 
+    def _check_text(self, value: str, mark: Position) -> None:
+        if len(value) > MAX_TEXT:
+            raise _Fatal(mark, f"text of {len(value)} characters; at most {MAX_TEXT} are taken")
+        if found := _UNPRINTABLE.search(value):  # from an escape such as "\\0"
+            self.problems.append((mark, f"text with the control character U+{ord(found[0]):04X}; leave it out"))
+
     def _scalar(self, event: Any, mark: Position) -> Any:
         self._check_tag(event.tag, mark)
         if event.tag in _STR or (event.tag is None and not event.implicit[0]):
             return event.value
         value = _plain_scalar(event.value)
         if isinstance(value, float) and not math.isfinite(value):
-            self.problems.append((mark, f"{event.value} is not a finite number"))
+            self.problems.append((mark, f"{_short(event.value)} is not a finite number"))
+        if isinstance(value, str) and (found := _is_too_long(value)):
+            self.problems.append((mark, found))
         return value
 
 
 def _plain_scalar(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text) and not re.match(r"[-+]?0[0-9]", text):
-        return int(text)
+    if _INT.fullmatch(text):
+        return text if _ZERO_FIRST.match(text) or len(text.lstrip("+-")) > MAX_DIGITS else int(text)
     if _HEX.fullmatch(text):
-        return int(text, 16)
-    if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit():
-        return float(text)
-    return text
+        return text if len(text) > MAX_HEX else int(text, 16)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _is_too_long(text: str) -> str:
+    """Why a plain scalar that was not read as a number looks like one all the same; empty where it does not."""
+    if _INT.fullmatch(text) and not _ZERO_FIRST.match(text):
+        return f"{_short(text)} has {len(text.lstrip('+-'))} digits; a number has at most {MAX_DIGITS}; quote text"
+    if _HEX.fullmatch(text):
+        return f"{_short(text)} has {len(text) - 2} digits; a hexadecimal number has at most {MAX_HEX - 2}; quote text"
+    return ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHORTENED else f"{text[:SHORTENED]}..."

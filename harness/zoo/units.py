@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -45,8 +46,10 @@ def duration(value: Any) -> float:
     Raises:
         ValueError: it is none of these; a number without a unit could be any of them.
     """
-    if isinstance(value, str) and (match := re.fullmatch(DURATION_PATTERN, value)) and float(match[1]) > 0:
-        return float(match[1]) * _SECONDS[match[2]]
+    if isinstance(value, str) and (match := re.fullmatch(DURATION_PATTERN, value)):
+        seconds = float(match[1]) * _SECONDS[match[2]]
+        if 0 < seconds < math.inf:
+            return seconds
     raise ValueError(f"expected a duration above 0 with its unit, such as 20ms, 1.5s or 300us, found {value!r}")
 
 
@@ -58,7 +61,8 @@ def size(value: Any) -> int:
     """
     count = 0
     if isinstance(value, str) and (match := re.fullmatch(SIZE_PATTERN, value)):
-        count = round(float(match[1]) * _BYTES[match[2]])
+        exact = float(match[1]) * _BYTES[match[2]]
+        count = round(exact) if exact < math.inf else 0
     elif isinstance(value, int) and not isinstance(value, bool):
         count = value
     if count < 1:

@@ -12,6 +12,7 @@ import pytest
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import report_stores
+from tests.browser.conftest import eventually
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -69,13 +70,12 @@ def test_two_lists_a_swap_and_a_link(made: Path, page: Any) -> None:
     assert "1.5" in first
     page.click("#swap")
     # Swapped, the pair was not made ahead.
-    page.wait_for_function("document.querySelector('#compare-said code')")
     old, new = (report_stores.run(day).id for day in (4, 5))
-    assert f"--compare {new} {old}" in page.inner_text("#compare-said")
-    assert "" == page.inner_text("#pair-body")
-    assert f"before={new}&after={old}" in page.url
+    page.locator("#compare-said code", has_text=f"--compare {new} {old}").wait_for()
+    eventually(page, "", lambda: page.inner_text("#pair-body"))
+    page.wait_for_url(f"**before={new}&after={old}*")
     page.goto(f"{made.as_uri()}#before={old}&after={new}")
-    assert old in sides(page)
+    eventually(page, True, lambda: old in sides(page))
     page.evaluate("location.hash = '#before=nothing&after=nowhere'")
     page.wait_for_function("document.getElementById('compare-said').textContent.includes('Nothing here is called')")
 
@@ -85,11 +85,11 @@ def test_what_was_not_made_ahead_says_how_to_make_it(made: Path, page: Any) -> N
     page.goto(made.as_uri())
     page.select_option("#before", label=page.locator('#before option[data-name="00000001"]').inner_text())
     page.select_option("#after", label=page.locator('#after option[data-name="00000005"]').inner_text())
-    command = page.locator("#compare-said code").first.inner_text()
-    assert command.startswith("harness report --results ")
-    assert command.endswith(" --compare 00000001 00000005")
+    command = page.locator("#compare-said code").first
+    eventually(page, True, lambda: command.inner_text().endswith(" --compare 00000001 00000005"))
+    assert command.inner_text().startswith("harness report --results ")
     page.select_option("#after", label=page.locator('#after option[data-name="00000001"]').inner_text())
-    assert "Both sides are the same" in page.inner_text("#compare-said")
+    eventually(page, True, lambda: "Both sides are the same" in page.inner_text("#compare-said"))
 
 
 def test_served_any_two_are_compared_and_the_page_follows_its_results(results: Path, tmp_path: Path, page: Any) -> None:
@@ -100,21 +100,20 @@ def test_served_any_two_are_compared_and_the_page_follows_its_results(results: P
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     try:
         page.goto(f"http://127.0.0.1:{listening.server_port}/compare.html#before=00000000&after=00000005")
-        assert "00000000" in sides(page)
+        eventually(page, True, lambda: "00000000" in sides(page))
         assert page.locator("#pair-body .tiles .bad").inner_text().startswith("2")
         page.click("#swap")
         page.wait_for_function("document.querySelector('#pair-body .sides dd').textContent.includes('00000005')")
-        assert page.locator("#pair-body .tiles .good").inner_text().startswith("2")
+        eventually(page, True, lambda: page.locator("#pair-body .tiles .good").inner_text().startswith("2"))
         options = page.locator("#before option").count()
         case = report_stores.matrix()[0]
         report_stores.write(results, report_stores.run(9), [report_stores.measured(case, 10.0)])
         site.refresh()
         page.wait_for_function(f"document.querySelectorAll('#before option').length === {options} + 2")
-        assert "00000005" in sides(page)
-        assert "before=00000005&after=00000000" in page.url
+        eventually(page, True, lambda: "00000005" in sides(page))
+        page.wait_for_url("**before=00000005&after=00000000*")
         site.error = "the disk is full"
-        page.wait_for_selector(".stale:visible")
-        assert "the disk is full" in page.inner_text(".stale")
+        page.locator(".stale:visible", has_text="the disk is full").wait_for()
     finally:
         listening.shutdown()
         listening.server_close()
@@ -157,7 +156,7 @@ def test_names_are_only_names(tmp_path: Path, page: Any) -> None:
     assert report_stores.run(0).id in sides(page)
     page.click('.pairs a:has-text("runtime")')
     page.wait_for_function("document.querySelector('#pair-body .sides dd').textContent.includes('runtime')")
-    assert hostile in page.locator("#pair-body .sides dd").nth(1).inner_text()
+    eventually(page, True, lambda: hostile in page.locator("#pair-body .sides dd").nth(1).inner_text())
     assert 0 == page.locator("main img").count()
 
 

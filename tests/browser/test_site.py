@@ -13,6 +13,7 @@ from harness.report import links
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import builders, outcomes, report_stores
+from tests.browser.conftest import eventually
 from tests.conftest import ZOO, Project
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -126,18 +127,26 @@ def test_every_page_opens_without_a_complaint(swept: Path, visit: Visit) -> None
 def test_filters_change_charts_and_tables(swept: Path, visit: Visit) -> None:
     """One choice reaches every chart of the page, and the address remembers it."""
     page = visit.open(swept / links.model("tiny"))
-    assert {"cpu-t1-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
+
+    def drawn() -> set[str]:
+        return {target for trace in visit.chart("latency") for target in trace["y"][0]}
+
+    def points() -> set[int]:
+        return {len(trace["x"]) for trace in visit.chart("pareto-fidelity") if trace["name"] != "Pareto front"}
+
+    eventually(page, {"cpu-t1-b1"}, drawn)
     page.select_option('select[data-facet="threads"]', "")
-    assert {"cpu-t1-b1", "cpu-t2-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
+    eventually(page, {"cpu-t1-b1", "cpu-t2-b1"}, drawn)
+    eventually(page, {2}, points)
     page.select_option('select[data-facet="threads"]', "2")
-    assert {"cpu-t2-b1"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
-    assert all(len(trace["x"]) == 1 for trace in visit.chart("pareto-fidelity") if trace["name"] != "Pareto front")
+    eventually(page, {"cpu-t2-b1"}, drawn)
+    eventually(page, {1}, points)
     page.select_option('select[data-facet="batch"]', "2")
-    assert {"cpu-t2-b2"} == {target for trace in visit.chart("latency") for target in trace["y"][0]}
-    shown = page.locator("tr[data-at]:visible td:nth-child(2)").all_inner_texts()
-    assert {"cpu-t2-b2"} == set(shown)
+    eventually(page, {"cpu-t2-b2"}, drawn)
+    shown = page.locator("tr[data-at]:visible td:nth-child(2)")
+    eventually(page, {"cpu-t2-b2"}, lambda: set(shown.all_inner_texts()))
     page.reload()
-    assert "2" == page.input_value('select[data-facet="batch"]')
+    eventually(page, "2", lambda: page.input_value('select[data-facet="batch"]'))
 
 
 def test_the_table_under_a_chart_is_made_when_it_is_opened(swept: Path, visit: Visit) -> None:
@@ -148,21 +157,22 @@ def test_the_table_under_a_chart_is_made_when_it_is_opened(swept: Path, visit: V
     page.select_option("select[data-facet=batch]", "2")
     box.locator("summary").click()
     rows = box.locator("tbody tr:visible")
-    assert 2 == rows.count()
+    eventually(page, 2, rows.count)
     assert {"cpu-t1-b2"} == {cells.split("\t")[1] for cells in rows.all_inner_texts()}
     page.select_option("select[data-facet=threads]", "")
-    assert 4 == rows.count()
-    box.locator("th button", has_text="median").click()
-    sizes = [float(row.get_attribute("data-sort")) for row in box.locator("tbody tr:visible td:nth-child(3)").all()]
-    assert sorted(sizes) == sizes
+    eventually(page, 4, rows.count)
+    cells = "cells => cells.map(cell => Number(cell.dataset.sort))"
+    sizes = sorted(box.locator("tbody tr:visible td:nth-child(3)").evaluate_all(cells))
     assert len(set(sizes)) > 1
+    box.locator("th button", has_text="median").click()
+    eventually(page, sizes, lambda: box.locator("tbody tr:visible td:nth-child(3)").evaluate_all(cells))
 
 
 def test_a_scaling_chart_ignores_its_own_filter(swept: Path, visit: Visit) -> None:
     """Throughput over threads keeps its lines where one number of threads is chosen."""
     page = visit.open(swept / links.model("tiny"))
     page.select_option('select[data-facet="threads"]', "1")
-    assert all([1, 2] == trace["x"] for trace in visit.chart("scaling-threads"))
+    eventually(page, {(1, 2)}, lambda: {tuple(trace["x"]) for trace in visit.chart("scaling-threads")})
 
 
 def test_a_regression_is_seen_first(regressed: Path, visit: Visit) -> None:
@@ -180,18 +190,19 @@ def test_histories_open_from_the_table(regressed: Path, visit: Visit) -> None:
     """Search, choose, see the points; relative to a commit; the table names the commits with links."""
     page = visit.open(regressed / "history.html")
     page.fill("#history-search", "int8 t2")
-    assert "1 of 4 series" == page.inner_text("#history-count")
+    eventually(page, "1 of 4 series", lambda: page.inner_text("#history-count"))
     page.click("#history-table tbody button")
+    eventually(page, 14, lambda: len(visit.chart("series")[-1]["y"]))
     absolute = visit.chart("series")[-1]
-    assert 14 == len(absolute["y"])
     page.select_option("[data-baseline]", "0")
+    eventually(page, 1.0, lambda: visit.chart("series")[-1]["y"][0])
     relative = visit.chart("series")[-1]
-    assert 1.0 == relative["y"][0]
     assert abs(relative["y"][13] - absolute["y"][13] / absolute["y"][0]) < 1e-9
     page.click("#series-view summary")
     assert page.locator("#series-view tbody a").first.get_attribute("href").startswith("https://example.org/commit/0")
     page.click("text=log")
-    assert "log" == page.locator("#series-view .plot").evaluate("plot => plot.layout.yaxis.type")
+    plot = page.locator("#series-view .plot")
+    eventually(page, "log", lambda: plot.evaluate("plot => plot.layout.yaxis.type"))
 
 
 def test_values_of_asv_alone_are_drawn(tmp_path: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +223,9 @@ def test_values_of_asv_alone_are_drawn(tmp_path: Path, visit: Visit, monkeypatch
     page = visit.open(tmp_path / "site" / "index.html")
     page.click("#newest tbody a >> nth=0")
     page.wait_for_url("**/history.html#**")
-    (line,) = visit.chart("series")
-    assert 3 == len(line["y"])
+    eventually(page, [3], lambda: [len(line["y"]) for line in visit.chart("series")])
     page.click("#series-view summary")
-    assert "99% interval" in page.locator("#series-view th").all_inner_texts()
+    page.locator("#series-view th", has_text="99% interval").wait_for()
 
 
 def test_light_and_dark(regressed: Path, visit: Visit) -> None:
@@ -225,23 +235,23 @@ def test_light_and_dark(regressed: Path, visit: Visit) -> None:
     colour = "plot => plot.layout.font.color"
     light = page.locator('[data-chart="moved"] .plot').evaluate(colour)
     page.click("#theme")
-    assert "dark" == page.locator("html").get_attribute("data-theme")
-    assert light != page.locator('[data-chart="moved"] .plot').evaluate(colour)
+    eventually(page, "dark", lambda: page.locator("html").get_attribute("data-theme"))
+    eventually(page, True, lambda: light != page.locator('[data-chart="moved"] .plot').evaluate(colour))
     page.reload()
-    assert "dark" == page.locator("html").get_attribute("data-theme")
+    eventually(page, "dark", lambda: page.locator("html").get_attribute("data-theme"))
 
 
 def test_keyboard_and_tables(regressed: Path, visit: Visit) -> None:
     """The first stop skips to the content; headings sort and say so; copying gives lines of tabs."""
     page = visit.open(regressed / "compare.html")
     page.keyboard.press("Tab")
-    assert "Skip to content" == page.evaluate("document.activeElement.textContent")
+    eventually(page, "Skip to content", lambda: page.evaluate("document.activeElement.textContent"))
     heading = page.locator("#pair-body section table th", has_text="before")
     heading.locator("button").focus()
     page.keyboard.press("Enter")
-    assert "ascending" == heading.get_attribute("aria-sort")
+    eventually(page, "ascending", lambda: heading.get_attribute("aria-sort"))
     page.keyboard.press("Enter")
-    assert "descending" == heading.get_attribute("aria-sort")
+    eventually(page, "descending", lambda: heading.get_attribute("aria-sort"))
     values = page.locator("#pair-body section table tbody td:nth-child(3)").all_inner_texts()
     assert sorted(values, key=lambda text: -float(text.split()[0])) == values
     copied = page.evaluate("harness.tables.text(document.querySelector('#pair-body section table'))")
@@ -254,7 +264,10 @@ def test_phone(browser: Any, regressed: Path) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 740})
     for name in ("index.html", "history.html", "compare.html", links.model("digits_cnn")):
         page.goto((regressed / name).as_uri())
-        page.wait_for_timeout(300)
+        for box in page.locator("[data-chart]:has(script.figure)").all():
+            if box.is_visible():
+                box.scroll_into_view_if_needed()
+                box.locator(".main-svg").first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
     page.close()
 
@@ -271,12 +284,12 @@ def test_two_thousand_series_scroll(tmp_path: Path, visit: Visit) -> None:
     page.wait_for_function("document.getElementById('history-count').textContent === '2000 of 2000 series'")
     rows = page.locator("#history-table tbody tr")
     assert rows.count() < 300
-    for _ in range(80):
+    while (made_so_far := rows.count()) < 2_000:
         page.locator("#history-scroll").evaluate("box => box.scrollTo(0, box.scrollHeight)")
-        page.wait_for_timeout(15)
-    page.wait_for_function("document.querySelectorAll('#history-table tbody tr').length === 2000")
+        page.wait_for_function(f"document.querySelectorAll('#history-table tbody tr').length > {made_so_far}")
+    assert 2_000 == rows.count()
     page.fill("#history-search", "model99/v19")
-    assert 1 == rows.count()
+    eventually(page, 1, rows.count)
 
 
 def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
@@ -290,9 +303,10 @@ def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
     threading.Thread(target=listening.serve_forever, daemon=True).start()
     try:
         page = visit.page
-        page.goto(f"http://127.0.0.1:{listening.server_port}/")
-        assert 2 == page.locator("#runs tbody tr").count()
-        page.wait_for_timeout(2_000)
+        # It has looked once, and found nothing new.
+        with page.expect_response(lambda answer: "/-/version" in answer.url):
+            page.goto(f"http://127.0.0.1:{listening.server_port}/")
+        eventually(page, 2, page.locator("#runs tbody tr").count)
         report_stores.write(tmp_path / "results", report_stores.run(5), [report_stores.measured(outcomes.case(), 9.0)])
         site.refresh()
         page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 3")
@@ -330,18 +344,19 @@ def test_every_chart_and_table_follows_every_filter(visit: Visit, tmp_path: Path
             page.locator("details[data-rows]:visible").count(),
         )
 
-    assert ({"cpu-t1-b1", "other-t1-b1"},) * 2 == seen()[:2]
+    eventually(page, ({"cpu-t1-b1", "other-t1-b1"},) * 2, lambda: seen()[:2])
     page.select_option('select[data-facet="target"]', "other")
     page.select_option('select[data-facet="threads"]', "2")
     page.select_option('select[data-facet="batch"]', "8")
-    assert ({"other-t2-b8"}, {"other-t2-b8"}, 1) == seen()
-    assert "build2" in page.locator("details[data-rows]:visible summary").first.inner_text()
+    eventually(page, ({"other-t2-b8"}, {"other-t2-b8"}, 1), seen)
+    summary = page.locator("details[data-rows]:visible summary").first
+    eventually(page, True, lambda: "build2" in summary.inner_text())
     page.select_option('select[data-facet="host"]', "aaa" * 4)
-    assert "build0" in page.locator("details[data-rows]:visible summary").first.inner_text()
+    eventually(page, True, lambda: "build0" in summary.inner_text())
     page.select_option('select[data-facet="run"]', report_stores.run(1).id)
     page.wait_for_selector('[data-chart="latency"] .plot.empty')
-    assert page.locator(".table-box.nothing:visible").count() >= 1
-    assert page.inner_text("#filter-count").startswith("0 of ")
+    page.locator(".table-box.nothing:visible").first.wait_for()
+    eventually(page, True, lambda: page.inner_text("#filter-count").startswith("0 of "))
 
 
 def test_charts_are_saved_by_keyboard(regressed: Path, visit: Visit) -> None:
@@ -367,6 +382,7 @@ def test_a_search_that_finds_nothing_says_so(visit: Visit, tmp_path: Path) -> No
     page = visit.open(tmp_path / "site" / "index.html")
     page.click("#covered summary")
     page.fill("#covered .table-search", "model7/")
-    assert 2 == len(page.evaluate("harness.tables.text(document.querySelector('#covered table'))").splitlines())
+    copied = "harness.tables.text(document.querySelector('#covered table'))"
+    eventually(page, 2, lambda: len(page.evaluate(copied).splitlines()))
     page.fill("#covered .table-search", "nonsense")
-    assert page.locator("#covered .table-box.nothing").count() == 1
+    eventually(page, 1, page.locator("#covered .table-box.nothing").count)

@@ -61,7 +61,7 @@ def test_one_command_measures_every_variant(project: Project) -> None:
     assert "p50 [95% interval]" in out
     assert "fastest inside the budget on cpu-t1-b1" in out
     assert "samples: results/samples/" in out
-    assert "asv files left alone: not inside a git checkout" in out
+    assert "asv files not written: not inside a git checkout" in out
     assert "\x1b" not in out
 
     stored = rows(project)
@@ -177,11 +177,11 @@ def test_a_bad_model_is_an_outcome_and_the_sweep_goes_on(project: Project, kind:
 
 
 def test_an_input_that_the_zoo_misspells_names_the_right_one(project: Project) -> None:
-    """The text has what the file holds, and which key of the zoo to mend."""
+    """The text has what the file holds, and which key of the zoo to fix."""
     project.add_model("typo", "tiny.onnx", ", inputs: {imaeg_x: {dtype: float32, shape: [batch, 1, 8, 8]}}")
     project.run("sweep", "--models", "typo", "--variants", "fp32", code=4)
     reason = rows(project)["typo/fp32/cpu-t1-b1"]["reason"]
-    assert "has no input `imaeg_x`. It has x; mend `inputs` of `typo`" in reason
+    assert "has no input `imaeg_x`. It has x; fix `inputs` of `typo`" in reason
 
 
 def wait_for(process: subprocess.Popen[str], condition: Any, seconds: float = 120) -> None:

@@ -64,7 +64,7 @@ def escape(text: str) -> str:
     """Text as it is, on one line: neither Markdown nor HTML nor a mention comes of it, and no table breaks.
 
     Args:
-        text: anything, such as a model's name or a worker's last words.
+        text: anything, such as a model's name or a worker's last stderr lines.
     """
     line = " ".join(text.split())
     safe = SPECIAL.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))

@@ -114,7 +114,7 @@ def unclear(
     counted: str = "pair",
     confidence: float = 0.95,
 ) -> str:
-    """Nobody can tell, why, and what would help.
+    """Inconclusive: why, and what would help.
 
     Such as `cannot tell whether it is slower: +1.2% (95% interval -3.0 to +5.6%, 8 pairs); only a change of 6.1% or
     more would have been seen, 3% was asked for; about 34 pairs would show it`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from harness.records import case_id
 from harness.report.figures.base import Figure, Trace, axis, column, figure, label, records
 from harness.report.palette import HUES
 
@@ -63,7 +64,7 @@ def placement(frame: pd.DataFrame) -> Figure:
                 "type": "bar",
                 "orientation": "h",
                 "name": label(name.removesuffix("ExecutionProvider")),
-                "y": [label(row["case"].partition("/")[2], 44) for row in group],
+                "y": [label(case_id.parts(row["case"]).within_model, 44) for row in group],
                 "x": column((row["share"] for row in group), 100),
                 "marker": {"color": colours[name]},
                 "text": [

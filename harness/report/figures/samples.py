@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.records import case_id
 from harness.report import wording
 from harness.report.downsample import Stretch
 from harness.report.figures.base import Figure, Trace, axis, column, figure, label, records
@@ -32,7 +33,7 @@ def violin(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
         {
             "type": "violin",
             "orientation": "h",
-            "name": label(row["case"].partition("/")[2], 40),
+            "name": label(case_id.parts(row["case"]).within_model, 40),
             "x": column(row["quantiles"], factor),
             "line": {"color": marks[row["variant"]].colour, "width": 1.5},
             "points": False,
@@ -61,7 +62,7 @@ def ecdf(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": label(row["case"].partition("/")[2], 40),
+            "name": label(case_id.parts(row["case"]).within_model, 40),
             "x": column(row["quantiles"], factor),
             "y": column((i / (len(row["quantiles"]) - 1) for i in range(len(row["quantiles"]))), 100),
             "line": {"color": marks[row["variant"]].colour, "width": 1.5},

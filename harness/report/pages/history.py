@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.records import case_id
 from harness.report import downsample, links, wording
 from harness.report.data import Data
 from harness.report.figures import history as charts
@@ -103,7 +104,7 @@ def detail(
 ) -> dict[str, Any]:
     """The charts of one series' metrics, each with its table."""
     first = group[0]
-    variant = first.case.split("/")[1] if first.case.count("/") > 1 else first.case
+    variant = case_id.parts(first.case).variant or first.case
     colour = marks[variant].colour if variant in marks else "#0a7bc2"
     found: dict[str, Any] = {}
     told = _told(data, first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.report import links, wording
 from harness.report.data import Data
@@ -21,9 +21,16 @@ RECENT: Final = 10
 SHOWN: Final = 50
 
 
+class RecentLevels(NamedTuple):
+    """A table of changes of level, and how many of those in it are increases."""
+
+    table: Table
+    rising: int
+
+
 def recent_levels(
     data: Data, series: Mapping[str, Sequence[ChartedSeries]], scans: Mapping[tuple[str, str], Scan]
-) -> Table:
+) -> RecentLevels:
     """Changes of level near the newest end of the histories, increases first."""
     found: list[tuple[ChartedSeries, Change]] = []
     for (identity, metric), scan in scans.items():
@@ -51,12 +58,13 @@ def recent_levels(
             ]
         )
         facets.append({"host": one.fingerprint})
-    return Table(
+    table = Table(
         columns=("case", "metric", "change [95% interval]#", "between", "how sure", "what differs"),
         rows=lines,
         facets=facets,
         caption="Changes of level in recent history",
     )
+    return RecentLevels(table, sum(change.after > change.before for _, change in found[:SHOWN]))
 
 
 def _artifacts(data: Data, cases: Sequence[str]) -> dict[tuple[int, str], str]:

@@ -183,7 +183,7 @@ def _without(every: Sequence[Row], at: Sequence[int]) -> Table | None:
 
 WHAT: Final = {
     "accuracy": "Task metric on labelled data.",
-    "fidelity": "Fidelity is closeness to the fp32 framework's outputs; it needs no labels and is no accuracy.",
+    "fidelity": "Fidelity is closeness to the fp32 framework's outputs; it needs no labels and is not accuracy.",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness import budget
-from harness.budget import Choice
+from harness.budget import ShipChoice
 from harness.report import links, wording
 from harness.report.data import Data
 from harness.report.figures.base import short
@@ -62,7 +62,7 @@ def comparable(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(key[0], group) for key, group in groups.items()]
 
 
-def _choice(choice: Choice) -> list[Cell]:
+def _choice(choice: ShipChoice) -> list[Cell]:
     best, rows = choice.best, choice.rows
     kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
     weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
@@ -84,7 +84,7 @@ def _choice(choice: Choice) -> list[Cell]:
     ]
 
 
-def _apart(choice: Choice) -> str:
+def _apart(choice: ShipChoice) -> str:
     """Rows of other runs and runtimes, each with what it was measured on."""
     found = [f"{row['variant']} ({measured_on(dict(row), [dict(choice.rows[0])])})" for row in choice.apart]
     more = f" and {len(found) - APART} more" if len(found) > APART else ""

@@ -109,7 +109,7 @@ def page(
         context={
             "newest": found,
             "counts": {name: verdicts.count(name) for name in ORDER},
-            "levels": levels.recent_levels(data, series, scans),
+            "levels": levels.recent_levels(data, series, scans).table,
             "commits": len(data.asv.commits),
             "count": len(series),
             "hosts": hosts,

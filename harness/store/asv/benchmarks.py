@@ -22,6 +22,7 @@ from harness.metrics import (
 )
 from harness.providers import short_name
 from harness.records import Status
+from harness.records.case_id import threads
 from harness.store.rows import Row
 
 PARAMETERS = ("model", "variant", "provider", "threads", "batch")
@@ -87,8 +88,8 @@ def place(row: Row) -> tuple[str | int, ...]:
     target = row["target_name"]
     provider = target if target == short or target.startswith(f"{short}-") else f"{short}:{target}"
     intra, inter = row["intra_threads"], row["inter_threads"]
-    threads = intra if inter == 1 else f"{intra}-i{inter}"
-    return row["model"], row["variant"], provider, threads, row["batch"]
+    # A number where it is one: the `repr` of it is a parameter in asv's files.
+    return row["model"], row["variant"], provider, intra if inter == 1 else threads(intra, inter), row["batch"]
 
 
 def latency_samples(row: Row) -> list[float]:

@@ -361,7 +361,7 @@ def _file_name(header: Mapping[str, Any]) -> str:
         environment = f"env-{hashlib.md5(environment.encode(), usedforsecurity=False).hexdigest()}"
     commit = header["commit_hash"]
     if not re.fullmatch("[0-9a-f]{7,64}", commit):
-        raise StoreError(f"{commit!r} is no commit: the file that names it was not added.")
+        raise StoreError(f"{commit!r} is not a commit: the file that names it was not added.")
     return f"{commit[:8]}-{safe(environment)}.json"
 
 

@@ -199,7 +199,7 @@ def _known(results: Any, metric: AsvBenchmark) -> list[list[str]]:
 
 
 def _point(metric: AsvBenchmark, row: Row | None) -> tuple[float | None, list[float] | None]:
-    """One case's value and samples; NaN at a place of the grid that is no case."""
+    """One case's value and samples; NaN at a place of the grid that is not a case."""
     if row is None:
         return math.nan, None
     value = nullable(metric.value, row)

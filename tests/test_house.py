@@ -1,0 +1,136 @@
+"""The rules of the house that a linter does not know: what is private, names of classes, and plain words."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("harness", "tests", "benchmarks")
+DENIED = {
+    "nobody can tell": "inconclusive",
+    r"mend(?:s|ed|ing)?": "fix",
+    r"(?:leave|leaves|leaving|left) away": "omit",
+    r"stands? twice": "appears twice",
+    r"(?:leave|leaves|left) alone": "not written",
+    r"fate": "exit reason",
+    r"last words": "last stderr lines",
+}
+"""Words that a reader has to guess at, as regular expressions -> what to write instead."""
+
+PROSE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Dotted name -> file, of everything that is written in Python here."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file, parsed."""
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def is_private(name: str) -> bool:
+    """One leading underscore; names such as `__version__` are Python's."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+def modules_named(content: ast.Module, known: frozenset[str]) -> dict[str, str]:
+    """Under which name a file has imported which module."""
+    found: dict[str, str] = {}
+    for node in ast.walk(content):
+        if isinstance(node, ast.Import):
+            found |= {one.asname: one.name for one in node.names if one.asname and one.name in known}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+            found |= {name: module for name, module in whole.items() if module in known}
+    return found
+
+
+def private_uses(name: str, content: ast.Module, known: frozenset[str]) -> Iterator[str]:
+    """Where a module uses what another one's underscore keeps to itself."""
+    imported = modules_named(content, known)
+    for node in ast.walk(content):
+        uses: list[tuple[str, str]] = []
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            uses = [(node.module, one.name) for one in node.names]
+        elif isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value)
+            uses = [(imported.get(owner, owner), node.attr)]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            # A patch names what it replaces by a text: `(module, "name", ...)` or `("module.name", ...)`.
+            texts = [one.value if isinstance(one, ast.Constant) else ast.unparse(one) for one in node.args[:2]]
+            owner, _, last = str(texts[0]).rpartition(".")
+            uses = [(imported.get(str(texts[0]), ""), str(texts[-1])), (owner, last)]
+        for module, used in uses:
+            if module in known and module != name and is_private(used):
+                yield f"{name}:{line} uses {module}.{used}"
+
+
+def test_nobody_uses_what_another_module_keeps_to_itself() -> None:
+    """A leading underscore marks what only the module itself uses."""
+    known = frozenset(modules())
+    found = [use for name, path in modules().items() for use in private_uses(name, tree(path), known)]
+    assert [] == found
+
+
+def test_uses_of_private_names_are_seen() -> None:
+    """Imported, by way of the module, under another name, and in a patch."""
+    content = ast.parse(
+        "import harness.a as short\nfrom harness import a, b as other\nfrom harness.a import _x, y\n"
+        "a._y\nother._z\nshort._w\nmonkeypatch.setattr(a, '_v', 1)\nmonkeypatch.setattr('harness.b._u', 1)\n"
+        "self._fine\na.__file__\na.fine\n"
+    )
+    assert [
+        "harness.c:3 uses harness.a._x",
+        "harness.c:4 uses harness.a._y",
+        "harness.c:5 uses harness.b._z",
+        "harness.c:6 uses harness.a._w",
+        "harness.c:7 uses harness.a._v",
+        "harness.c:8 uses harness.b._u",
+    ] == sorted(private_uses("harness.c", content, frozenset({"harness.a", "harness.b", "harness.c"})))
+
+
+def test_a_class_name_appears_once() -> None:
+    """Two classes of one name are two meanings of one word."""
+    places = defaultdict(list)
+    for name, path in modules().items():
+        if name.partition(".")[0] == "harness":
+            for node in tree(path).body:
+                if isinstance(node, ast.ClassDef):
+                    places[node.name.lstrip("_")].append(name)
+    assert {} == {name: where for name, where in places.items() if len(where) > 1}
+
+
+def written() -> list[Path]:
+    """Everything whose words people read: the package with its messages and pages, and the documentation."""
+    package = [path for kind in ("*.py", "*.j2", "*.txt") for path in (ROOT / "harness").rglob(kind)]
+    return [*package, *(ROOT / "docs").glob("*.md"), *(ROOT / name for name in PROSE)]
+
+
+@pytest.mark.parametrize("words", DENIED)
+def test_words_are_plain(words: str) -> None:
+    """None of these is in a message, a comment, a docstring or the documentation; the key's value says what is."""
+    pattern = re.compile(rf"\b{words}\b", re.IGNORECASE)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: write {DENIED[words]!r} instead: {line.strip()}"
+        for path in written()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert [] == found
