@@ -21,7 +21,7 @@ from common import host, prepared, ratios
 
 from harness.measure import coordinator
 from harness.measure.coordinator import Workload
-from harness.records import Target
+from harness.records import Target, ValueEntry
 from harness.runtimes.client import Client
 
 PLAIN = """
@@ -33,7 +33,7 @@ options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, l
 options.add_free_dimension_override_by_name("batch", 1)
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 binding = session.io_binding()
-binding.bind_cpu_input(session.get_inputs()[0].name, numpy.load(feed)[:1])
+binding.bind_cpu_input(session.get_inputs()[0].name, numpy.load(feed)[0])
 binding.bind_output(session.get_outputs()[0].name)
 session.run_with_iobinding(binding)
 for line in sys.stdin:
@@ -93,9 +93,10 @@ def main() -> None:
     ratios("resnet50/fp32 median, harness against a plain loop", [math.exp(log) for log, _, _ in seen])
     with tempfile.TemporaryDirectory() as folder:
         feed = Path(folder) / "x.npy"
-        np.save(feed, np.ones(1, np.float32))
+        np.save(feed, np.ones((1, 1), np.float32))
         target = Target(name="cpu", provider="CPUExecutionProvider")
-        floor = Workload(model=coordinator.FLOOR_MODEL, target=target, optimization="all", feeds={"x": feed}, dims={})
+        feeds = {"x": ValueEntry(name="x", stacked=str(feed))}
+        floor = Workload(model=coordinator.FLOOR_MODEL, target=target, optimization="all", feeds=feeds, dims={})
         seen = [pair(floor, bursts=40, n=1000) for _ in range(arguments.pairs)]
     difference = [seconds * 1e6 for _, seconds, _ in seen]
     print(

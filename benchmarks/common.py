@@ -8,11 +8,11 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import zoo
-from harness.build import pipeline
-from harness.build.cache import Cache, default_root
+from harness.build.cache import default_root
 from harness.flow import plan as planning
 from harness.flow.execute import workload
+from harness.flow.preview import SweepRequest, preview
+from harness.flow.session import Session, key
 from harness.measure.coordinator import Workload
 from harness.records import Artifact
 
@@ -22,12 +22,15 @@ ROOT = Path(__file__).resolve().parent.parent
 def prepared(model: str = "resnet50", variant: str = "fp32", target: str = "cpu") -> Workload:
     """A case of the shipped zoo with one thread, built where it is missing."""
     selection = planning.Selection(models=(model,), variants=(variant,), targets=(target,), threads=(1,), batch=(1,))
-    case = planning.plan(zoo.load(ROOT / "model_zoo.yaml"), selection).cases[0]
-    cache = Cache(default_root())
-    built = pipeline.build(cache, [(case.model, [case.recipe])], on_event=lambda _: None)[model, variant]
+    ahead = preview(
+        SweepRequest(zoo=ROOT / "model_zoo.yaml", results=ROOT / "results", cache=default_root(), selection=selection)
+    )
+    session = Session.of(ahead, cache=default_root(), results=ROOT / "results")
+    (case,) = session.cases
+    built = session.build()[key(case)]
     if not isinstance(built, Artifact):
         raise SystemExit(f"{model}/{variant} could not be built: {built.reason}")
-    return workload(case, built, cache)
+    return workload(case, built, session.cache)
 
 
 def of_zoo(cases: Sequence[tuple[str, str, int]]) -> dict[str, Workload]:

@@ -50,7 +50,7 @@ def timed(session, feed):
     with open(INSIDE, "a") as file:
         file.write(f"{time.perf_counter() - start}\\n")
 def feed():
-    return {NAME: numpy.load(FEED)[:1]}
+    return {NAME: numpy.load(FEED)[0]}
 """
 
 PYTEST = (
@@ -106,10 +106,9 @@ def own(work: Workload) -> float:
 def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
     """Cost of the same under the peers that are installed."""
     ((name, entry),) = work.entries().items()
-    feed = entry["stacked"]
     environment = os.environ | {
         "MODEL": str(work.model),
-        "FEED": str(feed),
+        "FEED": entry["stacked"],
         "NAME": name,
         "INSIDE": str(folder / "inside.txt"),
         "PYTHONWARNINGS": "ignore",

@@ -14,7 +14,9 @@ from harness.asv import commit, exchange, measuring
 from harness.build import inventory
 from harness.build.cache import Cache
 from harness.errors import HarnessError, UsageError, ZooError
+from harness.flow.session import TriedTargets
 from harness.records import Status
+from harness.runtimes.clients import WorkerStarter
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS
 from harness.store.rows import to_row
 from tests import builders, outcomes
@@ -207,13 +209,15 @@ def test_a_target_is_tried_once_for_all_its_cases(folder: Path, monkeypatch: pyt
     """The floor of a provider costs a second; cases of one environment share it."""
     calls: list[Any] = []
 
-    def try_targets(cases: Any) -> tuple[dict[str, str], dict[str, float]]:
+    def try_targets(cases: Any, cache: Path) -> TriedTargets:
         calls.append(cases)
-        return {}, {"cpu": 1e-6}
+        return TriedTargets(floors={"cpu": 1e-6}, clients={"cpu": WorkerStarter(command=("python", "worker.py"))})
 
     monkeypatch.setattr(measuring, "try_targets", try_targets)
     of = outcomes.case()
-    assert ({}, {"cpu": 1e-6}) == measuring.tried(of) == measuring.tried(of)
+    first, second = measuring.tried([of], folder), measuring.tried([of], folder)
+    assert {"cpu": 1e-6} == first.floors
+    assert first == second
     assert 1 == len(calls)
 
 

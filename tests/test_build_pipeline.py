@@ -55,7 +55,7 @@ def test_every_variant_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert 1 == fused.fusion["patterns"]["Conv+BN+Relu"]
     assert any(note.startswith("not proven here") for note in bf16.notes)
     outputs = np.load(cache.reference_dir(fp32.reference.digest) / "outputs" / "0.npy")
-    assert (4, 4) == outputs.shape
+    assert (4, 1, 4) == outputs.shape
 
     monkeypatch.setattr(subprocess, "Popen", refuse_children)
     events.clear()

@@ -17,7 +17,7 @@ from harness.build.fuse import fuse
 from harness.build.options import resolve
 from harness.build.quantize import CalibrationReader, excluded, quantize
 from harness.errors import BuildError, Skip
-from harness.records import InputSpec, ModelSpec, Reference, Step
+from harness.records import InputSpec, ModelSpec, Reference, Step, ValueEntry
 from tests import builders, specs
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def test_calibration_is_streamed(tmp_path: Path, model: ModelSpec) -> None:
 
     assert 3 == len(reader)
     assert [(1, 1, 8, 8)] * 2 == shapes
-    assert all(isinstance(held, np.memmap) for held in reader._maps)
+    assert ["0.npy"] == [file.name for file in (tmp_path / "calibration").iterdir()]
     reader.remove()
     assert not (tmp_path / "calibration").exists()
 
@@ -266,11 +266,21 @@ def test_fixed_batch_is_calibrated_whole(tmp_path: Path) -> None:
 
 
 def reference_in(tmp_path: Path, outputs: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Reference:
-    """A reference on disk with these outputs for FEED."""
+    """A reference on disk with these outputs for FEED, two examples."""
     for name, array in (("feeds", FEED["x"]), ("outputs", outputs)):
         (tmp_path / name).mkdir(exist_ok=True)
-        np.save(tmp_path / name / "0.npy", array)
-    return Reference(digest="d", origin="test", inputs=("x",), outputs=("y",), examples=2, labelled=False)
+        np.save(tmp_path / name / "0.npy", array[:, None])
+    return Reference(
+        digest="d",
+        origin="test",
+        inputs=("x",),
+        outputs=("y",),
+        examples=2,
+        labelled=False,
+        feeds=(ValueEntry(name="x", stacked="feeds/0.npy"),),
+        answers=(ValueEntry(name="y", stacked="outputs/0.npy"),),
+        batch_axes={"x": 0},
+    )
 
 
 def test_proof_accepts_the_true_outputs_and_no_others(tmp_path: Path) -> None:
@@ -298,6 +308,6 @@ def test_proof_refuses_files_that_do_not_load(tmp_path: Path) -> None:
         proof.prove(builders.truncated(tmp_path / "a.onnx"), specs.STATIC, reference, tmp_path)
     with pytest.raises(BuildError, match="quantize: wrote a file that onnxruntime does not load"):
         proof.prove(builders.unknown_op(tmp_path / "b.onnx"), specs.STATIC, reference, tmp_path)
-    np.save(tmp_path / "feeds" / "0.npy", np.ones((2, 4), np.float32))
+    np.save(tmp_path / "feeds" / "0.npy", np.ones((2, 1, 4), np.float32))
     with pytest.raises(BuildError, match="infinite or no number"):
         proof.prove(builders.not_a_number(tmp_path / "c.onnx"), specs.STATIC, reference, tmp_path)

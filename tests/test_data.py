@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +12,9 @@ import pytest
 from harness.data import base
 from harness.errors import BuildError, Unsupported
 from harness.records import InputSpec
+from tests import specs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness.records import Json
 
 PHOTO = InputSpec(name="input", dtype="float32", shape=("batch", 3, 32, 48))
@@ -92,7 +93,7 @@ def test_photos_are_normalised_as_the_source_wants() -> None:
 
     assert (0 <= unit.min(), unit.max() <= 1) == (True, True)
     assert unit.std() > 0.05
-    np.testing.assert_allclose((unit[0] - 0.485) / 0.229, imagenet[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose((unit[0, 0] - 0.485) / 0.229, imagenet[0, 0], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(unit, asked)
 
 
@@ -100,7 +101,7 @@ def test_tokens_look_like_sentences() -> None:
     """[CLS] first, [SEP] last, padding behind it, a mask to match, and lengths that differ."""
     lengths = set()
     for one in base.stream(request("tokens", *TOKENS), "evaluation"):
-        ids, mask = one.feed["input_ids"], one.feed["attention_mask"]
+        (ids,), (mask,) = one.feed["input_ids"], one.feed["attention_mask"]
         used = int(mask.sum())
         lengths.add(used)
         assert (101, 102) == (ids[0], ids[used - 1])
@@ -115,7 +116,7 @@ def test_random_is_never_zeros() -> None:
     for one in base.stream(request("random", PHOTO, mask, *TOKENS, low=5, high=9), "calibration"):
         assert 0.8 < one.feed["input"].std() < 1.2
         assert one.feed["mask"].any()
-        assert {5, 6, 7, 8} >= set(one.feed["input_ids"].tolist())
+        assert {5, 6, 7, 8} >= set(one.feed["input_ids"].reshape(-1).tolist())
 
 
 def test_random_refuses_what_it_cannot_draw() -> None:
@@ -136,7 +137,7 @@ def test_images_of_a_folder(tmp_path: Path) -> None:
     examples = list(base.stream(asked, "evaluation"))
     image.new("RGB", (60, 50), (255, 255, 255)).save(tmp_path / "dog" / "0.png")
 
-    assert (3, 32, 48) == examples[0].feed["input"].shape
+    assert (1, 3, 32, 48) == examples[0].feed["input"].shape
     assert {0, 1} >= {one.label for one in examples}
     assert set(arrays(asked, "calibration")).isdisjoint(arrays(asked, "evaluation"))
     assert before != base.request_digest(asked, "evaluation")
@@ -173,5 +174,62 @@ def test_examples_must_fit_the_model() -> None:
         arrays(request("random", PHOTO, sed=1), "evaluation")
     with pytest.raises(BuildError, match="dynamic axis `width` and the zoo gives it no size"):
         arrays(request("random", InputSpec(name="x", dtype="float32", shape=("batch", "width"))), "evaluation")
-    with pytest.raises(Unsupported, match="is a scalar"):
-        arrays(request("random", InputSpec(name="x", dtype="float32", shape=())), "evaluation")
+    with pytest.raises(BuildError, match=r"gives float32 \[1, 8, 8\] for the input `image`, which takes .* \[64\]"):
+        arrays(request("digits", InputSpec(name="image", dtype="float32", shape=("batch", 64))), "evaluation")
+
+
+def shaped(*shapes: tuple[int | str, ...]) -> tuple[InputSpec, ...]:
+    """Inputs a, b, ... of these shapes."""
+    return tuple(InputSpec(name="abc"[place], dtype="float32", shape=shape) for place, shape in enumerate(shapes))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected", "count"),
+    [
+        ([("batch", 3)], [(1, 3)], 8),
+        ([("sequence", "batch", 5)], [(16, 1, 5)], 8),
+        ([("batch", 3), (2, "batch", 4), ("batch",)], [(1, 3), (2, 1, 4), (1,)], 8),
+        ([("batch", 3), (4,), ()], [(1, 3), (4,), ()], 8),  # constants beside a batch
+        ([("n", 3)], [(1, 3)], 8),  # a file's own name of a first axis without a size
+        ([("n", 3), ("m", 2)], [(1, 3), (1, 2)], 8),
+        ([("sequence", 3)], [(16, 3)], 8),  # the zoo gives it a size: a feed as it is
+        ([()], [()], 8),
+        ([(2, 128), (1, 80)], [(2, 128), (1, 80)], 8),
+        ([(1, 3)], [(1, 3)], 8),
+        ([(4, 3)], [(4, 3)], 2),
+        ([(3, 3), (3, 1)], [(3, 3), (3, 1)], 3),  # rounded up to whole feeds
+    ],
+)
+def test_examples_are_whole_feeds(
+    shapes: list[tuple[int | str, ...]], expected: list[tuple[int, ...]], count: int
+) -> None:
+    """The batch axis lies where it is declared and has the size of one; a fixed batch is filled with rows."""
+    asked = request("random", *shaped(*shapes))
+    feeds = [one.feed for one in base.stream(asked, "evaluation")]
+    assert count == len(feeds) == base.feeds(asked, "evaluation")
+    assert [dict(zip("abc", expected, strict=False))] * count == [
+        {name: array.shape for name, array in feed.items()} for feed in feeds
+    ]
+
+
+def test_rows_of_a_fixed_batch_are_those_of_a_free_one() -> None:
+    """Two feeds of four rows hold the eight examples, in order, with their labels."""
+    pytest.importorskip("sklearn")
+    free = list(base.stream(request("digits", DIGIT), "evaluation"))
+    fixed = list(base.stream(request("digits", replace(DIGIT, shape=(4, 1, 8, 8))), "evaluation"))
+    np.testing.assert_array_equal(
+        np.concatenate([one.feed["image"] for one in free]), np.concatenate([one.feed["image"] for one in fixed])
+    )
+    assert [(4,), (4,)] == [one.label.shape for one in fixed]
+    assert [one.label for one in free] == np.concatenate([one.label for one in fixed]).tolist()
+
+
+def test_first_rows_are_joined_along_the_batch_axis() -> None:
+    """Something to trace with: two examples where they can be joined, else one feed as it is."""
+    model = replace(specs.file_model(Path("m.onnx")), dims={"sequence": 16})
+    batched = base.first_rows(replace(model, inputs=shaped(("sequence", "batch", 5), ("batch",), (3,))))
+    assert [(16, 2, 5), (2,), (3,)] == [array.shape for array in batched]
+    assert not np.array_equal(batched[0][:, 0], batched[0][:, 1])
+    assert [(16, 5), (2,)] == [
+        array.shape for array in base.first_rows(replace(model, inputs=shaped(("sequence", 5), (2,))))
+    ]

@@ -56,15 +56,28 @@ def test_doctor_reports_as_json() -> None:
 def test_models_that_cannot_be_built_say_what_is_missing(project: Project) -> None:
     """A file that is not there."""
     project.add_model("gone", "gone.onnx")
-    items = {i.name: i for i in availability.take(zoo.load(project.root / "model_zoo.yaml"))["models"]}
+    items = {
+        item.name: item
+        for item in availability.take(zoo.load(project.root / "model_zoo.yaml"), project.root / "cache")["models"]
+    }
     assert "" == items["tiny"].why_not
     assert "no such file" in items["gone"].why_not
 
 
-def test_precisions_without_a_kernel_are_named() -> None:
+def test_a_runtime_is_not_installed_for_a_look(project: Project) -> None:
+    """A target that needs one says that a sweep will."""
+    path = project.root / "model_zoo.yaml"
+    more = "  old: {provider: cpu, runtime: onnxruntime==1.23.0}\nmodels:\n"
+    path.write_text(path.read_text(encoding="utf-8").replace("models:\n", more), encoding="utf-8")
+    (item,) = (i for i in availability.take(zoo.load(path), project.root / "cache")["targets"] if i.name == "old")
+    assert "a sweep installs it" in item.why_not
+    assert not (project.root / "cache").exists()
+
+
+def test_precisions_without_a_kernel_are_named(tmp_path: Path) -> None:
     """The CPU provider multiplies float16 (by casting) and has no bfloat16 MatMul."""
-    assert "" == availability.precision_problem("float32", [CPU])
-    assert "no bfloat16 MatMul kernel on cpu" == availability.precision_problem("bfloat16", [CPU])
+    assert "" == availability.precision_problem("float32", [CPU], tmp_path)
+    assert "no bfloat16 MatMul kernel on cpu" == availability.precision_problem("bfloat16", [CPU], tmp_path)
 
 
 def test_recipes_are_written_on_a_line() -> None:

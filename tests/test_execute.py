@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from harness import zoo
 from harness.build import inventory, pipeline
 from harness.build.cache import Cache
+from harness.errors import WorkerRefusal
 from harness.flow import plan as planning
-from harness.flow.execute import Bench, remarks, run_case
+from harness.flow.execute import Job, remarks, run_case, workload
 from harness.flow.preview import SweepSettings
-from harness.records import Artifact, Case, Latency, ProcessSamples, Refusal, Status
+from harness.frameworks import onnx
+from harness.measure import host
+from harness.records import (
+    Artifact,
+    Case,
+    DataSpec,
+    HostInfo,
+    Latency,
+    ModelSpec,
+    ProcessSamples,
+    Refusal,
+    RuntimeInfo,
+    Status,
+    wire,
+)
+from harness.runtimes import client as clients
 from harness.runtimes.client import Client
+from harness.runtimes.clients import WorkerStarter
+from tests import builders, specs
 from tests.conftest import Project
 from tests.workers import HELLO, worker
 
@@ -28,22 +51,28 @@ def case(project: Project) -> Case:
 
 
 @pytest.fixture
-def bench(project: Project) -> Bench:
-    """A bench with an empty cache."""
-    return Bench(cache=Cache(project.root / "cache"), settings=SETTINGS, fingerprint="f")
-
-
-@pytest.fixture
-def built(case: Case, bench: Bench) -> Artifact:
-    """The artifact of `case`."""
-    found = pipeline.build(bench.cache, [(case.model, [case.recipe])], on_event=lambda _: None)["tiny", "fp32"]
+def job(case: Case, project: Project) -> Job:
+    """The job of `case`, built into an empty cache."""
+    root = project.root / "cache"
+    found = pipeline.build(Cache(root), [(case.model, [case.recipe])], on_event=lambda _: None)["tiny", "fp32"]
     assert isinstance(found, Artifact)
-    return found
+    return Job(case=case, built=found, settings=SETTINGS, cache=root)
 
 
-def test_a_case_is_measured_and_evaluated(case: Case, built: Artifact, bench: Bench) -> None:
-    """Numbers, placement, fidelity and the kernels that ran."""
-    outcome = run_case(case, built, bench)
+def of_target(job: Job, **changes: Any) -> Job:
+    """The same job on another target."""
+    target = dataclasses.replace(job.case.target, **changes)
+    return dataclasses.replace(job, case=dataclasses.replace(job.case, target=target))
+
+
+def evaluations(job: Job) -> int:
+    """How many the cache holds."""
+    return len([entry for entry in inventory.entries(Cache(job.cache)) if entry.kind == "evaluations"])
+
+
+def test_a_case_is_measured_and_evaluated(job: Job) -> None:
+    """Numbers, placement, fidelity and the kernels that ran, and what and where it was."""
+    outcome = run_case(job)
     assert Status.MEASURED is outcome.status, outcome.reason
     assert outcome.latency is not None
     assert 2 == outcome.latency.processes == len(outcome.processes)
@@ -52,33 +81,147 @@ def test_a_case_is_measured_and_evaluated(case: Case, built: Artifact, bench: Be
     assert outcome.evaluation.kernels["BatchNormalization"] == 1  # optimizations are off for fp32
     assert outcome.evaluation.fidelity is not None
     assert 0 == outcome.evaluation.fidelity.max_abs
-    assert all((p.peak_rss_bytes or 1) > 0 for p in outcome.processes)
+    assert outcome.runtime is not None
+    assert ("onnxruntime", onnxruntime.__version__) == (outcome.runtime.name, outcome.runtime.version)
+    assert host.here() == outcome.host
 
 
-def test_an_evaluation_is_done_once(case: Case, built: Artifact, bench: Bench) -> None:
-    """The same artifact with other threads and batch: no second evaluation; another host: a new one."""
-    run_case(case, built, bench)
-    other = dataclasses.replace(case, target=dataclasses.replace(case.target, intra_threads=2, batch=4))
-    run_case(other, built, bench)
-    count = len([e for e in inventory.entries(bench.cache) if e.kind == "evaluations"])
-    run_case(case, built, dataclasses.replace(bench, fingerprint="another"))
-    assert (1, 2) == (count, len([e for e in inventory.entries(bench.cache) if e.kind == "evaluations"]))
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_peak_memory_is_that_of_a_process_with_a_runtime(job: Job) -> None:
+    """Importing onnxruntime and NumPy takes some tens of megabytes, and this model next to nothing."""
+    peaks = [process.peak_rss_bytes for process in run_case(job).processes]
+    assert 2 == len(peaks)
+    assert all(peak is not None and 20e6 < peak < 2e9 for peak in peaks)
 
 
-def test_no_artifact_no_number(case: Case, bench: Bench) -> None:
+def test_an_evaluation_is_done_once(job: Job) -> None:
+    """The same artifact with other threads and batch: no second evaluation; another host or build: a new one each."""
+    run_case(job)
+    run_case(of_target(job, intra_threads=2, batch=4))
+    assert 1 == evaluations(job)
+    run_case(dataclasses.replace(job, host=HostInfo(fingerprint="another")))
+    assert 2 == evaluations(job)
+    run_case(dataclasses.replace(job, client=WorkerStarter(command=clients.default_command(), digest="own build")))
+    assert 3 == evaluations(job)
+
+
+def built_of(model: ModelSpec, cache: Path) -> Artifact:
+    """The fp32 artifact of a model."""
+    found = pipeline.build(Cache(cache), [(model, [specs.FP32])], on_event=lambda _: None)[model.name, "fp32"]
+    assert isinstance(found, Artifact), found
+    return found
+
+
+def test_the_metrics_of_a_task_are_kept(job: Job, project: Project) -> None:
+    """Classes on labelled data: accuracy with its interval, read from the cache as it was measured."""
+    (spec,) = onnx.with_inputs(job.case.model, Path(job.case.model.id)).inputs
+    shape = (44, *(axis for axis in spec.shape[1:] if isinstance(axis, int)))
+    arrays: dict[str, Any] = {spec.name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    np.savez(project.root / "data.npz", labels=np.arange(44) % 4, **arrays)
+    options = {"path": str(project.root / "data.npz")}
+    data = DataSpec(name="npz", source="npz", calibration=4, evaluation=40, options=options)
+    model = dataclasses.replace(job.case.model, task="classification", data=data)
+    one = dataclasses.replace(job, case=dataclasses.replace(job.case, model=model), built=built_of(model, job.cache))
+    first, again = (run_case(one).evaluation for _ in range(2))
+    assert first == again
+    assert first is not None
+    assert first.accuracy is not None
+    top1 = first.metrics[0]
+    assert ("top1", 40, first.accuracy.value) == (top1.name, top1.n, top1.value)
+    assert top1.low is not None
+    assert top1.high is not None
+    assert top1.low < top1.value < top1.high
+    assert ["y"] == [part.output for part in first.parts]
+
+
+def graph(name: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Nodes, inputs and outputs of a graph that is not rows in, rows out."""
+    value, node = builders.value, helper.make_node
+    return {
+        "sequence first": ([node("Relu", ["x"], ["y"])], [value("x", [5, "batch", 4])], [value("y", [5, "batch", 4])]),
+        "one number": (
+            [node("ReduceMean", ["x"], ["y"], keepdims=0)], [value("x", ["batch", 4])], [value("y", [])],
+        ),
+        "a constant": (
+            [node("Mul", ["x", "s"], ["y"])], [value("x", ["batch", 4]), value("s", [])], [value("y", ["batch", 4])],
+        ),
+        "a state": (
+            [node("Mul", ["x", "h"], ["y"])], [value("x", [1, 4]), value("h", [2, 4])], [value("y", [2, 4])],
+        ),
+        "as many as there are": (
+            [node("NonZero", ["x"], ["y"])],
+            [value("x", [1, 40], TensorProto.BOOL)],
+            [value("y", [2, "n"], TensorProto.INT64)],
+        ),
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [("sequence first", True), ("one number", True), ("a constant", True), ("a state", False),
+     ("as many as there are", False)],
+)  # fmt: skip
+def test_whole_feeds_are_measured(tmp_path: Path, job: Job, name: str, batches: bool) -> None:
+    """Any shape at batch 1, with outputs as the reference has them; at batch 2 where there is a batch axis."""
+    model = specs.file_model(builders.save(tmp_path / "m.onnx", *graph(name)))
+    quick = dataclasses.replace(
+        job,
+        case=dataclasses.replace(job.case, model=model),
+        built=built_of(model, job.cache),
+        settings=dataclasses.replace(SETTINGS, processes=1, time_per_case=0.05),
+    )
+    for batch in (1, 2):
+        outcome = run_case(of_target(quick, batch=batch))
+        if batch == 1 or batches:
+            assert Status.MEASURED is outcome.status, outcome.reason
+            assert outcome.evaluation is not None
+            assert outcome.evaluation.fidelity is not None
+            assert 0 == outcome.evaluation.fidelity.max_abs
+        else:
+            assert (Status.UNSUPPORTED, "input 'x' has a fixed batch of 1, not 2") == (outcome.status, outcome.reason)
+
+
+def test_a_reference_of_an_earlier_version(job: Job) -> None:
+    """A gate's base may have one: the same examples in files that have them on axis 0 give the same numbers."""
+    built = job.built
+    assert isinstance(built, Artifact)
+    now = run_case(job).evaluation
+    folder = Cache(job.cache).reference_dir(built.reference.digest)
+    for file in ("feeds/0.npy", "outputs/0.npy"):
+        np.save(folder / file, np.load(folder / file)[:, 0])
+    content = wire.reference_to_json(built.reference)
+    old = wire.reference_from_json(
+        {name: content[name] for name in ("origin", "inputs", "outputs", "examples", "labelled")} | {"digest": "old"}
+    )
+    folder.rename(folder.with_name("old"))
+    before = run_case(dataclasses.replace(job, built=dataclasses.replace(built, reference=old))).evaluation
+    assert now == before
+    assert now is not None
+
+
+def test_no_artifact_no_number(job: Job) -> None:
     """What the build refused is the outcome, with the build's reason."""
-    outcome = run_case(case, Refusal(status=Status.SKIPPED, reason="makes no sense"), bench)
+    outcome = run_case(dataclasses.replace(job, built=Refusal(status=Status.SKIPPED, reason="makes no sense")))
     assert (Status.SKIPPED, "makes no sense", None) == (outcome.status, outcome.reason, outcome.latency)
+    assert (None, None) == (outcome.runtime, outcome.host)
 
 
-def test_an_unusable_target_starts_no_worker(case: Case, built: Artifact, bench: Bench) -> None:
+def test_an_unusable_target_starts_no_worker(job: Job) -> None:
     """It was tried once for the whole sweep; the worker command here would fail at once."""
 
     def never() -> Client:
         raise AssertionError
 
-    outcome = run_case(case, built, dataclasses.replace(bench, unusable={"cpu": "no such thing"}, client=never))
+    outcome = run_case(dataclasses.replace(job, unusable="no such thing", client=never))
     assert (Status.UNSUPPORTED, "no such thing") == (outcome.status, outcome.reason)
+
+
+def test_a_case_that_fails_says_where_it_would_have_run(job: Job) -> None:
+    """The runtime is what its target said when it was tried, where no worker of the case came to speak."""
+    runtime = RuntimeInfo(name="onnxruntime", version="1.0")
+    lost = WorkerStarter(command=("/nonexistent/python",))
+    outcome = run_case(dataclasses.replace(job, client=lost, runtime=runtime))
+    assert (Status.FAILED, runtime, host.here()) == (outcome.status, outcome.runtime, outcome.host)
 
 
 @pytest.mark.parametrize(
@@ -93,18 +236,14 @@ def test_an_unusable_target_starts_no_worker(case: Case, built: Artifact, bench:
         ("runtime", Status.FAILED),
     ],
 )
-def test_a_refusal_decides_the_status(
-    case: Case, built: Artifact, bench: Bench, tmp_path: Path, kind: str, status: Status
-) -> None:
+def test_a_refusal_decides_the_status(job: Job, tmp_path: Path, kind: str, status: Status) -> None:
     """What nothing here can run is unsupported; what is broken has failed."""
     start = worker(tmp_path, f"send({{'ok': False, 'kind': {kind!r}, 'message': 'said so'}})")
-    outcome = run_case(case, built, dataclasses.replace(bench, client=start))
+    outcome = run_case(dataclasses.replace(job, client=start))
     assert (status, "said so", None) == (outcome.status, outcome.reason, outcome.latency)
 
 
-def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(
-    case: Case, built: Artifact, bench: Bench, tmp_path: Path
-) -> None:
+def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(job: Job, tmp_path: Path) -> None:
     """What was timed is stored; a median over half a case would not be what was asked for."""
     flag = tmp_path / "second"
     body = (
@@ -112,43 +251,47 @@ def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(
         "send({'ok': True, 'durations_ns': [10**6] * request['n'], 'preempted': 0})"
     )
     hello = HELLO.replace("if cmd == 'close': break", f"if cmd == 'close': open({str(flag)!r}, 'w').close(); break")
-    outcome = run_case(case, built, dataclasses.replace(bench, client=worker(tmp_path, body, hello=hello)))
+    outcome = run_case(dataclasses.replace(job, client=worker(tmp_path, body, hello=hello)))
     assert Status.FAILED is outcome.status
     assert outcome.reason.startswith("process 2: the worker died")
     assert 1 == len(outcome.processes)
     assert outcome.latency is None
 
 
-def test_outputs_of_another_shape_than_the_reference_fail(case: Case, built: Artifact, bench: Bench) -> None:
+def test_outputs_of_another_shape_than_the_reference_fail(job: Job) -> None:
     """Fidelity is never computed on what cannot be compared."""
-    import numpy as np
-
-    path = bench.cache.reference_dir(built.reference.digest) / "outputs" / "0.npy"
-    np.save(path, np.zeros((2, 2), np.float32))
-    outcome = run_case(case, built, bench)
+    assert isinstance(job.built, Artifact)
+    path = Cache(job.cache).reference_dir(job.built.reference.digest) / "outputs" / "0.npy"
+    np.save(path, np.zeros((job.built.reference.examples, 2), np.float32))
+    outcome = run_case(job)
     assert Status.FAILED is outcome.status
     assert "shape" in outcome.reason
 
 
-def test_a_worker_out_of_memory_is_a_failed_case(case: Case, built: Artifact, bench: Bench) -> None:
-    """A real worker under an address space limit: it dies or refuses, and the sweep goes on."""
-    import sys
-
-    from harness.runtimes import client as clients
-
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space")
+def test_a_worker_out_of_memory_is_a_failed_case(job: Job) -> None:
+    """A real worker under an address space limit says so with the kind `memory`, and the case fails with its words."""
     limited = (
         "import resource, runpy, sys\n"
         "import numpy, onnxruntime\n"
-        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, used + 4_000_000))\n"
+        "plain = onnxruntime.InferenceSession\n"
+        "def limited(*given, **named):\n"  # the session fits, the batch does not
+        "    made = plain(*given, **named)\n"
+        "    used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, used + 4_000_000))\n"
+        "    return made\n"
+        "onnxruntime.InferenceSession = limited\n"
         f"sys.path.insert(0, {str(Path(clients.__file__).parent)!r})\n"
         f"runpy.run_path({clients.default_command()[1]!r}, run_name='__main__')\n"
     )
-    large = dataclasses.replace(case, target=dataclasses.replace(case.target, batch=200_000))
-    start = dataclasses.replace(bench, client=lambda: clients.Client([sys.executable, "-c", limited]))
-    outcome = run_case(large, built, start)
-    assert Status.FAILED is outcome.status
-    assert outcome.reason
+    large = of_target(job, batch=200_000)
+    start = WorkerStarter(command=(sys.executable, "-c", limited))
+    with start() as client, pytest.raises(WorkerRefusal) as caught:
+        assert isinstance(large.built, Artifact)
+        client.ask("open", 60, **workload(large.case, large.built, Cache(large.cache)).request())
+    assert "memory" == caught.value.kind
+    outcome = run_case(dataclasses.replace(large, client=start))
+    assert (Status.FAILED, str(caught.value)) == (outcome.status, outcome.reason)
 
 
 def process(median: int, *, steady: bool = True) -> ProcessSamples:

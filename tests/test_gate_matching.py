@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.build import inventory
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Side
 from harness.gate.sides.matching import match
-from harness.records import Artifact, Case, Refusal, Status, Target
+from harness.records import Artifact, Case, Refusal, Status, Target, ValueEntry
 from tests import outcomes
 
-FILES = {"feeds/0.npy": b"feeds", "labels.npy": b"labels", "outputs/0.npy": b"outputs"}
+FILES = {"feeds/0.npy": "feeds", "labels/0.npy": "labels", "outputs/0.npy": "outputs"}
+"""What the reference's arrays hold: one example of text each."""
+
+
+def npy(text: str, *shape: int) -> bytes:
+    """A .npy file that holds one text, in an array of this shape (one example where none is given)."""
+    file = io.BytesIO()
+    np.save(file, np.full(shape or (1, 1), text))
+    return file.getvalue()
 
 
 def side(role: str, **changes: Any) -> Side:
@@ -38,17 +48,25 @@ def contender(
     *,
     of: Case | None = None,
     model: bytes = b"model",
-    files: dict[str, bytes] | None = None,
+    files: dict[str, str] | None = None,
     artifact: dict[str, Any] | None = None,
+    stored: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Contender:
-    """A contender whose artifact and reference lie in a cache of its own, holding these bytes."""
+    """A contender whose artifact and reference lie in a cache of its own, holding these values."""
     one = of or outcomes.case()
     built = outcomes.artifact(one, **(artifact or {}))
+    entries: dict[str, Any] = {
+        "feeds": (ValueEntry(name="x", stacked="feeds/0.npy"),),
+        "answers": (ValueEntry(name="y", stacked="outputs/0.npy"),),
+        "labels": (ValueEntry(name="", stacked="labels/0.npy"),),
+        "examples": 1,
+    }
+    built = dataclasses.replace(built, reference=dataclasses.replace(built.reference, **(stored or entries)))
     store = Cache(cache / role)
     for kind, digest, content in (
         ("artifacts", built.digest, {"model.onnx": model}),
-        ("references", built.reference.digest, FILES | (files or {})),
+        ("references", built.reference.digest, {name: npy(text) for name, text in (FILES | (files or {})).items()}),
     ):
         with store.workdir() as folder:
             for name, data in content.items():
@@ -63,6 +81,24 @@ def test_the_same_file_on_the_same_runtime_cannot_differ(tmp_path: Path) -> None
     (found,) = match([contender("base", tmp_path)], [contender("head", tmp_path)])
     assert ("digits_cnn/fp32/cpu-t1-b1", ()) == (found.name, found.differs)
     assert "the same onnxruntime-gpu 1.2.3 and the same target" in found.same
+
+
+def test_a_runtime_that_the_target_names_is_one_for_both_sides(tmp_path: Path) -> None:
+    """Whatever the sides themselves run on; where the targets name two, that is what gets measured."""
+    of = outcomes.case(runtime="onnxruntime==1.23.0")
+    other: dict[str, Any] = {"worker": ("other", "worker.py"), "runtime": {"name": "onnxruntime", "digest": "s"}}
+    (found,) = match([contender("base", tmp_path, of=of)], [contender("head", tmp_path, of=of, **other)])
+    assert "on the same onnxruntime==1.23.0 and the same target" in found.same
+    (apart,) = match([contender("base", tmp_path)], [contender("head", tmp_path, of=of)])
+    assert "" == apart.same
+    assert ("runtime of the target: base onnxruntime, head onnxruntime==1.23.0",) == apart.notes
+
+
+def test_a_contender_runs_on_what_its_target_names(tmp_path: Path) -> None:
+    """Else on the worker of its side."""
+    plain = contender("base", tmp_path)
+    assert plain.side.worker == plain.worker
+    assert ("python", "w.py") == dataclasses.replace(plain, own_worker=("python", "w.py")).worker
 
 
 @pytest.mark.parametrize(
@@ -100,8 +136,8 @@ def test_an_artifact_that_left_the_cache_is_not_the_same(tmp_path: Path) -> None
     ("changes", "expected"),
     [
         ({"artifact": {"weights": "cccccccccccc"}}, "weights: base seeded aaaaaaaabb, head seeded cccccccccc"),
-        ({"files": {"feeds/0.npy": b"other"}}, "data: base 450 examples of digits ("),
-        ({"files": {"labels.npy": b"other"}}, "data: base 450 examples of digits ("),
+        ({"files": {"feeds/0.npy": "other"}}, "data: base 1 examples of digits ("),
+        ({"files": {"labels/0.npy": "other"}}, "data: base 1 examples of digits ("),
         (
             {"of": outcomes.case(provider="CUDAExecutionProvider")},
             "provider: base CPUExecutionProvider, head CUDAExecutionProvider",
@@ -121,8 +157,20 @@ def test_what_makes_two_not_comparable_is_named(tmp_path: Path, changes: dict[st
 
 def test_other_outputs_of_the_reference_are_no_other_data(tmp_path: Path) -> None:
     """A new framework computes its own reference on the same examples: the numbers can be compared."""
-    head = contender("head", tmp_path, files={"outputs/0.npy": b"other"})
+    head = contender("head", tmp_path, files={"outputs/0.npy": "other"})
     assert () == match([contender("base", tmp_path)], [head])[0].differs
+
+
+def test_data_that_lie_in_other_files_are_the_same(tmp_path: Path) -> None:
+    """Earlier versions had the examples on axis 0 in place of the batch axis: the arrays are what counts."""
+    earlier = {
+        "feeds": (ValueEntry(name="x", concatenated="feeds/0.npy"),),
+        "labels": (ValueEntry(name="", stacked="labels/0.npy"),),
+        "examples": 1,
+    }
+    now = {**earlier, "feeds": (ValueEntry(name="x", files=("feeds/0.npy",)),)}
+    base, head = contender("base", tmp_path, stored=earlier), contender("head", tmp_path, stored=now)
+    assert () == match([base], [head])[0].differs
 
 
 def test_fields_can_be_overlooked_and_are_still_told(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ from harness.errors import WorkerError, WorkerRefusal
 from harness.gate.checks import quality
 from harness.gate.checks.quality import EvaluatedOutputs, Quality
 from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
+from harness.gate.timing.rounds import Broken
 from harness.measure.coordinator import Observed
 from harness.records import Artifact, Budget, RuntimeInfo
-from harness.tasks import examples
+from harness.tasks.base import Evaluated
 from tests import outcomes, pairs
 
 OBSERVED = Observed(
@@ -38,9 +38,16 @@ def wrong(count: int) -> Any:
     return scores
 
 
+def given(scores: Any, reference: Any, labels: Any = None) -> Evaluated:
+    """Answers of one output, in memory: scores [examples, classes] as one [1, classes] array for each example."""
+    return Evaluated(
+        outputs={"y": [row[None] for row in scores]}, reference={"y": [row[None] for row in reference]}, labels=labels
+    )
+
+
 def outputs(scores: Any, *, labelled: bool = True) -> EvaluatedOutputs:
     """What a side computed."""
-    return EvaluatedOutputs(arrays=(scores,), reference=(SURE,), labels=LABELS if labelled else None, observed=OBSERVED)
+    return EvaluatedOutputs(given=given(scores, SURE, labels=LABELS if labelled else None), observed=OBSERVED)
 
 
 def compared(base: Any, head: Any, *, labelled: bool = True, **budget: Any) -> Quality:
@@ -153,31 +160,47 @@ def test_base_already_below_the_floor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "head", "unsupported", "said"),
+    ("base", "head", "unsupported", "observed", "said"),
     [
-        (SURE, WorkerError("the worker died"), (), "head: the worker died"),
-        (WorkerError("the worker died"), SURE, (), "base: the worker died"),
-        (NO_KERNEL, NO_KERNEL, ("base", "head"), "no"),
-        (SURE, WorkerRefusal("provider", "no CUDA"), ("head",), "head: no CUDA"),
-        (WorkerRefusal("memory", "none"), NO_KERNEL, (), "memory"),
-        (SURE, FileNotFoundError("gone"), (), "head: gone"),
+        (SURE, WorkerError("the worker died"), (), {"base"}, "head: the worker died"),
+        (WorkerError("the worker died"), SURE, (), {"head"}, "base: the worker died"),
+        (NO_KERNEL, NO_KERNEL, ("base", "head"), set(), "base: no kernel; head: no kernel"),
+        (SURE, WorkerRefusal("provider", "no CUDA"), ("head",), {"base"}, "head: no CUDA"),
+        (WorkerRefusal("memory", "none"), NO_KERNEL, (), set(), "base: none; head: no kernel"),
+        (SURE, FileNotFoundError("gone"), (), {"base"}, "head: gone"),
     ],
 )  # fmt: skip
-def test_sides_without_outputs(base: Any, head: Any, unsupported: tuple[str, ...], said: str) -> None:
-    """A side that breaks is named; only where all that broke is a missing kernel it counts as unsupported."""
+def test_sides_without_outputs(
+    base: Any, head: Any, unsupported: tuple[str, ...], observed: set[str], said: str
+) -> None:
+    """Every side that breaks is named; only where all that broke is a missing kernel it counts as unsupported."""
     found = compared(base, head)
-    assert found.broken is not None
-    assert unsupported == found.broken.unsupported
-    assert found.broken.reason.startswith(said) or unsupported or said == "memory"
+    assert Broken(reason=said, unsupported=unsupported) == found.broken
+    assert observed == set(found.observed)
     assert () == found.findings
 
 
-@pytest.mark.parametrize("bad", [SURE[:, :3], np.full_like(SURE, np.nan)], ids=["shape", "nan"])
-def test_outputs_that_cannot_be_compared(bad: Any) -> None:
-    """Another shape and values that are not finite fail the case, with the reason."""
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (SURE[:, :3], "output `y` has shape (1, 3), the reference (1, 4)"),
+        (np.full_like(SURE, np.nan), "output `y` holds values that are not finite"),
+        (SURE[:1], "output `y` has 1 examples, the reference 200"),
+    ],
+    ids=["shape", "nan", "count"],
+)
+def test_outputs_that_cannot_be_compared(bad: Any, said: str) -> None:
+    """Another shape and values that are not finite fail the case, with the reason; both sides have run."""
     found = compared(SURE, bad, labelled=False)
+    assert Broken(reason=said) == found.broken
+    assert ({"base", "head"}, ()) == (set(found.observed), found.findings)
+
+
+def test_labels_that_do_not_fit_the_scores() -> None:
+    """What the task cannot compare fails the case with the task's own reason."""
+    found = compared(SURE, np.stack([SURE, SURE], axis=1))
     assert found.broken is not None
-    assert "shape" in found.broken.reason or "not finite" in found.broken.reason
+    assert "outputs of shape (1, 2, 4) for 200 labels; expected [classes] for each example" in found.broken.reason
 
 
 def test_key_leaves_threads_out() -> None:
@@ -190,31 +213,8 @@ def test_key_leaves_threads_out() -> None:
 
 def test_single_example_has_no_fidelity() -> None:
     """The centre of one example is the example."""
-    assert [] == quality.fidelity(
-        pairs.contender("head"),
-        EvaluatedOutputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
-        EvaluatedOutputs(arrays=(SURE[:1],), reference=(SURE[:1],), labels=None, observed=OBSERVED),
-        SETTINGS,
-    )
-
-
-def test_right_wants_classes(tmp_path: Path) -> None:
-    """Scores must be [examples, classes] of as many examples as labels."""
-    assert (True, False) == examples.right(np.array([[0, 1], [1, 0]]), np.array([1, 1]))
-    with pytest.raises(ValueError, match=r"expected \[examples, classes\]"):
-        examples.right(np.zeros((2, 3, 4)), np.zeros(2))
-    with pytest.raises(ValueError, match="for 3 labels"):
-        examples.right(np.zeros((2, 3)), np.zeros(3))
-
-
-def test_closeness_per_example() -> None:
-    """Exact examples give the cap; the worst output counts; a reference that does not vary is met or missed."""
-    reference = np.array([[0.0], [2.0]])
-    exact, off = examples.closeness_db([reference, reference], [reference, np.array([[0.0], [3.0]])])
-    assert examples.EXACT_DB == exact
-    assert pytest.approx(0.0) == off
-    flat = np.ones((2, 1))
-    assert (examples.EXACT_DB, 0.0) == examples.closeness_db([flat], [np.array([[1.0], [1.5]])])
+    one = given(SURE[:1], SURE[:1])
+    assert [] == quality.fidelity(pairs.contender("head"), one, one, SETTINGS)
 
 
 def test_a_changed_file_is_held_against_the_bases_outputs() -> None:
@@ -224,7 +224,7 @@ def test_a_changed_file_is_held_against_the_bases_outputs() -> None:
 
     def own(contender: Contender) -> EvaluatedOutputs:
         scores = SURE if contender.side.role == "base" else other
-        return EvaluatedOutputs(arrays=(scores,), reference=(scores,), labels=None, observed=OBSERVED)
+        return EvaluatedOutputs(given=given(scores, scores), observed=OBSERVED)
 
     assert isinstance(base.built, Artifact)
     assert isinstance(head.built, Artifact)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.build import pipeline
-from harness.flow import sweep
-from harness.pytest_plugin import cases
+from harness.flow import session
 from harness.pytest_plugin.cases import WorkerClock, line_of
 from harness.records import Case, Evaluation, Fidelity, Outcome, Status
 from harness.zoo import validate  # noqa: F401  (else every pytest that is run here imports pydantic anew)
@@ -84,15 +83,15 @@ def run(
 ) -> Run:
     """Write a zoo of these models, unless there is one, and run pytest on it."""
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    really = sweep.try_targets
+    really = session.try_targets
 
-    def try_once(selected: list[Case]) -> Any:
+    def try_once(selected: Sequence[Case], cache: Path, **more: Any) -> Any:
         name = selected[0].target.name
         if name not in floors:
-            floors[name] = really(selected)
+            floors[name] = really(selected, cache, **more)
         return floors[name]
 
-    monkeypatch.setattr(cases, "try_targets", try_once)
+    monkeypatch.setattr(session, "try_targets", try_once)
 
     def start(*arguments: str, models: str = TINY, zoo: str | None = "model_zoo.yaml") -> pytest.RunResult:
         if zoo and not (pytester.path / zoo).exists():
@@ -111,8 +110,8 @@ def fake(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(
             pipeline, "build", lambda cache, requests, on_event: dict.fromkeys(keys(requests), outcomes.artifact)
         )
-        monkeypatch.setattr(cases, "try_targets", lambda selected: ({}, {}))
-        monkeypatch.setattr(cases, "run_case", lambda case, built, bench: outcome(case))
+        monkeypatch.setattr(session, "try_targets", lambda selected, cache, **_: session.TriedTargets())
+        monkeypatch.setattr(session, "run_case", lambda job: outcome(job.case))
         return run(*arguments, **more)
 
     def keys(requests: Any) -> Iterator[tuple[str, str]]:
@@ -302,8 +301,8 @@ def test_selecting_builds_only_what_is_selected_and_once_per_model(fake: Run, mo
     """`-k` and node ids narrow what is built; each model is built in one go."""
     asked: list[list[tuple[str, list[str]]]] = []
 
-    by_model = sweep.by_model
-    monkeypatch.setattr(cases, "by_model", lambda selected: noted(by_model(selected)))
+    by_model = session.by_model
+    monkeypatch.setattr(session, "by_model", lambda selected: noted(by_model(selected)))
 
     def noted(requests: Any) -> Any:
         asked.append([(model.name, [recipe.name for recipe in recipes]) for model, recipes in requests])

@@ -42,7 +42,8 @@ arrays = st.builds(
     st.lists(st.integers(0, 3), max_size=3),
 )
 entries = (
-    st.builds(ValueEntry, name=texts, stacked=texts, rows=st.booleans(), type=st.sampled_from(["", "bfloat16"]))
+    st.builds(ValueEntry, name=texts, stacked=texts, type=st.sampled_from(["", "bfloat16"]))
+    | st.builds(ValueEntry, name=texts, concatenated=texts)
     | st.builds(ValueEntry, name=texts, files=st.lists(texts, min_size=1, max_size=3).map(tuple))
     | st.builds(ValueEntry, name=texts, data=st.lists(arrays.map(in_message), min_size=1, max_size=2).map(tuple))
 )
@@ -95,7 +96,7 @@ def test_arrays_come_through_a_message(array: Array) -> None:
         {"name": "x"},
         {"stacked": "0.npy"},
         {"name": "x", "stacked": "0.npy", "files": ["1.npy"]},
-        {"name": "x", "files": ["0.npy"], "rows": True},
+        {"name": "x", "files": ["0.npy"], "concatenated": "1.npy"},
         {"name": "x", "data": [7]},
         "x",
     ],
@@ -115,7 +116,7 @@ def test_python_objects_are_not_sent() -> None:
 def test_a_set_names_its_files_in_a_folder(tmp_path: Path) -> None:
     """Rows as references keep them; the request has absolute paths."""
     asked = ValueSet.of_rows(["a", "b"], "feeds").to_request(tmp_path)
-    assert {"name": "b", "stacked": str(tmp_path / "feeds" / "1.npy"), "rows": True} == asked["b"]
+    assert {"name": "b", "concatenated": str(tmp_path / "feeds" / "1.npy")} == asked["b"]
 
 
 # --- the worker ----------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def test_whole_examples_come_from_files_and_messages(
         worker.ask("open", 60, **asked.request())
         found = coordinator.written(worker.ask("outputs", 60, **asked.all_examples(3, tmp_path)))
     assert ["y", "m"] == [entry.name for entry in found.entries]
-    assert not any(entry.rows for entry in found.entries)
+    assert not any(entry.concatenated for entry in found.entries)
     for i, example in enumerate(examples):
         for entry, value in zip(found.entries, expected(model, example), strict=True):
             written = arrays_of(entry, tmp_path)[i]
@@ -230,7 +231,7 @@ def test_a_batch_is_made_along_the_declared_axis(tmp_path: Path, model: Path, ex
 def test_without_a_batch_axis_there_is_no_batch(tmp_path: Path, model: Path, examples: list[dict[str, Array]]) -> None:
     """Two unrelated examples are never put together."""
     asked = work(model, feeds_of(examples, tmp_path, "stacked"), batch=2)
-    with Client() as worker, pytest.raises(WorkerRefusal, match="only batch 1 is possible, not 2") as caught:
+    with Client() as worker, pytest.raises(WorkerRefusal, match="fixed batch of 3, not 2") as caught:
         worker.ask("open", 60, **asked.request())
     assert "batch" == caught.value.kind
 

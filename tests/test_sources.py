@@ -88,7 +88,8 @@ def test_seeded_weights_follow_the_seed(torch: Any) -> None:
     model = specs.torch_model("tests.nets:small")
     one, two = load(model), load(model)
     other = load(replace(model, weights=WeightsSpec(kind="seeded", seed=1)))
-    outputs = one.run([torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))])[0]
+    images = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    outputs = torch.from_numpy(one.run({"image": images.numpy()})[0])
 
     assert ("seeded", "") == (one.weights.kind, one.weights.reason)
     assert one.weights.digest == two.weights.digest

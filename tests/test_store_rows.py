@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.records import Evaluation, Fidelity, HostInfo, RuntimeInfo, Status
+from harness.records import Evaluation, Fidelity, HostInfo, MetricValue, RuntimeInfo, Status
 from harness.store.columns import COLUMNS
 from harness.store.rows import measured_on, plain, public, runtime_of, series, to_row
 from tests.outcomes import artifact, case, measured, refused, run
@@ -135,3 +135,13 @@ def test_what_tells_a_row_from_others() -> None:
     assert "" == measured_on(first, [first])
     assert "onnxruntime 1.20.0, host 0123456789ab, run of 2026-01-31 10:15" == measured_on(first, [first, second])
     assert "onnxruntime of unknown version" == measured_on({**first, "versions": None}, [first])
+
+
+def test_every_metric_of_a_task_is_kept() -> None:
+    """Any number of them, with interval and direction; none is None."""
+    found = MetricValue(name="rmse", unit="m", direction="lower", value=0.5, low=0.4, high=0.6, n=9)
+    row = to_row(run(), measured(evaluation=Evaluation(fidelity=None, accuracy=None, metrics=(found,))))
+    assert [("rmse", "lower", 0.5, 0.4, None)] == [
+        (one["name"], one["direction"], one["value"], one["low"], one["drop"]) for one in row["metrics"]
+    ]
+    assert to_row(run(), measured())["metrics"] is None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import WorkerError, WorkerRefusal
 from harness.flow import sweep
-from harness.measure import coordinator
-from harness.records import Artifact, Case, Reference, Refusal, Status, Target, Weights
+from harness.flow.execute import Job
+from harness.flow.preview import SweepSettings
+from harness.records import Artifact, Built, Reference, Refusal, RuntimeInfo, Status, Weights
 from tests import outcomes
 
 REFERENCE = Reference(digest="r", origin="o", inputs=("x",), outputs=("y",), examples=2, labelled=False)
@@ -27,6 +28,12 @@ ARTIFACT = Artifact(
 ROW: dict[str, Any] = {"status": "measured", "artifact": {"digest": "a"}, "reference": {"digest": "r"}}
 
 
+def job(built: Built) -> Job:
+    """A job for what was built."""
+    settings = SweepSettings(processes=1, time_per_case=0.1, ci_width=0.1)
+    return Job(case=outcomes.case(), built=built, settings=settings, cache=Path())
+
+
 @pytest.mark.parametrize(
     ("change", "valid"),
     [
@@ -39,42 +46,21 @@ ROW: dict[str, Any] = {"status": "measured", "artifact": {"digest": "a"}, "refer
 )
 def test_a_row_of_an_interrupted_sweep_stands_while_nothing_changed(change: dict[str, Any], valid: bool) -> None:
     """Failures are tried again; another artifact or other evaluation data make another number."""
-    assert valid is sweep.still_valid(ROW | change, ARTIFACT)
+    assert valid is sweep.still_valid(ROW | change, job(ARTIFACT))
 
 
 def test_a_refusal_stands_while_it_is_the_same() -> None:
     """What was skipped stays skipped; what can be built now is measured."""
     skipped = Refusal(status=Status.SKIPPED, reason="")
-    assert sweep.still_valid({"status": "skipped"}, skipped)
-    assert not sweep.still_valid({"status": "unsupported"}, skipped)
-    assert not sweep.still_valid({"status": "skipped"}, ARTIFACT)
+    assert sweep.still_valid({"status": "skipped"}, job(skipped))
+    assert not sweep.still_valid({"status": "unsupported"}, job(skipped))
+    assert not sweep.still_valid({"status": "skipped"}, job(ARTIFACT))
 
 
-def cases(*providers: str) -> list[Case]:
-    """A case per provider."""
-    case = outcomes.case()
-    return [
-        dataclasses.replace(case, target=Target(name=provider.lower(), provider=provider)) for provider in providers
-    ]
-
-
-def test_only_a_missing_provider_makes_a_target_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that cannot start at all is a failure of every case, not an excuse for it."""
-
-    def floor(target: Target) -> tuple[float, dict[str, Any]]:
-        if target.provider == "Missing":
-            raise WorkerRefusal("provider", "not in this build")
-        if target.provider == "Broken":
-            raise WorkerError("the worker could not be started")
-        return 5e-6, {}
-
-    monkeypatch.setattr(coordinator, "floor", floor)
-    unusable, floors = sweep.try_targets(cases("Fine", "Missing", "Broken"))
-    assert {"missing": "not in this build"} == unusable
-    assert {"fine": 5e-6} == floors
-
-
-def test_recipes_are_built_once_per_model() -> None:
-    """However many targets measure them."""
-    two = cases("A", "B")
-    assert [(two[0].model, [two[0].recipe])] == sweep.by_model(two)
+@pytest.mark.parametrize(("version", "valid"), [("1.23.0", True), ("1.24.0", False)])
+def test_a_row_of_another_runtime_does_not_stand(version: str, valid: bool) -> None:
+    """A runtime that was asked for without a version may have been installed anew since."""
+    runtime = RuntimeInfo(name="onnxruntime", version=version, package="onnxruntime")
+    seen = {"name": "onnxruntime", "version": "1.23.0", "build": "", "language": "python", "package": "onnxruntime"}
+    again = dataclasses.replace(job(ARTIFACT), runtime=runtime)
+    assert valid is sweep.still_valid(ROW | {"measured_by": seen}, again)

@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from harness import provenance, zoo
+from harness import zoo
 from harness.asv.commit import Place, axes_of, cases, load, policy, root, zoo_path
 from harness.asv.exchange import (
+    DIMENSIONS_FILE,
     NONE_FILE,
     PROCESSES,
     QUICK_FILE,
@@ -24,15 +26,14 @@ from harness.asv.exchange import (
     leave,
     left,
 )
-from harness.build import pipeline
-from harness.build.cache import Cache, default_root
+from harness.build.cache import default_root
 from harness.errors import HarnessError, UsageError
-from harness.flow import plan as planning
-from harness.flow.execute import Bench, run_case
-from harness.flow.preview import Preview, SweepSettings
-from harness.flow.sweep import by_model, describe, key, try_targets
-from harness.records import Artifact, Case, Refusal, Status
+from harness.flow.execute import run_case
+from harness.flow.preview import SweepSettings
+from harness.flow.session import Session, TriedTargets, try_targets
+from harness.records import Artifact, Case, Outcome, Refusal, Status
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable
+from harness.store.asv.environments import dimensions
 from harness.store.rows import Row, to_row
 
 QUICK_S: Final = 0.3
@@ -116,19 +117,26 @@ def replies(row: Row) -> Iterator[tuple[AsvBenchmark, Answer]]:
 
 def measured(the_zoo: zoo.Zoo, case: Case) -> Row:
     """One case, built and measured as `harness sweep` does it, with its samples."""
-    cache = Cache(default_root())
+    session = Session(
+        zoo=the_zoo,
+        cases=(case,),
+        settings=settings(the_zoo),
+        cache=default_root(),
+        results=the_zoo.path.parent / "results",
+        attempt=tried,
+    )
     # asv starts a benchmark in a folder of its own; what a `torch` model names is looked for in the working folder.
     with contextlib.chdir(root()):
-        built = pipeline.build(cache, by_model([case]), on_event=lambda _: None)[key(case)]
-    unusable, floors = tried(case)
-    ahead = Preview(zoo=the_zoo, plan=planning.Plan(cases=(case,)), settings=settings(the_zoo), missing=())
-    checkout = provenance.checkout(the_zoo.path.parent, ignore=the_zoo.path.parent / "results")
-    run = describe(ahead, checkout, floors)
-    bench = Bench(cache=cache, settings=ahead.settings, fingerprint=run.fingerprint, unusable=unusable, floor_s=floors)
+        session.build()
+    job = session.job(case)
+    # Before anything is timed: also a process that asv ends at its time limit belongs to a series.
+    nothing = Outcome(case=case, status=Status.FAILED, reason="", started_at="", runtime=job.runtime)
+    leave(DIMENSIONS_FILE, dimensions(to_row(session.run, nothing)))
+    built = job.built
     if isinstance(built, Artifact) and policy() == "pretrained" and built.weights.kind == "seeded":
         reason = f"{WEIGHTS}=pretrained, but {built.weights.reason or 'the zoo asks for seeded weights'}"
-        built = Refusal(status=Status.UNSUPPORTED, reason=reason)
-    return to_row(run, run_case(case, built, bench))
+        job = dataclasses.replace(job, built=Refusal(status=Status.UNSUPPORTED, reason=reason))
+    return to_row(session.run, run_case(job))
 
 
 def settings(the_zoo: zoo.Zoo) -> SweepSettings:
@@ -165,11 +173,11 @@ def number(name: str) -> float | None:
     return value
 
 
-def tried(case: Case) -> tuple[dict[str, str], dict[str, float]]:
-    """What `try_targets` says of a case's target: once per target for all cases that share a folder."""
+def tried(cases: Sequence[Case], cache: Path) -> TriedTargets:
+    """What `try_targets` says of one case's target: once per target for all processes that share a folder."""
+    (name,) = {case.target.name for case in cases}
     known: dict[str, Any] = left(TARGETS_FILE) or {}
-    if case.target.name not in known:
-        known[case.target.name] = try_targets([case])
+    if name not in known:
+        known[name] = try_targets(cases, cache).to_json()
         leave(TARGETS_FILE, known)
-    unusable, floors = known[case.target.name]
-    return unusable, floors
+    return TriedTargets.from_json(known[name])

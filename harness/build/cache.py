@@ -3,7 +3,7 @@
 ::
 
     artifacts/<digest>/model.onnx [model.onnx.data] meta.json
-    references/<digest>/feeds/<i>.npy outputs/<i>.npy [labels.npy] meta.json
+    references/<digest>/feeds/*.npy outputs/*.npy [labels/*.npy] meta.json
     sources/<key>.json
     evaluations/<key>.json
     runtimes/ environments/ worktrees/ sides/ code/<key>/... meta.json    what gates make, see `harness.gate`
@@ -68,7 +68,7 @@ class Cache:
         return self.place("artifacts", digest) / MODEL
 
     def reference_dir(self, digest: str) -> Path:
-        """The folder of a reference: `feeds/<i>.npy`, `outputs/<i>.npy` and, where labelled, `labels.npy`."""
+        """The folder of a reference: `feeds/`, `outputs/` and `labels/`; its record names the files."""
         return self.place("references", digest)
 
     def meta(self, kind: str, digest: str, *, deep: bool = False) -> dict[str, Any] | None:

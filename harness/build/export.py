@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
+
     from harness.frameworks.base import Loaded
     from harness.records import InputSpec, Json, ModelSpec
 
@@ -40,9 +42,10 @@ def export(loaded: Loaded, model: ModelSpec, options: Mapping[str, Json], folder
         return path
     import torch
 
-    feed = [torch.from_numpy(array) for array in data.first_rows(model, TRACE_ROWS)]
+    arrays = data.first_rows(model, TRACE_ROWS)
+    feed = [torch.from_numpy(array) for array in arrays]
     outputs = list(loaded.outputs)
-    axes = {**_input_axes(model), **output_axes(loaded, model, feed)}
+    axes = {**_input_axes(model), **output_axes(loaded, model, arrays)}
     exporter = str(options["exporter"])
     opset = int(options["opset"] or DEFAULT_OPSETS[exporter])
     names = [spec.name for spec in model.inputs]
@@ -84,21 +87,18 @@ def export(loaded: Loaded, model: ModelSpec, options: Mapping[str, Json], folder
     return path
 
 
-def output_axes(loaded: Loaded, model: ModelSpec, feed: Sequence[Any]) -> dict[str, dict[int, str]]:
+def output_axes(loaded: Loaded, model: ModelSpec, feed: Sequence[np.ndarray[Any, Any]]) -> dict[str, dict[int, str]]:
     """The dynamic axes of every output, found by changing one input axis at a time and looking.
 
     An output axis that grows with an input axis is called like it when it has its size, and otherwise
     after the output, so that no two different sizes share a name.
     """
-    base = loaded.run(feed)
+    base = loaded.run({spec.name: array for array, spec in zip(feed, model.inputs, strict=True)})
     axes: dict[str, dict[int, str]] = {name: {} for name in loaded.outputs}
     for axis in dict.fromkeys(axis for spec in model.inputs for axis in spec.shape if isinstance(axis, str)):
-        changed = loaded.run([_longer(tensor, spec, axis) for tensor, spec in zip(feed, model.inputs, strict=True)])
-        grown = next(
-            _longer(tensor, spec, axis).shape[spec.shape.index(axis)]
-            for tensor, spec in zip(feed, model.inputs, strict=True)
-            if axis in spec.shape
-        )
+        longer = {spec.name: _longer(array, spec, model, axis) for array, spec in zip(feed, model.inputs, strict=True)}
+        changed = loaded.run(longer)
+        grown = next(longer[spec.name].shape[spec.shape.index(axis)] for spec in model.inputs if axis in spec.shape)
         for name, before, after in zip(loaded.outputs, base, changed, strict=True):
             for place, (old, new) in enumerate(zip(before.shape, after.shape, strict=True)):
                 if old != new:
@@ -106,18 +106,18 @@ def output_axes(loaded: Loaded, model: ModelSpec, feed: Sequence[Any]) -> dict[s
     return axes
 
 
-def _longer(tensor: Any, spec: InputSpec, axis: str) -> Any:
-    """The tensor with one more entry (the first again) along every axis of that name."""
-    import torch
+def _longer(array: np.ndarray[Any, Any], spec: InputSpec, model: ModelSpec, axis: str) -> np.ndarray[Any, Any]:
+    """The array with one more entry (the first again) along every axis of that name."""
+    import numpy as np
 
     for place, name in enumerate(spec.shape):
         if name == axis:
             # One entry shorter where the axis is not the batch: position tables often end at exactly this length.
-            if place and tensor.shape[place] > TRACE_ROWS:
-                tensor = tensor.narrow(place, 0, tensor.shape[place] - 1)
+            if place != model.batch_axes.get(spec.name) and array.shape[place] > TRACE_ROWS:
+                array = np.delete(array, -1, axis=place)
             else:
-                tensor = torch.cat([tensor, tensor.narrow(place, 0, 1)], dim=place)
-    return tensor
+                array = np.concatenate([array, array.take([0], axis=place)], axis=place)
+    return array
 
 
 def _input_axes(model: ModelSpec) -> dict[str, dict[int, str]]:

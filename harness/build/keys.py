@@ -41,6 +41,9 @@ STEP_PACKAGES = {
     "quantize": ("onnx", *FLAVOURS),
 }
 
+REFERENCE_FORMAT = 2
+"""How a reference lies in its folder (`records.Reference`): 2 since examples are whole feeds."""
+
 ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "neon", "vnni", "f16c")
 """The CPU flags that choose among onnxruntime's kernels, and so what its hardware-specific optimizer writes."""
 
@@ -128,6 +131,7 @@ def reference_key(model: ModelSpec, weights_digest: str) -> str:
     return digest_of(
         {
             **_subject(model, weights_digest),
+            "format": REFERENCE_FORMAT,
             "evaluation": data.request_digest(data.DataRequest.of(model), "evaluation"),
             "runtime": versions(packages),
         }

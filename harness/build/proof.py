@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import values
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
         path: the artifact.
         recipe: the variant, for its precision and its optimization level.
         reference: what the outputs must look like.
-        folder: the reference's own folder, with feeds and outputs.
+        folder: the reference's own folder, from which its entries lead to feeds and outputs.
 
     Returns:
         Notes that belong to the artifact, such as what could not be proven on this host.
@@ -43,11 +44,14 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
     if isinstance(session, str):
         return (session,)
     _same_names(session, reference, step)
-    feeds = [np.load(folder / "feeds" / f"{place}.npy", mmap_mode="r") for place in range(len(reference.inputs))]
-    expected = [np.load(folder / "outputs" / f"{place}.npy", mmap_mode="r") for place in range(len(reference.outputs))]
-    for rows in _batches(session, reference.examples):
+    feeds = {one.name: values.Stored(folder, one, reference.examples) for one in reference.feeds}
+    expected = {one.name: values.Stored(folder, one, reference.examples) for one in reference.answers}
+    for places in _batches(reference):
         feed = {
-            one.name: np.asarray(feeds[reference.inputs.index(one.name)][rows], dtype=_dtype(one.type))
+            one.name: np.asarray(
+                _together([feeds[one.name][place] for place in places], reference.batch_axes.get(one.name)),
+                dtype=_dtype(one.type),
+            )
             for one in session.get_inputs()
         }
         try:
@@ -56,10 +60,12 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
             if _not_implemented(error):
                 return (_unproven(error),)
             raise BuildError(
-                f"{step}: the file loads and cannot run a batch of {rows.stop - rows.start}: {error}"
+                f"{step}: the file loads and cannot run a batch of {len(places) * reference.rows}: {error}"
             ) from error
-        for name, got, wanted in zip(reference.outputs, outputs, expected, strict=True):
-            _compare(name, np.asarray(got), np.asarray(wanted[rows]), step, exact=recipe.precision == "float32")
+        for name, got in zip(reference.outputs, outputs, strict=True):
+            wanted = _batched(np.asarray(got), [expected[name][place] for place in places])
+            if wanted is not None:
+                _compare(name, np.asarray(got), wanted, step, exact=recipe.precision == "float32")
     return ()
 
 
@@ -114,14 +120,42 @@ def _same_names(session: Any, reference: Reference, step: str) -> None:
             )
 
 
-def _batches(session: Any, examples: int) -> list[slice]:
-    """The first examples: two together and then one by one where the batch is dynamic, else at its fixed size."""
-    first = session.get_inputs()[0].shape[0]
-    limit = min(EXAMPLES, examples)
-    if isinstance(first, int):
-        return [slice(start, start + first) for start in range(0, max(limit, first), first)]
-    together = [slice(0, 2)] if limit > 1 else []
-    return together + [slice(row, row + 1) for row in range(2 * len(together), limit)]
+def _batches(reference: Reference) -> list[tuple[int, ...]]:
+    """The first examples: two together and then one by one where there is a batch axis, else each as it is.
+
+    An input without a batch axis is the same for the whole batch: then the two are the first example twice.
+    """
+    if not reference.batch_axes:
+        return [(place,) for place in range(min(-(-EXAMPLES // reference.rows), reference.examples))]
+    limit = min(EXAMPLES, reference.examples)
+    if limit == 1:
+        return [(0,)]
+    if set(reference.batch_axes) == set(reference.inputs):
+        return [(0, 1), *((place,) for place in range(2, limit))]
+    return [(0, 0), *((place,) for place in range(1, limit))]
+
+
+def _together(examples: list[np.ndarray[Any, Any]], axis: int | None) -> np.ndarray[Any, Any]:
+    """One feed of several examples; an input without a batch axis is the first example's."""
+    return examples[0] if axis is None or len(examples) == 1 else np.concatenate(examples, axis=axis)
+
+
+def _batched(got: np.ndarray[Any, Any], expected: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
+    """What an output of several examples must be; None where it cannot be told from those of each alone.
+
+    Examples are joined along the axis that makes the shape that was got, else along the first.
+    """
+    first = expected[0]
+    if len(expected) == 1:
+        return first
+    if not first.ndim or len({one.shape for one in expected}) > 1:
+        return None
+    fits = [
+        axis
+        for axis in range(first.ndim)
+        if got.shape == (*first.shape[:axis], first.shape[axis] * len(expected), *first.shape[axis + 1 :])
+    ]
+    return np.concatenate(expected, axis=fits[0] if fits else 0)
 
 
 def _dtype(name: str) -> np.dtype[Any]:

@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import logging
 import re
 from typing import TYPE_CHECKING, Any
 
+from harness import values
 from harness.build import graphs
 from harness.data import base as data
 from harness.errors import BuildError, Skip
@@ -240,54 +242,36 @@ class CalibrationReader:
     """The calibration examples for onnxruntime's calibrators, in .npy files on disk and read back one at a time."""
 
     def __init__(self, model: ModelSpec, samples: int | None, folder: Path) -> None:
-        import numpy as np
-
-        from harness.build.reference import batch_size
-
         request = data.DataRequest.of(model)
-        self._size = batch_size(model.inputs)
-        self._count = min(samples or request.counts["calibration"], request.counts["calibration"]) // self._size
-        if not self._count:
-            raise BuildError(
-                f"quantize: `calibration` is below the fixed batch size {self._size}; raise it in the zoo."
-            )
-        folder.mkdir()
-        self._folder, self._names = folder, [spec.name for spec in model.inputs]
-        self._maps: list[Any] = []
-        for row, example in enumerate(data.stream(request, "calibration")):
-            if row == self._count * self._size:
-                break
-            arrays = [example.feed[name] for name in self._names]
-            for place, array in enumerate(arrays if not row else ()):
-                shape = (self._count * self._size, *array.shape)
-                self._maps.append(
-                    np.lib.format.open_memmap(folder / f"{place}.npy", mode="w+", dtype=array.dtype, shape=shape)
-                )
-            for held, array in zip(self._maps, arrays, strict=True):
-                held[row] = array
+        asked = min(samples or request.counts["calibration"], request.counts["calibration"])
+        self._count = max(1, asked // request.rows)
+        self._folder = folder
+        writer = values.ValueWriter(folder, self._count)
+        for example in itertools.islice(data.stream(request, "calibration"), self._count):
+            writer.add({spec.name: example.feed[spec.name] for spec in model.inputs})
+        self._held = {entry.name: values.Stored(folder, entry, self._count) for entry in writer.close()}
         self._next, self._stop = 0, self._count
 
     def __len__(self) -> int:
-        """How many batches there are."""
+        """How many examples there are."""
         return self._count
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Read only these batches next."""
+        """Read only these examples next."""
         self._next, self._stop = start_index, end_index
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-        """The next batch, or None at the end of the range."""
+        """The next example as a whole feed, or None at the end of the range."""
         import numpy as np
 
         if self._next >= self._stop:
             return None
-        rows = slice(self._next * self._size, (self._next + 1) * self._size)
         self._next += 1
-        return {name: np.array(held[rows]) for name, held in zip(self._names, self._maps, strict=True)}
+        return {name: np.array(held[self._next - 1]) for name, held in self._held.items()}
 
     def remove(self) -> None:
         """Delete the files."""
         import shutil
 
-        self._maps = []
+        self._held = {}
         shutil.rmtree(self._folder, ignore_errors=True)

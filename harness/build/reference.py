@@ -2,135 +2,81 @@
 
 from __future__ import annotations
 
-import contextlib
+import shutil
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from harness import values
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
-from harness.records import Reference
+from harness.records import Reference, ValueEntry, fixed_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from harness.frameworks.base import Loaded
 
-Array = np.ndarray[Any, Any]
-
 
 def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
-    """Compute the reference one example at a time and write `feeds/`, `outputs/` and `labels.npy` below `folder`.
+    """Compute the reference one example at a time and write `feeds/`, `outputs/` and `labels/` below `folder`.
 
-    Axis 0 of every array is the model's own axis 0. A model with a fixed batch size of b is fed b examples at once.
+    Arrays have whatever shapes the model gives them, and may have others for every example.
 
     Raises:
-        BuildError: the outputs cannot be stacked, or the examples do not fill the fixed batch size.
+        BuildError: the data source has too few examples, or labels that cannot be stored.
+        Unsupported: an output is no tensor of numbers, booleans or text.
     """
     model = loaded.model
     request = data.DataRequest.of(model)
-    rows = request.counts["evaluation"]
-    size = batch_size(model.inputs)
-    if rows % size:
-        raise BuildError(
-            f"data: {model.name} takes exactly {size} rows at a time; make `evaluation` a multiple of {size}."
-        )
-    run = _runner(loaded)
-    feeds = _Arrays(folder / "feeds", rows)
-    outputs = _Arrays(folder / "outputs", rows)
-    labels: list[int] = []
-    for start, batch in batches(request, "evaluation", size):
-        arrays = [np.stack([example.feed[spec.name] for example in batch]) for spec in model.inputs]
-        feeds.put(start, arrays)
-        outputs.put(start, run(arrays))
-        labels += [example.label for example in batch if example.label is not None]
-    feeds.close()
-    outputs.close()
-    labelled = bool(labels) and len(labels) == rows
-    if labelled:
-        np.save(folder / "labels.npy", np.asarray(labels, np.int64))
+    count = data.feeds(request, "evaluation")
+    feeds = values.ValueWriter(folder / "feeds", count)
+    answers = values.ValueWriter(folder / "outputs", count)
+    labels = _Labels(folder / "labels", count)
+    for example in data.stream(request, "evaluation"):
+        feed = {spec.name: example.feed[spec.name] for spec in model.inputs}
+        feeds.add(feed)
+        try:
+            answers.add(dict(zip(loaded.outputs, loaded.run(feed), strict=True)))
+        except ValueError as error:
+            raise Unsupported(f"The model's outputs cannot be compared: {error}.") from error
+        labels.add(example.label)
+    labelled = labels.close()
     return Reference(
         digest=digest,
         origin=loaded.origin,
         inputs=tuple(spec.name for spec in model.inputs),
         outputs=loaded.outputs,
-        examples=rows,
-        labelled=labelled,
+        examples=count,
+        labelled=bool(labelled),
+        feeds=values.below("feeds", feeds.close()),
+        answers=values.below("outputs", answers.close()),
+        labels=values.below("labels", labelled),
+        batch_axes=model.batch_axes,
+        rows=fixed_batch(model.inputs, model.dims) or 1,
     )
 
 
-def batch_size(inputs: Any) -> int:
-    """The fixed size of axis 0, or 1 where it is dynamic.
+class _Labels:
+    """The labels of all examples, or none at all: what is true of some examples only is true of no metric."""
 
-    Raises:
-        Unsupported: an input is a scalar, or the inputs' fixed sizes differ.
-    """
-    sizes = set()
-    for spec in inputs:
-        if not spec.shape:
-            raise Unsupported(f"The input `{spec.name}` is a scalar: it has no axis to put examples on.")
-        sizes.add(spec.shape[0] if isinstance(spec.shape[0], int) else 1)
-    if len(sizes) != 1:
-        raise Unsupported(f"The inputs disagree on the size of axis 0 ({sorted(sizes)}): it is not a batch axis.")
-    return int(sizes.pop())
+    def __init__(self, folder: Path, examples: int) -> None:
+        self._folder = folder
+        self._writer: values.ValueWriter | None = values.ValueWriter(folder, examples)
 
+    def add(self, label: Any) -> None:
+        """The next example's label."""
+        if label is None:
+            self._writer = None
+        if self._writer is None:
+            return
+        try:
+            self._writer.add(label if isinstance(label, Mapping) else {"": label})
+        except ValueError as error:
+            raise BuildError(f"data: the labels cannot be stored: {error}.") from error
 
-def batches(request: data.DataRequest, split: data.Split, size: int) -> Iterator[tuple[int, list[data.Example]]]:
-    """The examples of a split, `size` at a time, with the place of the first."""
-    batch: list[data.Example] = []
-    for place, example in enumerate(data.stream(request, split)):
-        batch.append(example)
-        if len(batch) == size:
-            yield place + 1 - size, batch
-            batch = []
-
-
-class _Arrays:
-    """One .npy file per input or output, opened when the first rows tell its shape."""
-
-    def __init__(self, folder: Path, rows: int) -> None:
-        folder.mkdir(parents=True)
-        self.folder, self.rows = folder, rows
-        self.maps: list[Any] = []
-
-    def put(self, start: int, arrays: list[Array]) -> None:
-        if not self.maps:
-            for place, array in enumerate(arrays):
-                shape = (self.rows, *array.shape[1:])
-                file = self.folder / f"{place}.npy"
-                self.maps.append(np.lib.format.open_memmap(file, mode="w+", dtype=array.dtype, shape=shape))
-        for held, array in zip(self.maps, arrays, strict=True):
-            piece = held[start : start + array.shape[0]] if array.ndim else held[:0]
-            if piece.shape != array.shape or not array.ndim:
-                raise Unsupported(
-                    f"An output has the shape {list(array.shape)} for one batch and {list(held.shape[1:])} per example "
-                    f"before: outputs whose size depends on the data cannot be compared."
-                )
-            piece[...] = array
-
-    def close(self) -> None:
-        for held in self.maps:
-            held.flush()
-        self.maps = []
-
-
-def _runner(loaded: Loaded) -> Callable[[list[Array]], list[Array]]:
-    """Something that computes the fp32 outputs: the framework, or onnxruntime on the user's own file."""
-    if loaded.file is not None:
-        import onnxruntime
-
-        settings = onnxruntime.SessionOptions()
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session = onnxruntime.InferenceSession(loaded.file, settings, providers=["CPUExecutionProvider"])
-        names = [spec.name for spec in loaded.model.inputs]
-        return lambda arrays: list(session.run(None, dict(zip(names, arrays, strict=True))))
-    import torch
-
-    torch.set_num_threads(1)
-
-    def run(arrays: list[Array]) -> list[Array]:
-        with torch.no_grad(), contextlib.ExitStack():
-            return [tensor.numpy() for tensor in loaded.run([torch.from_numpy(array) for array in arrays])]
-
-    return run
+    def close(self) -> tuple[ValueEntry, ...]:
+        """Where they lie; nothing where an example has none."""
+        if self._writer is not None and (entries := self._writer.close()):
+            return entries
+        shutil.rmtree(self._folder)
+        return ()

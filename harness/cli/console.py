@@ -105,6 +105,10 @@ class Console:
         elif event.state == "refused":
             self.out.print(f"no {escape(name)}: {escape(first_line(event.detail))}", style="dim")
 
+    def preparing(self, text: str) -> None:
+        """Something else that takes a while."""
+        self.out.print(escape(text), style="dim")
+
     def measuring(self, todo: Sequence[Case], kept: Sequence[tables.Row], problems: Sequence[str]) -> None:
         """Builds are done."""
         for problem in problems:

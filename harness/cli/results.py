@@ -22,10 +22,11 @@ def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> No
     from rich.table import Table
 
     from harness import zoo as zoos
+    from harness.build.cache import default_root
     from harness.cli.console import Console
     from harness.flow import availability
 
-    found = availability.take(zoos.load(zoo))
+    found = availability.take(zoos.load(zoo), default_root())
     if as_json:
         print_json({kind: [item.as_dict() for item in items] for kind, items in found.items()})
         return

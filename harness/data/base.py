@@ -12,14 +12,15 @@ import importlib.metadata
 import itertools
 import json
 import pkgutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from harness.errors import BuildError, MissingExtra, Unsupported
+from harness.errors import BuildError, MissingExtra
+from harness.records import batch_axes, fixed_batch
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -31,15 +32,28 @@ Split = Literal["calibration", "evaluation"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One example.
+    """One example: a whole feed.
 
     Attributes:
-        feed: input name -> array *without* the batch axis.
-        label: the true class, where the data has labels.
+        feed: input name -> array with all its axes, the batch axis (of size one, or the fixed size) included.
+        label: what is true of it, where the data has labels: an array of any shape, or a mapping of such.
     """
 
     feed: Mapping[str, np.ndarray[Any, Any]]
-    label: int | None = None
+    label: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What most sources have: one row of data, which becomes an example when the batch axis is put in.
+
+    Attributes:
+        feed: input name -> array *without* the axis that rows are put on (see `DataRequest.row_axes`).
+        label: as in `Example`.
+    """
+
+    feed: Mapping[str, np.ndarray[Any, Any]]
+    label: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +63,7 @@ class DataRequest:
     Attributes:
         counts: how many examples of each split.
         model_source, task: what the model is; they choose the default preprocessing.
-        inputs, dims: the model's inputs, and the size of every dynamic axis but the first.
+        inputs, dims: the model's inputs, and the size of every dynamic axis but the batch axis.
         options: the data source's own settings.
     """
 
@@ -74,12 +88,29 @@ class DataRequest:
             options=model.data.options,
         )
 
+    @property
+    def batch_axes(self) -> Mapping[str, int]:
+        """Input name -> its batch axis; empty where a feed can only be run as it is."""
+        return batch_axes(self.inputs, self.dims)
+
+    @property
+    def rows(self) -> int:
+        """Rows of data in one feed: the fixed batch size of the model, else 1."""
+        return fixed_batch(self.inputs, self.dims) or 1
+
+    @property
+    def row_axes(self) -> Mapping[str, int]:
+        """Input name -> the axis that rows are put on; an input without one takes its whole array from each row."""
+        if fixed_batch(self.inputs, self.dims) is not None:
+            return dict.fromkeys((spec.name for spec in self.inputs), 0)
+        return self.batch_axes
+
 
 class DataSource(Protocol):
     """A module of this package."""
 
-    def examples(self, request: DataRequest, split: Split) -> Iterator[Example]:
-        """Yield the examples of `split`, the same ones in the same order every time."""
+    def examples(self, request: DataRequest, split: Split) -> Iterator[Row | Example]:
+        """Yield the rows or the whole feeds of `split`, the same ones in the same order every time."""
 
     def digest(self, request: DataRequest) -> str:
         """Name everything outside the request that the examples depend on."""
@@ -106,47 +137,93 @@ def available() -> list[str]:
 
 
 def stream(request: DataRequest, split: Split) -> Iterator[Example]:
-    """Yield exactly as many examples of `split` as were asked for.
+    """Yield exactly as many whole feeds as hold the rows of `split` that were asked for.
+
+    Rows are joined to a feed where the model takes a fixed number of them; the count is rounded up to whole feeds.
 
     Raises:
         BuildError: the source has fewer, or an example does not fit the model's inputs.
     """
-    count, found = request.counts[split], 0
-    for example in itertools.islice(source(request.source).examples(request, split), count):
-        check(example, request)
+    asked, found = feeds(request, split) * request.rows, 0
+    rows: list[Row] = []
+    wanted = replace(request, counts={**request.counts, split: asked})
+    for one in itertools.islice(source(request.source).examples(wanted, split), asked):
+        check(one, request)
         found += 1
-        yield example
-    if found < count:
+        if isinstance(one, Example):
+            yield one
+            continue
+        rows.append(one)
+        if len(rows) == request.rows:
+            yield joined_rows(rows, request)
+            rows = []
+    if found < asked:
         raise BuildError(
-            f"data: `{request.source}` has {found} {split} examples and {count} were asked for. "
+            f"data: `{request.source}` has {found} {split} examples and {asked} were asked for. "
             f"Lower `{split}` in the zoo's data entry, or bring more examples."
         )
+
+
+def feeds(request: DataRequest, split: Split) -> int:
+    """How many examples `stream` yields."""
+    return -(-request.counts[split] // request.rows)
+
+
+def joined_rows(rows: Sequence[Row], request: DataRequest) -> Example:
+    """The feed that holds these rows, as many as the model takes at once."""
+    import numpy as np
+
+    axes, first = request.row_axes, rows[0]
+    feed = {
+        spec.name: np.stack([row.feed[spec.name] for row in rows], axis=axes[spec.name])
+        if spec.name in axes
+        else first.feed[spec.name]
+        for spec in request.inputs
+    }
+    labels = [row.label for row in rows]
+    if request.rows == 1 or any(label is None for label in labels):
+        return Example(feed=feed, label=first.label if request.rows == 1 else None)
+    arrays = [np.asarray(label) for label in labels]
+    if len({array.shape for array in arrays}) > 1 or arrays[0].dtype.kind == "O":
+        raise BuildError(
+            f"data: the labels of `{request.source}` cannot be joined for a model that takes {request.rows} rows at a "
+            f"time. Give the model a dynamic `batch` axis, or labels of one shape."
+        )
+    return Example(feed=feed, label=np.stack(arrays))
+
+
+def joined(examples: Sequence[Example], axes: Mapping[str, int]) -> dict[str, np.ndarray[Any, Any]]:
+    """Examples as one batch, along each input's batch axis; an input without one is fed as the first example has it."""
+    import numpy as np
+
+    return {
+        name: np.concatenate([one.feed[name] for one in examples], axis=axes[name]) if name in axes else array
+        for name, array in examples[0].feed.items()
+    }
 
 
 def first_rows(model: ModelSpec, rows: int = 2) -> list[np.ndarray[Any, Any]]:
     """The first examples as one batch per input, in order: something real to trace a network with.
 
     Args:
-        model: the zoo entry; a fixed batch size has its own way.
-        rows: how many where the batch is dynamic; the last example is repeated where the data has fewer.
+        model: the zoo entry; without a batch axis, its first feed is given as it is.
+        rows: how many where there is a batch axis; the last example is repeated where the data has fewer.
 
     Raises:
         BuildError: the data has no example at all.
     """
-    import numpy as np
-
     request = DataRequest.of(model)
-    fixed = [spec.shape[0] for spec in model.inputs if spec.shape and isinstance(spec.shape[0], int)]
-    wanted = int(fixed[0]) if fixed else rows
+    wanted = rows if request.batch_axes else 1
     split: Split = "evaluation" if request.counts["evaluation"] else "calibration"
     found = list(itertools.islice(stream(request, split), wanted))
     if not found:
         raise BuildError(f"data: {model.name} has no examples. Set `evaluation` to 1 or more.")
     found += found[-1:] * (wanted - len(found))
-    return [np.stack([example.feed[spec.name] for example in found]) for spec in model.inputs]
+    batch = joined(found, request.batch_axes)
+    return [batch[spec.name] for spec in model.inputs]
 
 
-def check(example: Example, request: DataRequest) -> None:
+def check(example: Example | Row, request: DataRequest) -> None:
     """Refuse an example that the model could not take."""
     for spec in request.inputs:
         if spec.name not in example.feed:
@@ -154,7 +231,8 @@ def check(example: Example, request: DataRequest) -> None:
                 f"data: `{request.source}` gives no array for the input `{spec.name}`; it gives "
                 f"{', '.join(sorted(example.feed))}. Use a data source that fits the model, such as `random`."
             )
-        array, wanted = example.feed[spec.name], row_shape(spec, request.dims)
+        array = example.feed[spec.name]
+        wanted = row_shape(spec, request) if isinstance(example, Row) else feed_shape(spec, request)
         if array.shape != wanted or array.dtype.name != spec.dtype:
             raise BuildError(
                 f"data: `{request.source}` gives {array.dtype.name} {list(array.shape)} for the input `{spec.name}`, "
@@ -162,22 +240,34 @@ def check(example: Example, request: DataRequest) -> None:
             )
 
 
-def row_shape(spec: InputSpec, dims: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape of one example of an input: its own shape without the batch axis, every dynamic axis with its size.
+def row_shape(spec: InputSpec, request: DataRequest) -> tuple[int, ...]:
+    """The shape of one row of an input: that of a feed without the axis that rows are put on.
 
     Raises:
-        Unsupported: the input is a scalar, so no axis can hold examples.
         BuildError: the zoo gives a dynamic axis no size.
     """
-    if not spec.shape:
-        raise Unsupported(f"The input `{spec.name}` is a scalar: it has no axis to put examples on.")
-    for axis in spec.shape[1:]:
-        if isinstance(axis, str) and axis not in dims:
+    axis, shape = request.row_axes.get(spec.name), feed_shape(spec, request)
+    return shape if axis is None else shape[:axis] + shape[axis + 1 :]
+
+
+def feed_shape(spec: InputSpec, request: DataRequest) -> tuple[int, ...]:
+    """The shape of one example of an input: every dynamic axis with its size, the batch axis with one.
+
+    Raises:
+        BuildError: the zoo gives a dynamic axis no size.
+    """
+    sizes: list[int] = []
+    for place, axis in enumerate(spec.shape):
+        if place == request.batch_axes.get(spec.name):
+            sizes.append(1)
+        elif isinstance(axis, str) and axis not in request.dims:
             raise BuildError(
                 f"The input `{spec.name}` has the dynamic axis `{axis}` and the zoo gives it no size. "
                 f"Add `dims: {{{axis}: 128}}` to the model."
             )
-    return tuple(dims[axis] if isinstance(axis, str) else axis for axis in spec.shape[1:])
+        else:
+            sizes.append(request.dims[axis] if isinstance(axis, str) else axis)
+    return tuple(sizes)
 
 
 def image_input(request: DataRequest) -> tuple[InputSpec, int, int, int]:
@@ -186,7 +276,7 @@ def image_input(request: DataRequest) -> tuple[InputSpec, int, int, int]:
     Raises:
         BuildError: the model does not take one image in NCHW order.
     """
-    shapes = [row_shape(spec, request.dims) for spec in request.inputs]
+    shapes = [row_shape(spec, request) for spec in request.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][0] not in (1, 3):  # noqa: PLR2004 # channels, height, width
         raise BuildError(
             f"data: `{request.source}` feeds models with one input of shape [batch, 3, height, width]; this one has "

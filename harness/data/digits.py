@@ -46,13 +46,13 @@ def split() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any,
     return train, train_labels, held, held_labels
 
 
-def examples(request: base.DataRequest, split_name: base.Split) -> Iterator[base.Example]:
+def examples(request: base.DataRequest, split_name: base.Split) -> Iterator[base.Row]:
     """Yield digits with their labels: the training part for calibration, the held-out part for evaluation."""
     train, train_labels, held, held_labels = split()
     images, labels = (train, train_labels) if split_name == "calibration" else (held, held_labels)
     name = request.inputs[0].name
     for image, label in zip(images, labels, strict=True):
-        yield base.Example(feed={name: image}, label=int(label))
+        yield base.Row(feed={name: image}, label=int(label))
 
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has

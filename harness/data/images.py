@@ -26,7 +26,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """What torchvision's and most of timm's classifiers were trained with, per channel of an image in 0..1."""
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
     """Yield the folder's images: even places of the shuffled list calibrate, odd ones evaluate."""
     spec, channels, height, width = base.image_input(request)
     image_module = pillow()
@@ -36,7 +36,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
                 fitted = _fit(image.convert("RGB"), height, width)
         except OSError as error:
             raise BuildError(f"data: {path} cannot be read as an image: {error}. Remove it from the folder.") from error
-        yield base.Example(feed={spec.name: normalised(fitted, channels, request)}, label=label)
+        yield base.Row(feed={spec.name: normalised(fitted, channels, request)}, label=label)
 
 
 def digest(request: base.DataRequest) -> str:

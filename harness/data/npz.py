@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
     """Yield the file's examples: from its start to calibrate, up to its end to evaluate."""
     import numpy as np
 
@@ -41,7 +41,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
     start = 0 if split == "calibration" else rows - request.counts["evaluation"]
     for row in range(start, start + request.counts[split]):
         feed = {spec.name: arrays[spec.name][row] for spec in request.inputs}
-        yield base.Example(feed=feed, label=None if labels is None else int(labels[row]))
+        yield base.Row(feed=feed, label=None if labels is None else labels[row])
 
 
 def digest(request: base.DataRequest) -> str:

@@ -23,7 +23,7 @@ STREAMS = {"calibration": 0, "evaluation": 1}
 """Each split draws from a generator of its own, so that neither depends on the other's count."""
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
     """Yield random square-ish crops, mirrored half of the time, the two photographs in turn."""
     import numpy as np
 
@@ -35,7 +35,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
         photo = photos[index % len(photos)]
         crop = _crop(photo, height / width, generator)
         resized = image_module.fromarray(crop).resize((width, height), image_module.Resampling.BILINEAR)
-        yield base.Example(feed={spec.name: normalised(np.asarray(resized), channels, request)})
+        yield base.Row(feed={spec.name: normalised(np.asarray(resized), channels, request)})
 
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STREAMS = {"calibration": 0, "evaluation": 1}
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
     """Yield standard normal floats, integers in [low, high), and fair booleans."""
     import numpy as np
 
@@ -27,9 +27,9 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
     low, high = int(request.options.get("low", 0)), int(request.options.get("high", 2))
     generator = np.random.default_rng([seed, STREAMS[split]])
     for _ in range(request.counts[split]):
-        yield base.Example(
+        yield base.Row(
             feed={
-                spec.name: _draw(generator, np.dtype(spec.dtype), base.row_shape(spec, request.dims), low, high)
+                spec.name: _draw(generator, np.dtype(spec.dtype), base.row_shape(spec, request), low, high)
                 for spec in request.inputs
             }
         )
@@ -46,11 +46,11 @@ def _draw(
     import numpy as np
 
     if dtype.kind == "f":
-        return generator.standard_normal(shape).astype(dtype)
+        return np.asarray(generator.standard_normal(shape), dtype)
     if dtype.kind in "iu":
-        drawn = generator.integers(low, high, shape).astype(dtype)
+        drawn = np.asarray(generator.integers(low, high, shape), dtype)
         # A mask without a single one, or ids that are all padding, is what zeros would be.
         return drawn if drawn.size == 0 or drawn.any() or high <= 1 else np.full(shape, high - 1, dtype)
     if dtype.kind == "b":
-        return generator.random(shape) < 0.5  # noqa: PLR2004 # a fair coin
+        return np.asarray(generator.random(shape) < 0.5)  # noqa: PLR2004 # a fair coin
     raise Unsupported(f"data: `random` cannot draw {dtype.name}; it draws floats, integers and booleans.")

@@ -25,12 +25,12 @@ SHORTEST = 4
 """[CLS], two words, [SEP]."""
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
     """Yield sentences whose lengths are spread evenly between a few tokens and the whole sequence."""
     import numpy as np
 
     options = {name: int(base.option(request, name, value, *DEFAULTS)) for name, value in DEFAULTS.items()}
-    shapes = {base.row_shape(spec, request.dims) for spec in request.inputs}
+    shapes = {base.row_shape(spec, request) for spec in request.inputs}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise BuildError(
             f"data: `tokens` feeds inputs of one shape [batch, sequence]; this model has {sorted(shapes)}."
@@ -45,7 +45,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Exam
         ids = np.full(length, options["pad"])
         ids[:used] = generator.choice(words, used, p=chance) + options["first"]
         ids[0], ids[used - 1] = options["cls"], options["sep"]
-        yield base.Example(feed={spec.name: _part(spec.name, ids, used).astype(spec.dtype) for spec in request.inputs})
+        yield base.Row(feed={spec.name: _part(spec.name, ids, used).astype(spec.dtype) for spec in request.inputs})
 
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import WorkerError
+from harness.errors import UsageError, WorkerError
 from harness.measure import coordinator
 from harness.records import ModelSpec, Recipe, Target
+from harness.runtimes.clients import client_factory
 from harness.zoo import EXTRAS, TargetSpec, Zoo
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -41,15 +42,18 @@ class Item:
         return dataclasses.asdict(self) | {"runs_here": not self.why_not}
 
 
-def take(zoo: Zoo) -> dict[str, list[Item]]:
-    """Models, variants and targets of a zoo. Targets and precisions are tried by running a node."""
+def take(zoo: Zoo, cache: Path) -> dict[str, list[Item]]:
+    """Models, variants and targets of a zoo.
+
+    Targets and precisions are tried by running a node; a runtime that is not in the cache is not installed for that.
+    """
     targets = {name: as_target(spec) for name, spec in zoo.targets.items()}
-    why_not = {name: try_target(target) for name, target in targets.items()}
+    why_not = {name: try_target(target, cache) for name, target in targets.items()}
     usable = [targets[name] for name, why in why_not.items() if not why]
     return {
         "models": [Item(name=m.name, what=f"{m.source} {m.id}", why_not=model_problem(m)) for m in zoo.models.values()],
         "variants": [
-            Item(name=r.name, what=recipe_text(r), why_not=precision_problem(r.precision, usable))
+            Item(name=r.name, what=recipe_text(r), why_not=precision_problem(r.precision, usable, cache))
             for r in zoo.variants.values()
         ],
         "targets": [Item(name=name, what=t.provider, why_not=why_not[name]) for name, t in targets.items()],
@@ -77,22 +81,22 @@ def model_problem(model: ModelSpec) -> str:
     return ""
 
 
-def try_target(target: Target) -> str:
+def try_target(target: Target, cache: Path) -> str:
     """Why a target cannot run a node here, on one line."""
     try:
-        coordinator.floor(target)
-    except WorkerError as error:
+        coordinator.floor(target, client=client_factory(target, cache, install=False))
+    except (WorkerError, UsageError) as error:
         return " ".join(str(error).split())[:200]
     return ""
 
 
-def precision_problem(precision: str, usable: list[Target]) -> str:
+def precision_problem(precision: str, usable: list[Target], cache: Path) -> str:
     """Why no usable target computes in this precision."""
     if precision not in REDUCED:
         return ""
     for target in usable:
         try:
-            coordinator.computes(target, precision)
+            coordinator.computes(target, precision, client=client_factory(target, cache, install=False))
         except WorkerError:
             continue
         return ""

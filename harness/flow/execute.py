@@ -7,8 +7,8 @@ import hashlib
 import json
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build.cache import Cache
@@ -24,16 +24,23 @@ from harness.records import (
     Case,
     Evaluation,
     Fidelity,
+    HostInfo,
     Latency,
+    MetricValue,
     Outcome,
+    PartFidelity,
     ProcessSamples,
     Refusal,
     RuntimeInfo,
     Status,
+    Target,
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
+
+EVALUATION_FORMAT = 2
+"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -43,23 +50,27 @@ WIDE_SPREAD = 0.10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What every case needs besides itself.
+class Job:
+    """Everything that measuring one case takes; it can be pickled, and whoever measures needs no more than folders.
 
     Attributes:
-        unusable: target name -> why this host cannot use it.
-        floor_s: target name -> the measurement floor of its provider, in seconds.
-        fingerprint: the host's.
-        on_burst: called while workers are idle.
+        cache: root of the cache.
+        client: starts a worker of the case's target; None where its runtime cannot be had.
+        unusable: why the target cannot be used; empty where it can.
+        floor_s: the measurement floor of the target, in seconds; None where it is not known.
+        runtime: what the target's worker said when it was tried, for a case that fails before one speaks.
+        host: the one that measures, where somebody has looked already.
     """
 
-    cache: Cache
+    case: Case
+    built: Built
     settings: SweepSettings
-    fingerprint: str
-    unusable: Mapping[str, str] = field(default_factory=dict)
-    floor_s: Mapping[str, float] = field(default_factory=dict)
-    client: ClientFactory = Client
-    on_burst: Callable[[], None] | None = None
+    cache: Path
+    client: ClientFactory | None = None
+    unusable: str = ""
+    floor_s: float | None = None
+    runtime: RuntimeInfo | None = None
+    host: HostInfo | None = None
 
     @property
     def pace(self) -> Pace:
@@ -67,25 +78,30 @@ class Bench:
         return Pace(budget_s=self.settings.time_per_case / self.settings.processes, ci_width=self.settings.ci_width)
 
 
-def run_case(case: Case, built: Built, bench: Bench) -> Outcome:
-    """Measure one case. Never raises for what is wrong with the case itself: that is its outcome."""
-    started_at = coordinator.utc_now()
+def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome:
+    """Measure one case. Never raises for what is wrong with the case itself: that is its outcome.
+
+    Args:
+        job: the case and what it takes.
+        on_burst: called while workers are idle; must return quickly.
+    """
+    case, built, started_at = job.case, job.built, coordinator.utc_now()
     if isinstance(built, Refusal):
         return Outcome(case=case, status=built.status, reason=built.reason, started_at=started_at)
-    unusable = bench.unusable.get(case.target.name)
-    if unusable:
-        return Outcome(case=case, status=Status.UNSUPPORTED, reason=unusable, started_at=started_at, artifact=built)
+    if job.unusable:
+        return Outcome(case=case, status=Status.UNSUPPORTED, reason=job.unusable, started_at=started_at, artifact=built)
+    job = dataclasses.replace(job, host=job.host or host.here())
     before = host.ticks()
     timed: list[Timed] = []
     try:
-        work = workload(case, built, bench.cache)
-        while len(timed) < bench.settings.processes:
-            timed.append(coordinator.time_process(work, bench.pace, client=bench.client, on_burst=bench.on_burst))
-        evaluation = evaluate(case, built, bench, timed[0].runtime)
+        work = workload(case, built, Cache(job.cache))
+        while len(timed) < job.settings.processes:
+            timed.append(coordinator.time_process(work, job.pace, client=job.client or Client, on_burst=on_burst))
+        evaluation = evaluate(job, built, timed[0].runtime)
     except (WorkerError, ValueError, OSError) as error:
-        return refused(case, built, started_at, timed, error)
+        return refused(job, built, started_at, timed, error)
     samples = tuple(t.samples for t in timed)
-    latency = estimate.latency(samples, bench.settings.ci_width)
+    latency = estimate.latency(samples, job.settings.ci_width)
     status, reason = placement.judge(
         case.recipe.precision, case.target.provider, timed[0].placement, evaluation.arithmetic
     )
@@ -99,39 +115,45 @@ def run_case(case: Case, built: Built, bench: Bench) -> Outcome:
         processes=samples,
         evaluation=evaluation,
         placement=timed[0].placement,
-        notes=remarks(samples, latency, bench.floor_s.get(case.target.name)),
+        notes=remarks(samples, latency, job.floor_s),
         noise=host.noise(before, host.ticks()) | {"spread": spread(samples)},
+        runtime=timed[0].runtime,
+        host=job.host,
     )
 
 
-def refused(case: Case, artifact: Artifact, started_at: str, timed: list[Timed], error: Exception) -> Outcome:
+def refused(job: Job, artifact: Artifact, started_at: str, timed: list[Timed], error: Exception) -> Outcome:
     """The outcome of a case that could not be finished; what was timed before is kept, but makes no number."""
     unsupported = isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS
     where = f"process {len(timed) + 1}: " if timed else ""
     return Outcome(
-        case=case,
+        case=job.case,
         status=Status.UNSUPPORTED if unsupported else Status.FAILED,
         reason=f"{where}{error}",
         started_at=started_at,
         artifact=artifact,
         processes=tuple(t.samples for t in timed),
+        runtime=timed[0].runtime if timed else job.runtime,
+        host=job.host,
     )
 
 
 def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     """What a worker is asked to open for this case."""
-    folder = cache.reference_dir(artifact.reference.digest)
-    feeds = {name: folder / "feeds" / f"{i}.npy" for i, name in enumerate(artifact.reference.inputs)}
+    reference = artifact.reference
+    folder = cache.reference_dir(reference.digest)
     return Workload(
         model=cache.artifact_path(artifact.digest),
         target=case.target,
         optimization=case.recipe.optimization,
-        feeds=feeds,
+        feeds={one.name: one.at(folder) for one in reference.feeds},
         dims={**case.model.dims, "batch": case.target.batch},
+        batch_axes=reference.batch_axes,
+        rows=reference.rows,
     )
 
 
-def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: RuntimeInfo) -> Evaluation:
+def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
     """Fidelity, accuracy and kernels of an artifact on a runtime and provider; taken from the cache where known.
 
     They depend on neither the batch nor the thread count, so one evaluation serves every such case.
@@ -140,54 +162,62 @@ def evaluate(case: Case, artifact: Artifact, bench: Bench, runtime: RuntimeInfo)
         WorkerError: as `coordinator.observe`.
         ValueError: if the outputs have other shapes than the reference, or are not finite.
     """
-    target = dataclasses.replace(case.target, batch=1) if batch_is_free(case) else case.target
+    case, cache = job.case, Cache(job.cache)
+    target = evaluation_target(case, artifact)
     asked = {
+        "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
         "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
         "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
         "optimization": case.recipe.optimization,
-        "host": bench.fingerprint,
+        "host": (job.host or host.here()).fingerprint,
         "task": case.model.task,
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-    known = bench.cache.evaluation(key)
+    known = cache.evaluation(key)
     if known is None:
-        from harness.tasks.score import score
+        from harness.tasks import evaluation
 
-        work = workload(dataclasses.replace(case, target=target), artifact, bench.cache)
+        work = workload(dataclasses.replace(case, target=target), artifact, cache)
         with tempfile.TemporaryDirectory(prefix="harness-outputs-") as folder:
             seen = coordinator.observe(
-                work, examples=artifact.reference.examples, folder=Path(folder), client=bench.client
+                work, examples=artifact.reference.examples, folder=Path(folder), client=job.client or Client
             )
-            close, accuracy = score(
+            given = evaluation.stored(
                 artifact.reference,
-                bench.cache.reference_dir(artifact.reference.digest),
+                cache.reference_dir(artifact.reference.digest),
+                seen.outputs,
                 Path(folder),
-                case.model.task,
             )
+            scores = evaluation.score(given, case.model.task)
         known = {
             "made_by": f"{case.model.name}/{case.recipe.name} on {target.provider}",
             "of": asked,
-            "fidelity": dataclasses.asdict(close),
-            "accuracy": dataclasses.asdict(accuracy) if accuracy else None,
+            "fidelity": dataclasses.asdict(scores.fidelity),
+            "accuracy": dataclasses.asdict(scores.accuracy) if scores.accuracy else None,
+            "metrics": [dataclasses.asdict(one) for one in scores.metrics],
+            "parts": [dataclasses.asdict(one) for one in scores.parts],
             "kernels": dict(seen.kernels),
             "time_share": dict(seen.time_share),
             "arithmetic": dict(seen.arithmetic),
         }
-        bench.cache.put_evaluation(key, known)
+        cache.put_evaluation(key, known)
     return Evaluation(
         fidelity=Fidelity(**known["fidelity"]),
         accuracy=Accuracy(**known["accuracy"]) if known["accuracy"] else None,
         kernels=known["kernels"],
         time_share=known["time_share"],
         arithmetic=known["arithmetic"],
+        metrics=tuple(MetricValue(**one) for one in known["metrics"]),
+        parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )
 
 
-def batch_is_free(case: Case) -> bool:
-    """Whether every input is known to leave its first axis open; a file's own inputs are not known here."""
-    return bool(case.model.inputs) and all(not i.shape or isinstance(i.shape[0], str) for i in case.model.inputs)
+def evaluation_target(case: Case, artifact: Artifact) -> Target:
+    """The target as outputs are computed on it: one example at a time where there is a batch axis."""
+    batch = 1 if artifact.reference.batch_axes else case.target.batch
+    return dataclasses.replace(case.target, batch=batch)
 
 
 def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from harness.frameworks import hub
 from harness.records import Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
 
     from harness.records import Json, ModelSpec
 from harness.suggest import suggest
@@ -33,6 +35,7 @@ class Loaded:
         file: the .onnx file; None for a module.
         origin: what computes the reference, such as `torch 2.13.0`.
         model: the spec, with inputs filled in where a file brings its own.
+        session: runs the file; None for a module.
         facts: what later steps want to know of the network, such as the number of attention heads.
     """
 
@@ -42,14 +45,23 @@ class Loaded:
     model: ModelSpec
     module: Any = None
     file: Path | None = None
+    session: Any = None
     facts: Mapping[str, Json] = field(default_factory=dict)
 
-    def run(self, feed: Sequence[Any]) -> list[Any]:
-        """Outputs of the module on a list of tensors, as a flat list of tensors."""
+    def run(self, feed: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
+        """Outputs on a whole feed (input name -> array), flat and in the order of `outputs`: arrays in, arrays out.
+
+        An output of a file that is no tensor is given as onnxruntime gives it.
+        """
+        if self.session is not None:
+            return list(self.session.run(list(self.outputs), dict(feed)))
+        import numpy as np
         import torch
 
+        torch.set_num_threads(1)  # as for the digest in `finish`: the same sums in the same order
         with torch.no_grad():
-            return flatten(self.module(*feed))
+            tensors = [torch.from_numpy(np.asarray(feed[spec.name], order="C")) for spec in self.model.inputs]
+            return [tensor.numpy() for tensor in flatten(self.module(*tensors))]
 
 
 class Source(Protocol):

@@ -44,6 +44,7 @@ def load(model: ModelSpec) -> base.Loaded:
         outputs=tuple(one.name for one in session.get_outputs()),
         model=model if model.inputs else replace(model, inputs=tuple(inputs.values())),
         file=path,
+        session=session,
         facts={
             "files": [str(one) for one in (path, *files)],
             "inputs": [[one.name, one.dtype, list(one.shape)] for one in inputs.values()],

@@ -85,21 +85,20 @@ def _fit_classifier(module: Any, called: Any, model: ModelSpec, generator: Any) 
 
 
 def _batches(model: ModelSpec) -> Iterator[list[Any]]:
-    """The calibration examples, a few at a time, as tensors in the order of the inputs."""
-    import numpy as np
+    """The calibration examples as tensors in the order of the inputs: a few at a time where there is a batch axis."""
     import torch
 
-    rows: list[data.Example] = []
-    fixed = model.inputs[0].shape[0]
-    size = fixed if isinstance(fixed, int) else BATCH
+    examples: list[data.Example] = []
+    size = BATCH if model.batch_axes else 1
 
-    def stacked() -> list[Any]:
-        return [torch.from_numpy(np.stack([row.feed[spec.name] for row in rows])) for spec in model.inputs]
+    def together() -> list[Any]:
+        batch = data.joined(examples, model.batch_axes)
+        return [torch.from_numpy(batch[spec.name]) for spec in model.inputs]
 
     for example in data.stream(data.DataRequest.of(model), "calibration"):
-        rows.append(example)
-        if len(rows) == size:
-            yield stacked()
-            rows = []
-    if len(rows) > 1 and not isinstance(fixed, int):
-        yield stacked()
+        examples.append(example)
+        if len(examples) == size:
+            yield together()
+            examples = []
+    if len(examples) > 1:
+        yield together()

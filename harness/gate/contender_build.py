@@ -27,6 +27,9 @@ from harness.flow.plan import Selection
 from harness.gate import case_wire
 from harness.gate.model import Contender, Side
 from harness.gate.sides import code, worktrees
+from harness.records import Refusal, Status
+from harness.runtime_spec import is_own
+from harness.runtimes.clients import client_factory
 
 MODULE = "harness.gate.contender_build"
 WIRE = 1
@@ -89,7 +92,7 @@ def contenders(
         if answer["kind"] == "store":
             raise StoreError(str(answer["error"]))
         raise UsageError(f"{_name(side)}: {answer['error']}")
-    found = tuple(_contender(side, one) for one in answer["cases"])
+    found = tuple(_contender(side, one, cache) for one in answer["cases"])
     return found, (*notes, *(str(note) for note in answer["notes"]))
 
 
@@ -118,6 +121,7 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.flow import plan as planning
+    from harness.flow.session import by_model
 
     def tell(event: BuildEvent) -> None:
         jobs.send(channel, event=dataclasses.asdict(event))
@@ -144,14 +148,6 @@ def run(job: Mapping[str, Any], channel: TextIO) -> dict[str, Any]:
                 "cache": root,
             }
     return {"wire": WIRE, "cases": [answers[case.id] for case in cases], "notes": list(plan.pruned)}
-
-
-def by_model(cases: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
-    """The recipes to build for each model, each once."""
-    wanted: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for case in cases:
-        wanted.setdefault(case.model.name, (case.model, {}))[1][case.recipe.name] = case.recipe
-    return [(model, list(recipes.values())) for model, recipes in wanted.values()]
 
 
 def is_named(asked: str, case_id: str) -> bool:
@@ -198,13 +194,16 @@ def _name(side: Side) -> str:
     return f"{side.role} {side.asked}{commit}"
 
 
-def _contender(side: Side, one: Mapping[str, Any]) -> Contender:
-    return Contender(
-        side=side,
-        case=case_wire.case_from_json(one["case"]),
-        built=case_wire.built_from_json(one["built"]),
-        cache=Path(one["cache"]),
-    )
+def _contender(side: Side, one: Mapping[str, Any], shared: Path) -> Contender:
+    """A contender, on the runtime that its target names; a runtime that cannot be had is its refusal."""
+    case, built = case_wire.case_from_json(one["case"]), case_wire.built_from_json(one["built"])
+    own: tuple[str, ...] = ()
+    if not is_own(case.target.runtime):
+        try:
+            own = client_factory(case.target, shared).command
+        except UsageError as error:
+            built = Refusal(status=Status.UNSUPPORTED, reason=str(error))
+    return Contender(side=side, case=case, built=built, cache=Path(one["cache"]), own_worker=own)
 
 
 def _ask(

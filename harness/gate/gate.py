@@ -160,15 +160,15 @@ def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
     found = judge.both(match)
     return PairSpec(
         workloads={role: workload(one.case, artifact(one), Cache(one.cache)) for role, one in found.items()},
-        clients={role: starter(one.side) for role, one in found.items()},
+        clients={role: starter(one) for role, one in found.items()},
         bursts=settings.bursts,
         burst_s=settings.burst_s,
     )
 
 
-def starter(side: Side) -> ClientFactory:
-    """Starts a worker of this side."""
-    return lambda: Client(side.worker)
+def starter(contender: Contender) -> ClientFactory:
+    """Starts a worker of this contender."""
+    return lambda: Client(contender.worker)
 
 
 def artifact(contender: Contender) -> Artifact:

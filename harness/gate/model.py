@@ -94,12 +94,20 @@ class Contender:
 
     Attributes:
         cache: root of the cache that artifact and reference lie in.
+        own_worker: the command that starts a worker of the runtime that the case's target names; empty where it names
+            none, which leaves it to the side.
     """
 
     side: Side
     case: Case
     built: Artifact | Refusal
     cache: Path
+    own_worker: tuple[str, ...] = ()
+
+    @property
+    def worker(self) -> tuple[str, ...]:
+        """The command that starts its worker."""
+        return self.own_worker or self.side.worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +135,8 @@ class Finding:
 
     Attributes:
         metric: latency, first_inference, session_creation, peak_memory, size, nodes, accuracy, fidelity, placement,
-            fusion, quantization, signature or opset; in a history also accuracy_drop and fidelity_loss.
+            fusion, quantization, signature or opset, or a task's own metric where less is better (such as mae); in a
+            history also accuracy_drop and fidelity_loss.
         sentence: for a tired reviewer, whole, such as `4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)`.
         ratio, low, high: head over base with its 95% interval; None where the metric is no ratio.
         base, head: the two values, in seconds, bytes, points or counts; None where there is none.

@@ -47,6 +47,7 @@ class Workload:
         feeds: input name -> its examples; a path is a .npy file whose axis 0 is the batch axis.
         dims: dynamic axis -> size, `batch` included.
         batch_axes: input name -> the axis that examples are put behind one another on; not needed for paths.
+        rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
     """
 
     model: Path
@@ -55,13 +56,12 @@ class Workload:
     feeds: Mapping[str, Path | ValueEntry]
     dims: Mapping[str, int]
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    rows: int = 1
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The protocol's `feeds`."""
         return {
-            name: (
-                feed if isinstance(feed, ValueEntry) else ValueEntry(name=name, stacked=str(feed), rows=True)
-            ).to_json()
+            name: (feed if isinstance(feed, ValueEntry) else ValueEntry(name=name, concatenated=str(feed))).to_json()
             for name, feed in self.feeds.items()
         }
 
@@ -70,7 +70,7 @@ class Workload:
         return {
             "artifact": {"path": str(self.model)},
             "feeds": self.entries(),
-            "batch": self.target.batch,
+            "batch": self.examples,
             "batch_axes": dict(self.batch_axes),
             "threads": {"intra": self.target.intra_threads, "inter": self.target.inter_threads},
             "options": {
@@ -82,6 +82,13 @@ class Workload:
             },
             "profile": profile,
         }
+
+    @property
+    def examples(self) -> int:
+        """How many examples make the batch: one where a feed is taken as it is, with all the rows of a fixed batch."""
+        rows = any(isinstance(feed, Path) or feed.concatenated for feed in self.feeds.values())
+        whole = not self.batch_axes and not rows
+        return 1 if whole and self.target.batch == self.rows else self.target.batch
 
     def all_examples(self, examples: int, folder: Path) -> dict[str, Any]:
         """The arguments of the protocol's `outputs`."""

@@ -5,6 +5,7 @@ Everything is read from the operating system's own files; where one is missing t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.records import Json
+from harness.records import HostInfo, Json
 
 STABLE = ("cpu", "isa", "cores_logical", "cores_physical", "memory_gib", "gpus", "system", "machine", "cpu_limit")
 """Fields of `facts` that make the fingerprint: what changes a number for good. Kernel and driver versions are kept
@@ -59,6 +60,13 @@ def fingerprint(host: Mapping[str, Json]) -> str:
     """Twelve hex digits over the fields that decide whether two numbers may stand in one series."""
     stable = {key: host.get(key) for key in STABLE}
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def here() -> HostInfo:
+    """This host, looked at once per process."""
+    found = facts()
+    return HostInfo(fingerprint=fingerprint(found), facts=found)
 
 
 def read(path: Path) -> str:

@@ -11,14 +11,11 @@ from typing import Any, Self
 
 import pytest
 
-from harness import budget, provenance
-from harness.build import pipeline
-from harness.build.cache import Cache
+from harness import budget
 from harness.errors import HarnessError
-from harness.flow.execute import Bench, run_case
 from harness.flow.preview import Preview, SweepSettings
-from harness.flow.sweep import by_model, describe, key, try_targets
-from harness.records import Built, Case, Outcome, Run, Status
+from harness.flow.session import Session
+from harness.records import Case, Outcome, Status
 from harness.store.rows import Row, public, to_row
 
 SMOKE = SweepSettings(processes=1, time_per_case=0.05, ci_width=0.5)
@@ -50,67 +47,38 @@ class WorkerClock:
         return end
 
 
-class Workbench:
-    """What the cases of one zoo share: builds, the host, the targets. Everything is made when it is first needed."""
-
-    def __init__(self, ahead: Preview, cache: Path) -> None:
-        self.ahead = ahead
-        self.cache = Cache(cache)
-        self._built: dict[tuple[str, str], Built] = {}
-        self._run: Run | None = None
-        self._unusable: dict[str, str] = {}
-
-    def outcome(self, case: Case, selected: list[Case], settings: SweepSettings) -> Outcome:
-        """Measure one case, after building what the selected cases of its model need.
-
-        Raises:
-            StoreError: the cache cannot be written.
-        """
-        if key(case) not in self._built:
-            wanted = [other for other in selected if other.model.name == case.model.name]
-            self._built |= pipeline.build(self.cache, by_model(wanted), on_event=silent)
-        run = self.run(selected)
-        bench = Bench(
-            cache=self.cache,
-            settings=settings,
-            fingerprint=run.fingerprint,
-            unusable=self._unusable,
-            floor_s=run.floor_s,
-        )
-        return run_case(case, self._built[key(case)], bench)
-
-    def run(self, selected: list[Case]) -> Run:
-        """Where every number of this zoo comes from."""
-        if self._run is None:
-            path = self.ahead.zoo.path.parent
-            self._unusable, floors = try_targets(selected)
-            self._run = describe(self.ahead, provenance.checkout(path, ignore=path / "results"), floors)
-        return self._run
-
-
 def line_of(model: str, lines: list[str]) -> int:
     """Where a zoo's text names a model first, counted from 0; 0 where it is written in another way."""
     entry = re.compile(rf"\s+[\"']?{re.escape(model)}[\"']?\s*:")
     return next((place for place, line in enumerate(lines) if entry.match(line)), 0)
 
 
-def silent(event: pipeline.BuildEvent) -> None:
-    """Nobody looks on while pytest builds."""
-
-
 class ZooCollector(pytest.File):
     """A model zoo as pytest collects it."""
 
     ahead: Preview
-    bench: Workbench
+    cache: Path
     timed: bool
+    shared: Session | None = None
 
     @classmethod
     def of(cls, parent: pytest.Collector, path: Path, ahead: Preview, cache: Path, *, timed: bool) -> Self:
         """A collector of everything that is planned; with `timed` its items use pytest-benchmark's fixture."""
         made = cls.from_parent(parent, path=path)
-        made.ahead, made.bench, made.timed = ahead, Workbench(ahead, cache), timed
+        made.ahead, made.cache, made.timed = ahead, cache, timed
         return made
+
+    def of_selected(self, selected: list[Case]) -> Session:
+        """What the cases that are selected share; everything in it is done when it is first needed."""
+        if self.shared is None:
+            self.shared = Session(
+                zoo=self.ahead.zoo,
+                cases=selected,
+                settings=self.ahead.settings,
+                cache=self.cache,
+                results=self.ahead.zoo.path.parent / "results",
+            )
+        return self.shared
 
     def collect(self) -> Iterator[CaseItem]:
         """One item per case, in the order of the plan. Nothing is built."""
@@ -149,9 +117,10 @@ class CaseItem(pytest.Function):
         # Workers of pytest-xdist run side by side: what they time means nothing. pytest-benchmark knows that itself.
         timing = "PYTEST_XDIST_WORKER" not in os.environ if benchmark is None else benchmark.enabled
         selected = [i.case for i in self.session.items if isinstance(i, CaseItem) and i.file is self.file]
-        bench = self.file.bench
-        outcome = bench.outcome(self.case, selected, self.file.ahead.settings if timing else SMOKE)
-        row = public(to_row(bench.run(selected), outcome))
+        shared = self.file.of_selected(selected)
+        shared.build([other for other in selected if other.model.name == self.case.model.name])
+        outcome = shared.measure(self.case, settings=None if timing else SMOKE)
+        row = public(to_row(shared.run, outcome))
         if timing and row["notes"]:
             self.add_report_section("call", "harness", "\n".join(row["notes"]))
         if not outcome.status.has_numbers and outcome.status is not Status.FAILED:

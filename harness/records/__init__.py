@@ -5,7 +5,21 @@ different types. Standard library and `harness.errors` only: everything else may
 imported from it, not from its modules (but for the functions of `case_id`).
 """
 
-from harness.records.asked import Budget, Case, DataSpec, InputSpec, Json, ModelSpec, Recipe, Step, Target, WeightsSpec
+from harness.records.asked import (
+    BATCH,
+    Budget,
+    Case,
+    DataSpec,
+    InputSpec,
+    Json,
+    ModelSpec,
+    Recipe,
+    Step,
+    Target,
+    WeightsSpec,
+    batch_axes,
+    fixed_batch,
+)
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
 from harness.records.measured import (
@@ -13,16 +27,20 @@ from harness.records.measured import (
     Evaluation,
     Fidelity,
     Latency,
+    MetricValue,
     Outcome,
     Pair,
+    PartFidelity,
     ProcessSamples,
     Run,
     SideSamples,
 )
 from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
+from harness.records.values import ValueEntry
 
 __all__ = [
+    "BATCH",
     "Accuracy",
     "Artifact",
     "Budget",
@@ -36,9 +54,11 @@ __all__ = [
     "InputSpec",
     "Json",
     "Latency",
+    "MetricValue",
     "ModelSpec",
     "Outcome",
     "Pair",
+    "PartFidelity",
     "ProcessSamples",
     "Recipe",
     "Reference",
@@ -49,6 +69,9 @@ __all__ = [
     "Status",
     "Step",
     "Target",
+    "ValueEntry",
     "Weights",
     "WeightsSpec",
+    "batch_axes",
+    "fixed_batch",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,33 @@ class InputSpec:
     shape: tuple[int | str, ...]
 
 
+BATCH = "batch"
+"""The name of the axis that targets give a size to."""
+
+
+def batch_axes(inputs: Sequence[InputSpec], dims: Mapping[str, int]) -> dict[str, int]:
+    """Where batches are made: input name -> the axis along which examples can be joined; empty where there is none.
+
+    An input declares it by calling an axis `batch`, at any place. Where no input does, it is a first axis that is
+    dynamic and that `dims` give no size: files name theirs as they like. An input without such an axis is fed as it
+    is, whatever the batch.
+    """
+    declared = {one.name: one.shape.index(BATCH) for one in inputs if BATCH in one.shape}
+    return declared or {
+        one.name: 0 for one in inputs if one.shape and isinstance(one.shape[0], str) and one.shape[0] not in dims
+    }
+
+
+def fixed_batch(inputs: Sequence[InputSpec], dims: Mapping[str, int]) -> int | None:
+    """The size of the first axis where every input has the same fixed one, and no batch axis; else None.
+
+    A feed of such a model takes so many rows of data.
+    """
+    sizes = {one.shape[0] if one.shape else None for one in inputs}
+    size = next(iter(sizes)) if len(sizes) == 1 and not batch_axes(inputs, dims) else None
+    return size if isinstance(size, int) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSpec:
     """Where examples come from, and how many.
@@ -107,7 +134,7 @@ class ModelSpec:
     Attributes:
         source: a module of `harness.frameworks`.
         id: what the source calls it: a hub id, an importable `module:callable`, a file.
-        task: `classification`, `detection`, `encoder` or None; it chooses the metrics that make sense.
+        task: a module of `harness.tasks`, or None; it chooses the metrics that make sense.
         dims: the size of every dynamic axis but `batch`.
         options: the source's own settings.
         recipes: every variant of the zoo, with this model's step options merged in.
@@ -124,6 +151,11 @@ class ModelSpec:
     options: Mapping[str, Json] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     budget: Budget = Budget()
+
+    @property
+    def batch_axes(self) -> Mapping[str, int]:
+        """Input name -> its batch axis; empty where a feed can only be run as it is."""
+        return batch_axes(self.inputs, self.dims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

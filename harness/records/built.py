@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.records.asked import Json, Step
 from harness.records.status import Status
+from harness.records.values import ValueEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +31,13 @@ class Reference:
 
     Attributes:
         origin: what computed the outputs, such as `torch 2.13.0`.
-        inputs, outputs: names in order; arrays are stored with the examples on axis 0.
-        examples: how many.
+        inputs, outputs: names in order.
+        examples: how many; an example is a whole feed.
         labelled: whether true labels are stored with them.
+        feeds, answers, labels: where the values lie, from the reference's own folder. A label that is one array has one
+            entry with an empty name, a label that is a mapping has one per key.
+        batch_axes: input name -> the axis along which examples can be joined to a batch; empty where there is none.
+        rows: rows of data in one example: the fixed batch size of the model, else 1.
     """
 
     digest: str
@@ -41,6 +46,11 @@ class Reference:
     outputs: tuple[str, ...]
     examples: int
     labelled: bool
+    feeds: tuple[ValueEntry, ...] = ()
+    answers: tuple[ValueEntry, ...] = ()
+    labels: tuple[ValueEntry, ...] = ()
+    batch_axes: Mapping[str, int] = field(default_factory=dict)
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,10 +121,64 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartFidelity:
+    """Closeness of one output, or of one part of it, to the reference; None where a number would mean nothing.
+
+    Attributes:
+        output: its name.
+        part: which part, such as `channel 4`; empty for the whole output.
+        n: examples.
+        equal: share of values that are the reference's, where values are integers, booleans or text.
+        unmatched: values that are NaN or infinite on one side alone.
+        status: `` where the numbers say all; `constant` where the reference does not vary over the examples; `dead`
+            where it does and the artifact's values do not.
+    """
+
+    output: str
+    part: str = ""
+    n: int = 0
+    centred_sqnr_db: float | None = None
+    sqnr_db: float | None = None
+    cosine: float | None = None
+    max_abs: float | None = None
+    equal: float | None = None
+    unmatched: int = 0
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricValue:
+    """One metric of a task on one artifact.
+
+    Attributes:
+        name: such as `top1`.
+        unit: `fraction`, or the unit of the labels; empty for a plain number.
+        direction: `higher` or `lower` is better.
+        value, reference: the artifact's, and the fp32 reference's own on the same examples.
+        drop: how much worse than the reference, in the metric's unit: positive is worse, whatever the direction.
+        low, high: 95% interval of the value over the examples.
+        n: examples.
+    """
+
+    name: str
+    unit: str
+    direction: str
+    value: float
+    reference: float | None = None
+    drop: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What one artifact computes on one runtime and provider: deterministic, so done once and cached.
 
     Attributes:
+        fidelity: over all outputs, the worst counts; `parts` has each of them.
+        accuracy: the task's first metric on labels, where that is a share.
+        metrics: of the task, any number.
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
@@ -135,6 +189,8 @@ class Evaluation:
     kernels: Mapping[str, int] = field(default_factory=dict)
     time_share: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
+    metrics: tuple[MetricValue, ...] = ()
+    parts: tuple[PartFidelity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,44 +6,45 @@ One entry stands for one input or output. Files are relative to a folder until `
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.records.asked import Json
 
+PLACES = ("stacked", "files", "concatenated", "data")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueEntry:
-    """The examples of one input or output: in exactly one of `stacked`, `files` and `data`.
+    """The values of one input, output or label, one per example: in exactly one of the places. Nothing is pickled.
 
     Attributes:
         stacked: a .npy file whose axis 0 counts examples; the rest is an example's whole shape.
-        files: a .npy file per example, where shapes differ.
+        files: a .npy file per example, where shapes or types differ.
+        concatenated: a .npy file in which example i is file[i:i+1], as earlier versions wrote: axis 0 is the batch
+            axis.
         data: an array per example in the message itself, as `in_message` makes it.
         type: the ONNX element type where NumPy has none, such as `bfloat16`, kept as uint16.
-        rows: axis 0 of `stacked` is the batch axis itself, so that example i is file[i:i+1].
     """
 
     name: str
     stacked: str = ""
     files: tuple[str, ...] = ()
+    concatenated: str = ""
     data: tuple[Mapping[str, Json], ...] = ()
     type: str = ""
-    rows: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no worker could read.
+        """Refuse what nobody could read.
 
         Raises:
-            ValueError: if there are no examples, or in two places, or rows that are not stacked.
+            ValueError: if there are no examples, or in two places.
         """
-        places = [place for place in ("stacked", "files", "data") if getattr(self, place)]
+        places = [place for place in PLACES if getattr(self, place)]
         if len(places) != 1:
-            raise ValueError(f"value {self.name!r}: expected one of stacked, files and data, found {places or 'none'}")
-        if self.rows and not self.stacked:
-            raise ValueError(f"value {self.name!r}: rows need a stacked file")
+            raise ValueError(f"value {self.name!r}: expected one of {', '.join(PLACES)}, found {places or 'none'}")
 
     def at(self, folder: Path) -> ValueEntry:
         """The same with absolute paths."""
@@ -51,9 +52,9 @@ class ValueEntry:
             name=self.name,
             stacked=str(folder.absolute() / self.stacked) if self.stacked else "",
             files=tuple(str(folder.absolute() / file) for file in self.files),
+            concatenated=str(folder.absolute() / self.concatenated) if self.concatenated else "",
             data=self.data,
             type=self.type,
-            rows=self.rows,
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -62,9 +63,9 @@ class ValueEntry:
             "name": self.name,
             "stacked": self.stacked,
             "files": list(self.files),
+            "concatenated": self.concatenated,
             "data": [dict(one) for one in self.data],
             "type": self.type,
-            "rows": self.rows,
         }
         return {key: value for key, value in found.items() if value or key == "name"}
 
@@ -80,9 +81,9 @@ class ValueEntry:
                 name=str(content["name"]),
                 stacked=str(content.get("stacked") or ""),
                 files=tuple(map(str, content.get("files") or ())),
+                concatenated=str(content.get("concatenated") or ""),
                 data=tuple(dict(one) for one in content.get("data") or ()),
                 type=str(content.get("type") or ""),
-                rows=bool(content.get("rows")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a value entry: {content!r:.80}") from error
@@ -94,13 +95,14 @@ class ValueSet:
 
     entries: tuple[ValueEntry, ...] = ()
 
+    def __iter__(self) -> Iterator[ValueEntry]:
+        return iter(self.entries)
+
     @classmethod
     def of_rows(cls, names: Sequence[str], folder: str = "") -> ValueSet:
         """Files `<index>.npy` with the batch axis first, as references and workers of protocol 1 keep them."""
         prefix = f"{folder}/" if folder else ""
-        return cls(
-            entries=tuple(ValueEntry(name=n, stacked=f"{prefix}{i}.npy", rows=True) for i, n in enumerate(names))
-        )
+        return cls(entries=tuple(ValueEntry(name=n, concatenated=f"{prefix}{i}.npy") for i, n in enumerate(names)))
 
     @classmethod
     def from_json(cls, content: Sequence[Mapping[str, Any]]) -> ValueSet:

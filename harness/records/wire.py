@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from harness.records import DataSpec, InputSpec, ModelSpec, Recipe, Reference, Step, Weights, WeightsSpec
+from harness.records import DataSpec, InputSpec, ModelSpec, Recipe, Reference, Step, ValueEntry, Weights, WeightsSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.records import Json
+
+ENTRIES = ("feeds", "answers", "labels")
+"""The fields of a reference that say where values lie."""
 
 
 def model_to_json(model: ModelSpec) -> dict[str, Json]:
@@ -82,13 +85,41 @@ def weights_to_json(weights: Weights) -> dict[str, Json]:
 
 def reference_to_json(reference: Reference) -> dict[str, Json]:
     """Every field, tuples as lists."""
-    return {**_fields(reference), "inputs": list(reference.inputs), "outputs": list(reference.outputs)}
+    return {
+        **_fields(reference),
+        "inputs": list(reference.inputs),
+        "outputs": list(reference.outputs),
+        "batch_axes": dict(reference.batch_axes),
+        **{name: [entry_to_json(one) for one in getattr(reference, name)] for name in ENTRIES},
+    }
 
 
 def reference_from_json(content: Mapping[str, Any]) -> Reference:
-    """The inverse of `reference_to_json`; keys that are not fields are ignored."""
-    fields = {one.name: content[one.name] for one in dataclasses.fields(Reference)}
-    return Reference(**{**fields, "inputs": tuple(content["inputs"]), "outputs": tuple(content["outputs"])})
+    """The inverse of `reference_to_json`; keys that are not fields are ignored.
+
+    Earlier versions named no files: examples lay on axis 0 in place of the batch axis, and labels in one array.
+    """
+    inputs, outputs = tuple(content["inputs"]), tuple(content["outputs"])
+    if "feeds" not in content:
+        content = {
+            **content,
+            "feeds": [{"name": name, "concatenated": f"feeds/{place}.npy"} for place, name in enumerate(inputs)],
+            "answers": [{"name": name, "concatenated": f"outputs/{place}.npy"} for place, name in enumerate(outputs)],
+            "labels": [{"name": "", "stacked": "labels.npy"}] if content["labelled"] else [],
+        }
+    fields = {one.name: content[one.name] for one in dataclasses.fields(Reference) if one.name in content}
+    entries = {name: tuple(entry_from_json(one) for one in content.get(name, ())) for name in ENTRIES}
+    return Reference(**{**fields, **entries, "inputs": inputs, "outputs": outputs})
+
+
+def entry_to_json(entry: ValueEntry) -> dict[str, Json]:
+    """The name, and what is given of the rest."""
+    return entry.to_json()
+
+
+def entry_from_json(content: Mapping[str, Any]) -> ValueEntry:
+    """The inverse of `entry_to_json`."""
+    return ValueEntry.from_json(content)
 
 
 def _fields(record: Any) -> dict[str, Any]:

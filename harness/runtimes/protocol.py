@@ -23,11 +23,12 @@ An entry says where the examples of one input or output are (see `harness.record
 
     {"stacked": "0.npy"}                     one file, whose axis 0 counts examples; the rest is an example's shape
     {"files": ["0-0.npy", "0-1.npy"]}        one file per example, where shapes differ
+    {"concatenated": "0.npy"}                one file, in which example i is file[i:i+1]: axis 0 is the batch axis
     {"data": [{"dtype": "<f4", "shape": [1, 3], "base64": "..."}]}    in the message, where no disk is shared
 
 Entries of outputs have their `name`. `type` names the ONNX element type where NumPy has none (`bfloat16`, kept as
-uint16). Text is kept as NumPy's unicode; nothing is pickled. With `"rows": true` axis 0 of a stacked file *is* the
-batch axis: example i is file[i:i+1]; then `outputs` takes a `batch` as well, for files with a fixed batch.
+uint16). Text is kept as NumPy's unicode; nothing is pickled. With `concatenated` feeds `outputs` takes a `batch` as
+well, for models with a fixed batch, and outputs are written in the same way.
 
 A batch of N is N examples one behind another along each input's axis of `batch_axes`, examples taken round and round
 where fewer are stored; inputs without an axis there are fed the first example. Without any axis only batch 1 is

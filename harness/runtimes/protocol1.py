@@ -83,13 +83,13 @@ class Adapter:
             WorkerRefusal: if examples cannot be laid out like that.
         """
         found = {name: ValueEntry.from_json({"name": name, **entry}) for name, entry in entries.items()}
-        self._rows = all(entry.rows for entry in found.values())
+        self._rows = all(entry.concatenated for entry in found.values())
         return {name: self.rows(entry) for name, entry in found.items()}
 
     def rows(self, entry: ValueEntry) -> str:
         """The file of an input with the batch axis first; written where it is not that already."""
-        if entry.rows:
-            return entry.stacked
+        if entry.concatenated:
+            return entry.concatenated
         why = ""
         if not entry.stacked:
             why = "it reads one file per input"
@@ -113,11 +113,11 @@ class Adapter:
 
         entries = []
         for entry, (_, _, shape) in zip(found.entries, self.specs, strict=True):
-            path = folder / entry.stacked
+            path = folder / entry.concatenated
             array = np.load(path)
             if array.ndim <= max(len(shape), 1):
                 np.save(path, array[:, None])
-            entries.append(ValueEntry(name=entry.name, stacked=entry.stacked))
+            entries.append(ValueEntry(name=entry.name, stacked=entry.concatenated))
         return ValueSet(entries=tuple(entries))
 
     def close(self) -> None:

@@ -99,6 +99,20 @@ def mcnemar(base_right: Sequence[bool], head_right: Sequence[bool]) -> McNemar:
     )
 
 
+def wilson(right: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Score interval of a share (Wilson, JASA 22, 1927): right of n examples.
+
+    Raises:
+        ValueError: if there is no example, or more are right than there are.
+    """
+    if not 0 <= right <= n or not n:
+        raise ValueError(f"{right} of {n} examples: at least one is needed, and no more right than there are")
+    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
+    centre, share = (right + z * z / 2) / (n + z * z), right / n
+    half = z / (n + z * z) * math.sqrt(n * share * (1 - share) + z * z / 4)
+    return (max(0.0, centre - half) if right else 0.0), (min(1.0, centre + half) if right < n else 1.0)
+
+
 def tango(lost: int, gained: int, n: int, confidence: float) -> tuple[float, float]:
     """Score interval of a difference of paired shares (Tango, Statistics in Medicine 17, 1998).
 

@@ -70,7 +70,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         **_artifact(outcome.artifact),
         "fidelity": plain(outcome.evaluation.fidelity) if outcome.evaluation else None,
         "accuracy": plain(outcome.evaluation.accuracy) if outcome.evaluation else None,
-        "metrics": None,
+        "metrics": (plain(outcome.evaluation.metrics) or None) if outcome.evaluation else None,
         "placement": plain(outcome.placement) or None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
@@ -110,7 +110,7 @@ def series(row: Row) -> tuple[str, str | None, str]:
     return row["case"], weights["digest"] if weights else None, row["fingerprint"]
 
 
-def runtime_of(row: Row) -> RuntimeInfo:
+def runtime_of(row: Mapping[str, Any]) -> RuntimeInfo:
     """What measured a row: as the worker said, or as the run's packages tell in rows that do not say.
 
     Needs `measured_by`, `runtime` and `versions`, each of which may be None.

@@ -12,10 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from harness import tasks
 from harness.providers import SHORT
 from harness.records import case_id
 from harness.session_options import KEYS
+from harness.suggest import nearest
 from harness.zoo import units
+from harness.zoo.problems import shown
 from harness.zoo.schema_steps import ABSENT, Step, StepOptions, Strict, Text
 
 _MAX_SEED = 2**32 - 1
@@ -60,6 +63,19 @@ Axis = Annotated[
 ]
 ConfigText = Annotated[str, BeforeValidator(_text_of(("0", "1"))), _SCALAR]
 OptionText = Annotated[str, BeforeValidator(_text_of(("False", "True"))), _SCALAR]
+
+
+def _task(value: Any) -> str:
+    names = tasks.names()
+    if value in names:
+        return str(value)
+    near = nearest(str(value), names)
+    raise ValueError(
+        f"found {shown(value)}; " + (f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(names)}"
+    )
+
+
+Task = Annotated[str, BeforeValidator(_task), WithJsonSchema({"enum": tasks.names(), "type": "string"})]
 
 
 def _widen(key: str) -> BeforeValidator:
@@ -207,9 +223,7 @@ class ModelEntry(Strict):
         description="where it comes from"
     )
     id: Text = Field(description="what the source calls it; torch: module:attribute; onnx: a file")
-    task: Literal["classification", "detection", "encoder"] = Field(
-        default=ABSENT, description="which metrics make sense"
-    )
+    task: Task = Field(default=ABSENT, description="which metrics make sense")
     weights: Annotated[WeightsEntry, _widen("kind")] = Field(default=ABSENT, description="which weights")
     inputs: dict[Text, InputEntry] = Field(default={}, description="by name; an .onnx file states its own")
     dims: dict[Text, Annotated[int, Field(ge=1)]] = Field(

@@ -14,25 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from harness import tasks
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
-from harness.flow.execute import UNSUPPORTED_KINDS, batch_is_free, workload
+from harness.flow.execute import UNSUPPORTED_KINDS, evaluation_target, workload
 from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
 from harness.gate.sides.matching import changed_file
 from harness.gate.text import scores
 from harness.gate.timing.rounds import Broken
 from harness.measure import coordinator
 from harness.measure.coordinator import Observed
-from harness.records import Artifact
+from harness.records import Artifact, Budget
 from harness.runtimes.client import Client
 from harness.stats import correctness
 from harness.stats.rule import Margin
-from harness.tasks import examples
-from harness.tasks import fidelity as whole
-
-Array = examples.Array
+from harness.tasks import evaluation
+from harness.tasks import fidelity as closeness
+from harness.tasks.base import Evaluated, Paired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +38,11 @@ class EvaluatedOutputs:
     """What one contender computes on its evaluation data.
 
     Attributes:
-        arrays: one per output, examples on axis 0, in memory.
-        reference: the fp32 framework's, the same shapes.
-        labels: true classes, None where there are none.
+        given: its outputs (in memory), the fp32 framework's, and the labels where there are any.
         observed: the kernels it ran.
     """
 
-    arrays: tuple[Array, ...]
-    reference: tuple[Array, ...]
-    labels: Array | None
+    given: Evaluated
     observed: Observed
 
 
@@ -79,22 +73,18 @@ def computed(contender: Contender) -> EvaluatedOutputs:
     artifact = contender.built
     assert isinstance(artifact, Artifact)  # noqa: S101  (matches without artifacts are not compared)
     cache = Cache(contender.cache)
-    case = contender.case
-    if batch_is_free(case):
-        case = dataclasses.replace(case, target=dataclasses.replace(case.target, batch=1))
+    case = dataclasses.replace(contender.case, target=evaluation_target(contender.case, artifact))
     folder = cache.reference_dir(artifact.reference.digest)
-    count = range(len(artifact.reference.outputs))
     with tempfile.TemporaryDirectory(prefix="harness-outputs-") as outputs:
         observed = coordinator.observe(
             workload(case, artifact, cache),
             examples=artifact.reference.examples,
             folder=Path(outputs),
-            client=lambda: Client(contender.side.worker),
+            client=lambda: Client(contender.worker),
         )
-        arrays = tuple(np.load(Path(outputs) / f"{i}.npy") for i in count)
-    labels = np.load(folder / "labels.npy") if artifact.reference.labelled else None
-    reference = tuple(np.load(folder / "outputs" / f"{i}.npy", mmap_mode="r") for i in count)
-    return EvaluatedOutputs(arrays=arrays, reference=reference, labels=labels, observed=observed)
+        given = evaluation.stored(artifact.reference, folder, observed.outputs, Path(outputs))
+        held = {name: [array.copy() for array in arrays] for name, arrays in given.outputs.items()}
+    return EvaluatedOutputs(given=dataclasses.replace(given, outputs=held), observed=observed)
 
 
 def key(contender: Contender) -> tuple[Any, ...]:
@@ -103,7 +93,7 @@ def key(contender: Contender) -> tuple[Any, ...]:
     return (
         artifact.digest if isinstance(artifact, Artifact) else None,
         artifact.reference.digest if isinstance(artifact, Artifact) else None,
-        contender.side.worker,
+        contender.worker,
         target.provider,
         tuple(sorted(target.provider_options.items())),
         tuple(sorted(target.session_config.items())),
@@ -128,11 +118,15 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
     ours, theirs = match.base.built, match.head.built
     if isinstance(ours, Artifact) and isinstance(theirs, Artifact) and changed_file(ours, theirs):
         # Each file is its own reference: that head is true to itself says nothing of the change.
-        found["head"] = dataclasses.replace(found["head"], reference=found["base"].reference)
+        given = dataclasses.replace(found["head"].given, reference=found["base"].given.reference)
+        found["head"] = dataclasses.replace(found["head"], given=given)
+    sides = found["base"].given, found["head"].given
     try:
+        task = tasks.find(match.head.case.model.task)
+        paired = task.paired(*sides) if task is not None else None
         findings = (
-            *accuracy(match.head, found["base"], found["head"], settings),
-            *fidelity(match.head, found["base"], found["head"], settings),
+            *([accuracy(match.head, paired, settings)] if paired is not None else []),
+            *fidelity(match.head, *sides, settings, judged_by_labels=paired is not None),
         )
     except ValueError as error:
         return Quality(broken=Broken(reason=str(error)), observed=observed)
@@ -148,81 +142,110 @@ def because(errors: Mapping[str, Exception]) -> Broken:
     )
 
 
-def accuracy(
-    contender: Contender, base: EvaluatedOutputs, head: EvaluatedOutputs, settings: GateSettings
-) -> list[Finding]:
-    """Top-1 on labelled data; nothing where there are no labels.
+def accuracy(contender: Contender, paired: Paired, settings: GateSettings) -> Finding:
+    """The task's metric on labelled data, example by example.
 
     A drop within the margin passes on these data, also where its interval reaches beyond: to exclude a drop of one
     point takes hundreds of examples even where no answer changed, so that small data sets would never pass. The
     sentence then has the interval. Beyond the margin, the verdict is regression where the interval excludes that the
     true drop is within it, else inconclusive: the data are too few to say.
     """
-    if contender.case.model.task != "classification" or base.labels is None or head.labels is None:
-        return []
-    was, now = examples.right(base.arrays[0], base.labels), examples.right(head.arrays[0], head.labels)
-    counts, drop = correctness.mcnemar(was, now), correctness.right_drop(was, now)
-    budget = contender.case.model.budget
-    margin = Margin(points=budget.accuracy_drop, share=budget.accuracy_share)
-    if margin == Margin():
-        margin = Margin(points=settings.max_accuracy_drop)
-    allowed = margin.allowed(drop.reference)
+    sign = 1.0 if paired.direction == "higher" else -1.0
+    counts: correctness.McNemar | None = None
+    if paired.right:
+        was, now = [bool(one) for one in paired.base], [bool(one) for one in paired.head]
+        counts, drop = correctness.mcnemar(was, now), correctness.right_drop(was, now)
+    else:
+        drop = correctness.bootstrap_drop(
+            [sign * one for one in paired.base], [sign * one for one in paired.head], span=paired.span
+        )
+    allowed = accuracy_margin(contender.case.model.budget, paired, settings).allowed(drop.reference)
     if drop.value > allowed:
         verdict = Verdict.REGRESSION if drop.low > allowed or decisive(counts, allowed) else Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.IMPROVEMENT if drop.high < 0 else Verdict.PASS
-    return [
-        Finding(
-            metric="accuracy",
-            verdict=verdict,
-            sentence=scores.accuracy(
-                "top1",
-                drop.reference,
-                drop.reference - drop.value,
-                drop.n,
-                newly_wrong=counts.lost,
-                newly_right=counts.gained,
-                low=-drop.high if drop.high > allowed else None,
-                high=-drop.low if drop.high > allowed else None,
-                p=counts.p_worse if drop.value > 0 else None,
-                allowed=allowed,
-                detectable=drop.detectable if verdict is Verdict.INCONCLUSIVE else None,
-            ),
-            base=drop.reference,
-            head=drop.reference - drop.value,
-            n=drop.n,
-            p=counts.p_worse,
-            detectable=drop.detectable if np.isfinite(drop.detectable) else None,
-            unit="fraction",
+    base, head = sign * drop.reference, sign * (drop.reference - drop.value)
+    low, high = sorted((-sign * drop.high, -sign * drop.low))
+    beyond = drop.high > allowed
+    p = counts.p_worse if counts is not None else None
+    detectable = drop.detectable if verdict is Verdict.INCONCLUSIVE else None
+    sentence = (
+        scores.accuracy(
+            paired.metric,
+            base,
+            head,
+            drop.n,
+            newly_wrong=counts.lost if counts is not None else None,
+            newly_right=counts.gained if counts is not None else None,
+            low=low if beyond else None,
+            high=high if beyond else None,
+            p=p if drop.value > 0 else None,
+            allowed=allowed,
+            detectable=detectable,
         )
-    ]
+        if paired.unit == "fraction"
+        else scores.metric(
+            paired.metric,
+            paired.unit,
+            base,
+            head,
+            drop.n,
+            interval=(low, high) if beyond else None,
+            allowed=allowed,
+            detectable=detectable,
+        )
+    )
+    return Finding(
+        metric="accuracy" if paired.direction == "higher" else paired.metric,
+        verdict=verdict,
+        sentence=sentence,
+        base=base,
+        head=head,
+        n=drop.n,
+        p=p,
+        detectable=drop.detectable if math.isfinite(drop.detectable) else None,
+        unit=paired.unit,
+    )
 
 
-def decisive(counts: correctness.McNemar, allowed: float) -> bool:
+def accuracy_margin(budget: Budget, paired: Paired, settings: GateSettings) -> Margin:
+    """How much of a task's metric may be lost: what the model's budget says, else what the gate's settings do.
+
+    The budget's and the settings' points are shares of one. A metric in any other unit has no points: there, both are
+    shares of the base's own value.
+    """
+    points, share = budget.accuracy_drop, budget.accuracy_share
+    if points is None and share is None:
+        points = settings.max_accuracy_drop
+    if paired.unit == "fraction" or points is None:
+        return Margin(points=points, share=share)
+    return Margin(share=max(1 - points, share or 0.0))
+
+
+def decisive(counts: correctness.McNemar | None, allowed: float) -> bool:
     """Whether McNemar's exact test alone decides: it asks whether anything was lost, so only without a margin."""
-    return not allowed and counts.p_worse <= (1 - correctness.CONFIDENCE) / 2
+    return counts is not None and not allowed and counts.p_worse <= (1 - correctness.CONFIDENCE) / 2
 
 
 def fidelity(
-    contender: Contender, base: EvaluatedOutputs, head: EvaluatedOutputs, settings: GateSettings
+    contender: Contender, base: Evaluated, head: Evaluated, settings: GateSettings, *, judged_by_labels: bool = False
 ) -> list[Finding]:
     """Closeness to the framework's own outputs; nothing for a single example.
 
     Where the zoo sets a floor (`fidelity_db`), falling through it is the regression. Elsewhere a mean loss beyond
     `max_fidelity_drop` is, where its bootstrap interval excludes less. With labels, accuracy has the word.
     """
-    if base.arrays[0].shape[0] < 2:  # noqa: PLR2004  (the centre of one example is the example)
+    if base.examples < 2:  # noqa: PLR2004  (the centre of one example is the example)
         return []
-    drop = correctness.bootstrap_drop(
-        examples.closeness_db(base.reference, base.arrays),
-        examples.closeness_db(head.reference, head.arrays),
-        span=examples.EXACT_DB,
-    )
+    was = closeness.closeness_db(base.reference, base.outputs)
+    now = closeness.closeness_db(head.reference, head.outputs)
+    if not was or not now:
+        return []
+    drop = correctness.bootstrap_drop(was, now, span=closeness.EXACT_DB)
     before, after = whole_db(base), whole_db(head)
     if before is None or after is None:
         return []
     floor, allowed = contender.case.model.budget.fidelity_db, settings.max_fidelity_drop
-    judged_by_labels = base.labels is not None and contender.case.model.task == "classification"
     verdict = Verdict.PASS
     if floor is not None and (after >= floor or before >= floor):
         verdict = Verdict.PASS if after >= floor else Verdict.REGRESSION
@@ -243,12 +266,12 @@ def fidelity(
     ]
 
 
-def whole_db(outputs: EvaluatedOutputs) -> float | None:
+def whole_db(outputs: Evaluated) -> float | None:
     """Centred SQNR over all examples, as a sweep reports it; infinite where the outputs are the reference's own.
 
     None for a reference that does not vary: it has no centred signal.
     """
-    found = whole.compare(outputs.reference, outputs.arrays, classes=False)
+    found = closeness.compare(outputs.reference, outputs.outputs)
     return math.inf if not found.max_abs else found.centred_sqnr_db
 
 

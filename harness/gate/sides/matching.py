@@ -6,11 +6,15 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Match, Side
-from harness.records import Artifact, Reference
+from harness.records import Artifact, Reference, wire
+from harness.runtime_spec import is_own
+from harness.values import Stored
 
 SHORT = 10
 """Characters of a digest in sentences."""
@@ -62,6 +66,28 @@ def files_digest(cache: Cache, kind: str, digest: str, keep: Callable[[str], boo
     return hashlib.sha256(json.dumps(held).encode()).hexdigest()
 
 
+def data_digest(cache: Cache, reference: Reference) -> str | None:
+    """The digest of evaluation examples and labels by their values, however they are stored; None where they are gone.
+
+    A side of an earlier commit may have stored the same arrays in other files.
+    """
+    meta = cache.meta("references", reference.digest)
+    if meta is None:
+        return None
+    entries = json.dumps({"files": meta["files"], **wire.reference_to_json(reference)})
+    return _values_digest(cache.reference_dir(reference.digest), entries)
+
+
+@lru_cache(maxsize=1024)
+def _values_digest(folder: Path, entries: str) -> str:
+    reference, digest = wire.reference_from_json(json.loads(entries)), hashlib.sha256()
+    for entry in sorted((*reference.feeds, *reference.labels), key=lambda one: one.name):
+        for array in Stored(folder, entry, reference.examples):
+            digest.update(f"{entry.name} {array.dtype.str} {list(array.shape)}\n".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 def _asked(contenders: Sequence[Contender], otherwise: str) -> str:
     return contenders[0].side.asked if contenders else otherwise
 
@@ -111,7 +137,7 @@ def _weights(artifact: Artifact) -> str:
 
 def _data(one: Contender, reference: Reference) -> str:
     """The evaluation examples and labels, by their content: the reference's outputs are no part of the data."""
-    found = files_digest(Cache(one.cache), "references", reference.digest, lambda name: not name.startswith("outputs"))
+    found = data_digest(Cache(one.cache), reference)
     spec = one.case.model.data
     content = "missing in the cache" if found is None else found[:SHORT]
     return f"{reference.examples} examples of {spec.name} ({content})"
@@ -126,6 +152,7 @@ def _on_purpose(base: Contender, head: Contender) -> list[str]:
         "threads": (base.case.target.intra_threads, head.case.target.intra_threads),
         "inter_threads": (base.case.target.inter_threads, head.case.target.inter_threads),
         "provider_options": (base.case.target.provider_options, head.case.target.provider_options),
+        "runtime of the target": (base.case.target.runtime, head.case.target.runtime),
         "session_config": (base.case.target.session_config, head.case.target.session_config),
     }
     return [
@@ -138,12 +165,14 @@ def _on_purpose(base: Contender, head: Contender) -> list[str]:
 def _same(base: Contender, head: Contender, first: Artifact, second: Artifact) -> str:
     """Why both would be the same program on the same file; empty where anything could differ."""
     target = dataclasses.replace(base.case.target, name=""), dataclasses.replace(head.case.target, name="")
-    if target[0] != target[1] or not _one_runtime(base.side, head.side):
+    own = is_own(target[0].runtime)
+    if target[0] != target[1] or (own and not _one_runtime(base.side, head.side)):
         return ""
     one = files_digest(Cache(base.cache), "artifacts", first.digest)
     if one is None or one != files_digest(Cache(head.cache), "artifacts", second.digest):
         return ""
-    runtime = f"{base.side.runtime.get('package', 'onnxruntime')} {base.side.runtime.get('version', '')}".strip()
+    named = f"{base.side.runtime.get('package', 'onnxruntime')} {base.side.runtime.get('version', '')}".strip()
+    runtime = named if own else target[0].runtime
     return f"both sides are the same file ({one[:SHORT]}) on the same {runtime} and the same target"
 
 

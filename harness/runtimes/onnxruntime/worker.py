@@ -113,6 +113,8 @@ class Worker:
             given = Examples(request["feeds"], spec)
             axis = 0 if given.rows else axes.get(spec.name)
             if batch != 1 and not axes and not given.rows:
+                if spec.shape and isinstance(spec.shape[0], int):
+                    raise Refused("batch", f"input {spec.name!r} has a fixed batch of {spec.shape[0]}, not {batch}")
                 raise Refused("batch", f"no input declares a batch axis, so that only batch 1 is possible, not {batch}")
             fixed = spec.shape[axis] if axis is not None and axis < len(spec.shape) else None
             if isinstance(fixed, int) and fixed != batch:
@@ -176,7 +178,7 @@ class Worker:
         for file in files:
             file.flush()
         names = [spec.name for spec in self.session.get_outputs()]
-        return {"outputs": [{"name": n, "stacked": f"{i}.npy", "rows": True} for i, n in enumerate(names)]}
+        return {"outputs": [{"name": n, "concatenated": f"{i}.npy"} for i, n in enumerate(names)]}
 
     def run(self, given: list[Any], feed: dict[str, Any]) -> list[Any]:
         """The outputs for one feed, as arrays; bfloat16 as uint16, text as unicode."""
@@ -213,10 +215,10 @@ class Examples:
         if spec.type not in DTYPES and spec.type != BFLOAT16:
             raise Refused("input", f"input {spec.name!r} has type {spec.type}, which cannot be fed from NumPy arrays")
         entry = feeds[spec.name]
-        self.spec, self.type, self.rows = spec, entry.get("type", ""), bool(entry.get("rows"))
+        self.spec, self.type, self.rows = spec, entry.get("type", ""), "concatenated" in entry
         self.files = entry.get("files") or ()
-        if "stacked" in entry:
-            self.held: Any = np.load(entry["stacked"], mmap_mode="r")
+        if "stacked" in entry or self.rows:
+            self.held: Any = np.load(entry.get("stacked") or entry["concatenated"], mmap_mode="r")
         elif "data" in entry:
             self.held = [decoded(one) for one in entry["data"]]
         else:

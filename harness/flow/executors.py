@@ -1,0 +1,79 @@
+"""Who runs the jobs of a sweep: this process, or a pool of others that share nothing with it but folders."""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from harness.errors import HarnessError
+from harness.flow.execute import Job, run_case
+from harness.records import Case, Outcome
+
+
+class JobWatcher(Protocol):
+    """Somebody who looks on while jobs run."""
+
+    def started(self, case: Case) -> None:
+        """A case is about to be measured."""
+
+    def tick(self) -> None:
+        """Some time has passed, and no worker of this process is timing at this moment."""
+
+
+class Executor(Protocol):
+    """Runs jobs. A job can be pickled; what it names on the disk must be within reach of whoever runs it."""
+
+    def run(self, jobs: Sequence[Job], watch: JobWatcher) -> Iterator[Outcome]:
+        """Run every job and yield outcomes as they finish, in whatever order."""
+
+
+class LocalExecutor:
+    """One job after the other in this process."""
+
+    def run(self, jobs: Sequence[Job], watch: JobWatcher) -> Iterator[Outcome]:
+        """See `Executor`; the order is that of the jobs."""
+        for job in jobs:
+            watch.started(job.case)
+            yield run_case(job, on_burst=watch.tick)
+
+
+class PoolExecutor:
+    """Jobs in the processes of a pool from `concurrent.futures`, or of anything with its interface."""
+
+    def __init__(self, pool: cf.Executor, *, width: int = 1) -> None:
+        """Use a pool, which stays the caller's.
+
+        Args:
+            pool: where jobs are submitted.
+            width: jobs in flight at once. More than one per host would disturb each other's timing.
+        """
+        self.pool = pool
+        self.width = width
+
+    def run(self, jobs: Sequence[Job], watch: JobWatcher) -> Iterator[Outcome]:
+        """See `Executor`; nothing ticks, since the workers are not this process's.
+
+        Raises:
+            HarnessError: if the pool itself breaks.
+        """
+        waiting = iter(jobs)
+        flying: set[cf.Future[Outcome]] = set()
+        try:
+            while True:
+                while len(flying) < self.width and (job := next(waiting, None)) is not None:
+                    flying.add(self.pool.submit(run_case, job))
+                    watch.started(job.case)
+                if not flying:
+                    return
+                done, flying = cf.wait(flying, return_when=cf.FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except cf.BrokenExecutor as error:
+            raise HarnessError(
+                f"A process that measures has ended ({error}). What was finished is stored: run the command again to "
+                f"go on."
+            ) from error
+        finally:
+            for future in flying:
+                future.cancel()

@@ -1,0 +1,89 @@
+"""From stored outputs to fidelity and a task's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import tasks, values
+from harness.records import Accuracy, Fidelity, MetricValue, PartFidelity, Reference, ValueEntry
+from harness.tasks import fidelity
+from harness.tasks.base import Evaluated, by_row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """Everything that outputs say of an artifact."""
+
+    fidelity: Fidelity
+    parts: tuple[PartFidelity, ...]
+    accuracy: Accuracy | None
+    metrics: tuple[MetricValue, ...]
+
+
+def stored(reference: Reference, folder: Path, outputs: Iterable[ValueEntry], written: Path) -> Evaluated:
+    """An artifact's answers beside the reference's, none of them in memory.
+
+    Args:
+        reference: what the folder holds.
+        folder: the reference's own.
+        outputs: the artifact's, any order.
+        written: the folder that holds them.
+
+    Raises:
+        ValueError: the artifact lacks an output of the reference.
+        OSError: if a file is missing.
+    """
+    rows, count = reference.rows, reference.examples
+    theirs = {one.name: by_row(values.Stored(written, one, count), rows) for one in outputs}
+    missing = [one.name for one in reference.answers if one.name not in theirs]
+    if missing:
+        raise ValueError(f"the artifact has no output `{missing[0]}`, which the reference has")
+    return Evaluated(
+        reference={one.name: by_row(values.Stored(folder, one, count), rows) for one in reference.answers},
+        outputs={one.name: theirs[one.name] for one in reference.answers},
+        labels=labels(reference, folder),
+    )
+
+
+def labels(reference: Reference, folder: Path) -> Sequence[Any] | None:
+    """One label per example, as the data source gave it; None without labels."""
+    if not reference.labelled:
+        return None
+    columns = {one.name: values.Stored(folder, one, reference.examples) for one in reference.labels}
+    if set(columns) == {""}:
+        return by_row(columns[""], reference.rows)
+    return [{name: held[index] for name, held in columns.items()} for index in range(reference.examples)]
+
+
+def score(given: Evaluated, task: str | None) -> Scores:
+    """Fidelity, and the metrics of a task.
+
+    Args:
+        given: the artifact's answers.
+        task: its name; None for fidelity alone.
+
+    Raises:
+        ValueError: if shapes differ, a value is not finite, or outputs or labels are not what the task is about.
+        OSError: if a file is missing.
+    """
+    parts = fidelity.parts(given.reference, given.outputs)
+    found = tasks.find(task)
+    metrics = tuple(one.value for one in found.measured(given)) if found is not None else ()
+    agreement = next((one.value for one in metrics if one.name == fidelity.AGREEMENT), None)
+    return Scores(
+        fidelity=fidelity.worst(parts, top1_agreement=agreement),
+        parts=parts,
+        accuracy=accuracy(metrics),
+        metrics=metrics,
+    )
+
+
+def accuracy(metrics: Iterable[MetricValue]) -> Accuracy | None:
+    """The first metric on labels that is a share, such as top-1: what budgets and tables call accuracy."""
+    for one in metrics:
+        if one.unit == "fraction" and one.reference is not None and one.drop is not None:
+            return Accuracy(metric=one.name, value=one.value, reference=one.reference, drop=one.drop, n=one.n)
+    return None
