@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from harness.asv import commit, exchange, measuring
-from harness.store.metrics import METRICS, PARAMETERS, Metric
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark
 
 TIMEOUT_S: Final = 3600
 """For one case, its build included. The slowest shipped one takes minutes; a download of weights may take more."""
@@ -28,7 +28,7 @@ def benchmarks() -> dict[str, Callable[..., Any]]:
     """
     axes = exchange.handed_axes() or commit.axes_of(commit.cases(commit.load()))
 
-    def function(metric: Metric) -> Callable[..., Any]:
+    def function(metric: AsvBenchmark) -> Callable[..., Any]:
         def track(*at: str | int) -> Any:
             return measuring.ask(metric, at, axes)
 
@@ -46,4 +46,4 @@ def benchmarks() -> dict[str, Callable[..., Any]]:
             setattr(track, attribute, value)
         return track
 
-    return {track.__name__: track for track in map(function, METRICS)}
+    return {track.__name__: track for track in map(function, BENCHMARKS)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -70,30 +71,69 @@ def _costly(row: Row) -> tuple[str, ...]:
     return tuple(found)
 
 
-def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
-    """(model, target) -> the measured row with the smallest median inside the budget, or None where none is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipChoice:
+    """The build to ship of one model on one target.
 
-    Emulated rows are never chosen: on the next runtime or host they compute something else.
+    Attributes:
+        best: the measured row with the smallest median inside the budget, or None where none is.
+        rows: the rows that it was chosen from: of one run, host, runtime and set of weights (`setting`).
+        apart: rows with a latency that belong to other runs, hosts, runtimes or weights: never compared with `best`.
     """
-    best: dict[tuple[str, str], Row | None] = {}
+
+    best: Row | None
+    rows: tuple[Row, ...]
+    apart: tuple[Row, ...]
+
+
+def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
+    """(model, target) -> what to ship, chosen among rows that were measured side by side.
+
+    Rows of two runs, hosts or runtimes say as much about those as about the builds, so the choice lies within one
+    `setting`: the newest that has a row inside the budget, else the newest. Emulated rows are never chosen: on the
+    next runtime or host they compute something else.
+    """
+    found: dict[tuple[str, str], dict[tuple[Any, ...], list[Row]]] = {}
     for row in rows:
-        latency = row.get("latency") or {}
-        if latency.get("median_s") is None:
-            continue
-        key = (row["model"], row["target"])
-        best.setdefault(key, None)
-        current = best[key]
-        if (
-            row["status"] == "measured"
-            and excess(row) == ""
-            and (current is None or latency["median_s"] < current["latency"]["median_s"])
-        ):
-            best[key] = row
-    return best
+        if (row.get("latency") or {}).get("median_s") is not None:
+            found.setdefault((row["model"], row["target"]), {}).setdefault(setting(row), []).append(row)
+    return {key: _choice(list(groups.values())) for key, groups in found.items()}
+
+
+def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
+    """(model, target) -> the best row of `choices`."""
+    return {key: choice.best for key, choice in choices(rows).items()}
+
+
+def _choice(groups: list[list[Row]]) -> ShipChoice:
+    newest_first = sorted(groups, key=lambda group: _age(group[0]), reverse=True)
+    best = {id(group): _best(group) for group in newest_first}
+    chosen = next((group for group in newest_first if best[id(group)] is not None), newest_first[0])
+    return ShipChoice(
+        best=best[id(chosen)],
+        rows=tuple(chosen),
+        apart=tuple(row for group in newest_first if group is not chosen for row in group),
+    )
+
+
+def _best(rows: Sequence[Row]) -> Row | None:
+    inside = [row for row in rows if row["status"] == "measured" and excess(row) == ""]
+    return min(inside, key=lambda row: row["latency"]["median_s"], default=None)
+
+
+def _age(row: Row) -> tuple[str, str]:
+    return row.get("run_started_at") or "", row.get("run") or ""
+
+
+def setting(row: Row) -> tuple[Any, ...]:
+    """What two rows of a model and target must share to be compared: run, host, runtime and weights."""
+    by = row.get("measured_by") or {}
+    runtime = (by.get("package") or by.get("name"), by.get("version"), by.get("build"), by.get("language"))
+    return row.get("run"), row.get("fingerprint"), row.get("runtime"), runtime, _weights(row)
 
 
 def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
-    """Other rows inside the budget whose interval overlaps the best one's: the data cannot tell them apart."""
+    """Other rows of the same `setting` inside the budget whose interval overlaps the best one's: not told apart."""
     high = best["latency"]["ci95_high_s"]
     if high is None:  # with no interval nothing overlaps it
         return []
@@ -101,7 +141,7 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
         row
         for row in rows
         if row is not best
-        and (row["model"], row["target"]) == (best["model"], best["target"])
+        and (row["model"], row["target"], setting(row)) == (best["model"], best["target"], setting(best))
         and row["status"] == "measured"
         and (row.get("latency") or {}).get("ci95_low_s") is not None
         and row["latency"]["ci95_low_s"] <= high
@@ -110,15 +150,15 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Median of `fp32` over this row's median: of the same run, model, target and weights; None without either."""
+    """Median of `fp32` over this row's median: of the same model, target and `setting`; None without either."""
     own = (row.get("latency") or {}).get("median_s")
     for other in rows:
         base = (other.get("latency") or {}).get("median_s")
-        if other["variant"] == "fp32" and base and own and _setting(other) == _setting(row):
+        same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
+        if other["variant"] == "fp32" and base and own and same:
             return float(base / own)
     return None
 
 
-def _setting(row: Row) -> tuple[Any, ...]:
-    """What two rows must share before one is divided by the other."""
-    return row.get("run"), row["model"], row["target"], (row.get("weights") or {}).get("digest")
+def _weights(row: Row) -> str | None:
+    return (row.get("weights") or {}).get("digest")

@@ -55,8 +55,11 @@ def chosen(versions: Mapping[str, str]) -> tuple[str, str] | None:
 def tag(package: str, version: str) -> str:
     """A runtime as asv's pages name it: the version, and the flavour where it is not the plain one.
 
-    `1.31.1`, `1.31.1+gpu`, `1.32.0.dev1+ort-nightly`; a runtime without a known version is its flavour alone.
+    `1.31.1`, `1.31.1+gpu`, `1.32.0.dev1+ort-nightly`; a runtime without a known version is its flavour alone. What is
+    not an onnxruntime is its `label`.
     """
+    if version and not is_flavour(package):
+        return label(package, version)
     return "+".join(part for part in (version, package.removeprefix(PLAIN).lstrip("-")) if part)
 
 
@@ -65,6 +68,9 @@ def of_tag(stored: str) -> tuple[str, str]:
 
     A version may have a local part, such as `1.22.0+cu12`.
     """
+    package, blank, version = stored.partition(" ")
+    if blank:
+        return package, version
     version, plus, flavour = stored.rpartition("+")
     if plus and flavour in FLAVOURS:
         return flavour, version

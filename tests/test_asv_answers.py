@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from harness.asv import answers, exchange
-from harness.store.metrics import METRICS
+from harness.store.asv.benchmarks import BENCHMARKS
 
-FIRST, SECOND = METRICS[0].name, METRICS[1].name
+FIRST, SECOND = BENCHMARKS[0].name, BENCHMARKS[1].name
 ONE_ROUND = json.dumps({"number": 1})
 
 

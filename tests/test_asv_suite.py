@@ -17,7 +17,7 @@ from harness.errors import HarnessError, UsageError, ZooError
 from harness.flow.session import TriedTargets
 from harness.records import Status
 from harness.runtimes.clients import WorkerStarter
-from harness.store.metrics import METRICS, PARAMETERS
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS
 from harness.store.rows import to_row
 from tests import builders, outcomes
 from tests.integration import asv_projects
@@ -55,8 +55,8 @@ def write_zoo(folder: Path, text: str) -> None:
 def test_every_metric_becomes_a_function_with_what_asv_asks_for(folder: Path) -> None:
     """Names, units, types and versions are those of the one list; the timeout is explicit."""
     found = asv_suite.benchmarks()
-    assert [metric.name for metric in METRICS] == [f"sweep.{name}" for name in found]
-    for metric, track in zip(METRICS, found.values(), strict=True):
+    assert [metric.name for metric in BENCHMARKS] == [f"sweep.{name}" for name in found]
+    for metric, track in zip(BENCHMARKS, found.values(), strict=True):
         asked: Any = track
         assert (metric.unit, metric.type, metric.version) == (asked.unit, asked.type, asked.version)
         assert list(PARAMETERS) == asked.param_names
@@ -71,7 +71,7 @@ def test_one_call_measures_and_leaves_every_other_answer(folder: Path) -> None:
     assert 1 == value["number"]
     assert 2 == len(value["samples"])
     left = json.loads((folder / "0.json").read_text(encoding="utf-8"))
-    assert {metric.name for metric in METRICS} - {"sweep.track_latency"} == set(left)
+    assert {metric.name for metric in BENCHMARKS} - {"sweep.track_latency"} == set(left)
     assert (folder.parent / "project/tiny.onnx").stat().st_size == left["sweep.track_artifact_size"]["value"]
     assert math.isnan(left["sweep.track_accuracy_drop"]["value"])
     dimensions = json.loads((folder / exchange.DIMENSIONS_FILE).read_text(encoding="utf-8"))
@@ -131,9 +131,9 @@ def test_emulated_cases_have_numbers_as_in_a_sweep() -> None:
     """They ran; the reason that travels with them is printed."""
     row = to_row(outcomes.run(), outcomes.measured(status=Status.EMULATED, reason="casts to float32"))
     answers = dict(measuring.replies(row))
-    assert 3 == len(answers[METRICS[0]].value["samples"])
-    assert "casts to float32" in answers[METRICS[0]].out
-    assert 0.01 == answers[METRICS[1]].value
+    assert 3 == len(answers[BENCHMARKS[0]].value["samples"])
+    assert "casts to float32" in answers[BENCHMARKS[0]].out
+    assert 0.01 == answers[BENCHMARKS[1]].value
 
 
 def test_warnings_are_printed_once(folder: Path) -> None:

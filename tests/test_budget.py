@@ -94,6 +94,45 @@ def test_speedup_is_against_fp32_of_the_same_run_weights_and_target() -> None:
     assert budget.speedup(row("int8", 1.0, run="later"), rows) is None
 
 
+def by(package: str, version: str) -> dict[str, Any]:
+    """What measured a row."""
+    return {"measured_by": {"name": "onnxruntime", "package": package, "version": version}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"run": "later", "run_started_at": "2026-01-10"},
+        {"run": "r", "fingerprint": "another host"},
+        {"run": "r"} | by("onnxruntime", "1.31.1"),
+        {"run": "r", "weights": {"digest": "other"}},
+    ],
+)
+def test_the_choice_lies_within_what_was_measured_together(other: dict[str, Any]) -> None:
+    """A faster row of another run, host, runtime or set of weights is neither preferred nor tied, but named apart."""
+    first = {"run": "r", "fingerprint": "host", "run_started_at": "2026-01-01"} | by("onnxruntime", "1.20.0")
+    together = [row("fp32", 2.0, **first, **labelled(0.0)), row("int8", 1.0, **first, **labelled(0.0))]
+    alone = row("int4", 1.005, **{**first, **labelled(0.0), **other})
+    choice = budget.choices([*together, alone])["m", "cpu-t1-b1"]
+    newest = other.get("run") == "later"
+    assert ("int4" if newest else "int8") == (choice.best or {}).get("variant")
+    assert ([alone] if newest else together) == [*choice.rows]
+    assert (together if newest else [alone]) == [*choice.apart]
+    assert [] == budget.tied(together[1], [*together, alone])
+    assert budget.speedup(alone, [*together, alone]) is None
+
+
+def test_a_newer_run_without_a_build_inside_the_budget_hides_none() -> None:
+    """Measuring a build that is too wrong again does not take the recommendation away; without any, the newest says."""
+    old = row("fp32", 2.0, run="a", run_started_at="2026-01-01", **labelled(0.0))
+    new = row("int4", 0.1, run="b", run_started_at="2026-01-10", **labelled(0.5))
+    choice = budget.choices([old, new])["m", "cpu-t1-b1"]
+    assert (old, (new,)) == (choice.best, choice.apart)
+    worse = old | labelled(0.5)
+    choice = budget.choices([worse, new])["m", "cpu-t1-b1"]
+    assert (None, (new,), (worse,)) == (choice.best, choice.rows, choice.apart)
+
+
 def test_ties_are_cases_whose_intervals_overlap() -> None:
     """2% apart with 1% either side: nobody can tell; 10% apart they can."""
     rows = [row(name, median, **labelled(0.0)) for name, median in (("a", 1.0), ("b", 1.015), ("c", 1.1))]

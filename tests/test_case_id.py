@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from harness.errors import CaseIdError, UsageError
 from harness.records import CaseId, case_id
+from harness.store.asv.benchmarks import PARAMETERS, SHORT, place
 from harness.store.history_asv import case_id as of_asv
-from harness.store.metrics import PARAMETERS, place
 from harness.store.rows import to_row
-from harness.store.series import SHORT
 from tests import outcomes
 
 PIECES = ("a", "Z", "_", "9", ".", "-", "-t2", "-b1", "-i4", "-t", "-b", "t1-b1", "resnet50", "cpu")

@@ -130,3 +130,10 @@ def test_nothing_is_imported_for_it() -> None:
     code = "import sys; import harness.flavours; print(sorted(m for m in sys.modules if m.startswith('harness')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "['harness', 'harness.flavours']" == done.stdout.strip()
+
+
+def test_what_is_not_an_onnxruntime_has_a_tag_of_its_own() -> None:
+    """OpenVINO itself never shares a series with the onnxruntime that is built for it."""
+    assert "2026.1+openvino" == flavours.tag("onnxruntime-openvino", "2026.1")
+    assert "openvino 2026.1" == flavours.tag("openvino", "2026.1")
+    assert ("openvino", "2026.1") == flavours.of_tag("openvino 2026.1")

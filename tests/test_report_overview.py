@@ -114,6 +114,25 @@ def test_a_best_case_without_an_interval_ties_with_nothing(tmp_path: Path) -> No
     assert ["-", "-"] == [line[6].text for line in ship(load(tmp_path / "results")).rows]
 
 
+def test_rows_of_another_runtime_and_run_are_named_and_not_compared(tmp_path: Path) -> None:
+    """int8 of onnxruntime 1.20.0 is not shipped over fp32 of 1.31.1, measured nine days later, however fast it was."""
+    cases = [outcomes.case("m", name) for name in ("fp32", "int8-static")]
+    write(tmp_path / "results", run(0, versions={"onnxruntime": "1.20.0"}), [measured(cases[1], 1.0)])
+    write(tmp_path / "results", run(9, versions={"onnxruntime": "1.31.1"}), [measured(cases[0], 5.0)])
+    found = ship(load(tmp_path / "results"))
+    (line,) = found.rows
+    assert ("fp32", "-", "-") == (line[2].text, line[6].text, line[7].text)
+    assert "measured apart, not compared" == found.columns[-1]
+    assert "int8-static (onnxruntime 1.20.0, run of 2026-01-01 10:00)" == line[-1].text
+    assert "int8-static (onnxruntime 1.20.0, run of 2026-01-01 10:00)" in index(tmp_path)
+
+
+def test_a_run_of_everything_names_nothing_apart(tmp_path: Path) -> None:
+    """Where all was measured together the column is not there."""
+    write(tmp_path / "results", run(), [measured(case, 5.0) for case in report_stores.matrix()])
+    assert "weights" == ship(load(tmp_path / "results")).columns[-1]
+
+
 def test_targets_are_listed_in_order(tmp_path: Path) -> None:
     """By model and target, whatever weights or variants were measured first."""
     cases = [outcomes.case(name, intra_threads=t) for name in ("b", "a") for t in (10, 2)]

@@ -15,6 +15,7 @@ from tests import outcomes, report_stores
 from tests.report_stores import measured, pages, run, site, write
 
 OTHER = {"python": "3.11.9", "onnxruntime-gpu": "1.32.0"}
+OF_ITS_OWN = {"name": "onnxruntime", "version": "1.20.0", "build": "", "language": "python", "package": "onnxruntime"}
 
 
 def row(**changes: Any) -> Row:
@@ -26,6 +27,7 @@ def row(**changes: Any) -> Row:
     ("before", "after", "said"),
     [
         ({}, {"versions": OTHER}, "onnxruntime-gpu 1.31.1 → 1.32.0"),
+        ({}, {"measured_by": OF_ITS_OWN}, "measured by onnxruntime-gpu 1.31.1 → onnxruntime 1.20.0"),
         ({}, {"placement": {"CPUExecutionProvider": 0.25}}, "placement: CPU 100% → 25% of the nodes"),
         ({}, {"kernels": {"Conv": 5}}, "kernels: Conv 2 → 5"),
         ({}, {"status": "emulated"}, "measured → emulated"),

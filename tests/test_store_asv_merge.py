@@ -32,7 +32,7 @@ def stored(values: dict[str, float | None], **more: Any) -> ResultFile:
 
 def merge_values(old: ResultFile | None, new: Columns, touched: Touched) -> dict[str, float | None]:
     """Parameters -> value after merging."""
-    _, found = merge.merged(old, HEADER, {NAME: new}, {NAME: touched})
+    _, found = merge.after_run(old, HEADER, {NAME: new}, {NAME: touched})
     points = [point[0] for point in itertools.product(*found[NAME]["params"])]
     return dict(zip(points, found[NAME].get("result", [None] * len(points)), strict=True))
 
@@ -53,7 +53,7 @@ def test_what_nobody_asked_for_is_left_out_or_not_applicable() -> None:
     assert {"b": 9.0} == merge_values(None, columns({"a": math.nan, "b": 9.0}), tried("b"))
     new = {"params": [["a", "b"], ["1", "2"]], "version": "1", "result": [1.0, None, None, 4.0]}
     touched = Touched(tried={("a", "1"), ("b", "2")})
-    _, found = merge.merged(None, HEADER, {NAME: new}, {NAME: touched})
+    _, found = merge.after_run(None, HEADER, {NAME: new}, {NAME: touched})
     result = found[NAME]["result"]
     assert [1.0, 4.0] == [result[0], result[3]]
     assert math.isnan(result[1])
@@ -62,7 +62,7 @@ def test_what_nobody_asked_for_is_left_out_or_not_applicable() -> None:
 
 def test_samples_go_with_their_values() -> None:
     """A column that is absent on one side is filled up with nulls."""
-    _, found = merge.merged(
+    _, found = merge.after_run(
         stored({"a": 1.0}, samples=[[1.0, 1.5]]), HEADER, {NAME: columns({"b": 2.0})}, {NAME: tried("b")}
     )
     assert [[1.0, 1.5], [2.0]] == found[NAME]["samples"]
@@ -92,7 +92,7 @@ def test_another_version_of_a_benchmark_is_replaced_whole() -> None:
 def test_other_benchmarks_and_build_times_stay() -> None:
     """A benchmark that the run has nothing of is untouched."""
     old = stored({"a": 1.0})
-    header, found = merge.merged(old, {**HEADER, "durations": {"<x>": 2.0}}, {}, {})
+    header, found = merge.after_run(old, {**HEADER, "durations": {"<x>": 2.0}}, {}, {})
     assert old.benchmarks == found
     assert {"<build>": 1.0, "<x>": 2.0} == header["durations"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness.records import Evaluation, Fidelity, HostInfo, MetricValue, RuntimeInfo, Status
 from harness.store.columns import COLUMNS
-from harness.store.rows import plain, public, runtime_of, series, to_row
+from harness.store.rows import measured_on, plain, public, runtime_of, series, to_row
 from tests.outcomes import artifact, case, measured, refused, run
 
 DOCUMENTED = {
@@ -126,6 +126,15 @@ def test_a_row_of_before_says_it_by_its_versions() -> None:
     both = {"onnxruntime": "1.31.1", "onnxruntime-openvino": "1.31.0"}
     assert "onnxruntime-openvino 1.31.0" == runtime_of(row | {"versions": both}).label
     assert "onnxruntime" == runtime_of({"versions": None, "runtime": None}).label
+
+
+def test_what_tells_a_row_from_others() -> None:
+    """Runtime, host and run are named as far as they differ."""
+    first = to_row(run(versions={"onnxruntime": "1.20.0"}), measured())
+    second = to_row(run(id="later", fingerprint="f" * 12, versions={"onnxruntime-gpu": "1.31.1"}), measured())
+    assert "" == measured_on(first, [first])
+    assert "onnxruntime 1.20.0, host 0123456789ab, run of 2026-01-31 10:15" == measured_on(first, [first, second])
+    assert "onnxruntime of unknown version" == measured_on({**first, "versions": None}, [first])
 
 
 def test_every_metric_of_a_task_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""asv's suite: `track_latency` and the others, one per metric of `harness.store.metrics`, over the zoo's cases."""
+"""asv's suite: `track_latency` and the others, one per metric of `harness.metrics`, over the zoo's cases."""
 
 from harness.asv_suite import benchmarks
 

@@ -13,7 +13,7 @@ from harness.asv.exchange import WEIGHTS, ZOO
 from harness.errors import UsageError
 from harness.flow import plan as planning
 from harness.records import Case
-from harness.store.metrics import PARAMETERS, place
+from harness.store.asv.benchmarks import PARAMETERS, place
 
 POLICIES: Final = ("seeded", "pretrained")
 

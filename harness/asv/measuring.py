@@ -32,8 +32,8 @@ from harness.flow.execute import run_case
 from harness.flow.preview import SweepSettings
 from harness.flow.session import Session, TriedTargets, try_targets
 from harness.records import Artifact, Case, Outcome, Refusal, Status
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable
 from harness.store.asv.environments import dimensions
-from harness.store.metrics import METRICS, PARAMETERS, Metric, nullable
 from harness.store.rows import Row, to_row
 
 QUICK_S: Final = 0.3
@@ -53,7 +53,7 @@ class Answer:
     out: str = ""
 
 
-def ask(metric: Metric, at: Place, axes: Sequence[Sequence[str | int]]) -> Any:
+def ask(metric: AsvBenchmark, at: Place, axes: Sequence[Sequence[str | int]]) -> Any:
     """Measure the case at a place and give one metric's value to asv; the other metrics' answers are left behind.
 
     Raises:
@@ -90,7 +90,7 @@ def answer(at: Place, axes: Sequence[Sequence[str | int]]) -> dict[str, Answer]:
 
 def same(one: Answer) -> dict[str, Answer]:
     """One answer for all metrics."""
-    return {metric.name: one for metric in METRICS}
+    return {metric.name: one for metric in BENCHMARKS}
 
 
 def no_case(at: Place, known: Mapping[Place, Case]) -> str:
@@ -101,17 +101,17 @@ def no_case(at: Place, known: Mapping[Place, Case]) -> str:
     return f"this commit's zoo has no such case: {', '.join(map(str, at))} is left out as it could not differ"
 
 
-def replies(row: Row) -> Iterator[tuple[Metric, Answer]]:
+def replies(row: Row) -> Iterator[tuple[AsvBenchmark, Answer]]:
     """What each metric answers to a measured row."""
     reason = f"{row['case']} is {row['status']}: {row['reason']}" if row["reason"] else ""
-    for metric in METRICS:
+    for metric in BENCHMARKS:
         value: Any = nullable(metric.value, row)
         out = reason
         if value is not None and math.isnan(value):
             out = f"n/a: {reason or row['case'] + ' has no such number'}"
         elif value is not None and metric.samples is not None and (samples := metric.samples(row)):
             value = {"samples": samples, "number": 1}
-        notes = row["notes"] if metric is METRICS[0] else []  # once is enough
+        notes = row["notes"] if metric is BENCHMARKS[0] else []  # once is enough
         yield metric, Answer(value=value, out="\n".join([out, *notes]).strip())
 
 

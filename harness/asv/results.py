@@ -102,7 +102,7 @@ def put(
             header = {**header, "env_name": header["env_name"] + OTHER.format_map(header["params"])}
             path = results / get_filename(header["params"]["machine"], header["commit_hash"], header["env_name"])
             stored = asv_files.read(path) if path.exists() else None
-        header, benchmarks = merge.merged(stored, header, fresh, mine)
+        header, benchmarks = merge.after_run(stored, header, fresh, mine)
         files.write(path, asv_files.encode(header, benchmarks))
 
 

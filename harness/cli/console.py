@@ -191,27 +191,32 @@ class Console:
         for (model, _), group in groups.items():
             if any(row.get("latency") for row in group):
                 self.out.print(tables.model_table(model, group))
+                if len(tables.settings(group)) > 1:
+                    self.out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
                 self.out.print()
         self.refusals(rows)
 
     def choice(self, rows: Sequence[tables.Row]) -> None:
-        """The fastest case inside the budget, for each target."""
-        for (_, target), best in budget.fastest(rows).items():
+        """The fastest case inside the budget, for each target; rows of other runs or runtimes are not compared."""
+        for (_, target), choice in budget.choices(rows).items():
+            best = choice.best
+            apart = tables.brief([tables.apart(row, choice.rows[0]) for row in choice.apart])
+            also = f"; measured apart and not compared: {apart}" if apart else ""
             if best is None:
-                judged = any(budget.excess(r) is not None for r in rows if r["target"] == target)
+                judged = any(budget.excess(row) is not None for row in choice.rows)
                 why = (
                     "no case is inside the budget" if judged else "no budget or no way to judge it: set one in the zoo"
                 )
-                self.out.print(f"  {escape(target)}: {why}")
+                self.out.print(f"  {escape(target)}: {why}{escape(also)}", soft_wrap=bool(also))
                 continue
-            speedup = budget.speedup(best, rows)
-            ties = [r["variant"] for r in budget.tied(best, rows)]
-            also = f"; its interval overlaps {', '.join(ties)}" if ties else ""
+            speedup = budget.speedup(best, choice.rows)
+            ties = [r["variant"] for r in budget.tied(best, choice.rows)]
+            overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
             faster = f", {speedup:.2f}x fp32" if speedup else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
                 f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
-                f"{faster} ({escape(basis(best))}){escape(also)}",
+                f"{faster} ({escape(basis(best))}){escape(overlaps + also)}",
                 soft_wrap=True,
             )
 

@@ -91,11 +91,11 @@ def refuse_unknown(results: Path, case: str | None, metrics: Sequence[str]) -> N
     Raises:
         UsageError: for a case or a metric that is nowhere in the store.
     """
+    from harness.metrics import BY_NAME
     from harness.store.history import history as read
-    from harness.store.series import SHORT
 
     everything = read(results, repo=None)
-    names = list(dict.fromkeys([*SHORT.values(), *(series.metric for series in everything.series)]))
+    names = list(dict.fromkeys([*BY_NAME, *(series.metric for series in everything.series)]))
     for name in metrics:
         if not has_glob(name) and name not in names:
             raise UsageError(f"--metric {name}: no such metric; {suggest(name, names)}")

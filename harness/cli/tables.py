@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import budget, units
-from harness.units import NONE, seconds, size
+from harness.metrics import METRICS, stored
+from harness.store.rows import measured_on
+from harness.units import NONE, seconds, size, value
 
 __all__ = [
     "STYLES",
@@ -19,13 +21,20 @@ __all__ = [
     "fidelity",
     "interval",
     "model_table",
-    "peak",
     "seconds",
     "size",
     "without_numbers",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
+
+NOT_COMPARED = (
+    "bold: the fastest inside the budget of the newest rows that were measured together; rows of other runs, hosts or "
+    "runtimes are not compared with it"
+)
+
+SHOWN = tuple(metric for metric in METRICS if metric.short)
+"""Metrics with a column that shows their value and nothing else."""
 
 STYLES = {"measured": "green", "emulated": "yellow", "unsupported": "dim", "skipped": "dim", "failed": "bold red"}
 
@@ -51,11 +60,6 @@ def accuracy(row: Row) -> str:
     return units.score(found.get("value"), found.get("drop"))
 
 
-def peak(row: Row) -> str:
-    """Peak resident memory of the worker."""
-    return size(row.get("peak_rss_bytes"))
-
-
 def model_table(model: str, rows: Sequence[Row]) -> Table:
     """Every case of one model that has numbers."""
     weights = next((r["weights"] for r in rows if r.get("weights")), None)
@@ -63,9 +67,21 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for name in ("variant", "target"):
         table.add_column(name, no_wrap=True)
-    for name in ("p50 [95% interval]", "p90", "speed-up", "fidelity", "accuracy", "size", "peak mem"):
+    for name in (
+        "p50 [95% interval]",
+        "p90",
+        "speed-up",
+        "fidelity",
+        "accuracy",
+        "size",
+        *(one.short for one in SHOWN),
+    ):
         table.add_column(name, justify="right")
     table.add_column("status")
+    several = len(settings(rows)) > 1
+    measured = [dict(row) for row in rows if row.get("latency")]
+    if several:
+        table.add_column("measured on")
     best = budget.fastest(rows)
     for row in rows:
         if not row.get("latency"):
@@ -82,10 +98,21 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
             Text(fidelity(row), style="red" if over and "fidelity" in over else ""),
             Text(accuracy(row), style="red" if over and "drops" in over else ""),
             size((row.get("artifact") or {}).get("bytes")),
-            peak(row),
+            *(value(stored(row, one.column), one.unit) for one in SHOWN),
             Text(row["status"], style=STYLES[row["status"]]),
+            *([Text(measured_on(dict(row), measured))] if several else []),
         )
     return table
+
+
+def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:
+    """In how many runs, and on how many hosts and runtimes, rows with a latency were measured."""
+    return {budget.setting(row) for row in rows if row.get("latency")}
+
+
+def apart(row: Row, other: Row) -> str:
+    """A row that is not compared with another one, and in what they differ."""
+    return f"{row['variant']} ({measured_on(dict(row), [dict(other)])})"
 
 
 def without_numbers(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:

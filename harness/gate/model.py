@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from harness import metrics
 from harness.records import Artifact, Case, Pair, Refusal, SideSamples
 from harness.stats import rule
 
@@ -196,13 +197,13 @@ class GateSettings:
         max_fidelity_drop: allowed mean loss of fidelity in decibels, where there is neither a budget nor a label.
     """
 
-    max_slowdown: float = 0.0
+    max_slowdown: float = metrics.LATENCY.margin
     detect: float = rule.EFFECT
-    max_startup: float = 0.25
-    max_memory: float = 0.05
-    max_size: float = 0.01
-    max_accuracy_drop: float = 0.01
-    max_fidelity_drop: float = 3.0
+    max_startup: float = metrics.SESSION_CREATION.margin
+    max_memory: float = metrics.PEAK_MEMORY.margin
+    max_size: float = metrics.ARTIFACT_SIZE.margin
+    max_accuracy_drop: float = metrics.ACCURACY_DROP.margin
+    max_fidelity_drop: float = metrics.FIDELITY_LOSS.margin
     screen_pairs: int = rule.SCREEN_PAIRS
     confirm_pairs: int = rule.CONFIRM_PAIRS
     time_limit_s: float | None = None

@@ -45,7 +45,7 @@ class InitRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InitFiles:
+class WrittenFiles:
     """What became of each file, and how to go on.
 
     Attributes:
@@ -62,7 +62,7 @@ class InitFiles:
     commands: tuple[str, ...]
 
 
-def init(request: InitRequest) -> InitFiles:
+def init(request: InitRequest) -> WrittenFiles:
     """Write what is missing.
 
     Raises:
@@ -104,7 +104,7 @@ def init(request: InitRequest) -> InitFiles:
             f"{CONFIGURATION} and {WORKFLOW}, or start again with --harness"
         )
     add = [*made, *([".gitignore"] if ignored else []), *(chosen.files if chosen else ())]
-    return InitFiles(
+    return WrittenFiles(
         made=made,
         kept=tuple(name for name in [*([ZOO] if known else []), *wanted] if name not in made),
         ignored=ignored,

@@ -13,17 +13,11 @@ from typing import Any
 from harness import provenance
 from harness.errors import UsageError
 from harness.init import requirement
+from harness.metrics import METRICS
 
 PLUGIN = ".harness.asv_plugin"
 
-THRESHOLDS = {
-    r"sweep\.track_latency": 0.05,
-    r"sweep\.track_peak_memory": 0.05,
-    r"sweep\.track_session_creation": 0.5,
-    r"sweep\.track_first_inference": 0.5,
-    r"sweep\.track_accuracy_drop": 0,
-    r"sweep\.track_artifact_size": 0,
-    r"sweep\.track_fidelity_loss": 0.1,
+THRESHOLDS = {rf"sweep\.track_{metric.name}": metric.threshold for metric in METRICS} | {
     r"sweep\.track_fidelity_loss\('[^']*', 'fp32": 100,
 }
 """By how much a metric must rise before asv calls it a regression; the same as in this project's own asv.conf.json."""

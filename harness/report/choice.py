@@ -125,7 +125,7 @@ def _pair(data: Data, request: PlotRequest) -> pairs.ComparedPair:
     if request.compare is not None:
         return pairs.asked(data, request.compare)
     host = _host(request.host, data.every_host)
-    own = [run.id for run in data.runs if run.fingerprint == host]
+    own = [run.id for run in data.runs if host in run.hosts]
     found = [side for side in sides.of_kind(data, "run") if side.key in own]
     if not data.runs:
         found = sides.of_kind(data, "commit")

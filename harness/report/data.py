@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import flavours
+from harness.metrics import METRICS
 from harness.report import wording
 from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
@@ -20,13 +21,13 @@ from harness.store import query
 from harness.store.asv import reconcile as asv_values
 from harness.store.asv.reconcile import Values
 from harness.store.commits import commits
-from harness.store.rows import Row
+from harness.store.rows import Row, runtime_of
 from harness.store.series import epoch_ms
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: Final[Mapping[str, str]] = {
+_NAMED: Final[Mapping[str, str]] = {
     "filename": "filename",
     "case": '"case"',
     "model": "model",
@@ -39,15 +40,16 @@ COLUMNS: Final[Mapping[str, str]] = {
     "dirty": "dirty",
     "commit_time": "commit_time",
     "fingerprint": "fingerprint",
+    "asked": "runtime",
+    "measured_name": 'measured_by."name"',
+    "measured_version": 'measured_by."version"',
+    "measured_package": 'measured_by."package"',
     "weights": "weights.digest",
     "weights_kind": "weights.kind",
     "median_s": "latency.median_s",
     "low_s": "latency.ci95_low_s",
     "high_s": "latency.ci95_high_s",
     "processes": "latency.processes",
-    "session_s": "session_s",
-    "first_inference_s": "first_inference_s",
-    "peak_rss_bytes": "peak_rss_bytes",
     "size_bytes": "artifact.bytes",
     "artifact": "artifact.digest",
     "fidelity_db": "fidelity.centred_sqnr_db",
@@ -55,10 +57,25 @@ COLUMNS: Final[Mapping[str, str]] = {
     "accuracy": "accuracy.value",
     "accuracy_drop": "accuracy.drop",
 }
-"""The columns of `Data.rows`, each from what is stored."""
+_READ: Final = {column for metric in METRICS for column in metric.reads}
+COLUMNS: Final[Mapping[str, str]] = {
+    **_NAMED,
+    **{column.replace(".", "_"): column for column in sorted(_READ - {*_NAMED.values()})},
+}
+"""The columns of `Data.rows`, each from what is stored: what every metric is made of is among them."""
 
+NAMES: Final[Mapping[str, str]] = {column: name for name, column in COLUMNS.items()}
+"""Stored column -> its name in `Data.rows`."""
 
-CATEGORIES: Final = ("case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename")
+MEASURED: Final = ("asked", "measured_name", "measured_version", "measured_package")
+"""Columns that only `runtime` and `tag` are made from."""
+
+MEASURED_BY: Final = ("name", "version", "package")
+"""What of the runtime that measured a row decides what it is called."""
+
+CATEGORIES: Final = (
+    "case", "model", "variant", "target", "status", "run", "commit", "fingerprint", "filename", *MEASURED
+)  # fmt: skip
 """Of them those that are categories."""
 
 
@@ -67,8 +84,10 @@ class StoredRun:
     """One sweep as the pages name it.
 
     Attributes:
-        runtime: the onnxruntime distribution and its version.
-        label: start, commit and host in short.
+        fingerprint, host: of the host that coordinated it.
+        hosts: fingerprints of the hosts that measured its rows.
+        runtimes: what measured its rows, that of most rows first.
+        label: start and commit in short.
     """
 
     id: str
@@ -81,17 +100,16 @@ class StoredRun:
     versions: Mapping[str, str]
     settings: Mapping[str, Any]
     cases: int
+    hosts: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ()
 
     @property
     def runtime(self) -> str:
-        """The onnxruntime distribution that measured, with its version."""
-        return self.known_runtime or flavours.UNKNOWN_VERSION
-
-    @property
-    def known_runtime(self) -> str:
-        """`runtime`, but empty where nothing stored tells."""
+        """The distributions that measured, with their versions: as its rows say, else as its packages do."""
+        if self.runtimes:
+            return ", ".join(self.runtimes)
         found = flavours.chosen(self.versions)
-        return flavours.label(*found) if found else ""
+        return flavours.label(*found) if found else flavours.UNKNOWN_VERSION
 
     @property
     def revision(self) -> str:
@@ -109,9 +127,11 @@ class Data:
     """What a site is made of.
 
     Attributes:
-        rows: every stored row, by the columns of `COLUMNS`, oldest run first.
+        rows: every stored row, by the columns of `COLUMNS`, oldest run first; and `runtime`, what measured it, as a
+            label, and `tag`, the same as asv's files name it.
         latest: whole rows: the newest of each case on each host.
         runs: newest first.
+        machines: fingerprint -> facts of that host, by its newest row; the host of the newest row first.
         subjects: commit -> first line of its message, where the repository knows it.
         commit_url: what stands before a commit's hash in a link; empty where there is none.
         problems: files that were left out, and why.
@@ -124,6 +144,7 @@ class Data:
     rows: pd.DataFrame
     latest: tuple[Row, ...]
     runs: tuple[StoredRun, ...]
+    machines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     subjects: Mapping[str, str] = field(default_factory=dict)
     commit_url: str = ""
     problems: tuple[str, ...] = ()
@@ -147,10 +168,9 @@ class Data:
 
     def host(self, fingerprint: str) -> str:
         """A host as a person would call it, with as much of the fingerprint as tells hosts apart."""
-        run = next((run for run in self.runs if run.fingerprint == fingerprint), None)
-        if run is None:
+        host = self.machines.get(fingerprint)
+        if host is None:
             return self.asv.hosts.get(fingerprint, fingerprint)
-        host = run.host
         parts = (host.get("name"), host.get("cpu"), fingerprint[:6])
         return " · ".join(str(part) for part in parts if part)
 
@@ -161,7 +181,7 @@ class Data:
 
     def newest_run(self, fingerprint: str) -> str:
         """The id of a host's newest run."""
-        return next(run.id for run in self.runs if run.fingerprint == fingerprint)
+        return next(run.id for run in self.runs if fingerprint in run.hosts)
 
     @cached_property
     def run_numbers(self) -> Any:
@@ -193,8 +213,8 @@ class Data:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Fingerprints, that of the newest run first."""
-        return tuple(dict.fromkeys(run.fingerprint for run in self.runs))
+        """Fingerprints of the hosts that measured, that of the newest row first."""
+        return tuple(self.machines)
 
     @property
     def every_host(self) -> tuple[str, ...]:
@@ -222,23 +242,24 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
     """
     found = query.table(results, COLUMNS, CATEGORIES)
     rows = found.frame
-    runs = _runs(rows)
+    runs, rows = _runs(rows)
     order = commits(repo, since or None)
     if since and not rows.empty:
         kept = {run.id for run in runs if order.wants(run.commit, _moment(run))}
         rows = rows[rows["run"].isin(kept)].reset_index(drop=True)
         runs = tuple(run for run in runs if run.id in kept)
     if since:
-        for name in CATEGORIES:
+        for name in ({*CATEGORIES} - {*MEASURED}) | {"runtime", "tag"}:
             rows[name] = rows[name].cat.remove_unused_categories()
     newest = _newest(rows)
-    values = asv_values.load(results, order, rows, {run.id: run.known_runtime for run in runs})
+    values = asv_values.load(results, order, rows)
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
     return Data(
         results=results,
         rows=rows,
         latest=tuple(ordered(picked(newest))),
         runs=runs,
+        machines=_machines(rows),
         subjects=subjects(sorted(of), repo),
         commit_url=commit_url,
         problems=tuple(dict.fromkeys((*(str(problem) for problem in found.problems), *values.problems))),
@@ -253,14 +274,19 @@ def _newest(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["case", "fingerprint"], keep="last")
 
 
-def _runs(rows: pd.DataFrame) -> tuple[StoredRun, ...]:
-    """One record per run: host, versions and settings are read once for each, not once per row."""
+def _runs(rows: pd.DataFrame) -> tuple[tuple[StoredRun, ...], pd.DataFrame]:
+    """One record per run, and the rows with what measured them.
+
+    Host, versions and settings of a run are read once for each, not once per row.
+    """
     if rows.empty:
-        return ()
+        return (), rows.assign(runtime=rows["run"], tag=rows["run"])
     counts = rows["run"].value_counts()
     firsts = rows.drop_duplicates("run")
     names = ("run", "run_started_at", "commit", "dirty", "commit_time", "fingerprint", "host", "versions", "settings")
     found = {row["run"]: row for row in query.pick(firsts, names)}
+    rows = _with_runtimes(rows, {run: row["versions"] for run, row in found.items()})
+    hosts, runtimes = _by_run(rows, "fingerprint"), _by_run(rows, "runtime")
     runs = [
         StoredRun(
             id=row["run"],
@@ -273,10 +299,53 @@ def _runs(rows: pd.DataFrame) -> tuple[StoredRun, ...]:
             versions=row["versions"] or {},
             settings=row["settings"] or {},
             cases=int(counts[row["run"]]),
+            hosts=hosts[row["run"]],
+            runtimes=runtimes[row["run"]],
         )
         for row in found.values()
     ]
-    return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True))
+    return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True)), rows
+
+
+def _with_runtimes(rows: pd.DataFrame, versions: Mapping[str, Mapping[str, str] | None]) -> pd.DataFrame:
+    """Rows with `runtime` and `tag`: what measured each, by what it says itself, else by its run's packages."""
+    import numpy as np
+    import pandas as pd
+
+    names = ("run", *MEASURED)
+    # One number per combination: there are few, and rows are many.
+    codes = np.zeros(len(rows), dtype=np.int64)
+    for name in names:
+        codes = codes * (len(rows[name].cat.categories) + 1) + rows[name].cat.codes.to_numpy() + 1
+    _, firsts, places = np.unique(codes, return_index=True, return_inverse=True)
+    found = []
+    for flat in rows.iloc[firsts][list(names)].astype(object).to_dict("records"):
+        said = {name: None if pd.isna(flat[f"measured_{name}"]) else flat[f"measured_{name}"] for name in MEASURED_BY}
+        row = {"measured_by": said if any(said.values()) else None, "runtime": flat["asked"]}
+        found.append(runtime_of({**row, "versions": versions[flat["run"]]}))
+    labels = [one.label if one.version else flavours.UNKNOWN_VERSION for one in found]
+    tags = [flavours.tag(one.package or one.name, one.version) for one in found]
+    columns = {}
+    for name, texts in (("runtime", labels), ("tag", tags)):
+        every = sorted(set(texts))
+        columns[name] = pd.Categorical.from_codes([every.index(text) for text in texts], pd.Index(every))[places]
+    return rows.drop(columns=list(MEASURED)).assign(**columns)
+
+
+def _by_run(rows: pd.DataFrame, name: str) -> dict[str, tuple[str, ...]]:
+    """Run -> the different values that its rows have, the most frequent first."""
+    counts = rows.groupby(["run", name], observed=True, sort=False).size().sort_values(ascending=False, kind="stable")
+    found: dict[str, list[str]] = {}
+    for run, value in counts.index:
+        found.setdefault(str(run), []).append(str(value))
+    return {run: tuple(values) for run, values in found.items()}
+
+
+def _machines(rows: pd.DataFrame) -> dict[str, Mapping[str, Any]]:
+    """Facts of every host, as its newest row has them; the host of the newest row first."""
+    newest = rows.drop_duplicates("fingerprint", keep="last")
+    facts = {row["fingerprint"]: row["host"] or {} for row in query.pick(newest, ("fingerprint", "host"))}
+    return {str(host): facts[host] for host in reversed([*newest["fingerprint"]])}
 
 
 def _moment(run: StoredRun) -> float:

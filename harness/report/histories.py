@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.report.data import Data
+from harness.metrics import ACCURACY_DROP, FIDELITY_LOSS, METRICS
+from harness.report.data import NAMES, Data
 from harness.store.asv.reconcile import runtime
-from harness.store.metrics import METRICS
 from harness.store.query import natural
-from harness.store.series import SHORT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
     Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-UNITS: Final[Mapping[str, str]] = {SHORT[metric.name]: metric.unit for metric in METRICS}
-MEANINGS: Final[Mapping[str, str]] = {SHORT[metric.name]: metric.meaning for metric in METRICS}
-NOISY: Final = ("latency", "session_creation", "first_inference", "peak_memory")
+UNITS: Final[Mapping[str, str]] = {metric.name: metric.unit for metric in METRICS}
+MEANINGS: Final[Mapping[str, str]] = {metric.name: metric.meaning for metric in METRICS}
+NOISY: Final = tuple(metric.name for metric in METRICS if metric.noisy)
 """Metrics of harness that differ from run to run; in its others every step is a change. Imported ones are noisy."""
 
 IDENTITY: Final = ("case", "runtime", "weights", "fingerprint")
@@ -91,8 +90,7 @@ def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Char
 
     rows = data.rows
     values = metric_values(rows)
-    runtimes = rows["run"].map({run.id: run.runtime for run in data.runs}).astype("category")
-    keys = rows[["case", "weights", "fingerprint"]].assign(runtime=runtimes)
+    keys = rows[["case", "weights", "fingerprint", "runtime"]]
     order = np.lexsort(tuple(reversed(_order(rows, positions))))
     low, high = rows["low_s"].to_numpy(float), rows["high_s"].to_numpy(float)
     numbers = data.run_numbers
@@ -163,22 +161,16 @@ def _of_asv(data: Data) -> dict[str, list[ChartedSeries]]:
 
 
 def metric_values(rows: pd.DataFrame) -> dict[str, Floats]:
-    """Each metric of every row as `harness.store.metrics` defines it; NaN where a row has none."""
+    """Each metric of every row as `harness.store.asv.benchmarks` defines it; NaN where a row has none."""
     import numpy as np
 
     decibels = rows["fidelity_db"].to_numpy(float)
     with np.errstate(over="ignore"):
         loss = np.where(rows["fidelity_max_abs"].to_numpy(float) == 0, 0.0, 10 ** (-decibels / 20))
     numbers = rows["status"].isin(["measured", "emulated"]).to_numpy()
-    found = {
-        "latency": rows["median_s"].to_numpy(float),
-        "accuracy_drop": np.maximum(rows["accuracy_drop"].to_numpy(float), 0.0),
-        "fidelity_loss": loss,
-        "artifact_size": rows["size_bytes"].to_numpy(float),
-        "peak_memory": rows["peak_rss_bytes"].to_numpy(float),
-        "session_creation": rows["session_s"].to_numpy(float),
-        "first_inference": rows["first_inference_s"].to_numpy(float),
-    }
+    found = {metric.name: rows[NAMES[metric.column]].to_numpy(float) for metric in METRICS}
+    found[ACCURACY_DROP.name] = np.maximum(found[ACCURACY_DROP.name], 0.0)
+    found[FIDELITY_LOSS.name] = loss
     return {
         name: np.where(numbers & np.isfinite(column) & (column >= 0), column, np.nan) for name, column in found.items()
     }

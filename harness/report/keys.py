@@ -71,7 +71,7 @@ def _told(data: Data) -> list[tuple[Any, ...]]:
     """What pages say of each run, oldest first, and of each commit of asv's files."""
     return [
         *(
-            (run.id, run.label, run.runtime, data.subjects.get(run.commit or "", ""), run.fingerprint)
+            (run.id, run.label, run.runtime, data.subjects.get(run.commit or "", ""), *run.hosts)
             for run in reversed(data.runs)
         ),
         *((one.hash, one.time, data.subjects.get(one.hash, "")) for one in data.asv.commits),

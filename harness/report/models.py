@@ -56,7 +56,7 @@ MOST_WORKERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageJob:
+class ModelJob:
     """One model whose pages have to be made.
 
     Attributes:
@@ -88,7 +88,7 @@ def stale(
     shared: Mapping[str, Any],
     keys: Keys,
     output: Output,
-) -> list[PageJob]:
+) -> list[ModelJob]:
     """The models to be made anew; one none of whose rows has changed is passed over with all its cases."""
     of_case: dict[str, list[ChartedSeries]] = {}
     for group in series.values():
@@ -107,7 +107,7 @@ def stale(
         if not all(output.keep(path, key) for path in paths):
             latest = tuple(row for row in data.latest if row["model"] == name)
             found.append(
-                PageJob(
+                ModelJob(
                     name=str(name),
                     data=replace(data, rows=data.rows.iloc[:0], latest=latest, positions={}, asv=Values()),
                     recent=_slim(rows[rows["run"].isin(recent)]),
@@ -164,7 +164,7 @@ def _ready() -> None:
 
 
 @contextmanager
-def made(jobs: Sequence[PageJob], output: Output, pool: Executor | None) -> Iterator[None]:
+def made(jobs: Sequence[ModelJob], output: Output, pool: Executor | None) -> Iterator[None]:
     """Make the pages of some models while the block runs, and be done with them at its end.
 
     Args:
@@ -205,13 +205,13 @@ def _claim(path: Path) -> bool:
     return True
 
 
-def make(job: PageJob, output: Output) -> None:
+def make(job: ModelJob, output: Output) -> None:
     """Write the pages of one model."""
     for path, content in _pages(job):
         output.put(path, content, job.key)
 
 
-def _apart(job: PageJob, folder: Path, known: dict[str, Entry], claim: Path) -> dict[str, Entry]:
+def _apart(job: ModelJob, folder: Path, known: dict[str, Entry], claim: Path) -> dict[str, Entry]:
     if not _claim(claim):
         return {}
     output = Output(folder=folder, known=known)
@@ -219,7 +219,7 @@ def _apart(job: PageJob, folder: Path, known: dict[str, Entry], claim: Path) -> 
     return output.seen
 
 
-def _paths(job: PageJob) -> set[str]:
+def _paths(job: ModelJob) -> set[str]:
     return {links.model(job.name), links.raw(job.name), *(links.case(case) for case in job.cases)}
 
 
@@ -228,12 +228,12 @@ def _slim(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[["case", "run", "filename"]].astype(object)
 
 
-def _pages(job: PageJob) -> Iterator[tuple[str, str]]:
+def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
     """The pages of a model's cases, and its own; samples are read in chunks and thinned at once."""
     by_case: dict[str, list[Row]] = {}
     for row in job.data.latest:
         by_case.setdefault(row["case"], []).append(row)
-    of_run: dict[str, str] = {}
+    of_run: dict[tuple[str, str], str] = {}
     quantiles: list[dict[str, Any]] = []
     startups: dict[tuple[str, str], model.Intervals] = {}
     for start in range(0, len(job.newest), CHUNK):
@@ -244,9 +244,10 @@ def _pages(job: PageJob) -> Iterator[tuple[str, str]]:
                 quantiles.append({"case": name, "variant": samples["variant"], "run": run, "quantiles": own})
             if job.cases[name] == run:
                 row = next(row for row in by_case[name] if row["run"] == run)
-                if run not in of_run:
-                    of_run[run] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run)))
-                page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[run])
+                where = run, row["fingerprint"]
+                if where not in of_run:
+                    of_run[where] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run), row))
+                page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[where])
                 yield page.path, render.html(page, job.shared)
     recent = ordered(picked(job.recent, RECENT))
     found = model.page(job.data, job.name, job.data.latest, recent, job.look, startups)

@@ -90,7 +90,7 @@ def offered(data: Data, names: Sequence[tuple[str, str]] = ()) -> list[ComparedP
     """
     found = [asked(data, pair) for pair in names]
     for host in data.hosts[:MOST]:
-        own = [run.id for run in data.runs if run.fingerprint == host][:2]
+        own = [run.id for run in data.runs if host in run.hosts][:2]
         found += _against([side for run in own for side in sides.every(data) if side.key == run])
     if not data.runs:
         found += _against(sides.of_kind(data, "commit")[:2])
@@ -116,7 +116,7 @@ def key(data: Data, pair: ComparedPair, keys: Keys) -> str:
     for side in (pair.before, pair.after):
         hashes = pd.util.hash_pandas_object(sides.values(data, side), index=False).to_numpy()
         extra += [side.kind, side.key, side.label, hashlib.sha256(hashes.tobytes()).hexdigest()]
-        stored = data.rows[data.rows["run"].isin(sides.runs(data, side))]
+        stored = sides.stored(data, side)
         frames.append(stored.drop_duplicates(["run", "filename"]))
     return keys.rows(*frames, extra=extra)
 

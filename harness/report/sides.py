@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
 from harness.flavours import version_in
+from harness.metrics import FIDELITY_LOSS, LATENCY, METRICS
 from harness.records import case_id
 from harness.report import links, wording
-from harness.report.data import Data
+from harness.report.data import NAMES, Data
 from harness.store.asv.reconcile import runtime
 from harness.store.query import natural
 from harness.store.series import epoch_ms
@@ -32,11 +33,8 @@ TAKEN: Final = (
 """Columns of `Data.rows` that a comparison needs."""
 
 OF_ASV: Final = {
-    "accuracy_drop": "accuracy_drop",
-    "artifact_size": "size_bytes",
-    "peak_memory": "peak_rss_bytes",
-    "fidelity_loss": "loss",
-}
+    metric.name: NAMES[metric.column] for metric in METRICS if NAMES[metric.column] in TAKEN and metric is not LATENCY
+} | {FIDELITY_LOSS.name: "loss"}
 """Metrics of asv's files -> the columns that they become."""
 
 
@@ -144,7 +142,7 @@ def _every(data: Data) -> list[Any]:
                     f"{run.label} ({run.id.rpartition('-')[2]})",  # two runs of a minute differ in it
                     run.runtime,
                     wording.plural(run.cases, "case"),
-                    data.host(run.fingerprint) if several else "",
+                    " and ".join(data.host(host) for host in run.hosts) if several else "",
                 )
                 if part
             ),
@@ -159,7 +157,7 @@ def _every(data: Data) -> list[Any]:
         name = commit[:8] if short.count(commit[:8]) == 1 else commit
         shown = f"{commit[:8]}{'*' * (commit in dirty)} {data.subjects.get(commit, '')}".strip()
         found.append(ComparedSide(kind="commit", key=commit, name=name, label=shown))
-    runtimes = {run.runtime for run in data.runs} | {runtime(key.runtime) for key in data.asv.series if key.runtime}
+    runtimes = {*data.rows["runtime"].unique()} | {runtime(key.runtime) for key in data.asv.series if key.runtime}
     found += [
         ComparedSide(kind="runtime", key=name, name=name.replace(" ", "==", 1), label=name)
         for name in sorted(runtimes, key=lambda name: natural(version_in(name) + name), reverse=True)
@@ -183,19 +181,22 @@ def _fits(data: Data, side: ComparedSide, asked: str) -> bool:
     if side.kind == "runtime":
         return asked == version_in(side.key)
     if side.kind == "host":
-        names = {run.host.get("name") for run in data.runs if run.fingerprint == side.key}
-        return begins or asked in names
+        return begins or asked == data.machines.get(side.key, {}).get("name")
     return begins
 
 
-def runs(data: Data, side: ComparedSide) -> list[str]:
-    """The runs whose rows belong to a side; those of a changed tree only where its commit has nothing else."""
-    if side.kind == "commit":
-        found = [run for run in data.runs if run.commit == side.key]
-        measured = any(one.hash == side.key for one in data.asv.commits)
-        return [run.id for run in found if not run.dirty] or [run.id for run in found if not measured]
-    names = {"run": "id", "runtime": "runtime", "host": "fingerprint"}
-    return [run.id for run in data.runs if getattr(run, names[side.kind]) == side.key]
+def stored(data: Data, side: ComparedSide) -> pd.DataFrame:
+    """Those of `Data.rows` that belong to a side, each by what it says of itself.
+
+    Of a commit those of a changed tree belong to it only where the commit has nothing else.
+    """
+    if side.kind != "commit":
+        column = {"run": "run", "runtime": "runtime", "host": "fingerprint"}[side.kind]
+        return data.rows[data.rows[column] == side.key]
+    found = [run for run in data.runs if run.commit == side.key]
+    measured = any(one.hash == side.key for one in data.asv.commits)
+    runs = [run.id for run in found if not run.dirty] or [run.id for run in found if not measured]
+    return data.rows[data.rows["run"].isin(runs)]
 
 
 def values(data: Data, side: ComparedSide) -> pd.DataFrame:
@@ -208,14 +209,12 @@ def values(data: Data, side: ComparedSide) -> pd.DataFrame:
 
 
 def _stored(data: Data, side: ComparedSide) -> pd.DataFrame:
-    stored = data.rows[data.rows["run"].isin(runs(data, side))]
-    frame = stored[list(TAKEN)].reset_index(drop=True)
-    for name in ("case", "model", "variant", "target", "run", "commit", "fingerprint"):
+    frame = stored(data, side)[[*TAKEN, "runtime"]].reset_index(drop=True)
+    for name in ("case", "model", "variant", "target", "run", "commit", "fingerprint", "runtime"):
         frame[name] = frame[name].astype(object)
     of = {run.id: run for run in data.runs}
     code = {run.id: run.commit if run.commit and not run.dirty else f"{run.commit}*{run.id}" for run in data.runs}
     return frame.assign(
-        runtime=frame["run"].map({name: run.runtime for name, run in of.items()}),
         source="",
         around="",
         code=frame["run"].map(code),
@@ -257,7 +256,7 @@ def _asv_frames(data: Data) -> list[Any]:
 
 
 def _decibels(loss: float) -> float:
-    """What `harness.store.metrics` made of centred SQNR, undone; NaN for none, and for bit-equal outputs."""
+    """What `harness.store.asv.benchmarks` made of centred SQNR, undone; NaN for none, and for bit-equal outputs."""
     import math
 
     return -20 * math.log10(loss) if loss > 0 else UNKNOWN

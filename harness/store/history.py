@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.metrics import BY_NAME
 from harness.store import history_asv, history_samples
 from harness.store.commits import Commits, commits
 from harness.store.query import natural
-from harness.store.series import SHORT, History, Key, Point, Series, when
+from harness.store.series import History, Key, Point, Series, when
 
 __all__ = ["History", "Key", "Point", "Series", "history"]
 
@@ -107,7 +108,7 @@ def _series(groups: Groups, order: Commits) -> tuple[Series, ...]:
             continue
         kept.sort(key=_place)
         found.append(Series(**key._asdict(), points=tuple(kept)))
-    rank = {metric: place for place, metric in enumerate(SHORT.values())}
+    rank = {metric: place for place, metric in enumerate(BY_NAME)}
     return tuple(
         sorted(found, key=lambda s: (natural(s.case), rank.get(s.metric, len(rank)), s.metric, s.environment, s.host))
     )

@@ -13,13 +13,13 @@ from harness import flavours
 from harness.errors import NewerSchema, StoreError
 from harness.records.case_id import case_name, target_label
 from harness.store.asv import files as asv_files
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, SHORT
 from harness.store.asv.files import Columns, ResultFile
 from harness.store.commits import Commits
-from harness.store.metrics import METRICS, PARAMETERS
-from harness.store.series import FOREIGN, SHORT, Key, Point, iso
+from harness.store.series import FOREIGN, Key, Point, iso
 
-UNITS = {metric.name: metric.unit for metric in METRICS}
-VERSIONS = {metric.name: metric.version for metric in METRICS}
+UNITS = {metric.name: metric.unit for metric in BENCHMARKS}
+VERSIONS = {metric.name: metric.version for metric in BENCHMARKS}
 CONFIDENCE = 0.99
 
 Wanted = Callable[[str], bool]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import StoreError
+from harness.metrics import LATENCY
 from harness.stats.estimate import CONFIDENCE
 from harness.store import query
+from harness.store.asv.benchmarks import BENCHMARKS, AsvBenchmark, nullable
 from harness.store.asv.environments import AsvEnvironment, environments
 from harness.store.commits import Commits
-from harness.store.metrics import METRICS, Metric, nullable
 from harness.store.rows import Row
-from harness.store.series import SHORT, Key, Point
+from harness.store.series import Key, Point
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,17 +44,6 @@ WHOSE: Final = (
 )  # fmt: skip
 """The columns that decide the series of a row."""
 
-NUMBERS: Final[Mapping[str, Mapping[str, str]]] = {
-    "sweep.track_latency": {name: f"latency.{name}" for name in ("median_s", "ci95_low_s", "ci95_high_s")},
-    "sweep.track_accuracy_drop": {"drop": "accuracy.drop"},
-    "sweep.track_fidelity_loss": {name: f"fidelity.{name}" for name in ("max_abs", "centred_sqnr_db")},
-    "sweep.track_artifact_size": {"bytes": "artifact.bytes"},
-    "sweep.track_peak_memory": {"peak_rss_bytes": "peak_rss_bytes"},
-    "sweep.track_session_creation": {"session_s": "session_s"},
-    "sweep.track_first_inference": {"first_inference_s": "first_inference_s"},
-}
-"""Metric -> the few numbers of a row that it is computed from; a whole row takes twenty times the memory."""
-
 
 def points(
     results: Path, order: Commits, case: Wanted, metric: Wanted, problems: list[StoreError]
@@ -70,35 +60,36 @@ def points(
     Raises:
         StoreError: where the folder itself cannot be listed.
     """
-    wanted = [one for one in METRICS if metric(SHORT[one.name])]
+    wanted = [one for one in BENCHMARKS if metric(one.metric.name)]
     if not wanted:
         return
     select = dict(IDENTITY)
     for one in wanted:
-        select |= NUMBERS[one.name]
+        select |= {column: column for column in one.metric.reads}
     table = query.table(results, select)
     problems.extend(table.problems)
     frame = table.frame
     if frame.empty:
         return
     identities = _identities(frame)
+    columns = [column for one in wanted for column in one.metric.reads]
     for flat in _rows(frame[[name for name in select if name != "versions"]]):
         if not case(flat["case"]):
             continue
         environment = identities[_whose(flat)]
-        row = _row(flat)
+        row = _row(flat, columns)
         for one in wanted:
             value = nullable(one.value, row)
             if value is None or not math.isnan(value):
                 yield _key(flat["case"], one, environment), _point(one, value, flat, order)
 
 
-def _key(case: str, metric: Metric, environment: AsvEnvironment) -> Key:
+def _key(case: str, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
     return Key(
         case,
-        SHORT[metric.name],
-        metric.unit,
+        benchmark.metric.name,
+        benchmark.unit,
         params["host"],
         params["onnxruntime"],
         params["weights"],
@@ -106,13 +97,11 @@ def _key(case: str, metric: Metric, environment: AsvEnvironment) -> Key:
     )
 
 
-def _point(metric: Metric, value: float | None, flat: Row, order: Commits) -> Point:
+def _point(benchmark: AsvBenchmark, value: float | None, flat: Row, order: Commits) -> Point:
     low = high = None
-    if metric.name == "sweep.track_latency" and value is not None:
-        low, high = flat["ci95_low_s"], flat["ci95_high_s"]
+    if benchmark.metric is LATENCY and value is not None:
+        low, high = flat["latency.ci95_low_s"], flat["latency.ci95_high_s"]
     commit = flat["commit"]
-    # Without samples a value is read off the artifact or its outputs, and is the same every time.
-    counted = metric.samples is not None or metric.name == "sweep.track_peak_memory"
     return Point(
         commit=commit,
         commit_time=None if flat["commit_time"] is None else int(flat["commit_time"]),
@@ -121,7 +110,7 @@ def _point(metric: Metric, value: float | None, flat: Row, order: Commits) -> Po
         low=low,
         high=high,
         confidence=None if low is None else CONFIDENCE,
-        n=int(flat["processes"] or 1) if counted else 1,
+        n=int(flat["processes"] or 1) if benchmark.metric.noisy else 1,
         dirty=bool(flat["dirty"]),
         started_at=flat["run_started_at"],
         source="samples",
@@ -130,21 +119,13 @@ def _point(metric: Metric, value: float | None, flat: Row, order: Commits) -> Po
     )
 
 
-def _row(flat: Row) -> Row:
-    """As much of a stored row as the metrics ask for."""
-    drop, size, median = flat.get("drop"), flat.get("bytes"), flat.get("median_s")
-    max_abs, decibels = flat.get("max_abs"), flat.get("centred_sqnr_db")
-    fidelity = {"max_abs": max_abs, "centred_sqnr_db": decibels}
-    return {
-        "status": flat["status"],
-        "latency": None if median is None else {"median_s": median},
-        "accuracy": None if drop is None else {"drop": drop},
-        "fidelity": None if max_abs is None and decibels is None else fidelity,
-        "artifact": None if size is None else {"bytes": size},
-        "peak_rss_bytes": flat.get("peak_rss_bytes"),
-        "session_s": flat.get("session_s"),
-        "first_inference_s": flat.get("first_inference_s"),
-    }
+def _row(flat: Row, columns: Sequence[str]) -> Row:
+    """As much of a stored row as the metrics ask for: its status and these columns, structs as structs again."""
+    row: Row = {"status": flat["status"]}
+    for column in columns:
+        outer, _, inner = column.rpartition(".")
+        (row.setdefault(outer, {}) if outer else row)[inner] = flat[column]
+    return row
 
 
 def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], AsvEnvironment]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
+from harness.store import absent
+from harness.store.absent import STORED
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.rows import Row
-from harness.store.samples import check_schema, damaged, from_record
+from harness.store.samples import check_schema, damaged
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)"
 ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename LIKE '%.parts%', filename) = 1"
 """A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough."""
 
@@ -71,7 +74,7 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
                     ) from None
                 continue
             break
-    rows = [from_record(record) for record in records]
+    rows = [absent.row(record, LIGHT) for record in records]
     if models is not None:
         rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
     return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems))
@@ -119,7 +122,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
 
     columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
     order = 'ORDER BY run_started_at, run, started_at, "case"'
-    sql = f"SELECT {columns} FROM {SOURCE} {ONCE} {order}"  # noqa: S608  (our own names)
+    sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
     problems: list[StoreError] = []
     with duckdb.connect() as connection:
         good = _admitted(connection, sample_files(results), problems)
@@ -148,14 +151,14 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
         return []
     names = ", ".join(f'stored."{name}"' for name in columns)
     paths = sorted({str(name) for name in keys["filename"]})
-    sql = f'SELECT {names} FROM {SOURCE} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
+    sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
     with duckdb.connect() as connection:
         connection.register("wanted", keys[["filename", "case"]].drop_duplicates())
         try:
             found = connection.execute(sql, [[_literal(Path(path)) for path in paths]]).fetchall()
         except duckdb.Error as error:
             raise damaged(Path(paths[0]).parent, error) from error
-    return [from_record(dict(zip(columns, values, strict=True))) for values in found]
+    return [absent.row(dict(zip(columns, values, strict=True)), columns) for values in found]
 
 
 def natural(text: str) -> list[tuple[bool, int, str]]:
@@ -197,21 +200,53 @@ def _frame(
 
 
 def _admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The files that are harness's own: all asked in one query, and one by one only where that fails."""
+    """The files that are harness's own: all asked at once, and one by one only where that fails."""
     import duckdb
 
-    sql = "SELECT file_name, key, value FROM parquet_kv_metadata(?)"
-    said: dict[str, dict[str, str]] = {}
     try:
-        for name, key, value in (
-            connection.execute(sql, [[_literal(path) for path in paths]]).fetchall() if paths else ()
-        ):
-            said.setdefault(name, {})[key.decode()] = value.decode()
-        for path in paths:
-            check_schema(path, said.get(str(path), {}))
+        _check(connection, paths)
     except (duckdb.Error, StoreError, UnicodeDecodeError):
         return [path for path in paths if _answers(connection, path, problems, "SELECT 1")]
     return list(paths)
+
+
+def _check(connection: Any, paths: Sequence[Path]) -> None:
+    """Refuse files that are not harness's own, newer, or of columns that no version wrote.
+
+    Raises:
+        StoreError, duckdb.Error, UnicodeDecodeError: if one of them is.
+    """
+    if not paths:
+        return
+    literals = [[_literal(path) for path in paths]]
+    said: dict[str, dict[str, str]] = {}
+    for name, key, value in connection.execute(
+        "SELECT file_name, key, value FROM parquet_kv_metadata(?)", literals
+    ).fetchall():
+        said.setdefault(name, {})[key.decode()] = value.decode()
+    for path in paths:
+        check_schema(path, said.get(str(path), {}))
+    nodes = connection.execute("SELECT file_name, name, coalesce(num_children, 0) FROM parquet_schema(?)", literals)
+    for name, found in groupby(nodes.fetchall(), key=lambda node: node[0]):
+        if wrong := _wrong(tuple(node[1:] for node in found)):
+            raise damaged(Path(name), wrong)
+
+
+@lru_cache(maxsize=64)
+def _wrong(nodes: tuple[tuple[str, int], ...]) -> str:
+    """`absent.problem` of a schema's nodes, each with its number of children, depth first."""
+    left = iter(nodes)
+
+    def leaves(count: int, before: str) -> Iterator[str]:
+        for _ in range(count):
+            name, children = next(left)
+            if children:
+                yield from leaves(children, f"{before}{name}.")
+            else:
+                yield f"{before}{name}"
+
+    _, count = next(left)
+    return absent.problem(leaves(count, ""))
 
 
 def _answers(connection: Any, path: Path, problems: list[StoreError], select: str) -> bool:
@@ -221,7 +256,7 @@ def _answers(connection: Any, path: Path, problems: list[StoreError], select: st
     try:
         if not _admit(connection, path, problems):
             return False
-        connection.execute(f"{select} FROM {SOURCE}", [[_literal(path)]]).fetchall()
+        connection.execute(f"{select} FROM {STORED}", [[_literal(path)]]).fetchall()
     except FileNotFoundError:
         return False  # a run that has just finished replaced its parts
     except duckdb.Error as error:
@@ -234,8 +269,7 @@ def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
     import duckdb
 
     try:
-        pairs = connection.execute("SELECT key, value FROM parquet_kv_metadata(?)", [_literal(path)]).fetchall()
-        check_schema(path, {key.decode(): value.decode() for key, value in pairs})
+        _check(connection, [path])
     except duckdb.Error as error:
         _vanished(path)
         problems.append(damaged(path, error))
@@ -253,11 +287,8 @@ def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, a
     if not paths:
         return []
     columns = ", ".join(f'"{name}"' for name in LIGHT)
-    # A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough.
-    once = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename LIKE '%.parts%') = 1"
     newest = 'QUALIFY row_number() OVER (PARTITION BY "case" ORDER BY run_started_at DESC, run DESC) = 1'
-    source = "read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false)"
-    select = f"WITH stored AS (SELECT {columns} FROM {source} {once}) SELECT {columns} FROM stored "  # noqa: S608  (our own names)
+    select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
     select += " ORDER BY run_started_at DESC, run DESC, started_at"
     try:
@@ -267,7 +298,7 @@ def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, a
         good = []
         for path in paths:
             try:
-                connection.execute(f"SELECT {columns} FROM {source}", [[_literal(path)]]).fetchall()  # noqa: S608  (ditto)
+                connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (ditto)
                 good.append(path)
             except duckdb.Error as error:
                 _vanished(path)

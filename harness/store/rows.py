@@ -17,7 +17,7 @@ from harness import flavours
 from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo
 from harness.store.columns import COLUMNS, HEAVY
 
-OWN = "onnxruntime"
+OWN = flavours.PLAIN
 """What a target asks for that runs on the onnxruntime installed beside harness."""
 
 MEASURED_BY = tuple(COLUMNS["measured_by"])
@@ -124,11 +124,31 @@ def runtime_of(row: Mapping[str, Any]) -> RuntimeInfo:
             language=said.get("language") or "",
             package=said.get("package") or "",
         )
-    asked = row.get("runtime") or flavours.PLAIN
-    # A runtime other than the own one names itself.
-    found = flavours.chosen(row.get("versions") or {}) if asked == flavours.PLAIN else None
-    package, version = found or (asked, "")
-    return RuntimeInfo(name=flavours.PLAIN, version=version, package=package)
+    asked = row.get("runtime") or OWN
+    found = flavours.chosen(row.get("versions") or {}) if asked == OWN else None
+    package, version = found or (asked, "")  # a runtime other than the own one names itself
+    return RuntimeInfo(name=OWN, version=version, package=package)
+
+
+def measured_on(row: Row, among: Sequence[Row]) -> str:
+    """What measured a row, where and when, as far as it tells the row from others.
+
+    Args:
+        row: one of them, or another.
+        among: rows; names only that in which they and the row are not all the same.
+
+    Returns:
+        Such as `onnxruntime-gpu 1.31.1, host 0123456789ab, run of 2026-01-31 10:15`; empty where nothing differs.
+    """
+    runtime = runtime_of(row)
+    parts = []
+    if any(runtime_of(other) != runtime for other in among):
+        parts.append(runtime.label if runtime.version else flavours.UNKNOWN_VERSION)
+    if any(other["fingerprint"] != row["fingerprint"] for other in among):
+        parts.append(f"host {row['fingerprint']}")
+    if any(other["run"] != row["run"] for other in among):
+        parts.append(f"run of {row['run_started_at'][:16].replace('T', ' ')}")
+    return ", ".join(parts)
 
 
 def _measured_by(runtime: RuntimeInfo | None) -> Row | None:

@@ -7,11 +7,12 @@ history are in `harness.store.columns`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import NewerSchema, StoreError
+from harness.store import absent
 from harness.store.columns import COLUMNS, HEAVY, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row
 
@@ -61,14 +62,14 @@ def read(path: Path, *, samples: bool = True) -> list[Row]:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             metadata = file.schema_arrow.metadata or {}
             check_schema(path, {key.decode(): value.decode() for key, value in metadata.items()})
+            if wrong := absent.problem(column.path for column in _columns(file.schema)):
+                raise damaged(path, wrong)
             table = file.read(columns=names, use_threads=False)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise damaged(path, error) from error
-    if missing := set(names) - set(table.column_names):
-        raise damaged(path, f"it has no column {', '.join(sorted(missing))}")
-    return [from_record(record) for record in table.to_pylist()]
+    return [absent.row(record, names) for record in table.to_pylist()]
 
 
 def check_schema(path: Path, metadata: Mapping[str, str]) -> None:
@@ -103,12 +104,8 @@ def damaged(path: Path, cause: object) -> StoreError:
     )
 
 
-def from_record(record: Mapping[str, Any]) -> Row:
-    """What Parquet holds, as a row: JSON text becomes mappings again."""
-    return {
-        name: json.loads(value) if COLUMNS[name] is JSON and value is not None else value
-        for name, value in record.items()
-    }
+def _columns(schema: Any) -> Iterator[Any]:
+    return (schema.column(place) for place in range(len(schema)))
 
 
 def _to_record(row: Row) -> dict[str, Any]:

@@ -7,14 +7,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from harness.errors import StoreError
-from harness.store.metrics import METRICS
 
 FOREIGN = ("pytest.", "optimum.")
 """How the benchmarks begin that `harness import` makes of other tools' files."""
-
-PREFIX = "sweep.track_"
-SHORT = {metric.name: metric.name.removeprefix(PREFIX) for metric in METRICS}
-"""asv's name of a metric -> its name for people, such as `latency`."""
 
 
 class Key(NamedTuple):

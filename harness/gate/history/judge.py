@@ -18,21 +18,17 @@ from pathlib import Path
 from harness.gate.history.series import Key, kind, name, newest
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Report, Verdict, gravest
 from harness.gate.text import commits
-from harness.gate.text.phrases import short
+from harness.gate.text.phrases import NAMES, short
+from harness.metrics import BY_NAME, METRICS
 from harness.stats.rule import MIN_EFFECT
 from harness.stats.scan import Change, Scan, scan
 from harness.store.history import Point, Series, history
-from harness.store.metrics import METRICS
-from harness.store.series import SHORT
 from harness.units import count
 
-NAMES = {"artifact_size": "size"}
-"""Metric of a series -> what findings call it, where that differs."""
-
-EXACT = frozenset({"artifact_size", "accuracy_drop", "fidelity_loss"})
+EXACT = frozenset(metric.name for metric in METRICS if not metric.noisy)
 """Metrics without noise: the same artifact gives the same number again."""
 
-FINEST = {"accuracy_drop": 1e-6, "fidelity_loss": 1e-6}
+FINEST = {metric.name: metric.finest for metric in METRICS}
 """Digits below these are rounding of the arithmetic, not a step."""
 
 
@@ -66,9 +62,7 @@ def judge(
     """
     began, started = time.monotonic(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     settings = settings or GateSettings()
-    found = history(
-        results, repo=repo, cases=cases, metrics=tuple(SHORT[metric.name] for metric in METRICS), since=since
-    )
+    found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since)
     going, stale = newest(found.series)
     verdicts = _verdicts(going, settings)
     notes = [f"left out: {problem}" for problem in found.problems]
@@ -249,9 +243,8 @@ def _nearest(change: Change) -> float:
 
 
 def _margin(metric: str, settings: GateSettings) -> float:
-    if metric in ("first_inference", "session_creation"):
-        return settings.max_startup
-    return settings.max_memory if metric == "peak_memory" else settings.max_slowdown
+    margin: float = getattr(settings, BY_NAME[metric].option)
+    return margin
 
 
 def _broke(one: _Judged, last: Point) -> str:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 
+from harness.metrics import ARTIFACT_SIZE, METRICS
 from harness.units import TWICE, change, share
 
 SHORT_COMMIT = 9
 
-WORDS = {
-    "latency": ("", "slower", "faster"),
-    "first_inference": ("first inference ", "slower", "faster"),
-    "session_creation": ("session creation ", "slower", "faster"),
-    "peak_memory": ("peak memory ", "larger", "smaller"),
-    "size": ("artifact ", "larger", "smaller"),
-    "nodes": ("graph ", "larger", "smaller"),
-    "fidelity_loss": ("error against the reference ", "larger", "smaller"),
-    "accuracy_drop": ("accuracy drop ", "larger", "smaller"),
+NAMES = {ARTIFACT_SIZE.name: "size"}
+"""Metric -> what findings call it, where that differs."""
+
+WORDS = {NAMES.get(one.name, one.name): (one.subject, one.worse, one.better) for one in METRICS} | {
+    "nodes": ("graph ", "larger", "smaller")
 }
 """Metric -> how a sentence begins, the word for a ratio above 1 and the word for one below."""
 
-UNITS = {"size": "bytes", "nodes": "nodes", "peak_memory": "bytes"}
+UNITS = {NAMES.get(one.name, one.name): one.unit for one in METRICS if one.unit == "bytes"} | {"nodes": "nodes"}
 
 SCORES = {"top1": "top-1", "top5": "top-5", "map50": "mAP50", "map50_95": "mAP50-95"}
 

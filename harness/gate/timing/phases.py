@@ -12,54 +12,49 @@ import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import metrics
 from harness.gate.model import GateSettings, Pair, SideSamples
 from harness.gate.timing.rounds import CONFIRM, SCREEN, Chooser, Measured
+from harness.metrics import Metric
 from harness.stats import paired
 from harness.stats.paired import Confirmed, Screened
 
-LATENCY = "latency"
+LATENCY = metrics.LATENCY.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairMetric:
-    """Something that every side of a pair has one value of.
+    """A metric that every side of a pair has one value of.
 
     Attributes:
-        value: the value, in `unit`; None where the system does not tell.
-        margin: the growth that is allowed.
+        metric: what it is.
+        value: the value, in its unit; None where the system does not tell.
     """
 
-    name: str
-    unit: str
+    metric: Metric
     value: Callable[[SideSamples], float | None]
-    margin: Callable[[GateSettings], float]
+
+    @property
+    def name(self) -> str:
+        """Of the metric."""
+        return self.metric.name
+
+    @property
+    def unit(self) -> str:
+        """Of the value."""
+        return self.metric.unit
+
+    def margin(self, settings: GateSettings) -> float:
+        """The growth that is allowed."""
+        margin: float = getattr(settings, self.metric.option)
+        return margin
 
 
 METRICS = (
-    PairMetric(
-        name=LATENCY,
-        unit="seconds",
-        value=lambda samples: statistics.median(samples.bursts_ns) / 1e9,
-        margin=lambda settings: settings.max_slowdown,
-    ),
-    PairMetric(
-        name="first_inference",
-        unit="seconds",
-        value=lambda samples: samples.first_inference_ns / 1e9,
-        margin=lambda settings: settings.max_startup,
-    ),
-    PairMetric(
-        name="session_creation",
-        unit="seconds",
-        value=lambda samples: samples.session_ns / 1e9,
-        margin=lambda settings: settings.max_startup,
-    ),
-    PairMetric(
-        name="peak_memory",
-        unit="bytes",
-        value=lambda samples: samples.peak_rss_bytes,
-        margin=lambda settings: settings.max_memory,
-    ),
+    PairMetric(metric=metrics.LATENCY, value=lambda samples: statistics.median(samples.bursts_ns) / 1e9),
+    PairMetric(metric=metrics.FIRST_INFERENCE, value=lambda samples: samples.first_inference_ns / 1e9),
+    PairMetric(metric=metrics.SESSION_CREATION, value=lambda samples: samples.session_ns / 1e9),
+    PairMetric(metric=metrics.PEAK_MEMORY, value=lambda samples: samples.peak_rss_bytes),
 )
 
 Key = tuple[str, str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from harness.metrics import METRICS
 from harness.report import wording
 from harness.report.figures.base import (
     Figure,
@@ -115,12 +116,7 @@ def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
     )
 
 
-PARTS: Final = {
-    "artifact_bytes": ("Artifact size", "bytes"),
-    "peak_rss_bytes": ("Peak memory of the worker", "bytes"),
-    "session_s": ("Session creation", "seconds"),
-    "first_inference_s": ("First inference", "seconds"),
-}
+PARTS: Final = {metric.column.replace(".", "_"): (metric.title, metric.unit) for metric in METRICS if metric.title}
 """Column -> what it is called, and its unit."""
 
 

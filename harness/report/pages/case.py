@@ -231,15 +231,15 @@ def _facts(row: Row) -> Facts:
     return [(heading, lines) for heading, lines in found if lines]
 
 
-def of_run(run: StoredRun) -> Facts:
-    """What is the same for all cases of a run."""
+def of_run(run: StoredRun, row: Row) -> Facts:
+    """What is the same for all cases that a host measured in a run; `row` is one of them."""
     lines = [
         ("run", run.id),
         ("commit", f"{run.commit or 'none'}{' (the tree differed from it)' if run.dirty else ''}"),
-        ("fingerprint", run.fingerprint),
+        ("fingerprint", row["fingerprint"]),
         ("settings", _shown(run.settings)),
     ]
-    host = [(name, _shown(value)) for name, value in run.host.items()]
+    host = [(name, _shown(value)) for name, value in (row["host"] or {}).items()]
     versions = [(name, str(value)) for name, value in run.versions.items()]
     groups = (("Run", lines), ("Host", host), ("Versions", versions))
     return [(heading, lines) for heading, lines in groups if lines]

@@ -161,11 +161,11 @@ def _hosts(data: Data) -> Table:
     """What each host is, and when it was last heard of."""
     lines = []
     for host in data.every_host:
-        own = [run for run in data.runs if run.fingerprint == host]
+        own = [run for run in data.runs if host in run.hosts]
         if not own:
             lines.append([text(data.host(host)), *[text(wording.NONE)] * 5, text("values of asv's files only")])
             continue
-        last, facts = own[0], own[0].host
+        last, facts = own[0], data.machines[host]
         cores, memory = facts.get("cores_logical"), facts.get("memory_gib")
         lines.append(
             [
@@ -196,7 +196,7 @@ def _runs(data: Data) -> Table:
                 title=run.commit or "",
             ),
             text(data.subjects.get(run.commit or "", "")),
-            text(data.host(run.fingerprint)),
+            text(", ".join(data.host(host) for host in run.hosts)),
             text(run.runtime),
             num(f"{run.cases:,}", run.cases),
         ]

@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness import budget
+from harness.budget import ShipChoice
 from harness.report import links, wording
 from harness.report.data import Data
 from harness.report.figures.base import short
 from harness.report.pages.tables import against_fp32
 from harness.report.parts import Cell, Table, num, text
 from harness.store.query import natural
-from harness.store.rows import Row
+from harness.store.rows import Row, measured_on
 
 PASSED: Final = 3
 """Faster cases that are named with the reason why they are not it."""
+
+APART: Final = 6
+"""Cases of other runs and runtimes that are named."""
 
 
 ONE_LINE: Final = 24
@@ -26,23 +30,24 @@ LONGEST: Final = 60
 
 
 def ship(data: Data) -> Table:
-    """The fastest case inside the budget, per host, model and target."""
-    found: list[tuple[Any, list[Cell], Mapping[str, str]]] = []
+    """The fastest case inside the budget, per host, model, weights and target.
+
+    Chosen among rows of one run and runtime (`harness.budget.choices`); rows of others are named and not compared.
+    """
+    found: list[tuple[Any, list[Cell], str, Mapping[str, str]]] = []
     for host, rows in comparable(data.latest):
-        of: dict[str, list[Row]] = {}
-        for row in rows:
-            of.setdefault(row["target"], []).append(row)
-        for (model, target), best in budget.fastest(rows).items():
-            cells = [name(model, links.model(model)), text(target, kind="nowrap"), *_choice(best, of[target])]
-            found.append(((natural(model), natural(target)), cells, {"host": host}))
+        for (model, target), choice in budget.choices(rows).items():
+            cells = [name(model, links.model(model)), text(target, kind="nowrap"), *_choice(choice)]
+            found.append(((natural(model), natural(target)), cells, _apart(choice), {"host": host}))
     found.sort(key=lambda entry: entry[0])
+    several = any(apart for _, _, apart, _ in found)
     return Table(
         columns=(
             "model", "target", "ship", "median [95% interval]#", "against fp32 [95%]#", "cost", "tied with",
-            "faster, but", "weights",
+            "faster, but", "weights", *(["measured apart, not compared"] if several else []),
         ),
-        rows=[cells for _, cells, _ in found],
-        facets=[facets for _, _, facets in found],
+        rows=[[*cells, text(apart or wording.NONE, kind="long")] if several else cells for _, cells, apart, _ in found],
+        facets=[facets for *_, facets in found],
         caption="The fastest build inside its budget",
     )  # fmt: skip
 
@@ -57,15 +62,14 @@ def comparable(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(key[0], group) for key, group in groups.items()]
 
 
-def _choice(best: Mapping[str, Any] | None, rows: Sequence[Row]) -> list[Cell]:
+def _choice(choice: ShipChoice) -> list[Cell]:
+    best, rows = choice.best, choice.rows
     kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
     weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
     if best is None:
         absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 3]
         return [text(_none(rows), kind="none long"), *absent, weights]
-    numbers = [row for row in rows if (row["latency"] or {}).get("median_s") is not None]
-    # Without an interval of its own nothing can be said to lie inside it.
-    ties = [] if best["latency"]["ci95_high_s"] is None else [row["variant"] for row in budget.tied(best, numbers)]
+    ties = [row["variant"] for row in budget.tied(best, rows)]
     return [
         name(best["variant"], links.case(best["case"]), "best"),
         num(wording.latency(best), best["latency"]["median_s"]),
@@ -80,6 +84,13 @@ def _choice(best: Mapping[str, Any] | None, rows: Sequence[Row]) -> list[Cell]:
     ]
 
 
+def _apart(choice: ShipChoice) -> str:
+    """Rows of other runs and runtimes, each with what it was measured on."""
+    found = [f"{row['variant']} ({measured_on(dict(row), [dict(choice.rows[0])])})" for row in choice.apart]
+    more = f" and {len(found) - APART} more" if len(found) > APART else ""
+    return "; ".join(found[:APART]) + more
+
+
 def name(of: str, href: str, kind: str = "") -> Cell:
     """A cell of a name: on one line where it is short, cut where it would push everything else aside."""
     kept = short(of, LONGEST)
@@ -87,7 +98,7 @@ def name(of: str, href: str, kind: str = "") -> Cell:
     return text(kept, href=href, kind=f"{kind} {fits}".strip(), title="" if kept == of else of)
 
 
-def _none(rows: Sequence[Row]) -> str:
+def _none(rows: Sequence[Mapping[str, Any]]) -> str:
     """Why nothing can be recommended."""
     verdicts = [budget.excess(row) for row in rows if row["latency"] and row["status"] == "measured"]
     if not verdicts:
@@ -113,7 +124,7 @@ def cost(row: Mapping[str, Any]) -> str:
     return "; ".join(found)
 
 
-def _passed(best: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def _passed(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """Faster cases that were not chosen, and why."""
     found = []
     for row in sorted(rows, key=lambda row: (row["latency"] or {}).get("median_s") or 0.0):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import budget
+from harness.metrics import METRICS, Metric, stored
 from harness.report import links, ratios, wording
 from harness.report.figures.base import records
 from harness.report.pages.why import NOTHING
@@ -15,6 +16,9 @@ from harness.store.rows import Row
 if TYPE_CHECKING:
     import pandas as pd
 
+
+REPORTED: Final = tuple(metric for metric in METRICS if metric.heading)
+"""What a worker reports beside the latency: a column each."""
 
 SEARCHABLE: Final = 30
 """A table with more lines has a search field."""
@@ -116,9 +120,11 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
                 num(wording.fidelity(row), (row["fidelity"] or {}).get("centred_sqnr_db"), kind="over" if over else ""),
                 text(budget_word(over) if latency else "-", kind="nowrap over" if over else "nowrap"),
                 num(wording.number(artifact.get("bytes"), "bytes"), artifact.get("bytes")),
-                num(wording.number(row["peak_rss_bytes"], "bytes"), row["peak_rss_bytes"]),
-                num(wording.number(row["session_s"], "seconds"), row["session_s"]),
-                num(wording.number(row["first_inference_s"], "seconds"), row["first_inference_s"]),
+                *(
+                    num(wording.number(found, one.unit), found)
+                    for one in REPORTED
+                    for found in [stored(row, one.column)]
+                ),
             ]
         )
     return Table(
@@ -134,9 +140,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
             "fidelity#",
             "budget",
             "size#",
-            "peak memory#",
-            "session#",
-            "first inference#",
+            *(f"{one.heading}#" for one in REPORTED),
         ),
         rows=lines,
         at=at,
@@ -144,7 +148,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
     )
 
 
-def against_fp32(row: Mapping[str, Any], rows: Sequence[Row]) -> Cell:
+def against_fp32(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
     """How many times as fast as fp32 in the same run and setting, with its interval."""
     for other in rows:
         speedup = budget.speedup(row, [other])
@@ -158,6 +162,11 @@ def against_fp32(row: Mapping[str, Any], rows: Sequence[Row]) -> Cell:
 def budget_word(over: str | None) -> str:
     """Inside, outside or unknown."""
     return "not judged" if over is None else over or "inside"
+
+
+def _reported(row: Row, metric: Metric) -> Cell:
+    value = stored(row, metric.column)
+    return num(wording.number(value, metric.unit), value)
 
 
 def _points(after: Any, before: Any) -> tuple[str, float | None]:

@@ -13,7 +13,7 @@ from harness.report import wording
 from harness.report.data import Data, StoredRun
 from harness.report.figures.base import records
 from harness.report.rows import picked
-from harness.store.rows import Row
+from harness.store.rows import Row, runtime_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,8 +101,13 @@ def differences(before: Row, after: Row) -> tuple[str, ...]:
     versions = [row["versions"] or {} for row in (before, after)]
     if not built:  # what only makes artifacts cannot have changed the speed of the same one
         versions = [{name: of[name] for name in of if name in RUNNING} for of in versions]
+    runtimes = [runtime_of(row).label for row in (before, after)]
+    moved = _versions(*versions)
+    if runtimes[0] != runtimes[1] and not any(is_flavour(line.partition(" ")[0]) for line in moved):
+        # What measured a row need not be among the packages beside the coordinator.
+        moved = [f"measured by {runtimes[0]} → {runtimes[1]}", *moved]
     return (
-        *_versions(*versions),
+        *moved,
         *built,
         *_placement(before["placement"] or {}, after["placement"] or {}),
         # Other operators explain other kernels; the same ones say that the runtime treats the graph differently.

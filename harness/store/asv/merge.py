@@ -1,8 +1,13 @@
-"""Results from elsewhere on top of what is stored here, without losing either.
+"""asv's files put together without losing anything: results from elsewhere with those here, and a run of asv's own.
 
-What is stored here stays as it is. A value that it has no place for yet is added; one that says something else is a
-conflict: it is reported, and kept in `conflicts/`, as a file that `harness import` reads and asv does not. Doing it
-again changes nothing.
+`merge` adds a source to a results folder. What is stored here stays as it is: a value that it has no place for yet is
+added; one that says something else is a conflict: it is reported, and kept in `conflicts/`, as a file that `harness
+import` reads and asv does not. Doing it again changes nothing.
+
+`after_run` and `benchmarks` are for `asv run`, whose own files would lose what other runs stored: there the
+combinations that were measured replace what was, and the others stay.
+
+Both go combination by combination over a benchmark's grid of parameters.
 """
 
 from __future__ import annotations
@@ -19,12 +24,18 @@ from typing import Any, Final
 from harness.errors import NewerSchema, StoreError
 from harness.store import files, samples
 from harness.store.asv import files as asv_files
+from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.files import Columns, ResultFile, union
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
-from harness.store.metrics import METRICS
 from harness.store.query import natural
 from harness.store.rows import Row
+
+NAMES: Final = frozenset(metric.name for metric in BENCHMARKS)
+"""The benchmarks that are harness's own."""
+
+SERIES: Final = ("python", "onnxruntime", "host", "weights")
+"""Params that two results must share to stand in one file."""
 
 CONFLICTS = "conflicts"
 LONGEST = 128
@@ -33,6 +44,15 @@ LONGEST = 128
 HARDWARE = ("arch", "cpu", "num_cpu")
 RAM_TOLERANCE = 0.05
 """The kernel keeps a little memory for itself, and not the same at every start."""
+
+Point = tuple[str, ...]
+"""A combination of parameters as asv stores it: the `repr` of each."""
+
+Entry = tuple[Columns, int]
+"""A combination of a benchmark: its columns, and its place in them."""
+
+
+# --- results from elsewhere ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +174,7 @@ class _Merge:
             )
         both = dict(ours.benchmarks)
         losers: dict[str, Columns] = {}
-        told: list[tuple[str, object, object]] = []
+        differing: list[tuple[str, object, object]] = []
         for benchmark, columns in theirs.benchmarks.items():
             grid = ParameterGrid(ours.benchmarks.get(benchmark), columns)
             both[benchmark] = grid.columns
@@ -162,14 +182,14 @@ class _Merge:
             done.same += grid.same
             if grid.losers:
                 losers[benchmark] = grid.losers
-                told += [(f"{benchmark} {what}", kept, other) for what, kept, other in grid.told]
+                differing += [(f"{benchmark} {what}", kept, other) for what, kept, other in grid.differing]
         if both != ours.benchmarks and _differ(both, ours.benchmarks):
             self.keep(replace(ours, benchmarks=both))
         if losers:
             content = asv_files.encode(header, losers)
             aside = self.aside(name, path.stem, RESULT, content)
             done.conflicts += [
-                Conflict(path=path, what=what, kept=kept, other=other, aside=aside) for what, kept, other in told
+                Conflict(path=path, what=what, kept=kept, other=other, aside=aside) for what, kept, other in differing
             ]
 
     def keep(self, file: ResultFile) -> None:
@@ -181,8 +201,8 @@ class _Merge:
         """The machine's name here: another machine that is called the same gets a name of its own."""
         given = str(theirs.params.get("machine") or theirs.path.parent.name)
         name = safe(given).lstrip(".") or "unknown"  # it becomes a folder
-        told = done.incoming.machines.get(given) or _machine_of(theirs.params, name)
-        described = {**told, "machine": name}
+        known_as = done.incoming.machines.get(given) or _machine_of(theirs.params, name)
+        described = {**known_as, "machine": name}
         stored = self.stored_machine(name)
         if stored and not _same_hardware(stored, described):
             name = f"{name}-{digest([described.get(key) for key in HARDWARE])}"
@@ -254,6 +274,66 @@ class _Merge:
         ]
 
 
+class ParameterGrid:
+    """One benchmark of ours and of theirs, combination by combination.
+
+    Attributes:
+        columns: ours, with what only they have.
+        losers: what they have and ours says otherwise; empty where there is nothing of that.
+        differing: (combination, our value, theirs) for each of those.
+    """
+
+    def __init__(self, ours: Columns | None, theirs: Columns) -> None:
+        self.added = self.same = 0
+        self.losers: Columns = {}
+        self.differing: list[tuple[str, object, object]] = []
+        if ours is None:
+            self.columns = theirs
+            self.added = known(theirs)
+        elif ours.get("version") != theirs.get("version") or len(asv_files.axes(ours)) != len(asv_files.axes(theirs)):
+            self.columns = ours
+            self.losers = theirs
+            self.differing = [("(of another version)", ours.get("version"), theirs.get("version"))]
+        else:
+            self.columns = self._joined(ours, theirs)
+
+    def _joined(self, ours: Columns, theirs: Columns) -> Columns:
+        axes = union(asv_files.axes(ours), asv_files.axes(theirs))
+        mine = {point: place for place, point in asv_files.points(ours)}
+        other = {point: place for place, point in asv_files.points(theirs)}
+        taken: list[Entry | None] = []
+        lost: list[Point] = []
+        for point in itertools.product(*axes):
+            here = (ours, mine[point]) if point in mine else None
+            there = (theirs, other[point]) if point in other else None
+            if _has(there) and not _has(here):
+                self.added += 1
+                taken.append(there)
+                continue
+            taken.append(here or there)
+            if here and there and _has(there):
+                if _equal(_value(here), _value(there)):
+                    self.same += 1
+                else:
+                    lost.append(point)
+                    self.differing.append((", ".join(point), _value(here), _value(there)))
+        if lost:
+            self.losers = _picked(theirs, other, lost)
+        if not self.added:
+            return ours
+        rest = {name: value for name, value in {**theirs, **ours}.items() if name not in asv_files.PER_POINT}
+        return {**rest, "params": axes, **_entries(taken)}
+
+
+def _picked(columns: Columns, places: Mapping[Point, int], points: Sequence[Point]) -> Columns:
+    """A benchmark's columns with nothing but these combinations, n/a in between."""
+    axes = [list(dict.fromkeys(point[axis] for point in points)) for axis in range(len(points[0]))]
+    wanted = set(points)
+    taken = [(columns, places[point]) if point in wanted else None for point in itertools.product(*axes)]
+    rest = {name: value for name, value in columns.items() if name not in asv_files.PER_POINT}
+    return {**rest, "params": axes, **_entries(taken)}
+
+
 def _differ(one: Mapping[str, Columns], other: Mapping[str, Columns]) -> bool:
     """Whether two sets of benchmarks would be written differently; NaN is not equal to itself."""
     return asv_files.encode({}, one) != asv_files.encode({}, other)
@@ -289,106 +369,7 @@ def _latency(row: Row | None) -> object:
     return row["latency"]["median_s"] if row and row["latency"] else None
 
 
-class ParameterGrid:
-    """One benchmark of ours and of theirs, combination by combination.
-
-    Attributes:
-        columns: ours, with what only they have.
-        losers: what they have and ours says otherwise; empty where there is nothing of that.
-        told: (combination, our value, theirs) for each of those.
-    """
-
-    def __init__(self, ours: Columns | None, theirs: Columns) -> None:
-        self.added = self.same = 0
-        self.losers: Columns = {}
-        self.told: list[tuple[str, object, object]] = []
-        if ours is None:
-            self.columns = theirs
-            self.added = known(theirs)
-        elif ours.get("version") != theirs.get("version") or len(asv_files.axes(ours)) != len(asv_files.axes(theirs)):
-            self.columns = ours
-            self.losers = theirs
-            self.told = [("(of another version)", ours.get("version"), theirs.get("version"))]
-        else:
-            self.columns = self._joined(ours, theirs)
-
-    def _joined(self, ours: Columns, theirs: Columns) -> Columns:
-        axes = union(asv_files.axes(ours), asv_files.axes(theirs))
-        mine = {point: place for place, point in asv_files.points(ours)}
-        other = {point: place for place, point in asv_files.points(theirs)}
-        taken: list[tuple[Columns, int] | None] = []
-        lost: list[Point] = []
-        for point in itertools.product(*axes):
-            here = (ours, mine[point]) if point in mine else None
-            there = (theirs, other[point]) if point in other else None
-            if _has(there) and not _has(here):
-                self.added += 1
-                taken.append(there)
-                continue
-            taken.append(here or there)
-            if here and there and _has(there):
-                if _equal(_value(here), _value(there)):
-                    self.same += 1
-                else:
-                    lost.append(point)
-                    self.told.append((", ".join(point), _value(here), _value(there)))
-        if lost:
-            self.losers = _picked(theirs, other, lost)
-        if not self.added:
-            return ours
-        rest = {name: value for name, value in {**theirs, **ours}.items() if name not in asv_files.PER_POINT}
-        return {**rest, "params": axes, **_columns(taken)}
-
-
-def _columns(taken: Sequence[tuple[Columns, int] | None]) -> Columns:
-    """Entries of both sides as columns; n/a where neither has one."""
-    out: Columns = {}
-    for column in asv_files.PER_POINT:
-        absent = math.nan if column == "result" else None
-        values = [absent if one is None else asv_files.at(one[0], column, one[1]) for one in taken]
-        if any(value is not None for value in values):
-            out[column] = values
-    return out
-
-
-def _picked(columns: Columns, places: Mapping[Point, int], points: Sequence[Point]) -> Columns:
-    """A benchmark's columns with nothing but these combinations, n/a in between."""
-    axes = [list(dict.fromkeys(point[axis] for point in points)) for axis in range(len(points[0]))]
-    wanted = set(points)
-    taken = [(columns, places[point]) if point in wanted else None for point in itertools.product(*axes)]
-    rest = {name: value for name, value in columns.items() if name not in asv_files.PER_POINT}
-    return {**rest, "params": axes, **_columns(taken)}
-
-
-def _has(entry: tuple[Columns, int] | None) -> bool:
-    """Whether there is a value or a failure, rather than nothing or n/a."""
-    return entry is not None and not _is_nan(_value(entry))
-
-
-def _value(entry: tuple[Columns, int]) -> Any:
-    return asv_files.at(entry[0], "result", entry[1])
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _equal(one: object, other: object) -> bool:
-    return one == other or (_is_nan(one) and _is_nan(other))
-
-
-def known(columns: Columns) -> int:
-    """How many combinations of a benchmark have a value or a failure."""
-    return sum(not _is_nan(asv_files.at(columns, "result", place)) for place, _ in asv_files.points(columns))
-
-
-NAMES: Final = frozenset(metric.name for metric in METRICS)
-
-Point = tuple[str, ...]
-"""A combination of parameters as asv stores it: the `repr` of each."""
-
-SERIES: Final = ("python", "onnxruntime", "host", "weights")
-"""Params that two results must share to stand in one file."""
+# --- a run of asv --------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -418,14 +399,7 @@ def hull(axes: Sequence[Sequence[str]], points: Iterable[Point]) -> list[list[st
     return [[value for value in axis if not there or value in there[i]] for i, axis in enumerate(axes)]
 
 
-def same_series(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether the headers of two result files name no two values of one dimension."""
-    return all(
-        one["params"][key] == other["params"][key] for key in SERIES if key in one["params"] and key in other["params"]
-    )
-
-
-def merged(
+def after_run(
     stored: ResultFile | None,
     header: Mapping[str, Any],
     fresh: Mapping[str, Columns],
@@ -442,13 +416,13 @@ def merged(
     Returns:
         Header and benchmarks.
     """
-    known = dict(stored.benchmarks) if stored else {}
-    benchmarks = known | {name: _run_columns(known.get(name), fresh[name], points) for name, points in touched.items()}
+    old = dict(stored.benchmarks) if stored else {}
+    new = {name: _benchmark_after_run(old.get(name), fresh[name], points) for name, points in touched.items()}
     durations = {**(stored.header.get("durations") or {} if stored else {}), **(header.get("durations") or {})}
-    return {**(stored.header if stored else {}), **header, "durations": durations}, benchmarks
+    return {**(stored.header if stored else {}), **header, "durations": durations}, old | new
 
 
-def _run_columns(old: Columns | None, new: Columns, touched: Touched) -> Columns:
+def _benchmark_after_run(old: Columns | None, new: Columns, touched: Touched) -> Columns:
     """One benchmark: touched combinations from the run, the others as they were, n/a where nobody asked."""
     if old is not None and (
         old.get("version") != new.get("version") or len(asv_files.axes(old)) != len(asv_files.axes(new))
@@ -460,19 +434,14 @@ def _run_columns(old: Columns | None, new: Columns, touched: Touched) -> Columns
         axes = union(asv_files.axes(old), axes)
     there = {point: i for i, point in asv_files.points(new)}
     before = {point: i for i, point in asv_files.points(old)} if old is not None else {}
-    taken: list[tuple[Columns, int] | None] = []
+    taken: list[Entry | None] = []
     for point in itertools.product(*axes):
         if point in touched.tried or (point in touched.untried and _empty(old, before.get(point))):
             taken.append((new, there[point]))
         else:
             taken.append((old, before[point]) if old is not None and point in before else None)
-    out: Columns = {name: value for name, value in new.items() if name not in asv_files.PER_POINT} | {"params": axes}
-    for column in asv_files.PER_POINT:
-        absent = math.nan if column == "result" else None
-        values = [absent if one is None else asv_files.at(one[0], column, one[1]) for one in taken]
-        if any(value is not None for value in values):
-            out[column] = values
-    return out
+    rest = {name: value for name, value in new.items() if name not in asv_files.PER_POINT}
+    return {**rest, "params": axes, **_entries(taken)}
 
 
 def _empty(old: Columns | None, place: int | None) -> bool:
@@ -502,3 +471,46 @@ def benchmarks(path: Path, stored: Mapping[str, Any], found: Mapping[str, Any]) 
             both = union(new["params"], old["params"])
             content[name] = {**new, "params": [sorted(axis, key=natural) for axis in both]}
     return content
+
+
+# --- both ----------------------------------------------------------------------------------------
+
+
+def same_series(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the headers of two result files name no two values of one dimension."""
+    return all(
+        one["params"][key] == other["params"][key] for key in SERIES if key in one["params"] and key in other["params"]
+    )
+
+
+def _entries(taken: Sequence[Entry | None]) -> Columns:
+    """Entries of both sides as columns; n/a where neither has one."""
+    out: Columns = {}
+    for column in asv_files.PER_POINT:
+        absent = math.nan if column == "result" else None
+        values = [absent if one is None else asv_files.at(one[0], column, one[1]) for one in taken]
+        if any(value is not None for value in values):
+            out[column] = values
+    return out
+
+
+def _has(entry: Entry | None) -> bool:
+    """Whether there is a value or a failure, rather than nothing or n/a."""
+    return entry is not None and not _is_nan(_value(entry))
+
+
+def _value(entry: Entry) -> Any:
+    return asv_files.at(entry[0], "result", entry[1])
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _equal(one: object, other: object) -> bool:
+    return one == other or (_is_nan(one) and _is_nan(other))
+
+
+def known(columns: Columns) -> int:
+    """How many combinations of a benchmark have a value or a failure."""
+    return sum(not _is_nan(asv_files.at(columns, "result", place)) for place, _ in asv_files.points(columns))

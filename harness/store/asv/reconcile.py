@@ -16,8 +16,8 @@ from harness import flavours
 from harness.errors import StoreError
 from harness.store import history_asv
 from harness.store.asv import files as asv_files
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS
 from harness.store.commits import Commits
-from harness.store.metrics import METRICS, PARAMETERS
 from harness.store.series import Key, Point, when
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SWEPT = "harness-"
 """How the environments begin that a sweep writes to asv's files."""
 
-METRIC: Final = METRICS[0].name
+METRIC: Final = BENCHMARKS[0].name
 LATENCY: Final = f'"{METRIC}": '.encode()
 """What stands before the latencies in one of asv's files, as asv and harness write them."""
 
@@ -63,22 +63,21 @@ class Values:
     problems: tuple[str, ...] = ()
 
 
-def load(results: Path, order: Commits, rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Values:
+def load(results: Path, order: Commits, rows: pd.DataFrame) -> Values:
     """Read asv's files, without what the samples hold too.
 
     Args:
         results: the results folder.
         order: the commits of the clone, and which of them are wanted.
         rows: stored rows: `run`, `commit`, `fingerprint`, `model`, `case`, `weights`, `weights_kind`, `dirty`,
-            `median_s`.
-        runtimes: run -> its runtime as `runtime` names it; empty where it is not known.
+            `median_s`, and `tag`, the runtime that measured it (`harness.flavours.tag`).
 
     Raises:
         StoreError: if the folder cannot be listed.
     """
     if not results.is_dir():
         return Values()
-    stored = _stored(rows, runtimes)
+    stored = _stored(rows)
     listed = asv_files.result_paths(results)
     covered = set(_covered(listed, stored))
     paths = [path for path in listed if path not in covered]
@@ -87,7 +86,7 @@ def load(results: Path, order: Commits, rows: pd.DataFrame, runtimes: Mapping[st
     problems: list[StoreError] = []
     groups: dict[Key, list[Point]] = {}
     for key, point in history_asv.points(results, order, _all, _all, problems, paths):
-        same = stored.get((point.commit or "", key.host, runtime(key.runtime), key.weights), ())
+        same = stored.get((point.commit or "", key.host, key.runtime, key.weights), ())
         swept = key.environment.startswith(SWEPT) and key.case in same
         if point.value is not None and not swept and order.wants(point.commit, when(point)):
             groups.setdefault(key, []).append(point)
@@ -104,7 +103,7 @@ def load(results: Path, order: Commits, rows: pd.DataFrame, runtimes: Mapping[st
 
 
 def runtime(stored: str) -> str:
-    """A runtime as the pages name it: `1.31.1+gpu` is `onnxruntime-gpu 1.31.1`."""
+    """A runtime by its package and version: `1.31.1+gpu` is `onnxruntime-gpu 1.31.1`."""
     return flavours.label(*flavours.of_tag(stored)) if stored else ""
 
 
@@ -117,7 +116,7 @@ def _place(point: Point) -> tuple[bool, float, str]:
     return (not known, float(point.position) if point.position is not None else when(point), point.started_at)
 
 
-def _stored(rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Stored:
+def _stored(rows: pd.DataFrame) -> Stored:
     """What the samples of clean commits hold, divided as asv's files of the same sweeps are."""
     found: Stored = {}
     if rows.empty:
@@ -126,13 +125,12 @@ def _stored(rows: pd.DataFrame, runtimes: Mapping[str, str]) -> Stored:
         rows["commit"].notna() & ~rows["dirty"].astype(bool) & rows["weights"].notna() & rows["median_s"].notna()
     ]
     # By run and not by row: two hundred thousand rows are a few thousand of these.
-    names = ["run", "model", "weights_kind", "weights"]
+    names = ["run", "fingerprint", "tag", "model", "weights_kind", "weights"]
     indices: Mapping[Any, Any] = clean.groupby(names, observed=True, sort=False).indices
     cases, categories = clean["case"].cat.codes.to_numpy(), clean["case"].cat.categories
-    commits, hosts = clean["commit"].astype(object).to_numpy(), clean["fingerprint"].astype(object).to_numpy()
-    for (run, model, kind, digest), places in indices.items():
-        of = runtimes.get(run, "")
-        key = (commits[places[0]], hosts[places[0]], of, f"{model}-{kind}-{digest[:8]}")
+    commits = clean["commit"].astype(object).to_numpy()
+    for (_, host, tag, model, kind, digest), places in indices.items():
+        key = (commits[places[0]], host, tag, f"{model}-{kind}-{digest[:8]}")
         found.setdefault(key, set()).update(categories[cases[places]])
     return found
 
@@ -143,8 +141,8 @@ def _covered(paths: Sequence[Path], stored: Stored) -> Iterator[Path]:
     A run whose Parquet file is lost, wholly or in part, leaves values that are only in asv's file.
     """
     endings = {
-        (commit[:8], re.sub(r"[^\w.+-]", "_", f"{(of or flavours.PLAIN).replace(' ', '')}-{weights}-host{host}")): cases
-        for (commit, host, of, weights), cases in stored.items()
+        (commit[:8], re.sub(r"[^\w.+-]", "_", f"{''.join(flavours.of_tag(tag))}-{weights}-host{host}")): cases
+        for (commit, host, tag, weights), cases in stored.items()
     }
     for path in paths:
         parts = re.match(r"([0-9a-f]{8})-" + SWEPT + r"py[\d.]+-(.*)\.json$", path.name)

@@ -21,9 +21,9 @@ from typing import Any
 from harness.errors import NewerSchema, StoreError
 from harness.records import Run
 from harness.store import files
+from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable, parameters
 from harness.store.asv.environments import AsvEnvironment, environments
 from harness.store.asv.files import BENCHMARKS_VERSION, MACHINE_VERSION, RESULTS_VERSION, broken, dump, load
-from harness.store.metrics import METRICS, PARAMETERS, Metric, nullable, parameters
 from harness.store.query import natural
 from harness.store.rows import Row
 
@@ -105,7 +105,7 @@ def _machine(results: Path) -> dict[str, str]:
 def _benchmarks(results: Path, rows: Sequence[Row]) -> dict[str, Any]:
     """What is in benchmarks.json, with the parameters of these rows added to harness's own benchmarks."""
     content = load(results / "benchmarks.json", BENCHMARKS_VERSION)
-    for metric in METRICS:
+    for metric in BENCHMARKS:
         old = content.get(metric.name, {})
         _refuse_newer(results / "benchmarks.json", metric, old.get("version"))
         known = old.get("params", []) if old.get("param_names") == list(PARAMETERS) else []
@@ -131,7 +131,7 @@ def _axes(known: Sequence[Sequence[str]], rows: Sequence[Row]) -> list[list[str]
     ]
 
 
-def _refuse_newer(path: Path, metric: Metric, version: object) -> None:
+def _refuse_newer(path: Path, metric: AsvBenchmark, version: object) -> None:
     if isinstance(version, str) and version.isdecimal() and int(version) > int(metric.version):
         raise NewerSchema(
             f"{path} holds {metric.name} in version {version}; this harness writes version {metric.version}: update "
@@ -166,7 +166,7 @@ def _merged(path: Path, run: Run, machine: Mapping[str, str], group: tuple[AsvEn
     started = datetime.fromisoformat(run.started_at)
     started = started if started.tzinfo else started.replace(tzinfo=UTC)
     by_point = {parameters(row): row for row in rows}
-    for metric in METRICS:
+    for metric in BENCHMARKS:
         _refuse_newer(path, metric, results.benchmark_version.get(metric.name))
         known = _known(results, metric)
         axes = _axes(known, rows)
@@ -190,7 +190,7 @@ def _merged(path: Path, run: Run, machine: Mapping[str, str], group: tuple[AsvEn
     return _saved(results, path)
 
 
-def _known(results: Any, metric: Metric) -> list[list[str]]:
+def _known(results: Any, metric: AsvBenchmark) -> list[list[str]]:
     """The axes of what is stored for a benchmark, empty where there is nothing that means the same."""
     if metric.name not in results.get_all_result_keys() or results.benchmark_version.get(metric.name) != metric.version:
         return []
@@ -198,7 +198,7 @@ def _known(results: Any, metric: Metric) -> list[list[str]]:
     return params if len(params) == len(PARAMETERS) else []
 
 
-def _point(metric: Metric, row: Row | None) -> tuple[float | None, list[float] | None]:
+def _point(metric: AsvBenchmark, row: Row | None) -> tuple[float | None, list[float] | None]:
     """One case's value and samples; NaN at a place of the grid that is not a case."""
     if row is None:
         return math.nan, None

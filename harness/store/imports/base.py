@@ -18,7 +18,7 @@ from harness.store.asv.files import Columns
 
 FULL_HASH = re.compile(r"[0-9a-f]{40}")
 MOST = 101
-"""Samples that are kept of one process: more are replaced by their quantiles, as `harness.store.metrics` does."""
+"""Samples that are kept of one process: more are replaced by their quantiles, as `asv.benchmarks` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,20 @@ Every one is larger-is-worse and never negative: asv compares by ratio and looks
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from harness.metrics import (
+    ACCURACY_DROP,
+    FIDELITY_LOSS,
+    FIRST_INFERENCE,
+    LATENCY,
+    METRICS,
+    SESSION_CREATION,
+    Metric,
+    stored,
+)
 from harness.providers import short_name
 from harness.records import Status
 from harness.records.case_id import threads
@@ -16,28 +27,44 @@ from harness.store.rows import Row
 
 PARAMETERS = ("model", "variant", "provider", "threads", "batch")
 
+PREFIX = "sweep.track_"
+
 QUANTILES = 101
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One benchmark.
+class AsvBenchmark:
+    """One metric as asv has it.
 
     Attributes:
-        name: such as `sweep.track_latency`.
-        unit: as asv formats it: `seconds` and `bytes` are scaled for the reader.
-        meaning: what the number is, shown on asv's page.
-        version: of the meaning. A new one ends every stored series of it, so it changes only with the meaning.
+        metric: what it is of.
         value: row -> the number, None where the case has none.
         samples: row -> the values that asv computes its statistics from; None for a metric that has just one value.
     """
 
-    name: str
-    unit: str
-    meaning: str
+    metric: Metric
     value: Callable[[Row], float | None]
     samples: Callable[[Row], list[float]] | None = None
-    version: str = "1"
+
+    @property
+    def name(self) -> str:
+        """Such as `sweep.track_latency`."""
+        return f"{PREFIX}{self.metric.name}"
+
+    @property
+    def unit(self) -> str:
+        """As asv formats it."""
+        return self.metric.unit
+
+    @property
+    def meaning(self) -> str:
+        """What the number is."""
+        return self.metric.meaning
+
+    @property
+    def version(self) -> str:
+        """Of the meaning."""
+        return self.metric.version
 
     @property
     def type(self) -> str:
@@ -98,70 +125,43 @@ def _quantile(ordered: list[float], q: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
-def _latency(row: Row) -> float | None:
-    return row["latency"]["median_s"] if row["latency"] else None
-
-
 def _accuracy_drop(row: Row) -> float | None:
-    return max(row["accuracy"]["drop"], 0.0) if row["accuracy"] else None
+    drop = stored(row, ACCURACY_DROP.column)
+    return None if drop is None else max(drop, 0.0)
 
 
 def _fidelity_loss(row: Row) -> float | None:
-    if not row["fidelity"]:
-        return None
-    if row["fidelity"]["max_abs"] == 0:
+    if stored(row, "fidelity.max_abs") == 0:
         return 0.0  # the outputs are the reference's own, so there is no finite ratio
-    decibels = row["fidelity"]["centred_sqnr_db"]
+    decibels = stored(row, FIDELITY_LOSS.column)
     return None if decibels is None else 10 ** (-decibels / 20)
 
 
-METRICS = (
-    Metric(
-        name="sweep.track_latency",
-        unit="seconds",
-        meaning="Steady-state latency of one inference of the whole batch: the median over worker processes of each "
-        "process's median.",
-        value=_latency,
-        samples=latency_samples,
-    ),
-    Metric(
-        name="sweep.track_accuracy_drop",
-        unit="fraction",
-        meaning="Task metric lost against the fp32 reference on labelled data (0.01 = one point of a hundred); "
-        "0 where nothing was lost.",
-        value=_accuracy_drop,
-    ),
-    Metric(
-        name="sweep.track_fidelity_loss",
-        unit="noise to signal",
-        meaning="Error against the fp32 reference's outputs, relative to their spread: 10 ** (-centred SQNR in dB / "
-        "20), so that 0.1 is 20 dB and 0.01 is 40 dB. Decibels would be negative, which asv cannot compare.",
-        value=_fidelity_loss,
-    ),
-    Metric(
-        name="sweep.track_artifact_size",
-        unit="bytes",
-        meaning="Size of all files of the artifact.",
-        value=lambda row: row["artifact"]["bytes"] if row["artifact"] else None,
-    ),
-    Metric(
-        name="sweep.track_peak_memory",
-        unit="bytes",
-        meaning="Peak resident memory of the worker process, read from outside; the largest of its processes.",
-        value=lambda row: row["peak_rss_bytes"],
-    ),
-    Metric(
-        name="sweep.track_session_creation",
-        unit="seconds",
-        meaning="Creating the session in a fresh process; the median over processes.",
-        value=lambda row: row["session_s"],
-        samples=lambda row: [process["session_ns"] / 1e9 for process in row["processes"]],
-    ),
-    Metric(
-        name="sweep.track_first_inference",
-        unit="seconds",
-        meaning="The first inference in a fresh process; the median over processes.",
-        value=lambda row: row["first_inference_s"],
-        samples=lambda row: [process["first_inference_ns"] / 1e9 for process in row["processes"]],
-    ),
+def _column(metric: Metric) -> Callable[[Row], float | None]:
+    return lambda row: stored(row, metric.column)
+
+
+def _of_processes(name: str) -> Callable[[Row], list[float]]:
+    """What each process took, in seconds, from a field in nanoseconds."""
+    return lambda row: [process[name] / 1e9 for process in row["processes"]]
+
+
+COMPUTED: Final[Mapping[str, Callable[[Row], float | None]]] = {
+    ACCURACY_DROP.name: _accuracy_drop,
+    FIDELITY_LOSS.name: _fidelity_loss,
+}
+"""Metrics whose value is not simply that of their column."""
+
+SAMPLES: Final[Mapping[str, Callable[[Row], list[float]]]] = {
+    LATENCY.name: latency_samples,
+    SESSION_CREATION.name: _of_processes("session_ns"),
+    FIRST_INFERENCE.name: _of_processes("first_inference_ns"),
+}
+
+BENCHMARKS: Final = tuple(
+    AsvBenchmark(metric=metric, value=COMPUTED.get(metric.name) or _column(metric), samples=SAMPLES.get(metric.name))
+    for metric in METRICS
 )
+
+SHORT: Final[Mapping[str, str]] = {benchmark.name: benchmark.metric.name for benchmark in BENCHMARKS}
+"""asv's name of a metric -> its name for people, such as `latency`."""

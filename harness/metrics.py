@@ -1,0 +1,184 @@
+"""The numbers that every case has, in one list: name, unit, direction, margin, noise and wording.
+
+asv's benchmarks, a gate's findings, the histories and the tables of report and terminal are made from it. A metric is
+added here, together with the column that holds its value (`harness.store.columns`) and, where a worker reports it, with
+where its value comes from: `harness.store.rows` of a run, `harness.gate.timing.phases` of a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric of a case. Larger is worse, and no value is negative: asv compares by ratio and looks for increases.
+
+    Attributes:
+        name: such as `peak_memory`, in histories, on the command line and behind `sweep.track_` in asv's files.
+        unit: `seconds` and `bytes` are scaled for the reader.
+        meaning: what the number is, shown on asv's pages.
+        column: the stored column that holds it, or what it is computed from, such as `latency.median_s`.
+        reads: every stored column that its value or its interval is computed from.
+        noisy: whether it differs from process to process; of the others every step is a change.
+        option: which of a gate's settings is its margin.
+        margin: that setting where nothing else is asked for: the growth that is allowed, as a fraction; points of
+            accuracy and decibels of fidelity.
+        threshold: by how much it must grow before asv calls it a regression, as a fraction.
+        label: what it is called.
+        subject: how a gate's sentence about it begins.
+        worse, better: the words for a ratio above 1 and for one below.
+        title: over a chart of its own; empty where it has none.
+        heading: over its column in a table of everything that a worker reports; empty where it is not in there.
+        short: over its column in the terminal; empty where it is not in that table, or in one of its own making.
+        finest: digits below this are rounding of the arithmetic, not a step; None where every digit counts.
+        version: of the meaning. A new one ends every stored series of it, so it changes only with the meaning.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    column: str
+    reads: tuple[str, ...]
+    noisy: bool
+    option: str
+    margin: float
+    threshold: float
+    label: str
+    subject: str
+    worse: str = "larger"
+    better: str = "smaller"
+    title: str = ""
+    heading: str = ""
+    short: str = ""
+    finest: float | None = None
+    version: str = "1"
+
+
+LATENCY: Final = Metric(
+    name="latency",
+    unit="seconds",
+    meaning="Steady-state latency of one inference of the whole batch: the median over worker processes of each "
+    "process's median.",
+    column="latency.median_s",
+    reads=("latency.median_s", "latency.ci95_low_s", "latency.ci95_high_s"),
+    noisy=True,
+    option="max_slowdown",
+    margin=0.0,
+    threshold=0.05,
+    label="latency",
+    subject="",
+    worse="slower",
+    better="faster",
+)
+ACCURACY_DROP: Final = Metric(
+    name="accuracy_drop",
+    unit="fraction",
+    meaning="Task metric lost against the fp32 reference on labelled data (0.01 = one point of a hundred); "
+    "0 where nothing was lost.",
+    column="accuracy.drop",
+    reads=("accuracy.drop",),
+    noisy=False,
+    option="max_accuracy_drop",
+    margin=0.01,
+    threshold=0,
+    label="accuracy drop",
+    subject="accuracy drop ",
+    finest=1e-6,
+)
+FIDELITY_LOSS: Final = Metric(
+    name="fidelity_loss",
+    unit="noise to signal",
+    meaning="Error against the fp32 reference's outputs, relative to their spread: 10 ** (-centred SQNR in dB / "
+    "20), so that 0.1 is 20 dB and 0.01 is 40 dB. Decibels would be negative, which asv cannot compare.",
+    column="fidelity.centred_sqnr_db",
+    reads=("fidelity.max_abs", "fidelity.centred_sqnr_db"),
+    noisy=False,
+    option="max_fidelity_drop",
+    margin=3.0,
+    threshold=0.1,
+    label="fidelity loss",
+    subject="error against the reference ",
+    finest=1e-6,
+)
+ARTIFACT_SIZE: Final = Metric(
+    name="artifact_size",
+    unit="bytes",
+    meaning="Size of all files of the artifact.",
+    column="artifact.bytes",
+    reads=("artifact.bytes",),
+    noisy=False,
+    option="max_size",
+    margin=0.01,
+    threshold=0,
+    label="artifact size",
+    subject="artifact ",
+    title="Artifact size",
+)
+PEAK_MEMORY: Final = Metric(
+    name="peak_memory",
+    unit="bytes",
+    meaning="Peak resident memory of the worker process, read from outside; the largest of its processes.",
+    column="peak_rss_bytes",
+    reads=("peak_rss_bytes",),
+    noisy=True,
+    option="max_memory",
+    margin=0.05,
+    threshold=0.05,
+    label="peak memory",
+    subject="peak memory ",
+    title="Peak memory of the worker",
+    heading="peak memory",
+    short="peak mem",
+)
+SESSION_CREATION: Final = Metric(
+    name="session_creation",
+    unit="seconds",
+    meaning="Creating the session in a fresh process; the median over processes.",
+    column="session_s",
+    reads=("session_s",),
+    noisy=True,
+    option="max_startup",
+    margin=0.25,
+    threshold=0.5,
+    label="session creation",
+    subject="session creation ",
+    worse="slower",
+    better="faster",
+    title="Session creation",
+    heading="session",
+)
+FIRST_INFERENCE: Final = Metric(
+    name="first_inference",
+    unit="seconds",
+    meaning="The first inference in a fresh process; the median over processes.",
+    column="first_inference_s",
+    reads=("first_inference_s",),
+    noisy=True,
+    option="max_startup",
+    margin=0.25,
+    threshold=0.5,
+    label="first inference",
+    subject="first inference ",
+    worse="slower",
+    better="faster",
+    title="First inference",
+    heading="first inference",
+)
+
+METRICS: Final = (
+    LATENCY, ACCURACY_DROP, FIDELITY_LOSS, ARTIFACT_SIZE, PEAK_MEMORY, SESSION_CREATION, FIRST_INFERENCE,
+)  # fmt: skip
+"""Every metric, in the order in which histories and asv's files have them."""
+
+BY_NAME: Final[Mapping[str, Metric]] = {metric.name: metric for metric in METRICS}
+
+
+def stored(row: Mapping[str, Any], column: str) -> Any:
+    """A stored value by its column, such as `latency.median_s`; None where a part of the way is absent."""
+    value: Any = row
+    for name in column.split("."):
+        value = None if value is None else value.get(name)
+    return value

@@ -1,0 +1,92 @@
+"""How a column that a stored file lacks is read: as null, and so is a struct's field.
+
+Files of earlier versions lack the columns that were added later, and stay readable for good. Every reader of rows
+comes through here: `row` for what Arrow or DuckDB made Python objects of, `STORED` for whoever asks DuckDB.
+Columns and fields that this version does not know are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from harness.store.columns import COLUMNS, JSON
+
+REQUIRED: Final = ("case", "run")
+"""Without these a row cannot be told from another: a file that lacks one is damaged."""
+
+
+def row(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """What was read, as a row of these columns, each as whole as `COLUMNS` has it; JSON text becomes mappings again."""
+    return {name: _whole(record.get(name), COLUMNS[name]) for name in names}
+
+
+def problem(leaves: Iterable[str]) -> str:
+    """Why a file of these columns is none that a harness wrote; empty where it may be.
+
+    Columns are only added, so a file has some of the known ones, or all of them and more. One with a column that
+    nobody knows in place of a known one is damaged, as by a changed letter in a name, and must not read as null.
+
+    Args:
+        leaves: of the file's schema, as Parquet writes their paths: `latency.median_s`, `notes.list.element`.
+    """
+    there = frozenset(leaves)
+    if missing := [name for name in REQUIRED if name not in there]:
+        return f"it has no column {', '.join(missing)}"
+    unknown, absent = there - LEAVES, LEAVES - there
+    return f"it has a column {min(unknown)} and lacks {min(absent)}" if unknown and absent else ""
+
+
+def stored(columns: Mapping[str, Any]) -> str:
+    """A query for rows that have all of these columns, whichever of them the files have; one `?` for the files.
+
+    `filename` is one more column, the file that holds the row.
+    """
+    typed = ", ".join(f'NULL::{sql_type(kind)} AS "{name}"' for name, kind in columns.items())
+    # An empty table of the whole schema: what the files lack comes from it, as null.
+    return (
+        f"(SELECT {typed} WHERE false UNION ALL BY NAME "  # noqa: S608  (our own names)
+        "SELECT * FROM read_parquet(?, union_by_name = true, filename = true, hive_partitioning = false))"
+    )
+
+
+def sql_type(kind: Any) -> str:
+    """A column's type as DuckDB writes it."""
+    if isinstance(kind, Mapping):
+        fields = ", ".join(f'"{name}" {sql_type(inner)}' for name, inner in kind.items())
+        return f"STRUCT({fields})"
+    if isinstance(kind, list):
+        return f"{sql_type(kind[0])}[]"
+    return {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", JSON: "VARCHAR"}[kind]
+
+
+def _whole(value: Any, kind: Any) -> Any:
+    """A value with every field of its type."""
+    if value is None:
+        return None
+    if kind is JSON:
+        return json.loads(value)
+    if isinstance(kind, Mapping):
+        return {name: _whole(value.get(name), inner) for name, inner in kind.items()}
+    if isinstance(kind, list) and isinstance(kind[0], Mapping):
+        return [_whole(entry, kind[0]) for entry in value]
+    return value
+
+
+def _leaves(columns: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """The paths of the values of columns, as Parquet writes them."""
+    for name, kind in columns.items():
+        path, inner = f"{before}{name}", kind
+        while isinstance(inner, list):
+            path, inner = f"{path}.list.element", inner[0]
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{path}.")
+        else:
+            yield path
+
+
+LEAVES: Final = frozenset(_leaves(COLUMNS))
+
+STORED: Final = stored(COLUMNS)
+"""`stored` of all columns: what stands after FROM."""

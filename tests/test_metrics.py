@@ -1,0 +1,103 @@
+"""The registry of metrics, and that everybody refers to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+from harness import metrics
+from harness.cli import tables
+from harness.gate.model import GateSettings
+from harness.gate.text import phrases
+from harness.gate.timing import phases
+from harness.init.settings import THRESHOLDS
+from harness.report import data, histories, sides
+from harness.report.figures import model as model_figures
+from harness.store.absent import LEAVES
+from harness.store.asv.benchmarks import BENCHMARKS
+from harness.store.rows import to_row
+from tests import outcomes
+
+
+def test_asv_names_units_and_versions_are_fixed() -> None:
+    """Another name, unit or version would end every stored series."""
+    assert [
+        ("sweep.track_latency", "seconds", "time", "1"),
+        ("sweep.track_accuracy_drop", "fraction", "track", "1"),
+        ("sweep.track_fidelity_loss", "noise to signal", "track", "1"),
+        ("sweep.track_artifact_size", "bytes", "track", "1"),
+        ("sweep.track_peak_memory", "bytes", "track", "1"),
+        ("sweep.track_session_creation", "seconds", "time", "1"),
+        ("sweep.track_first_inference", "seconds", "time", "1"),
+    ] == [(one.name, one.unit, one.type, one.version) for one in BENCHMARKS]
+
+
+def test_values_are_those_of_the_columns() -> None:
+    """Every metric has a number in a measured row, and none in a row without numbers."""
+    row = to_row(outcomes.run(), outcomes.measured())
+    assert {
+        "latency": 0.001,
+        "accuracy_drop": 0.01,
+        "fidelity_loss": 0.01,
+        "artifact_size": 123_456,
+        "peak_memory": 51_010_000,
+        "session_creation": 0.01,
+        "first_inference": 0.003,
+    } == {one.metric.name: one.value(row) for one in BENCHMARKS}
+    empty = to_row(outcomes.run(), outcomes.refused())
+    assert {None} == {one.value(empty) for one in BENCHMARKS}
+    assert 0.0 == BENCHMARKS[1].value(row | {"accuracy": row["accuracy"] | {"drop": -0.5}})
+    assert 0.0 == BENCHMARKS[2].value(row | {"fidelity": {"max_abs": 0.0, "centred_sqnr_db": None}})
+
+
+def test_columns_are_stored() -> None:
+    """What a metric reads is a column of a row, and the report has it."""
+    for metric in metrics.METRICS:
+        assert {metric.column, *metric.reads} <= LEAVES
+        assert {*metric.reads} <= data.NAMES.keys()
+
+
+def test_margins_are_settings_of_a_gate() -> None:
+    """The margin of each metric is the setting that it names, and its default is the registry's."""
+    names = {field.name for field in fields(GateSettings)}
+    for metric in metrics.METRICS:
+        assert metric.option in names
+        assert metric.margin == getattr(GateSettings(), metric.option)
+    changed = replace(GateSettings(), max_memory=0.5)
+    assert [0.0, 0.25, 0.25, 0.5] == [one.margin(changed) for one in phases.METRICS]
+
+
+def test_asv_calls_a_regression_what_the_registry_says() -> None:
+    """This project's own configuration and that of `harness init` are the same."""
+    own = json.loads((Path(__file__).parent.parent / "asv.conf.json").read_text(encoding="utf-8"))
+    assert own["regressions_thresholds"] == THRESHOLDS
+
+
+def test_words() -> None:
+    """Sentences, headings and charts are worded in one place."""
+    assert ("peak memory ", "larger", "smaller") == phrases.WORDS["peak_memory"]
+    assert ("", "slower", "faster") == phrases.WORDS["latency"]
+    assert ("artifact ", "larger", "smaller") == phrases.WORDS["size"]
+    assert {"size": "bytes", "peak_memory": "bytes", "nodes": "nodes"} == phrases.UNITS
+    assert {
+        "artifact_bytes": ("Artifact size", "bytes"),
+        "peak_rss_bytes": ("Peak memory of the worker", "bytes"),
+        "session_s": ("Session creation", "seconds"),
+        "first_inference_s": ("First inference", "seconds"),
+    } == model_figures.PARTS
+    assert ["peak mem"] == [metric.short for metric in tables.SHOWN]
+    assert ("latency", "peak_memory", "session_creation", "first_inference") == histories.NOISY
+    assert {
+        "accuracy_drop": "accuracy_drop",
+        "fidelity_loss": "loss",
+        "artifact_size": "size_bytes",
+        "peak_memory": "peak_rss_bytes",
+    } == sides.OF_ASV
+
+
+def test_stored() -> None:
+    """A value by its column; nothing where a part of the way is absent."""
+    assert 1.0 == metrics.stored({"latency": {"median_s": 1.0}}, "latency.median_s")
+    assert metrics.stored({"latency": None}, "latency.median_s") is None
+    assert metrics.stored({}, "peak_rss_bytes") is None
