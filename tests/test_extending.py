@@ -108,7 +108,7 @@ def examples(request, split):
     step = base.option(request, "step")
     for place in range(request.counts[split]):
         shapes = {spec: base.row_shape(spec, request) for spec in request.inputs}
-        yield base.Example(
+        yield base.Row(
             feed={spec.name: np.full(shape, place * step).astype(spec.dtype) for spec, shape in shapes.items()}
         )
 

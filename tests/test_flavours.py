@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from harness import flavours, provenance
 from harness.asv import environments as of_asv
 from harness.build import keys, packages
 from harness.build.recipes import resolve_recipe
+from harness.data import base as data
 from harness.flavours import FLAVOURS, PLAIN, chosen, of_tag, tag
 from harness.gate.sides.dependencies import PIN
 from harness.init import requirement
@@ -31,7 +33,7 @@ VERSIONS = st.from_regex(r"[0-9]+\.[0-9]+\.[0-9]+(\.dev[0-9]+)?(\+(cu|abc)[0-9]+
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The distributions that seem to be installed: whatever the test puts here."""
     found: dict[str, str] = {}
 
@@ -41,7 +43,11 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         return found[name]
 
     monkeypatch.setattr(metadata, "version", version)
-    return found
+    yield found
+    monkeypatch.undo()
+    # What was said here must not reach other tests.
+    keys.version_of.cache_clear()
+    data.versions.cache_clear()
 
 
 @pytest.mark.parametrize("name", FLAVOURS)
@@ -60,7 +66,6 @@ def test_an_upgrade_of_every_flavour_is_seen(name: str, installed: dict[str, str
         assert (name, version) == requirement.onnxruntime()
         artifacts = keys.step_keys(model, resolve_recipe(specs.STATIC), "w")
         seen.append([*artifacts[1:], keys.reference_key(model, "w"), environment])
-    keys.version_of.cache_clear()
     assert all(before != after for before, after in zip(*seen, strict=True))
 
 
