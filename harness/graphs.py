@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,13 @@ def load(path: Path) -> onnx.ModelProto:
     import onnx
 
     return onnx.load(path)
+
+
+def copied(message: Any) -> Any:
+    """A copy of a model or a part of one, which lives on when the list that held it is emptied."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -6,14 +6,15 @@ import errno
 import os
 import shutil
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import frameworks, graphs
-from harness.build import keys, lookup, recipes, steps
+from harness.build import faults, keys, lookup, recipes, steps
 from harness.build.steps.base import Work
-from harness.errors import BuildError, Skip, StoreError
+from harness.errors import BuildError, HarnessError, Skip, StoreError
 from harness.records import InputSpec, Recipe, Reference, Weights, wire
 
 if TYPE_CHECKING:
@@ -129,7 +130,10 @@ class Maker:
         started = time.perf_counter()
         self._tell("reference", "started", 0.0, "")
         with self._cache.workdir() as folder:
-            made = reference.write(loaded, folder, digest)
+            try:
+                made = reference.write(loaded, folder, digest)
+            except Exception as error:
+                raise self._fault("reference", error) from error
             meta = {
                 **wire.reference_to_json(made),
                 "made_by": f"{self._model.name}: {made.examples} examples, {made.origin}",
@@ -174,8 +178,8 @@ class Maker:
                     "artifacts", digest, folder, {"refusal": str(error), "made_by": self._made_by(recipe)}
                 )
                 raise
-            except (BuildError, OSError) as error:
-                raise self._full(error) or error from error
+            except Exception as error:
+                raise self._fault(step.kind, error) from error
             meta = {
                 **_measured(folder),
                 "made_by": self._made_by(recipe),
@@ -227,15 +231,23 @@ class Maker:
     def _made_by(self, recipe: Recipe) -> str:
         return f"{self._model.name}: {' > '.join(recipes.in_words(step) for step in recipe.steps)}"
 
-    def _full(self, error: Exception) -> StoreError | None:
-        """The error for a full disk, where that is what stopped a step: libraries call it many names."""
+    def _fault(self, step: str, error: Exception) -> HarnessError:
+        """What stopped a step: the cache, where that is what cannot be written, else the step itself.
+
+        Libraries call a full disk many names, so that little free space is taken for one.
+        """
         from harness.build.cache import refusal
 
-        if isinstance(error, OSError):
+        if isinstance(error, StoreError):
+            return error
+        if isinstance(error, OSError) and faults.of_cache(self._cache.root, error):
             return refusal(self._cache.root, error)
         if shutil.disk_usage(self._cache.root).free < LEAST_FREE_BYTES:
             return refusal(self._cache.root, OSError(errno.ENOSPC, f"no space left on device ({error})"))
-        return None
+        if isinstance(error, BuildError):
+            return error
+        traceback.print_exc()
+        return BuildError(f"{step}: {faults.in_words(error)}")
 
 
 def _measured(folder: Path) -> dict[str, Json]:

@@ -44,6 +44,7 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
     Raises:
         StoreError: the cache cannot be written.
     """
+    from harness.build import faults
     from harness.build.builder import Maker, WeightsChanged
     from harness.build.cache import Cache
     from harness.build.lookup import refusal
@@ -75,7 +76,7 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
             import traceback
 
             traceback.print_exc()
-            reason = f"{model.name}/{variant}: {type(error).__name__}: {error}"
+            reason = f"{model.name}/{variant}: {faults.in_words(error)}"
             jobs.send(channel, event="refused", variant=variant, status="failed", reason=reason)
         else:
             jobs.send(channel, event="built", variant=variant)

@@ -18,13 +18,21 @@ EXAMPLES = 4
 """How many evaluation examples are run: all of them count in the fidelity, which is measured later."""
 
 RELATIVE = 1e-3
-"""For float32 variants |got - expected| must be within RELATIVE * (|expected| + min(1, rms of the expected output))."""
+"""For float32 variants |got - expected| must be within RELATIVE * (|expected| + min(1, rms of the expected output)),
+or within the floor of `FLOOR`."""
+
+FLOOR = 4.0
+"""So many eps of the output's type, times max(1, rms of the expected output), are the noise of the arithmetic itself.
+
+Sigmoids, tanh and softmax are computed at the scale of 1: close to zero their last bit is 6e-8 whatever the value, and
+a file differs from itself by that much between two optimization levels.
+"""
 
 LEVELS = {"disabled": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
 
 
 def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tuple[str, ...]:
-    """Check the file, load it on the CPU provider as it will be measured, run it, and compare.
+    """Load the file on the CPU provider as it will be measured, run it, and compare.
 
     Args:
         path: the artifact.
@@ -39,8 +47,7 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
         BuildError: what is broken, and which step broke it.
     """
     step = recipe.steps[-1].kind
-    check(path, step)
-    session = _session(path, recipe, step)
+    session = _session(path, recipe.optimization, step)
     if isinstance(session, str):
         return (session,)
     _same_names(session, reference, step)
@@ -62,35 +69,38 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
             raise BuildError(
                 f"{step}: the file loads and cannot run a batch of {len(places) * reference.rows}: {error}"
             ) from error
+        # Values are compared as the reference computed them, each example alone: other batches take other kernels.
+        exact = recipe.precision == "float32" and len(places) == 1
         for name, got in zip(reference.outputs, outputs, strict=True):
             wanted = _batched(np.asarray(got), [expected[name][place] for place in places])
             if wanted is not None:
-                _compare(name, np.asarray(got), wanted, step, exact=recipe.precision == "float32")
+                _compare(name, np.asarray(got), wanted, step, exact=exact)
     return ()
 
 
 def check(path: Path, step: str) -> None:
-    """Run onnx.checker on a file.
+    """Make sure that a file is a model that others can build on.
+
+    onnx.checker is quick, and stricter than what runs: it refuses LayerNormalization below opset 17, nodes out of order
+    and newer operators. Where it says no, onnxruntime decides.
 
     Raises:
-        BuildError: the file is not a valid model.
+        BuildError: onnxruntime does not load the file.
     """
     import onnx
 
     try:
         onnx.checker.check_model(str(path))
-    except Exception as error:
-        raise BuildError(f"{step}: wrote a file that onnx.checker refuses: {str(error).strip()}") from error
+    except Exception:  # noqa: BLE001 # whatever it finds, it is no more than a reason to look closer
+        _session(path, "disabled", step)
 
 
-def _session(path: Path, recipe: Recipe, step: str) -> Any:
+def _session(path: Path, optimization: str, step: str) -> Any:
     """A session on the CPU provider, or the note to leave when this host has no kernel for it."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = getattr(
-        onnxruntime.GraphOptimizationLevel, f"ORT_{LEVELS[recipe.optimization]}"
-    )
+    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{LEVELS[optimization]}")
     settings.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
@@ -121,7 +131,7 @@ def _same_names(session: Any, reference: Reference, step: str) -> None:
 
 
 def _batches(reference: Reference) -> list[tuple[int, ...]]:
-    """The first examples: two together and then one by one where there is a batch axis, else each as it is.
+    """The first examples: two together where there is a batch axis, and then each as it is.
 
     An input without a batch axis is the same for the whole batch: then the two are the first example twice.
     """
@@ -130,9 +140,8 @@ def _batches(reference: Reference) -> list[tuple[int, ...]]:
     limit = min(EXAMPLES, reference.examples)
     if limit == 1:
         return [(0,)]
-    if set(reference.batch_axes) == set(reference.inputs):
-        return [(0, 1), *((place,) for place in range(2, limit))]
-    return [(0, 0), *((place,) for place in range(1, limit))]
+    pair = (0, 1) if set(reference.batch_axes) == set(reference.inputs) else (0, 0)
+    return [pair, *((place,) for place in range(limit))]
 
 
 def _together(examples: list[np.ndarray[Any, Any]], axis: int | None) -> np.ndarray[Any, Any]:
@@ -190,8 +199,9 @@ def _compare(name: str, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any],
         raise BuildError(f"{step}: the framework's own output `{name}` is nowhere finite: the model computes nonsense.")
     if exact:
         one, two = got[finite].astype(np.float64), wanted[finite].astype(np.float64)
-        scale = min(1.0, float(np.sqrt(np.mean(two**2)))) if two.size else 0.0
-        excess = np.abs(one - two) - RELATIVE * (np.abs(two) + scale)
+        scale = float(np.sqrt(np.mean(two**2))) if two.size else 0.0
+        floor = FLOOR * float(np.finfo(got.dtype).eps) * max(1.0, scale)
+        excess = np.abs(one - two) - np.maximum(RELATIVE * (np.abs(two) + min(1.0, scale)), floor)
         if excess.size and excess.max() > 0:
             place = int(excess.argmax())
             raise BuildError(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness import graphs
-from harness.build import patterns
+from harness.build import faults, patterns, repair
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError
 from harness.flavours import FLAVOURS
@@ -30,25 +30,32 @@ if TYPE_CHECKING:
     from harness.records import Json, ModelSpec
 
 
-def fuse(
-    source: Path, model: ModelSpec, options: Mapping[str, Json], facts: Mapping[str, Json], folder: Path
-) -> dict[str, Json]:
-    """Write the fused `folder`/model.onnx and say what was fused.
+def fuse(source: Path, model: ModelSpec, options: Mapping[str, Json], facts: Mapping[str, Json], folder: Path) -> Done:
+    """Write the fused `folder`/model.onnx and say what was fused, and what had to be repaired.
 
     Returns:
         `before` and `after` (nodes by operator), `patterns` (name -> how many were fused), `found` (name -> how
-        many there were) and `tools`, in the order in which they ran.
+        many there were) and `tools`, in the order in which they ran, as the fusion; and notes.
 
     Raises:
         BuildError: an optimizer failed.
     """
-    before = graphs.load(source)
+    original = graphs.load(source)
+    counted = graphs.operators(original)
+    before, repaired = repair.prepare(original)
+    notes = list(repaired)
     level = str(options["level"])
     path = folder / "model.onnx"
     encoder = level != "basic" and ("model_type" in facts or model.task == "encoder")
-    # onnxslim rearranges attention so that onnxruntime's fusion of it no longer matches: an encoder goes without.
-    current, tool = (_transformer(before, facts), "onnxruntime.transformers") if encoder else _clean(source, path)
+    if encoder:
+        # onnxslim rearranges attention so that onnxruntime's fusion of it no longer matches.
+        current, tool = _transformer(before, facts), "onnxruntime.transformers"
+    else:
+        current, tool, said = _clean(before, folder)
+        notes += said
     tools: list[Json] = [tool]
+    notes += repair.keep_interface(before.graph, current.graph)
+    repair.sort(current)
     graphs.name_nodes_uniquely(current)
     if level != "basic":
         plain = folder / "plain.onnx"
@@ -60,36 +67,55 @@ def fuse(
     else:
         graphs.save(current, path)
     after = graphs.load(path)
-    return {
-        "before": dict(graphs.operators(before)),
+    if repair.keep_interface(before.graph, after.graph):
+        graphs.save(after, path)
+    fusion: dict[str, Json] = {
+        "before": dict(counted),
         "after": dict(graphs.operators(after)),
         "patterns": dict(patterns.fused(before, after)),
         "found": dict(patterns.found(before)),
         "tools": tools,
     }
+    return Done(fusion=fusion, notes=tuple(f"fuse: {note}" for note in notes))
 
 
-def _clean(source: Path, scratch: Path) -> tuple[onnx.ModelProto, str]:
-    """The model after onnxslim, or after onnxruntime's basic level where onnxslim is not installed."""
-    import onnx
+def _clean(model: onnx.ModelProto, folder: Path) -> tuple[onnx.ModelProto, str, tuple[str, ...]]:
+    """The model after onnxslim, the tool's name and notes.
 
+    Where onnxslim is not installed, breaks, or writes what onnxruntime does not load, it is the model after
+    onnxruntime's own basic level.
+    """
     try:
         import onnxslim
     except ImportError:
-        _optimize(source, scratch, "basic")
-        return graphs.load(scratch), "onnxruntime basic"
+        return _basic(model, folder), "onnxruntime basic", ()
+    copy = graphs.copied(model)  # it works in place, and the graph before is still to be counted
     try:
-        slimmed = onnxslim.slim(graphs.load(source))
-    except Exception as error:
-        raise BuildError(f"fuse: onnxslim failed: {type(error).__name__}: {error}") from error
-    if not isinstance(slimmed, onnx.ModelProto):
-        raise BuildError("fuse: onnxslim gave no model back.")
-    return slimmed, "onnxslim"
+        slimmed = onnxslim.slim(copy)
+        if slimmed is not None:
+            repair.keep_interface(model.graph, slimmed.graph)
+            if repair.loads(slimmed):
+                return slimmed, "onnxslim", ()
+        why = "wrote a file that onnxruntime does not load"
+    except Exception as error:  # noqa: BLE001 # it raises whatever its passes come across
+        why = f"failed ({faults.in_words(error)})"
+    return _basic(model, folder), "onnxruntime basic", (f"onnxslim {why}; onnxruntime's basic level took its place",)
+
+
+def _basic(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """The model after onnxruntime's basic level."""
+    plain, target = folder / "plain.onnx", folder / "basic.onnx"
+    graphs.save(model, plain)
+    try:
+        _optimize(plain, target, "basic")
+        return graphs.load(target)
+    finally:
+        for leftover in (*folder.glob("plain.onnx*"), *folder.glob("basic.onnx*"), folder / graphs.DATA_FILE):
+            leftover.unlink(missing_ok=True)
 
 
 def _transformer(model: onnx.ModelProto, facts: Mapping[str, Json]) -> Any:
     """The model after onnxruntime's transformer optimizer; heads and width are found in the graph where unknown."""
-    import onnx
     from onnxruntime.transformers import optimizer
     from onnxruntime.transformers.fusion_options import FusionOptions
 
@@ -98,8 +124,7 @@ def _transformer(model: onnx.ModelProto, facts: Mapping[str, Json]) -> Any:
     settings = FusionOptions(kind)
     # It would turn the inputs into int32 behind Casts, so that the artifact no longer takes what the zoo says.
     settings.enable_embed_layer_norm = False
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)  # it works in place, and the graph before is still to be counted
+    copy = graphs.copied(model)  # it works in place, and the graph before is still to be counted
     try:
         optimized = optimizer.optimize_model(
             copy,
@@ -110,7 +135,7 @@ def _transformer(model: onnx.ModelProto, facts: Mapping[str, Json]) -> Any:
             opt_level=0,
         )
     except Exception as error:
-        raise BuildError(f"fuse: the transformer optimizer failed: {type(error).__name__}: {error}") from error
+        raise BuildError(f"fuse: the transformer optimizer failed: {faults.in_words(error)}") from error
     return optimized.model
 
 
@@ -136,7 +161,7 @@ def _optimize(source: Path, target: Path, level: str) -> None:
 
 
 def _run(work: Work, options: Mapping[str, Json]) -> Done:
-    return Done(fusion=fuse(work.source, work.model, options, work.facts, work.folder))
+    return fuse(work.source, work.model, options, work.facts, work.folder)
 
 
 STEP = StepKind(

@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import re
+import traceback
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs, values
+from harness import graphs
+from harness.build import faults, precision, repair
+from harness.build.calibration import CalibrationReader
 from harness.build.steps.base import Done, StepKind, Work
-from harness.data import base as data
 from harness.errors import BuildError, Skip
 from harness.flavours import FLAVOURS
 from harness.options import Option
@@ -24,13 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import onnx
 
     from harness.records import Json, ModelSpec
 
 ENCODER_OPERATORS = ("MatMul", "Gemm")
 """What static quantization takes of an encoder: Softmax, LayerNorm and the residual sums lose too much in 8 bits."""
+
+STATIC_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Gather")
+"""Operators whose weights static quantization takes."""
+
+OLDEST_OPSET = 11
+"""What the quantizers write is right from here on."""
+
+FLOAT = 1
+"""onnx.TensorProto.FLOAT: the type of tensors that shape inference knows nothing of, as after contributed operators."""
 
 SMALLEST_BLOCK = 16
 """MatMulNBits takes powers of two from here on."""
@@ -45,24 +54,90 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
     """
     import logging
 
-    content = graphs.load(source)
-    graphs.name_nodes_uniquely(content)
-    named = folder / "named.onnx"
-    graphs.save(content, named)
+    content, repaired = repair.prepare(graphs.load(source))
     method = str(options["method"])
+    _refuse(content, method)
     exclude = excluded(content, options)
+    content, options, adapted = _adapt(content, method, options)
+    named, target = folder / "named.onnx", folder / "model.onnx"
+    graphs.save(content, named)
     logging.getLogger().setLevel(logging.ERROR)  # the quantizers recommend steps that the recipe has already taken
     try:
         run = {"dynamic": _dynamic, "static": _static, "weights": _weights}[method]
-        notes = run(named, content, model, options=options, exclude=exclude, target=folder / "model.onnx")
+        notes = run(named, content, model, options=options, exclude=exclude, target=target)
     except BuildError:
         raise
     except Exception as error:
-        raise BuildError(f"quantize: method {method} failed: {type(error).__name__}: {error}") from error
+        traceback.print_exc()
+        raise BuildError(f"quantize: onnxruntime's {method} quantizer failed: {faults.in_words(error)}") from error
     finally:
         for leftover in folder.glob("named.onnx*"):
             leftover.unlink()
-    return notes
+    return tuple(f"quantize: {note}" for note in (*repaired, *adapted, *notes, *_tidy(target, content)))
+
+
+def _refuse(model: onnx.ModelProto, method: str) -> None:
+    """Decline what is no float32 network.
+
+    Raises:
+        Skip: the file is quantized already, or its weights are of another floating-point type.
+    """
+    if method in INTEGER and precision.quantized(model):
+        raise Skip(f"quantize: the network is quantized already ({_quantizers(model)}); it is measured as it is.")
+    held = precision.weights(model)
+    if held not in ("", "float32"):
+        raise Skip(f"quantize: the weights are {held}, and onnxruntime's quantizers take float32.")
+
+
+def _quantizers(model: onnx.ModelProto) -> str:
+    counts = graphs.operators(model)
+    kinds = (*precision.QUANTIZING, *precision.INTEGER)
+    found = [f"{count} {name}" for name, count in counts.items() if name.rpartition(":")[2] in kinds]
+    return ", ".join(found[:3])
+
+
+def _adapt(
+    model: onnx.ModelProto, method: str, options: Mapping[str, Json]
+) -> tuple[onnx.ModelProto, Mapping[str, Json], tuple[str, ...]]:
+    """The model at an opset that the quantizers' output is right in, or options that fit the one it has; and notes.
+
+    Below opset 11 onnxruntime's quantizers write 11 into the file and leave the nodes what they were.
+
+    Raises:
+        Skip: the opset is too old, and the model cannot be brought to a newer one.
+    """
+    before = graphs.opset(model)
+    if method not in INTEGER or before >= repair.OPSET_WITH_CHANNELS:
+        return model, options, ()
+    model, note = repair.raise_opset(model, repair.OPSET_WITH_CHANNELS)
+    if note:
+        return model, options, (note,)
+    if before < OLDEST_OPSET:
+        raise Skip(
+            f"quantize: the network is of opset {before}, which onnx cannot convert to a newer one, and the quantizers "
+            f"begin at opset {OLDEST_OPSET}."
+        )
+    if not options["per_channel"]:
+        return model, options, ()
+    why = f"one scale per tensor: scales per channel need opset {repair.OPSET_WITH_CHANNELS}, this is opset {before}"
+    return model, {**options, "per_channel": False}, (f"{why} and onnx cannot convert it",)
+
+
+def _tidy(path: Path, before: onnx.ModelProto) -> tuple[str, ...]:
+    """Put right what the quantizers leave behind, and look whether they did anything.
+
+    Raises:
+        Skip: nothing became an integer.
+    """
+    after = graphs.load(path)
+    if precision.narrow_elements(after) <= precision.narrow_elements(before) and not precision.quantized(after):
+        raise Skip("quantize: nothing became 8-bit: the quantizer left every node as it was.")
+    notes = list(repair.keep_interface(before.graph, after.graph))
+    if repair.sort(after):
+        notes.append("nodes were put into topological order")
+    if notes or graphs.name_nodes_uniquely(after):
+        graphs.save(after, path)
+    return tuple(notes)
 
 
 def excluded(model: onnx.ModelProto, options: Mapping[str, Json]) -> list[str]:
@@ -108,12 +183,17 @@ def _types(options: Mapping[str, Json], name: str, default: str) -> Any:
 
 
 def _quantizable(model: onnx.ModelProto, exclude: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    """The names of the nodes of these operators that hold float32 weights: a table where they look something up."""
+    import onnx
+
     left_out = set(exclude)
-    held = {one.name for one in model.graph.initializer}
+    held = {one.name for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT}
     return [
         node.name
         for node in model.graph.node
-        if node.op_type in kinds and node.name not in left_out and any(name in held for name in node.input[1:])
+        if node.op_type in kinds
+        and node.name not in left_out
+        and any(name in held for name in (node.input[:1] if node.op_type == "Gather" else node.input[1:]))
     ]
 
 
@@ -141,7 +221,11 @@ def _dynamic(
         reduce_range=_reduce_range(options, chosen),
         weight_type=_types(options, "weight_type", chosen),
         nodes_to_exclude=exclude,
-        extra_options={"WeightSymmetric": bool(options["symmetric_weights"]), "MatMulConstBOnly": True},
+        extra_options={
+            "WeightSymmetric": bool(options["symmetric_weights"]),
+            "MatMulConstBOnly": True,
+            "DefaultTensorType": FLOAT,
+        },
     )
     return (
         ("convolutions run as ConvInteger, scaled anew on every run: dynamic quantization is for MatMul models",)
@@ -163,9 +247,11 @@ def _static(
 
     default = ENCODER_OPERATORS if model.task == "encoder" else None
     kinds = [str(kind) for kind in options["op_types"] or default or ()] or None
-    if not _quantizable(content, exclude, kinds or ("Conv", "MatMul", "Gemm")):
-        raise Skip("quantize: the network has no Conv, MatMul or Gemm with constant weights.")
-    reader = CalibrationReader(model, options["samples"], target.parent / "calibration")
+    if not _quantizable(content, exclude, kinds or STATIC_OPERATORS):
+        raise Skip(f"quantize: the network has none of {', '.join(kinds or STATIC_OPERATORS)} with constant weights.")
+    reader = CalibrationReader(
+        model, options["samples"], target.parent / "calibration", {one.name for one in content.graph.input}
+    )
     method = {
         "minmax": CalibrationMethod.MinMax,
         "entropy": CalibrationMethod.Entropy,
@@ -193,6 +279,7 @@ def _static(
                 # One example at a time: entropy and percentile would hold every activation of the whole set otherwise.
                 "CalibStridedMinMax": 1,
                 "CalibPercentile": float(options["percentile"]),
+                "DefaultTensorType": FLOAT,
             },
         )
     finally:
@@ -213,9 +300,9 @@ def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
 
 
 def _weights(
-    source: Path,  # noqa: ARG001 # one signature for the three methods
+    source: Path,
     content: onnx.ModelProto,
-    model: ModelSpec,  # noqa: ARG001 # as above
+    model: ModelSpec,  # noqa: ARG001 # one signature for the three methods
     *,
     options: Mapping[str, Json],
     exclude: list[str],
@@ -230,7 +317,7 @@ def _weights(
     if block < SMALLEST_BLOCK or block & (block - 1):
         raise BuildError(f"quantize: block_size is {block}; it must be a power of two from {SMALLEST_BLOCK} on.")
     quantizer = MatMulNBitsQuantizer(
-        content,
+        graphs.load(source),  # it works in place
         bits=int(options["bits"]),
         block_size=block,
         is_symmetric=bool(options["symmetric_weights"]),
@@ -239,45 +326,6 @@ def _weights(
     quantizer.process()
     graphs.save(quantizer.model.model, target)
     return ()
-
-
-class CalibrationReader:
-    """The calibration examples for onnxruntime's calibrators, in .npy files on disk and read back one at a time."""
-
-    def __init__(self, model: ModelSpec, samples: int | None, folder: Path) -> None:
-        request = data.DataRequest.of(model)
-        asked = min(samples or request.counts["calibration"], request.counts["calibration"])
-        self._count = max(1, asked // request.rows)
-        self._folder = folder
-        writer = values.ValueWriter(folder, self._count)
-        for example in itertools.islice(data.stream(request, "calibration"), self._count):
-            writer.add({spec.name: example.feed[spec.name] for spec in model.inputs})
-        self._held = {entry.name: values.Stored(folder, entry, self._count) for entry in writer.close()}
-        self._next, self._stop = 0, self._count
-
-    def __len__(self) -> int:
-        """How many examples there are."""
-        return self._count
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Read only these examples next."""
-        self._next, self._stop = start_index, end_index
-
-    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-        """The next example as a whole feed, or None at the end of the range."""
-        import numpy as np
-
-        if self._next >= self._stop:
-            return None
-        self._next += 1
-        return {name: np.array(held[self._next - 1]) for name, held in self._held.items()}
-
-    def remove(self) -> None:
-        """Delete the files."""
-        import shutil
-
-        self._held = {}
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _run(work: Work, options: Mapping[str, Json]) -> Done:

@@ -1,0 +1,268 @@
+"""What is put right in a graph before a converter sees it, and after: converters know tidy graphs only.
+
+Every repair keeps what the graph computes, and gives a note that goes into the artifact's row. All functions here work
+in place unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness import graphs
+from harness.build import faults
+from harness.errors import BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+
+IR_WITH_FREE_INITIALIZERS = 4
+"""From this version of the file format on, initializers need not be inputs as well."""
+
+OPSET_WITH_CHANNELS = 13
+"""The first version of the default operators whose DequantizeLinear takes one scale per channel."""
+
+
+FEW = 3
+"""So many names are told, and no more."""
+
+
+def prepare(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The model as converters can take it, and what was changed. The model given is used up.
+
+    Raises:
+        BuildError: a function of the model cannot be inlined.
+    """
+    model, inlined = _inline(model)
+    notes = [inlined, _raise_ir(model), _free_initializers(model), _densify(model), _initialize(model)]
+    if sort(model):
+        notes.append("nodes were put into topological order")
+    graphs.name_nodes_uniquely(model)
+    return model, tuple(note for note in notes if note)
+
+
+def _inline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """The model without functions of its own: what stands in them is quantized and cast like the rest."""
+    if not model.functions:
+        return model, ""
+    from onnx import inliner
+
+    names = sorted({one.name for one in model.functions})
+    try:
+        whole = inliner.inline_local_functions(model, convert_version=True)
+    except Exception as error:
+        raise BuildError(f"the model's function {names[0]} cannot be inlined: {faults.in_words(error)}") from error
+    return whole, f"{_count(len(names), 'function')} of the model inlined ({_few(names)})"
+
+
+def _raise_ir(model: onnx.ModelProto) -> str:
+    """Below IR 4 every initializer is an input too, which converters forget."""
+    before = model.ir_version
+    if before >= IR_WITH_FREE_INITIALIZERS:
+        return ""
+    model.ir_version = IR_WITH_FREE_INITIALIZERS
+    return f"IR version raised from {before} to {IR_WITH_FREE_INITIALIZERS}"
+
+
+def _free_initializers(model: onnx.ModelProto) -> str:
+    """Initializers that are inputs could be fed, and so nothing is folded into them; nobody here feeds them."""
+    held = {one.name for one in model.graph.initializer}
+    kept = [one for one in model.graph.input if one.name not in held]
+    freed = len(model.graph.input) - len(kept)
+    if not freed:
+        return ""
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    return f"{_count(freed, 'initializer')} no longer {'an input' if freed == 1 else 'inputs'} as well"
+
+
+def _densify(model: onnx.ModelProto) -> str:
+    """Sparse initializers as plain ones."""
+    count = 0
+    for graph in graphs.graphs(model.graph):
+        for sparse in graph.sparse_initializer:
+            graph.initializer.append(dense(sparse))
+            count += 1
+        del graph.sparse_initializer[:]
+    return f"{_count(count, 'sparse initializer')} made dense" if count else ""
+
+
+def dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    """The tensor that a sparse one stands for."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    whole = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim > 1:
+        whole[tuple(indices.T)] = values
+    else:
+        whole.reshape(-1)[indices] = values
+    return numpy_helper.from_array(whole, sparse.values.name)
+
+
+def _initialize(model: onnx.ModelProto) -> str:
+    """Constant nodes as initializers, which alone converters take for weights."""
+    count = 0
+    for graph in graphs.graphs(model.graph):
+        outputs = {one.name for one in graph.output}
+        kept: list[onnx.NodeProto] = []
+        for node in graph.node:
+            tensor = constant(node)
+            if tensor is None or node.output[0] in outputs:
+                kept.append(node)
+            else:
+                tensor.name = node.output[0]
+                graph.initializer.append(tensor)
+                count += 1
+        if len(kept) < len(graph.node):
+            del graph.node[:]
+            graph.node.extend(kept)
+    return (
+        f"{_count(count, 'Constant node')} made {'an initializer' if count == 1 else 'initializers'}" if count else ""
+    )
+
+
+def constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """A copy of the tensor that a Constant node gives; None for every other node."""
+    import numpy as np
+    import onnx
+    from onnx import numpy_helper
+
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx") or len(node.attribute) != 1:
+        return None
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        copy = onnx.TensorProto()
+        copy.CopyFrom(attribute.t)
+        return copy
+    if attribute.name == "sparse_value":
+        return dense(attribute.sparse_tensor)
+    plain: dict[str, Any] = {
+        "value_float": lambda: np.asarray(attribute.f, np.float32),
+        "value_floats": lambda: np.asarray(attribute.floats, np.float32),
+        "value_int": lambda: np.asarray(attribute.i, np.int64),
+        "value_ints": lambda: np.asarray(attribute.ints, np.int64),
+    }
+    return numpy_helper.from_array(plain[attribute.name]()) if attribute.name in plain else None
+
+
+def sort(model: onnx.ModelProto) -> bool:
+    """Put every graph's nodes where what they read is made before, otherwise in the order given; whether that changed.
+
+    What the bodies of If, Loop and Scan read of the graph around them counts as read by the node itself.
+    """
+    changed = False
+    for graph in graphs.graphs(model.graph):
+        nodes = list(graph.node)
+        order = _order(nodes)
+        if order != list(range(len(nodes))):
+            copies = [graphs.copied(nodes[place]) for place in order]
+            del graph.node[:]
+            graph.node.extend(copies)
+            changed = True
+    return changed
+
+
+def _order(nodes: list[onnx.NodeProto]) -> list[int]:
+    """The places of the nodes in topological order; as they are where there is a cycle."""
+    maker = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+    order: list[int] = []
+    state: dict[int, bool] = {}  # place -> whether it is done; False while what it reads is looked for
+    for start in range(len(nodes)):
+        pending = [start]
+        while pending:
+            place = pending[-1]
+            if place in state:
+                pending.pop()
+                if not state[place]:
+                    state[place] = True
+                    order.append(place)
+                continue
+            state[place] = False
+            needed = [maker[name] for name in reads(nodes[place]) if name in maker]
+            if any(state.get(one) is False for one in needed):
+                return list(range(len(nodes)))
+            pending += [one for one in reversed(needed) if one not in state]
+    return order
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The names that a node reads of the graph that it stands in, those of its bodies included."""
+    yield from (name for name in node.input if name)
+    for attribute in node.attribute:
+        for body in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+            own = {one.name for one in [*body.input, *body.initializer]}
+            own |= {name for inner in body.node for name in inner.output}
+            for inner in body.node:
+                yield from (name for name in reads(inner) if name not in own)
+            yield from (one.name for one in body.output if one.name not in own)
+
+
+def keep_interface(before: onnx.GraphProto, after: onnx.GraphProto) -> tuple[str, ...]:
+    """Give `after` the inputs of `before` in their order, also those that nothing reads; notes on what was added."""
+    held = {one.name for one in before.initializer}
+    wanted = [one for one in before.input if one.name not in held]
+    has = {one.name: one for one in after.input}
+    lost = [one.name for one in wanted if one.name not in has]
+    names = {one.name for one in wanted}
+    inputs = [graphs.copied(has.get(one.name, one)) for one in wanted]
+    inputs += [graphs.copied(one) for one in after.input if one.name not in names]
+    del after.input[:]
+    after.input.extend(inputs)
+    return tuple(f"the input `{name}`, which nothing reads, was kept" for name in lost)
+
+
+def raise_opset(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, str]:
+    """The model at least at this version of the default operators, and the note; the model itself where that fails.
+
+    The note is empty in both cases where nothing was done. onnx's converter does not look into bodies of If and Loop,
+    and drops what it does not know: what it writes is taken only if onnxruntime loads it.
+    """
+    before = graphs.opset(model)
+    if before >= opset:
+        return model, ""
+    import onnx.version_converter
+
+    if any(attribute.HasField("g") for node in model.graph.node for attribute in node.attribute):
+        return model, ""
+    try:
+        raised = onnx.version_converter.convert_version(model, opset)
+    except Exception:  # noqa: BLE001 # it has many words for no
+        return model, ""
+    names = [[one.name for one in side] for side in (model.graph.input, model.graph.output)]
+    if names != [[one.name for one in side] for side in (raised.graph.input, raised.graph.output)]:
+        return model, ""
+    return (raised, f"opset raised from {before} to {opset}") if loads(raised) else (model, "")
+
+
+def loads(model: onnx.ModelProto) -> bool:
+    """Whether onnxruntime makes a session of it; an operator without a kernel here does not count against it."""
+    import tempfile
+    from pathlib import Path
+
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file: Path | bytes = Path(folder) / "model.onnx"
+            if model.ByteSize() < graphs.LARGEST_SINGLE_FILE:
+                file = model.SerializeToString()
+            else:
+                graphs.save(model, Path(folder) / "model.onnx")
+            onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 # whatever it says, it says no
+            return "NOT_IMPLEMENTED" in str(error)
+    return True
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join([*names[:FEW], *(["..."] if len(names) > FEW else [])])
