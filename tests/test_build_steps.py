@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 
 from harness import graphs
 from harness.build import patterns, proof
-from harness.build.bfloat16 import to_bfloat16
 from harness.build.calibration import CalibrationReader
+from harness.build.narrow import narrowed
 from harness.build.recipes import resolve
 from harness.build.steps.cast import cast
 from harness.build.steps.fuse import fuse
@@ -153,7 +153,7 @@ def test_bfloat16_computes_the_same_function(tmp_path: Path, block: tuple[str, .
     )
     feed = {"x": np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)}
     expected = ReferenceEvaluator(str(path)).run(None, feed)
-    converted = to_bfloat16(graphs.load(path), keep_io=True, block=block)
+    converted = narrowed(graphs.load(path), "bfloat16", block=block).model
     onnx.checker.check_model(converted, full_check=True)
     got = ReferenceEvaluator(converted).run(None, feed)
 
@@ -164,7 +164,7 @@ def test_bfloat16_computes_the_same_function(tmp_path: Path, block: tuple[str, .
 
 def test_bfloat16_of_a_convolution_is_well_typed(tmp_path: Path) -> None:
     """A convolutional network becomes bfloat16 inside, float32 at its borders, with types that fit everywhere."""
-    converted = to_bfloat16(graphs.load(builders.tiny_conv(tmp_path / "tiny.onnx")), keep_io=True)
+    converted = narrowed(graphs.load(builders.tiny_conv(tmp_path / "tiny.onnx")), "bfloat16").model
     onnx.checker.check_model(converted, full_check=True)
 
     kinds = {one.data_type for one in converted.graph.initializer}

@@ -1,13 +1,15 @@
 """The cast step: a float32 graph to float16 or bfloat16, float32 at its borders by default.
 
-float16 is onnxruntime's own converter. It has none for bfloat16: see `harness.build.bfloat16`.
+How a graph is converted is `harness.build.narrow`'s to know.
 """
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 from harness import graphs
+from harness.build import faults, precision, repair
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
 from harness.flavours import FLAVOURS
@@ -22,48 +24,57 @@ if TYPE_CHECKING:
     from harness.records import Json
 
 
-def cast(source: Path, options: Mapping[str, Json], folder: Path) -> None:
-    """Write the converted `folder`/model.onnx.
+def cast(source: Path, options: Mapping[str, Json], folder: Path) -> tuple[str, ...]:
+    """Write the converted `folder`/model.onnx and give notes on what was repaired.
 
     Raises:
-        Skip: the graph holds no float32 weights, so there is nothing to convert.
-        BuildError: the converter failed.
+        Skip: the graph holds no wide weights, so there is nothing to convert.
+        BuildError: the conversion failed.
     """
-    import onnx
+    from harness.build.narrow import narrowed
 
-    from harness.build.bfloat16 import to_bfloat16
-
-    model = graphs.load(source)
-    if not any(one.data_type == onnx.TensorProto.FLOAT for one in model.graph.initializer):
-        raise Skip(f"cast: the network holds no float32 weights, so {options['to']} changes nothing.")
-    # Converters of nodes copy names, and two nodes of one name do not load (seen with yolov8n).
-    graphs.name_nodes_uniquely(model)
-    block = tuple(str(one) for one in options["block"])
-    convert = _to_float16 if options["to"] == "float16" else to_bfloat16
+    model, notes = repair.prepare(graphs.load(source))
+    to, wide = str(options["to"]), _wide(model, str(options["to"]))
+    block = {str(one) for one in options["block"]} | (_kept_from_float16() if to == "float16" else set())
     try:
-        converted = convert(model, keep_io=bool(options["keep_io"]), block=block)
+        made = narrowed(model, to, wide=wide, keep_io=bool(options["keep_io"]), block=block)
+    except BuildError:
+        raise
     except Exception as error:
-        raise BuildError(f"cast: converting to {options['to']} failed: {type(error).__name__}: {error}") from error
-    graphs.name_nodes_uniquely(converted)
-    graphs.save(converted, folder / "model.onnx")
+        traceback.print_exc()
+        raise BuildError(f"cast: converting to {to} failed: {faults.in_words(error)}") from error
+    graphs.name_nodes_uniquely(made.model)
+    graphs.save(made.model, folder / "model.onnx")
+    return tuple(f"cast: {note}" for note in (*notes, *made.notes))
 
 
-def _to_float16(model: onnx.ModelProto, *, keep_io: bool, block: tuple[str, ...]) -> onnx.ModelProto:
+def _wide(model: onnx.ModelProto, to: str) -> str:
+    """The type that is converted.
+
+    Raises:
+        Skip: there are no weights of a wider type.
+    """
+    own, held = precision.of(model), precision.weights(model)
+    if own in ("int8", "int4") and held in ("", own):
+        raise Skip(f"cast: the network is quantized already, and no weights are left that {to} could hold.")
+    if own == "int8":
+        raise Skip(f"cast: the network is quantized already: it computes in int8, not in float32, and {to} is wider.")
+    if not held:
+        raise Skip(f"cast: the network holds no float32 weights that {to} could hold.")
+    if held not in ("float32", "float64"):
+        raise Skip(f"cast: the network holds no float32 weights: they are {held} already.")
+    return held
+
+
+def _kept_from_float16() -> set[str]:
+    """Operators that lose too much in float16, or have no kernels for it, as onnxruntime's own converter knows them."""
     from onnxruntime.transformers import float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    converted = float16.convert_float_to_float16(
-        model, keep_io_types=keep_io, op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *block]
-    )
-    sorted_again = OnnxModel(converted)
-    sorted_again.topological_sort()  # the converter appends its Casts, and onnx.checker refuses that order
-    result: onnx.ModelProto = sorted_again.model
-    return result
+    return set(float16.DEFAULT_OP_BLOCK_LIST)
 
 
 def _run(work: Work, options: Mapping[str, Json]) -> Done:
-    cast(work.source, options, work.folder)
-    return Done()
+    return Done(notes=cast(work.source, options, work.folder))
 
 
 STEP = StepKind(

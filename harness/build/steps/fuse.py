@@ -98,8 +98,12 @@ def _clean(model: onnx.ModelProto, folder: Path) -> tuple[onnx.ModelProto, str, 
                 return slimmed, "onnxslim", ()
         why = "wrote a file that onnxruntime does not load"
     except Exception as error:  # noqa: BLE001 # it raises whatever its passes come across
-        why = f"failed ({faults.in_words(error)})"
-    return _basic(model, folder), "onnxruntime basic", (f"onnxslim {why}; onnxruntime's basic level took its place",)
+        why = f"failed: {faults.in_words(error)}"
+    return (
+        _basic(model, folder),
+        "onnxruntime basic",
+        (f"onnxruntime's basic level took onnxslim's place, which {why}",),
+    )
 
 
 def _basic(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
