@@ -251,11 +251,15 @@ class Maker:
 
 
 def _measured(folder: Path) -> dict[str, Json]:
-    """Bytes of all files, and nodes by operator."""
+    """The precision of the arithmetic, bytes of all files, and nodes by operator."""
     import onnx
 
-    operators = graphs.operators(onnx.load(folder / "model.onnx", load_external_data=False))
+    from harness.build import precision
+
+    content = onnx.load(folder / "model.onnx", load_external_data=False)
+    operators = graphs.operators(content)
     return {
+        "precision": precision.of(content),
         "bytes": sum(path.stat().st_size for path in folder.iterdir()),
         "nodes": sum(operators.values()),
         "operators": dict(operators),

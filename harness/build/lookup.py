@@ -111,4 +111,5 @@ def _artifact(
         seconds=float(meta["seconds"]),
         steps=recipe.steps,
         notes=(*meta["notes"], *proof),
+        precision=str(meta.get("precision", "")) if recipes.keeps_precision(recipe) else "",
     )

@@ -60,6 +60,11 @@ def partial(recipe: Recipe, place: int) -> Recipe:
     return replace(recipe, steps=first)
 
 
+def keeps_precision(recipe: Recipe) -> bool:
+    """Whether no step changes the arithmetic, so that the model's own is what the variant has."""
+    return all(steps.get(step.kind).precision(step.options) is None for step in recipe.steps)
+
+
 def in_words(step: Step) -> str:
     """A step with those of its options that are not the defaults, and those that the zoo insists on."""
     declared = by_name(steps.get(step.kind).options)

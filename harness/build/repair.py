@@ -13,7 +13,7 @@ from harness.build import faults
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import onnx
 
@@ -36,6 +36,7 @@ def prepare(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
     """
     model, inlined = _inline(model)
     notes = [inlined, _raise_ir(model), _free_initializers(model), _densify(model), _initialize(model)]
+    _name_outputs(model)
     if sort(model):
         notes.append("nodes were put into topological order")
     graphs.name_nodes_uniquely(model)
@@ -124,6 +125,30 @@ def _initialize(model: onnx.ModelProto) -> str:
     )
 
 
+def _name_outputs(model: onnx.ModelProto) -> None:
+    """Give an initializer that is an output too a name of its own, because converters rename and replace weights."""
+    from onnx import helper
+
+    graph = model.graph
+    ends = {one.name for one in graph.output}
+    for tensor in graph.initializer:
+        if tensor.name in ends:
+            name = tensor.name
+            tensor.name = f"{name}/constant"
+            rename(graph.node, {name: tensor.name})
+            graph.node.append(helper.make_node("Identity", [tensor.name], [name], f"identity/{name}"))
+
+
+def rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Let nodes, and the bodies in them, read other tensors."""
+    for node in nodes:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for attribute in node.attribute:
+            for body in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                own = {one.name for one in [*body.input, *body.initializer]}
+                rename(body.node, {name: new for name, new in names.items() if name not in own})
+
+
 def constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
     """A copy of the tensor that a Constant node gives; None for every other node."""
     import numpy as np
@@ -200,18 +225,53 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
             yield from (one.name for one in body.output if one.name not in own)
 
 
-def keep_interface(before: onnx.GraphProto, after: onnx.GraphProto) -> tuple[str, ...]:
-    """Give `after` the inputs of `before` in their order, also those that nothing reads; notes on what was added."""
-    held = {one.name for one in before.initializer}
-    wanted = [one for one in before.input if one.name not in held]
-    has = {one.name: one for one in after.input}
-    lost = [one.name for one in wanted if one.name not in has]
-    names = {one.name for one in wanted}
-    inputs = [graphs.copied(has.get(one.name, one)) for one in wanted]
-    inputs += [graphs.copied(one) for one in after.input if one.name not in names]
-    del after.input[:]
-    after.input.extend(inputs)
+def captured(graph: onnx.GraphProto) -> Iterator[str]:
+    """The names that bodies of If, Loop and Scan read of the graph around them."""
+    for node in graph.node:
+        for name in reads(node):
+            if name not in node.input:
+                yield name
+
+
+def interface(model: onnx.ModelProto) -> onnx.GraphProto:
+    """A graph of nothing but a model's real inputs and outputs, to be kept whatever a converter does."""
+    import onnx
+
+    held = {one.name for one in model.graph.initializer}
+    ends = onnx.GraphProto()
+    ends.input.extend(one for one in model.graph.input if one.name not in held)
+    ends.output.extend(model.graph.output)
+    return ends
+
+
+def keep_interface(wanted: onnx.GraphProto, graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Give a graph the inputs of an `interface` in their order, and its outputs that are inputs.
+
+    Returns:
+        Notes on inputs that were added: nothing reads them.
+    """
+    has = {one.name: one for one in graph.input}
+    lost = [one.name for one in wanted.input if one.name not in has]
+    names = {one.name for one in wanted.input}
+    inputs = [graphs.copied(has.get(one.name, one)) for one in wanted.input]
+    inputs += [graphs.copied(one) for one in graph.input if one.name not in names]
+    given = {one.name: one for one in graph.output}
+    outputs = [
+        graphs.copied(given.get(one.name, one)) for one in wanted.output if one.name in given or one.name in names
+    ]
+    outputs += [graphs.copied(one) for one in graph.output if one.name not in {end.name for end in wanted.output}]
+    del graph.input[:], graph.output[:]
+    graph.input.extend(inputs)
+    graph.output.extend(outputs)
     return tuple(f"the input `{name}`, which nothing reads, was kept" for name in lost)
+
+
+def hide_passed(model: onnx.ModelProto) -> None:
+    """Take outputs that are inputs from the graph; `keep_interface` brings them back. Quantizers would rename them."""
+    names = {one.name for one in model.graph.input}
+    kept = [graphs.copied(one) for one in model.graph.output if one.name not in names]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
 
 
 def raise_opset(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, str]:

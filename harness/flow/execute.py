@@ -103,7 +103,7 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
     samples = tuple(t.samples for t in timed)
     latency = estimate.latency(samples, job.settings.ci_width)
     status, reason = placement.judge(
-        case.recipe.precision, case.target.provider, timed[0].placement, evaluation.arithmetic
+        built.precision or case.recipe.precision, case.target.provider, timed[0].placement, evaluation.arithmetic
     )
     return Outcome(
         case=case,

@@ -21,6 +21,7 @@ CLAIMS = {
     "float32": ("float",),
     "float16": ("float16",),
     "bfloat16": ("bfloat16",),
+    "float64": ("double",),
     "int8": ("int8", "uint8"),
     "int4": ("int4",),
 }

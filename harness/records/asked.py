@@ -25,7 +25,8 @@ class Recipe:
     """The steps that make one artifact, under the variant's name.
 
     Attributes:
-        precision: the arithmetic that the variant claims: float32, float16, bfloat16, int8 or int4.
+        precision: the arithmetic that the variant claims: float32, float16, bfloat16, int8 or int4. A
+            variant that only exports or fuses has what the model has: see `Artifact.precision`.
         optimization: the session's graph optimization level when measured: disabled, basic, extended or all.
     """
 

@@ -65,6 +65,7 @@ class Artifact:
         fusion: what the fuse step did: `before`, `after` (nodes by operator) and `patterns` (name -> count).
         seconds: how long its own last step took to build.
         steps: the recipe's steps, resolved, so that the artifact says how to make it again.
+        precision: what its arithmetic really is, where no step of the recipe decides that; empty where one does.
     """
 
     digest: str
@@ -79,6 +80,7 @@ class Artifact:
     seconds: float = 0.0
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
     """
     case = outcome.case
     row = {
-        **_case(case),
+        **_case(case, outcome.artifact),
         "measured_by": _measured_by(outcome.runtime),
         "status": outcome.status.value,
         "reason": outcome.reason,
@@ -155,7 +155,7 @@ def _measured_by(runtime: RuntimeInfo | None) -> Row | None:
     return None if runtime is None else {name: getattr(runtime, name) for name in MEASURED_BY}
 
 
-def _case(case: Case) -> Row:
+def _case(case: Case, artifact: Artifact | None) -> Row:
     model, recipe, target = case.model, case.recipe, case.target
     return {
         "case": case.id,
@@ -169,7 +169,7 @@ def _case(case: Case) -> Row:
         "intra_threads": target.intra_threads,
         "inter_threads": target.inter_threads,
         "batch": target.batch,
-        "precision": recipe.precision,
+        "precision": (artifact.precision if artifact else "") or recipe.precision,
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),

@@ -54,7 +54,8 @@ def fuse(source: Path, model: ModelSpec, options: Mapping[str, Json], facts: Map
         current, tool, said = _clean(before, folder)
         notes += said
     tools: list[Json] = [tool]
-    notes += repair.keep_interface(before.graph, current.graph)
+    ends = repair.interface(before)
+    notes += repair.keep_interface(ends, current.graph)
     repair.sort(current)
     graphs.name_nodes_uniquely(current)
     if level != "basic":
@@ -67,7 +68,7 @@ def fuse(source: Path, model: ModelSpec, options: Mapping[str, Json], facts: Map
     else:
         graphs.save(current, path)
     after = graphs.load(path)
-    if repair.keep_interface(before.graph, after.graph):
+    if repair.keep_interface(ends, after.graph):
         graphs.save(after, path)
     fusion: dict[str, Json] = {
         "before": dict(counted),
@@ -93,7 +94,7 @@ def _clean(model: onnx.ModelProto, folder: Path) -> tuple[onnx.ModelProto, str, 
     try:
         slimmed = onnxslim.slim(copy)
         if slimmed is not None:
-            repair.keep_interface(model.graph, slimmed.graph)
+            repair.keep_interface(repair.interface(model), slimmed.graph)
             if repair.loads(slimmed):
                 return slimmed, "onnxslim", ()
         why = "wrote a file that onnxruntime does not load"

@@ -60,6 +60,8 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
     exclude = excluded(content, options)
     content, options, adapted = _adapt(content, method, options)
     named, target = folder / "named.onnx", folder / "model.onnx"
+    ends, had = repair.interface(content), precision.narrow_elements(content)
+    repair.hide_passed(content)
     graphs.save(content, named)
     logging.getLogger().setLevel(logging.ERROR)  # the quantizers recommend steps that the recipe has already taken
     try:
@@ -73,7 +75,7 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
     finally:
         for leftover in folder.glob("named.onnx*"):
             leftover.unlink()
-    return tuple(f"quantize: {note}" for note in (*repaired, *adapted, *notes, *_tidy(target, content)))
+    return tuple(f"quantize: {note}" for note in (*repaired, *adapted, *notes, *_tidy(target, ends, had)))
 
 
 def _refuse(model: onnx.ModelProto, method: str) -> None:
@@ -123,20 +125,25 @@ def _adapt(
     return model, {**options, "per_channel": False}, (f"{why} and onnx cannot convert it",)
 
 
-def _tidy(path: Path, before: onnx.ModelProto) -> tuple[str, ...]:
+def _tidy(path: Path, ends: onnx.GraphProto, had: int) -> tuple[str, ...]:
     """Put right what the quantizers leave behind, and look whether they did anything.
+
+    Args:
+        path: what they wrote.
+        ends: the inputs and outputs that it must have.
+        had: how many weights were narrow before.
 
     Raises:
         Skip: nothing became an integer.
     """
     after = graphs.load(path)
-    if precision.narrow_elements(after) <= precision.narrow_elements(before) and not precision.quantized(after):
+    if precision.narrow_elements(after) <= had and not precision.quantized(after):
         raise Skip("quantize: nothing became 8-bit: the quantizer left every node as it was.")
-    notes = list(repair.keep_interface(before.graph, after.graph))
+    notes = list(repair.keep_interface(ends, after.graph))
     if repair.sort(after):
         notes.append("nodes were put into topological order")
-    if notes or graphs.name_nodes_uniquely(after):
-        graphs.save(after, path)
+    graphs.name_nodes_uniquely(after)
+    graphs.save(after, path)
     return tuple(notes)
 
 
@@ -280,6 +287,8 @@ def _static(
                 "CalibStridedMinMax": 1,
                 "CalibPercentile": float(options["percentile"]),
                 "DefaultTensorType": FLOAT,
+                # It takes a Relu out whose clipping the zero point does, and does not see bodies that read the Relu.
+                "QDQKeepRemovableActivations": any(True for _ in repair.captured(content.graph)),
             },
         )
     finally:
