@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.records import BASELINES
+
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
@@ -149,15 +151,20 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Median of `fp32` over this row's median: of the same model, target and `setting`; None without either."""
-    own = (row.get("latency") or {}).get("median_s")
-    for other in rows:
-        base = (other.get("latency") or {}).get("median_s")
-        same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
-        if other["variant"] == "fp32" and base and own and same:
-            return float(base / own)
+def baseline(row: Row, rows: Sequence[Row]) -> Row | None:
+    """What this row's speed-up refers to: the first of `records.BASELINES` of the same model, target and `setting`."""
+    for name in BASELINES:
+        for other in rows:
+            same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
+            if other["variant"] == name and same and (other.get("latency") or {}).get("median_s"):
+                return other
     return None
+
+
+def speedup(row: Row, rows: Sequence[Row]) -> float | None:
+    """Median of the `baseline` over this row's median; None without either."""
+    own, base = (row.get("latency") or {}).get("median_s"), baseline(row, rows)
+    return float(base["latency"]["median_s"] / own) if own and base else None
 
 
 def _weights(row: Row) -> str | None:

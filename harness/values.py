@@ -1,7 +1,8 @@
 """Arrays by name and example, on disk: the feeds, outputs and labels that a build leaves for whoever needs them later.
 
 A folder holds .npy files; `records.ValueEntry` says which of them belong to one input, output or label. Whole arrays of
-one example are written and read, so that a large set never stands in memory. Nothing is ever pickled.
+one example are written and read, so that a large set never stands in memory. Sequences, maps and optionals have an
+.npz file per example (`ort_values.pack`). Nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from harness import ort_values
 from harness.records import ValueEntry
 
 if TYPE_CHECKING:
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-def read(folder: Path, entry: ValueEntry, index: int) -> Array:
-    """The whole array of one example.
+def read(folder: Path, entry: ValueEntry, index: int) -> Any:
+    """The whole value of one example.
 
     Args:
         folder: what the entry's paths start from.
@@ -69,12 +71,17 @@ class Stored(Sequence["Array"]):
     @overload
     def __getitem__(self, index: slice) -> list[Array]: ...
     def __getitem__(self, index: int | slice) -> Array | list[Array]:
-        """The array of one example, or those of several."""
+        """The array of one example (or the structure that it is), or those of several."""
+        import numpy as np
+
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(self._examples))]
         place = index + self._examples if index < 0 else index
         if not 0 <= place < self._examples:
             raise IndexError(f"example {index} of {self._examples}")
+        if self._entry.type == ort_values.NESTED:
+            with np.load(self._folder / self._entry.files[place], allow_pickle=False) as held:
+                return ort_values.unpack(held)  # type: ignore[no-any-return]  # a structure, which `flat` makes an array
         return typed(self._raw(place), self._entry.type)
 
     def _raw(self, place: int) -> Array:
@@ -92,17 +99,42 @@ class Stored(Sequence["Array"]):
         return np.asarray(found, dtype=self._map.dtype)  # a scalar alone would lose its byte order
 
 
+class Flat(Sequence["Array"]):
+    """Structures example by example, each as one array (`flat`)."""
+
+    def __init__(self, held: Stored) -> None:
+        self._held = held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Array]: ...
+    def __getitem__(self, index: int | slice) -> Array | list[Array]:
+        """The array of one example, or those of several."""
+        return [flat(one) for one in self._held[index]] if isinstance(index, slice) else flat(self._held[index])
+
+
+def arrays(folder: Path, entry: ValueEntry, examples: int) -> Sequence[Array]:
+    """One entry's values as arrays, whatever they are; the arguments are those of `Stored`."""
+    held = Stored(folder, entry, examples)
+    return Flat(held) if entry.type == ort_values.NESTED else held
+
+
 class ValueWriter:
     """Writes arrays example by example: one file per name where all shapes and types are equal, else one per example.
 
     Args:
         folder: where the files go; it is created.
         examples: how many there are going to be.
+        structured: take lists, mappings and None for what onnxruntime calls sequences, maps and optionals.
     """
 
-    def __init__(self, folder: Path, examples: int) -> None:
+    def __init__(self, folder: Path, examples: int, *, structured: bool = False) -> None:
         folder.mkdir(parents=True)
-        self._folder, self._examples = folder, examples
+        self._folder, self._examples, self._structured = folder, examples, structured
         self._columns: dict[str, _Column] = {}
 
     def add(self, values: Mapping[str, Any]) -> None:
@@ -114,7 +146,8 @@ class ValueWriter:
         """
         if not self._columns:
             self._columns = {
-                name: _Column(self._folder, place, name, self._examples) for place, name in enumerate(values)
+                name: _Column(self._folder, place, name, self._examples, structured=self._structured)
+                for place, name in enumerate(values)
             }
         if set(values) != set(self._columns):
             raise ValueError(f"an example has {', '.join(values)}, those before {', '.join(self._columns)}")
@@ -133,8 +166,9 @@ class ValueWriter:
 class _Column:
     """The values of one name."""
 
-    def __init__(self, folder: Path, place: int, name: str, examples: int) -> None:
+    def __init__(self, folder: Path, place: int, name: str, examples: int, *, structured: bool) -> None:
         self._folder, self._place, self._name, self._examples = folder, place, name, examples
+        self._structured = structured
         self._map: Any = None
         self._files: list[str] = []
         self._type: str | None = None
@@ -143,10 +177,17 @@ class _Column:
     def add(self, value: Any) -> None:
         import numpy as np
 
-        array, kind = plain(value, self._name)
+        nested = self._structured and (value is None or isinstance(value, dict | list | tuple))
+        array, kind = (np.empty(0), ort_values.NESTED) if nested else plain(value, self._name)
         if self._type not in (None, kind):
             raise ValueError(f"`{self._name}` holds {kind or array.dtype.name} and {self._type or 'another type'}")
         self._type = kind
+        if nested:
+            name = f"{self._place}-{self._count}.npz"
+            np.savez(self._folder / name, **ort_values.pack(value))
+            self._files.append(name)
+            self._count += 1
+            return
         if not self._count:
             self._map = np.lib.format.open_memmap(
                 self._stacked, mode="w+", dtype=array.dtype, shape=(self._examples, *array.shape)
@@ -202,7 +243,7 @@ def plain(value: Any, name: str) -> tuple[Array, str]:
     array = np.asarray(value)
     if array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat):
         array = array.astype(np.str_)
-    if array.dtype.kind == "V" and array.dtype.names is None and array.dtype.name != f"void{8 * array.dtype.itemsize}":
+    if is_extended(array.dtype):
         return array.view(f"uint{8 * array.dtype.itemsize}"), array.dtype.name  # one of ml_dtypes' types
     if array.dtype.kind in "OVMm":
         raise ValueError(f"`{name}` is no array of numbers, booleans or text but {type(value).__name__}")
@@ -216,3 +257,29 @@ def typed(array: Array, kind: str) -> Array:
     import ml_dtypes
 
     return array.view(getattr(ml_dtypes, kind))
+
+
+def is_extended(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is one of ml_dtypes', which NumPy's files cannot hold."""
+    void = dtype.kind == "V" and dtype.names is None and dtype.name != f"void{8 * dtype.itemsize}"
+    return void or dtype.name.startswith("float8_")
+
+
+def flat(value: Any) -> Array:
+    """A structure as one array; an array stays as it is.
+
+    A sequence is stacked (or its parts put behind one another where their shapes differ), a map is its values in the
+    order of its keys, an optional that is empty is nothing.
+    """
+    import numpy as np
+
+    if value is None:
+        return np.zeros(0)
+    if isinstance(value, dict):
+        return flat([value[key] for key in sorted(value)])
+    if isinstance(value, list | tuple):
+        parts = [flat(one) for one in value]
+        if len({(one.shape, one.dtype.kind) for one in parts}) <= 1:
+            return np.stack(parts) if parts else np.zeros(0)
+        return np.concatenate([one.reshape(-1) for one in parts])
+    return np.asarray(value)

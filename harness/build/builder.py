@@ -52,10 +52,9 @@ class Maker:
         """
         recipe = recipes.resolve_recipe(recipe)
         weights, facts = self._weights()
-        known = [
-            InputSpec(name=name, dtype=dtype, shape=tuple(shape)) for name, dtype, shape in facts.get("inputs", ())
-        ]
-        self._fed = self._model if self._model.inputs else replace(self._model, inputs=tuple(known))
+        if "inputs" in facts:
+            known = tuple(map(InputSpec.from_json, facts["inputs"]))
+            self._fed = replace(self._model, inputs=known, dims=facts.get("dims", self._model.dims))
         digests = keys.step_keys(self._model, recipe, weights.digest)
         reference = self._reference(weights)
         for place, digest in enumerate(digests):
@@ -205,7 +204,9 @@ class Maker:
         if recipe.steps[-1].kind != steps.FIRST:
             proof.check(path, recipe.steps[-1].kind)
             return {}
-        notes = proof.prove(path, recipe, reference, self._cache.reference_dir(reference.digest))
+        notes = proof.prove(
+            path, recipe, reference, self._cache.reference_dir(reference.digest), untouched=self._untouched(recipe)
+        )
         return {lookup.proof_key(reference.digest, recipe): list(notes)}
 
     def _prove_existing(self, recipe: Recipe, digest: str, reference: Reference) -> None:
@@ -223,10 +224,18 @@ class Maker:
         started = time.perf_counter()
         self._tell("proof", "started", 0.0, "")
         notes = proof.prove(
-            self._cache.artifact_path(digest), recipe, reference, self._cache.reference_dir(reference.digest)
+            self._cache.artifact_path(digest),
+            recipe,
+            reference,
+            self._cache.reference_dir(reference.digest),
+            untouched=self._untouched(recipe),
         )
         self._cache.amend("artifacts", digest, {"proofs": {**proofs, key: list(notes)}})
         self._tell("proof", "done", time.perf_counter() - started, "; ".join(notes))
+
+    def _untouched(self, recipe: Recipe) -> bool:
+        """Whether a recipe leaves a user's file as it is: then it is measured whatever it computes."""
+        return bool(frameworks.get(self._model.source).file) and len(recipe.steps) == 1
 
     def _made_by(self, recipe: Recipe) -> str:
         return f"{self._model.name}: {' > '.join(recipes.in_words(step) for step in recipe.steps)}"

@@ -30,7 +30,7 @@ class CalibrationReader:
         asked = min(samples or request.counts["calibration"], request.counts["calibration"])
         self._count = max(1, asked // request.rows)
         self._folder = folder
-        writer = values.ValueWriter(folder, self._count)
+        writer = values.ValueWriter(folder, self._count, structured=True)
         for example in itertools.islice(data.stream(request, "calibration"), self._count):
             writer.add(
                 {spec.name: example.feed[spec.name] for spec in model.inputs if wanted is None or spec.name in wanted}

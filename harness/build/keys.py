@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 REVISION = 1
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
 
-REFERENCE_FORMAT = 2
-"""How a reference lies in its folder (`records.Reference`): 2 since examples are whole feeds."""
+REFERENCE_FORMAT = 3
+"""How a reference lies in its folder (`records.Reference`): 2 since examples are whole feeds, 3 since batch axes are
+proven and structures are kept."""
 
 ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "neon", "vnni", "f16c")
 """The CPU flags that choose among onnxruntime's kernels, and so what its hardware-specific optimizer writes."""

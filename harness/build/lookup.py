@@ -98,18 +98,19 @@ def _artifact(
     reference: dict[str, Any],
     proof: tuple[str, ...],
 ) -> Artifact:
+    held = wire.reference_from_json(reference)
     return Artifact(
         digest=digest,
         model=model.name,
         variant=recipe.name,
         weights=weights,
-        reference=wire.reference_from_json(reference),
+        reference=held,
         bytes=int(meta["bytes"]),
         nodes=int(meta["nodes"]),
         operators=meta["operators"],
         fusion=meta["fusion"],
         seconds=float(meta["seconds"]),
         steps=recipe.steps,
-        notes=(*meta["notes"], *proof),
+        notes=(*meta["notes"], *held.notes, *proof),
         precision=str(meta.get("precision", "")) if recipes.keeps_precision(recipe) else "",
     )

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness import values
+from harness import frameworks, values
+from harness.build.batching import Batching, difference, prove
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.records import Reference, ValueEntry, fixed_batch
@@ -29,17 +30,21 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
     model = loaded.model
     request = data.DataRequest.of(model)
     count = data.feeds(request, "evaluation")
-    feeds = values.ValueWriter(folder / "feeds", count)
-    answers = values.ValueWriter(folder / "outputs", count)
+    batching = _batching(loaded, count)
+    feeds = values.ValueWriter(folder / "feeds", count, structured=True)
+    answers = values.ValueWriter(folder / "outputs", count, structured=True)
+    known = _Expected()
     labels = _Labels(folder / "labels", count)
     for example in data.stream(request, "evaluation"):
         feed = {spec.name: example.feed[spec.name] for spec in model.inputs}
         feeds.add(feed)
         try:
-            answers.add(dict(zip(loaded.outputs, loaded.run(feed), strict=True)))
+            found = dict(zip(loaded.outputs, loaded.run(feed), strict=True))
+            answers.add(found)
         except ValueError as error:
             raise Unsupported(f"The model's outputs cannot be compared: {error}.") from error
         labels.add(example.label)
+        known.add(example.expected, found)
     loaded.close()
     labelled = labels.close()
     return Reference(
@@ -52,9 +57,43 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         feeds=values.below("feeds", feeds.close()),
         answers=values.below("outputs", answers.close()),
         labels=values.below("labels", labelled),
-        batch_axes=model.batch_axes,
-        rows=fixed_batch(model.inputs, model.dims) or 1,
+        batch_axes=batching.axes,
+        rows=batching.rows,
+        why_no_batch=batching.why,
+        notes=(*map(str, loaded.facts.get("guesses", ())), *known.notes()),
     )
+
+
+def _batching(loaded: Loaded, count: int) -> Batching:
+    """The batch axes: those that were declared of a network, those that are proven of a file."""
+    model = loaded.model
+    if count and frameworks.get(model.source).states_inputs:
+        return prove(loaded)
+    return Batching(axes=model.batch_axes, rows=fixed_batch(model.inputs, model.dims) or 1)
+
+
+class _Expected:
+    """How the reference's answers compare with those that the data knows."""
+
+    def __init__(self) -> None:
+        self._compared = 0
+        self._others: dict[str, str] = {}
+
+    def add(self, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """The next example's."""
+        for name, wanted in expected.items():
+            if name in found:
+                self._compared += 1
+                if problem := difference(wanted, found[name]):
+                    self._others.setdefault(name, problem)
+
+    def notes(self) -> tuple[str, ...]:
+        """One sentence, or one for each output that is not as expected."""
+        if not self._compared:
+            return ()
+        if not self._others:
+            return ("the outputs are those that the data expects",)
+        return tuple(f"the output `{name}` is not what the data expects: {how}" for name, how in self._others.items())
 
 
 class _Labels:

@@ -209,10 +209,10 @@ class Console:
                 )
                 self.out.print(f"  {escape(target)}: {why}{escape(also)}", soft_wrap=bool(also))
                 continue
-            speedup = budget.speedup(best, choice.rows)
+            speedup, base = budget.speedup(best, choice.rows), budget.baseline(best, choice.rows)
             ties = [r["variant"] for r in budget.tied(best, choice.rows)]
             overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
-            faster = f", {speedup:.2f}x fp32" if speedup else ""
+            faster = f", {speedup:.2f}x {escape(base['variant'])}" if speedup and base else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
                 f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"

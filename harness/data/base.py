@@ -36,12 +36,15 @@ class Example:
     """One example: a whole feed.
 
     Attributes:
-        feed: input name -> array with all its axes, the batch axis (of size one, or the fixed size) included.
+        feed: input name -> array with all its axes, the batch axis (of size one, or the fixed size) included; a list, a
+            mapping or None for an input that is a sequence, a map or an optional.
         label: what is true of it, where the data has labels: an array of any shape, or a mapping of such.
+        expected: output name -> what the model is known to answer; empty where the data does not say.
     """
 
-    feed: Mapping[str, np.ndarray[Any, Any]]
+    feed: Mapping[str, Any]
     label: Any = None
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +144,19 @@ def stream(request: DataRequest, split: Split) -> Iterator[Example]:
     asked, found = feeds(request, split) * request.rows, 0
     rows: list[Row] = []
     wanted = replace(request, counts={**request.counts, split: asked})
-    for one in itertools.islice(source(request.source).examples(wanted, split), asked):
+    for one in source(request.source).examples(wanted, split) if asked else ():
         check(one, request)
-        found += 1
         if isinstance(one, Example):
+            found += request.rows
             yield one
-            continue
-        rows.append(one)
-        if len(rows) == request.rows:
-            yield joined_rows(rows, request)
-            rows = []
+        else:
+            found += 1
+            rows.append(one)
+            if len(rows) == request.rows:
+                yield joined_rows(rows, request)
+                rows = []
+        if found >= asked:
+            return
     if found < asked:
         raise BuildError(
             f"data: `{request.source}` has {found} {split} examples and {asked} were asked for. "
@@ -226,12 +232,19 @@ def check(example: Example | Row, request: DataRequest) -> None:
                 f"{', '.join(sorted(example.feed))}. Use a data source that fits the model, such as `random`."
             )
         array = example.feed[spec.name]
+        if not spec.is_tensor or (isinstance(example, Example) and array is None):
+            continue
         wanted = row_shape(spec, request) if isinstance(example, Row) else feed_shape(spec, request)
-        if array.shape != wanted or array.dtype.name != spec.dtype:
+        if array.shape != wanted or dtype_name(array) != spec.dtype:
             raise BuildError(
-                f"data: `{request.source}` gives {array.dtype.name} {list(array.shape)} for the input `{spec.name}`, "
+                f"data: `{request.source}` gives {dtype_name(array)} {list(array.shape)} for the input `{spec.name}`, "
                 f"which takes {spec.dtype} {list(wanted)} per example."
             )
+
+
+def dtype_name(array: np.ndarray[Any, Any]) -> str:
+    """The name that `InputSpec.dtype` has for an array's type; `str` for text of any length."""
+    return "str" if array.dtype.kind == "U" else str(array.dtype.name)
 
 
 def row_shape(spec: InputSpec, request: DataRequest) -> tuple[int, ...]:

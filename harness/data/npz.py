@@ -1,6 +1,8 @@
 """A .npz file of the user's own: one array per input by its name, examples on axis 0, and optional `labels`.
 
-The first examples calibrate, the last ones evaluate. Arrays are read without unpickling.
+Or a folder with an .npz file per example: whole feeds, each with arrays by the inputs' names, which may have any
+shapes. A sequence is `NAME/0`, `NAME/1` and so on; arrays called like outputs are what is expected of the model. The
+first examples (of a folder: by the files' names) calibrate, the last ones evaluate. Arrays are read without unpickling.
 """
 
 from __future__ import annotations
@@ -20,23 +22,26 @@ if TYPE_CHECKING:
 
 
 OPTIONS = (
-    Option(name="path", type=str, required=True, path=True, doc="the file, from the zoo file's folder"),
+    Option(
+        name="path",
+        type=str,
+        required=True,
+        path=True,
+        doc="the file, or a folder with one per example, from the zoo file's folder",
+    ),
     Option(name="labels", type=str, default="labels", doc="the name of the array that holds the labels"),
 )
 PACKAGES: dict[str, str] = {}
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row | base.Example]:
     """Yield the file's examples: from its start to calibrate, up to its end to evaluate."""
-    import numpy as np
-
     path = _path(request)
     label_name = str(base.option(request, "labels"))
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BuildError(f"data: {path} cannot be read as .npz: {error}. Write it with numpy.savez.") from error
+    if path.is_dir():
+        yield from (_whole(file, label_name, request) for file in _chosen(path, request, split))
+        return
+    arrays = _read(path)
     labels: np.ndarray[Any, Any] | None = arrays.pop(label_name, None)
     rows = _rows(arrays, labels, request, path)
     wanted = request.counts["calibration"] + request.counts["evaluation"]
@@ -53,7 +58,58 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
 
 def digest(request: base.DataRequest) -> str:
     """The file's content, and how many examples each split takes of it."""
-    return f"{base.file_digest(_path(request))} {dict(request.counts)}"
+    path = _path(request)
+    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
+    return f"{' '.join(map(base.file_digest, files))} {dict(request.counts)}"
+
+
+def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Every array of a file.
+
+    Raises:
+        BuildError: it cannot be read.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise BuildError(f"data: {path} cannot be read as .npz: {error}. Write it with numpy.savez.") from error
+
+
+def _chosen(folder: Path, request: base.DataRequest, split: base.Split) -> list[Path]:
+    """The files of a split.
+
+    Raises:
+        BuildError: there are fewer than are asked for.
+    """
+    files = sorted(folder.glob("*.npz"))
+    # Rows are asked for; a file is a whole feed.
+    wanted = {name: -(-count // request.rows) for name, count in request.counts.items()}
+    if len(files) < sum(wanted.values()):
+        raise BuildError(
+            f"data: {folder} holds {len(files)} .npz files and {sum(wanted.values())} are asked for (calibration and "
+            f"evaluation share none). Lower `calibration` or `evaluation`, or bring more examples."
+        )
+    return files[: wanted[split]] if split == "calibration" else files[len(files) - wanted[split] :]
+
+
+def _whole(file: Path, label: str, request: base.DataRequest) -> base.Example:
+    """One example: a whole feed, and what is expected."""
+    arrays = _read(file)
+    found = arrays.pop(label, None)
+    feed: dict[str, Any] = {}
+    for spec in request.inputs:
+        if spec.is_tensor or spec.name in arrays:
+            if spec.name in arrays:
+                feed[spec.name] = arrays.pop(spec.name)
+            continue
+        parts: list[Any] = []
+        while (name := f"{spec.name}/{len(parts)}") in arrays:
+            parts.append(arrays.pop(name))
+        feed[spec.name] = parts
+    return base.Example(feed=feed, label=found, expected=arrays)
 
 
 def _path(request: base.DataRequest) -> Path:

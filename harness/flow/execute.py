@@ -90,6 +90,8 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
         return Outcome(case=case, status=built.status, reason=built.reason, started_at=started_at)
     if job.unusable:
         return Outcome(case=case, status=Status.UNSUPPORTED, reason=job.unusable, started_at=started_at, artifact=built)
+    if why := left_out(built, case.target.batch):
+        return Outcome(case=case, status=Status.UNSUPPORTED, reason=why, started_at=started_at, artifact=built)
     job = dataclasses.replace(job, host=job.host or host.here())
     before = host.ticks()
     timed: list[Timed] = []
@@ -115,11 +117,19 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
         processes=samples,
         evaluation=evaluation,
         placement=timed[0].placement,
-        notes=remarks(samples, latency, job.floor_s),
+        notes=(*timed[0].notes, *remarks(samples, latency, job.floor_s)),
         noise=host.noise(before, host.ticks()) | {"spread": spread(samples)},
         runtime=timed[0].runtime,
         host=job.host,
     )
+
+
+def left_out(artifact: Artifact, batch: int) -> str:
+    """Why a batch cannot be measured; empty where it can, or where that is not known."""
+    reference = artifact.reference
+    if not reference.why_no_batch or batch in (1, reference.rows):
+        return ""
+    return f"batch {batch} is left out: {reference.why_no_batch}; batch 1 is one example, as it is"
 
 
 def refused(job: Job, artifact: Artifact, started_at: str, timed: list[Timed], error: Exception) -> Outcome:
@@ -147,7 +157,7 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
         target=case.target,
         optimization=case.recipe.optimization,
         feeds={one.name: one.at(folder) for one in reference.feeds},
-        dims={**case.model.dims, "batch": case.target.batch},
+        dims={**case.model.dims, **({"batch": case.target.batch} if reference.batch_axes else {})},
         batch_axes=reference.batch_axes,
         rows=reference.rows,
     )

@@ -17,13 +17,10 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.providers import short_name, thread_option, uses_threads
-from harness.records import Case, Json, ModelSpec, Recipe, Target
+from harness.records import BASELINES, Case, Json, ModelSpec, Recipe, Target
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.suggest import suggest
 from harness.zoo.spec import TargetSpec, Zoo
-
-BASELINE = "fp32"
-"""The variant that speed-ups refer to: measured first on each target, so that it is near in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +69,8 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
     if problems:
         raise UsageError("\n".join(problems))
 
-    variants.sort(key=lambda name: name != BASELINE)  # stable: the others keep their order
+    # What speed-ups refer to is measured first on each target, near in time. Stable: the others keep their order.
+    variants.sort(key=lambda name: BASELINES.index(name) if name in BASELINES else len(BASELINES))
     pruned: dict[str, None] = {}
     cases = []
     for name in models:

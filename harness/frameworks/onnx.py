@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs
+from harness import graphs, ort_values, values
+from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
-from harness.frameworks import base
-from harness.records import InputSpec, Json, Weights
-from harness.suggest import similar
+from harness.frameworks import base, onnx_inputs
+from harness.records import Json, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class OnnxFile(base.Loaded):
 
         if not self.sessions:
             self.sessions.append(_session(onnxruntime, self.file))
-        return list(self.sessions[0].run(list(self.outputs), dict(feed)))
+        return run(onnxruntime, self.sessions[0], feed)
 
     def export(self, options: Mapping[str, Json], folder: Path) -> None:  # noqa: ARG002 # a file is what it is
         """Copy the file, self-contained: external data is taken in, or put beside it where it is too large."""
@@ -55,34 +55,71 @@ class OnnxFile(base.Loaded):
 
 
 def load(model: ModelSpec) -> OnnxFile:
-    """Read the file and check that it can be fed.
+    """Read the file, and find out how it can be fed.
 
     Raises:
         BuildError: the file is missing, truncated or corrupt, its external data is missing or lies outside its folder,
-            or the zoo's inputs are not the file's.
-        Unsupported: no inputs, inputs of strings or other non-tensors, a dimension of size zero, an operator
-            that this onnxruntime does not know.
+            the zoo's inputs are not the file's, or onnxruntime does not take it.
+        Unsupported: an input of a type that cannot be fed, or an operator that this onnxruntime does not know.
     """
     import onnxruntime
 
     path = Path(model.id)
     content = parse(path)
     files = external_files(content, path)
-    inputs = _inputs(content, path)
-    _match(model, inputs, path)
+    graph = onnx_inputs.read(content, path)
     session = _session(onnxruntime, path)
+
+    def attempt(chosen: ModelSpec) -> None:
+        run(onnxruntime, session, next(_examples(chosen)).feed)
+
+    settled = onnx_inputs.settle(model, graph, path, attempt)
+    constant = [] if graph.inputs else ["the model has no inputs: it computes a constant"]
     return OnnxFile(
         weights=Weights(kind="file", digest=_digest([path, *files])),
         origin=f"onnxruntime {onnxruntime.__version__} on the file itself, optimizations disabled",
         outputs=tuple(one.name for one in session.get_outputs()),
-        model=model if model.inputs else replace(model, inputs=tuple(inputs.values())),
+        model=settled.model,
         file=path,
+        sessions=[session],
         facts={
             "files": [str(one) for one in (path, *files)],
-            "inputs": [[one.name, one.dtype, list(one.shape)] for one in inputs.values()],
+            "inputs": [one.to_json() for one in settled.model.inputs],
+            "dims": dict(settled.model.dims),
+            "guesses": [*settled.guesses, *constant],
             "external": bool(files),
         },
     )
+
+
+def _examples(model: ModelSpec) -> Iterator[data.Example]:
+    """What the model is going to be fed, drawn again from the beginning."""
+    request = data.DataRequest.of(model)
+    split: data.Split = "evaluation" if request.counts["evaluation"] else "calibration"
+    return data.stream(request, split)
+
+
+def run(onnxruntime: Any, session: Any, feed: Mapping[str, Any]) -> list[Any]:
+    """The outputs of a session on a feed of arrays of any type (ml_dtypes' among them), sequences, maps and optionals.
+
+    Raises:
+        Unsupported: onnxruntime's Python cannot pass such values.
+    """
+    try:
+        given = {}
+        for one in session.get_inputs():
+            raw, kind = feed[one.name], ""
+            if ort_values.is_tensor(one.type):
+                raw, kind = values.plain(raw, one.name)
+            given[one.name] = ort_values.fitting(raw, one.type, kind, one.name)
+        found = ort_values.run(onnxruntime, session, given)
+    except ort_values.Unfit as error:
+        raise Unsupported(f"onnx: {error}") from error
+    kinds = [ort_values.type_of(one.type) for one in session.get_outputs()]
+    return [
+        value if kind == ort_values.NESTED else values.typed(value, kind)
+        for value, kind in zip(found, kinds, strict=True)
+    ]
 
 
 def parse(path: Path) -> Any:
@@ -99,7 +136,7 @@ def parse(path: Path) -> Any:
         content = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own error class, whose module has no types
         raise BuildError(f"onnx: {path} is truncated or corrupt: {error}. Fetch or export it again.") from error
-    if not content.graph.node or not content.opset_import:
+    if not content.HasField("graph") or not (content.graph.node or content.graph.output):
         raise BuildError(f"onnx: {path} holds no graph ({path.stat().st_size} bytes). Fetch or export it again.")
     return content
 
@@ -164,88 +201,32 @@ def with_inputs(model: ModelSpec, path: Path) -> ModelSpec:
         return model
     import onnx
 
-    found = _inputs(onnx.load(path, load_external_data=False), path)
-    return replace(model, inputs=tuple(found.values()))
-
-
-def _inputs(content: Any, path: Path) -> dict[str, InputSpec]:
-    """The graph's real inputs, initializers left out."""
-    import onnx
-
-    held = {tensor.name for tensor in content.graph.initializer}
-    inputs: dict[str, InputSpec] = {}
-    for one in content.graph.input:
-        if one.name in held:
-            continue
-        kind = one.type.WhichOneof("value")
-        tensor = one.type.tensor_type
-        if kind != "tensor_type" or tensor.elem_type == onnx.TensorProto.STRING:
-            what = "strings" if kind == "tensor_type" else str(kind)
-            raise Unsupported(
-                f"onnx: the input `{one.name}` of {path} holds {what}; only tensors of numbers can be fed."
-            )
-        shape = tuple(
-            axis.dim_value if axis.HasField("dim_value") else axis.dim_param or f"{one.name}_{place}"
-            for place, axis in enumerate(tensor.shape.dim)
-        )
-        if 0 in shape:
-            raise Unsupported(
-                f"onnx: the input `{one.name}` of {path} has the shape {list(shape)} with a dimension of size zero: "
-                f"there is nothing to compute on. Export it with a dynamic or a positive size."
-            )
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-        inputs[one.name] = InputSpec(name=one.name, dtype=dtype, shape=shape)
-    if not inputs:
-        raise Unsupported(f"onnx: {path} has no inputs: it computes a constant, and there is nothing to measure.")
-    return inputs
-
-
-def _match(model: ModelSpec, inputs: dict[str, InputSpec], path: Path) -> None:
-    """Compare the zoo's inputs with the file's, where the zoo names any.
-
-    Raises:
-        BuildError: a name, a type or a fixed size differs, or an input is left out.
-    """
-    for spec in model.inputs:
-        real = inputs.get(spec.name)
-        if real is None:
-            raise BuildError(
-                f"onnx: {path} has no input `{spec.name}`{similar(spec.name, list(inputs))}. "
-                f"It has {', '.join(inputs)}; fix `inputs` of `{model.name}` in the zoo."
-            )
-        clash = len(real.shape) != len(spec.shape) or any(
-            isinstance(theirs, int) and theirs != ours for theirs, ours in zip(real.shape, spec.shape, strict=True)
-        )
-        if real.dtype != spec.dtype or clash:
-            raise BuildError(
-                f"onnx: the input `{spec.name}` of {path} is {real.dtype} {list(real.shape)}; the zoo says "
-                f"{spec.dtype} {list(spec.shape)}. Fix `inputs` of `{model.name}` in the zoo."
-            )
-    left_out = [name for name in inputs if name not in {spec.name for spec in model.inputs}]
-    if model.inputs and left_out:
-        raise BuildError(f"onnx: {path} also has the input `{left_out[0]}`; add it to `inputs` of `{model.name}`.")
+    found = onnx_inputs.read(onnx.load(path, load_external_data=False), path, needs=False)
+    return replace(model, inputs=tuple(found.inputs.values()))
 
 
 def _session(onnxruntime: Any, path: Path) -> Any:
-    """A session without optimizations, to know that onnxruntime takes the file.
+    """A session without optimizations, to know that onnxruntime takes the file; with them where it takes no other.
 
     Raises:
         Unsupported: an operator is unknown, or has no kernel on the CPU.
         BuildError: onnxruntime refuses the file for another reason.
     """
     settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        text = str(error).strip()
-        if "is not a registered function/op" in text or "No Op registered for" in text or "NOT_IMPLEMENTED" in text:
-            raise Unsupported(
-                f"onnx: {path} uses an operator that onnxruntime {onnxruntime.__version__} does not have on the "
-                f"CPU: {text}"
-            ) from error
-        raise BuildError(f"onnx: onnxruntime {onnxruntime.__version__} refuses {path}: {text}") from error
+    refusal: Exception | None = None
+    for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+        settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        try:
+            return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001 # onnxruntime has a class of its own for every reason
+            refusal = refusal or error
+    text = str(refusal).strip()
+    if "is not a registered function/op" in text or "No Op registered for" in text or "NOT_IMPLEMENTED" in text:
+        raise Unsupported(
+            f"onnx: {path} uses an operator that onnxruntime {onnxruntime.__version__} does not have on the CPU: {text}"
+        ) from refusal
+    raise BuildError(f"onnx: onnxruntime {onnxruntime.__version__} refuses {path}: {text}") from refusal
 
 
 def _digest(files: list[Path]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import provenance
+from harness.data import beside
 from harness.errors import BuildError, UsageError
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
 
@@ -23,6 +24,15 @@ GUESS = 16
 INPUT = re.compile(r"(?P<name>[^=]+)=(?P<dtype>[a-z]+\d*)\[(?P<shape>[^]]*)\]")
 AXIS = re.compile(r"[A-Za-z_]\w*")
 LISTED = 5
+PLAIN_KEY = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[A-Za-z_][\w.-]*", re.ASCII | re.IGNORECASE)
+"""Names that are text in YAML without quotes."""
+
+DTYPES = (
+    "bool",
+    *(f"float{bits}" for bits in (16, 32, 64)),
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+)
+"""Element types that the zoo has a name for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +67,11 @@ def choose(folder: Path, models: Sequence[str], inputs: Sequence[str]) -> Chosen
     """
     specs = [parse_input(text) for text in inputs]
     if models:
-        parts = [_onnx(folder, model) if model.endswith(".onnx") else _torch(folder, model, specs) for model in models]
+        alone = len(models) == 1
+        parts = [
+            _onnx(folder, model, alone=alone) if model.endswith(".onnx") else _torch(folder, model, specs)
+            for model in models
+        ]
         if specs and all(model.endswith(".onnx") for model in models):
             raise UsageError("--input is for a torch model; an .onnx file says itself what it takes")
         names = [entry_name(model) for model in models]
@@ -108,7 +122,7 @@ def parse_input(text: str) -> InputSpec:
     return InputSpec(name=match["name"], dtype=match["dtype"], shape=shape)
 
 
-def _onnx(folder: Path, model: str) -> Chosen:
+def _onnx(folder: Path, model: str, *, alone: bool = True) -> Chosen:
     from harness.frameworks import onnx
 
     path = next((one.resolve() for one in (Path(model), folder / model) if one.is_file()), None)
@@ -121,21 +135,30 @@ def _onnx(folder: Path, model: str) -> Chosen:
         name="model", source="onnx", id=str(path), task=None, weights=WeightsSpec(), inputs=(), dims={},
         data=DataSpec(name="examples", source="random"),
     )  # fmt: skip
+    relative = Path(os.path.relpath(path, folder.resolve())).as_posix()
     try:
         content = onnx.parse(path)
         outside = onnx.external_files(content, path)
         found = onnx.with_inputs(spec, path).inputs
     except BuildError as error:
-        raise UsageError(str(error)) from error
+        # One strange file does not stop the others: it gets its row in every sweep, with the reason.
+        if alone:
+            raise UsageError(str(error)) from error
+        return Chosen(text=_entry(entry_name(path.name), "onnx", relative, ()), torch=False, notes=(str(error),))
     ignored = provenance.git(folder, "check-ignore", "--", str(path))
     notes = [f"git ignores {path.name}: asv measures what is committed, so add it with `git add -f`"] if ignored else []
-    inputs = _renamed(found)
+    inputs = _renamed(found) if all(map(_plain, found)) else []
     if _dims(inputs):
         notes.append(f"{path.name} has dynamic axes: look at `dims` in model_zoo.yaml, their sizes are guesses")
-    relative = Path(os.path.relpath(path, folder.resolve())).as_posix()
     files = [relative, *(os.path.relpath(file, folder.resolve()) for file in outside)]
-    text = _entry(entry_name(path.name), "onnx", relative, inputs)
+    text = _entry(entry_name(path.name), "onnx", relative, inputs, data=not beside.of_file(path))
     return Chosen(text=text, torch=False, files=() if ignored else tuple(files), notes=tuple(notes))
+
+
+def _plain(one: InputSpec) -> bool:
+    """Whether the zoo can say what an input is; else it is left to the file."""
+    sizes = [axis for axis in one.shape if isinstance(axis, int)]
+    return one.dtype in DTYPES and all(size > 0 for size in sizes)
 
 
 def _torch(folder: Path, model: str, inputs: Sequence[InputSpec]) -> Chosen:
@@ -178,16 +201,27 @@ def _dims(inputs: Sequence[InputSpec]) -> dict[str, int]:
     return dict.fromkeys(names, GUESS)
 
 
-def _entry(name: str, source: str, target: str, inputs: Sequence[InputSpec], weights: str | None = None) -> str:
+def _entry(
+    name: str,
+    source: str,
+    target: str,
+    inputs: Sequence[InputSpec],
+    weights: str | None = None,
+    *,
+    data: bool = True,
+) -> str:
     """One model as YAML; JSON's quoting is YAML's."""
     meaning = {
         "trained": "what the callable returns is measured as it is",
         "seeded": "random, the same ones every time",
     }
-    lines = [f"  {name}:", f"    source: {source}", f"    id: {json.dumps(target)}"]
+    key = name if PLAIN_KEY.fullmatch(name) else json.dumps(name)
+    lines = [f"  {key}:", f"    source: {source}", f"    id: {json.dumps(target)}"]
     if weights:
         lines.append(f"    weights: {{kind: {weights}}}    # {meaning[weights]}")
-    lines += ["    data: examples", "    inputs:"]
+    # Test inputs that lie beside a file are found without being named.
+    lines += ["    data: examples"] if data else []
+    lines += ["    inputs:"] if inputs else []
     for one in inputs:
         lines.append(f"      {json.dumps(one.name)}: {{dtype: {one.dtype}, shape: [{', '.join(map(str, one.shape))}]}}")
     if dims := _dims(inputs):

@@ -102,11 +102,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """One process's samples, what its session was granted, and the runtime that ran it."""
+    """One process's samples, what its session was granted, and the runtime that ran it.
+
+    Attributes:
+        notes: what the worker has to say of how it runs the model.
+    """
 
     samples: ProcessSamples
     placement: Mapping[str, float]
     runtime: RuntimeInfo
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +183,12 @@ def time_process(
         peak_rss_bytes=peak,
         preempted=sum(known) if known else None,
     )
-    return Timed(samples=samples, placement=placement.shares(placed(opened)), runtime=runtime)
+    return Timed(
+        samples=samples,
+        placement=placement.shares(placed(opened)),
+        runtime=runtime,
+        notes=tuple(map(str, opened.get("notes") or ())),
+    )
 
 
 def burst(worker: Client, n: int, deadline_s: float) -> tuple[Sequence[int], int | None]:

@@ -6,6 +6,7 @@ it, not from its modules (but for the functions of `case_id`).
 """
 
 from harness.records.asked import (
+    BASELINES,
     BATCH,
     Budget,
     Case,
@@ -16,6 +17,7 @@ from harness.records.asked import (
     Recipe,
     Step,
     Target,
+    ValueNeed,
     WeightsSpec,
     batch_axes,
     fixed_batch,
@@ -40,6 +42,7 @@ from harness.records.status import Status
 from harness.records.values import ValueEntry
 
 __all__ = [
+    "BASELINES",
     "BATCH",
     "Accuracy",
     "Artifact",
@@ -70,6 +73,7 @@ __all__ = [
     "Step",
     "Target",
     "ValueEntry",
+    "ValueNeed",
     "Weights",
     "WeightsSpec",
     "batch_axes",

@@ -53,28 +53,101 @@ class WeightsSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValueNeed:
+    """What the values of an input must be for the model to run, as its graph tells; used where values are drawn.
+
+    Attributes:
+        low, high: the range to draw from, `high` not included.
+        values: the very values, in order; repeated where the input has more.
+        words: what text is chosen from.
+        why: the reason, for people.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    values: tuple[float, ...] = ()
+    words: tuple[str, ...] = ()
+    why: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Without what is not there."""
+        found = {
+            "low": self.low, "high": self.high, "values": list(self.values), "words": list(self.words), "why": self.why
+        }  # fmt: skip
+        return {key: value for key, value in found.items() if value not in (None, [])}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ValueNeed:
+        """The inverse of `to_json`."""
+        return cls(**{**content, **{key: tuple(content.get(key) or ()) for key in ("values", "words")}})
+
+    def __str__(self) -> str:
+        """For people."""
+        if self.words:
+            what = "one of " + ", ".join(self.words[:3])
+        elif self.values:
+            listed = ", ".join(f"{one:g}" for one in self.values[:6])
+            what = listed if len(self.values) <= 6 else f"{listed}, ..."  # noqa: PLR2004 # what fits a line
+        elif self.low is not None and self.high is not None:
+            what = f"{self.low:g} to below {self.high:g}"
+        else:
+            what = "any"
+        return f"{what} ({self.why})" if self.why else what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """One input of a model: a name, a NumPy dtype and a shape whose string entries are dynamic axes."""
+    """One input of a model.
+
+    Attributes:
+        dtype: NumPy's or ml_dtypes' name of the element type, `str` for text; what onnxruntime calls the type where
+            it is no tensor, such as `seq(tensor(float))`.
+        shape: sizes, and names of dynamic axes.
+        need: what its values must be; None where any do.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
+    need: ValueNeed | None = None
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is no sequence, map or optional."""
+        return "(" not in self.dtype
+
+    def to_json(self) -> list[Json]:
+        """As `from_json` reads it."""
+        return [self.name, self.dtype, list(self.shape), *([self.need.to_json()] if self.need else [])]
+
+    @classmethod
+    def from_json(cls, content: Sequence[Any]) -> InputSpec:
+        """The inverse of `to_json`."""
+        name, dtype, shape, *need = content
+        return cls(name=name, dtype=dtype, shape=tuple(shape), need=ValueNeed.from_json(need[0]) if need else None)
+
+
+BASELINES = ("as-is", "fp32")
+"""The variants that speed-ups refer to, the first that a model has: a file as it stands, else what is not optimized."""
 
 BATCH = "batch"
 """The name of the axis that targets give a size to."""
 
 
 def batch_axes(inputs: Sequence[InputSpec], dims: Mapping[str, int]) -> dict[str, int]:
-    """Where batches are made: input name -> the axis along which examples can be joined; empty where there is none.
+    """Where batches may be made: input name -> the axis along which examples are joined; empty where there is none.
+
+    Of a file this is where one may be looked for; whether rows can be joined there is proven by running it
+    (`harness.build.batching`), and said by the reference.
 
     An input declares it by calling an axis `batch`, at any place. Where no input does, it is a first axis that is
     dynamic and that `dims` give no size: files name theirs as they like. An input without such an axis is fed as it
     is, whatever the batch.
     """
-    declared = {one.name: one.shape.index(BATCH) for one in inputs if BATCH in one.shape}
+    tensors = [one for one in inputs if one.is_tensor]
+    declared = {one.name: one.shape.index(BATCH) for one in tensors if BATCH in one.shape}
     return declared or {
-        one.name: 0 for one in inputs if one.shape and isinstance(one.shape[0], str) and one.shape[0] not in dims
+        one.name: 0 for one in tensors if one.shape and isinstance(one.shape[0], str) and one.shape[0] not in dims
     }
 
 
@@ -83,7 +156,7 @@ def fixed_batch(inputs: Sequence[InputSpec], dims: Mapping[str, int]) -> int | N
 
     A feed of such a model takes so many rows of data.
     """
-    sizes = {one.shape[0] if one.shape else None for one in inputs}
+    sizes = {one.shape[0] if one.shape and one.is_tensor else None for one in inputs}
     size = next(iter(sizes)) if len(sizes) == 1 and not batch_axes(inputs, dims) else None
     return size if isinstance(size, int) else None
 

@@ -38,6 +38,8 @@ class Reference:
             entry with an empty name, a label that is a mapping has one per key.
         batch_axes: input name -> the axis along which examples can be joined to a batch; empty where there is none.
         rows: rows of data in one example: the fixed batch size of the model, else 1.
+        why_no_batch: the reason where there is no batch axis; empty where there is one, and in old entries.
+        notes: what a person should know, such as what of the feeds is a guess.
     """
 
     digest: str
@@ -51,6 +53,8 @@ class Reference:
     labels: tuple[ValueEntry, ...] = ()
     batch_axes: Mapping[str, int] = field(default_factory=dict)
     rows: int = 1
+    why_no_batch: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,7 @@ def reference_to_json(reference: Reference) -> dict[str, Json]:
         "inputs": list(reference.inputs),
         "outputs": list(reference.outputs),
         "batch_axes": dict(reference.batch_axes),
+        "notes": list(reference.notes),
         **{name: [entry_to_json(one) for one in getattr(reference, name)] for name in ENTRIES},
     }
 
@@ -142,7 +143,8 @@ def reference_from_json(content: Mapping[str, Any]) -> Reference:
             "labels": [{"name": "", "stacked": "labels.npy"}] if content["labelled"] else [],
         }
     entries = {name: tuple(entry_from_json(one) for one in content.get(name, ())) for name in ENTRIES}
-    return _known(Reference, {**content, **entries, "inputs": inputs, "outputs": outputs})
+    notes = tuple(content.get("notes") or ())
+    return _known(Reference, {**content, **entries, "inputs": inputs, "outputs": outputs, "notes": notes})
 
 
 def entry_to_json(entry: ValueEntry) -> dict[str, Json]:

@@ -37,12 +37,12 @@ def stored(reference: Reference, folder: Path, outputs: Iterable[ValueEntry], wr
         OSError: if a file is missing.
     """
     rows, count = reference.rows, reference.examples
-    theirs = {one.name: by_row(values.Stored(written, one, count), rows) for one in outputs}
+    theirs = {one.name: by_row(values.arrays(written, one, count), rows) for one in outputs}
     missing = [one.name for one in reference.answers if one.name not in theirs]
     if missing:
         raise ValueError(f"the artifact has no output `{missing[0]}`, which the reference has")
     return Evaluated(
-        reference={one.name: by_row(values.Stored(folder, one, count), rows) for one in reference.answers},
+        reference={one.name: by_row(values.arrays(folder, one, count), rows) for one in reference.answers},
         outputs={one.name: theirs[one.name] for one in reference.answers},
         labels=labels(reference, folder),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness import data as sources
 from harness import frameworks, runtime_spec
+from harness.data import beside
 from harness.options import by_name
 from harness.providers import SHORT, full_name, uses_session_threads
 from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from harness.zoo.schema import DataEntry, DataUse, ModelEntry, TargetEntry, WeightsEntry, ZooFile
 
 _COUNTS = ("calibration", "evaluation")
+TEST_SETS = "test_sets"
+"""The data of a file that has test inputs beside it, where the zoo names none."""
 
 
 def check_names(entries: ZooFile, problems: Problems) -> None:
@@ -220,6 +223,10 @@ def _data(where: Keys, entry: ModelEntry, entries: ZooFile, folder: Path, proble
         problems.add((*where, "data"), found)
     name = RANDOM if use is None else use.use
     shared: DataEntry | None = entries.data.get(name)
+    file = Path(_absolute(folder, entry.id))
+    if use is None and frameworks.get(entry.source).file and beside.of_file(file):
+        own_sets = {"sets": str(file.parent), "outputs_of": str(file)}
+        return DataSpec(name=TEST_SETS, source=TEST_SETS, options=own_sets, **beside.counts(file))
     if shared is None:  # `random` without an entry; any other missing name is reported where references are checked
         counts, source, options = {}, RANDOM, {}
     else:

@@ -14,7 +14,7 @@ from harness.build.cache import Cache
 from harness.gate.model import Contender, Match, Side
 from harness.records import Artifact, Reference, wire
 from harness.runtime_spec import is_own
-from harness.values import Stored
+from harness.values import arrays
 
 SHORT = 10
 """Characters of a digest in sentences."""
@@ -82,7 +82,7 @@ def data_digest(cache: Cache, reference: Reference) -> str | None:
 def _values_digest(folder: Path, entries: str) -> str:
     reference, digest = wire.reference_from_json(json.loads(entries)), hashlib.sha256()
     for entry in sorted((*reference.feeds, *reference.labels), key=lambda one: one.name):
-        for array in Stored(folder, entry, reference.examples):
+        for array in arrays(folder, entry, reference.examples):
             digest.update(f"{entry.name} {array.dtype.str} {list(array.shape)}\n".encode())
             digest.update(array.tobytes())
     return digest.hexdigest()

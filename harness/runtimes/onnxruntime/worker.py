@@ -1,13 +1,12 @@
 """The measured process: opens an artifact in ONNX Runtime, times it, and decides nothing.
 
 Run as a script, from its path, by whichever interpreter holds the runtime to measure. It imports the standard
-library, numpy and onnxruntime, and of harness only `protocol`.
+library, numpy and onnxruntime, and of harness only `protocol` and `ort_values`, which need no more than that.
 """
 
 from __future__ import annotations
 
 import base64
-import ctypes
 import gc
 import importlib.util
 import json
@@ -18,16 +17,25 @@ import time
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
+    from harness import ort_values
     from harness.runtimes import protocol
 else:
-    # By its path: neither this folder nor the one above may be searched for modules, since the one above holds a folder
+    # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
     sys.path.pop(0)
-    _spec = importlib.util.spec_from_file_location(
-        "protocol", os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "protocol.py")
-    )
-    protocol = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(protocol)
+
+    def _beside(name: str, up: int) -> Any:
+        """A file that stands alone, in a folder above this one's."""
+        folder = os.path.abspath(__file__)
+        for _ in range(up + 1):
+            folder = os.path.dirname(folder)
+        spec = importlib.util.spec_from_file_location(name, os.path.join(folder, name + ".py"))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    protocol = _beside("protocol", 1)
+    ort_values = _beside("ort_values", 2)
 
 import numpy as np
 import onnxruntime as ort
@@ -39,16 +47,6 @@ except ImportError:  # Windows
 
 LEVELS = {"disabled": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
 DEVICES = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda", "DmlExecutionProvider": "dml"}
-DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(double)": "float64",
-    "tensor(bool)": "bool",
-    **{f"tensor({kind}{bits})": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
-}
-BFLOAT16, BFLOAT16_CODE = "tensor(bfloat16)", 16
-"""What NumPy has no type for: ONNX Runtime's name of it, and ONNX's number."""
-
 ERRORS = {
     "NotImplemented": "not_implemented",
     "InvalidArgument": "input",
@@ -76,6 +74,10 @@ class Worker:
         self.binding: Any = None
         self.bound: list[Any] = []
         self.prebound = False
+        self.loose: list[tuple[str, str]] = []
+        self.feed: dict[str, Any] = {}
+        self.devices: dict[str, str] = {}
+        self.notes: list[str] = []
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
@@ -100,12 +102,13 @@ class Worker:
             "inputs": [[i.name, i.type, i.shape] for i in self.session.get_inputs()],
             "outputs": [[o.name, o.type, o.shape] for o in self.session.get_outputs()],
             "runtime": {"providers": granted, "placement": placement(self.session)},
+            "notes": self.notes,
         }
 
     def bind(self, request: dict[str, Any], device: str) -> None:
         """Put the first `batch` examples where the provider reads them; outputs follow after the first run."""
         batch, axes = request["batch"], request.get("batch_axes") or {}
-        self.binding = self.session.io_binding()
+        self.binding, self.feed, self.notes, self.loose = self.session.io_binding(), {}, [], []
         # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have bound:
         # without this the session would read memory that is freed and used again.
         self.bound = []
@@ -117,33 +120,75 @@ class Worker:
                     raise Refused("batch", f"input {spec.name!r} has a fixed batch of {spec.shape[0]}, not {batch}")
                 raise Refused("batch", f"no input declares a batch axis, so that only batch 1 is possible, not {batch}")
             fixed = spec.shape[axis] if axis is not None and axis < len(spec.shape) else None
-            if isinstance(fixed, int) and fixed != batch:
+            if isinstance(fixed, int) and fixed not in (batch, -1):
                 raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
-            self.bound.append(given.value(given.batch(range(batch), axis), device))
+            self.feed[spec.name] = given.batch(range(batch), axis)
+        unbound = [one for one in self.session.get_inputs() if not ort_values.bindable(one.type)]
+        if unbound:
+            self.binding = None
+            what = f"input {unbound[0].name!r} is {unbound[0].type}"
+            self.notes.append(f"timed without IOBinding, the copies of inputs and outputs included: {what}")
+            return
+        for spec in self.session.get_inputs():
+            self.bound.append(ort_values.bound(ort, self.feed[spec.name], spec.type, device))
             self.binding.bind_ortvalue_input(spec.name, self.bound[-1])
         for spec in self.session.get_outputs():
-            self.binding.bind_output(spec.name, device)
+            self.devices[spec.name] = device if ort_values.is_tensor(spec.type) else "cpu"
+            self.binding.bind_output(spec.name, self.devices[spec.name])
         self.prebound = False
 
     def burst(self, request: dict[str, Any]) -> dict[str, Any]:
         """Time n runs one by one."""
         n = request["n"]
-        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
         durations = [0] * n
         before = preemptions()
-        for i in range(n):
+        if self.binding is None:
+            self.runs_unbound(durations)
+        else:
+            first = 0 if self.prebound else 1
+            if first:
+                self.runs_bound(durations, 0, min(1, n))
+                self.prebind()
+            (self.runs_rebound if self.loose else self.runs_bound)(durations, first, n)
+        after = preemptions()
+        return {"durations_ns": durations, "preempted": None if before is None else after - before}
+
+    def runs_bound(self, durations: list[int], first: int, last: int) -> None:
+        """Time the runs from `first` to before `last` on what is bound."""
+        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
+        for i in range(first, last):
             start = clock()
             run(binding)
             durations[i] = clock() - start
-        after = preemptions()
-        if not self.prebound:
-            self.prebind()
-        return {"durations_ns": durations, "preempted": None if before is None else after - before}
+
+    def runs_rebound(self, durations: list[int], first: int, last: int) -> None:
+        """As `runs_bound` where an output has to be bound anew before every run."""
+        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
+        for i in range(first, last):
+            for name, device in self.loose:
+                binding.bind_output(name, device)
+            start = clock()
+            run(binding)
+            durations[i] = clock() - start
+
+    def runs_unbound(self, durations: list[int]) -> None:
+        """Time as many runs as there are places, on inputs that cannot be bound."""
+        run, feed, clock = self.session.run, self.feed, time.perf_counter_ns
+        for i in range(len(durations)):
+            start = clock()
+            run(None, feed)
+            durations[i] = clock() - start
 
     def prebind(self) -> None:
-        """Write later outputs into the memory that the first run allocated, where outputs are tensors."""
+        """Write later outputs into the memory that the first run allocated, where outputs are tensors.
+
+        An output that has another shape than the graph declares is allocated anew by every run: onnxruntime warns of
+        it and goes on, and refuses such memory.
+        """
         for spec, value in zip(self.session.get_outputs(), self.binding.get_outputs()):
-            if value.is_tensor() and spec.type in DTYPES:
+            if not ort_values.is_tensor(spec.type) or not declared(spec, value):
+                self.loose.append((spec.name, self.devices.get(spec.name, "cpu")))
+            elif spec.type in ort_values.NUMBERS:
                 self.binding.bind_ortvalue_output(spec.name, value)
         self.prebound = True
 
@@ -155,8 +200,8 @@ class Worker:
         written = [OutputFiles(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
         for place in range(request["examples"]):
             feed = {one.spec.name: one.batch([place], None) for one in given}
-            for output, array in zip(written, self.run(given, feed)):
-                output.put(place, array)
+            for output, value in zip(written, ort_values.run(ort, self.session, feed)):
+                output.put(place, value)
         return {"outputs": [output.entry() for output in written]}
 
     def output_rows(self, request: dict[str, Any], given: list[Any]) -> dict[str, Any]:
@@ -166,7 +211,7 @@ class Worker:
         for first in range(0, total, batch):
             places = [place % total for place in range(first, first + batch)]
             keep = min(batch, total - first)
-            values = self.run(given, {one.spec.name: one.batch(places, 0) for one in given})
+            values = ort_values.run(ort, self.session, {one.spec.name: one.batch(places, 0) for one in given})
             for index, value in enumerate(values):
                 alike = value.ndim > 0 and value.shape[0] == batch
                 array = value if alike else np.broadcast_to(value[None], (batch, *value.shape))
@@ -179,17 +224,6 @@ class Worker:
             file.flush()
         names = [spec.name for spec in self.session.get_outputs()]
         return {"outputs": [{"name": n, "concatenated": f"{i}.npy"} for i, n in enumerate(names)]}
-
-    def run(self, given: list[Any], feed: dict[str, Any]) -> list[Any]:
-        """The outputs for one feed, as arrays; bfloat16 as uint16, text as unicode."""
-        specs = self.session.get_outputs()
-        if not any(spec.type == BFLOAT16 for spec in [*(one.spec for one in given), *specs]):
-            return [plain(value, spec) for value, spec in zip(self.session.run(None, feed), specs)]
-        values = {one.spec.name: one.value(feed[one.spec.name], "cpu") for one in given}
-        found = self.session.run_with_ort_values([spec.name for spec in specs], values)
-        return [
-            bits(value) if spec.type == BFLOAT16 else plain(value.numpy(), spec) for value, spec in zip(found, specs)
-        ]
 
     def profile(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  (every command takes a request)
         """What each node took in the last run that was profiled."""
@@ -212,8 +246,6 @@ class Examples:
     def __init__(self, feeds: dict[str, Any], spec: Any) -> None:
         if spec.name not in feeds:
             raise Refused("input", f"no feed for input {spec.name!r}; feeds: {', '.join(sorted(feeds)) or 'none'}")
-        if spec.type not in DTYPES and spec.type != BFLOAT16:
-            raise Refused("input", f"input {spec.name!r} has type {spec.type}, which cannot be fed from NumPy arrays")
         entry = feeds[spec.name]
         self.spec, self.type, self.rows = spec, entry.get("type", ""), "concatenated" in entry
         self.files = entry.get("files") or ()
@@ -228,6 +260,9 @@ class Examples:
 
     def whole(self, place: int) -> Any:
         """One example with all its axes; round and round where fewer are stored."""
+        if self.type == ort_values.NESTED:
+            with np.load(self.files[place % len(self.files)]) as held:
+                return ort_values.unpack(held)
         if self.files:
             return np.load(self.files[place % len(self.files)], mmap_mode="r")
         return self.held[place % len(self.held)]
@@ -250,26 +285,9 @@ class Examples:
                 why = f"the examples of input {self.spec.name!r} do not fit behind one another: {error}"
                 raise Refused("batch", why) from error
         # In memory of its own: pages of a file must not be read while a run is timed.
-        mapped = getattr(chosen, "_mmap", None) is not None
-        return (np.array if mapped else np.asarray)(chosen, dtype=self.dtype(chosen), order="C")
-
-    def dtype(self, array: Any) -> str:
-        """NumPy's name of what the model is fed."""
-        if self.spec.type != BFLOAT16:
-            if self.type == "bfloat16":
-                raise Refused("input", f"input {self.spec.name!r} takes {self.spec.type}, and its feed is bfloat16")
-            return DTYPES[self.spec.type]
-        if self.type != "bfloat16" or array.dtype != np.uint16:
-            raise Refused("input", f"input {self.spec.name!r} takes bfloat16, and its feed is {array.dtype}")
-        return "uint16"
-
-    def value(self, array: Any, device: str) -> Any:
-        """The array as a value of onnxruntime on a device."""
-        if self.spec.type != BFLOAT16:
-            return ort.OrtValue.ortvalue_from_numpy(array, device, 0)
-        if not hasattr(ort.OrtValue, "ortvalue_from_numpy_with_onnx_type"):
-            raise Refused("input", f"onnxruntime {ort.__version__} cannot be fed bfloat16 from Python")
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, BFLOAT16_CODE)
+        if isinstance(chosen, np.memmap):
+            chosen = np.array(chosen)
+        return ort_values.fitting(chosen, self.spec.type, self.type, self.spec.name)
 
 
 class OutputFiles:
@@ -282,6 +300,10 @@ class OutputFiles:
 
     def put(self, place: int, array: Any) -> None:
         """Write the next example; they come in order."""
+        if not ort_values.is_tensor(self.spec.type):
+            self.files.append(f"{self.index}-{place}.npz")
+            np.savez(os.path.join(self.folder, self.files[-1]), **ort_values.pack(array))
+            return
         if place == 0:
             shape = (self.total, *array.shape)
             self.stacked = np.lib.format.open_memmap(self.path(), "w+", dtype=array.dtype, shape=shape)
@@ -309,8 +331,8 @@ class OutputFiles:
         if self.stacked is not None:
             self.stacked.flush()
         place: dict[str, Any] = {"files": self.files} if self.stacked is None else {"stacked": f"{self.index}.npy"}
-        kind = {"type": "bfloat16"} if self.spec.type == BFLOAT16 else {}
-        return {"name": self.spec.name, **place, **kind}
+        kind = ort_values.type_of(self.spec.type)
+        return {"name": self.spec.name, **place, **({"type": kind} if kind else {})}
 
 
 def decoded(item: dict[str, Any]) -> Any:
@@ -319,21 +341,11 @@ def decoded(item: dict[str, Any]) -> Any:
     return flat.reshape(item["shape"])
 
 
-def plain(value: Any, spec: Any) -> Any:
-    """An output of the session as an array that can be kept without pickling."""
-    array = np.asarray(value)
-    if spec.type == "tensor(string)":
-        return array.astype(str)
-    if array.dtype.hasobject:
-        raise Refused("runtime", f"output {spec.name!r} has type {spec.type}, which is not a tensor of numbers or text")
-    return array
-
-
-def bits(value: Any) -> Any:
-    """A bfloat16 value of onnxruntime, which NumPy has no type for, as uint16."""
-    size = int(np.prod(value.shape(), dtype=np.int64))
-    memory = (ctypes.c_uint16 * size).from_address(value.data_ptr())
-    return np.array(memory, dtype=np.uint16).reshape(value.shape())
+def declared(spec: Any, value: Any) -> bool:
+    """Whether an output has the shape that the graph declares for it."""
+    shape = value.shape()
+    sizes = zip(spec.shape, shape)
+    return len(spec.shape) == len(shape) and all(not isinstance(a, int) or a in (-1, b) for a, b in sizes)
 
 
 def nodes(events: list[dict[str, Any]]) -> list[list[Any]]:
@@ -404,6 +416,8 @@ def refusal(error: BaseException) -> dict[str, Any]:
     name = type(error).__name__
     text = str(error) or name
     kind = error.kind if isinstance(error, Refused) else ERRORS.get(name, "runtime")
+    if isinstance(error, ort_values.Unfit):
+        kind = "input"
     if "bad_alloc" in text or "Failed to allocate memory" in text:
         kind = "memory"
     return {"ok": False, "kind": kind, "message": text}
