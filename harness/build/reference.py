@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import values
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
+from harness.leaves import leaves, numbers
 from harness.records import Reference, ValueEntry, fixed_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.frameworks.base import Loaded
+
+AGAIN = 4
+"""How many examples are run twice, to find outputs that are random."""
+
+NEAR = 1e-3
+"""Two runs that differ by less, relative to a value or to its array, computed the same."""
 
 
 def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
@@ -41,6 +49,7 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
             raise Unsupported(f"The model's outputs cannot be compared: {error}.") from error
         labels.add(example.label)
     loaded.close()
+    random = random_outputs(loaded, request, folder, answers_at := answers.close())
     labelled = labels.close()
     return Reference(
         digest=digest,
@@ -50,11 +59,63 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         examples=count,
         labelled=bool(labelled),
         feeds=values.below("feeds", feeds.close()),
-        answers=values.below("outputs", answers.close()),
+        answers=values.below("outputs", answers_at),
         labels=values.below("labels", labelled),
         batch_axes=model.batch_axes,
         rows=fixed_batch(model.inputs, model.dims) or 1,
+        random=random,
     )
+
+
+def random_outputs(
+    loaded: Loaded, request: data.DataRequest, folder: Path, answers: Sequence[ValueEntry]
+) -> tuple[str, ...]:
+    """The outputs that differ when the first examples are run again from the start, in a session of its own.
+
+    A difference as large as float arithmetic in another order makes is none.
+
+    Args:
+        loaded: closed, so that it starts afresh.
+        request: for the examples.
+        folder: that holds `outputs/`.
+        answers: the first run's, below it.
+    """
+    found: set[str] = set()
+    count = data.feeds(request, "evaluation")
+    before = {one.name: values.Stored(folder / "outputs", one, count) for one in answers}
+    for place, example in enumerate(itertools.islice(data.stream(request, "evaluation"), AGAIN)):
+        again = loaded.run({spec.name: example.feed[spec.name] for spec in loaded.model.inputs})
+        for name, value in zip(loaded.outputs, again, strict=True):
+            if not alike(before[name][place], value):
+                found.add(name)
+    loaded.close()
+    return tuple(name for name in loaded.outputs if name in found)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same but for rounding: arrays, or structures of them.
+
+    Numbers may differ by `NEAR` of their size or of the array's.
+    """
+    import numpy as np
+
+    ours, theirs = leaves(one), leaves(other)
+    if ours.keys() != theirs.keys():
+        return False
+    for place, held in ours.items():
+        got = theirs[place]
+        if held.shape != got.shape:
+            return False
+        if held.dtype.kind in "biuUSO" or got.dtype.kind in "biuUSO":
+            if not np.array_equal(held, got):
+                return False
+            continue
+        was, now = (numbers(side) for side in (held, got))
+        finite = was[np.isfinite(was)]
+        size = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+        if not np.allclose(now, was, rtol=NEAR, atol=NEAR * size, equal_nan=True):
+            return False
+    return True
 
 
 class _Labels:

@@ -38,6 +38,7 @@ class Reference:
             entry with an empty name, a label that is a mapping has one per key.
         batch_axes: input name -> the axis along which examples can be joined to a batch; empty where there is none.
         rows: rows of data in one example: the fixed batch size of the model, else 1.
+        random: the outputs that are other numbers in another run; none in references of earlier versions.
     """
 
     digest: str
@@ -51,6 +52,7 @@ class Reference:
     labels: tuple[ValueEntry, ...] = ()
     batch_axes: Mapping[str, int] = field(default_factory=dict)
     rows: int = 1
+    random: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
