@@ -17,6 +17,9 @@ NONE = "-"
 TWICE = 2.0
 """From this ratio on (or below its inverse) times are easier to read than percentages."""
 
+PERFECT_DB = 80.0
+"""From here on a difference is float32's own rounding, and nobody asks where it is."""
+
 HUNDRED, TEN, ONE = 99.95, 9.995, 0.9995
 """What three digits round up to the next power of ten: from there on there is one decimal less, or the next unit."""
 
@@ -99,7 +102,7 @@ def accuracy(found: Mapping[str, Any] | None) -> str:
     """A row's `accuracy` as `score` writes it, with its interval where there is one."""
     held = found or {}
     low, high = held.get("drop_low"), held.get("drop_high")
-    return score(held.get("value"), held.get("drop"), None if low is None or high is None else (low, high))
+    return score(held.get("value"), held.get("drop"), None if low is None or high in (None, low) else (low, high))
 
 
 def fidelity(found: Mapping[str, Any] | None, *, agreement: str = "top-1 agreement") -> str:
@@ -114,7 +117,7 @@ def fidelity(found: Mapping[str, Any] | None, *, agreement: str = "top-1 agreeme
     faults = held.get("faults") or ()
     parts = []
     if decibels is not None:
-        parts.append(f"{decibels:.1f} dB" + (f" ({worst})" if worst else ""))
+        parts.append(f"{decibels:.1f} dB" + (f" ({worst})" if worst and decibels < PERFECT_DB else ""))
     if equal is not None:
         parts.append(f"{equal:.2%} equal")
     if any(" dead" in fault for fault in faults):

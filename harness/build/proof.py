@@ -64,6 +64,12 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
             ) from error
         for name, got in zip(reference.outputs, outputs, strict=True):
             wanted = _batched(np.asarray(got), [expected[name][place] for place in places])
+            if (
+                recipe.precision != "float32"
+                and wanted is not None
+                and _depends(expected[name], np.asarray(got), wanted)
+            ):
+                continue  # as many rows as the data give: how many agree is a matter of fidelity
             if wanted is not None and name not in reference.random:
                 _compare(name, np.asarray(got), wanted, step, exact=recipe.precision == "float32")
     return ()
@@ -156,6 +162,16 @@ def _batched(got: np.ndarray[Any, Any], expected: list[np.ndarray[Any, Any]]) ->
         if got.shape == (*first.shape[:axis], first.shape[axis] * len(expected), *first.shape[axis + 1 :])
     ]
     return np.concatenate(expected, axis=fits[0] if fits else 0)
+
+
+def _depends(expected: values.Stored, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> bool:
+    """Whether an output's size along one axis depends on the data, so that another one is no fault of the file."""
+    if got.ndim != wanted.ndim or got.shape == wanted.shape:
+        return False
+    shapes = {one.shape for one in expected}
+    differing = {axis for axis in range(got.ndim) if len({shape[axis] for shape in shapes}) > 1}
+    changed = {axis for axis in range(got.ndim) if got.shape[axis] != wanted.shape[axis]}
+    return bool(differing) and changed <= differing
 
 
 def _dtype(name: str) -> np.dtype[Any]:

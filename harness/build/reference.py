@@ -48,7 +48,6 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         except ValueError as error:
             raise Unsupported(f"The model's outputs cannot be compared: {error}.") from error
         labels.add(example.label)
-    loaded.close()
     random = random_outputs(loaded, request, folder, answers_at := answers.close())
     labelled = labels.close()
     return Reference(
@@ -70,12 +69,13 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
 def random_outputs(
     loaded: Loaded, request: data.DataRequest, folder: Path, answers: Sequence[ValueEntry]
 ) -> tuple[str, ...]:
-    """The outputs that differ when the first examples are run again from the start, in a session of its own.
+    """The outputs that differ when the first examples are run again.
 
-    A difference as large as float arithmetic in another order makes is none.
+    In the same session: onnxruntime gives a random operator without a seed the same numbers in every session of a
+    process, and others with every inference. A difference as large as float arithmetic in another order makes is none.
 
     Args:
-        loaded: closed, so that it starts afresh.
+        loaded: as it computed the answers; it is closed afterwards.
         request: for the examples.
         folder: that holds `outputs/`.
         answers: the first run's, below it.

@@ -15,6 +15,7 @@ __all__ = [
     "NONE",
     "accuracy",
     "change",
+    "closeness",
     "digits",
     "fidelity",
     "interval",
@@ -72,6 +73,11 @@ def change(value: float) -> str:
 def fidelity(row: Mapping[str, Any]) -> str:
     """Closeness of the worst part, `exact` for equal outputs, and top-1 agreement where it means something."""
     return units.fidelity(row.get("fidelity"))
+
+
+def closeness(row: Mapping[str, Any]) -> str:
+    """As `fidelity`, without the agreement."""
+    return units.fidelity({**(row.get("fidelity") or {}), "top1_agreement": None})
 
 
 def accuracy(row: Mapping[str, Any]) -> str:

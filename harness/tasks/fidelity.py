@@ -195,14 +195,14 @@ def _of_leaf(leaf: structures.Leaf, name: str, place: str, examples: int) -> lis
     if not len(reference):
         status = "missing" if leaf.missing else ""
         return [ComparedPart(part=PartFidelity(output=name, part=place, n=0, unmatched=leaf.missing, status=status))]
-    axis = unordered.row_axis(reference, output, name)
+    axis = unordered.row_axis(reference, output, f"{name}{place}")
     if _is_exact(reference[0]):
         return [_equal(leaf, name, place, axis)]
     if axis is None:
         added, missing = sums.of(reference, output), 0
     else:
         rows = unordered.matched(reference, output, axis)
-        added = sums.of_rows(rows.reference, rows.output, rows.examples, len(reference))
+        added = sums.of_rows(rows.reference, rows.output, rows.examples, rows.real, len(reference))
         missing = rows.unmatched
     whole = _whole(added, name, place, unmatched=missing, varies=axis is not None)
     whole = replace(whole, n=len(reference), unmatched=whole.unmatched + leaf.missing)

@@ -90,7 +90,7 @@ def find(given: Evaluated) -> ScoresOutput | None:
         return _read(given, whole[0], labels, said=False)
     if labels is None:
         return None
-    raise ValueError(_ask(given, [*rows, *single] or whole, labels))
+    raise ValueError(_ask(given, [*rows, *(single if binary else [])] or whole, labels))
 
 
 def _read(given: Evaluated, name: str, labels: Sequence[Any] | None, *, said: bool) -> ScoresOutput:

@@ -139,13 +139,14 @@ def of(reference: Sequence[Array], output: Sequence[Array]) -> Sums:
     return found
 
 
-def of_rows(reference: Array, output: Array, examples: Sequence[int], count: int) -> Sums:
+def of_rows(reference: Array, output: Array, examples: Sequence[int], real: Sequence[bool], count: int) -> Sums:
     """Add up rows that have no fixed place, as a detector's boxes: the mean is that of all rows.
 
     Args:
         reference: [rows, values].
         output: the rows that belong to them.
         examples: the example that each row is of.
+        real: whether the output has it: a row that stands for one that is missing is no sign of life.
         count: how many examples there are.
     """
     import numpy as np
@@ -165,7 +166,8 @@ def of_rows(reference: Array, output: Array, examples: Sequence[int], count: int
     each = np.zeros((count, ref.shape[1]))
     np.add.at(each, np.asarray(examples, dtype=np.int64), error**2)
     found.noise = each.sum(axis=1).tolist()
-    moved = _differs(output, output[:1]).any(axis=0)
+    own = np.asarray(real, dtype=bool)
+    moved = _differs(output[own], output[own][:1]).any(axis=0)
     found.moved, found.reference_moved = bool(moved.any()), bool(_differs(reference, reference[:1]).any())
     low, high = (np.where(both, ref, edge) for edge in (np.inf, -np.inf))
     found.low, found.high = float(low.min(initial=np.inf)), float(high.max(initial=-np.inf))
@@ -176,8 +178,8 @@ def of_rows(reference: Array, output: Array, examples: Sequence[int], count: int
             noise=each,
             low=low.min(axis=0),
             high=high.max(axis=0),
-            out_low=np.where(both, out, np.inf).min(axis=0),
-            out_high=np.where(both, out, -np.inf).max(axis=0),
+            out_low=np.where(both, out, np.inf)[own].min(axis=0, initial=np.inf),
+            out_high=np.where(both, out, -np.inf)[own].max(axis=0, initial=-np.inf),
             moved=np.asarray(moved),
             compared=both.sum(axis=0),
         )

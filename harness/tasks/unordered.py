@@ -28,15 +28,15 @@ class MatchedRows:
     Attributes:
         reference, output: [rows, values]; a row that one side alone has is paired with the reference's mean row.
         examples: the example that each row is of.
+        real: whether the artifact has the row, rather than the mean in its place.
         unmatched: rows that one side alone has.
-        total: rows, those of both sides that match counted once.
     """
 
     reference: Array
     output: Array
     examples: tuple[int, ...]
+    real: tuple[bool, ...]
     unmatched: int
-    total: int
 
 
 def row_axis(reference: Sequence[Array], output: Sequence[Array], name: str) -> int | None:
@@ -95,6 +95,7 @@ def matched(reference: Sequence[Array], output: Sequence[Array], axis: int) -> M
     spread = np.where(spread > 0, spread, 1.0)
     pairs: list[tuple[Array, Array]] = []
     examples: list[int] = []
+    real: list[bool] = []
     unmatched = 0
     for example, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         chosen = _pairs(one / spread, other / spread) if axis >= 0 else [(i, i) for i in range(len(one))]
@@ -103,13 +104,14 @@ def matched(reference: Sequence[Array], output: Sequence[Array], axis: int) -> M
         pairs += [(one[i], other[j]) for i, j in chosen]
         pairs += [(one[i], mean) for i in sorted(alone[0])]
         pairs += [(mean, other[j]) for j in sorted(alone[1])]
+        real += [True] * len(chosen) + [False] * len(alone[0]) + [True] * len(alone[1])
         examples += [example] * (len(chosen) + len(alone[0]) + len(alone[1]))
     return MatchedRows(
         reference=np.array([pair[0] for pair in pairs]).reshape(len(pairs), width),
         output=np.array([pair[1] for pair in pairs]).reshape(len(pairs), width),
         examples=tuple(examples),
+        real=tuple(real),
         unmatched=unmatched,
-        total=len(pairs),
     )
 
 
