@@ -126,9 +126,8 @@ def test_class_maps_do_not_depend_on_the_numbers_of_the_classes(names: Any) -> N
     output = [np.where(rng.random(one.shape) < 0.1, (one + 1) % 21, one) for one in reference]
     found = fidelity.compare({"y": [names[one] for one in reference]}, {"y": [names[one] for one in output]})
     share = np.mean([(a == b).mean() for a, b in zip(reference, output, strict=True)])
-    assert (pytest.approx(share), None, None, None) == (
-        found.equal, found.centred_sqnr_db, found.max_abs, found.sqnr_db,
-    )  # fmt: skip
+    assert pytest.approx(share) == found.equal
+    assert (None, None, None) == (found.centred_sqnr_db, found.max_abs, found.sqnr_db)
 
 
 @pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.str_])
@@ -173,7 +172,8 @@ def test_rows_whose_number_depends_on_the_data() -> None:
     output = [one[::-1][1:] for one in reference]
     found = fidelity.one(reference, output, "selected")
     rows = sum(map(len, reference))
-    assert (pytest.approx((rows - N) / rows), N, None) == (found.equal, found.unmatched, found.centred_sqnr_db)
+    assert pytest.approx((rows - N) / rows) == found.equal
+    assert (N, None) == (found.unmatched, found.centred_sqnr_db)
     same = fidelity.one(reference, reference, "selected")
     assert (1.0, 0, 0.0) == (same.equal, same.unmatched, same.max_abs)
 
