@@ -12,6 +12,29 @@ Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
 
+INSIDE, OUTSIDE, CANNOT_TELL, UNKNOWN = "inside", "outside", "cannot tell", "unknown"
+"""The verdicts on a case and its model's budget."""
+
+HALF = 0.5
+"""Beside decibels inside their budget, and with no `fidelity_equal`, outputs of whole numbers, booleans or text may
+differ in so many values; with more, whether they are good enough cannot be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A case and its model's budget.
+
+    Attributes:
+        verdict: `inside`; `outside`; `cannot tell`, where so many examples leave both open; `unknown`, where there is
+            nothing to judge by. Only `inside` needs no further word where a build is recommended.
+        phrase: that word, such as `300 examples cannot tell: top1 drops 0.33% (95% -0.9% to 1.8%), budget 1.00%`;
+            empty for `inside`.
+    """
+
+    verdict: str
+    phrase: str = ""
+
+
 def excess(row: Row) -> str | None:
     """Why a measured case is outside its model's budget; empty where it is inside, None where that cannot be told.
 
@@ -38,28 +61,108 @@ def exceeded(row: Row) -> tuple[str, ...]:
         unknown = (f"accuracy share, budget {share:.2%}: cannot be judged, the data has no labels",)
     elif wrong is None and budget.get("fidelity_db") is not None:
         least = budget["fidelity_db"]
-        unknown = (f"fidelity, budget {least:.1f} dB: cannot be judged, too few examples, or outputs that do not vary",)
+        unknown = (f"fidelity, budget {least:.1f} dB: cannot be judged, {_why_unknown(row)}",)
+    elif wrong is None and budget.get("fidelity_equal") is not None:
+        unknown = (f"fidelity, budget {budget['fidelity_equal']:.2%} equal: cannot be judged, {_why_unknown(row)}",)
     return (*unknown, *filter(None, [wrong]), *_costly(row))
+
+
+def judged(row: Row) -> Judgement:
+    """What can be said of a measured case and its model's budget, from accuracy with its interval where it has labels.
+
+    `excess` and `exceeded` take an accuracy as it was measured on these examples; this asks whether so many examples
+    say it of any others. Outputs that are the reference's own lose nothing on any example.
+    """
+    wrong = _wrong(row)
+    if wrong is None:
+        return Judgement(verdict=UNKNOWN, phrase=_why_unknown(row))
+    firm = wrong if faulty(row) or not _by_accuracy(row) else ""
+    told = _accuracy_told(row) if not firm and _by_accuracy(row) else None
+    if told is not None and told.verdict == OUTSIDE:
+        return told
+    costly = _costly(row)
+    if firm or costly:
+        return Judgement(verdict=OUTSIDE, phrase=firm or costly[0])
+    return told or Judgement(verdict=INSIDE)
+
+
+def faulty(row: Row) -> str:
+    """What puts a case outside every budget, such as a dead part; empty where nothing does."""
+    return next(iter((row.get("fidelity") or {}).get("faults") or ()), "")
+
+
+def _by_accuracy(row: Row) -> bool:
+    """Whether accuracy decides: there is a budget for it, and a drop."""
+    budget = row.get("budget") or {}
+    limits = (budget.get("accuracy_drop"), budget.get("accuracy_share"))
+    return any(limit is not None for limit in limits) and (row.get("accuracy") or {}).get("drop") is not None
+
+
+def _accuracy_told(row: Row) -> Judgement | None:
+    """What the interval of the drop says; None where it says that it is inside."""
+    budget, accuracy = row.get("budget") or {}, row["accuracy"]
+    limit, share = budget.get("accuracy_drop"), budget.get("accuracy_share")
+    limits = [limit] if limit is not None else []
+    limits += [(1 - share) * accuracy["reference"]] if share is not None else []
+    allowed, low, high = min(limits), accuracy.get("drop_low"), accuracy.get("drop_high")
+    if low is None or high is None:
+        wrong = _wrong_accuracy(row)
+        return Judgement(verdict=OUTSIDE, phrase=wrong) if wrong else None
+    if high <= allowed or (row.get("fidelity") or {}).get("max_abs") == 0:
+        return None
+    if low > allowed:
+        return Judgement(verdict=OUTSIDE, phrase=_wrong_accuracy(row))
+    said = f"{accuracy['metric']} drops {accuracy['drop']:.2%} (95% {low:.2%} to {high:.2%}), budget {allowed:.2%}"
+    return Judgement(verdict=CANNOT_TELL, phrase=f"{accuracy['n']} examples cannot tell: {said}")
 
 
 def _wrong(row: Row) -> str | None:
     """How accuracy, or else fidelity, is out of budget; empty where it is inside, None where that cannot be told."""
-    budget = row.get("budget") or {}
-    accuracy, fidelity = row.get("accuracy") or {}, row.get("fidelity") or {}
-    limit, share, least = (budget.get(key) for key in ("accuracy_drop", "accuracy_share", "fidelity_db"))
-    if (limit is not None or share is not None) and accuracy.get("drop") is not None:
-        if limit is not None and accuracy["drop"] > limit:
-            return f"{accuracy['metric']} drops {accuracy['drop']:.2%}, budget {limit:.2%}"
-        if share is not None and accuracy["value"] < share * accuracy["reference"]:
-            left = accuracy["value"] / accuracy["reference"]
-            return f"{accuracy['metric']} is {left:.2%} of the reference's, budget {share:.2%}"
-        return ""
-    if least is None or fidelity.get("max_abs") is None:
+    if fault := faulty(row):
+        return fault
+    return _wrong_accuracy(row) if _by_accuracy(row) else _wrong_fidelity(row)
+
+
+def _wrong_accuracy(row: Row) -> str:
+    budget, accuracy = row.get("budget") or {}, row["accuracy"]
+    limit, share = budget.get("accuracy_drop"), budget.get("accuracy_share")
+    if limit is not None and accuracy["drop"] > limit:
+        return f"{accuracy['metric']} drops {accuracy['drop']:.2%}, budget {limit:.2%}"
+    if share is not None and accuracy["value"] < share * accuracy["reference"]:
+        left = accuracy["value"] / accuracy["reference"]
+        return f"{accuracy['metric']} is {left:.2%} of the reference's, budget {share:.2%}"
+    return ""
+
+
+def _wrong_fidelity(row: Row) -> str | None:
+    budget, fidelity = row.get("budget") or {}, row.get("fidelity") or {}
+    least, share = budget.get("fidelity_db"), budget.get("fidelity_equal")
+    if (least is None and share is None) or fidelity.get("reason"):
         return None
-    sqnr = fidelity.get("centred_sqnr_db")
-    if sqnr is None:
-        return "" if fidelity["max_abs"] == 0 else None
-    return f"fidelity {sqnr:.1f} dB, budget {least:.1f} dB" if sqnr < least else ""
+    if fidelity.get("max_abs") == 0:
+        return ""
+    sqnr, equal, worst = (fidelity.get(key) for key in ("centred_sqnr_db", "equal", "worst"))
+    if least is not None and sqnr is not None and sqnr < least:
+        return f"fidelity {sqnr:.1f} dB{f' ({worst})' if worst else ''}, budget {least:.1f} dB"
+    if share is not None and equal is not None and equal < share:
+        return f"fidelity: {equal:.2%} of values equal, budget {share:.2%}"
+    if sqnr is None and fidelity.get("sqnr_db") is not None:
+        return None  # numbers that differ, and no ratio that would say how much that is
+    close = sqnr is None or least is not None
+    alike = equal is None or share is not None or (equal >= HALF if sqnr is not None else equal == 1)
+    return "" if close and alike and (sqnr is not None or equal is not None) else None
+
+
+def _why_unknown(row: Row) -> str:
+    """Why there is no telling whether a case is good enough."""
+    budget, fidelity = row.get("budget") or {}, row.get("fidelity") or {}
+    if fidelity.get("reason"):
+        return str(fidelity["reason"])
+    if all(budget.get(key) is None for key in ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")):
+        return "no accuracy or fidelity budget"
+    if fidelity.get("equal") is not None and budget.get("fidelity_equal") is None:
+        return f"{fidelity['equal']:.2%} of values equal, which is no decibels: set the budget `fidelity_equal`"
+    return "too few examples, or outputs that do not vary"
 
 
 def _costly(row: Row) -> tuple[str, ...]:
@@ -86,6 +189,11 @@ class ShipChoice:
     best: Row | None
     rows: tuple[Row, ...]
     apart: tuple[Row, ...]
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """Whether the best row is surely inside its budget, and the word that belongs to it where it is not."""
+        return None if self.best is None else judged(self.best)
 
 
 def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:

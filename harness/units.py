@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 NONE = "-"
@@ -15,6 +16,9 @@ NONE = "-"
 
 TWICE = 2.0
 """From this ratio on (or below its inverse) times are easier to read than percentages."""
+
+PERFECT_DB = 80.0
+"""From here on a difference is float32's own rounding, and nobody asks where it is."""
 
 HUNDRED, TEN, ONE = 99.95, 9.995, 0.9995
 """What three digits round up to the next power of ten: from there on there is one decimal less, or the next unit."""
@@ -78,11 +82,53 @@ def share(value: float) -> str:
     return f"{percent:.1f}%" if abs(percent) >= 0.0995 else f"{percent:.2g}%"  # noqa: PLR2004
 
 
-def score(value: float | None, drop: float | None) -> str:
-    """A task metric with its distance to the reference in points, such as `98.20% (-0.40)`; `-` where there is none."""
+def score(value: float | None, drop: float | None, interval: tuple[float, float] | None = None) -> str:
+    """A task metric with its distance to the reference in points, such as `98.20% (-0.40)`; `-` where there is none.
+
+    Args:
+        value: as a share of one.
+        drop: reference minus value, as a share.
+        interval: 95%, of the drop: `98.20% (-0.40 [-1.10, +0.20])`.
+    """
     if value is None:
         return NONE
-    return f"{value:.2%}" + ("" if drop is None else f" ({(0.0 - drop) * 100:+.2f})")
+    if drop is None:
+        return f"{value:.2%}"
+    low, high = (f"{(0.0 - end) * 100:+.2f}" for end in reversed(interval or (0.0, 0.0)))
+    return f"{value:.2%} ({(0.0 - drop) * 100:+.2f}{f' [{low}, {high}]' if interval else ''})"
+
+
+def accuracy(found: Mapping[str, Any] | None) -> str:
+    """A row's `accuracy` as `score` writes it, with its interval where there is one."""
+    held = found or {}
+    low, high = held.get("drop_low"), held.get("drop_high")
+    return score(held.get("value"), held.get("drop"), None if low is None or high in (None, low) else (low, high))
+
+
+def fidelity(found: Mapping[str, Any] | None, *, agreement: str = "top-1 agreement") -> str:
+    """A row's `fidelity`, and the part that is the worst, such as `3.1 dB (output0 channel 4), 98.20% equal`.
+
+    `exact` for outputs that are the reference's own, `dead` where a part is constant that should not be.
+    """
+    held = found or {}
+    if held.get("max_abs") == 0:
+        return "exact"
+    decibels, equal, worst = (held.get(key) for key in ("centred_sqnr_db", "equal", "worst"))
+    faults = held.get("faults") or ()
+    parts = []
+    if decibels is not None:
+        parts.append(f"{decibels:.1f} dB" + (f" ({worst})" if worst and decibels < PERFECT_DB else ""))
+    if equal is not None:
+        parts.append(f"{equal:.2%} equal")
+    if any(" dead" in fault for fault in faults):
+        parts.insert(0, "dead" if parts or not worst else f"dead ({worst})")
+    elif faults:
+        parts.insert(0, "not comparable")
+    if not parts:
+        parts.append("random" if " random" in (held.get("reason") or "") else NONE)
+    if held.get("top1_agreement") is not None:
+        parts.append(f"{held['top1_agreement']:.0%} {agreement}")
+    return ", ".join(parts)
 
 
 def points(value: float) -> str:

@@ -25,7 +25,7 @@ def test_asv_names_units_and_versions_are_fixed() -> None:
     assert [
         ("sweep.track_latency", "seconds", "time", "1"),
         ("sweep.track_accuracy_drop", "fraction", "track", "1"),
-        ("sweep.track_fidelity_loss", "noise to signal", "track", "1"),
+        ("sweep.track_fidelity_loss", "noise to signal", "track", "2"),
         ("sweep.track_artifact_size", "bytes", "track", "1"),
         ("sweep.track_peak_memory", "bytes", "track", "1"),
         ("sweep.track_session_creation", "seconds", "time", "1"),
@@ -48,7 +48,8 @@ def test_values_are_those_of_the_columns() -> None:
     empty = to_row(outcomes.run(), outcomes.refused())
     assert {None} == {one.value(empty) for one in BENCHMARKS}
     assert 0.0 == BENCHMARKS[1].value(row | {"accuracy": row["accuracy"] | {"drop": -0.5}})
-    assert 0.0 == BENCHMARKS[2].value(row | {"fidelity": {"max_abs": 0.0, "centred_sqnr_db": None}})
+    assert 0.0 == BENCHMARKS[2].value(row | {"fidelity": {"max_abs": 0.0, "centred_sqnr_db": None, "worst": ""}})
+    assert BENCHMARKS[2].value(row | {"fidelity": {"max_abs": 0.1, "centred_sqnr_db": 20.0}}) is None  # version 1
 
 
 def test_columns_are_stored() -> None:

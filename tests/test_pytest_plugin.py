@@ -122,7 +122,8 @@ def fake(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def unjudged(case: Case) -> Outcome:
     """A measured case without labels, whose outputs do not vary."""
-    evaluation = Evaluation(fidelity=Fidelity(**dict.fromkeys(Fidelity.__slots__)), accuracy=None)
+    fidelity = Fidelity(centred_sqnr_db=None, sqnr_db=None, cosine=None, max_abs=None, top1_agreement=None)
+    evaluation = Evaluation(fidelity=fidelity, accuracy=None)
     return outcomes.measured(case, evaluation=evaluation)
 
 

@@ -18,6 +18,7 @@ from harness.records import Reference, ValueEntry
 from harness.stats import correctness
 from harness.tasks import classification, evaluation, fidelity
 from harness.tasks.base import Evaluated, by_row
+from harness.tasks.scores import ScoresOutput
 from tests import pairs
 
 RNG = np.random.default_rng(0)
@@ -124,22 +125,12 @@ def test_whole_numbers_and_text_are_equal_or_not() -> None:
 
 
 def test_shapes_that_depend_on_the_example() -> None:
-    """There is no mean over them, so that nothing is centred; the plain ratio and the error are as ever."""
+    """Rows are matched, and the mean is that of all of them; where they do not vary there is nothing to centre."""
     reference = [np.ones((2, 4)), np.ones((0, 4)), np.ones((3, 4))]
     found = fidelity.one(reference, [array + 0.1 for array in reference], "boxes")
     assert (None, 3) == (found.centred_sqnr_db, found.n)
     assert 20 == pytest.approx(found.sqnr_db)
     assert 0.1 == pytest.approx(found.max_abs)
-    assert () == fidelity.closeness_db({"boxes": reference}, {"boxes": reference})
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_an_error(value: float) -> None:
-    """They would otherwise turn into a quiet NaN."""
-    output = np.ones((2, 3))
-    output[1, 1] = value
-    with pytest.raises(ValueError, match="output `y` holds values that are not finite"):
-        one(np.ones((2, 3)), output)
 
 
 def test_shapes_and_names_must_agree() -> None:
@@ -164,8 +155,9 @@ def test_closeness_per_example() -> None:
 def test_top1_agreement_needs_four_classes() -> None:
     """With three distinct classes in the reference agreement says too little."""
     three, four = np.eye(10)[[0, 1, 2, 2]], np.eye(10)[[0, 1, 2, 3]]
-    assert classification.top1_agreement(list(three), list(three)) is None
-    found = classification.top1_agreement(list(four), list(np.eye(10)[[0, 1, 2, 4]]))
+    row = ScoresOutput(name="y", kind="row")
+    assert classification.top1_agreement(row.classes(list(three)), row.classes(list(three))) is None
+    found = classification.top1_agreement(row.classes(list(four)), row.classes(list(np.eye(10)[[0, 1, 2, 4]])))
     assert (True, True, True, False) == found
 
 
@@ -173,25 +165,30 @@ def test_top1_agreement_needs_four_classes() -> None:
 def test_top1_of_both_shapes(shape: tuple[int, ...]) -> None:
     """Reference 4 of 4, artifact 3 of 4: a drop is positive where it got worse, with Wilson's interval."""
     scores, reference = np.eye(4)[[0, 1, 2, 0]].reshape(shape), np.eye(4).reshape(shape)
-    top1, agreement = classification.TASK.measured(evaluated(scores, reference, [0, 1, 2, 3]))
+    top1, agreement, ranking = classification.TASK.measured(evaluated(scores, reference, [0, 1, 2, 3]))
     found = top1.value
     assert ("top1", 0.75, 1.0, 0.25, 4) == (found.name, found.value, found.reference, found.drop, found.n)
     assert pytest.approx(0.300642, abs=1e-6) == found.low
     assert pytest.approx(0.954413, abs=1e-6) == found.high
     assert (1.0, 1.0, 1.0, 0.0) == top1.each
     assert 0.75 == agreement.value.value
+    assert "rank_agreement" == ranking.value.name
+    assert pytest.approx((3 + 2 / 3) / 4) == ranking.value.value
+    assert correctness.tango(1, 0, 4, 0.95) == (found.drop_low, found.drop_high)
 
 
 def test_right_wants_classes() -> None:
     """A row of scores for each example, as many as labels, each label one class."""
-    assert (True, False) == classification.right([np.array([0, 1]), np.array([1, 0])], [1, np.array([1])])
+    row = ScoresOutput(name="y", kind="row")
+    assert (True, False) == classification.right([np.array([0, 1]), np.array([1, 0])], [1, np.array([1])], row)
     for scores, labels, said in (
-        ([np.zeros((3, 4))] * 2, [0, 0], r"expected \[classes\]"),
+        ([np.zeros((3, 4))] * 2, [0, 0], "no row of scores"),
         ([np.zeros((1, 3))] * 2, [0, 0, 0], "for 3 labels"),
-        ([np.zeros((1, 3))], [np.zeros(2)], "no single class"),
     ):
         with pytest.raises(ValueError, match=said):
-            classification.right(scores, labels)
+            classification.right(scores, labels, row)
+    with pytest.raises(ValueError, match="no single class"):
+        classification.measure(evaluated([np.zeros((1, 3))], [np.zeros((1, 3))], [np.zeros(2)]))
 
 
 def test_wilson() -> None:
@@ -243,7 +240,7 @@ def test_score_of_stored_outputs(tmp_path: Path) -> None:
     assert 0.75 == found.fidelity.top1_agreement
     assert found.accuracy is not None
     assert ("top1", 0.25) == (found.accuracy.metric, found.accuracy.drop)
-    assert ["top1", "top1_agreement"] == [metric.name for metric in found.metrics]
+    assert ["top1", "top1_agreement", "rank_agreement"] == [metric.name for metric in found.metrics]
     other = evaluation.score(stored(tmp_path / "other", labelled=True), "encoder")
     assert ((), None) == (other.metrics, other.accuracy)
     assert evaluation.score(stored(tmp_path / "more", labelled=False), "classification").accuracy is None

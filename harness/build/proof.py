@@ -86,8 +86,10 @@ def prove(
             kind = session.get_outputs()[order[name]].type
             got = values.flat(_as_typed(outputs[order[name]], kind))
             wanted = _batched(got, [values.flat(expected[name][place]) for place in places])
-            if wanted is None:
+            if wanted is None or name in reference.random:
                 continue
+            if recipe.precision != "float32" and _depends(expected[name], got, wanted):
+                continue  # as many rows as the data give: how many agree is a matter of fidelity
             try:
                 _compare(name, got, wanted, step, exact=exact)
             except BuildError as error:
@@ -197,6 +199,16 @@ def _batched(got: np.ndarray[Any, Any], expected: list[np.ndarray[Any, Any]]) ->
         if got.shape == (*first.shape[:axis], first.shape[axis] * len(expected), *first.shape[axis + 1 :])
     ]
     return np.concatenate(expected, axis=fits[0] if fits else 0)
+
+
+def _depends(expected: values.Stored, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> bool:
+    """Whether an output's size along one axis depends on the data, so that another one is no fault of the file."""
+    if got.ndim != wanted.ndim or got.shape == wanted.shape:
+        return False
+    shapes = {values.flat(one).shape for one in expected}
+    differing = {axis for axis in range(got.ndim) if len({shape[axis] for shape in shapes}) > 1}
+    changed = {axis for axis in range(got.ndim) if got.shape[axis] != wanted.shape[axis]}
+    return bool(differing) and changed <= differing
 
 
 def _compare(name: str, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], step: str, *, exact: bool) -> None:

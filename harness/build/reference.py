@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import frameworks, values
 from harness.build.batching import Batching, difference, prove
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
+from harness.leaves import leaves, numbers
 from harness.records import Reference, ValueEntry, fixed_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.frameworks.base import Loaded
+
+AGAIN = 4
+"""How many examples are run twice, to find outputs that are random."""
+
+NEAR = 1e-3
+"""Two runs that differ by less, relative to a value or to its array, computed the same."""
 
 
 def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
@@ -45,7 +53,7 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
             raise Unsupported(f"The model's outputs cannot be compared: {error}.") from error
         labels.add(example.label)
         known.add(example.expected, found)
-    loaded.close()
+    random = random_outputs(loaded, request, folder, answers_at := answers.close())
     labelled = labels.close()
     return Reference(
         digest=digest,
@@ -55,12 +63,13 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         examples=count,
         labelled=bool(labelled),
         feeds=values.below("feeds", feeds.close()),
-        answers=values.below("outputs", answers.close()),
+        answers=values.below("outputs", answers_at),
         labels=values.below("labels", labelled),
         batch_axes=batching.axes,
         rows=batching.rows,
         why_no_batch=batching.why,
         notes=(*map(str, loaded.facts.get("guesses", ())), *known.notes()),
+        random=random,
     )
 
 
@@ -94,6 +103,58 @@ class _Expected:
         if not self._others:
             return ("the outputs are those that the data expects",)
         return tuple(f"the output `{name}` is not what the data expects: {how}" for name, how in self._others.items())
+
+
+def random_outputs(
+    loaded: Loaded, request: data.DataRequest, folder: Path, answers: Sequence[ValueEntry]
+) -> tuple[str, ...]:
+    """The outputs that differ when the first examples are run again.
+
+    In the same session: onnxruntime gives a random operator without a seed the same numbers in every session of a
+    process, and others with every inference. A difference as large as float arithmetic in another order makes is none.
+
+    Args:
+        loaded: as it computed the answers; it is closed afterwards.
+        request: for the examples.
+        folder: that holds `outputs/`.
+        answers: the first run's, below it.
+    """
+    found: set[str] = set()
+    count = data.feeds(request, "evaluation")
+    before = {one.name: values.Stored(folder / "outputs", one, count) for one in answers}
+    for place, example in enumerate(itertools.islice(data.stream(request, "evaluation"), AGAIN)):
+        again = loaded.run({spec.name: example.feed[spec.name] for spec in loaded.model.inputs})
+        for name, value in zip(loaded.outputs, again, strict=True):
+            if not alike(before[name][place], value):
+                found.add(name)
+    loaded.close()
+    return tuple(name for name in loaded.outputs if name in found)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same but for rounding: arrays, or structures of them.
+
+    Numbers may differ by `NEAR` of their size or of the array's.
+    """
+    import numpy as np
+
+    ours, theirs = leaves(one), leaves(other)
+    if ours.keys() != theirs.keys():
+        return False
+    for place, held in ours.items():
+        got = theirs[place]
+        if held.shape != got.shape:
+            return False
+        if held.dtype.kind in "biuUSO" or got.dtype.kind in "biuUSO":
+            if not np.array_equal(held, got):
+                return False
+            continue
+        was, now = (numbers(side) for side in (held, got))
+        finite = was[np.isfinite(was)]
+        size = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+        if not np.allclose(now, was, rtol=NEAR, atol=NEAR * size, equal_nan=True):
+            return False
+    return True
 
 
 class _Labels:

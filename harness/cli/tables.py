@@ -45,19 +45,13 @@ def interval(latency: Row) -> str:
 
 
 def fidelity(row: Row) -> str:
-    """Centred SQNR, `exact` for bit-equal outputs, and top-1 agreement where it means something."""
-    found = row.get("fidelity") or {}
-    if found.get("max_abs") == 0:
-        return "exact"
-    sqnr, agreement = found.get("centred_sqnr_db"), found.get("top1_agreement")
-    text = NONE if sqnr is None else f"{sqnr:.1f} dB"
-    return text if agreement is None else f"{text}, {agreement:.0%} top-1"
+    """Closeness of the worst part, `exact` for equal outputs, and top-1 agreement where it means something."""
+    return units.fidelity(row.get("fidelity"), agreement="top-1")
 
 
 def accuracy(row: Row) -> str:
     """The task metric and its drop, such as `98.2% (-0.4)`: points against the reference."""
-    found = row.get("accuracy") or {}
-    return units.score(found.get("value"), found.get("drop"))
+    return units.accuracy(row.get("accuracy"))
 
 
 def model_table(model: str, rows: Sequence[Row]) -> Table:
@@ -95,7 +89,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
             interval(row["latency"]),
             seconds(row["latency"].get("p90_s")),
             NONE if speedup is None else f"{speedup:.2f}x",
-            Text(fidelity(row), style="red" if over and "fidelity" in over else ""),
+            Text(fidelity(row), style="red" if over and ("fidelity" in over or budget.faulty(row)) else ""),
             Text(accuracy(row), style="red" if over and "drops" in over else ""),
             size((row.get("artifact") or {}).get("bytes")),
             *(value(stored(row, one.column), one.unit) for one in SHOWN),

@@ -39,8 +39,9 @@ from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
 
-EVALUATION_FORMAT = 2
-"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output."""
+EVALUATION_FORMAT = 3
+"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
+is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -117,7 +118,7 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
         processes=samples,
         evaluation=evaluation,
         placement=timed[0].placement,
-        notes=(*timed[0].notes, *remarks(samples, latency, job.floor_s)),
+        notes=(*timed[0].notes, *remarks(samples, latency, job.floor_s), *readings(evaluation)),
         noise=host.noise(before, host.ticks()) | {"spread": spread(samples)},
         runtime=timed[0].runtime,
         host=job.host,
@@ -183,6 +184,8 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         "optimization": case.recipe.optimization,
         "host": (job.host or host.here()).fingerprint,
         "task": case.model.task,
+        "outputs": dict(case.model.outputs),
+        "random": list(artifact.reference.random),
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     known = cache.evaluation(key)
@@ -199,6 +202,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
                 cache.reference_dir(artifact.reference.digest),
                 seen.outputs,
                 Path(folder),
+                case.model.outputs,
             )
             scores = evaluation.score(given, case.model.task)
         known = {
@@ -214,7 +218,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         }
         cache.put_evaluation(key, known)
     return Evaluation(
-        fidelity=Fidelity(**known["fidelity"]),
+        fidelity=Fidelity(**{**known["fidelity"], "faults": tuple(known["fidelity"]["faults"])}),
         accuracy=Accuracy(**known["accuracy"]) if known["accuracy"] else None,
         kernels=known["kernels"],
         time_share=known["time_share"],
@@ -248,6 +252,14 @@ def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: fl
             "a good part of it is the call itself; a larger batch shows the model better"
         )
     return tuple(notes)
+
+
+def readings(evaluation: Evaluation) -> tuple[str, ...]:
+    """How outputs were read, where the zoo does not say it, and what could not be compared."""
+    notes = [one.note for one in evaluation.metrics if one.note]
+    if evaluation.fidelity is not None and evaluation.fidelity.reason:
+        notes.append(f"no fidelity: {evaluation.fidelity.reason}")
+    return tuple(dict.fromkeys(notes))
 
 
 def spread(processes: tuple[ProcessSamples, ...]) -> float | None:

@@ -188,6 +188,8 @@ class Budget:
         accuracy_share: the smallest share of the reference's task metric that must be left (0.99 = 99%), as MLPerf
             sets its accuracy targets; where both are given, both must hold.
         fidelity_db: the smallest centred SQNR in decibels, used where the data has no labels.
+        fidelity_equal: the smallest share of equal values of outputs that are whole numbers, booleans or text (0.99 =
+            99%), likewise.
         latency_s, size_bytes: upper limits of the median latency and of the artifact.
         structure: what a gate makes of a lost fusion, nodes on another provider, quantized operators that are float
             again, or another signature or opset: `report` it, or `fail`.
@@ -196,6 +198,7 @@ class Budget:
     accuracy_drop: float | None = None
     accuracy_share: float | None = None
     fidelity_db: float | None = None
+    fidelity_equal: float | None = None
     latency_s: float | None = None
     size_bytes: int | None = None
     structure: str = "report"
@@ -211,6 +214,7 @@ class ModelSpec:
         task: a module of `harness.tasks`, or None; it chooses the metrics that make sense.
         dims: the size of every dynamic axis but `batch`.
         options: the source's own settings.
+        outputs: what the task reads -> the output's name, such as `scores`; the task finds what is not said.
         recipes: every variant of the zoo, with this model's step options merged in.
     """
 
@@ -225,6 +229,7 @@ class ModelSpec:
     options: Mapping[str, Json] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     budget: Budget = Budget()
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

@@ -40,6 +40,7 @@ class Reference:
         rows: rows of data in one example: the fixed batch size of the model, else 1.
         why_no_batch: the reason where there is no batch axis; empty where there is one, and in old entries.
         notes: what a person should know, such as what of the feeds is a guess.
+        random: the outputs that are other numbers in another run; none in references of earlier versions.
     """
 
     digest: str
@@ -55,6 +56,7 @@ class Reference:
     rows: int = 1
     why_no_batch: str = ""
     notes: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

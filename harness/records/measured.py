@@ -100,24 +100,47 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """Closeness to the fp32 reference on the same inputs; None where it would mean nothing."""
+    """Closeness to the fp32 reference on the same inputs, the worst part of all; None where it would mean nothing.
+
+    Attributes:
+        centred_sqnr_db: of the worst output or part of one, of those that are floating-point numbers.
+        max_abs: 0 where every output is the reference's own, of whatever type.
+        equal: the least share of equal values of an output of whole numbers, booleans or text.
+        rank: the least share of the best scores that are the best ones still.
+        unmatched: values and rows that one side alone has.
+        worst: the part whose `centred_sqnr_db` it is, or that is dead; empty where there is only one.
+        faults: what puts it outside every budget, such as `output0 channel 4 is dead: ...`.
+        reason: why there is no number, or not of every output.
+    """
 
     centred_sqnr_db: float | None
     sqnr_db: float | None
     cosine: float | None
     max_abs: float | None
     top1_agreement: float | None
+    equal: float | None = None
+    rank: float | None = None
+    unmatched: int = 0
+    worst: str = ""
+    faults: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """A task metric on labelled data. `drop` is reference minus value: larger is worse."""
+    """A task metric on labelled data. `drop` is reference minus value: larger is worse.
+
+    `drop_low` and `drop_high` are the 95% interval of the drop, example by example (Tango's score interval for paired
+    shares); None where the metric is no share of right answers.
+    """
 
     metric: str
     value: float
     reference: float
     drop: float
     n: int
+    drop_low: float | None = None
+    drop_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +152,11 @@ class PartFidelity:
         part: which part, such as `channel 4`; empty for the whole output.
         n: examples.
         equal: share of values that are the reference's, where values are integers, booleans or text.
-        unmatched: values that are NaN or infinite on one side alone.
+        rank: share of the reference's best scores that are among the artifact's best ones; for values in 0..1.
+        unmatched: values that are NaN or infinite on one side alone, and rows or elements that one side alone has.
         status: `` where the numbers say all; `constant` where the reference does not vary over the examples; `dead`
-            where it does and the artifact's values do not.
+            where it does and the artifact's values do not; `not finite` and `missing` where values are unmatched
+            because they are no numbers or not there; `random` where two runs of the reference differ.
     """
 
     output: str
@@ -142,6 +167,7 @@ class PartFidelity:
     cosine: float | None = None
     max_abs: float | None = None
     equal: float | None = None
+    rank: float | None = None
     unmatched: int = 0
     status: str = ""
 
@@ -157,7 +183,9 @@ class MetricValue:
         value, reference: the artifact's, and the fp32 reference's own on the same examples.
         drop: how much worse than the reference, in the metric's unit: positive is worse, whatever the direction.
         low, high: 95% interval of the value over the examples.
+        drop_low, drop_high: 95% interval of the drop, paired by example.
         n: examples.
+        note: how it was read from the outputs, where that was not said in the zoo.
     """
 
     name: str
@@ -169,6 +197,9 @@ class MetricValue:
     low: float | None = None
     high: float | None = None
     n: int = 0
+    drop_low: float | None = None
+    drop_high: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +209,7 @@ class Evaluation:
     Attributes:
         fidelity: over all outputs, the worst counts; `parts` has each of them.
         accuracy: the task's first metric on labels, where that is a share.
-        metrics: of the task, any number.
+        metrics: of the task, any number; the notes of them belong to the row.
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).

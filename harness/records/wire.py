@@ -62,6 +62,7 @@ def model_to_json(model: ModelSpec) -> dict[str, Json]:
         "dims": dict(model.dims),
         "data": {**_fields(model.data), "options": dict(model.data.options)},
         "options": dict(model.options),
+        **({"outputs": dict(model.outputs)} if model.outputs else {}),
     }
 
 
@@ -79,6 +80,7 @@ def model_from_json(content: Mapping[str, Any]) -> ModelSpec:
         dims=content["dims"],
         data=_known(DataSpec, content["data"]),
         options=content["options"],
+        outputs=content.get("outputs", {}),
     )
 
 
@@ -123,6 +125,7 @@ def reference_to_json(reference: Reference) -> dict[str, Json]:
         **_fields(reference),
         "inputs": list(reference.inputs),
         "outputs": list(reference.outputs),
+        "random": list(reference.random),
         "batch_axes": dict(reference.batch_axes),
         "notes": list(reference.notes),
         **{name: [entry_to_json(one) for one in getattr(reference, name)] for name in ENTRIES},
@@ -143,8 +146,9 @@ def reference_from_json(content: Mapping[str, Any]) -> Reference:
             "labels": [{"name": "", "stacked": "labels.npy"}] if content["labelled"] else [],
         }
     entries = {name: tuple(entry_from_json(one) for one in content.get(name, ())) for name in ENTRIES}
-    notes = tuple(content.get("notes") or ())
-    return _known(Reference, {**content, **entries, "inputs": inputs, "outputs": outputs, "notes": notes})
+    notes, random = tuple(content.get("notes") or ()), tuple(content.get("random") or ())
+    known = {**content, **entries, "inputs": inputs, "outputs": outputs, "notes": notes, "random": random}
+    return _known(Reference, known)
 
 
 def entry_to_json(entry: ValueEntry) -> dict[str, Json]:

@@ -15,6 +15,7 @@ __all__ = [
     "NONE",
     "accuracy",
     "change",
+    "closeness",
     "digits",
     "fidelity",
     "interval",
@@ -70,19 +71,18 @@ def change(value: float) -> str:
 
 
 def fidelity(row: Mapping[str, Any]) -> str:
-    """Centred SQNR, `exact` for bit-equal outputs, and top-1 agreement where it means something."""
-    found = row.get("fidelity") or {}
-    if found.get("max_abs") == 0:
-        return "exact"
-    sqnr, agreement = found.get("centred_sqnr_db"), found.get("top1_agreement")
-    text = number(sqnr, "dB")
-    return text if agreement is None else f"{text}, {agreement:.0%} top-1 agreement"
+    """Closeness of the worst part, `exact` for equal outputs, and top-1 agreement where it means something."""
+    return units.fidelity(row.get("fidelity"))
+
+
+def closeness(row: Mapping[str, Any]) -> str:
+    """As `fidelity`, without the agreement."""
+    return units.fidelity({**(row.get("fidelity") or {}), "top1_agreement": None})
 
 
 def accuracy(row: Mapping[str, Any]) -> str:
     """The task metric and its distance to the reference in points, such as `98.20% (-0.40)`."""
-    found = row.get("accuracy") or {}
-    return units.score(found.get("value"), found.get("drop"))
+    return units.accuracy(row.get("accuracy"))
 
 
 def when(moment: str | float | None) -> str:

@@ -69,6 +69,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         **_processes(outcome.processes),
         **_artifact(outcome.artifact),
         "fidelity": plain(outcome.evaluation.fidelity) if outcome.evaluation else None,
+        "fidelity_parts": (plain(outcome.evaluation.parts) or None) if outcome.evaluation else None,
         "accuracy": plain(outcome.evaluation.accuracy) if outcome.evaluation else None,
         "metrics": (plain(outcome.evaluation.metrics) or None) if outcome.evaluation else None,
         "placement": plain(outcome.placement) or None,

@@ -15,7 +15,7 @@ from harness.suggest import suggest
 if TYPE_CHECKING:
     from harness.tasks.base import Task
 
-HELPERS = frozenset({"base", "evaluation", "fidelity"})
+HELPERS = frozenset({"base", "evaluation", "fidelity", "parts", "ranking", "scores", "structures", "sums", "unordered"})
 """Modules of this package that are no tasks."""
 
 

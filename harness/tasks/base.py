@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
 from harness.records import MetricValue
@@ -24,11 +24,15 @@ class Evaluated:
         outputs: name -> the artifact's arrays, in the reference's order of outputs.
         reference: name -> the fp32 reference's.
         labels: what is true, one array (or mapping of arrays) per example; None without labels.
+        roles: what a task reads -> the output that the zoo names for it, such as `scores`.
+        random: outputs that are other numbers in another run of the reference.
     """
 
     outputs: Mapping[str, Sequence[Array]]
     reference: Mapping[str, Sequence[Array]]
     labels: Sequence[Any] | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+    random: tuple[str, ...] = ()
 
     @property
     def examples(self) -> int:
@@ -67,6 +71,11 @@ class Paired:
     head: tuple[float, ...]
     right: bool = False
     span: float = 1.0
+
+
+def everything(outputs: Sequence[str]) -> tuple[str, ...]:
+    """For tasks that look for their output themselves."""
+    return tuple(outputs)
 
 
 def nothing(outputs: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG001  (the signature that every task has)
@@ -146,6 +155,6 @@ class Rows(Sequence["Array"]):
 
 def by_row(examples: Sequence[Array], rows: int) -> Sequence[Array]:
     """Examples row by row where the first array has as many rows as a feed; else as they are."""
-    if rows == 1 or not len(examples) or examples[0].shape[:1] != (rows,):
+    if rows == 1 or not len(examples) or getattr(examples[0], "shape", ())[:1] != (rows,):
         return examples
     return Rows(examples, rows)

@@ -1,69 +1,57 @@
-"""One class per example: an output of class scores [1, classes] (or [classes]) against a label."""
+"""One class per example against a label. `harness.tasks.scores` says which output names it, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from harness.records import MetricValue
 from harness.stats import correctness
-from harness.tasks.base import Evaluated, Paired, Scored, Task
+from harness.tasks import ranking
+from harness.tasks.base import Evaluated, Paired, Scored, Task, everything
 from harness.tasks.fidelity import AGREEMENT
+from harness.tasks.scores import ROW, ScoresOutput, find
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, Any]
+RANKING = "rank_agreement"
+"""The share of the best classes (as many as ten) that are still among the best ones."""
 
 FEWEST_CLASSES = 4
 """Top-1 agreement is given only where the reference itself names at least this many classes: a network that answers
 the same class for every input agrees with anything."""
 
 
-def scores_output(outputs: Sequence[str]) -> tuple[str, ...]:
-    """Class scores are the first output."""
-    return tuple(outputs[:1])
-
-
-def classes(scores: Sequence[Array]) -> list[int] | None:
-    """The best class of each example; None where an output is no row of scores."""
-    rows = [one.reshape(-1) for one in scores if one.ndim == 1 or (one.ndim == 2 and len(one) == 1)]  # noqa: PLR2004  ([1, classes])
-    return [int(one.argmax()) for one in rows] if len(rows) == len(scores) and all(map(len, rows)) else None
-
-
-def right(scores: Sequence[Array], labels: Sequence[Any]) -> tuple[bool, ...]:
-    """Whether each example's top class is its label.
+def right(scores: Sequence[Any], labels: Sequence[Any], by: ScoresOutput) -> tuple[bool, ...]:
+    """Whether each example's class is its label.
 
     Args:
-        scores: [classes] or [1, classes] per example.
-        labels: a whole number per example.
+        scores: the output's values, one per example.
+        labels: a class for each example.
+        by: how a class is read from the output.
 
     Raises:
-        ValueError: if the number of examples differs, or the arrays have other shapes.
+        ValueError: if the number of examples differs, or a value is nothing that a class can be read from.
     """
     import numpy as np
 
-    found = classes(scores)
-    shape = scores[0].shape if len(scores) else ()
-    if found is None or len(found) != len(labels):
-        raise ValueError(
-            f"{len(scores)} outputs of shape {shape} for {len(labels)} labels; expected [classes] for each example"
-        )
-    wanted = [np.asarray(label).reshape(-1) for label in labels]
-    if any(len(label) != 1 for label in wanted):
-        raise ValueError("a label is no single class; expected one whole number for each example")
-    return tuple(bool(best == label[0]) for best, label in zip(found, wanted, strict=True))
+    found = by.classes(scores)
+    if len(found) != len(labels):
+        raise ValueError(f"output `{by.name}` has {len(found)} examples for {len(labels)} labels")
+    wanted = [np.asarray(label).reshape(-1)[0] for label in labels]
+    return tuple(bool(best == label) for best, label in zip(found, wanted, strict=True))
 
 
 def measure(given: Evaluated) -> tuple[Scored, ...]:
     """Top-1 accuracy where there are labels, and agreement with the reference's classes."""
-    (output,) = given.outputs
-    scores, reference = given.outputs[output], given.reference[output]
+    by = find(given)
+    if by is None or by.name in given.random:
+        return ()
+    scores, reference = given.outputs[by.name], given.reference[by.name]
     found = []
     if given.labels is not None:
-        each = right(scores, given.labels)
-        found.append(Scored(value=top1(each, right(reference, given.labels)), each=tuple(map(float, each))))
-    agreed = top1_agreement(reference, scores)
+        each, own = right(scores, given.labels, by), right(reference, given.labels, by)
+        found.append(Scored(value=replace(top1(each, own), note=by.note), each=tuple(map(float, each))))
+    agreed = top1_agreement(by.classes(reference), by.classes(scores))
     if agreed is not None:
         share = sum(agreed) / len(agreed)
         low, high = correctness.wilson(sum(agreed), len(agreed))
@@ -71,12 +59,31 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
             name=AGREEMENT, unit="fraction", direction="higher", value=share, low=low, high=high, n=len(agreed)
         )
         found.append(Scored(value=value, each=tuple(map(float, agreed))))
+    ranks = rank_agreement(reference, scores) if by.kind == ROW else None
+    if ranks is not None:
+        value = MetricValue(
+            name=RANKING, unit="fraction", direction="higher", value=sum(ranks) / len(ranks), n=len(ranks)
+        )
+        found.append(Scored(value=value, each=ranks))
     return tuple(found)
 
 
+def rank_agreement(reference: Sequence[Any], scores: Sequence[Any]) -> tuple[float, ...] | None:
+    """The share of each example's best classes that are still among the best; None for fewer than four classes."""
+    import numpy as np
+
+    found = [
+        ranking.overlap(np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64))
+        for one, other in zip(reference, scores, strict=True)
+    ]
+    held = tuple(one for one in found if one is not None)
+    return held if held and len(held) == len(found) else None
+
+
 def top1(each: Sequence[bool], reference: Sequence[bool]) -> MetricValue:
-    """Top-1 accuracy with Wilson's interval, beside the reference's own."""
+    """Top-1 accuracy with Wilson's interval, beside the reference's own; the drop with Tango's for paired shares."""
     value, wanted = sum(each) / len(each), sum(reference) / len(reference)
+    drop = correctness.right_drop(reference, each)
     low, high = correctness.wilson(sum(each), len(each))
     return MetricValue(
         name="top1",
@@ -88,13 +95,14 @@ def top1(each: Sequence[bool], reference: Sequence[bool]) -> MetricValue:
         low=low,
         high=high,
         n=len(each),
+        drop_low=drop.low,
+        drop_high=drop.high,
     )
 
 
-def top1_agreement(reference: Sequence[Array], scores: Sequence[Array]) -> tuple[bool, ...] | None:
-    """Whether each example's best class is the reference's; None where the reference names too few classes."""
-    wanted, found = classes(reference), classes(scores)
-    if wanted is None or found is None or len(set(wanted)) < FEWEST_CLASSES:
+def top1_agreement(wanted: Sequence[Any], found: Sequence[Any]) -> tuple[bool, ...] | None:
+    """Whether each example's class is the reference's; None where the reference names too few classes."""
+    if len(set(wanted)) < FEWEST_CLASSES:
         return None
     return tuple(one == other for one, other in zip(wanted, found, strict=True))
 
@@ -103,15 +111,17 @@ def pair(base: Evaluated, head: Evaluated) -> Paired | None:
     """Right or wrong, example by example; None without labels."""
     if base.labels is None or head.labels is None:
         return None
-    (was,), (now,) = base.outputs.values(), head.outputs.values()
+    ours, theirs = find(base), find(head)
+    if ours is None or theirs is None or {ours.name, theirs.name} & {*base.random, *head.random}:
+        return None
     return Paired(
         metric="top1",
         unit="fraction",
         direction="higher",
-        base=right(was, base.labels),
-        head=right(now, head.labels),
+        base=right(base.outputs[ours.name], base.labels, ours),
+        head=right(head.outputs[theirs.name], head.labels, theirs),
         right=True,
     )
 
 
-TASK = Task(summary="one class per example: top-1 accuracy", needs=scores_output, measure=measure, pair=pair)
+TASK = Task(summary="one class per example: top-1 accuracy", needs=everything, measure=measure, pair=pair)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,13 @@ class Scores:
     metrics: tuple[MetricValue, ...]
 
 
-def stored(reference: Reference, folder: Path, outputs: Iterable[ValueEntry], written: Path) -> Evaluated:
+def stored(
+    reference: Reference,
+    folder: Path,
+    outputs: Iterable[ValueEntry],
+    written: Path,
+    roles: Mapping[str, str] | None = None,
+) -> Evaluated:
     """An artifact's answers beside the reference's, none of them in memory.
 
     Args:
@@ -31,6 +37,7 @@ def stored(reference: Reference, folder: Path, outputs: Iterable[ValueEntry], wr
         folder: the reference's own.
         outputs: the artifact's, any order.
         written: the folder that holds them.
+        roles: what the task reads -> the output that the zoo names for it.
 
     Raises:
         ValueError: the artifact lacks an output of the reference.
@@ -45,6 +52,8 @@ def stored(reference: Reference, folder: Path, outputs: Iterable[ValueEntry], wr
         reference={one.name: by_row(values.arrays(folder, one, count), rows) for one in reference.answers},
         outputs={one.name: theirs[one.name] for one in reference.answers},
         labels=labels(reference, folder),
+        roles=roles or {},
+        random=reference.random,
     )
 
 
@@ -66,24 +75,30 @@ def score(given: Evaluated, task: str | None) -> Scores:
         task: its name; None for fidelity alone.
 
     Raises:
-        ValueError: if shapes differ, a value is not finite, or outputs or labels are not what the task is about.
+        ValueError: if shapes differ, or outputs or labels are not what the task is about.
         OSError: if a file is missing.
     """
-    parts = fidelity.parts(given.reference, given.outputs)
+    parts = fidelity.parts(given.reference, given.outputs, given.random)
     found = tasks.find(task)
     metrics = tuple(one.value for one in found.measured(given)) if found is not None else ()
     agreement = next((one.value for one in metrics if one.name == fidelity.AGREEMENT), None)
-    return Scores(
-        fidelity=fidelity.worst(parts, top1_agreement=agreement),
-        parts=parts,
-        accuracy=accuracy(metrics),
-        metrics=metrics,
-    )
+    close = fidelity.worst(parts, top1_agreement=agreement)
+    if close.max_abs == 0:  # the reference's own answers lose nothing, on whatever examples
+        metrics = tuple(one if one.drop_low is None else replace(one, drop_low=0.0, drop_high=0.0) for one in metrics)
+    return Scores(fidelity=close, parts=parts, accuracy=accuracy(metrics), metrics=metrics)
 
 
 def accuracy(metrics: Iterable[MetricValue]) -> Accuracy | None:
     """The first metric on labels that is a share, such as top-1: what budgets and tables call accuracy."""
     for one in metrics:
         if one.unit == "fraction" and one.reference is not None and one.drop is not None:
-            return Accuracy(metric=one.name, value=one.value, reference=one.reference, drop=one.drop, n=one.n)
+            return Accuracy(
+                metric=one.name,
+                value=one.value,
+                reference=one.reference,
+                drop=one.drop,
+                n=one.n,
+                drop_low=one.drop_low,
+                drop_high=one.drop_high,
+            )
     return None

@@ -157,10 +157,12 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             accuracy_drop=budget.accuracy_drop,
             accuracy_share=budget.accuracy_share,
             fidelity_db=budget.fidelity_db,
+            fidelity_equal=budget.fidelity_equal,
             latency_s=budget.latency,
             size_bytes=budget.size,
             structure=budget.structure,
         ),
+        outputs=_outputs(where, entry, problems),
     )
 
 
@@ -190,6 +192,14 @@ def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
     for axis in entry.dims:
         if axis not in axes | {"batch"}:
             problems.add((*where, "dims", axis), f"no input has an axis {axis!r}; {suggest(axis, sorted(axes))}")
+
+
+def _outputs(where: Keys, entry: ModelEntry, problems: Problems) -> dict[str, str]:
+    """What the task reads -> the output's name, of what is said."""
+    given = {} if entry.outputs.scores is None else {"scores": entry.outputs.scores}
+    if given and entry.task != "classification":
+        problems.add((*where, "outputs"), "has an effect with task classification alone; set `task: classification`")
+    return given
 
 
 def _in_words(framework: Framework) -> str:

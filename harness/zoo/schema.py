@@ -278,11 +278,23 @@ class BudgetEntry(Strict):
     fidelity_db: float = Field(
         default=ABSENT, description="smallest centred SQNR in decibels, where there are no labels"
     )
+    fidelity_equal: Percent = Field(
+        default=ABSENT, description="smallest share of equal values of outputs of whole numbers, booleans or text"
+    )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
     structure: Literal["report", "fail"] = Field(
         default="report",
         description="a gate's answer to a lost fusion or node, float arithmetic again, another signature or opset",
+    )
+
+
+class OutputsEntry(Strict):
+    """Which outputs a task reads; it finds by itself what is plain."""
+
+    scores: Text = Field(
+        default=ABSENT,
+        description="classification: a row of scores, one logit or probability of a binary one, or the class itself",
     )
 
 
@@ -298,6 +310,9 @@ class ModelEntry(Strict):
     inputs: dict[Text, InputEntry] = Field(default={}, description="by name; an .onnx file states its own")
     dims: dict[Text, Annotated[int, Field(ge=1)]] = Field(
         default={}, description="the size of every dynamic axis but `batch`"
+    )
+    outputs: OutputsEntry = Field(
+        default=OutputsEntry.model_construct(), description="which outputs the task reads, where that is not plain"
     )
     data: Annotated[DataUse, _widen("use")] = Field(default=ABSENT, description="which data; onnx: random where absent")
     options: dict[str, Any] = Field(default={}, description="the source's own settings")

@@ -18,10 +18,12 @@ from harness import tasks
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.execute import UNSUPPORTED_KINDS, evaluation_target, workload
+from harness.gate.checks.fidelity import fidelity
 from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
 from harness.gate.sides.matching import changed_file
 from harness.gate.text import scores
 from harness.gate.timing.rounds import Broken
+from harness.leaves import copied
 from harness.measure import coordinator
 from harness.measure.coordinator import Observed
 from harness.records import Artifact, Budget
@@ -29,7 +31,6 @@ from harness.runtimes.client import Client
 from harness.stats import correctness
 from harness.stats.rule import Margin
 from harness.tasks import evaluation
-from harness.tasks import fidelity as closeness
 from harness.tasks.base import Evaluated, Paired
 
 
@@ -82,8 +83,10 @@ def computed(contender: Contender) -> EvaluatedOutputs:
             folder=Path(outputs),
             client=lambda: Client(contender.worker),
         )
-        given = evaluation.stored(artifact.reference, folder, observed.outputs, Path(outputs))
-        held = {name: [array.copy() for array in arrays] for name, arrays in given.outputs.items()}
+        given = evaluation.stored(
+            artifact.reference, folder, observed.outputs, Path(outputs), contender.case.model.outputs
+        )
+        held = {name: [copied(value) for value in values] for name, values in given.outputs.items()}
     return EvaluatedOutputs(given=dataclasses.replace(given, outputs=held), observed=observed)
 
 
@@ -118,7 +121,9 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
     ours, theirs = match.base.built, match.head.built
     if isinstance(ours, Artifact) and isinstance(theirs, Artifact) and changed_file(ours, theirs):
         # Each file is its own reference: that head is true to itself says nothing of the change.
-        given = dataclasses.replace(found["head"].given, reference=found["base"].given.reference)
+        given = dataclasses.replace(
+            found["head"].given, reference=found["base"].given.reference, random=found["base"].given.random
+        )
         found["head"] = dataclasses.replace(found["head"], given=given)
     sides = found["base"].given, found["head"].given
     try:
@@ -225,58 +230,3 @@ def accuracy_margin(budget: Budget, paired: Paired, settings: GateSettings) -> M
 def decisive(counts: correctness.McNemar | None, allowed: float) -> bool:
     """Whether McNemar's exact test alone decides: it asks whether anything was lost, so only without a margin."""
     return counts is not None and not allowed and counts.p_worse <= (1 - correctness.CONFIDENCE) / 2
-
-
-def fidelity(
-    contender: Contender, base: Evaluated, head: Evaluated, settings: GateSettings, *, judged_by_labels: bool = False
-) -> list[Finding]:
-    """Closeness to the framework's own outputs; nothing for a single example.
-
-    Where the zoo sets a floor (`fidelity_db`), falling through it is the regression. Elsewhere a mean loss beyond
-    `max_fidelity_drop` is, where its bootstrap interval excludes less. With labels, accuracy has the word.
-    """
-    if base.examples < 2:  # noqa: PLR2004  (the centre of one example is the example)
-        return []
-    was = closeness.closeness_db(base.reference, base.outputs)
-    now = closeness.closeness_db(head.reference, head.outputs)
-    if not was or not now:
-        return []
-    drop = correctness.bootstrap_drop(was, now, span=closeness.EXACT_DB)
-    before, after = whole_db(base), whole_db(head)
-    if before is None or after is None:
-        return []
-    floor, allowed = contender.case.model.budget.fidelity_db, settings.max_fidelity_drop
-    verdict = Verdict.PASS
-    if floor is not None and (after >= floor or before >= floor):
-        verdict = Verdict.PASS if after >= floor else Verdict.REGRESSION
-    elif not judged_by_labels and drop.value > allowed:
-        verdict = Verdict.REGRESSION if drop.low > allowed else Verdict.INCONCLUSIVE
-    limit = None if floor is not None or judged_by_labels else allowed
-    judge = "accuracy" if judged_by_labels and floor is None else ""
-    return [
-        Finding(
-            metric="fidelity",
-            verdict=verdict,
-            sentence=scores.fidelity(
-                finite_or_none(before), finite_or_none(after), budget_db=floor, allowed_db=limit, judged_by=judge
-            ),
-            base=finite_or_none(before),
-            head=finite_or_none(after),
-            n=drop.n,
-            unit="dB",
-        )
-    ]
-
-
-def whole_db(outputs: Evaluated) -> float | None:
-    """Centred SQNR over all examples, as a sweep reports it; infinite where the outputs are the reference's own.
-
-    None for a reference that does not vary: it has no centred signal.
-    """
-    found = closeness.compare(outputs.reference, outputs.outputs)
-    return math.inf if not found.max_abs else found.centred_sqnr_db
-
-
-def finite_or_none(decibels: float) -> float | None:
-    """Decibels as findings hold them: None for exact."""
-    return decibels if math.isfinite(decibels) else None

@@ -114,17 +114,47 @@ def fidelity(
     budget_db: float | None = None,
     allowed_db: float | None = None,
     judged_by: str = "",
+    part: str = "",
 ) -> str:
     """Centred SQNR against the fp32 reference: `fidelity fell from 42.1 dB to 35.0 dB (budget: at least 20 dB)`.
 
-    None stands for outputs that are the reference's own. `judged_by` names what decides in place of fidelity.
+    None stands for outputs that are the reference's own. `judged_by` names what decides in place of fidelity, `part`
+    the worst output, or part of one, where there are several.
     """
     before, after = (f"{x:.1f} dB" if x is not None else "exact" for x in (base_db, head_db))
     limits = [f"budget: at least {budget_db:g} dB"] if budget_db is not None else []
     limits += [f"allowed: {allowed_db:g} dB less"] if allowed_db is not None else []
     limits += [f"for information: {judged_by} decides"] if judged_by and before != after else []
     tail = f" ({', '.join(limits)})" if limits else ""
+    place = f" at {part}" if part and head_db is not None else ""
     if before == after:
-        return f"fidelity as before: {before}{tail}"
+        return f"fidelity as before: {before}{place}{tail}"
     fell = head_db is not None and (base_db is None or head_db < base_db)
-    return f"fidelity {'fell' if fell else 'rose'} from {before} to {after}{tail}"
+    return f"fidelity {'fell' if fell else 'rose'} from {before} to {after}{place}{tail}"
+
+
+def equal(
+    base: float, head: float, *, budget: float | None = None, allowed: float | None = None, part: str = ""
+) -> str:
+    """Share of values that are the reference's own: `equal values fell from 99.8% to 96.7% (budget: at least 98%)`.
+
+    Args:
+        base: share of one.
+        head: as well.
+        budget: the smallest share that is good enough.
+        allowed: how much of it may be lost, as a share.
+        part: the worst output, where there are several.
+    """
+    limits = [f"budget: at least {share(budget)}"] if budget is not None else []
+    limits += [f"allowed: {points(allowed)} less"] if allowed is not None else []
+    tail = f" ({', '.join(limits)})" if limits else ""
+    place = f" at {part}" if part else ""
+    if base == head:
+        return f"equal values as before: {percent(head)}{place}{tail}"
+    word = "fell" if head < base else "rose"
+    return f"equal values {word} from {percent(base)} to {percent(head)}{place}{tail}"
+
+
+def faults(found: tuple[str, ...]) -> str:
+    """Parts that are dead, or no numbers, in head alone."""
+    return f"not so in base: {'; '.join(found)}"

@@ -119,9 +119,10 @@ def cost(row: Mapping[str, Any]) -> str:
     if labelled:
         found.append(f"accuracy {wording.accuracy(row)}" + (f", budget {' and '.join(may)}" if may else ""))
     if not (labelled and may):  # then fidelity decides
-        decibels = wording.fidelity(row).partition(",")[0]  # the agreement stands on the model's page
-        found.append(f"fidelity {decibels}" + ("" if least is None else f", budget {least:g} dB"))
-    return "; ".join(found)
+        close = wording.closeness(row)  # the agreement stands on the model's page
+        found.append(f"fidelity {close}" + ("" if least is None else f", budget {least:g} dB"))
+    judged = budget.judged(row)
+    return "; ".join([*found, *([judged.phrase] if judged.verdict == budget.CANNOT_TELL else [])])
 
 
 def _passed(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
