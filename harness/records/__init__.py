@@ -24,6 +24,7 @@ from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
 from harness.records.measured import (
     Accuracy,
+    Crash,
     Evaluation,
     Fidelity,
     Latency,
@@ -47,6 +48,7 @@ __all__ = [
     "Built",
     "Case",
     "CaseId",
+    "Crash",
     "DataSpec",
     "Evaluation",
     "Fidelity",

@@ -41,6 +41,20 @@ class ProcessSamples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """A process of a case that gave no samples: it died, hung, or ran out of memory.
+
+    Attributes:
+        process: which one, from 1.
+        started_at: UTC, ISO 8601.
+    """
+
+    process: int
+    started_at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SideSamples:
     """One side of one pair: what a fresh process gave.
 
@@ -203,6 +217,8 @@ class Outcome:
         noise: the host at that moment: load average, steal share, spread between processes.
         runtime: what executed it, as the worker said; None where no worker came to speak.
         host: where it was measured; None where nothing ran.
+        crashes: its processes that gave no samples.
+        stopped: why it was given fewer processes than asked for although nothing is wrong with it; else empty.
     """
 
     case: Case
@@ -218,6 +234,8 @@ class Outcome:
     noise: Mapping[str, Json] = field(default_factory=dict)
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
+    crashes: tuple[Crash, ...] = ()
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +249,7 @@ class Run:
         commit_time: of that commit, in milliseconds since the epoch, as asv keeps it.
         fingerprint: digest of the stable fields of the host that coordinates; `host` holds them all.
         versions: of python and every package on the path of a number, beside the coordinator.
-        settings: time_per_case, ci_width, processes.
+        settings: time_per_case, ci_width, processes, order; the run's id is the seed of every round's order.
         floor_s: provider -> the median of a one-node model through the same path, in seconds.
     """
 

@@ -54,6 +54,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "status": str,
     "reason": str,
     "notes": [str],
+    "crashes": JSON,
+    "stopped": str,
     "latency": {
         "median_s": float,
         "ci95_low_s": float,

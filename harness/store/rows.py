@@ -65,6 +65,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "status": outcome.status.value,
         "reason": outcome.reason,
         "notes": [*outcome.notes, *(outcome.artifact.notes if outcome.artifact else ())],
+        "crashes": plain(outcome.crashes) or None,
+        "stopped": outcome.stopped or None,
         "latency": plain(outcome.latency),
         **_processes(outcome.processes),
         **_artifact(outcome.artifact),
