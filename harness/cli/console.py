@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from harness.flow.preview import Preview
     from harness.flow.sweep import Swept
     from harness.records import Case
+
+MOVED = 0.10
+"""By how much the host's pace may move over a run before it is marked, as a share."""
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
@@ -208,6 +212,7 @@ class Console:
             self.choice(rows)
         self.refusals(swept.rows)
         self.remarks(swept.rows)
+        self.pace(swept.rows)
         self.out.print()
         self.out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
         if swept.why_no_asv:
@@ -251,6 +256,17 @@ class Console:
                 f"{faster} ({escape(basis(best))}){escape(overlaps + also)}",
                 soft_wrap=True,
             )
+
+    def pace(self, rows: Sequence[tables.Row]) -> None:
+        """How fast the host was over the whole run, by the reference workload, and whether that moved."""
+        known = [row["pace"] for row in rows if row.get("pace")]
+        if not known:
+            return
+        low, high = min(one["low_s"] for one in known), max(one["high_s"] for one in known)
+        typical = tables.seconds(statistics.median(one["median_s"] for one in known))
+        moved = f"moved by {high / low - 1:.0%}, {tables.seconds(low)} to {tables.seconds(high)}"
+        style = "yellow" if high > (1 + MOVED) * low else "dim"
+        self.out.print(f"host's pace: reference workload {typical}, {moved}", style=style, soft_wrap=True)
 
     def refusals(self, rows: Sequence[tables.Row]) -> None:
         """Cases without a number, with their reasons."""

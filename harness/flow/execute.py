@@ -15,7 +15,7 @@ from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
-from harness.measure import coordinator, host, placement
+from harness.measure import coordinator, host, placement, reference_workload, rotation
 from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
 from harness.records import (
@@ -35,6 +35,7 @@ from harness.records import (
     RuntimeInfo,
     Status,
     Target,
+    TimedInputs,
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
@@ -120,6 +121,7 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         samples=timed.samples,
         placement=timed.placement,
         runtime=timed.runtime,
+        examples=timed.examples,
         noise=host.noise(before, host.ticks()),
     )
     try:
@@ -173,7 +175,13 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         latency=latency if status.has_numbers else None,
         evaluation=evaluation,
         placement=progress.placement,
-        notes=(*remarks(samples, latency, job.floor_s), *lost_remark(progress)),
+        timed_inputs=TimedInputs(mode=job.case.model.timed_inputs, examples=progress.examples),
+        pace=reference_workload.pace(samples),
+        notes=(
+            *remarks(samples, latency, job.floor_s),
+            *reference_workload.remarks(samples),
+            *lost_remark(progress),
+        ),
         noise={**progress.noise, "spread": spread(samples)},
     )
 
@@ -205,15 +213,18 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     """What a worker is asked to open for this case."""
     reference = artifact.reference
     folder = cache.reference_dir(reference.digest)
-    return Workload(
+    feeds = {one.name: one.at(folder) for one in reference.feeds}
+    work = Workload(
         model=cache.artifact_path(artifact.digest),
         target=case.target,
         optimization=case.recipe.optimization,
-        feeds={one.name: one.at(folder) for one in reference.feeds},
+        feeds=feeds,
         dims={**case.model.dims, "batch": case.target.batch},
         batch_axes=reference.batch_axes,
         rows=reference.rows,
     )
+    rotate = rotation.batches(feeds, batch=work.examples, examples=reference.examples, mode=case.model.timed_inputs)
+    return dataclasses.replace(work, rotate=rotate)
 
 
 def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:

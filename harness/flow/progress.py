@@ -25,6 +25,7 @@ class ProcessOutcome:
         evaluation: of the artifact; the same for every process.
         ends: where the case itself is at an end, such as `unsupported`, with its reason.
         reason: why there are no samples. Without `ends` this process crashed, and the next may not.
+        examples: through how many batches of inputs its inferences rotated.
         noise: the host meanwhile, see `harness.measure.host.noise`.
     """
 
@@ -36,6 +37,7 @@ class ProcessOutcome:
     placement: Mapping[str, float] = field(default_factory=dict)
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
+    examples: int = 1
     noise: Mapping[str, Json] = field(default_factory=dict)
     ends: Status | None = None
     reason: str = ""
@@ -60,6 +62,7 @@ class Progress:
     placement: Mapping[str, float] = field(default_factory=dict)
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
+    examples: int = 1
     noise: Mapping[str, Json] = field(default_factory=dict)
     ends: Status | None = None
     reason: str = ""
@@ -92,6 +95,7 @@ class Progress:
             placement=found.placement or self.placement,
             runtime=found.runtime if found.samples else self.runtime or found.runtime,
             host=found.host or self.host,
+            examples=found.examples if found.samples else self.examples,
             noise=mean(self.noise, self.done, found.noise),
             ends=found.ends,
             reason=found.reason if found.ends else "",
@@ -107,6 +111,7 @@ class Progress:
             placement=row["placement"] or {},
             runtime=runtime_of(row) if row["measured_by"] else None,
             host=HostInfo(fingerprint=row["fingerprint"], facts=row["host"] or {}),
+            examples=(row["timed_inputs"] or {}).get("examples") or 1,
             noise={name: value for name, value in (row["noise"] or {}).items() if name != "spread"},
             stopped=row["stopped"] or "",
         )

@@ -68,6 +68,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "crashes": plain(outcome.crashes) or None,
         "stopped": outcome.stopped or None,
         "latency": plain(outcome.latency),
+        "pace": plain(outcome.pace),
+        "timed_inputs": plain(outcome.timed_inputs),
         **_processes(outcome.processes),
         **_artifact(outcome.artifact),
         "fidelity": plain(outcome.evaluation.fidelity) if outcome.evaluation else None,

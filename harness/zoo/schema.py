@@ -307,6 +307,9 @@ class ModelEntry(Strict):
     steps: StepOptions = Field(default=ABSENT, description="options for every variant that has the step")
     variants: dict[str, StepOptions] = Field(default={}, description="options for the steps of one variant")
     budget: BudgetEntry = Field(default=BudgetEntry.model_construct(), description="what its builds may cost")
+    timed_inputs: Literal["rotate", "fixed"] = Field(
+        default="rotate", description="whether timed inferences go through the evaluation examples or repeat the first"
+    )
 
 
 class DefaultsEntry(Strict):
