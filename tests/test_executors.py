@@ -76,6 +76,7 @@ def swept(project: Project, results: str, executor: Executor | None) -> tuple[Sw
         processes=1,
         time_per_case=0.1,
         order="case",
+        confirm=False,
     )
     return sweep(request, watch, executor=executor), watch
 

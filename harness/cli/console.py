@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from harness import budget
+from harness import budget, confirmation
 from harness.cli import tables
 
 if TYPE_CHECKING:
@@ -230,6 +230,7 @@ class Console:
                 self.out.print(tables.model_table(model, group))
                 if len(tables.settings(group)) > 1:
                     self.out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
+                self.choice(group)
                 self.out.print()
         self.refusals(rows)
 
@@ -246,14 +247,20 @@ class Console:
                 )
                 self.out.print(f"  {escape(target)}: {why}{escape(also)}", soft_wrap=bool(also))
                 continue
+            found = confirmation.stored(best)
             speedup = budget.speedup(best, choice.rows)
-            ties = [r["variant"] for r in budget.tied(best, choice.rows)]
-            overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
-            faster = f", {speedup:.2f}x fp32" if speedup else ""
+            if found is None:
+                ties = [r["variant"] for r in budget.tied(best, choice.rows)]
+                overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
+                factor = f"{speedup:.2f}x {budget.baseline(best)}" if speedup else ""
+                state = f"{confirmation.UNCONFIRMED}{overlaps}"
+            else:
+                factor, state = found.factor, found.verdict
+            faster = f", {factor}" if factor else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
-                f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
-                f"{faster} ({escape(basis(best))}){escape(overlaps + also)}",
+                f"[bold]{escape(best['variant'])}[/bold]{escape(faster)}; {escape(state)}; "
+                f"{tables.seconds(best['latency']['median_s'])} ({escape(basis(best))}){escape(also)}",
                 soft_wrap=True,
             )
 

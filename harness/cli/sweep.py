@@ -38,6 +38,12 @@ def sweep(
             help="round: process k of every case in round k, at random; case: every process of a case in turn.",
         ),
     ] = "round",
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm/--no-confirm", help="Measure what competes for the choice again, side by side, and the baseline."
+        ),
+    ] = True,
     results: options.Results = options.RESULTS,
     cache: options.CacheDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
@@ -72,6 +78,7 @@ def sweep(
         ci_width=options.ratio(ci_width, "--ci-width"),
         resume=resume,
         order=order,
+        confirm=confirm,
     )
     from harness.cli.console import Console
 

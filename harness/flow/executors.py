@@ -6,7 +6,9 @@ import concurrent.futures as cf
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from harness.confirmation import ConfirmedChoice
 from harness.errors import HarnessError
+from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job, time_once
 from harness.flow.progress import ProcessOutcome
 from harness.records import Case
@@ -31,6 +33,9 @@ class Executor(Protocol):
         The jobs come from a generator that decides as late as it can, so they are not taken before they can run.
         """
 
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:
+        """Confirm one choice, on a host that jobs run on."""
+
 
 class LocalExecutor:
     """One job after the other in this process."""
@@ -40,6 +45,10 @@ class LocalExecutor:
         for job in jobs:
             watch.started(job.case)
             yield time_once(job, on_burst=watch.tick)
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:
+        """See `Executor`."""
+        return confirm_choice(job, on_burst=watch.tick)
 
 
 class PoolExecutor:
@@ -81,3 +90,14 @@ class PoolExecutor:
         finally:
             for future in flying:
                 future.cancel()
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:  # noqa: ARG002  (nothing ticks)
+        """See `Executor`.
+
+        Raises:
+            HarnessError: if the pool itself breaks.
+        """
+        try:
+            return self.pool.submit(confirm_choice, job).result()
+        except cf.BrokenExecutor as error:
+            raise HarnessError(f"A process that measures has ended ({error}): run the command again.") from error

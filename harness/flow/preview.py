@@ -30,6 +30,7 @@ class SweepRequest:
     ci_width: float | None = None
     resume: bool = True
     order: str = "round"
+    confirm: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from harness.confirmation import ConfirmedChoice
+from harness.flow.confirm import BLOCKS, ConfirmJob, confirm_jobs
 from harness.flow.execute import Job, conclude
 from harness.flow.progress import ProcessOutcome, Progress, done
 from harness.measure.rounds import turns
 from harness.records import Artifact, Case
 from harness.store.journal import Journal
-from harness.store.rows import runtime_of
+from harness.store.rows import plain, runtime_of
 
 Row = Mapping[str, Any]
 
@@ -100,6 +102,20 @@ class SweepRounds:
             self._watch.finished(self.rows[name])
         else:
             self._watch.sharpened(self.rows[name])
+
+    def choices(self) -> Iterator[ConfirmJob]:
+        """The choices that are still to be confirmed."""
+        rows = [self.rows[name] for name in self._jobs if name in self.rows]
+        return confirm_jobs(rows, self._jobs, blocks=BLOCKS, seed=self._journal.run.id)
+
+    def choose(self, job: ConfirmJob, found: ConfirmedChoice) -> None:
+        """Store a choice with every row that had part in it.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        for case in job.cases:
+            self.rows[case] = self._journal.put(self._journal.whole(case) | {"choice": plain(found)})
 
     def _complete(self, row: Row) -> bool:
         planned = self._jobs[row["case"]].settings.processes

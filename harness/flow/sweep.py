@@ -97,8 +97,12 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
     with Journal.open(request.results, session.run, resume=request.resume) as journal:
         rounds = SweepRounds([session.job(case) for case in session.cases], journal, watch)
         watch.measuring(rounds.todo(), rounds.complete(), rounds.begun(), journal.problems)
-        for found in (executor or LocalExecutor()).run(rounds.jobs(), watch):
+        runner = executor or LocalExecutor()
+        for found in runner.run(rounds.jobs(), watch):
             rounds.take(found)
+        for again in rounds.choices() if request.confirm else ():
+            watch.preparing(again.text)
+            rounds.choose(again, runner.confirm(again, watch))
         why_not = session.checkout.why_not_clean
         # Before the run is finished: a damaged asv file then leaves it open, and nothing is measured again.
         asv_files = () if why_not else asv.write(request.results, journal.run, journal.read())

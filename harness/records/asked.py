@@ -139,6 +139,7 @@ class ModelSpec:
         options: the source's own settings.
         recipes: every variant of the zoo, with this model's step options merged in.
         timed_inputs: what timed inferences are fed, see `harness.measure.rotation`.
+        baseline: the variant that speed-ups refer to; empty where nobody has said.
     """
 
     name: str
@@ -153,6 +154,7 @@ class ModelSpec:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     budget: Budget = Budget()
     timed_inputs: str = "rotate"
+    baseline: str = ""
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

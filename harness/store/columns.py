@@ -61,6 +61,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "notes": [str],
     "crashes": JSON,
     "stopped": str,
+    "baseline": str,
+    "choice": JSON,
     "latency": {
         "median_s": float,
         "ci95_low_s": float,

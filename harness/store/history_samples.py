@@ -45,9 +45,6 @@ WHOSE: Final = (
 )  # fmt: skip
 """The columns that decide the series of a row."""
 
-FIRST_INPUT_ONLY: Final = " (first input only)"
-"""Behind the environment's name in a series of latencies from before inputs rotated: never one with later ones."""
-
 
 def points(
     results: Path, order: Commits, case: Wanted, metric: Wanted, problems: list[StoreError]
@@ -90,7 +87,9 @@ def points(
 
 def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
+    # Of a latency from before inputs rotated; the other metrics have one version.
     earlier = benchmark.metric is LATENCY and flat["timed_inputs"] is None and flat["latency.median_s"] is not None
+    version = "1" if earlier else benchmark.version
     return Key(
         flat["case"],
         benchmark.metric.name,
@@ -98,7 +97,7 @@ def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key
         params["host"],
         params["onnxruntime"],
         params["weights"],
-        environment.name + (FIRST_INPUT_ONLY if earlier else ""),
+        environment.name + benchmark.told_apart(version),
     )
 
 

@@ -65,6 +65,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "status": outcome.status.value,
         "reason": outcome.reason,
         "notes": [*outcome.notes, *(outcome.artifact.notes if outcome.artifact else ())],
+        "choice": None,  # what it has part in is known when all cases are measured
         "crashes": plain(outcome.crashes) or None,
         "stopped": outcome.stopped or None,
         "latency": plain(outcome.latency),
@@ -165,6 +166,7 @@ def _case(case: Case) -> Row:
         "case": case.id,
         "model": model.name,
         "variant": recipe.name,
+        "baseline": model.baseline or None,
         "task": model.task,
         "target": target.label,
         "target_name": target.name,

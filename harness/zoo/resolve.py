@@ -159,6 +159,7 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             structure=budget.structure,
         ),
         timed_inputs=entry.timed_inputs,
+        baseline=entry.baseline or entries.defaults.baseline or "",
     )
 
 
