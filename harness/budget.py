@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.records import BASELINES
-
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
@@ -181,7 +179,8 @@ class ShipChoice:
     """The build to ship of one model on one target.
 
     Attributes:
-        best: the measured row with the smallest median inside the budget, or None where none is.
+        best: the measured row inside the budget that was named by a confirmation, else the one with the smallest
+            median; None where none is inside.
         rows: the rows that it was chosen from: of one run, host, runtime and set of weights (`setting`).
         apart: rows with a latency that belong to other runs, hosts, runtimes or weights: never compared with `best`.
     """
@@ -228,7 +227,9 @@ def _choice(groups: list[list[Row]]) -> ShipChoice:
 
 def _best(rows: Sequence[Row]) -> Row | None:
     inside = [row for row in rows if row["status"] == "measured" and excess(row) == ""]
-    return min(inside, key=lambda row: row["latency"]["median_s"], default=None)
+    # What was measured again side by side decides; the medians of the sweep where nothing was.
+    again = next((row for row in inside if (row.get("choice") or {}).get("best") == row["variant"]), None)
+    return again or min(inside, key=lambda row: row["latency"]["median_s"], default=None)
 
 
 def _age(row: Row) -> tuple[str, str]:
@@ -259,20 +260,21 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def baseline(row: Row, rows: Sequence[Row]) -> Row | None:
-    """What this row's speed-up refers to: the first of `records.BASELINES` of the same model, target and `setting`."""
-    for name in BASELINES:
-        for other in rows:
-            same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
-            if other["variant"] == name and same and (other.get("latency") or {}).get("median_s"):
-                return other
-    return None
+def baseline(row: Row) -> str:
+    """The variant that a row's speed-up refers to; `fp32` in rows from before there was a choice."""
+    return str(row.get("baseline") or "fp32")
 
 
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Median of the `baseline` over this row's median; None without either."""
-    own, base = (row.get("latency") or {}).get("median_s"), baseline(row, rows)
-    return float(base["latency"]["median_s"] / own) if own and base else None
+    """Median of the baseline over this row's median: of the same model, target and `setting`; None without either."""
+    own = (row.get("latency") or {}).get("median_s")
+    name = baseline(row)
+    for other in rows:
+        base = (other.get("latency") or {}).get("median_s")
+        same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
+        if other["variant"] == name and base and own and same:
+            return float(base / own)
+    return None
 
 
 def _weights(row: Row) -> str | None:

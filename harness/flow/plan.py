@@ -69,13 +69,14 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
     if problems:
         raise UsageError("\n".join(problems))
 
-    # What speed-ups refer to is measured first on each target, near in time. Stable: the others keep their order.
-    variants.sort(key=lambda name: BASELINES.index(name) if name in BASELINES else len(BASELINES))
     pruned: dict[str, None] = {}
     cases = []
     for name in models:
         model = zoo.models[name]
         recipes = _distinct(model, variants, pruned)
+        base = baseline(model, [recipe.name for recipe in recipes])
+        recipes.sort(key=lambda recipe: recipe.name != base)  # stable: the others keep their order
+        model = replace(model, baseline=base)
         expanded = [
             target
             for spec in (zoo.targets[key] for key in targets)
@@ -84,6 +85,11 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
         for target in _distinct_targets(expanded, pruned):
             cases += [Case(model=model, recipe=recipe, target=target) for recipe in recipes]
     return Plan(cases=tuple(cases), pruned=tuple(pruned))
+
+
+def baseline(model: ModelSpec, variants: Sequence[str]) -> str:
+    """The variant that a model's speed-ups refer to, of those that are measured; empty where none is fit for it."""
+    return next((name for name in (model.baseline, *BASELINES) if name in variants), "")
 
 
 def plan_digest(zoo: Zoo, cases: Sequence[Case], extra: Json) -> str:

@@ -26,8 +26,11 @@ from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
 from harness.records.measured import (
     Accuracy,
+    Block,
+    Crash,
     Evaluation,
     Fidelity,
+    HostPace,
     Latency,
     MetricValue,
     Outcome,
@@ -36,6 +39,7 @@ from harness.records.measured import (
     ProcessSamples,
     Run,
     SideSamples,
+    TimedInputs,
 )
 from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
@@ -46,14 +50,17 @@ __all__ = [
     "BATCH",
     "Accuracy",
     "Artifact",
+    "Block",
     "Budget",
     "Built",
     "Case",
     "CaseId",
+    "Crash",
     "DataSpec",
     "Evaluation",
     "Fidelity",
     "HostInfo",
+    "HostPace",
     "InputSpec",
     "Json",
     "Latency",
@@ -72,6 +79,7 @@ __all__ = [
     "Status",
     "Step",
     "Target",
+    "TimedInputs",
     "ValueEntry",
     "ValueNeed",
     "Weights",

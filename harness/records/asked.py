@@ -127,7 +127,7 @@ class InputSpec:
         return cls(name=name, dtype=dtype, shape=tuple(shape), need=ValueNeed.from_json(need[0]) if need else None)
 
 
-BASELINES = ("as-is", "fp32")
+BASELINES = ("fp32-default", "as-is", "fp32")
 """The variants that speed-ups refer to, the first that a model has: a file as it stands, else what is not optimized."""
 
 BATCH = "batch"
@@ -216,6 +216,8 @@ class ModelSpec:
         options: the source's own settings.
         outputs: what the task reads -> the output's name, such as `scores`; the task finds what is not said.
         recipes: every variant of the zoo, with this model's step options merged in.
+        timed_inputs: what timed inferences are fed, see `harness.measure.rotation`.
+        baseline: the variant that speed-ups refer to; empty where nobody has said.
     """
 
     name: str
@@ -230,6 +232,8 @@ class ModelSpec:
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     budget: Budget = Budget()
     outputs: Mapping[str, str] = field(default_factory=dict)
+    timed_inputs: str = "rotate"
+    baseline: str = ""
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

@@ -163,6 +163,8 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             structure=budget.structure,
         ),
         outputs=_outputs(where, entry, problems),
+        timed_inputs=entry.timed_inputs,
+        baseline=entry.baseline or entries.defaults.baseline or "",
     )
 
 

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from math import gcd
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ ERRORS = {
 }
 
 
+FEATURES = ["rotate", "reference"]
+"""What this worker knows beyond what every one must, see `protocol`."""
+
+
 class Refused(Exception):
     """The request cannot be served; `kind` is one of `protocol.REFUSALS`."""
 
@@ -71,13 +76,15 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Any = None
-        self.binding: Any = None
+        self.bindings: list[Any] = []
         self.bound: list[Any] = []
-        self.prebound = False
-        self.loose: list[tuple[str, str]] = []
-        self.feed: dict[str, Any] = {}
+        self.feeds: list[dict[str, Any]] = []
+        self.prebound: set[int] = set()
+        self.loose: dict[str, str] = {}
         self.devices: dict[str, str] = {}
         self.notes: list[str] = []
+        self.next = 0
+        self.references: dict[str, Any] = {}
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
@@ -103,15 +110,15 @@ class Worker:
             "outputs": [[o.name, o.type, o.shape] for o in self.session.get_outputs()],
             "runtime": {"providers": granted, "placement": placement(self.session)},
             "notes": self.notes,
+            "examples": len(self.bindings) or len(self.feeds) or 1,
         }
 
     def bind(self, request: dict[str, Any], device: str) -> None:
-        """Put the first `batch` examples where the provider reads them; outputs follow after the first run."""
+        """Put batches where the provider reads them, as many as `rotate` asks; outputs follow after their first run."""
         batch, axes = request["batch"], request.get("batch_axes") or {}
-        self.binding, self.feed, self.notes, self.loose = self.session.io_binding(), {}, [], []
-        # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have bound:
-        # without this the session would read memory that is freed and used again.
-        self.bound = []
+        self.bindings, self.feeds, self.bound, self.prebound, self.next = [], [], [], set(), 0
+        self.loose, self.devices, self.notes = {}, {}, []
+        inputs = []
         for spec in self.session.get_inputs():
             given = Examples(request["feeds"], spec)
             axis = 0 if given.rows else axes.get(spec.name)
@@ -122,75 +129,105 @@ class Worker:
             fixed = spec.shape[axis] if axis is not None and axis < len(spec.shape) else None
             if isinstance(fixed, int) and fixed not in (batch, -1):
                 raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
-            self.feed[spec.name] = given.batch(range(batch), axis)
+            inputs.append((spec, given, axis))
+        stored = max([given.count() for _, given, _ in inputs], default=1)
+        rotated = [places(number, batch, stored) for number in range(min(request.get("rotate") or 1, stored))]
         unbound = [one for one in self.session.get_inputs() if not ort_values.bindable(one.type)]
         if unbound:
-            self.binding = None
+            self.feeds = [{spec.name: given.batch(chosen, axis) for spec, given, axis in inputs} for chosen in rotated]
             what = f"input {unbound[0].name!r} is {unbound[0].type}"
             self.notes.append(f"timed without IOBinding, the copies of inputs and outputs included: {what}")
             return
-        for spec in self.session.get_inputs():
-            self.bound.append(ort_values.bound(ort, self.feed[spec.name], spec.type, device))
-            self.binding.bind_ortvalue_input(spec.name, self.bound[-1])
-        for spec in self.session.get_outputs():
-            self.devices[spec.name] = device if ort_values.is_tensor(spec.type) else "cpu"
-            self.binding.bind_output(spec.name, self.devices[spec.name])
-        self.prebound = False
+        for chosen in rotated:
+            binding = self.session.io_binding()
+            for spec, given, axis in inputs:
+                # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have
+                # bound: without this the session would read memory that is freed and used again.
+                self.bound.append(ort_values.bound(ort, given.batch(chosen, axis), spec.type, device))
+                binding.bind_ortvalue_input(spec.name, self.bound[-1])
+            for spec in self.session.get_outputs():
+                self.devices[spec.name] = device if ort_values.is_tensor(spec.type) else "cpu"
+                binding.bind_output(spec.name, self.devices[spec.name])
+            self.bindings.append(binding)
 
     def burst(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Time n runs one by one."""
-        n = request["n"]
+        """Time n runs one by one, on one batch after the other."""
+        n, first = request["n"], request.get("at", self.next)
         durations = [0] * n
         before = preemptions()
-        if self.binding is None:
-            self.runs_unbound(durations)
+        if self.feeds:
+            self.runs_unbound(durations, first)
+        elif self.loose or len(self.prebound) < len(self.bindings):
+            self.runs_rebound(durations, first)
         else:
-            first = 0 if self.prebound else 1
-            if first:
-                self.runs_bound(durations, 0, min(1, n))
-                self.prebind()
-            (self.runs_rebound if self.loose else self.runs_bound)(durations, first, n)
+            self.runs_bound(durations, first)
         after = preemptions()
+        self.next = first + n
         return {"durations_ns": durations, "preempted": None if before is None else after - before}
 
-    def runs_bound(self, durations: list[int], first: int, last: int) -> None:
-        """Time the runs from `first` to before `last` on what is bound."""
-        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
-        for i in range(first, last):
+    def runs_bound(self, durations: list[int], first: int) -> None:
+        """Time as many runs as there are places, on what is bound, inputs and outputs alike."""
+        run, bindings, clock = self.session.run_with_iobinding, self.bindings, time.perf_counter_ns
+        count = len(bindings)
+        for i in range(len(durations)):
+            binding = bindings[(first + i) % count]
             start = clock()
             run(binding)
             durations[i] = clock() - start
 
-    def runs_rebound(self, durations: list[int], first: int, last: int) -> None:
-        """As `runs_bound` where an output has to be bound anew before every run."""
-        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
-        for i in range(first, last):
-            for name, device in self.loose:
+    def runs_rebound(self, durations: list[int], first: int) -> None:
+        """As `runs_bound` where a batch runs for the first time, or an output is bound anew before every run."""
+        run, bindings, clock = self.session.run_with_iobinding, self.bindings, time.perf_counter_ns
+        for i in range(len(durations)):
+            number = (first + i) % len(bindings)
+            binding = bindings[number]
+            for name, device in self.loose.items():
                 binding.bind_output(name, device)
             start = clock()
             run(binding)
             durations[i] = clock() - start
+            if number not in self.prebound:
+                self.prebind(number)
 
-    def runs_unbound(self, durations: list[int]) -> None:
+    def runs_unbound(self, durations: list[int], first: int) -> None:
         """Time as many runs as there are places, on inputs that cannot be bound."""
-        run, feed, clock = self.session.run, self.feed, time.perf_counter_ns
+        run, feeds, clock = self.session.run, self.feeds, time.perf_counter_ns
+        count = len(feeds)
         for i in range(len(durations)):
+            feed = feeds[(first + i) % count]
             start = clock()
             run(None, feed)
             durations[i] = clock() - start
 
-    def prebind(self) -> None:
-        """Write later outputs into the memory that the first run allocated, where outputs are tensors.
+    def prebind(self, number: int) -> None:
+        """Write a batch's later outputs into the memory that its first run allocated, where outputs are tensors.
 
         An output that has another shape than the graph declares is allocated anew by every run: onnxruntime warns of
         it and goes on, and refuses such memory.
         """
-        for spec, value in zip(self.session.get_outputs(), self.binding.get_outputs()):
+        binding = self.bindings[number]
+        for spec, value in zip(self.session.get_outputs(), binding.get_outputs()):
             if not ort_values.is_tensor(spec.type) or not declared(spec, value):
-                self.loose.append((spec.name, self.devices.get(spec.name, "cpu")))
+                self.loose[spec.name] = self.devices.get(spec.name, "cpu")
             elif spec.type in ort_values.NUMBERS:
-                self.binding.bind_ortvalue_output(spec.name, value)
-        self.prebound = True
+                binding.bind_ortvalue_output(spec.name, value)
+        self.prebound.add(number)
+
+    def reference(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time small models on one thread of the CPU, beside what is open."""
+        found = []
+        clock = time.perf_counter_ns
+        for asked in request["models"]:
+            if asked["path"] not in self.references:
+                self.references[asked["path"]] = small_model(asked["path"], asked["shape"])
+            run, binding, _ = self.references[asked["path"]]
+            durations = [0] * asked["n"]
+            for i in range(asked["n"]):
+                start = clock()
+                run(binding)
+                durations[i] = clock() - start
+            found.append(durations)
+        return {"durations_ns": found}
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run every example once and write the outputs into `folder`."""
@@ -257,6 +294,10 @@ class Examples:
             self.held = ()
         if not len(self.held) and not self.files:
             raise Refused("input", f"the feed of input {spec.name!r} holds no example")
+
+    def count(self) -> int:
+        """How many examples are stored."""
+        return len(self.files) or len(self.held)
 
     def whole(self, place: int) -> Any:
         """One example with all its axes; round and round where fewer are stored."""
@@ -333,6 +374,30 @@ class OutputFiles:
         place: dict[str, Any] = {"files": self.files} if self.stacked is None else {"stacked": f"{self.index}.npy"}
         kind = ort_values.type_of(self.spec.type)
         return {"name": self.spec.name, **place, **({"type": kind} if kind else {})}
+
+
+def small_model(path: str, shape: list[int]) -> Any:
+    """What runs a model with one input `x`, warmed up: a function, its argument, and what must stay alive meanwhile."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    value = ort.OrtValue.ortvalue_from_numpy(np.full(shape, 0.5, dtype=np.float32), "cpu", 0)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("x", value)
+    binding.bind_output(session.get_outputs()[0].name, "cpu")
+    session.run_with_iobinding(binding)
+    output = binding.get_outputs()[0]
+    binding.bind_ortvalue_output(session.get_outputs()[0].name, output)
+    session.run_with_iobinding(binding)
+    return session.run_with_iobinding, binding, (session, value, output)
+
+
+def places(number: int, batch: int, stored: int) -> list[int]:
+    """The examples of one batch; as many batches as there are examples differ from one another."""
+    different = stored // gcd(stored, batch)  # so many begin at an example of their own, one behind the other
+    first = number * batch + number // different
+    return [place % stored for place in range(first, first + batch)]
 
 
 def decoded(item: dict[str, Any]) -> Any:
@@ -435,11 +500,13 @@ def main() -> int:
         "language": "python",
         "providers": ort.get_available_providers(),
     }
-    protocol.send(replies, {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime})
+    hello = {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime, "features": FEATURES}
+    protocol.send(replies, hello)
     worker = Worker()
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "open": worker.open,
         "burst": worker.burst,
+        "reference": worker.reference,
         "outputs": worker.outputs,
         "profile": worker.profile,
     }
