@@ -14,6 +14,7 @@ from harness import graphs
 from harness.build import patterns, proof
 from harness.build.bfloat16 import to_bfloat16
 from harness.build.recipes import resolve
+from harness.build.stated import stated
 from harness.build.steps.cast import cast
 from harness.build.steps.fuse import fuse
 from harness.build.steps.quantize import CalibrationReader, excluded, quantize
@@ -312,3 +313,24 @@ def test_proof_refuses_files_that_do_not_load(tmp_path: Path) -> None:
     np.save(tmp_path / "feeds" / "0.npy", np.ones((2, 1, 4), np.float32))
     with pytest.raises(BuildError, match="infinite or no number"):
         proof.prove(builders.not_a_number(tmp_path / "c.onnx"), specs.STATIC, reference, tmp_path)
+
+
+@pytest.mark.parametrize("level", [0, 1, 4])
+def test_the_accuracy_level_is_in_the_file(tmp_path: Path, folder: Path, level: int) -> None:
+    """As asked for, in every MatMulNBits; level 0 is that of a file that says none."""
+    rows = InputSpec(name="x", dtype="float32", shape=("batch", 64))
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "product",
+        [builders.value("x", ["batch", 64])],
+        [builders.value("y", None)],
+        [builders.weight("w", 64, 8)],
+    )
+    path = tmp_path / "product.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    asked = options("quantize", method="weights", accuracy_level=level)
+    assert level == asked["accuracy_level"]
+    quantize(path, specs.file_model(path, rows), asked, folder)
+    made = onnx.load(folder / "model.onnx")
+    assert [[4, level]] == list(stated(made)["packed"].values())

@@ -212,11 +212,12 @@ class Console:
             speedup = budget.speedup(best, choice.rows)
             ties = [r["variant"] for r in budget.tied(best, choice.rows)]
             overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
+            doubt = f"; {remark}" if (remark := budget.remark(best)) else ""
             faster = f", {speedup:.2f}x fp32" if speedup else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
                 f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
-                f"{faster} ({escape(basis(best))}){escape(overlaps + also)}",
+                f"{faster} ({escape(basis(best))}){escape(overlaps + doubt + also)}",
                 soft_wrap=True,
             )
 
@@ -229,7 +230,7 @@ class Console:
             )
 
     def remarks(self, rows: Sequence[tables.Row]) -> None:
-        """Why emulated cases are, and warnings that go with numbers."""
+        """Why cases are emulated, mixed or unverified, and warnings that go with numbers."""
         said: dict[str, tuple[str, list[str]]] = {}
         for row in rows:
             if not row.get("latency"):

@@ -39,8 +39,9 @@ from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
 
-EVALUATION_FORMAT = 2
-"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output."""
+EVALUATION_FORMAT = 3
+"""What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since the
+profile is of many runs and tells the work of each kernel."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -103,7 +104,7 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
     samples = tuple(t.samples for t in timed)
     latency = estimate.latency(samples, job.settings.ci_width)
     status, reason = placement.judge(
-        case.recipe.precision, case.target.provider, timed[0].placement, evaluation.arithmetic
+        evaluation.precision, case.target.provider, timed[0].placement, evaluation.computation
     )
     return Outcome(
         case=case,
@@ -115,7 +116,7 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
         processes=samples,
         evaluation=evaluation,
         placement=timed[0].placement,
-        notes=remarks(samples, latency, job.floor_s),
+        notes=(*evaluation.remarks, *remarks(samples, latency, job.floor_s)),
         noise=host.noise(before, host.ticks()) | {"spread": spread(samples)},
         runtime=timed[0].runtime,
         host=job.host,
@@ -162,7 +163,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         WorkerError: as `coordinator.observe`.
         ValueError: if the outputs have other shapes than the reference, or are not finite.
     """
-    case, cache = job.case, Cache(job.cache)
+    case, cache, packed = job.case, Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
     asked = {
         "format": EVALUATION_FORMAT,
@@ -200,7 +201,9 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
             "parts": [dataclasses.asdict(one) for one in scores.parts],
             "kernels": dict(seen.kernels),
             "time_share": dict(seen.time_share),
-            "arithmetic": dict(seen.arithmetic),
+            "arithmetic": placement.arithmetic(seen.nodes, packed),
+            "computation": placement.computation(seen.nodes, packed),
+            "inside": placement.inside(seen.nodes, packed),
         }
         cache.put_evaluation(key, known)
     return Evaluation(
@@ -209,6 +212,9 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         kernels=known["kernels"],
         time_share=known["time_share"],
         arithmetic=known["arithmetic"],
+        computation=known["computation"],
+        precision=placement.claim(case.recipe.precision, artifact.stated.get("weights", {})),
+        remarks=tuple(filter(None, [known["inside"]])),
         metrics=tuple(MetricValue(**one) for one in known["metrics"]),
         parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )

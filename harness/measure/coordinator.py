@@ -33,6 +33,9 @@ BUSY_MODEL = Path(__file__).with_name("square.onnx")
 """A graph with one MatMul of 256 x 256 floats."""
 
 FLOOR_BUDGET_S = 0.6
+PROFILE_S, MOST_PROFILED, PROFILE_DEADLINE_S = 2.0, 21, 120.0
+"""Seconds of inference that a profile takes, and the most runs, the first of which is warm-up."""
+
 NEAR_FLOOR = 20.0
 """A median within this factor of the floor says more about the binding than about the model."""
 
@@ -114,8 +117,9 @@ class Observed:
     """What an artifact computes, and with which kernels, on which providers.
 
     Attributes:
+        kernels: executed kernels of one run.
         outputs: where the outputs are, relative to the folder that was given.
-        nodes: what each node took, as the worker profiled it.
+        nodes: what each node took over all runs, as the worker profiled it.
     """
 
     kernels: Mapping[str, int]
@@ -230,7 +234,7 @@ def observe(
     folder: Path,
     client: ClientFactory = Client,
 ) -> Observed:
-    """Run every example once and profile a run, in a process that is not timed.
+    """Run every example once and profile some runs, in a process that is not timed.
 
     Writes value files into `folder`, where paths were fed `<index>.npy` per output with the batch axis first.
 
@@ -244,10 +248,13 @@ def observe(
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
         answer = worker.ask("outputs", limit, **workload.all_examples(examples, folder))
         worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
-        burst(worker, 3, limit)
-        rows = worker.ask("profile", 120.0)["nodes"]
+        burst(worker, profiled_runs(first_ns), limit)
+        answer_nodes = worker.ask("profile", PROFILE_DEADLINE_S)
+        rows = answer_nodes["nodes"]
+        if placement.lacks_shapes(rows):
+            rows = placement.with_shapes(rows, unpacked(worker, workload, limit))
         return Observed(
-            kernels=placement.kernels(rows),
+            kernels=placement.kernels(rows, answer_nodes.get("runs", 1)),
             time_share=placement.time_shares(rows),
             arithmetic=placement.arithmetic(rows),
             runtime=worker.runtime,
@@ -255,6 +262,30 @@ def observe(
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
         )
+
+
+def profiled_runs(first_ns: int) -> int:
+    """How many runs are profiled: as many as fit in `PROFILE_S`, from 3 to `MOST_PROFILED`."""
+    return max(3, min(MOST_PROFILED, int(PROFILE_S * 1e9 / max(first_ns, 1))))
+
+
+def unpacked(worker: Client, workload: Workload, limit: float) -> Sequence[NodeRow]:
+    """A profile in which kernels do not pack their weights, so that the shapes of these are in it.
+
+    Its times are those of no session that anybody would use. Empty where the runtime has no such setting.
+
+    Raises:
+        WorkerError: as `time_process`.
+    """
+    request = workload.request(profile=True)
+    request["options"]["config"]["session.disable_prepacking"] = "1"
+    try:
+        worker.ask("open", OPEN_DEADLINE_S, **request)
+        burst(worker, 1, limit)
+        rows: Sequence[NodeRow] = worker.ask("profile", PROFILE_DEADLINE_S)["nodes"]
+    except WorkerRefusal:
+        return ()
+    return rows
 
 
 def floor(target: Target, *, client: ClientFactory = Client) -> tuple[float, RuntimeInfo]:

@@ -182,6 +182,9 @@ class Evaluation:
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
+        computation: element type -> share of the multiplications, which the status follows; no clock is in it.
+        precision: what it was judged by: the recipe's claim, or the file's own type where no step changes it.
+        remarks: what else there is to know of its arithmetic.
     """
 
     fidelity: Fidelity | None
@@ -189,6 +192,9 @@ class Evaluation:
     kernels: Mapping[str, int] = field(default_factory=dict)
     time_share: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
+    computation: Mapping[str, float] = field(default_factory=dict)
+    precision: str = ""
+    remarks: tuple[str, ...] = ()
     metrics: tuple[MetricValue, ...] = ()
     parts: tuple[PartFidelity, ...] = ()
 

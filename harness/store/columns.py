@@ -86,6 +86,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "placement": JSON,
     "time_share": JSON,
     "arithmetic": JSON,
+    "computation": JSON,
     "kernels": JSON,
     "operators": JSON,
     "fusion": JSON,

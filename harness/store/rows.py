@@ -56,11 +56,13 @@ def to_row(run: Run, outcome: Outcome) -> Row:
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
     threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
     `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
-    mapping that would be empty is None.
+    mapping that would be empty is None. `precision` is what the status was judged by: the file's own where no step
+    changes it.
     """
     case = outcome.case
     row = {
         **_case(case),
+        "precision": (outcome.evaluation.precision if outcome.evaluation else "") or case.recipe.precision,
         "measured_by": _measured_by(outcome.runtime),
         "status": outcome.status.value,
         "reason": outcome.reason,
@@ -74,6 +76,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "placement": plain(outcome.placement) or None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
+        "computation": (plain(outcome.evaluation.computation) or None) if outcome.evaluation else None,
         "kernels": (plain(outcome.evaluation.kernels) or None) if outcome.evaluation else None,
         "steps": plain(outcome.artifact.steps if outcome.artifact else ()) or plain(case.recipe.steps),
         "noise": plain(outcome.noise) or None,
@@ -169,7 +172,6 @@ def _case(case: Case) -> Row:
         "intra_threads": target.intra_threads,
         "inter_threads": target.inter_threads,
         "batch": target.batch,
-        "precision": recipe.precision,
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),

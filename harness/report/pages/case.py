@@ -26,6 +26,7 @@ PROVENANCE: Final = (
     "placement",
     "time_share",
     "arithmetic",
+    "computation",
 )
 SESSION: Final = (
     "runtime", "provider", "provider_options", "intra_threads", "inter_threads", "batch", "optimization",

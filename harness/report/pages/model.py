@@ -177,7 +177,7 @@ def _without(every: Sequence[Row], at: Sequence[int]) -> Table | None:
             for row, _ in rows
         ],
         at=[place for _, place in rows],
-        caption="Emulated, unsupported, skipped and failed cases",
+        caption="Mixed, unverified, emulated, unsupported, skipped and failed cases",
     )
 
 
