@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import placement
+from harness.measure import memory, placement
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.records import ProcessSamples, RuntimeInfo, Target
@@ -153,6 +153,7 @@ def time_process(
     """
     started_at = utc_now()
     with client() as worker:
+        empty = memory.held_bytes(worker.pid, workload.model.parent)
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         preempted: list[int | None] = []
@@ -169,6 +170,7 @@ def time_process(
                 paced: Paced = stop.value
                 break
         peak = worker.peak_rss_bytes()
+        held = memory.held_bytes(worker.pid, workload.model.parent)
         runtime = worker.runtime
     known = [p for p in preempted if p is not None]
     samples = ProcessSamples(
@@ -181,6 +183,7 @@ def time_process(
         stop=paced.stop,
         peak_rss_bytes=peak,
         preempted=sum(known) if known else None,
+        model_bytes=memory.added(empty, held),
     )
     return Timed(samples=samples, placement=placement.shares(placed(opened)), runtime=runtime)
 

@@ -26,6 +26,8 @@ class ProcessSamples:
         steady: whether steady state was detected, rather than the warm-up limit reached.
         stop: `precise` (interval as narrow as asked), `time` (budget) or `count` (most samples kept).
         peak_rss_bytes: the worker's peak resident memory, read from outside; None where the OS does not tell.
+        model_bytes: what opening and running the model added to the memory that the worker holds of its own, read while
+            it is idle: before the session is created and after sampling; None where the OS does not tell.
         preempted: involuntary context switches while sampling; None where unknown.
     """
 
@@ -38,6 +40,7 @@ class ProcessSamples:
     stop: str
     peak_rss_bytes: int | None = None
     preempted: int | None = None
+    model_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +49,14 @@ class SideSamples:
 
     Attributes:
         bursts_ns: per burst, the mean time of one inference.
-        session_ns, first_inference_ns, peak_rss_bytes: as in `ProcessSamples`.
+        session_ns, first_inference_ns, peak_rss_bytes, model_bytes: as in `ProcessSamples`.
     """
 
     session_ns: int
     first_inference_ns: int
     bursts_ns: tuple[float, ...]
     peak_rss_bytes: int | None = None
+    model_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

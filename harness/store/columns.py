@@ -36,6 +36,7 @@ PROCESS: Final[Mapping[str, Any]] = {
     "stop": str,
     "peak_rss_bytes": int,
     "preempted": int,
+    "model_bytes": int,
 }
 
 COLUMNS: Final[Mapping[str, Any]] = {
@@ -71,6 +72,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "session_s": float,
     "first_inference_s": float,
     "peak_rss_bytes": int,
+    "model_bytes": int,
     "artifact": {"digest": str, "bytes": int, "nodes": int},
     "weights": {"kind": str, "digest": str, "reason": str},
     "reference": {"digest": str, "origin": str, "examples": int, "labelled": bool},

@@ -52,7 +52,7 @@ def plain(value: Any) -> Json:
 def to_row(run: Run, outcome: Outcome) -> Row:
     """One outcome with everything that its numbers were measured on.
 
-    `session_s` and `first_inference_s` are medians over the processes, `peak_rss_bytes` is the largest of them;
+    `session_s`, `first_inference_s` and `model_bytes` are medians over the processes, `peak_rss_bytes` is the largest;
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
     threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
     `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
@@ -180,11 +180,13 @@ def _case(case: Case) -> Row:
 
 
 def _processes(processes: Sequence[ProcessSamples]) -> Row:
+    models = [p.model_bytes for p in processes if p.model_bytes is not None]
     peaks = [p.peak_rss_bytes for p in processes if p.peak_rss_bytes is not None]
     return {
         "session_s": statistics.median(p.session_ns for p in processes) / 1e9 if processes else None,
         "first_inference_s": statistics.median(p.first_inference_ns for p in processes) / 1e9 if processes else None,
         "peak_rss_bytes": max(peaks, default=None),
+        "model_bytes": round(statistics.median(models)) if models else None,
     }
 
 

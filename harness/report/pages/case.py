@@ -150,6 +150,7 @@ def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:
                 num(wording.number(process["session_ns"] / 1e9, "seconds"), process["session_ns"]),
                 num(wording.number(process["first_inference_ns"] / 1e9, "seconds"), process["first_inference_ns"]),
                 num(wording.number(process["peak_rss_bytes"], "bytes"), process["peak_rss_bytes"]),
+                num(wording.number(process["model_bytes"], "bytes"), process["model_bytes"]),
                 num(wording.NONE if process["preempted"] is None else str(process["preempted"]), process["preempted"]),
             ]
         )
@@ -165,6 +166,7 @@ def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:
             "session#",
             "first inference#",
             "peak memory#",
+            "model memory#",
             "preempted#",
         ),
         rows=lines,

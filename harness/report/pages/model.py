@@ -30,7 +30,7 @@ NEWEST = "newest"
 FRAME_COLUMNS: Final = (
     "case", "model", "variant", "target", "target_name", "status", "reason", "intra_threads", "inter_threads", "batch",
     "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
-    "first_inference_s", "peak_rss_bytes", "artifact_bytes", "weights_kind", "weights_digest",
+    "first_inference_s", "peak_rss_bytes", "model_bytes", "artifact_bytes", "weights_kind", "weights_digest",
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
 )  # fmt: skip
@@ -192,6 +192,7 @@ STARTUP_NOTE: Final = (
 )
 OF_PROCESSES: Final = {
     "peak_rss_bytes": "The largest of a case's processes.",
+    "model_bytes": "What opening and running the model added to its worker; the median of a case's processes.",
     "session_s": STARTUP_NOTE,
     "first_inference_s": STARTUP_NOTE,
 }
