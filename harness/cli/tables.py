@@ -74,7 +74,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in (
         "p50 [95% interval]",
-        "p90",
+        "p90 ≤",
         "speed-up",
         "fidelity",
         "accuracy",

@@ -84,8 +84,9 @@ class Pair:
 class Latency:
     """Steady-state latency of one inference of the whole batch, over all processes; seconds.
 
-    `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are None
-    where n is too small for them (see `harness.stats.estimate`).
+    `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are upper bounds as
+    `percentile_rule` says, and None where n is too small for them (see `harness.stats.estimate`); without a rule they
+    are the plain ranks of all samples together, as earlier versions took them.
     """
 
     median_s: float
@@ -100,6 +101,7 @@ class Latency:
     processes: int
     stop: str
     warmup_n: int
+    percentile_rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

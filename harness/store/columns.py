@@ -68,6 +68,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "processes": int,
         "stop": str,
         "warmup_n": int,
+        "percentile_rule": str,
     },
     "session_s": float,
     "first_inference_s": float,

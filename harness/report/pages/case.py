@@ -218,6 +218,7 @@ def _facts(row: Row) -> Facts:
                         "samples",
                         f"{latency['n']:,} of {latency['processes']} processes, {latency['warmup_n']:,} warm-ups",
                     ),
+                    ("percentiles", latency["percentile_rule"] or "plain ranks of all samples together"),
                     ("stopped by", str(latency["stop"])),
                 ],
             )

@@ -340,7 +340,7 @@ LATENCY: Final = "median [95% interval]#"
 ACCURACY: Final = "accuracy#"
 FIDELITY: Final = "fidelity#"
 RATE: Final = "examples#"
-SPREAD: Final = ("min#", "p90#", "p95#", "p99#", "samples#", "processes#")
+SPREAD: Final = ("min#", "p90 ≤#", "p95 ≤#", "p99 ≤#", "samples#", "processes#")
 TABLE_COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
     "variant": lambda row: text(row["variant"]),
     "target": lambda row: text(row["target"]),
@@ -349,9 +349,9 @@ TABLE_COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
     FIDELITY: _fidelity,
     RATE: _rate,
     "min#": _percentile("min_s"),
-    "p90#": _percentile("p90_s"),
-    "p95#": _percentile("p95_s"),
-    "p99#": _percentile("p99_s"),
+    "p90 ≤#": _percentile("p90_s"),
+    "p95 ≤#": _percentile("p95_s"),
+    "p99 ≤#": _percentile("p99_s"),
     "samples#": _count("n"),
     "processes#": _count("processes"),
 }
