@@ -9,6 +9,7 @@ import statistics
 import pytest
 from scipy import stats
 
+from benchmarks import drift
 from harness.records import ProcessSamples
 from harness.stats import estimate
 
@@ -159,3 +160,21 @@ def test_the_median_is_never_outside_its_interval() -> None:
     for ns in (9009, 9010, 123457):
         found = estimate.latency(tuple(process([ns] * 9) for _ in range(5)), 0.02)
         assert found.ci95_low_s <= found.median_s <= found.ci95_high_s
+
+
+def test_differences_to_believe_are_those_of_two_cases_and_their_drift() -> None:
+    """By scipy: half of the t interval of a difference of two means of six, times the drift."""
+    medians = [1.00, 1.02, 0.99, 1.01, 1.03, 0.98]
+    logs = [math.log(median) for median in medians]
+    half = stats.t.ppf(0.975, 10) * statistics.stdev(logs) * math.sqrt(2 / 6)
+    assert math.exp(estimate.DRIFT * half) - 1 == pytest.approx(estimate.trusted(medians))
+    low, high = estimate.across(medians)
+    assert estimate.trusted(medians) > 1.4 * (high - low) / 2
+
+
+def test_drift_is_what_the_recordings_show() -> None:
+    """At least as far as 95% of the pairs of runs in this repository's history lie apart, and not twice as far."""
+    found = drift.distances(drift.HISTORY)
+    seen = drift.at(found, 0.95)
+    assert len(found) >= 200
+    assert seen <= estimate.DRIFT < 2 * seen

@@ -20,6 +20,10 @@ PERCENTILE_CONFIDENCE = 0.99
 PERCENTILE_RULE = "upper bound at 99% (MLPerf early stopping), every process weighing the same"
 """How percentiles are taken, as it is stored beside them; rows of earlier versions have the plain rank and no rule."""
 
+DRIFT = 1.6
+"""How many half-widths of the ratio's interval runs of unchanged work lie apart, 95 times in 100: 1.52 in the history
+of `results/two-cores` (240 pairs of runs), where intervals of 95% excluded 1 in 19%; see `benchmarks/drift.py`."""
+
 EXACT = 1e-9
 """Sums of weights that are equal on paper are equal up to this."""
 
@@ -189,6 +193,21 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
         stop="precise" if high - low <= ci_width * typical else "time",
         warmup_n=sum(len(p.warmup_ns) for p in processes),
     )
+
+
+def trusted(medians: Sequence[float]) -> float:
+    """The smallest relative difference between two cases to believe, from one and the same work in fresh processes.
+
+    Half the width of Welch's interval of the ratio of two cases with as many processes of this spread each, times
+    `DRIFT`, since two runs differ by what happened to the host in between as well.
+
+    Raises:
+        ValueError: if there are fewer than two numbers.
+    """
+    logs = [math.log(m) for m in medians]
+    n = len(logs)
+    half = t_quantile((1 + CONFIDENCE) / 2, 2 * (n - 1)) * statistics.stdev(logs) * math.sqrt(2 / n)
+    return math.expm1(DRIFT * half)
 
 
 def spread(medians: Sequence[float]) -> float:
