@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.stats import paired, scan, strength
+from harness.report.ratios import interval
+from harness.stats import estimate, paired, scan, strength
 from harness.stats.rule import CONFIRM_PAIRS, SCREEN_PAIRS
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -88,6 +89,36 @@ def coverage(repeats: int) -> None:
         print(f"{name:<12} " + "   ".join(parts), flush=True)
 
 
+def ratios(repeats: int) -> None:
+    """Print how often the interval of the ratio of two cases, each with processes of its own, holds the truth.
+
+    Beside it the interval that earlier versions gave: about the ratio of the medians, with the means' error.
+    """
+    print("95% interval of the ratio of two cases: coverage (about the medians, with the means' error)")
+    for name, draw in NOISE.items():
+        parts = []
+        for n in (5, 10, 20):
+            sides = np.exp(draw(np.random.default_rng(12), (repeats, 2, n)))
+            held = [_held(*(_latency(side.tolist()) for side in pair)) for pair in sides]
+            now, before = np.mean(held, axis=0)
+            parts.append(f"n={n}: {now:.3f} ({before:.3f})")
+        print(f"{name:<12} " + "   ".join(parts), flush=True)
+
+
+def _latency(medians: list[float]) -> dict[str, float]:
+    """What is stored of a case whose processes have these medians."""
+    low, high = estimate.across(medians)
+    middle = float(np.median(medians))
+    return {"median_s": middle, "ci95_low_s": low, "ci95_high_s": high, "processes": len(medians)}
+
+
+def _held(over: dict[str, float], under: dict[str, float]) -> tuple[bool, bool]:
+    """Whether the interval holds 1, and whether one of its width about the ratio of the medians would."""
+    low, high = interval(over, under) or (0.0, math.inf)
+    reach = math.sqrt(high / low)
+    return low <= 1 <= high, 1 / reach <= over["median_s"] / under["median_s"] <= reach
+
+
 def detectable(repeats: int) -> None:
     """Print the power of the rule at the effect that it calls detectable (asked: 80%), spread seen in 8 pairs."""
     print("power at the effect that was called detectable (asked .80), its median")
@@ -142,13 +173,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=60)
     parser.add_argument("--gates", type=int, default=2000)
-    parser.add_argument("--only", choices=["gates", "coverage", "detectable", "history"])
+    parser.add_argument("--only", choices=["gates", "coverage", "ratios", "detectable", "history"])
     arguments = parser.parse_args()
     if arguments.only in (None, "gates"):
         gates(arguments.cases, arguments.gates)
         gates(1, arguments.gates * 5)
     if arguments.only in (None, "coverage"):
         coverage(arguments.gates * 5)
+    if arguments.only in (None, "ratios"):
+        ratios(arguments.gates * 5)
     if arguments.only in (None, "detectable"):
         detectable(arguments.gates)
     if arguments.only in (None, "history"):

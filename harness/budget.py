@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.records import Status
+
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
@@ -200,7 +202,7 @@ def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
 
     Rows of two runs, hosts or runtimes say as much about those as about the builds, so the choice lies within one
     `setting`: the newest that has a row inside the budget, else the newest. Emulated rows are never chosen: on the
-    next runtime or host they compute something else.
+    next runtime or host they compute something else. What is chosen without being `measured` needs its `remark`.
     """
     found: dict[tuple[str, str], dict[tuple[Any, ...], list[Row]]] = {}
     for row in rows:
@@ -226,10 +228,20 @@ def _choice(groups: list[list[Row]]) -> ShipChoice:
 
 
 def _best(rows: Sequence[Row]) -> Row | None:
-    inside = [row for row in rows if row["status"] == "measured" and excess(row) == ""]
+    inside = [row for row in rows if can_ship(row) and excess(row) == ""]
     # What was measured again side by side decides; the medians of the sweep where nothing was.
     again = next((row for row in inside if (row.get("choice") or {}).get("best") == row["variant"]), None)
     return again or min(inside, key=lambda row: row["latency"]["median_s"], default=None)
+
+
+def can_ship(row: Row) -> bool:
+    """Whether a row's status allows to recommend it."""
+    return Status(row["status"]).can_ship
+
+
+def remark(row: Row) -> str:
+    """What has to be said wherever a row is recommended; empty where it is what it claims to be."""
+    return "" if row["status"] == Status.MEASURED else f"{row['status']}: {row.get('reason') or 'no reason was given'}"
 
 
 def _age(row: Row) -> tuple[str, str]:
@@ -253,7 +265,7 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
         for row in rows
         if row is not best
         and (row["model"], row["target"], setting(row)) == (best["model"], best["target"], setting(best))
-        and row["status"] == "measured"
+        and can_ship(row)
         and (row.get("latency") or {}).get("ci95_low_s") is not None
         and row["latency"]["ci95_low_s"] <= high
         and excess(row) == ""

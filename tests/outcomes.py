@@ -95,6 +95,7 @@ def process(median_ns: int, n: int = 5) -> ProcessSamples:
         steady=True,
         stop="precise",
         peak_rss_bytes=50_000_000 + median_ns,
+        model_bytes=5_000_000 + median_ns,
         preempted=1,
     )
 

@@ -38,12 +38,13 @@ def pair(ratio: float = 1.0, phase: str = "screen", **ratios: float) -> Pair:
 
 
 def side_samples(ratio: float, ratios: dict[str, float]) -> SideSamples:
-    """One side of a pair, in multiples of a millisecond and of 50 MB."""
+    """One side of a pair, in multiples of a millisecond, of 50 MB of peak memory and of 10 MB of the model's."""
     return SideSamples(
         session_ns=round(5_000_000 * ratios.get("session", 1.0)),
         first_inference_ns=round(3_000_000 * ratios.get("first", 1.0)),
         bursts_ns=(1_000_000 * ratio,) * 7,
-        peak_rss_bytes=round(50_000_000 * ratios.get("memory", 1.0)),
+        peak_rss_bytes=round(50_000_000 * ratios.get("peak", 1.0)),
+        model_bytes=round(10_000_000 * ratios.get("memory", 1.0)),
     )
 
 

@@ -15,6 +15,7 @@ from harness.build import patterns, proof
 from harness.build.calibration import CalibrationReader
 from harness.build.narrow import narrowed
 from harness.build.recipes import resolve
+from harness.build.stated import stated
 from harness.build.steps.cast import cast
 from harness.build.steps.fuse import fuse
 from harness.build.steps.quantize import excluded, quantize
@@ -366,3 +367,24 @@ def test_a_file_that_only_the_checker_refuses_is_accepted(tmp_path: Path) -> Non
     proof.check(path, "fuse")
     with pytest.raises(BuildError, match="fuse: wrote a file that onnxruntime does not load"):
         proof.check(builders.truncated(tmp_path / "torn.onnx"), "fuse")
+
+
+@pytest.mark.parametrize("level", [0, 1, 4])
+def test_the_accuracy_level_is_in_the_file(tmp_path: Path, folder: Path, level: int) -> None:
+    """As asked for, in every MatMulNBits; level 0 is that of a file that says none."""
+    rows = InputSpec(name="x", dtype="float32", shape=("batch", 64))
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "product",
+        [builders.value("x", ["batch", 64])],
+        [builders.value("y", None)],
+        [builders.weight("w", 64, 8)],
+    )
+    path = tmp_path / "product.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    asked = options("quantize", method="weights", accuracy_level=level)
+    assert level == asked["accuracy_level"]
+    quantize(path, specs.file_model(path, rows), asked, folder)
+    made = onnx.load(folder / "model.onnx")
+    assert [[4, level]] == list(stated(made)["packed"].values())

@@ -111,7 +111,7 @@ def test_screened_case_stands_when_others_are_cut_short() -> None:
 
 @pytest.mark.parametrize(
     ("metric", "ratios"),
-    [("first_inference", {"first": 2.0}), ("session_creation", {"session": 2.0}), ("peak_memory", {"memory": 1.2})],
+    [("first_inference", {"first": 2.0}), ("session_creation", {"session": 2.0}), ("model_memory", {"memory": 1.2})],
 )
 def test_start_up_and_memory_count(metric: str, ratios: Any) -> None:
     """Growth far past their margins is flagged, confirmed and fails, though latency stayed."""
@@ -130,6 +130,18 @@ def test_start_up_within_its_margin() -> None:
     assert Verdict.PASS is judged(*screening).verdict
 
 
+def test_peak_memory_is_told_and_not_judged() -> None:
+    """It grew by half, which flags nothing and fails nothing: most of it is not the model's."""
+    screening = pairs.many(8, peak=1.5)
+    assert not phases.chooser(SETTINGS).flag(screening)
+    found = judged(*screening)
+    assert Verdict.PASS is found.verdict
+    told = of(found, "peak_memory")
+    assert Verdict.PASS is told.verdict
+    assert told.sentence.startswith("peak memory +50")
+    assert told.sentence.endswith("for information")
+
+
 def test_one_family_for_all() -> None:
     """What is confirmed together pays for it together, of whichever metric."""
     alone = Measured(pairs={"a": pairs.many(8, 1.05) + pairs.many(20, 1.05, CONFIRM)})
@@ -143,14 +155,14 @@ def test_one_family_for_all() -> None:
 
 
 def test_missing_memory_is_left_out() -> None:
-    """Where the system tells no peak memory there is no finding of it."""
+    """Where the system tells no memory there is no finding of it."""
     import dataclasses
 
     blind = [
         dataclasses.replace(
             one,
-            base=dataclasses.replace(one.base, peak_rss_bytes=None),
-            head=dataclasses.replace(one.head, peak_rss_bytes=None),
+            base=dataclasses.replace(one.base, peak_rss_bytes=None, model_bytes=None),
+            head=dataclasses.replace(one.head, peak_rss_bytes=None, model_bytes=None),
         )
         for one in pairs.many(8)
     ]

@@ -28,6 +28,7 @@ def test_asv_names_units_and_versions_are_fixed() -> None:
         ("sweep.track_fidelity_loss", "noise to signal", "track", "2"),
         ("sweep.track_artifact_size", "bytes", "track", "1"),
         ("sweep.track_peak_memory", "bytes", "track", "1"),
+        ("sweep.track_model_memory", "bytes", "track", "1"),
         ("sweep.track_session_creation", "seconds", "time", "1"),
         ("sweep.track_first_inference", "seconds", "time", "1"),
     ] == [(one.name, one.unit, one.type, one.version) for one in BENCHMARKS]
@@ -42,6 +43,7 @@ def test_values_are_those_of_the_columns() -> None:
         "fidelity_loss": 0.01,
         "artifact_size": 123_456,
         "peak_memory": 51_010_000,
+        "model_memory": 6_000_000,
         "session_creation": 0.01,
         "first_inference": 0.003,
     } == {one.metric.name: one.value(row) for one in BENCHMARKS}
@@ -80,15 +82,16 @@ def test_words() -> None:
     assert ("peak memory ", "larger", "smaller") == phrases.WORDS["peak_memory"]
     assert ("", "slower", "faster") == phrases.WORDS["latency"]
     assert ("artifact ", "larger", "smaller") == phrases.WORDS["size"]
-    assert {"size": "bytes", "peak_memory": "bytes", "nodes": "nodes"} == phrases.UNITS
+    assert {"size": "bytes", "peak_memory": "bytes", "model_memory": "bytes", "nodes": "nodes"} == phrases.UNITS
     assert {
         "artifact_bytes": ("Artifact size", "bytes"),
         "peak_rss_bytes": ("Peak memory of the worker", "bytes"),
+        "model_bytes": ("Memory of the model", "bytes"),
         "session_s": ("Session creation", "seconds"),
         "first_inference_s": ("First inference", "seconds"),
     } == model_figures.PARTS
-    assert ["peak mem"] == [metric.short for metric in tables.SHOWN]
-    assert ("latency", "peak_memory", "session_creation", "first_inference") == histories.NOISY
+    assert ["model mem"] == [metric.short for metric in tables.SHOWN]
+    assert ("latency", "peak_memory", "model_memory", "session_creation", "first_inference") == histories.NOISY
     assert {
         "accuracy_drop": "accuracy_drop",
         "fidelity_loss": "loss",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
+import statistics
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -10,6 +13,7 @@ import pytest
 
 from harness.report.compare import compare
 from harness.report.ratios import interval
+from harness.stats import estimate
 
 
 def latency(median: float, half: float, processes: int = 3) -> dict[str, Any]:
@@ -49,3 +53,55 @@ def test_no_spread_at_all() -> None:
     ends = interval(latency(0.01, 1.0), latency(0.005, 1.0))
     assert ends is not None
     assert all(math.isclose(2.0, end) for end in ends)
+
+
+def of(medians: list[float]) -> dict[str, Any]:
+    """A latency as it is stored of processes with these medians."""
+    low, high = estimate.across(medians)
+    return {
+        "median_s": statistics.median(medians),
+        "ci95_low_s": low,
+        "ci95_high_s": high,
+        "processes": len(medians),
+    }
+
+
+NOISES: dict[str, Callable[[random.Random], float]] = {
+    "normal": lambda rng: rng.gauss(0.0, 0.03),
+    "outliers": lambda rng: rng.gauss(0.0, 0.018) + (rng.choice((-0.08, 0.08)) if rng.random() < 0.1 else 0.0),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("processes", [5, 10, 20])
+def test_the_interval_holds_the_truth_as_promised(noise: str, processes: int) -> None:
+    """The true ratio is 1.1; whoever compares lists gets the same interval."""
+    rng = random.Random(11)
+    draw = NOISES[noise]
+    held, times = 0, 2000
+    for _ in range(times):
+        over = of([1.1 * math.exp(draw(rng)) for _ in range(processes)])
+        under = of([math.exp(draw(rng)) for _ in range(processes)])
+        low, high = interval(over, under) or (0.0, 0.0)
+        assert low <= over["median_s"] / under["median_s"] <= high
+        held += low <= 1.1 <= high
+    assert 0.93 <= held / times <= 0.985
+
+
+def test_lists_of_skewed_sides_have_the_same_interval() -> None:
+    """Medians that are not the middle of their intervals: one process of each side is far off."""
+    over, under = of([1.0, 1.01, 1.02, 1.03, 1.6]), of([2.0, 2.01, 2.02, 1.2, 2.03])
+    frames = [
+        pd.DataFrame(
+            [
+                {
+                    "case": "a", "weights": "w", "median_s": one["median_s"], "low_s": one["ci95_low_s"],
+                    "high_s": one["ci95_high_s"], "processes": one["processes"],
+                }
+            ]
+        )
+        for one in (under, over)
+    ]  # fmt: skip
+    found = compare(*frames).iloc[0]
+    assert pytest.approx((found["low"], found["high"])) == interval(over, under)
+    assert found["low"] <= found["ratio"] <= found["high"]

@@ -282,33 +282,48 @@ def test_bfloat16_is_fed_and_read_by_its_bits(tmp_path: Path) -> None:
 
 
 def test_the_profile_has_a_row_per_node(tmp_path: Path, model: Path, examples: list[dict[str, Array]]) -> None:
-    """Of the last run alone: each node once, with its operator, provider and input types."""
+    """Over all runs but the first: each node once, with its operator, provider, input types and shapes."""
     asked = work(model, feeds_of(examples, tmp_path, "stacked"))
     with Client() as worker:
         worker.ask("open", 60, **asked.request(profile=True))
         worker.ask("burst", 60, n=4)
-        rows = worker.ask("profile", 60)["nodes"]
+        answer = worker.ask("profile", 60)
+    rows = answer["nodes"]
     found = {row[0]: row[1:5] for row in rows}
     operator, provider, types, count = found["product"]
-    assert ("MatMul", "CPUExecutionProvider", "float", 1) == (operator, provider, types.split(",")[0], count)
+    assert 3 == answer["runs"]
+    assert ("MatMul", "CPUExecutionProvider", "float", 3) == (operator, provider, types.split(",")[0], count)
+    assert all(isinstance(shape, list) for row in rows for side in row[6:] for shape in side)
     assert all(type(row[5]) is int and row[5] >= 0 for row in rows)
     assert len(rows) == len(found)
 
 
 def test_a_node_in_a_loop_counts_as_often_as_it_ran() -> None:
-    """Several events of one name within the last run are summed; earlier runs are left out."""
+    """Events of one name are summed over whole runs; the first run, and one that the profile cut off, are left out."""
     import runpy
 
     script = client.default_command()[1]
     nodes = runpy.run_path(script, run_name="not main")["nodes"]
 
-    def event(ts: int, dur: int, name: str = "body_kernel_time", cat: str = "Node") -> dict[str, Any]:
-        args = {"op_name": "Add", "provider": "P", "input_type_shape": [{"float": [1]}, {"float": [1]}]}
+    def event(ts: int, dur: int, name: str = "body_kernel_time", cat: str = "Node", size: int = 1) -> dict[str, Any]:
+        args = {
+            "op_name": "Add",
+            "provider": "P",
+            "input_type_shape": [{"float": [size]}, {"float": [1]}],
+            "output_type_shape": [{"float": [size]}],
+        }
         return {"cat": cat, "name": name, "ts": ts, "dur": dur, "args": args}
 
-    run = [event(0, 10, "model_run", "Session"), event(20, 10, "model_run", "Session")]
-    assert [["body", "Add", "P", "float,float", 2, 5]] == nodes([event(1, 7), event(21, 2), event(24, 3), *run])
-    assert [["body", "Add", "P", "float,float", 1, 3]] == nodes([event(1, 7), event(24, 3)])
+    def run(ts: int) -> dict[str, Any]:
+        return event(ts, 10, "model_run", "Session")
+
+    shapes = [[[1], [1]], [[1]]]
+    body = [event(1, 7), event(21, 2), event(24, 3), event(45, 4), event(61, 9)]
+    assert ([["body", "Add", "P", "float,float", 3, 9, *shapes]], 2) == nodes([*body, run(0), run(20), run(40)])
+    assert ([["body", "Add", "P", "float,float", 2, 5, *shapes]], 1) == nodes([*body[:3], run(0), run(20)])
+    assert ([["body", "Add", "P", "float,float", 1, 3, *shapes]], 1) == nodes([event(1, 7), event(24, 3)])
+    growing = [event(1, 7, size=2), event(4, 2), run(0)]
+    assert {(2, 7), (1, 2)} == {(row[6][0][0], row[5]) for row in nodes(growing)[0]}
 
 
 # --- workers of protocol 1 -----------------------------------------------------------------------

@@ -233,12 +233,15 @@ def test_every_metric(tmp_path: Path) -> None:
         "sweep.track_fidelity_loss": 0.01,  # 40 dB
         "sweep.track_artifact_size": 123_456,
         "sweep.track_peak_memory": 51_010_000,
+        "sweep.track_model_memory": 6_000_000,
         "sweep.track_session_creation": 0.01,
         "sweep.track_first_inference": 0.003,
     }
     assert expected == pytest.approx(found)
     units = {n: b["unit"] for n, b in json.loads((tmp_path / "benchmarks.json").read_text()).items() if n != "version"}
-    assert ["bytes", "bytes", "fraction", "noise to signal", "seconds", "seconds", "seconds"] == sorted(units.values())
+    assert ["bytes", "bytes", "bytes", "fraction", "noise to signal", "seconds", "seconds", "seconds"] == sorted(
+        units.values()
+    )
 
 
 @pytest.mark.parametrize(

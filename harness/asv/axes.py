@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import provenance, zoo
+from harness.asv import processes
 from harness.asv.answers import State
 from harness.asv.commit import axes_of, cases
 from harness.asv.errors import told
@@ -25,6 +26,7 @@ from harness.store.asv.merge import NAMES
 def patch(state: State) -> None:
     """Replace how asv finds benchmarks: those of `sweep.*` get the axes of every commit that is asked for."""
     from asv.benchmarks import Benchmarks
+    from asv.console import log
 
     def discover(
         cls: Any, conf: Any, repo: Any, environments: Any, commit_hash: Any, regex: Any = None, check: bool = False
@@ -35,6 +37,8 @@ def patch(state: State) -> None:
         own = [benchmark for benchmark in found if benchmark["name"] in NAMES]
         if not own:
             return cls(conf, found, regex=regex)
+        for said in {processes.warning(env) for env in environments} - {""}:
+            log.warning(said)
         axes = own[0]["params"]
         if any(env.can_install_project() for env in environments):
             for other in zoo_axes(repo, environments[0], commit_hash):

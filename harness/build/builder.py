@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from harness import frameworks, graphs
 from harness.build import faults, keys, lookup, recipes, steps
+from harness.build.stated import stated
 from harness.build.steps.base import Work
 from harness.errors import BuildError, HarnessError, Skip, StoreError
 from harness.records import InputSpec, Recipe, Reference, Weights, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import onnx
 
     from harness.build.cache import Cache
     from harness.frameworks.base import Loaded
@@ -218,7 +221,11 @@ class Maker:
         from harness.build import proof
 
         key = lookup.proof_key(reference.digest, recipe)
-        proofs = dict((self._cache.meta("artifacts", digest) or {}).get("proofs", {}))
+        meta = self._cache.meta("artifacts", digest) or {}
+        if "stated" not in meta:  # admitted by an earlier version
+            content = _onnx(self._cache.artifact_path(digest))
+            self._cache.amend("artifacts", digest, {"stated": stated(content)})
+        proofs = dict(meta.get("proofs", {}))
         if key in proofs:
             return
         started = time.perf_counter()
@@ -260,19 +267,25 @@ class Maker:
 
 
 def _measured(folder: Path) -> dict[str, Json]:
-    """The precision of the arithmetic, bytes of all files, and nodes by operator."""
-    import onnx
-
+    """Bytes of all files, nodes by operator, the precision of the arithmetic, and what the file says of it."""
     from harness.build import precision
 
-    content = onnx.load(folder / "model.onnx", load_external_data=False)
+    content = _onnx(folder / "model.onnx")
     operators = graphs.operators(content)
     return {
         "precision": precision.of(content),
         "bytes": sum(path.stat().st_size for path in folder.iterdir()),
         "nodes": sum(operators.values()),
         "operators": dict(operators),
+        "stated": stated(content),
     }
+
+
+def _onnx(path: Path) -> onnx.ModelProto:
+    """The file without its external data."""
+    import onnx
+
+    return onnx.load(path, load_external_data=False)
 
 
 class WeightsChanged(BuildError):

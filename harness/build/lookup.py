@@ -48,7 +48,7 @@ def lookup(cache: Cache, model: ModelSpec, recipe: Recipe, *, probe: bool = Fals
             continue
         reference = cache.meta("references", reference_digest, deep=deep)
         proof = (meta or {}).get("proofs", {}).get(proof_key(reference_digest, recipe))
-        if meta is None or reference is None or proof is None:
+        if meta is None or reference is None or proof is None or "stated" not in meta:
             return None
         return _artifact(digest, model, recipe, weights=weights, meta=meta, reference=reference, proof=tuple(proof))
     return None
@@ -109,6 +109,7 @@ def _artifact(
         nodes=int(meta["nodes"]),
         operators=meta["operators"],
         fusion=meta["fusion"],
+        stated=meta["stated"],
         seconds=float(meta["seconds"]),
         steps=recipe.steps,
         notes=(*meta["notes"], *held.notes, *proof),

@@ -257,10 +257,11 @@ class Console:
             else:
                 factor, state = found.factor, found.verdict
             faster = f", {factor}" if factor else ""
+            doubt = f"; {remark}" if (remark := budget.remark(best)) else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
                 f"[bold]{escape(best['variant'])}[/bold]{escape(faster)}; {escape(state)}; "
-                f"{tables.seconds(best['latency']['median_s'])} ({escape(basis(best))}){escape(also)}",
+                f"{tables.seconds(best['latency']['median_s'])} ({escape(basis(best))}){escape(doubt + also)}",
                 soft_wrap=True,
             )
 
@@ -284,7 +285,7 @@ class Console:
             )
 
     def remarks(self, rows: Sequence[tables.Row]) -> None:
-        """Why emulated cases are, and warnings that go with numbers."""
+        """Why cases are emulated, mixed or unverified, and warnings that go with numbers."""
         said: dict[str, tuple[str, list[str]]] = {}
         for row in rows:
             if not row.get("latency"):

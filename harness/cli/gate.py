@@ -173,7 +173,7 @@ Startup = Annotated[
     typer.Option("--max-startup", metavar="25%", help="Let first inference and session creation grow this much."),
 ]
 Memory = Annotated[
-    str | None, typer.Option("--max-memory", metavar="5%", help="Let the worker's peak memory grow this much.")
+    str | None, typer.Option("--max-memory", metavar="5%", help="Let the model's memory grow this much.")
 ]
 Size = Annotated[
     str | None, typer.Option("--max-size", metavar="1%", help="Let the artifact's bytes and nodes grow this much.")

@@ -36,7 +36,12 @@ NOT_COMPARED = (
 SHOWN = tuple(metric for metric in METRICS if metric.short)
 """Metrics with a column that shows their value and nothing else."""
 
-STYLES = {"measured": "green", "emulated": "yellow", "unsupported": "dim", "skipped": "dim", "failed": "bold red"}
+STYLES = {
+    "measured": "green",
+    **dict.fromkeys(("mixed", "unverified", "emulated"), "yellow"),
+    **dict.fromkeys(("unsupported", "skipped"), "dim"),
+    "failed": "bold red",
+}
 
 
 def interval(latency: Row) -> str:
@@ -63,7 +68,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in (
         "p50 [95% interval]",
-        "p90",
+        "p90 ≤",
         "speed-up",
         "fidelity",
         "accuracy",

@@ -46,7 +46,7 @@ class Checkup:
         frameworks: module -> its version, or why it does not import.
         floor_s: the measurement floor of the CPU provider in seconds.
         noise: `spread` (relative range of medians over fresh processes), `detectable` (smallest relative difference
-            that the interval across those processes can tell), `load1`, `steal`, `busy`.
+            between two cases to believe, drift between runs included), `load1`, `steal`, `busy`.
         advice: what to do about it, a sentence each.
     """
 
@@ -105,10 +105,9 @@ def noisiness(target: Target) -> dict[str, float | None]:
     medians = [
         statistics.median(coordinator.busywork(target, NOISE_SECONDS).samples_ns) for _ in range(NOISE_PROCESSES)
     ]
-    low, high = estimate.across(medians)
     return host.noise(before, host.ticks()) | {
         "spread": estimate.spread(medians),
-        "detectable": (high - low) / 2 / statistics.median(medians),
+        "detectable": estimate.trusted(medians),
     }
 
 
@@ -152,7 +151,7 @@ def advice(facts: Mapping[str, Json], noise: Mapping[str, float | None]) -> tupl
     if (noise.get("spread") or 0.0) > NOISY:
         said.append(
             f"The same work differs by {noise['spread']:.1%} between processes: raise --processes and "
-            f"--time-per-case, and do not trust differences below {noise['detectable']:.1%}."
+            f"--time-per-case, and do not trust differences between two cases below {noise['detectable']:.1%}."
         )
     if facts.get("governor") not in (None, "performance"):
         said.append(f"The frequency governor is {facts['governor']}: set it to `performance` while measuring.")

@@ -41,9 +41,10 @@ from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
 
-EVALUATION_FORMAT = 3
+EVALUATION_FORMAT = 4
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
-is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output."""
+is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output; 4
+since the profile is of many runs and tells the work of each kernel."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -166,11 +167,13 @@ def conclude(job: Job, progress: Progress) -> Outcome:
     evaluation = progress.evaluation
     if evaluation is None and progress.runtime is not None:  # it lies in the cache, since a process was timed
         evaluation = evaluate(dataclasses.replace(job, host=progress.host or job.host), job.built, progress.runtime)
-    arithmetic = evaluation.arithmetic if evaluation else {}
     samples = progress.processes
     latency = estimate.latency(samples, job.settings.ci_width)
     status, reason = placement.judge(
-        job.built.precision or job.case.recipe.precision, job.case.target.provider, progress.placement, arithmetic
+        evaluation.precision if evaluation else job.case.recipe.precision,
+        job.case.target.provider,
+        progress.placement,
+        evaluation.computation if evaluation else {},
     )
     return dataclasses.replace(
         outcome,
@@ -183,6 +186,7 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         pace=reference_workload.pace(samples),
         notes=(
             *progress.notes,
+            *(evaluation.remarks if evaluation else ()),
             *remarks(samples, latency, job.floor_s),
             *reference_workload.remarks(samples),
             *lost_remark(progress),
@@ -250,7 +254,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         WorkerError: as `coordinator.observe`.
         ValueError: if the outputs have other shapes than the reference, or are not finite.
     """
-    case, cache = job.case, Cache(job.cache)
+    case, cache, packed = job.case, Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
     asked = {
         "format": EVALUATION_FORMAT,
@@ -291,7 +295,9 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
             "parts": [dataclasses.asdict(one) for one in scores.parts],
             "kernels": dict(seen.kernels),
             "time_share": dict(seen.time_share),
-            "arithmetic": dict(seen.arithmetic),
+            "arithmetic": placement.arithmetic(seen.nodes, packed),
+            "computation": placement.computation(seen.nodes, packed),
+            "inside": placement.inside(seen.nodes, packed),
         }
         cache.put_evaluation(key, known)
     return Evaluation(
@@ -300,6 +306,9 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
         kernels=known["kernels"],
         time_share=known["time_share"],
         arithmetic=known["arithmetic"],
+        computation=known["computation"],
+        precision=placement.claim(artifact.precision or case.recipe.precision, artifact.stated.get("weights", {})),
+        remarks=tuple(filter(None, [known["inside"]])),
         metrics=tuple(MetricValue(**one) for one in known["metrics"]),
         parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import placement, reference_workload
+from harness.measure import memory, placement, reference_workload
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
@@ -34,6 +34,9 @@ BUSY_MODEL = Path(__file__).with_name("square.onnx")
 """A graph with one MatMul of 256 x 256 floats."""
 
 FLOOR_BUDGET_S = 0.6
+PROFILE_S, MOST_PROFILED, PROFILE_DEADLINE_S = 2.0, 21, 120.0
+"""Seconds of inference that a profile takes, and the most runs, the first of which is warm-up."""
+
 NEAR_FLOOR = 20.0
 """A median within this factor of the floor says more about the binding than about the model."""
 
@@ -125,8 +128,9 @@ class Observed:
     """What an artifact computes, and with which kernels, on which providers.
 
     Attributes:
+        kernels: executed kernels of one run.
         outputs: where the outputs are, relative to the folder that was given.
-        nodes: what each node took, as the worker profiled it.
+        nodes: what each node took over all runs, as the worker profiled it.
     """
 
     kernels: Mapping[str, int]
@@ -184,6 +188,7 @@ def timed_once(
     started_at = utc_now()
     after = ReferenceTimes()
     with client() as worker:
+        empty = memory.held_bytes(worker.pid, workload.model.parent)
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         before = reference_workload.take(worker) if reference else ReferenceTimes()
@@ -201,6 +206,7 @@ def timed_once(
                 paced: Paced = stop.value
                 break
         peak = worker.peak_rss_bytes()
+        held = memory.held_bytes(worker.pid, workload.model.parent)
         runtime = worker.runtime
         if reference:
             try:
@@ -223,6 +229,7 @@ def timed_once(
         floor_before_ns=before.floor_ns,
         floor_after_ns=after.floor_ns,
         reference_problem=before.problem or after.problem,
+        model_bytes=memory.added(empty, held),
     )
     return Timed(
         samples=samples,
@@ -294,7 +301,7 @@ def observe(
     folder: Path,
     client: ClientFactory = Client,
 ) -> Observed:
-    """Run every example once and profile a run, in a process that is not timed.
+    """Run every example once and profile some runs, in a process that is not timed.
 
     Writes value files into `folder`, where paths were fed `<index>.npy` per output with the batch axis first.
 
@@ -308,10 +315,13 @@ def observe(
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
         answer = worker.ask("outputs", limit, **workload.all_examples(examples, folder))
         worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
-        burst(worker, 3, limit)
-        rows = worker.ask("profile", 120.0)["nodes"]
+        burst(worker, profiled_runs(first_ns), limit)
+        answer_nodes = worker.ask("profile", PROFILE_DEADLINE_S)
+        rows = answer_nodes["nodes"]
+        if placement.lacks_shapes(rows):
+            rows = placement.with_shapes(rows, unpacked(worker, workload, limit))
         return Observed(
-            kernels=placement.kernels(rows),
+            kernels=placement.kernels(rows, answer_nodes.get("runs", 1)),
             time_share=placement.time_shares(rows),
             arithmetic=placement.arithmetic(rows),
             runtime=worker.runtime,
@@ -319,6 +329,30 @@ def observe(
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
         )
+
+
+def profiled_runs(first_ns: int) -> int:
+    """How many runs are profiled: as many as fit in `PROFILE_S`, from 3 to `MOST_PROFILED`."""
+    return max(3, min(MOST_PROFILED, int(PROFILE_S * 1e9 / max(first_ns, 1))))
+
+
+def unpacked(worker: Client, workload: Workload, limit: float) -> Sequence[NodeRow]:
+    """A profile in which kernels do not pack their weights, so that the shapes of these are in it.
+
+    Its times are those of no session that anybody would use. Empty where the runtime has no such setting.
+
+    Raises:
+        WorkerError: as `time_process`.
+    """
+    request = workload.request(profile=True)
+    request["options"]["config"]["session.disable_prepacking"] = "1"
+    try:
+        worker.ask("open", OPEN_DEADLINE_S, **request)
+        burst(worker, 1, limit)
+        rows: Sequence[NodeRow] = worker.ask("profile", PROFILE_DEADLINE_S)["nodes"]
+    except WorkerRefusal:
+        return ()
+    return rows
 
 
 def floor(target: Target, *, client: ClientFactory = Client) -> tuple[float, RuntimeInfo]:

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import cores, idle
+from harness.measure import cores, idle, memory
 from harness.measure.coordinator import OPEN_DEADLINE_S, ClientFactory, Workload, burst, utc_now
 from harness.measure.pacing import Pace, is_steady
 from harness.records import Block, Pair, SideSamples
@@ -57,12 +57,13 @@ PairSpec = GroupSpec
 
 @dataclass(slots=True)
 class LiveSide:
-    """One live side: its worker, what it said when it opened, and how long an inference takes."""
+    """One live side: its worker, what it said when it opened, how long an inference takes, what it held before."""
 
     worker: Client
     session_ns: int = 0
     first_ns: int = 0
     typical_ns: float = 1.0
+    empty_bytes: int | None = None
 
 
 def measure_pair(
@@ -144,7 +145,7 @@ def measure_block(
                 order.append(role)
                 if on_burst is not None:
                     on_burst()
-        members = {role: side_samples(side, means[role]) for role, side in sides.items()}
+        members = {role: side_samples(side, means[role], spec.workloads[role]) for role, side in sides.items()}
     return Block(members=members, started_at=started_at, order=tuple(order), pinned=pinned)
 
 
@@ -190,6 +191,7 @@ def pin(spec: GroupSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> b
 
 def open_side(side: LiveSide, work: Workload) -> None:
     """Create the session and run it once."""
+    side.empty_bytes = memory.held_bytes(side.worker.pid, work.model.parent)
     reply = side.worker.ask("open", OPEN_DEADLINE_S, **work.request())
     session_ns = reply.get("session_ns")
     if type(session_ns) is not int or session_ns <= 0:
@@ -220,13 +222,14 @@ def mean(side: LiveSide, n: int, spec: GroupSpec, *, at: int | None = None) -> f
     return positive(sum(durations) / n)
 
 
-def side_samples(side: LiveSide, means: list[float]) -> SideSamples:
+def side_samples(side: LiveSide, means: list[float], work: Workload) -> SideSamples:
     """What one side gave."""
     return SideSamples(
         session_ns=side.session_ns,
         first_inference_ns=side.first_ns,
         bursts_ns=tuple(means),
         peak_rss_bytes=side.worker.peak_rss_bytes(),
+        model_bytes=memory.added(side.empty_bytes, memory.held_bytes(side.worker.pid, work.model.parent)),
     )
 
 

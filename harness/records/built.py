@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.records.asked import Json, Step
 from harness.records.status import Status
@@ -69,6 +70,8 @@ class Artifact:
         nodes: the number of graph nodes, subgraphs included.
         operators: nodes by operator, domain-qualified outside the default one.
         fusion: what the fuse step did: `before`, `after` (nodes by operator) and `patterns` (name -> count).
+        stated: what the file says of its arithmetic: `weights` (element type -> elements that are computed with in it)
+            and `packed` (MatMulNBits node -> bits, accuracy level); empty where an earlier version built it.
         seconds: how long its own last step took to build.
         steps: the recipe's steps, resolved, so that the artifact says how to make it again.
         precision: what its arithmetic really is, where no step of the recipe decides that; empty where one does.
@@ -83,6 +86,7 @@ class Artifact:
     nodes: int
     operators: Mapping[str, int]
     fusion: Mapping[str, Json] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ class ProcessSamples:
         steady: whether steady state was detected, rather than the warm-up limit reached.
         stop: `precise` (interval as narrow as asked), `time` (budget) or `count` (most samples kept).
         peak_rss_bytes: the worker's peak resident memory, read from outside; None where the OS does not tell.
+        model_bytes: what opening and running the model added to the memory that the worker holds of its own, read while
+            it is idle: before the session is created and after sampling; None where the OS does not tell.
         preempted: involuntary context switches while sampling; None where unknown.
         reference_before_ns, reference_after_ns: what a small compute-bound model took in the same process just before
             warm-up and just after sampling: the host's pace; None where the worker does not know it or failed at it.
@@ -42,6 +44,7 @@ class ProcessSamples:
     stop: str
     peak_rss_bytes: int | None = None
     preempted: int | None = None
+    model_bytes: int | None = None
     reference_before_ns: int | None = None
     reference_after_ns: int | None = None
     floor_before_ns: int | None = None
@@ -96,13 +99,14 @@ class SideSamples:
 
     Attributes:
         bursts_ns: per burst, the mean time of one inference.
-        session_ns, first_inference_ns, peak_rss_bytes: as in `ProcessSamples`.
+        session_ns, first_inference_ns, peak_rss_bytes, model_bytes: as in `ProcessSamples`.
     """
 
     session_ns: int
     first_inference_ns: int
     bursts_ns: tuple[float, ...]
     peak_rss_bytes: int | None = None
+    model_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +151,9 @@ class Block:
 class Latency:
     """Steady-state latency of one inference of the whole batch, over all processes; seconds.
 
-    `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are None
-    where n is too small for them (see `harness.stats.estimate`).
+    `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are upper bounds as
+    `percentile_rule` says, and None where n is too small for them (see `harness.stats.estimate`); without a rule they
+    are the plain ranks of all samples together, as earlier versions took them.
     """
 
     median_s: float
@@ -163,6 +168,7 @@ class Latency:
     processes: int
     stop: str
     warmup_n: int
+    percentile_rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +286,9 @@ class Evaluation:
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
+        computation: element type -> share of the multiplications, which the status follows; no clock is in it.
+        precision: what it was judged by: the recipe's claim, or the file's own type where no step changes it.
+        remarks: what else there is to know of its arithmetic.
     """
 
     fidelity: Fidelity | None
@@ -287,6 +296,9 @@ class Evaluation:
     kernels: Mapping[str, int] = field(default_factory=dict)
     time_share: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
+    computation: Mapping[str, float] = field(default_factory=dict)
+    precision: str = ""
+    remarks: tuple[str, ...] = ()
     metrics: tuple[MetricValue, ...] = ()
     parts: tuple[PartFidelity, ...] = ()
 

@@ -44,9 +44,10 @@ def compare(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
 def judged(both: pd.DataFrame) -> pd.DataFrame:
     """Ratios of lines that belong together, what matters most first.
 
-    The interval of a ratio is Welch's on the logarithms, from each side's interval across its processes; a change is
-    one whose interval still excludes 1 at a confidence of 1 - 0.05/m over the m cases that are compared (Bonferroni),
-    so that with no change at all one such list in twenty names a case.
+    The interval of a ratio is Welch's on the logarithms, from each side's interval across its processes, about the
+    ratio of their middles and widened to hold the ratio (`harness.report.ratios.interval`); a change is one whose
+    interval still excludes 1 at a confidence of 1 - 0.05/m over the m cases that are compared (Bonferroni), so that
+    with no change at all one such list in twenty names a case.
 
     Where a side is a value of asv's files there is no spread across processes, only an interval at 99%: the ratio's
     ends are then those of the intervals (of samples at 99%, too), which cover it with 98% or more, and a change is
@@ -85,6 +86,7 @@ def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Float
     import numpy as np
 
     errors, freedoms = [], []
+    centre = _middle(both, "") - _middle(both, "_before")
     for side in ("", "_before"):
         half, n = _half(both, side)
         quantile = np.array([t_quantile((1 + CONFIDENCE) / 2, max(k - 1, 1)) if k > 1 else np.nan for k in n])
@@ -100,7 +102,8 @@ def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Float
     error = np.sqrt(np.where(usable, variance, np.nan))
     reach = error * np.array([t_quantile((1 + CONFIDENCE) / 2, k) for k in whole])
     strict = error * np.array([t_quantile(1 - (1 - CONFIDENCE) / 2 / cases, k) for k in whole])
-    return ratio * np.exp(-reach), ratio * np.exp(reach), usable & (np.abs(np.log(ratio)) > strict)
+    low, high = np.minimum(np.exp(centre - reach), ratio), np.maximum(np.exp(centre + reach), ratio)
+    return low, high, usable & (np.abs(centre) > strict) & (np.sign(centre) == np.sign(np.log(ratio)))
 
 
 def _ends(both: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -134,6 +137,15 @@ def _half(both: pd.DataFrame, side: str) -> tuple[Floats, Any]:
     with np.errstate(divide="ignore", invalid="ignore"):
         half = np.where((low > 0) & (high >= low), np.log(high / np.where(low > 0, low, 1)) / 2, np.nan)
     return half, n
+
+
+def _middle(both: pd.DataFrame, side: str) -> Floats:
+    """The middle of each interval on the logarithms: the mean of the processes' logarithms; NaN where there is none."""
+    import numpy as np
+
+    low, high = both[f"low_s{side}"].to_numpy(float), both[f"high_s{side}"].to_numpy(float)
+    whole = (low > 0) & (high >= low)
+    return np.where(whole, (np.log(np.where(whole, low, 1)) + np.log(np.where(whole, high, 1))) / 2, np.nan)
 
 
 def _sorted(both: pd.DataFrame) -> pd.DataFrame:

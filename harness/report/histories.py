@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.metrics import ACCURACY_DROP, FIDELITY_LOSS, METRICS
+from harness.records.status import WITH_NUMBERS
 from harness.report.data import NAMES, Data
 from harness.store.asv.reconcile import runtime
 from harness.store.query import natural
@@ -168,7 +169,7 @@ def metric_values(rows: pd.DataFrame) -> dict[str, Floats]:
     with np.errstate(over="ignore"):
         loss = np.where(rows["fidelity_max_abs"].to_numpy(float) == 0, 0.0, 10 ** (-decibels / 20))
     loss[rows[NAMES["fidelity.worst"]].isna().to_numpy()] = np.nan  # version 1 of the metric: another meaning
-    numbers = rows["status"].isin(["measured", "emulated"]).to_numpy()
+    numbers = rows["status"].isin(WITH_NUMBERS).to_numpy()
     found = {metric.name: rows[NAMES[metric.column]].to_numpy(float) for metric in METRICS}
     found[ACCURACY_DROP.name] = np.maximum(found[ACCURACY_DROP.name], 0.0)
     found[FIDELITY_LOSS.name] = loss

@@ -39,8 +39,8 @@ RECENT: Final = tuple(
     for name in query.LIGHT
     if name
     not in {
-        "host", "versions", "settings", "noise", "floor_s", "kernels", "operators", "arithmetic", "steps", "notes",
-        "provider_options", "session_config", "reference",
+        "host", "versions", "settings", "noise", "floor_s", "kernels", "operators", "arithmetic", "computation",
+        "steps", "notes", "provider_options", "session_config", "reference",
     }
 )  # fmt: skip
 """What is read of the rows of recent runs: the rest only a case's page shows, and all of it is text to decode."""

@@ -24,6 +24,8 @@ WORSE: Final = "#d55e00"
 
 STATUS: Final[Mapping[str, str]] = {
     "measured": "#009e73",
+    "mixed": "#b5c334",
+    "unverified": "#56b4e9",
     "emulated": "#e69f00",
     "unsupported": "#9aa1ab",
     "skipped": "#c9ced6",

@@ -16,8 +16,16 @@ from functools import lru_cache
 from harness.records import Latency, ProcessSamples
 
 CONFIDENCE = 0.95
-FEWEST_FOR_PERCENTILE = {90: 64, 95: 130, 99: 662}
-"""Fewest samples for which a percentile is given: MLPerf's early stopping rule at 99% confidence."""
+PERCENTILE_CONFIDENCE = 0.99
+PERCENTILE_RULE = "upper bound at 99% (MLPerf early stopping), every process weighing the same"
+"""How percentiles are taken, as it is stored beside them; rows of earlier versions have the plain rank and no rule."""
+
+DRIFT = 1.6
+"""How many half-widths of the ratio's interval runs of unchanged work lie apart, 95 times in 100: 1.52 in the history
+of `results/two-cores` (240 pairs of runs), where intervals of 95% excluded 1 in 19%; see `benchmarks/drift.py`."""
+
+EXACT = 1e-9
+"""Sums of weights that are equal on paper are equal up to this."""
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -91,11 +99,64 @@ def across(medians: Sequence[float], confidence: float = CONFIDENCE) -> tuple[fl
     return math.exp(min(centre - half, typical)), math.exp(max(centre + half, typical))
 
 
-def percentile(ordered: Sequence[float], rank: int) -> float | None:
-    """The rank-th percentile of sorted values, or None where there are too few values to know it."""
-    if len(ordered) < FEWEST_FOR_PERCENTILE[rank]:
+@lru_cache(maxsize=4096)
+def discards(n: int, rank: int) -> int | None:
+    """How many of n samples may be as large as the bound of a percentile, the bound included; None for too few.
+
+    The largest t >= 1 for which at most t of n samples lie beyond the percentile with a probability of 1% or less, so
+    that seeing t there says with 99% confidence that the percentile is not above the smallest of them. One is the
+    fewest that MLPerf allows: 64 samples for the 90th percentile, 130 for the 95th, 662 for the 99th.
+
+    Source: MLPerf LoadGen, `EarlyStopping` of the scenario single stream with tolerance 0 (loadgen/results.cc).
+    """
+    beyond = 1 - rank / 100
+    most = 1 - PERCENTILE_CONFIDENCE
+    if _at_most(1, n, beyond) > most:
         return None
-    return ordered[min(len(ordered) - 1, math.ceil(rank / 100 * len(ordered)) - 1)]
+    low, high = 1, max(math.ceil(n * beyond), 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _at_most(middle, n, beyond) <= most else (low, middle)
+    return low
+
+
+def _at_most(k: int, n: int, share: float) -> float:
+    """P(Binomial(n, share) <= k), for k not far above the mean: summed downwards until nothing is added."""
+    if k >= n:
+        return 1.0
+    log_term = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    term = math.exp(log_term + k * math.log(share) + (n - k) * math.log1p(-share))
+    total = 0.0
+    while k >= 0 and term > total * 1e-17:
+        total += term
+        term *= k * (1 - share) / ((n - k + 1) * share)
+        k -= 1
+    return total
+
+
+def percentile(processes: Sequence[Sequence[float]], rank: int) -> float | None:
+    """An upper bound of a percentile that holds with 99% confidence; None where there are too few samples for one.
+
+    Every process weighs the same, however many samples it gave: a time budget gives most samples to the fastest
+    process. What is lost by that counts: as many samples as would say as much with equal weights (Kish's effective
+    size, processes times the harmonic mean of their counts), which is all of them where the counts are equal.
+
+    Args:
+        processes: the samples of each, at least one process with at least one sample each.
+        rank: 90, 95 or 99.
+    """
+    effective = int(len(processes) ** 2 / sum(1 / len(samples) for samples in processes) + EXACT)
+    over = discards(effective, rank)
+    if over is None:
+        return None
+    level = (effective - over + 1) / effective
+    weighed = sorted((value, 1 / len(samples) / len(processes)) for samples in processes for value in samples)
+    below = 0.0
+    for value, weight in weighed:
+        below += weight
+        if below >= level - EXACT:
+            return value
+    return weighed[-1][0]
 
 
 def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
@@ -106,30 +167,47 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
         ci_width: full relative width of the interval (0.02 = 2%) at which it counts as `precise`.
 
     Returns:
-        The median of the processes' medians with its interval across processes; the mean, minimum and percentiles
-        of all samples together.
+        The median of the processes' medians with its interval across processes; the mean of their means; the minimum of
+        all samples; and upper bounds of percentiles (`percentile`).
 
     Raises:
         ValueError: if there is no process, or one without samples.
     """
     medians = [max(statistics.median(p.samples_ns), 1) / 1e9 for p in processes]
-    pooled = sorted(t / 1e9 for p in processes for t in p.samples_ns)
+    samples = [[t / 1e9 for t in p.samples_ns] for p in processes]
+    pooled = sorted(t for process in samples for t in process)
     typical = statistics.median(medians)
     low, high = across(medians) if len(medians) > 1 else median_interval(pooled)
     return Latency(
         median_s=typical,
         ci95_low_s=min(low, typical),  # rounding, where all of them are equal
         ci95_high_s=max(high, typical),
-        mean_s=statistics.fmean(pooled),
+        mean_s=statistics.fmean(statistics.fmean(process) for process in samples),
         min_s=pooled[0],
-        p90_s=percentile(pooled, 90),
-        p95_s=percentile(pooled, 95),
-        p99_s=percentile(pooled, 99),
+        p90_s=percentile(samples, 90),
+        p95_s=percentile(samples, 95),
+        p99_s=percentile(samples, 99),
+        percentile_rule=PERCENTILE_RULE,
         n=len(pooled),
         processes=len(medians),
         stop="precise" if high - low <= ci_width * typical else "time",
         warmup_n=sum(len(p.warmup_ns) for p in processes),
     )
+
+
+def trusted(medians: Sequence[float]) -> float:
+    """The smallest relative difference between two cases to believe, from one and the same work in fresh processes.
+
+    Half the width of Welch's interval of the ratio of two cases with as many processes of this spread each, times
+    `DRIFT`, since two runs differ by what happened to the host in between as well.
+
+    Raises:
+        ValueError: if there are fewer than two numbers.
+    """
+    logs = [math.log(m) for m in medians]
+    n = len(logs)
+    half = t_quantile((1 + CONFIDENCE) / 2, 2 * (n - 1)) * statistics.stdev(logs) * math.sqrt(2 / n)
+    return math.expm1(DRIFT * half)
 
 
 def spread(medians: Sequence[float]) -> float:

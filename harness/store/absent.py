@@ -7,6 +7,7 @@ Columns and fields that this version does not know are left out.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -35,7 +36,11 @@ def problem(leaves: Iterable[str]) -> str:
     if missing := [name for name in REQUIRED if name not in there]:
         return f"it has no column {', '.join(missing)}"
     unknown, absent = there - LEAVES, LEAVES - there
-    return f"it has a column {min(unknown)} and lacks {min(absent)}" if unknown and absent else ""
+    if not unknown or not absent:
+        return ""
+    strange = min(unknown)
+    (known,) = difflib.get_close_matches(strange, sorted(absent), 1, cutoff=0)
+    return f"it has a column {strange} and lacks {known}"
 
 
 def stored(columns: Mapping[str, Any]) -> str:

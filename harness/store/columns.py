@@ -41,6 +41,7 @@ PROCESS: Final[Mapping[str, Any]] = {
     "floor_before_ns": int,
     "floor_after_ns": int,
     "reference_problem": str,
+    "model_bytes": int,
 }
 
 COLUMNS: Final[Mapping[str, Any]] = {
@@ -76,12 +77,14 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "processes": int,
         "stop": str,
         "warmup_n": int,
+        "percentile_rule": str,
     },
     "pace": {"median_s": float, "low_s": float, "high_s": float},
     "timed_inputs": {"mode": str, "examples": int},
     "session_s": float,
     "first_inference_s": float,
     "peak_rss_bytes": int,
+    "model_bytes": int,
     "artifact": {"digest": str, "bytes": int, "nodes": int},
     "weights": {"kind": str, "digest": str, "reason": str},
     "reference": {"digest": str, "origin": str, "examples": int, "labelled": bool},
@@ -112,6 +115,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "placement": JSON,
     "time_share": JSON,
     "arithmetic": JSON,
+    "computation": JSON,
     "kernels": JSON,
     "operators": JSON,
     "fusion": JSON,

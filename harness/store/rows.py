@@ -52,15 +52,17 @@ def plain(value: Any) -> Json:
 def to_row(run: Run, outcome: Outcome) -> Row:
     """One outcome with everything that its numbers were measured on.
 
-    `session_s` and `first_inference_s` are medians over the processes, `peak_rss_bytes` is the largest of them;
+    `session_s`, `first_inference_s` and `model_bytes` are medians over the processes, `peak_rss_bytes` is the largest;
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
     threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
     `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
-    mapping that would be empty is None.
+    mapping that would be empty is None. `precision` is what the status was judged by: the file's own where no step
+    changes it.
     """
     case = outcome.case
     row = {
-        **_case(case, outcome.artifact),
+        **_case(case),
+        "precision": _precision(outcome),
         "measured_by": _measured_by(outcome.runtime),
         "status": outcome.status.value,
         "reason": outcome.reason,
@@ -80,6 +82,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "placement": plain(outcome.placement) or None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
+        "computation": (plain(outcome.evaluation.computation) or None) if outcome.evaluation else None,
         "kernels": (plain(outcome.evaluation.kernels) or None) if outcome.evaluation else None,
         "steps": plain(outcome.artifact.steps if outcome.artifact else ()) or plain(case.recipe.steps),
         "noise": plain(outcome.noise) or None,
@@ -161,7 +164,14 @@ def _measured_by(runtime: RuntimeInfo | None) -> Row | None:
     return None if runtime is None else {name: getattr(runtime, name) for name in MEASURED_BY}
 
 
-def _case(case: Case, artifact: Artifact | None) -> Row:
+def _precision(outcome: Outcome) -> str:
+    """What it is judged by: the arithmetic that the file has, else what its recipe claims."""
+    own = outcome.evaluation.precision if outcome.evaluation else ""
+    built = outcome.artifact.precision if outcome.artifact else ""
+    return own or built or outcome.case.recipe.precision
+
+
+def _case(case: Case) -> Row:
     model, recipe, target = case.model, case.recipe, case.target
     return {
         "case": case.id,
@@ -176,7 +186,6 @@ def _case(case: Case, artifact: Artifact | None) -> Row:
         "intra_threads": target.intra_threads,
         "inter_threads": target.inter_threads,
         "batch": target.batch,
-        "precision": (artifact.precision if artifact else "") or recipe.precision,
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
@@ -185,11 +194,13 @@ def _case(case: Case, artifact: Artifact | None) -> Row:
 
 
 def _processes(processes: Sequence[ProcessSamples]) -> Row:
+    models = [p.model_bytes for p in processes if p.model_bytes is not None]
     peaks = [p.peak_rss_bytes for p in processes if p.peak_rss_bytes is not None]
     return {
         "session_s": statistics.median(p.session_ns for p in processes) / 1e9 if processes else None,
         "first_inference_s": statistics.median(p.first_inference_ns for p in processes) / 1e9 if processes else None,
         "peak_rss_bytes": max(peaks, default=None),
+        "model_bytes": round(statistics.median(models)) if models else None,
     }
 
 

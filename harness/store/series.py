@@ -32,7 +32,7 @@ class Point:
         commit: the full hash; None for a run outside git.
         commit_time: of the commit, in milliseconds since the epoch.
         value: in the series' unit; larger is worse. None where the case failed.
-        status: `measured`, `emulated` or `failed`; asv's files cannot tell emulated from measured.
+        status: as in the run, or `failed`; asv's files know only `measured` and `failed`.
         low, high: the interval of the value, where there is one.
         confidence: of that interval: 0.95 from samples, 0.99 from asv's files.
         n: worker processes (or asv's samples) behind the value; 1 where the value is deterministic.

@@ -71,7 +71,8 @@ CONFIGURATION: Mapping[str, Any] = {
 }
 
 METRICS = (
-    "accuracy_drop", "artifact_size", "fidelity_loss", "first_inference", "latency", "peak_memory", "session_creation",
+    "accuracy_drop", "artifact_size", "fidelity_loss", "first_inference", "latency", "model_memory", "peak_memory",
+    "session_creation",
 )  # fmt: skip
 
 EXISTING = ("--environment", "existing:same")

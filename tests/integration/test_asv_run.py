@@ -59,7 +59,7 @@ def test_one_process_measures_for_every_metric(project: AsvProject) -> None:
     out = project.asv("run", *EXISTING, "--set-commit-hash", "HEAD", "--verbose")
     assert 1 == len(re.findall(r"benchmark\.py run \S+ sweep\.track_\w+-0 .* in existing", out)), out
     commit = project.git("rev-parse", "HEAD")
-    assert 7 == sum(TINY in project.values(commit, metric) for metric in METRICS)
+    assert 8 == sum(TINY in project.values(commit, metric) for metric in METRICS)
 
 
 def test_what_cannot_run_is_not_applicable_and_what_breaks_failed(project: AsvProject) -> None:

@@ -3,7 +3,8 @@
 - `dynamic`: weights ahead, activations while running. For a network with Conv the weights are unsigned, because the
   CPU's ConvInteger takes no other; what that costs the numbers show.
 - `static`: QuantizeLinear and DequantizeLinear around everything, ranges from the calibration examples.
-- `weights`: the constant side of MatMul in blocks of 4 or 8 bits (MatMulNBits), the arithmetic stays float.
+- `weights`: the constant side of MatMul in blocks of 4 or 8 bits (MatMulNBits). The arithmetic stays float, unless
+  `accuracy_level: 4` lets the kernel quantize the activations as well.
 """
 
 from __future__ import annotations
@@ -330,6 +331,7 @@ def _weights(
         bits=int(options["bits"]),
         block_size=block,
         is_symmetric=bool(options["symmetric_weights"]),
+        accuracy_level=int(options["accuracy_level"]),
         nodes_to_exclude=exclude,
     )
     quantizer.process()
@@ -417,6 +419,14 @@ STEP = StepKind(
             choices=(16, 32, 64, 128, 256),
             only=WEIGHTS,
             doc="weights that share one scale",
+        ),
+        Option(
+            name="accuracy_level",
+            type=int,
+            default=0,
+            choices=(0, 1, 2, 3, 4),
+            only=WEIGHTS,
+            doc="the least accuracy of the products: 0 the runtime's choice, 1 float32, 2 float16, 3 bfloat16, 4 int8",
         ),
         Option(
             name="samples",

@@ -69,6 +69,12 @@ def moved(
     return f"{subject}{by(ratio, word)} ({interval(ratio, low, high, confidence)}, {count(n, counted)}{margin})"
 
 
+def informed(metric: str, ratio: float, low: float, high: float, n: int) -> str:
+    """What a metric that is not judged came to, such as `peak memory +0.3% (95% interval ...), for information`."""
+    subject, _, _ = WORDS[metric]
+    return f"{subject}{change(ratio, sign=True)} ({signed(low, high, 0.95)}, {count(n, 'pair')}), for information"
+
+
 def unchanged(
     metric: str,
     ratio: float,

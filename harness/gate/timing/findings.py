@@ -1,4 +1,4 @@
-"""From pairs to findings: latency, first inference, session creation and peak memory.
+"""From pairs to findings: latency, first inference, session creation and memory.
 
 Latency is what a gate is for: it may pass, fail, improve, or stay open. The other three come for free with the same
 pairs and are far noisier between processes; they have wide margins of their own and can only pass or fail. What was
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.gate.model import Finding, GateSettings, Pair, Verdict
 from harness.gate.text import sentences
-from harness.gate.timing.phases import LATENCY, METRICS, Key, PairMetric, flagged, of_phase, ratios, seen, shared
+from harness.gate.timing.phases import LATENCY, METRICS, PEAK, Key, PairMetric, flagged, of_phase, ratios, seen, shared
 from harness.gate.timing.rounds import CONFIRM, CTRL_C, SCREEN, TIME_LIMIT, Measured
 from harness.stats import paired
 from harness.stats.paired import Confirmed
@@ -46,7 +46,18 @@ def findings(name: str, done: Measured, family: Mapping[Key, Confirmed], setting
         )
     found = [latency(name, done, family, settings)]
     found += [one for metric in METRICS[1:] if (one := other(metric, name, pairs, family, settings)) is not None]
+    found += filter(None, [information(PEAK, pairs)])
     return tuple(found)
+
+
+def information(metric: PairMetric, pairs: Sequence[Pair]) -> Finding | None:
+    """The finding of a metric that is told and not judged; None where the system does not tell it."""
+    values = ratios(metric, pairs)
+    if not values:
+        return None
+    interval = paired.ratio_interval(values)
+    sentence = sentences.informed(metric.name, interval.ratio, interval.low, interval.high, interval.n)
+    return finding(metric, Verdict.PASS, sentence, pairs, interval, None, None)
 
 
 def latency(name: str, done: Measured, family: Mapping[Key, Confirmed], settings: GateSettings) -> Finding:

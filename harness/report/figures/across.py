@@ -27,7 +27,10 @@ from harness.store.query import natural
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGNS: Final = {"measured": "✓", "emulated": "e", "unsupported": "n/a", "skipped": "s", "failed": "✗"}
+SIGNS: Final = {
+    "measured": "✓", "mixed": "m", "unverified": "?", "emulated": "e", "unsupported": "n/a", "skipped": "s",
+    "failed": "✗",
+}  # fmt: skip
 """What stands in a cell of the coverage, whatever its colour."""
 
 MOST_TICKS: Final = 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.records import Status
 from harness.report import wording
 from harness.report.figures.base import (
     Figure,
@@ -155,7 +156,7 @@ def _front(group: Sequence[Record], factor: float, chosen: str) -> Trace:
     """The rows that no other row of the setting beats in both latency and cost; emulated ones never count."""
     best: list[Record] = []
     for row in sorted(group, key=lambda row: (row["latency_median_s"], -row["y"])):
-        if row["status"] == "measured" and (not best or row["y"] > best[-1]["y"]):
+        if Status(row["status"]).can_ship and (not best or row["y"] > best[-1]["y"]):
             best.append(row)
     return {
         "type": "scatter",

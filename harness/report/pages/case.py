@@ -26,6 +26,7 @@ PROVENANCE: Final = (
     "placement",
     "time_share",
     "arithmetic",
+    "computation",
 )
 SESSION: Final = (
     "runtime", "provider", "provider_options", "intra_threads", "inter_threads", "batch", "optimization",
@@ -149,6 +150,7 @@ def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:
                 num(wording.number(process["session_ns"] / 1e9, "seconds"), process["session_ns"]),
                 num(wording.number(process["first_inference_ns"] / 1e9, "seconds"), process["first_inference_ns"]),
                 num(wording.number(process["peak_rss_bytes"], "bytes"), process["peak_rss_bytes"]),
+                num(wording.number(process["model_bytes"], "bytes"), process["model_bytes"]),
                 num(wording.NONE if process["preempted"] is None else str(process["preempted"]), process["preempted"]),
             ]
         )
@@ -164,6 +166,7 @@ def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:
             "session#",
             "first inference#",
             "peak memory#",
+            "model memory#",
             "preempted#",
         ),
         rows=lines,
@@ -215,6 +218,7 @@ def _facts(row: Row) -> Facts:
                         "samples",
                         f"{latency['n']:,} of {latency['processes']} processes, {latency['warmup_n']:,} warm-ups",
                     ),
+                    ("percentiles", latency["percentile_rule"] or "plain ranks of all samples together"),
                     ("stopped by", str(latency["stop"])),
                 ],
             )

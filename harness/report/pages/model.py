@@ -30,7 +30,7 @@ NEWEST = "newest"
 FRAME_COLUMNS: Final = (
     "case", "model", "variant", "target", "target_name", "status", "reason", "intra_threads", "inter_threads", "batch",
     "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
-    "first_inference_s", "peak_rss_bytes", "artifact_bytes", "weights_kind", "weights_digest",
+    "first_inference_s", "peak_rss_bytes", "model_bytes", "artifact_bytes", "weights_kind", "weights_digest",
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
 )  # fmt: skip
@@ -177,7 +177,7 @@ def _without(every: Sequence[Row], at: Sequence[int]) -> Table | None:
             for row, _ in rows
         ],
         at=[place for _, place in rows],
-        caption="Emulated, unsupported, skipped and failed cases",
+        caption="Mixed, unverified, emulated, unsupported, skipped and failed cases",
     )
 
 
@@ -192,6 +192,7 @@ STARTUP_NOTE: Final = (
 )
 OF_PROCESSES: Final = {
     "peak_rss_bytes": "The largest of a case's processes.",
+    "model_bytes": "What opening and running the model added to its worker; the median of a case's processes.",
     "session_s": STARTUP_NOTE,
     "first_inference_s": STARTUP_NOTE,
 }
@@ -339,7 +340,7 @@ LATENCY: Final = "median [95% interval]#"
 ACCURACY: Final = "accuracy#"
 FIDELITY: Final = "fidelity#"
 RATE: Final = "examples#"
-SPREAD: Final = ("min#", "p90#", "p95#", "p99#", "samples#", "processes#")
+SPREAD: Final = ("min#", "p90 ≤#", "p95 ≤#", "p99 ≤#", "samples#", "processes#")
 TABLE_COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
     "variant": lambda row: text(row["variant"]),
     "target": lambda row: text(row["target"]),
@@ -348,9 +349,9 @@ TABLE_COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
     FIDELITY: _fidelity,
     RATE: _rate,
     "min#": _percentile("min_s"),
-    "p90#": _percentile("p90_s"),
-    "p95#": _percentile("p95_s"),
-    "p99#": _percentile("p99_s"),
+    "p90 ≤#": _percentile("p90_s"),
+    "p95 ≤#": _percentile("p95_s"),
+    "p99 ≤#": _percentile("p99_s"),
     "samples#": _count("n"),
     "processes#": _count("processes"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.records.status import WITH_NUMBERS
 from harness.report import links, wording
 from harness.report.compare import compare
 from harness.report.data import Data
@@ -78,7 +79,7 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
     import pandas as pd
 
     rows = data.rows
-    usable = rows[rows["median_s"].notna() & rows["status"].isin(["measured", "emulated"])]
+    usable = rows[rows["median_s"].notna() & rows["status"].isin(WITH_NUMBERS)]
     parts = []
     for host in data.hosts:
         own = usable[usable["fingerprint"] == host]

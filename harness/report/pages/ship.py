@@ -76,7 +76,7 @@ def _choice(choice: ShipChoice) -> list[Cell]:
         num(wording.latency(best), best["latency"]["median_s"]),
         against_baseline(best, rows),
         text(found.verdict if found else confirmation.UNCONFIRMED, kind="long"),
-        text(cost(best)),
+        text("; ".join(filter(None, [cost(best), budget.remark(best)]))),
         text(
             ", ".join(ties) or wording.NONE,
             title="their intervals overlap: the data cannot tell them apart" if ties else "",
@@ -102,7 +102,7 @@ def name(of: str, href: str, kind: str = "") -> Cell:
 
 def _none(rows: Sequence[Mapping[str, Any]]) -> str:
     """Why nothing can be recommended."""
-    verdicts = [budget.excess(row) for row in rows if row["latency"] and row["status"] == "measured"]
+    verdicts = [budget.excess(row) for row in rows if row["latency"] and budget.can_ship(row)]
     if not verdicts:
         return "none: no case was measured in its own arithmetic"
     if all(verdict is None for verdict in verdicts):
@@ -135,7 +135,7 @@ def _passed(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         if median is None or median >= best["latency"]["median_s"]:
             continue
         over = budget.excess(row)
-        why = row["status"] if row["status"] != "measured" else "not judged" if over is None else over
+        why = row["status"] if not budget.can_ship(row) else "not judged" if over is None else over
         found.append(f"{row['variant']}: {why}")
     more = f" and {len(found) - PASSED} more" if len(found) > PASSED else ""
     return "; ".join(found[:PASSED]) + more or wording.NONE

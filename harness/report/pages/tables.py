@@ -70,8 +70,8 @@ def changes_table(
 def status_table(rows: Sequence[Row], *, only_without_numbers: bool, root: str = "") -> Table:
     """What became of each case, and why; those without numbers first."""
     shown = [row for row in rows if not (only_without_numbers and row["latency"])]
-    rank = {"failed": 0, "unsupported": 1, "skipped": 2, "emulated": 3}
-    shown.sort(key=lambda row: rank.get(row["status"], 4))
+    rank = {"failed": 0, "unsupported": 1, "skipped": 2, "emulated": 3, "mixed": 4, "unverified": 5}
+    shown.sort(key=lambda row: rank.get(row["status"], len(rank)))
     return Table(
         columns=("case", "status", "reason"),
         rows=[
@@ -133,8 +133,8 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
             "target",
             "status",
             "median [95% interval]#",
-            "p90#",
-            "p99#",
+            "p90 ≤#",
+            "p99 ≤#",
             "against baseline [95%]#",
             "accuracy#",
             "fidelity#",

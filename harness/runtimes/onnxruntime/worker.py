@@ -263,14 +263,15 @@ class Worker:
         return {"outputs": [{"name": n, "concatenated": f"{i}.npy"} for i, n in enumerate(names)]}
 
     def profile(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  (every command takes a request)
-        """What each node took in the last run that was profiled."""
+        """What each node took, over all runs that were profiled; the first is warm-up where there are more."""
         path = self.session.end_profiling()
         try:
             with open(path, encoding="utf-8") as file:
                 events = json.load(file)
         finally:
             os.unlink(path)
-        return {"nodes": nodes(events)}
+        rows, runs = nodes(events)
+        return {"nodes": rows, "runs": runs}
 
 
 class Examples:
@@ -413,24 +414,34 @@ def declared(spec: Any, value: Any) -> bool:
     return len(spec.shape) == len(shape) and all(not isinstance(a, int) or a in (-1, b) for a, b in sizes)
 
 
-def nodes(events: list[dict[str, Any]]) -> list[list[Any]]:
-    """Per node of the last run: [node, operator, provider, input types, count, microseconds]."""
+def nodes(events: list[dict[str, Any]]) -> tuple[list[list[Any]], int]:
+    """What each node took, and over how many runs: whole ones, without the first where there are more.
+
+    A row is [node, operator, provider, input types, count, microseconds, input shapes, output shapes]; count and
+    microseconds are sums. A node in the body of a loop counts as often as it ran, and has a row for each set of shapes.
+    Inputs that the kernel packed into a form of its own are not in a session's profile.
+    """
     ran = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
-    runs = [e for e in events if e.get("cat") == "Session" and e["name"] == "model_run"]
-    if runs:
-        start, end = runs[-1]["ts"], runs[-1]["ts"] + runs[-1]["dur"]
-        ran = [e for e in ran if start <= e["ts"] <= end]
+    runs = sorted(
+        (e["ts"], e["ts"] + e["dur"]) for e in events if e.get("cat") == "Session" and e["name"] == "model_run"
+    )
+    kept = runs[1:] or runs
+    if kept:
+        ran = [e for e in ran if any(start <= e["ts"] <= end for start, end in kept)]
     else:
         ran = list({e["name"]: e for e in ran}.values())
-    rows: dict[tuple[str, ...], list[int]] = {}
+    rows: dict[tuple[str, ...], list[Any]] = {}
     for event in ran:
         args = event["args"]
-        types = ",".join(next(iter(t), "") for t in args.get("input_type_shape", []))
-        key = (event["name"][: -len("_kernel_time")], args["op_name"], args.get("provider", ""), types)
-        row = rows.setdefault(key, [0, 0])
-        row[0] += 1
-        row[1] += event["dur"]
-    return [[*key, *row] for key, row in rows.items()]
+        given, made = args.get("input_type_shape", []), args.get("output_type_shape", [])
+        types = ",".join(next(iter(t), "") for t in given)
+        shapes: list[Any] = [[next(iter(t.values()), []) for t in side] for side in (given, made)]
+        name = event["name"][: -len("_kernel_time")]
+        key = (name, args["op_name"], args.get("provider", ""), types, json.dumps(shapes))
+        row = rows.setdefault(key, [*key[:4], 0, 0, *shapes])
+        row[4] += 1
+        row[5] += event["dur"]
+    return list(rows.values()), max(len(kept), 1)
 
 
 def session_options(request: dict[str, Any]) -> Any:
