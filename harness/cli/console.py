@@ -66,6 +66,11 @@ class Console:
 
     # --- the watcher ---
 
+    def assumed(self, notes: Sequence[str]) -> None:
+        """What is taken for granted of files that have no zoo."""
+        for note in notes:
+            self.out.print(escape(note), style="dim", soft_wrap=True)
+
     def planned(self, preview: Preview) -> None:
         """Say what is going to happen."""
         self.plan(preview, cases=False)

@@ -141,6 +141,8 @@ class Session:
     @functools.cached_property
     def checkout(self) -> provenance.Checkout:
         """The git checkout that the zoo belongs to."""
+        if self.zoo.assumed:
+            return provenance.Checkout(apart="files without a zoo belong to no commit")
         return provenance.checkout(self.zoo.path.parent, ignore=self._results)
 
     @functools.cached_property

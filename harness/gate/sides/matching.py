@@ -41,29 +41,27 @@ def match(base: Sequence[Contender], head: Sequence[Contender], *, overlook: Col
     if base and head and base[0].side.kind == head[0].side.kind == "case":
         one, other = base[0], head[0]
         return (_judged(f"{one.case.id} vs {other.case.id}", one, other, overlook),)
-    if base and head and base[0].side.kind == head[0].side.kind == FILE:
-        return tuple(_files(one, other, overlook) for one, other in zip(base, head, strict=False))
-    theirs = {one.case.id: one for one in base}
-    mine = {one.case.id for one in head}
+    theirs = {_place(one): one for one in base}
+    mine = {_place(one) for one in head}
     found = []
     for one in head:
-        before = theirs.get(one.case.id)
+        before = theirs.get(_place(one))
         if before is None:
             note = f"new: {one.side.asked} has it, {_asked(base, 'the base')} does not"
             found.append(Match(name=one.case.id, base=None, head=one, notes=(note,)))
         else:
-            found.append(_judged(one.case.id, before, one, overlook))
+            name = one.case.id if one.case.id == before.case.id else f"{before.case.id} vs {one.case.id}"
+            found.append(_judged(name, before, one, overlook))
     for one in base:
-        if one.case.id not in mine:
+        if _place(one) not in mine:
             note = f"removed: {one.side.asked} has it, {_asked(head, 'the head')} does not"
             found.append(Match(name=one.case.id, base=one, head=None, notes=(note,)))
     return tuple(found)
 
 
-def _files(base: Contender, head: Contender, overlook: Collection[str]) -> Match:
-    """A match of two files, which may be called anything: the same place in the same assumed plan."""
-    name, before = head.case.id, base.case.id
-    return _judged(name if name == before else f"{before} vs {name}", base, head, overlook)
+def _place(one: Contender) -> str:
+    """What a contender meets its other side by: the case, or its place in the plan of a file, whatever it is called."""
+    return f"{one.case.recipe.name}/{one.case.target.label}" if one.side.kind == FILE else one.case.id
 
 
 def files_digest(cache: Cache, kind: str, digest: str, keep: Callable[[str], bool] = lambda _: True) -> str | None:
