@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import reasons
 from harness.build.cache import Cache
-from harness.errors import WorkerError, WorkerRefusal
+from harness.errors import WorkerRefusal
 from harness.flow.preview import SweepSettings
 from harness.measure import coordinator, host, placement
 from harness.measure.coordinator import ClientFactory, Timed, Workload
@@ -57,6 +58,7 @@ class Job:
         cache: root of the cache.
         client: starts a worker of the case's target; None where its runtime cannot be had.
         unusable: why the target cannot be used; empty where it can.
+        absent: why its runtime cannot be had, though it could be; else empty.
         floor_s: the measurement floor of the target, in seconds; None where it is not known.
         runtime: what the target's worker said when it was tried, for a case that fails before one speaks.
         host: the one that measures, where somebody has looked already.
@@ -68,6 +70,7 @@ class Job:
     cache: Path
     client: ClientFactory | None = None
     unusable: str = ""
+    absent: str = ""
     floor_s: float | None = None
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
@@ -88,8 +91,9 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
     case, built, started_at = job.case, job.built, coordinator.utc_now()
     if isinstance(built, Refusal):
         return Outcome(case=case, status=built.status, reason=built.reason, started_at=started_at)
-    if job.unusable:
-        return Outcome(case=case, status=Status.UNSUPPORTED, reason=job.unusable, started_at=started_at, artifact=built)
+    if why := job.absent or job.unusable:
+        status = Status.FAILED if job.absent else Status.UNSUPPORTED
+        return Outcome(case=case, status=status, reason=why, started_at=started_at, artifact=built)
     job = dataclasses.replace(job, host=job.host or host.here())
     before = host.ticks()
     timed: list[Timed] = []
@@ -98,7 +102,7 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
         while len(timed) < job.settings.processes:
             timed.append(coordinator.time_process(work, job.pace, client=job.client or Client, on_burst=on_burst))
         evaluation = evaluate(job, built, timed[0].runtime)
-    except (WorkerError, ValueError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 # whatever one case does is its own outcome, and the others go on
         return refused(job, built, started_at, timed, error)
     samples = tuple(t.samples for t in timed)
     latency = estimate.latency(samples, job.settings.ci_width)
@@ -125,11 +129,13 @@ def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome
 def refused(job: Job, artifact: Artifact, started_at: str, timed: list[Timed], error: Exception) -> Outcome:
     """The outcome of a case that could not be finished; what was timed before is kept, but makes no number."""
     unsupported = isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS
-    where = f"process {len(timed) + 1}: " if timed else ""
+    done = len(timed) == job.settings.processes
+    where = "its outputs: " if done else f"process {len(timed) + 1}: " if timed else ""
+    reason = f"{where}{reasons.told(error)}"
     return Outcome(
         case=job.case,
         status=Status.UNSUPPORTED if unsupported else Status.FAILED,
-        reason=f"{where}{error}",
+        reason=reason if unsupported else reasons.with_sizes(reason, job.case.model.dims),
         started_at=started_at,
         artifact=artifact,
         processes=tuple(t.samples for t in timed),

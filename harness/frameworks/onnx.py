@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness import graphs
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
-from harness.frameworks import base
+from harness.frameworks import base, onnx_recognize
 from harness.records import InputSpec, Json, Weights
 from harness.suggest import similar
 
@@ -95,6 +95,8 @@ def parse(path: Path) -> Any:
 
     if not path.is_file():
         raise BuildError(f"onnx: there is no file {path}. Check `id` in the zoo; it is relative to the zoo's folder.")
+    if other := onnx_recognize.otherwise(path):
+        raise BuildError(f"onnx: {other}")
     try:
         content = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own error class, whose module has no types
