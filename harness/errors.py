@@ -9,7 +9,7 @@
     ├── BuildError            a step of a recipe failed                            -> outcome `failed`
     │   ├── Skip              the step makes no sense for this model               -> outcome `skipped`
     │   ├── Unsupported       nothing on this host can do it                       -> outcome `unsupported`
-    │   └── MissingExtra      an optional package is not installed                 -> outcome `unsupported`
+    │   └── MissingExtra      an optional package is not installed                 -> outcome `failed`
     ├── WorkerError           a worker died, hung or answered nonsense             -> outcome `failed`
     │   └── WorkerRefusal     the worker is well but the runtime refused           -> its own status
     └── StoreError            results or cache cannot be read or written           -> exit code 2
@@ -62,7 +62,10 @@ class Unsupported(BuildError):
 
 
 class MissingExtra(BuildError):
-    """A source or a step needs a package that is not installed; the text says which extra brings it."""
+    """A source or a step needs a package that is not installed; the text says which extra brings it.
+
+    A failure: the host could do it, and a table without the case would look like one that never had it.
+    """
 
 
 class WorkerError(HarnessError):

@@ -30,16 +30,20 @@ class Checkout:
         commit: full hash of HEAD; None before the first commit.
         commit_time: of that commit, in milliseconds since the epoch.
         changed: paths that differ from HEAD or are untracked, results left out.
+        apart: why what is measured has nothing to do with a checkout; empty where it may have.
     """
 
     top: Path | None = None
     commit: str | None = None
     commit_time: int | None = None
     changed: tuple[str, ...] = ()
+    apart: str = ""
 
     @property
     def why_not_clean(self) -> str:
         """Why no number may be booked on the commit; empty where it may."""
+        if self.apart:
+            return self.apart
         if self.top is None:
             return "not inside a git checkout"
         if self.commit is None:

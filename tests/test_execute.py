@@ -18,6 +18,7 @@ from harness import zoo
 from harness.build import inventory, pipeline
 from harness.build.cache import Cache
 from harness.errors import WorkerRefusal
+from harness.flow import execute
 from harness.flow import plan as planning
 from harness.flow.execute import Job, remarks, run_case, workload
 from harness.flow.preview import SweepSettings
@@ -216,6 +217,26 @@ def test_an_unusable_target_starts_no_worker(job: Job) -> None:
 
     outcome = run_case(dataclasses.replace(job, unusable="no such thing", client=never))
     assert (Status.UNSUPPORTED, "no such thing") == (outcome.status, outcome.reason)
+
+
+def test_a_runtime_that_is_not_there_is_a_failure(job: Job) -> None:
+    """What is missing can be installed: the case does not look like one that never had a number."""
+    outcome = run_case(dataclasses.replace(job, absent="pip found no such version"))
+    assert (Status.FAILED, "pip found no such version") == (outcome.status, outcome.reason)
+
+
+def test_whatever_breaks_is_the_cases_own_failure(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list where an array was expected: in words, once the processes are timed, with the sizes that were guessed."""
+
+    def broken(*_: object) -> None:
+        raise AttributeError("'list' object has no attribute 'shape'")
+
+    monkeypatch.setattr(execute, "evaluate", broken)
+    model = dataclasses.replace(job.case.model, dims={"seq": 16})
+    outcome = run_case(dataclasses.replace(job, case=dataclasses.replace(job.case, model=model)))
+    assert Status.FAILED == outcome.status
+    assert outcome.reason.startswith("its outputs: harness could not handle this (internal: AttributeError")
+    assert "seq = 16" in outcome.reason
 
 
 def test_a_case_that_fails_says_where_it_would_have_run(job: Job) -> None:

@@ -37,6 +37,7 @@ class World:
     def __init__(self, culprit: int, ratio: float = 1.3, broken: Sequence[int] = (), same: Sequence[int] = ()) -> None:
         self.culprit, self.ratio, self.broken, self.same_ones = culprit, ratio, set(broken), set(same)
         self.prepared: list[tuple[int, int]] = []
+        self.retrained = False
 
     def prepare(self, base: BisectPoint, head: BisectPoint) -> Two:
         """Two points."""
@@ -58,6 +59,7 @@ class Two:
     def __init__(self, world: World, base: int, head: int) -> None:
         slow = base < world.culprit <= head
         self.ratio = world.ratio if slow else 1.0
+        self.retrained = world.retrained
         self.same = "one file" if head in world.same_ones and not slow else ""
 
     def pairs(self, count: int) -> Sequence[Pair]:
@@ -80,6 +82,16 @@ def test_finds_every_culprit(culprit: int) -> None:
     assert found.confirmed
     assert () == found.between
     assert len(found.steps) <= math.ceil(math.log2(12))
+
+
+def test_other_weights_are_named_at_every_step() -> None:
+    """Every commit of a model that is trained again brings its own: the steps say so, and are measured."""
+    world = World(7)
+    world.retrained = True
+    found = world.run(12)
+    assert found.after is not None
+    assert "7" == found.after.asked
+    assert {"the weights differ"} == {step.reason for step in found.steps}
 
 
 def test_good_end_is_always_the_base_of_a_step() -> None:

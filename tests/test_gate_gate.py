@@ -21,6 +21,7 @@ from harness.gate.outputs import delivery
 from harness.gate.timing import lock
 from harness.gate.timing.rounds import Broken
 from harness.measure.pairs import PairSpec
+from harness.records import Artifact
 from harness.store import files
 from tests import outcomes, pairs
 from tests.pairs import Quiet
@@ -235,3 +236,18 @@ def test_results_are_tried_first(world: World, tmp_path: Path) -> None:
 def test_key_is_what_decides_outputs() -> None:
     """The same artifact on another runtime is compared anew."""
     assert quality.key(pairs.contender("base")) != quality.key(pairs.contender("head"))
+
+
+def test_other_weights_are_named_in_every_sentence(world: World) -> None:
+    """Latency, memory and size of a model that was trained again are compared; nobody takes it for the same model."""
+    both = match("again")
+    assert both.head is not None
+    assert isinstance(both.head.built, Artifact)
+    weights = dataclasses.replace(both.head.built.weights, digest="cccccccccccc")
+    head = dataclasses.replace(both.head, built=dataclasses.replace(both.head.built, weights=weights))
+    world.ratios = {"again": 1.2}
+    report, _ = world.run(dataclasses.replace(both, head=head))
+    (case,) = report.cases
+    assert Verdict.REGRESSION == case.verdict
+    assert {"latency", "peak_memory", "size", "nodes"} <= {one.metric for one in case.findings}
+    assert all(one.sentence.endswith("; the weights differ") for one in case.findings)

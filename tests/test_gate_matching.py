@@ -13,6 +13,7 @@ import pytest
 from harness.build import inventory
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Side
+from harness.gate.sides import matching
 from harness.gate.sides.matching import match
 from harness.records import Artifact, Case, Refusal, Status, Target, ValueEntry
 from tests import outcomes
@@ -135,7 +136,6 @@ def test_an_artifact_that_left_the_cache_is_not_the_same(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"artifact": {"weights": "cccccccccccc"}}, "weights: base seeded aaaaaaaabb, head seeded cccccccccc"),
         ({"files": {"feeds/0.npy": "other"}}, "data: base 1 examples of digits ("),
         ({"files": {"labels/0.npy": "other"}}, "data: base 1 examples of digits ("),
         (
@@ -173,13 +173,34 @@ def test_data_that_lie_in_other_files_are_the_same(tmp_path: Path) -> None:
     assert () == match([base], [head])[0].differs
 
 
-def test_fields_can_be_overlooked_and_are_still_noted(tmp_path: Path) -> None:
-    """Somebody who knows that the weights changed may want the latency all the same."""
+def test_other_weights_are_named_and_compared_all_the_same(tmp_path: Path) -> None:
+    """A model trained again is what a pull request brings: all but its fidelity can be set against the base's."""
     head = contender("head", tmp_path, artifact={"weights": "cccccccccccc"})
-    (found,) = match([contender("base", tmp_path)], [head], overlook=("weights",))
+    (found,) = match([contender("base", tmp_path)], [head])
+    assert ((), "") == (found.differs, found.same)
+    assert (
+        "weights: base seeded aaaaaaaabb, head seeded cccccccccc: fidelity between different weights is not compared",
+    ) == found.notes
+    assert matching.retrained(found)
+
+
+def test_fields_can_be_overlooked_and_are_still_noted(tmp_path: Path) -> None:
+    """Somebody who knows that the data changed may want the latency all the same."""
+    head = contender("head", tmp_path, files={"feeds/0.npy": "other"})
+    (found,) = match([contender("base", tmp_path)], [head], overlook=("data",))
     assert () == found.differs
-    assert "weights: base seeded aaaaaaaabb, head seeded cccccccccc" in found.notes
+    assert "data: base 1 examples of digits (" in found.notes[0]
     assert "" == found.same
+
+
+def test_two_files_meet_whatever_they_are_called(tmp_path: Path) -> None:
+    """By their place in the plan that both got; the name says both."""
+    base = contender("base", tmp_path, of=outcomes.case(model="old"), kind="file")
+    (found,) = match([base], [contender("head", tmp_path, of=outcomes.case(model="new"), kind="file")])
+    assert "old/fp32/cpu-t1-b1 vs new/fp32/cpu-t1-b1" == found.name
+    assert () == found.differs
+    (same,) = match([base], [contender("head", tmp_path, of=outcomes.case(model="old"), kind="file")])
+    assert "old/fp32/cpu-t1-b1" == same.name
 
 
 def test_changed_settings_are_measured_and_noted(tmp_path: Path) -> None:
@@ -242,5 +263,5 @@ def test_a_changed_onnx_file_is_the_change_that_is_looked_at(tmp_path: Path) -> 
 
     (found,) = match([filed("base", "a", "file")], [filed("head", "b", "file")])
     assert ((), "") == (found.differs, found.same)
-    assert "the .onnx file changed (file aaaaaaaaaa, file bbbbbbbbbb)" in found.notes[0]
-    assert match([filed("base", "a", "file")], [filed("head", "b", "seeded")])[0].differs
+    assert "the .onnx file changed (weights: base file aaaaaaaaaa, head file bbbbbbbbbb)" in found.notes[0]
+    assert matching.retrained(match([filed("base", "a", "file")], [filed("head", "b", "seeded")])[0])

@@ -236,3 +236,26 @@ def test_a_changed_file_is_held_against_the_bases_outputs() -> None:
     )
     same = dataclasses.replace(head, built=base.built)
     assert Verdict.PASS == of(quality.compare(Match(name="a", base=base, head=same), SETTINGS, own), "fidelity").verdict
+
+
+def test_outputs_of_a_changed_file_meet_by_position() -> None:
+    """An exporter that calls an output something else has not changed what it computes."""
+    base = given(SURE, SURE)
+    renamed = dataclasses.replace(base, outputs={"logits": base.outputs["y"]}, reference={"logits": base.outputs["y"]})
+    assert ["logits"] == list(quality.against(renamed, base).reference)
+    assert base.reference["y"] is quality.against(renamed, base).reference["logits"]
+
+
+def test_fidelity_between_different_weights_is_not_compared() -> None:
+    """Each side is close to weights of its own; with labels, accuracy is compared as ever."""
+    base, head = pairs.contender("base", case=outcomes.case()), pairs.contender("head", case=outcomes.case())
+    assert isinstance(head.built, Artifact)
+    weights = dataclasses.replace(head.built.weights, digest="cccccccccccc")
+    head = dataclasses.replace(head, built=dataclasses.replace(head.built, weights=weights))
+
+    def own(contender: Contender) -> EvaluatedOutputs:
+        scores = SURE if contender.side.role == "base" else wrong(40)
+        return EvaluatedOutputs(given=given(scores, scores, LABELS), observed=OBSERVED)
+
+    found = quality.compare(Match(name="a", base=base, head=head), SETTINGS, own)
+    assert [("accuracy", Verdict.REGRESSION)] == [(one.metric, one.verdict) for one in found.findings]

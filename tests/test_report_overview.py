@@ -14,6 +14,7 @@ from harness.report.data import load
 from harness.report.pages import overview
 from harness.report.pages.ship import cost, ship
 from harness.store.asv import results as asv
+from harness.store.journal import Journal
 from harness.store.rows import Row, to_row
 from tests import outcomes, report_stores
 from tests.report_stores import measured, pages, run, site, write
@@ -149,3 +150,17 @@ def test_nothing_to_recommend_is_said(tmp_path: Path) -> None:
     cell = ship(load(tmp_path / "results")).rows[0][0]
     assert len(cell.text) <= 60
     assert "x" * 600 == cell.title
+
+
+def test_numbers_stand_where_a_failure_follows(tmp_path: Path) -> None:
+    """A later sweep in a broken environment removes no row, and what is shown says that it failed since."""
+    one, later = outcomes.run(), outcomes.run(
+        id="20260201T000000Z-aaaaaa", started_at="2026-02-01T00:00:00+00:00", commit="f" * 40
+    )  # fmt: skip
+    for of, outcome in ((one, outcomes.measured()), (later, outcomes.refused(reason="needs timm"))):
+        with Journal.open(tmp_path, of, resume=False) as journal:
+            journal.append(outcome)
+            journal.finish()
+    (row,) = load(tmp_path).latest
+    assert ("measured", one.id) == (row["status"], row["run"])
+    assert row["notes"][-1].endswith("failed since, in the run of 2026-02-01 00:00: needs timm")

@@ -60,7 +60,7 @@ def test_a_runtime_that_cannot_be_had_is_its_targets_trouble_alone(tmp_path: Pat
     lost = cases("CPUExecutionProvider", runtime="/nowhere/python")
     own = Target(name="own", provider="CPUExecutionProvider")
     found = sessions.try_targets([*lost, dataclasses.replace(lost[0], target=own)], tmp_path)
-    assert "there is no such file" in found.unusable["cpuexecutionprovider"]
+    assert "there is no such file" in found.absent["cpuexecutionprovider"]
     assert {"own"} == set(found.floors) == set(found.clients)
 
 
@@ -85,7 +85,7 @@ def test_targets_of_two_runtimes_stand_in_one_session(project: Project) -> None:
         zoo=the_zoo, cases=plan.cases, settings=SETTINGS, cache=project.root / "cache", results=project.root / "results"
     )
     found = {case.target.name: shared.measure(case) for case in shared.cases}
-    assert {"cpu": Status.MEASURED, "other": Status.MEASURED, "lost": Status.UNSUPPORTED} == {
+    assert {"cpu": Status.MEASURED, "other": Status.MEASURED, "lost": Status.FAILED} == {
         name: outcome.status for name, outcome in found.items()
     }
     seen = {name: outcome.runtime for name, outcome in found.items()}

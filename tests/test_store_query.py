@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import NewerSchema, StoreError
-from harness.records import Outcome, Run
+from harness.records import Outcome, Run, Status
 from harness.store import frames, query
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
@@ -50,6 +51,24 @@ def test_success_after_failure(tmp_path: Path) -> None:
     store(tmp_path, SECOND, measured(artifact=artifact(case(), weights="new")))
     (row,) = query.rows(tmp_path)
     assert ("measured", "new") == (row["status"], row["weights"]["digest"])
+
+
+def test_numbers_stand_where_a_failure_follows(tmp_path: Path) -> None:
+    """A sweep in a broken environment removes nothing: what was measured is shown, and the failure beside it."""
+    store(tmp_path, FIRST, measured())
+    store(tmp_path, SECOND, refused())
+    (row,) = query.rows(tmp_path)
+    assert ("measured", FIRST.id) == (row["status"], row["run"])
+    when = SECOND.started_at[:16].replace("T", " ")
+    assert f"failed since, in the run of {when}: {refused().reason}" == row["notes"][-1]
+    assert 2 == len(query.rows(tmp_path, all_runs=True))
+
+
+def test_what_is_skipped_now_is_no_failure(tmp_path: Path) -> None:
+    """A recipe that makes no sense any more has no number, and the old one is not its."""
+    store(tmp_path, FIRST, measured())
+    store(tmp_path, SECOND, dataclasses.replace(refused(), status=Status.SKIPPED))
+    assert ["skipped"] == [row["status"] for row in query.rows(tmp_path)]
 
 
 def test_unfinished_runs_count(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from harness import jobs
+from harness import jobs, reasons
 from harness.errors import BuildError, StoreError
-from harness.records import wire
+from harness.records import Status, wire
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec, Recipe
@@ -44,7 +44,6 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
     Raises:
         StoreError: the cache cannot be written.
     """
-    from harness.build import faults
     from harness.build.builder import Maker, WeightsChanged
     from harness.build.cache import Cache
     from harness.build.lookup import refusal
@@ -71,12 +70,13 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
             pending, changed = list(recipes), True
         except BuildError as error:
             end = refusal(error)
-            jobs.send(channel, event="refused", variant=variant, status=end.status.value, reason=end.reason)
+            reason = reasons.with_sizes(end.reason, model.dims) if end.status is Status.FAILED else end.reason
+            jobs.send(channel, event="refused", variant=variant, status=end.status.value, reason=reason)
         except Exception as error:  # noqa: BLE001 # one broken variant must not take the others along
             import traceback
 
             traceback.print_exc()
-            reason = f"{model.name}/{variant}: {faults.in_words(error)}"
+            reason = f"{model.name}/{variant}: {reasons.with_sizes(reasons.told(error), model.dims)}"
             jobs.send(channel, event="refused", variant=variant, status="failed", reason=reason)
         else:
             jobs.send(channel, event="built", variant=variant)

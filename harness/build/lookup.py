@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import frameworks
+from harness import frameworks, reasons
 from harness.build import keys, recipes
-from harness.errors import BuildError, MissingExtra, Skip, Unsupported
+from harness.errors import BuildError, Skip, Unsupported
 from harness.frameworks import hub
 from harness.records import Artifact, Built, Refusal, Status, Weights, wire
 
@@ -76,11 +76,10 @@ def resolution(cache: Cache, model: ModelSpec, *, probe: bool) -> dict[str, Any]
 
 def refusal(error: BuildError) -> Refusal:
     """The refusal that an error means for a variant."""
-    if isinstance(error, Skip):
-        return Refusal(status=Status.SKIPPED, reason=str(error))
-    if isinstance(error, Unsupported | MissingExtra):
-        return Refusal(status=Status.UNSUPPORTED, reason=str(error))
-    return Refusal(status=Status.FAILED, reason=str(error))
+    status = Status.SKIPPED if isinstance(error, Skip) else Status.FAILED
+    if isinstance(error, Unsupported):
+        status = Status.UNSUPPORTED
+    return Refusal(status=status, reason=reasons.essence(str(error)))
 
 
 def proof_key(reference_digest: str, recipe: Recipe) -> str:

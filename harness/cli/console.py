@@ -74,6 +74,11 @@ class Console:
 
     # --- the watcher ---
 
+    def assumed(self, notes: Sequence[str]) -> None:
+        """What is taken for granted of files that have no zoo."""
+        for note in notes:
+            self.out.print(escape(note), style="dim", soft_wrap=True)
+
     def planned(self, preview: Preview) -> None:
         """Say what is going to happen."""
         self.plan(preview, cases=False)
@@ -112,7 +117,7 @@ class Console:
         elif event.state == "done" and event.step:
             self.out.print(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
         elif event.state == "refused":
-            self.out.print(f"no {escape(name)}: {escape(first_line(event.detail))}", style="dim")
+            self.out.print(f"no {escape(name)}: {escape(one_line(event.detail))}", style="dim")
 
     def preparing(self, text: str) -> None:
         """Something else that takes a while."""
@@ -170,7 +175,7 @@ class Console:
     def line(self, row: tables.Row, place: str) -> None:
         """What is known of a case."""
         style = tables.STYLES[row["status"]]
-        result = tables.interval(row["latency"]) if row.get("latency") else self.why(first_line(row["reason"]))
+        result = tables.interval(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
         detail = "  ".join([result, *(m for m in marks if m != "-")])
         self.out.print(
@@ -281,7 +286,7 @@ class Console:
         for status, reason, ids in tables.without_numbers(rows):
             style = tables.STYLES[status]
             self.out.print(
-                f"[{style}]{status}[/{style}] {escape(tables.brief(ids))}: {escape(first_line(reason))}", soft_wrap=True
+                f"[{style}]{status}[/{style}] {escape(tables.brief(ids))}: {escape(one_line(reason))}", soft_wrap=True
             )
 
     def remarks(self, rows: Sequence[tables.Row]) -> None:
@@ -322,7 +327,6 @@ def minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min"
 
 
-def first_line(text: str | None) -> str:
-    """The first line of a reason, cut where it gets very long."""
-    line = (text or "").strip().splitlines()[0] if (text or "").strip() else ""
-    return line if len(line) <= 300 else line[:297] + "..."  # noqa: PLR2004
+def one_line(text: str | None) -> str:
+    """A reason in one line: what onnxruntime says may be long, and its point comes last."""
+    return " ".join((text or "").split())

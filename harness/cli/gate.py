@@ -27,7 +27,11 @@ EXIT_INCONCLUSIVE = 3
 def gate(
     base: Annotated[
         str | None,
-        typer.Option("--base", metavar="SIDE", help="What to compare with: commit, interpreter, runtime, zoo or case."),
+        typer.Option(
+            "--base",
+            metavar="SIDE",
+            help="What to compare with: commit, interpreter, runtime, zoo, case, .onnx.",
+        ),
     ] = None,
     head: Annotated[
         str | None, typer.Option("--head", metavar="SIDE", help="What to judge.", show_default="the working tree")
@@ -59,6 +63,9 @@ def gate(
     remeasure_same: Annotated[
         bool, typer.Option("--remeasure-same", help="Also measure what is the same on both sides.")
     ] = False,
+    data: options.Data = None,
+    inputs: options.Inputs = None,
+    budget: options.BudgetText = None,
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
     cache: options.CacheDir = None,
@@ -147,6 +154,7 @@ def gate(
         head_runtime=head_runtime,
         selection=selection,
         settings=settings,
+        refine=options.refinements({"--data": data, "--input": inputs, "--budget": budget}),
         outputs=outputs.files,
     )
     with GateConsole(quiet_stdout=outputs.quiet_stdout) as console:

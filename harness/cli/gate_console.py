@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from harness.cli.console import REDRAW_S, Console, first_line, minutes
+from harness.cli.console import REDRAW_S, Console, minutes, one_line
 
 if TYPE_CHECKING:
     from harness.gate.model import GateSettings, Match, Pair, Side
@@ -84,4 +84,4 @@ class GateConsole(Console):
 
     def broke(self, case: str, reason: str) -> None:
         """Say at once which case is lost."""
-        self.out.print(f"[red]failed[/red] {escape(case)}: {escape(first_line(reason))}", soft_wrap=True)
+        self.out.print(f"[red]failed[/red] {escape(case)}: {escape(one_line(reason))}", soft_wrap=True)

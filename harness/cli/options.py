@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness import units
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.init.bare import Refinements
 
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
 Results = Annotated[
@@ -30,8 +34,63 @@ Variants = Annotated[str | None, typer.Option("--variants", metavar="A,B", help=
 Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="Targets, by name or glob.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=DTYPE[AXES]",
+        help="Of a file without a zoo: what an input takes, such as 'ids=int64[batch,128]'; may be given again.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="FILE.npz|FOLDER",
+        help="Of files without a zoo: examples, or a folder of images.",
+        show_default="random numbers",
+    ),
+]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="20dB|1%",
+        help="Of files without a zoo: what a build may cost; 20ms and 10MB as well, separated by commas.",
+        show_default="20dB",
+    ),
+]
+
 ZOO = Path("model_zoo.yaml")
 RESULTS = Path("results")
+
+
+def assumed_zoo(
+    files: Sequence[str], refine: Mapping[str, Any], cache: Path, say: Callable[[Sequence[str]], None]
+) -> Path:
+    """The zoo that is assumed for files.
+
+    Args:
+        files: as they were named.
+        refine: `--data`, `--input` and `--budget`.
+        cache: root of the cache.
+        say: told what was assumed.
+
+    Raises:
+        UsageError: a file is missing, or an option does not fit.
+    """
+    from harness.init import bare
+
+    found = bare.assumed(files, refinements(refine), cache=cache)
+    say(found.notes)
+    return found.path
+
+
+def refinements(refine: Mapping[str, Any]) -> Refinements:
+    """What is said of files without a zoo."""
+    from harness.init.bare import Refinements
+
+    return Refinements(inputs=tuple(refine["--input"] or ()), data=refine["--data"], budget=refine["--budget"])
 
 
 def names(text: str | None) -> tuple[str, ...]:

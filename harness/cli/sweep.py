@@ -16,6 +16,11 @@ EXIT_CASE_FAILED = 4
 
 
 def sweep(
+    context: typer.Context,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE.onnx]...", help="Model files to measure without a zoo.", show_default=False),
+    ] = None,
     zoo: options.Zoo = options.ZOO,
     models: options.Models = None,
     variants: options.Variants = None,
@@ -44,6 +49,9 @@ def sweep(
             "--confirm/--no-confirm", help="Measure what competes for the choice again, side by side, and the baseline."
         ),
     ] = True,
+    data: options.Data = None,
+    inputs: options.Inputs = None,
+    budget: options.BudgetText = None,
     results: options.Results = options.RESULTS,
     cache: options.CacheDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
@@ -54,18 +62,33 @@ def sweep(
 ) -> None:
     """Build every variant of the models, measure it on every target, and store what came of it.
 
+    Files that are named are measured without a zoo and outside git; what is assumed of them is printed first.
+
+    Exit codes: 0 measured, 2 usage, 4 a case failed, or nothing was measured.
+
     Example: harness sweep --models digits_cnn --threads 1,2 --time-per-case 2
     """
+    from harness.cli.console import Console
     from harness.flow.plan import Selection
     from harness.flow.preview import SweepRequest, preview
     from harness.measure.rounds import ORDERS
 
     if order not in ORDERS:
         raise UsageError(f"--order {order}: expected one of {', '.join(ORDERS)}")
+    console = Console(quiet_stdout=as_json)
+    root = options.cache_root(cache)
+    refine = {"--data": data, "--input": inputs, "--budget": budget}
+    if files:
+        if getattr(context.get_parameter_source("zoo"), "name", "") == "COMMANDLINE":
+            raise UsageError(f"--zoo {zoo} and {files[0]}: measure the models of a zoo, or files without one")
+        zoo = options.assumed_zoo(files, refine, root, console.assumed)
+    elif stray := [name for name, value in refine.items() if value]:
+        raise UsageError(f"{stray[0]} goes with files that have no zoo, such as: harness sweep net.onnx; edit {zoo}")
     request = SweepRequest(
         zoo=zoo,
+        assumed=bool(files),
         results=results,
-        cache=options.cache_root(cache),
+        cache=root,
         selection=Selection(
             models=options.names(models),
             variants=options.names(variants),
@@ -80,9 +103,6 @@ def sweep(
         order=order,
         confirm=confirm,
     )
-    from harness.cli.console import Console
-
-    console = Console(quiet_stdout=as_json)
     if dry_run:
         ahead = preview(request)
         if as_json:
@@ -100,7 +120,8 @@ def sweep(
         print_json([public(dict(row)) for row in swept.rows])
     else:
         console.summary(swept, results)
-    if any(row["status"] == "failed" for row in swept.rows):
+    measured = any(row.get("latency") for row in swept.rows)
+    if not measured or any(row["status"] == "failed" for row in swept.rows):
         raise typer.Exit(EXIT_CASE_FAILED)
 
 

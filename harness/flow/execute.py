@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import reasons
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
@@ -61,6 +62,7 @@ class Job:
         cache: root of the cache.
         client: starts a worker of the case's target; None where its runtime cannot be had.
         unusable: why the target cannot be used; empty where it can.
+        absent: why its runtime cannot be had, though it could be; else empty.
         floor_s: the measurement floor of the target, in seconds; None where it is not known.
         runtime: what the target's worker said when it was tried, for a case that fails before one speaks.
         host: the one that measures, where somebody has looked already.
@@ -73,6 +75,7 @@ class Job:
     cache: Path
     client: ClientFactory | None = None
     unusable: str = ""
+    absent: str = ""
     floor_s: float | None = None
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
@@ -106,8 +109,8 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     nothing = ProcessOutcome(case=case, process=job.process, started_at=coordinator.utc_now())
     if isinstance(built, Refusal):
         return dataclasses.replace(nothing, ends=built.status, reason=built.reason)
-    if job.unusable:
-        return dataclasses.replace(nothing, ends=Status.UNSUPPORTED, reason=job.unusable)
+    if why := job.absent or job.unusable:
+        return dataclasses.replace(nothing, ends=Status.FAILED if job.absent else Status.UNSUPPORTED, reason=why)
     if why := left_out(built, case.target.batch):
         return dataclasses.replace(nothing, ends=Status.UNSUPPORTED, reason=why)
     job = dataclasses.replace(job, host=job.host or host.here())
@@ -116,10 +119,10 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     try:
         work = workload(case, built, Cache(job.cache))
         timed = coordinator.time_process(work, job.pace, client=job.client or Client, on_burst=on_burst)
-    except (WorkerError, ValueError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 # whatever one case does is its own outcome, and the others go on
         refused = isinstance(error, WorkerRefusal) and error.kind != "memory"
         ends = verdict(error) if refused or not isinstance(error, WorkerError) else None
-        return dataclasses.replace(nothing, ends=ends, reason=str(error))
+        return dataclasses.replace(nothing, ends=ends, reason=why_not(error, case))
     found = dataclasses.replace(
         nothing,
         samples=timed.samples,
@@ -131,14 +134,20 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     )
     try:
         return dataclasses.replace(found, evaluation=evaluate(job, built, timed.runtime))
-    except (WorkerError, ValueError, OSError) as error:
-        return dataclasses.replace(found, ends=verdict(error), reason=str(error))
+    except Exception as error:  # noqa: BLE001 # as above
+        return dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
 
 
 def verdict(error: Exception) -> Status:
     """What becomes of a case that could not be finished."""
     unsupported = isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS
     return Status.UNSUPPORTED if unsupported else Status.FAILED
+
+
+def why_not(error: Exception, case: Case) -> str:
+    """Why a case has no number, for a person; sizes that were guessed are named where they may be the cause."""
+    reason = reasons.told(error)
+    return reason if verdict(error) is Status.UNSUPPORTED else reasons.with_sizes(reason, case.model.dims)
 
 
 def conclude(job: Job, progress: Progress) -> Outcome:

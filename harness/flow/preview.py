@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import zoo
@@ -19,7 +19,11 @@ saying whether a sweep takes minutes or hours, and used for nothing else."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRequest:
-    """What a person asked for; None leaves it to the zoo's defaults."""
+    """What a person asked for; None leaves it to the zoo's defaults.
+
+    Attributes:
+        assumed: whether the zoo stands for files that were named without one.
+    """
 
     zoo: Path
     results: Path
@@ -31,6 +35,7 @@ class SweepRequest:
     resume: bool = True
     order: str = "round"
     confirm: bool = True
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +81,7 @@ class Preview:
 
 def preview(request: SweepRequest) -> Preview:
     """Read the zoo, plan the cases and look what is built already. Costs milliseconds, changes nothing."""
-    the_zoo = zoo.load(request.zoo)
+    the_zoo = replace(zoo.load(request.zoo), assumed=request.assumed)
     plan = planning.plan(the_zoo, request.selection)
     defaults = the_zoo.defaults
     settings = SweepSettings(

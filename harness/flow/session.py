@@ -37,12 +37,14 @@ class TriedTargets:
     Attributes:
         clients: what starts the target's worker; absent where its runtime cannot be had.
         unusable: why it cannot be used here.
+        absent: why its runtime cannot be had, which is a failure: what is missing can be installed.
         floors: its measurement floor in seconds.
         runtimes: what its worker said.
     """
 
     clients: Mapping[str, WorkerStarter] = field(default_factory=dict)
     unusable: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
     floors: Mapping[str, float] = field(default_factory=dict)
     runtimes: Mapping[str, RuntimeInfo] = field(default_factory=dict)
 
@@ -51,6 +53,7 @@ class TriedTargets:
         return {
             "clients": {name: asdict(one) for name, one in self.clients.items()},
             "unusable": dict(self.unusable),
+            "absent": dict(self.absent),
             "floors": dict(self.floors),
             "runtimes": {name: asdict(one) for name, one in self.runtimes.items()},
         }
@@ -64,6 +67,7 @@ class TriedTargets:
                 for name, one in content["clients"].items()
             },
             unusable=content["unusable"],
+            absent=content.get("absent", {}),  # left by a harness of another commit
             floors=content["floors"],
             runtimes={
                 name: RuntimeInfo(**{**one, "providers": tuple(one["providers"])})
@@ -141,6 +145,8 @@ class Session:
     @functools.cached_property
     def checkout(self) -> provenance.Checkout:
         """The git checkout that the zoo belongs to."""
+        if self.zoo.assumed:
+            return provenance.Checkout(apart="files without a zoo belong to no commit")
         return provenance.checkout(self.zoo.path.parent, ignore=self._results)
 
     @functools.cached_property
@@ -175,6 +181,7 @@ class Session:
             cache=self.cache.root,
             client=self.targets.clients.get(name),
             unusable=unusable,
+            absent=self.targets.absent.get(name, ""),
             floor_s=self.targets.floors.get(name),
             runtime=self.targets.runtimes.get(name),
         )
@@ -218,6 +225,7 @@ def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> Tri
     """
     clients: dict[str, WorkerStarter] = {}
     unusable: dict[str, str] = {}
+    absent: dict[str, str] = {}
     floors: dict[str, float] = {}
     runtimes: dict[str, RuntimeInfo] = {}
     tried: dict[str, Target] = {}
@@ -229,11 +237,11 @@ def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> Tri
             single = replace(target, intra_threads=1, batch=1)
             floors[name], runtimes[name] = coordinator.floor(single, client=clients[name])
         except UsageError as error:
-            unusable[name] = str(error)
+            absent[name] = str(error)
         except WorkerRefusal as error:
             if error.kind in UNSUPPORTED_KINDS:
                 unusable[name] = str(error)
         except WorkerError:
             # A worker that does not even run is no missing provider: its cases shall fail, each with the reason.
             continue
-    return TriedTargets(clients=clients, unusable=unusable, floors=floors, runtimes=runtimes)
+    return TriedTargets(clients=clients, unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)

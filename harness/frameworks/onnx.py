@@ -16,7 +16,7 @@ from harness import graphs, ort_values, values
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
-from harness.frameworks import base, onnx_inputs
+from harness.frameworks import base, onnx_inputs, onnx_recognize
 from harness.records import Json, Weights
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def parse(path: Path) -> Any:
 
     if not path.is_file():
         raise BuildError(f"onnx: there is no file {path}. Check `id` in the zoo; it is relative to the zoo's folder.")
+    if other := onnx_recognize.otherwise(path):
+        raise BuildError(f"onnx: {other}")
     try:
         content = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own error class, whose module has no types

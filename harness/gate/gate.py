@@ -27,6 +27,7 @@ from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
 from harness.gate.timing.rounds import CTRL_C, Measured
+from harness.init.bare import Refinements
 from harness.measure import coordinator, host
 from harness.measure.coordinator import ClientFactory, Observed
 from harness.measure.pairs import PairSpec, measure_pair
@@ -42,6 +43,7 @@ class GateRequest:
     Attributes:
         base, head, base_runtime, head_runtime: as `sides.resolve` takes them.
         results: where the pairs' numbers are kept.
+        refine: what is said of sides that are files, which have no zoo.
         outputs: files that the report will be written to: like the results, no change of the tree.
     """
 
@@ -53,6 +55,7 @@ class GateRequest:
     base_runtime: str | None = None
     head_runtime: str | None = None
     selection: Selection = field(default_factory=Selection)
+    refine: Refinements = field(default_factory=Refinements)
     outputs: tuple[Path, ...] = ()
     settings: GateSettings = field(default_factory=GateSettings)
 
@@ -168,6 +171,7 @@ def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tupl
         zoo=request.zoo,
         cache=request.cache,
         own=(request.results, *request.outputs),
+        refine=request.refine,
         say=watch.say,
     )
     if base.kind == "case" and request.selection != Selection():

@@ -7,9 +7,11 @@ decided before its findings are, and says why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from harness.gate.checks.quality import Quality
 from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Side, Verdict, gravest
+from harness.gate.sides import matching
 from harness.gate.text import sentences, summary
 from harness.gate.timing import findings as timing
 from harness.gate.timing.phases import Key
@@ -81,7 +83,8 @@ def judged(
         exact: findings that need no statistics: size, nodes, structure.
         quality: of accuracy and fidelity.
     """
-    others = (*quality.findings, *exact)
+    naming = sentences.retrained if matching.retrained(match) else str
+    others = tuple(replace(one, sentence=naming(one.sentence)) for one in (*quality.findings, *exact))
     pairs = tuple(done.pairs.get(match.name, ()))
     broken = quality.broken or done.broken.get(match.name)
     if broken is not None:
@@ -93,7 +96,8 @@ def judged(
             findings=others,
             notes=(*match.notes, f"{summary.UNMEASURED}{match.same}"),
         )
-    findings = (*timing.findings(match.name, done, family, settings), *others)
+    timed = timing.findings(match.name, done, family, settings)
+    findings = (*(replace(one, sentence=naming(one.sentence)) for one in timed), *others)
     whole = gravest(tuple(one.verdict for one in findings))
     open_ones = [one.sentence for one in findings if one.verdict is Verdict.INCONCLUSIVE]
     return CaseVerdict(

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import frameworks, provenance, zoo
 from harness.errors import UsageError
-from harness.init import models, requirement, settings
+from harness.init import document, models, requirement, settings
 from harness.store.files import guarded
 
 ZOO = "model_zoo.yaml"
@@ -88,7 +88,7 @@ def init(request: InitRequest) -> WrittenFiles:
 
     wanted = texts(folder, top, conf, requirements)
     if chosen is not None:
-        wanted[ZOO] = template("model_zoo.yaml").replace("@MODELS@", chosen.text)
+        wanted[ZOO] = document.template().replace(document.MODELS, chosen.text)
         if chosen.example:
             wanted[models.EXAMPLE_FILE] = template("tiny_model.py")
     made = tuple(name for name, text in wanted.items() if make(folder / name, text))

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness import provenance
 from harness.data import beside
 from harness.errors import BuildError, UsageError
+from harness.init import document
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
 
 EXAMPLE_FILE = "tiny_model.py"
@@ -131,15 +132,11 @@ def _onnx(folder: Path, model: str, *, alone: bool = True) -> Chosen:
     top = provenance.checkout(folder, ignore=folder).top or folder
     if not path.is_relative_to(top.resolve()):
         raise UsageError(f"{path} lies outside the checkout {top}: asv measures what is committed, so copy it there")
-    spec = ModelSpec(
-        name="model", source="onnx", id=str(path), task=None, weights=WeightsSpec(), inputs=(), dims={},
-        data=DataSpec(name="examples", source="random"),
-    )  # fmt: skip
     relative = Path(os.path.relpath(path, folder.resolve())).as_posix()
     try:
         content = onnx.parse(path)
         outside = onnx.external_files(content, path)
-        found = onnx.with_inputs(spec, path).inputs
+        inputs = file_inputs(path)
     except BuildError as error:
         # One strange file does not stop the others: it gets its row in every sweep, with the reason.
         if alone:
@@ -147,11 +144,14 @@ def _onnx(folder: Path, model: str, *, alone: bool = True) -> Chosen:
         return Chosen(text=_entry(entry_name(path.name), "onnx", relative, ()), torch=False, notes=(str(error),))
     ignored = provenance.git(folder, "check-ignore", "--", str(path))
     notes = [f"git ignores {path.name}: asv measures what is committed, so add it with `git add -f`"] if ignored else []
-    inputs = _renamed(found) if all(map(_plain, found)) else []
-    if _dims(inputs):
+    if guessed(inputs):
         notes.append(f"{path.name} has dynamic axes: look at `dims` in model_zoo.yaml, their sizes are guesses")
     files = [relative, *(os.path.relpath(file, folder.resolve()) for file in outside)]
-    text = _entry(entry_name(path.name), "onnx", relative, inputs, data=not beside.of_file(path))
+    data = not beside.of_file(path)
+    text = _entry(entry_name(path.name), "onnx", relative, inputs, data=data)
+    if document.refused(document.template().replace(document.MODELS, text)):
+        # What a zoo cannot say of an input, the file says itself when it is built.
+        text = _entry(entry_name(path.name), "onnx", relative, (), data=data)
     return Chosen(text=text, torch=False, files=() if ignored else tuple(files), notes=tuple(notes))
 
 
@@ -178,6 +178,23 @@ def _torch(folder: Path, model: str, inputs: Sequence[InputSpec]) -> Chosen:
     return Chosen(text=_entry(entry_name(model), "torch", model, inputs, "trained"), torch=True, files=tuple(here))
 
 
+def file_inputs(path: Path) -> tuple[InputSpec, ...]:
+    """What an .onnx file takes, with axes that a zoo can name; nothing where a zoo cannot say it, which the file does.
+
+    Raises:
+        BuildError: it cannot be read, or has nothing that can be fed.
+    """
+    from harness.frameworks import onnx
+
+    spec = ModelSpec(
+        name="model", source="onnx", id=str(path), task=None, weights=WeightsSpec(), inputs=(), dims={},
+        data=DataSpec(name="examples", source="random"),
+    )  # fmt: skip
+    onnx.parse(path)
+    found = onnx.with_inputs(spec, path).inputs
+    return tuple(_renamed(found)) if all(map(_plain, found)) else ()
+
+
 def _renamed(inputs: Sequence[InputSpec]) -> list[InputSpec]:
     """Inputs with axes that a zoo can name: an open first axis is the batch, the others keep a name that is plain."""
     known: dict[str, str] = {}
@@ -196,7 +213,8 @@ def _renamed(inputs: Sequence[InputSpec]) -> list[InputSpec]:
     ]
 
 
-def _dims(inputs: Sequence[InputSpec]) -> dict[str, int]:
+def guessed(inputs: Sequence[InputSpec]) -> dict[str, int]:
+    """A size for every dynamic axis but the batch."""
     names = [axis for one in inputs for axis in one.shape if isinstance(axis, str) and axis != "batch"]
     return dict.fromkeys(names, GUESS)
 
@@ -224,7 +242,7 @@ def _entry(
     lines += ["    inputs:"] if inputs else []
     for one in inputs:
         lines.append(f"      {json.dumps(one.name)}: {{dtype: {one.dtype}, shape: [{', '.join(map(str, one.shape))}]}}")
-    if dims := _dims(inputs):
+    if dims := guessed(inputs):
         sizes = ", ".join(f"{axis}: {size}" for axis, size in dims.items())
         lines.append(f"    dims: {{{sizes}}}    # guesses: set the sizes that you ship")
     lines.append("    budget: {fidelity_db: 20}    # what a build may cost; `latency: 20ms` and `size: 10MB` as well")

@@ -6,7 +6,7 @@ rows of a few recent runs, become the dicts that `harness.budget` judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness import flavours
 from harness.metrics import METRICS
+from harness.records import Status
 from harness.report import wording
 from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
-from harness.store import query
+from harness.store import query, standing
 from harness.store.asv import reconcile as asv_values
 from harness.store.asv.reconcile import Values
 from harness.store.commits import commits
@@ -257,7 +258,7 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
     return Data(
         results=results,
         rows=rows,
-        latest=tuple(ordered(picked(newest))),
+        latest=tuple(ordered(_noted(rows, newest, picked(newest)))),
         runs=runs,
         machines=_machines(rows),
         subjects=subjects(sorted(of), repo),
@@ -270,8 +271,33 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
     )
 
 
+_PLACE: Final = ["case", "fingerprint"]
+
+
 def _newest(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop_duplicates(["case", "fingerprint"], keep="last")
+    """The newest row of each case on each host; numbers that a failure followed stand."""
+    failed = rows[rows["status"] == Status.FAILED.value]
+    if not failed.empty:
+        others = rows.drop(failed.index).drop_duplicates(_PLACE, keep="last")
+        numbers = others[others["median_s"].notna()].set_index(_PLACE).index
+        rows = rows.drop(failed.index[failed.set_index(_PLACE).index.isin(numbers)])
+    return rows.drop_duplicates(_PLACE, keep="last")
+
+
+def _noted(rows: pd.DataFrame, newest: pd.DataFrame, latest: Sequence[Row]) -> list[Row]:
+    """Rows with a note where a failure followed them."""
+    last = rows.drop_duplicates(_PLACE, keep="last")
+    since = last[~last.index.isin(newest.index)]
+    if since.empty:
+        return list(latest)
+    names = ("case", "fingerprint", "run_started_at", "reason")
+    failures = {(row["case"], row["fingerprint"]): row for row in query.pick(since, names)}
+    return [
+        standing.noted(row, failures[row["case"], row["fingerprint"]])
+        if (row["case"], row["fingerprint"]) in failures
+        else row
+        for row in latest
+    ]
 
 
 def _runs(rows: pd.DataFrame) -> tuple[tuple[StoredRun, ...], pd.DataFrame]:

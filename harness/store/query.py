@@ -17,6 +17,7 @@ from harness.store.absent import STORED
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.rows import Row
 from harness.store.samples import check_schema, damaged
+from harness.store.standing import standing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,8 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
     The newest run that has a case gives its row, whatever its weights, host or commit: it answers "what became of
     this case last". A key of case *and* weights would keep a failure (which has no weights yet) beside the success
     that followed it, and numbers of weights long replaced beside the present ones. Rows can thus differ in weights
-    or host; `harness.store.rows.series` tells which of them may be compared.
+    or host; `harness.store.rows.series` tells which of them may be compared. A failure that follows numbers does not
+    take their place (`harness.store.standing`).
 
     Args:
         results: the results folder; one that is missing holds nothing.
@@ -75,6 +77,7 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
                 continue
             break
     rows = [absent.row(record, LIGHT) for record in records]
+    rows = rows if all_runs else standing(rows)
     if models is not None:
         rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
     return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems))
@@ -287,7 +290,8 @@ def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, a
     if not paths:
         return []
     columns = ", ".join(f'"{name}"' for name in LIGHT)
-    newest = 'QUALIFY row_number() OVER (PARTITION BY "case" ORDER BY run_started_at DESC, run DESC) = 1'
+    latest = "ORDER BY run_started_at DESC, run DESC"
+    newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
     select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
     select += " ORDER BY run_started_at DESC, run DESC, started_at"

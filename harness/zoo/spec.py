@@ -57,6 +57,7 @@ class Zoo:
         models: by name, each with its recipes.
         variants: by name, as they are before a model's own options.
         threads: the models that set their own thread counts.
+        assumed: whether nobody wrote it: files were named instead, and their numbers belong to no commit.
     """
 
     path: Path
@@ -66,3 +67,4 @@ class Zoo:
     targets: Mapping[str, TargetSpec]
     defaults: Defaults
     threads: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    assumed: bool = False

@@ -8,6 +8,7 @@ change are set against each other on fresh pairs: a wrong turn would show there 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import subprocess
@@ -27,6 +28,7 @@ from harness.gate.gate import GateWatcher, pair_spec
 from harness.gate.model import Finding, GateSettings, Match, Pair, Verdict
 from harness.gate.sides import build, matching, worktrees
 from harness.gate.sides import resolve as sides
+from harness.gate.text import sentences
 from harness.gate.timing import findings, lock, phases
 from harness.gate.timing.rounds import CTRL_C, SCREEN, measure
 from harness.measure.pairs import PairSpec, measure_pair
@@ -61,9 +63,11 @@ class PointPair(Protocol):
 
     Attributes:
         same: why both would measure the same thing; empty where they can differ.
+        retrained: whether they compute with different weights.
     """
 
     same: str
+    retrained: bool
 
     def pairs(self, count: int) -> Sequence[Pair]:
         """So many fresh pairs.
@@ -91,7 +95,7 @@ class BisectStep:
     Attributes:
         said: `slow`, `fine` or `skipped`.
         interval: of its ratio to the good end; None where it was not measured.
-        reason: why it was skipped, or needed no measuring.
+        reason: why it was skipped, or needed no measuring; of a measured one, what else has to be known.
     """
 
     point: BisectPoint
@@ -196,12 +200,13 @@ def judge_point(good: BisectPoint, candidate: BisectPoint, prepare: Prepare, mid
         if both.same:
             return BisectStep(point=candidate, said="fine", reason=both.same)
         pairs = list(both.pairs(FIRST_PAIRS))
+        known = sentences.OTHER_WEIGHTS if both.retrained else ""
         while True:
             interval = paired.ratio_interval([pair.log_ratio for pair in pairs])
             if interval.low > math.exp(middle):
-                return BisectStep(point=candidate, said="slow", interval=interval)
+                return BisectStep(point=candidate, said="slow", interval=interval, reason=known)
             if interval.high < math.exp(middle):
-                return BisectStep(point=candidate, said="fine", interval=interval)
+                return BisectStep(point=candidate, said="fine", interval=interval, reason=known)
             if len(pairs) >= MOST_PAIRS:
                 break
             pairs += both.pairs(MORE_PAIRS)
@@ -338,7 +343,7 @@ class MeasurablePoints:
     """A match of two points, ready to be measured."""
 
     def __init__(self, match: Match, settings: GateSettings, watch: GateWatcher, cache: Path) -> None:
-        self.name, self.same = match.name, match.same
+        self.name, self.same, self.retrained = match.name, match.same, matching.retrained(match)
         self.settings, self.watch, self.cache = settings, watch, cache
         self.spec: PairSpec = pair_spec(match, settings)
 
@@ -367,7 +372,8 @@ class MeasurablePoints:
             raise KeyboardInterrupt
         if self.name in done.broken:
             raise Unusable(done.broken[self.name].reason)
-        return findings.findings(self.name, done, phases.confirmed(done, self.settings), self.settings)[0]
+        found = findings.findings(self.name, done, phases.confirmed(done, self.settings), self.settings)[0]
+        return dataclasses.replace(found, sentence=sentences.retrained(found.sentence)) if self.retrained else found
 
 
 def preparer(place: BisectCase, settings: GateSettings, watch: GateWatcher) -> Prepare:

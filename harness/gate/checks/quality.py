@@ -20,7 +20,7 @@ from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.execute import UNSUPPORTED_KINDS, evaluation_target, workload
 from harness.gate.checks.fidelity import fidelity
 from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
-from harness.gate.sides.matching import changed_file
+from harness.gate.sides.matching import changed_file, retrained
 from harness.gate.text import scores
 from harness.gate.timing.rounds import Broken
 from harness.leaves import copied
@@ -121,9 +121,7 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
     ours, theirs = match.base.built, match.head.built
     if isinstance(ours, Artifact) and isinstance(theirs, Artifact) and changed_file(ours, theirs):
         # Each file is its own reference: that head is true to itself says nothing of the change.
-        given = dataclasses.replace(
-            found["head"].given, reference=found["base"].given.reference, random=found["base"].given.random
-        )
+        given = against(found["head"].given, found["base"].given)
         found["head"] = dataclasses.replace(found["head"], given=given)
     sides = found["base"].given, found["head"].given
     try:
@@ -131,11 +129,23 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
         paired = task.paired(*sides) if task is not None else None
         findings = (
             *([accuracy(match.head, paired, settings)] if paired is not None else []),
-            *fidelity(match.head, *sides, settings, judged_by_labels=paired is not None),
+            # Each side is close to weights of its own: how close says nothing of the other.
+            *([] if retrained(match) else fidelity(match.head, *sides, settings, judged_by_labels=paired is not None)),
         )
     except ValueError as error:
         return Quality(broken=Broken(reason=str(error)), observed=observed)
     return Quality(findings=findings, observed=observed)
+
+
+def against(head: Evaluated, base: Evaluated) -> Evaluated:
+    """The head's outputs with the base's for a reference; outputs that are called something else meet by position."""
+    if len(base.reference) != len(head.outputs):
+        return dataclasses.replace(head, reference=base.reference, random=base.random)
+    names = [name if name in head.outputs else None for name in base.reference]
+    rest = iter([name for name in head.outputs if name not in base.reference])
+    met = [name if name is not None else next(rest) for name in names]
+    random = tuple(now for now, name in zip(met, base.reference, strict=True) if name in base.random)
+    return dataclasses.replace(head, reference=dict(zip(met, base.reference.values(), strict=True)), random=random)
 
 
 def because(errors: Mapping[str, Exception]) -> Broken:

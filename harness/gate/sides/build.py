@@ -218,7 +218,7 @@ def _contender(side: Side, one: Mapping[str, Any], shared: Path) -> Contender:
         try:
             own = client_factory(case.target, shared).command
         except UsageError as error:
-            built = Refusal(status=Status.UNSUPPORTED, reason=str(error))
+            built = Refusal(status=Status.FAILED, reason=str(error))
     return Contender(side=side, case=case, built=built, cache=Path(one["cache"]), own_worker=own)
 
 

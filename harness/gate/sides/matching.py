@@ -19,8 +19,11 @@ from harness.values import arrays
 SHORT = 10
 """Characters of a digest in sentences."""
 
-FIELDS = ("weights", "data", "inputs", "dims", "batch", "provider", "runtime")
+FIELDS = ("data", "inputs", "dims", "batch", "provider", "runtime")
 """What two contenders must share for their numbers to be set against each other."""
+
+FILE = "file"
+"""The kind of a side that is a model file and nothing else."""
 
 
 def match(base: Sequence[Contender], head: Sequence[Contender], *, overlook: Collection[str] = ()) -> tuple[Match, ...]:
@@ -33,25 +36,32 @@ def match(base: Sequence[Contender], head: Sequence[Contender], *, overlook: Col
 
     Returns:
         One match per case. A case that one side alone has is not a mistake: it is new, or was removed, and says so.
+        Of two files, cases meet whatever the files are called.
     """
     if base and head and base[0].side.kind == head[0].side.kind == "case":
         one, other = base[0], head[0]
         return (_judged(f"{one.case.id} vs {other.case.id}", one, other, overlook),)
-    theirs = {one.case.id: one for one in base}
-    mine = {one.case.id for one in head}
+    theirs = {_place(one): one for one in base}
+    mine = {_place(one) for one in head}
     found = []
     for one in head:
-        before = theirs.get(one.case.id)
+        before = theirs.get(_place(one))
         if before is None:
             note = f"new: {one.side.asked} has it, {_asked(base, 'the base')} does not"
             found.append(Match(name=one.case.id, base=None, head=one, notes=(note,)))
         else:
-            found.append(_judged(one.case.id, before, one, overlook))
+            name = one.case.id if one.case.id == before.case.id else f"{before.case.id} vs {one.case.id}"
+            found.append(_judged(name, before, one, overlook))
     for one in base:
-        if one.case.id not in mine:
+        if _place(one) not in mine:
             note = f"removed: {one.side.asked} has it, {_asked(head, 'the head')} does not"
             found.append(Match(name=one.case.id, base=one, head=None, notes=(note,)))
     return tuple(found)
+
+
+def _place(one: Contender) -> str:
+    """What a contender meets its other side by: the case, or its place in the plan of a file, whatever it is called."""
+    return f"{one.case.recipe.name}/{one.case.target.label}" if one.side.kind == FILE else one.case.id
 
 
 def files_digest(cache: Cache, kind: str, digest: str, keep: Callable[[str], bool] = lambda _: True) -> str | None:
@@ -98,12 +108,15 @@ def _judged(name: str, base: Contender, head: Contender, overlook: Collection[st
         return Match(name=name, base=base, head=head)
     differs: list[str] = []
     notes: list[str] = []
+    one, other = _weights(base.built), _weights(head.built)
+    if changed_file(base.built, head.built):
+        notes.append(
+            f"the .onnx file changed (weights: base {one}, head {other}): fidelity is against the base's outputs"
+        )
+    elif other_weights(base.built, head.built):
+        notes.append(f"weights: base {one}, head {other}: fidelity between different weights is not compared")
     for field, values in _values(base, head, base.built, head.built).items():
-        if values[0] == values[1]:
-            continue
-        if field == "weights" and changed_file(base.built, head.built):
-            notes.append(f"the .onnx file changed ({values[0]}, {values[1]}): fidelity is against the base's outputs")
-        else:
+        if values[0] != values[1]:
             (notes if field in overlook else differs).append(f"{field}: base {values[0]}, head {values[1]}")
     notes += _on_purpose(base, head)
     same = "" if differs or notes else _same(base, head, base.built, head.built)
@@ -116,16 +129,29 @@ def changed_file(first: Artifact, second: Artifact) -> bool:
     return kinds == {"file"} and first.weights.digest != second.weights.digest
 
 
+def other_weights(first: Artifact, second: Artifact) -> bool:
+    """Whether the two compute with different weights: a model trained again, or one with another layer."""
+    return first.weights.digest != second.weights.digest
+
+
+def retrained(match: Match) -> bool:
+    """Whether the sides of a match have different weights, other than by a changed .onnx file."""
+    built = [one.built for one in (match.base, match.head) if one is not None]
+    found = [one for one in built if isinstance(one, Artifact)]
+    both = len(found) == 2  # noqa: PLR2004  (a side each)
+    return both and other_weights(*found) and not changed_file(*found)
+
+
 def _values(base: Contender, head: Contender, first: Artifact, second: Artifact) -> Mapping[str, tuple[str, str]]:
     """Field -> what it is on either side, as a person reads it."""
     pairs: dict[str, tuple[str, str]] = {
-        "weights": (_weights(first), _weights(second)),
         "data": (_data(base, first.reference), _data(head, second.reference)),
         "inputs": (", ".join(first.reference.inputs), ", ".join(second.reference.inputs)),
-        "dims": (_plain(base.case.model.dims), _plain(head.case.model.dims)),
         "batch": (str(base.case.target.batch), str(head.case.target.batch)),
         "runtime": (str(base.side.runtime.get("name")), str(head.side.runtime.get("name"))),
     }
+    if base.side.kind != FILE:  # what a file calls its axes is its own affair: their sizes are the data's
+        pairs["dims"] = (_plain(base.case.model.dims), _plain(head.case.model.dims))
     if base.side.kind != "case":  # whoever sets two cases against each other has named both providers
         pairs["provider"] = (base.case.target.provider, head.case.target.provider)
     return pairs

@@ -1,10 +1,10 @@
 """What a person asked to compare -> two sides, ready to build and to measure.
 
-A side is a commit, the working tree, an interpreter, a runtime, a zoo file or a case. Commits become worktrees. Where
-two sides depend on another onnxruntime, each is measured on its own; where one depends on packages that the other does
-not, and the interpreter at hand does not have them, it is built in an environment of its own; where only the code
-differs, each side's artifacts go into a cache of its own, because an artifact's digest does not cover all code that
-may have made it.
+A side is a commit, the working tree, an interpreter, a runtime, a zoo file, a case or a model file. Commits become
+worktrees. Where two sides depend on another onnxruntime, each is measured on its own; where one depends on packages
+that the other does not, and the interpreter at hand does not have them, it is built in an environment of its own; where
+only the code differs, each side's artifacts go into a cache of its own, because an artifact's digest does not cover all
+code that may have made it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from harness.flavours import FLAVOURS, normal
 from harness.gate.model import Side
 from harness.gate.sides import code, worktrees
 from harness.gate.sides.dependencies import unmet
+from harness.gate.sides.matching import FILE
 from harness.gate.sides.spec import WORKING_TREE, SideSpec, read_spec, working_tree
+from harness.init import bare
+from harness.init.bare import Refinements
 from harness.runtimes import environments
 from harness.runtimes import resolve as runtimes
 from harness.runtimes.client import Client
@@ -47,6 +50,7 @@ def resolve(
     zoo: Path,
     cache: Path,
     own: Sequence[Path] = (),
+    refine: Refinements | None = None,
     say: Say = silent,
 ) -> tuple[Side, Side]:
     """The two sides of a gate.
@@ -59,6 +63,7 @@ def resolve(
         zoo: the zoo file of the working tree.
         cache: root of the cache.
         own: files and folders that the command itself writes, such as the results: no change of a tree, and no code.
+        refine: what is said of sides that are files.
         say: hears what takes time.
 
     Raises:
@@ -73,13 +78,22 @@ def resolve(
     zoo = zoo.absolute()
     own = (*own, cache)
     here = working_tree(zoo, own)
-    second = read_spec("head", head, here, cache)
-    first = read_spec("base", base, here, cache, against=second)
+    given = refine or bare.Refinements()
+    if given != bare.Refinements() and not any(text and bare.is_file(text) for text in (base, head)):
+        raise UsageError("--data, --input and --budget go with sides that are files; a zoo says these things itself")
+    second = read_spec("head", head, here, cache, refine=given)
+    first = read_spec("base", base, here, cache, against=second, refine=given)
     places = [first, second]
-    if "case" in {one.kind for one in places} and {one.kind for one in places} != {"case"}:
+    kinds = {one.kind for one in places}
+    if "case" in kinds and kinds != {"case"}:
         raise UsageError(
             f"{base} against {head or WORKING_TREE}: a case can only be set against a case; give --head a case as "
             f"well, or choose cases of two commits with --models and --variants"
+        )
+    if FILE in kinds and kinds != {FILE}:
+        raise UsageError(
+            f"{base or WORKING_TREE} against {head or WORKING_TREE}: a file can only be set against a file; name one "
+            f"with --base and the other with --head, such as --base old.onnx --head new.onnx"
         )
     specs = _specs(places, (base_runtime, head_runtime))
     measuring = {spec: runtimes.resolve(spec, cache, say=say) for spec in dict.fromkeys(specs)}

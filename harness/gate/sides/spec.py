@@ -7,13 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import provenance
 from harness.errors import UsageError
 from harness.gate.sides import worktrees
 from harness.gate.sides.dependencies import Declared, declared
+from harness.gate.sides.matching import FILE
+from harness.init import assume, bare
 from harness.records import case_id
 from harness.runtimes import resolve as runtimes
+
+if TYPE_CHECKING:
+    from harness.init.bare import Refinements
 
 WORKING_TREE = "working tree"
 
@@ -59,7 +65,14 @@ def working_tree(zoo: Path, own: Sequence[Path] = ()) -> SideSpec:
     )
 
 
-def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against: SideSpec | None = None) -> SideSpec:
+def read_spec(
+    role: str,
+    asked: str | None,
+    here: SideSpec,
+    cache: Path,
+    against: SideSpec | None = None,
+    refine: Refinements | None = None,
+) -> SideSpec:
     """What a text stands for.
 
     Args:
@@ -68,6 +81,7 @@ def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against
         here: the working tree.
         cache: root of the cache.
         against: the head, where this is the base.
+        refine: what is said of it, where it is a file.
 
     Raises:
         UsageError: it is none of what a side can be.
@@ -76,15 +90,16 @@ def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against
     tree = dataclasses.replace(here, role=role, asked=asked or WORKING_TREE)
     if asked is None:
         return dataclasses.replace(tree, notes=(_uncommitted(tree),) if tree.changed else ())
+    if bare.is_file(asked):
+        return _of_file(tree, asked, refine or bare.Refinements(), cache)
     path = Path(asked).expanduser()
     if asked.endswith((".yaml", ".yml")):
         if not path.is_file():
             raise UsageError(f"--{role} {asked}: there is no such zoo file")
         return dataclasses.replace(tree, kind="zoo", zoo=path.absolute())
-    if runtimes.is_spec(asked):
-        return dataclasses.replace(tree, kind="runtime")
-    if path.is_file() and os.access(path, os.X_OK):
-        return dataclasses.replace(tree, kind="interpreter")
+    executes = "runtime" if runtimes.is_spec(asked) else "interpreter" if os.access(path, os.X_OK) else ""
+    if executes == "runtime" or (executes and path.is_file()):
+        return dataclasses.replace(tree, kind=executes)
     if is_case(asked, zoo):
         return dataclasses.replace(tree, kind="case", case=asked)
     if top is None:
@@ -96,6 +111,21 @@ def read_spec(role: str, asked: str | None, here: SideSpec, cache: Path, against
     if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
         found = _where_it_left(found, asked, top, against.commit)
     return _at_commit(tree, found.commit, top, cache, (found.note,) if found.note else ())
+
+
+def _of_file(tree: SideSpec, asked: str, refine: Refinements, cache: Path) -> SideSpec:
+    """A model file: the zoo that is assumed for it, as it stands unless other variants are asked for; no tree."""
+    found = bare.assumed([asked], refine, cache=cache, variants=[assume.AS_IS])
+    return dataclasses.replace(
+        tree,
+        kind=FILE,
+        zoo=found.path,
+        tree=None,
+        commit=None,
+        changed=(),
+        depends=Declared(),
+        notes=tuple(note if note.startswith("assumed") else f"{tree.role}: {note}" for note in found.notes),
+    )
 
 
 def is_case(text: str, zoo: Path) -> bool:

@@ -14,6 +14,8 @@ from harness.records import case_id
 from harness.stats.rule import MIN_EFFECT
 from harness.units import change, count, share, value
 
+OTHER_WEIGHTS = "the weights differ"
+
 VERSUS = " vs "
 """Between the two names of a comparison of cases."""
 
@@ -196,6 +198,11 @@ def exact(metric: str, base: float, head: float, *, allowed: float = 0.0) -> str
 def incomparable(fields: Sequence[str]) -> str:
     """Why two cases are not set against each other; each entry as `field` writes it."""
     return f"no verdict, since the sides differ in {'; '.join(fields)}"
+
+
+def retrained(sentence: str) -> str:
+    """A sentence about two sides that compute with different weights."""
+    return f"{sentence}; {OTHER_WEIGHTS}"
 
 
 def failed(role: str, asked: str, reason: str) -> str:

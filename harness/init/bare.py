@@ -1,0 +1,181 @@
+"""Files without a zoo: the zoo that is assumed for them, which is what `harness init` would write.
+
+The files are read in a child process: nothing that runs beside a timing imports a framework, and a file that takes its
+reader down costs only what would have been read of it. What cannot be read still gets an entry: whatever is wrong
+with it is its own cases' failure, and the other files go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import jobs
+from harness.errors import UsageError
+from harness.init import assume, models
+from harness.store import files
+from harness.suggest import similar
+
+ENDINGS = (".onnx", ".ort")
+PREFIX = "file:"
+FOLDER = "assumed"
+"""Of the cache: the zoo files, each by the digest of its content, so that an interrupted sweep finds its own again."""
+
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refinements:
+    """What a person says of files that have no zoo.
+
+    Attributes:
+        inputs: `NAME=DTYPE[axes]`, instead of what the file says of that input.
+        data: an .npz file or a folder of images; None takes random numbers.
+        budget: such as `20dB`, `1%`, `20ms` or `10MB`, several separated by commas; None takes the usual one.
+    """
+
+    inputs: tuple[str, ...] = ()
+    data: str | None = None
+    budget: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssumedZoo:
+    """The zoo file that was written for some files.
+
+    Attributes:
+        path: of the zoo file, in the cache.
+        notes: what was assumed, one line each.
+    """
+
+    path: Path
+    notes: tuple[str, ...]
+
+
+def is_file(text: str) -> bool:
+    """Whether a text on the command line names a model file: by its prefix, or by its ending."""
+    return text.startswith(PREFIX) or text.lower().endswith(ENDINGS)
+
+
+def assumed(
+    paths: Sequence[str], refine: Refinements, *, cache: Path, variants: Sequence[str] = assume.VARIANTS
+) -> AssumedZoo:
+    """Write the zoo that is assumed for some files.
+
+    Args:
+        paths: the files, which may be anything: what is no model fails by itself when it is built.
+        refine: what a person says of them.
+        cache: root of the cache.
+        variants: what is measured where the command line names none.
+
+    Raises:
+        UsageError: a file is not there, or a refinement makes no sense.
+        StoreError: the cache cannot be written.
+    """
+    found = [Path(text.removeprefix(PREFIX)).expanduser() for text in paths]
+    if missing := [str(path) for path in found if not path.is_file()]:
+        zoo = next((name for name in missing if name.endswith((".yaml", ".yml"))), None)
+        way = f"; a zoo is given with --zoo {zoo}" if zoo else similar_files(missing[0])
+        raise UsageError(f"there is no file {', '.join(missing)}{way}")
+    for path in found:
+        if path.suffix in (".yaml", ".yml"):
+            raise UsageError(f"{path} is a zoo and no model: give it with --zoo {path}")
+    specs = [asdict(models.parse_input(text)) for text in refine.inputs]
+    request = {
+        "models": dict(zip(names(found), (str(path.resolve()) for path in found), strict=True)),
+        "inputs": specs,
+        "data": data_entry(refine.data),
+        "budget": budget_entry(refine.budget),
+        "variants": list(variants),
+    }
+    said = ask(request)
+    text = json.dumps(said["zoo"], indent=1)
+    place = cache.absolute() / FOLDER / hashlib.sha256(text.encode()).hexdigest()[:32] / "model_zoo.yaml"
+    files.write(place, text.encode())
+    return AssumedZoo(path=place, notes=tuple(said["notes"]))
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file: its stem, with a number where another one is called so, in whatever case."""
+    found: list[str] = []
+    for path in paths:
+        stem = models.entry_name(f"{path.stem}.onnx")[:LONGEST_NAME]
+        name, count = stem, 1
+        while name.lower() in {other.lower() for other in found}:
+            count += 1
+            name = f"{stem}-{count}"
+        found.append(name)
+    return found
+
+
+def ask(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The zoo and the notes, from a child that reads the files; without it, from their names alone.
+
+    Raises:
+        UsageError: a refinement does not fit any of the files.
+    """
+    answer: dict[str, Any] | None = None
+    command = (sys.executable, "-P", "-m", assume.__name__)
+    with jobs.child(command, request, environment=os.environ) as (process, _):
+        for message in jobs.messages(process):
+            answer = message
+    if answer is None:  # a file took its reader down
+        answer = assume.answer({**request, "unread": True})
+    if "error" in answer:
+        raise UsageError(answer["error"])
+    return answer
+
+
+def data_entry(text: str | None) -> dict[str, Any] | None:
+    """The zoo's data entry for what `--data` names.
+
+    Raises:
+        UsageError: it is neither a file of examples nor a folder.
+    """
+    if text is None:
+        return None
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return {"source": "images", "folder": str(path.resolve())}
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return {"source": "npz", "path": str(path.resolve())}
+    what = "is neither an .npz file nor a folder of images" if path.exists() else "does not exist"
+    raise UsageError(f"--data {text}: {what}; any other data belongs in a zoo (`harness init` writes one)")
+
+
+LIMITS = {"dB": "fidelity_db", "%": "accuracy_drop", **dict.fromkeys(("us", "ms", "s"), "latency")}
+
+
+def budget_entry(text: str | None) -> dict[str, Any] | None:
+    """The zoo's budget for what `--budget` says.
+
+    Raises:
+        UsageError: a part of it is no limit of a build.
+    """
+    if text is None:
+        return None
+    budget: dict[str, Any] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9.]+)\s*(\S+)", part.strip())
+        key = LIMITS.get(match[2], "size" if match[2].endswith("B") else "") if match else ""
+        if not match or not key or match[1].count(".") > 1 or key in budget:
+            raise UsageError(
+                f"--budget {text}: expected what a build may cost, such as 20dB (fidelity), 1% (accuracy), 20ms "
+                f"(latency) or 10MB (size), each once, separated by commas"
+            )
+        budget[key] = float(match[1]) if match[2] == "dB" else f"{match[1]}{match[2]}"
+    return budget
+
+
+def similar_files(missing: str) -> str:
+    """What a person may have meant."""
+    folder = Path(missing).parent
+    there = [path.name for path in folder.glob("*") if path.suffix in ENDINGS] if folder.is_dir() else []
+    return similar(Path(missing).name, there)

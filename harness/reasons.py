@@ -1,0 +1,77 @@
+"""Why a case has no number, for a person: the point of what a library said, and never a bare error of Python's."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from harness.errors import HarnessError
+
+ROOT = Path(__file__).resolve().parent
+
+NOISE: Final = (
+    re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : "),
+    re.compile(r"Exception during initialization: "),
+    re.compile(r"/[^ :]*/onnxruntime/[^ :]+:\d+ (?:[^ ()]+ )*[^ ()]+\([^)]*\) (?:const )?"),
+)
+"""What onnxruntime puts before its reason: its own names for the kind, and where in its source it stood."""
+
+REPORT = "this is a mistake of harness or of a library below it: please report it with the model's file"
+
+
+def essence(text: str) -> str:
+    """A reason in one line, without what stands before its point; nothing else is cut."""
+    plain = " ".join(text.split())
+    for noise in NOISE:
+        plain = noise.sub("", plain)
+    return plain.strip()
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, whoever raised it.
+
+    An error that was raised on purpose says it itself. One of the operating system is its own words and the file. Any
+    other one is no reason that a person could act on (`'list' object has no attribute 'shape'`): it is said to be
+    harness's own.
+    """
+    text = essence(str(error))
+    if isinstance(error, HarnessError) or (isinstance(error, ValueError) and on_purpose(error)):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        return f"{names}: {error.strerror}" if names else str(error.strerror)
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory{f': {text}' if text else ''}"
+    module = type(error).__module__.partition(".")[0]
+    if module == "onnxruntime":
+        return f"onnxruntime says: {text}"
+    return f"harness could not handle this (internal: {type(error).__name__}: {text}); {REPORT}"
+
+
+def with_sizes(reason: str, dims: Mapping[str, int]) -> str:
+    """A failure with the sizes that open axes were given: `init` guesses them, and a wrong one fails in many words."""
+    if not dims:
+        return reason
+    sizes = ", ".join(f"{axis} = {size}" for axis, size in dims.items())
+    return f"{reason} (with {sizes} for open axes: if a size does not fit the model, set `dims` in the zoo, or --input)"
+
+
+def on_purpose(error: BaseException) -> bool:
+    """Whether harness itself raised an error, by a statement of its own."""
+    last = _last(error.__traceback__)
+    if last is None:
+        return True  # nobody raised it: it was made to be told
+    path = Path(last.tb_frame.f_code.co_filename)
+    line = linecache.getline(str(path), last.tb_lineno).strip()
+    return path.is_relative_to(ROOT) and line.startswith("raise ")
+
+
+def _last(trace: TracebackType | None) -> TracebackType | None:
+    """Where an error was raised."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace
