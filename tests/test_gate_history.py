@@ -319,3 +319,65 @@ def test_what_is_not_judged_is_no_pass(repo: tuple[Path, list[str]]) -> None:
     printed = io.StringIO()
     console.show(report, Console(file=printed, width=160))
     assert "not judged" in next(line for line in printed.getvalue().splitlines() if "latency" in line)
+
+
+@pytest.mark.parametrize(
+    ("levels", "verdicts"),
+    [
+        ([10.0] * 7 + [12.0] * 7 + [11.6] * 6, {Verdict.REGRESSION}),
+        ([10.0] * 7 + [12.0] * 7 + [10.0] * 6, {Verdict.IMPROVEMENT}),
+        ([12.0] * 7 + [9.0] * 7 + [11.0] * 6, {Verdict.REGRESSION}),
+        ([10.0] * 6 + [12.0] * 7 + [14.0] * 7, {Verdict.REGRESSION}),
+    ],
+    ids=["a little came back", "all came back", "lost after a gain", "lost twice"],
+)
+def test_a_regression_stands_until_it_is_undone(
+    repo: tuple[Path, list[str]], levels: list[float], verdicts: set[Verdict]
+) -> None:
+    """+20% and then -3% is still a regression of its commits; the same 20% back is none any more."""
+    folder, commits = repo
+    for place, ns in enumerate(noisy(levels)):
+        sweep(folder / "results", commits[place], place, timed(ns))
+    report = judge.judge(folder / "results", repo=folder)
+    found = [finding for case in report.cases for finding in case.findings if finding.metric == "latency"]
+    assert verdicts == {finding.verdict for finding in found}
+    stands = Verdict.REGRESSION in verdicts
+    assert (1 if stands else 0) == exit_code(report)
+    if levels[-1] == 11.6:
+        assert (commits[6], commits[7]) == found[0].commits
+        assert "the newest level is still 1" in found[0].sentence
+
+
+def test_one_byte_less_forgives_no_growth(repo: tuple[Path, list[str]]) -> None:
+    """+30%, then a byte less, is still a regression; accepted it passes; a further 30% is one of its own."""
+    folder, commits = repo
+    small = Project(folder)
+
+    def store(place: int, size: int) -> None:
+        artifact = outcomes.artifact(outcomes.case(), bytes=size)
+        sweep(folder / "results", commits[place], place, replace(timed(10_000_000), artifact=artifact))
+
+    for place, size in enumerate([1_000_000, 1_000_010, 1_300_000, 1_299_999]):
+        store(place, size)
+    out = small.run("gate", "--history", code=1)
+    assert f"artifact grew from 1.00 MB to 1.30 MB (+30.0%) between {commits[1][:9]} and {commits[2][:9]}" in out
+    small.run("gate", "--history", "--accept", CASE, "--reason", "new weights")
+    small.run("gate", "--history", code=0)
+    store(4, 1_690_000)
+    out = small.run("gate", "--history", code=1)
+    assert f"between {commits[3][:9]} and {commits[4][:9]}" in out
+    store(5, 1_000_000)
+    small.run("gate", "--history", code=0)
+
+
+def test_small_steps_add_up(repo: tuple[Path, list[str]]) -> None:
+    """Five steps of 0.6% are no change each and 3% together: a regression from the second on, not within the margin."""
+    folder, commits = repo
+    verdicts = []
+    for place in range(6):
+        artifact = outcomes.artifact(outcomes.case(), bytes=int(1_000_000 * 1.006**place))
+        sweep(folder / "results", commits[place], place, replace(timed(10_000_000), artifact=artifact))
+        report = judge.judge(folder / "results", repo=folder)
+        verdicts.append({f.verdict for case in report.cases for f in case.findings if f.metric == "size"})
+    assert [{Verdict.NOT_COMPARABLE}, {Verdict.PASS}] == verdicts[:2]
+    assert [{Verdict.REGRESSION}] * 4 == verdicts[2:]

@@ -25,6 +25,9 @@ CORRELATED = 0.25
 """Correlation of neighbours, levels taken out, above which a series is not judged (and 1.64 standard errors)."""
 
 
+Span = tuple[int, int]
+"""First point of a level, and the first one after it."""
+
 Known = dict[tuple[str, int, int], changes.StepPosition]
 """Series, first point and end of a part -> what was found in it."""
 
@@ -125,7 +128,7 @@ def scan(series: Mapping[str, Numbers], *, fdr: float = FDR, exact: Collection[s
             found[name] = Scan(abstained=f"neighbouring points correlate ({strong:.2f}): the host drifted")
             del judged[name]
     for name, cuts in _segment(judged, fdr, known, together=True).items():
-        found[name] = Scan(changes=_sized(arrays[name], judged[name], cuts))
+        found[name] = Scan(changes=_sized(arrays[name], cuts))
     return {name: found[name] for name in series}
 
 
@@ -176,38 +179,53 @@ def _segment(
     return cuts
 
 
-def _sized(values: Floats, logs: Floats, cuts: Mapping[int, tuple[float, float]]) -> tuple[Change, ...]:
+def between(
+    values: Numbers, before: Span, after: Span, *, exact: bool, p: float = 0.0, adjusted: float = 0.0
+) -> Change:
+    """The change from one level of a series to another, which need not be its neighbour.
+
+    Args:
+        values: of the whole series, above zero unless exact.
+        before: the one level, as the points that it spans.
+        after: the other.
+        exact: whether the series has no noise: a level is then its last value.
+        p: of the search that found the level.
+        adjusted: the same over everything that was searched.
+    """
     import numpy as np
 
-    edges = [0, *sorted(cuts), len(values)]
-    found = []
-    for first, index, last in zip(edges, edges[1:], edges[2:], strict=False):
-        estimate, low, high = changes.step_interval(logs[first:index], logs[index:last], CONFIDENCE)
-        p, adjusted = cuts[index]
-        found.append(
-            Change(
-                index=index,
-                ratio=math.exp(estimate),
-                low=math.exp(low),
-                high=math.exp(high),
-                before=float(np.median(values[first:index])),
-                after=float(np.median(values[index:last])),
-                p=p,
-                adjusted=adjusted,
-            )
+    whole = np.asarray(values, dtype=np.float64)
+    old, new = whole[slice(*before)], whole[slice(*after)]
+    if exact:
+        first, last = float(old[-1]), float(new[-1])
+        ratio = last / first if first > 0 and last > 0 else math.nan
+        return Change(
+            index=after[0], ratio=ratio, low=ratio, high=ratio, before=first, after=last, p=p, adjusted=adjusted
         )
-    return tuple(found)
+    estimate, low, high = changes.step_interval(np.log(old), np.log(new), CONFIDENCE)
+    return Change(
+        index=after[0],
+        ratio=math.exp(estimate),
+        low=math.exp(low),
+        high=math.exp(high),
+        before=float(np.median(old)),
+        after=float(np.median(new)),
+        p=p,
+        adjusted=adjusted,
+    )
+
+
+def _sized(values: Floats, cuts: Mapping[int, tuple[float, float]]) -> tuple[Change, ...]:
+    edges = [0, *sorted(cuts), len(values)]
+    return tuple(
+        between(values, (first, index), (index, last), exact=False, p=cuts[index][0], adjusted=cuts[index][1])
+        for first, index, last in zip(edges, edges[1:], edges[2:], strict=False)
+    )
 
 
 def _steps(values: Floats) -> tuple[Change, ...]:
     """Every step of a series without noise."""
     import numpy as np
 
-    found = []
-    for index in (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist():
-        before, after = float(values[index - 1]), float(values[index])
-        ratio = after / before if before > 0 and after > 0 else math.nan
-        found.append(
-            Change(index=index, ratio=ratio, low=ratio, high=ratio, before=before, after=after, p=0.0, adjusted=0.0)
-        )
-    return tuple(found)
+    edges = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
+    return tuple(between(values, (index - 1, index), (index, index + 1), exact=True) for index in edges)
