@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gate.history.series import Key, kind, name, newest
+from harness.gate.history import looks
+from harness.gate.history.series import Key, age, kind, name, newest
 from harness.gate.history.standing import EXACT, LevelChange, level_changes
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Report, Verdict, whole
 from harness.gate.text import commits
 from harness.gate.text.phrases import NAMES, short
 from harness.metrics import BY_NAME, METRICS
+from harness.stats import spending
 from harness.stats.scan import Change, Scan, Span, scan
 from harness.store.history import Point, Series, history
 from harness.units import count
@@ -61,8 +63,13 @@ def judge(
     settings = settings or GateSettings()
     found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since)
     going, stale = newest(found.series)
-    verdicts = _verdicts(going, settings)
     notes = [f"left out: {problem}" for problem in found.problems]
+    level = spending.PROMISE
+    points = [one.points[-1] for one in going]
+    if points:
+        level, note = looks.level(results, max(points, key=age))
+        notes += [note] if note else []
+    verdicts = _verdicts(going, settings, level)
     if stale:
         notes.append(f"{count(stale, 'series', 'series')} of earlier runtimes, weights or environments left out")
     quiet = Counter(
@@ -92,12 +99,14 @@ def judge(
     )
 
 
-def _verdicts(series: Sequence[Series], settings: GateSettings) -> list[CaseVerdict]:
+def _verdicts(series: Sequence[Series], settings: GateSettings, level: float) -> list[CaseVerdict]:
     judged = [_usable(one) for one in series]
-    # The scan's own rate holds here: the family of a gate is its confirmed cases, that of a history all series.
+    # The family is all series that were looked at; a host's drift is in all of its series of one metric.
     scans = scan(
         {str(place): _values(one) for place, one in enumerate(judged)},
         exact={str(place) for place, one in enumerate(judged) if one.series.metric in EXACT},
+        any_false=level,
+        kinds={str(place): (one.series.host, one.series.metric) for place, one in enumerate(judged)},
     )
     by_case: dict[Key, list[tuple[_Judged, Finding]]] = {}
     for place, one in enumerate(judged):
