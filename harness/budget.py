@@ -76,7 +76,8 @@ class ShipChoice:
     """The build to ship of one model on one target.
 
     Attributes:
-        best: the measured row with the smallest median inside the budget, or None where none is.
+        best: the measured row inside the budget that was named by a confirmation, else the one with the smallest
+            median; None where none is inside.
         rows: the rows that it was chosen from: of one run, host, runtime and set of weights (`setting`).
         apart: rows with a latency that belong to other runs, hosts, runtimes or weights: never compared with `best`.
     """
@@ -118,7 +119,9 @@ def _choice(groups: list[list[Row]]) -> ShipChoice:
 
 def _best(rows: Sequence[Row]) -> Row | None:
     inside = [row for row in rows if row["status"] == "measured" and excess(row) == ""]
-    return min(inside, key=lambda row: row["latency"]["median_s"], default=None)
+    # What was measured again side by side decides; the medians of the sweep where nothing was.
+    again = next((row for row in inside if (row.get("choice") or {}).get("best") == row["variant"]), None)
+    return again or min(inside, key=lambda row: row["latency"]["median_s"], default=None)
 
 
 def _age(row: Row) -> tuple[str, str]:
@@ -149,13 +152,19 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
     ]
 
 
+def baseline(row: Row) -> str:
+    """The variant that a row's speed-up refers to; `fp32` in rows from before there was a choice."""
+    return str(row.get("baseline") or "fp32")
+
+
 def speedup(row: Row, rows: Sequence[Row]) -> float | None:
-    """Median of `fp32` over this row's median: of the same model, target and `setting`; None without either."""
+    """Median of the baseline over this row's median: of the same model, target and `setting`; None without either."""
     own = (row.get("latency") or {}).get("median_s")
+    name = baseline(row)
     for other in rows:
         base = (other.get("latency") or {}).get("median_s")
         same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
-        if other["variant"] == "fp32" and base and own and same:
+        if other["variant"] == name and base and own and same:
             return float(base / own)
     return None
 

@@ -8,7 +8,7 @@ where its value comes from: `harness.store.rows` of a run, `harness.gate.timing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 
@@ -35,6 +35,7 @@ class Metric:
         short: over its column in the terminal; empty where it is not in that table, or in one of its own making.
         finest: digits below this are rounding of the arithmetic, not a step; None where every digit counts.
         version: of the meaning. A new one ends every stored series of it, so it changes only with the meaning.
+        earlier: versions before that stay readable, each with what its series are called apart by.
     """
 
     name: str
@@ -55,13 +56,14 @@ class Metric:
     short: str = ""
     finest: float | None = None
     version: str = "1"
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
 
 LATENCY: Final = Metric(
     name="latency",
     unit="seconds",
     meaning="Steady-state latency of one inference of the whole batch: the median over worker processes of each "
-    "process's median.",
+    "process's median. Since version 2 inputs rotate through the evaluation examples.",
     column="latency.median_s",
     reads=("latency.median_s", "latency.ci95_low_s", "latency.ci95_high_s"),
     noisy=True,
@@ -72,6 +74,8 @@ LATENCY: Final = Metric(
     subject="",
     worse="slower",
     better="faster",
+    version="2",
+    earlier={"1": "first input only"},
 )
 ACCURACY_DROP: Final = Metric(
     name="accuracy_drop",

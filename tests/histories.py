@@ -92,7 +92,7 @@ def asv_file(
     columns = {
         "result": list(values) if any(value is not None for value in values) else None,  # as asv trims it
         "params": [list(axis) for axis in axes],
-        "version": "1",
+        "version": "2",
         "started_at": 1_769_850_000_000,
     }
     path = results / machine / f"{commit[:8]}-{content['env_name']}.json"

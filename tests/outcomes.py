@@ -21,6 +21,7 @@ from harness.records import (
     Status,
     Step,
     Target,
+    TimedInputs,
     Weights,
     WeightsSpec,
 )
@@ -121,6 +122,7 @@ def measured(
         placement={"CPUExecutionProvider": 1.0},
         notes=("noisy: close other programs",),
         noise={"load": 0.5},
+        timed_inputs=TimedInputs(mode="rotate", examples=8),
     )
     return replace(base, **changes)
 

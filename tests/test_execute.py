@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from harness.runtimes.client import Client
 from harness.runtimes.clients import WorkerStarter
 from tests import builders, specs
 from tests.conftest import Project
-from tests.workers import HELLO, worker
+from tests.workers import worker
 
 SETTINGS = SweepSettings(processes=2, time_per_case=0.2, ci_width=0.05)
 
@@ -243,19 +245,46 @@ def test_a_refusal_decides_the_status(job: Job, tmp_path: Path, kind: str, statu
     assert (status, "said so", None) == (outcome.status, outcome.reason, outcome.latency)
 
 
+def dying(tmp_path: Path, *starts: int) -> Callable[[], Client]:
+    """Starts real workers, but for these starts, counted from 1, workers that die of their first burst."""
+    dead = worker(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")
+    count = itertools.count(1)
+    return lambda: dead() if next(count) in starts else Client()
+
+
 def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(job: Job, tmp_path: Path) -> None:
     """What was timed is stored; a median over half a case would not be what was asked for."""
-    flag = tmp_path / "second"
-    body = (
-        f"if os.path.exists({str(flag)!r}): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "send({'ok': True, 'durations_ns': [10**6] * request['n'], 'preempted': 0})"
-    )
-    hello = HELLO.replace("if cmd == 'close': break", f"if cmd == 'close': open({str(flag)!r}, 'w').close(); break")
-    outcome = run_case(dataclasses.replace(job, client=worker(tmp_path, body, hello=hello)))
+    outcome = run_case(dataclasses.replace(job, client=dying(tmp_path, 3)))  # the second start evaluates
     assert Status.FAILED is outcome.status
     assert outcome.reason.startswith("process 2: the worker died")
     assert 1 == len(outcome.processes)
+    assert [2] == [crash.process for crash in outcome.crashes]
     assert outcome.latency is None
+
+
+def test_a_case_whose_processes_crash_every_second_time_has_numbers_that_say_so(job: Job, tmp_path: Path) -> None:
+    """Two of five: the three others make the number, and a note travels with it."""
+    settings = dataclasses.replace(SETTINGS, processes=5, time_per_case=0.5)
+    outcome = run_case(dataclasses.replace(job, settings=settings, client=dying(tmp_path, 3, 5)))
+    assert Status.MEASURED is outcome.status, outcome.reason
+    assert outcome.latency is not None
+    assert 3 == outcome.latency.processes == len(outcome.processes)
+    assert [2, 4] == [crash.process for crash in outcome.crashes]
+    assert any(note.startswith("2 of 5 processes crashed (process 2: the worker died") for note in outcome.notes)
+
+
+def test_a_case_whose_first_processes_crash_fails_and_is_not_tried_for_good(job: Job, tmp_path: Path) -> None:
+    """Three of five make it impossible to have more than half: the fourth is not started."""
+    starts: list[int] = []
+
+    def start() -> Client:
+        starts.append(1)
+        return worker(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")()
+
+    settings = dataclasses.replace(SETTINGS, processes=5)
+    outcome = run_case(dataclasses.replace(job, settings=settings, client=start))
+    assert (Status.FAILED, 3, None) == (outcome.status, len(starts), outcome.latency)
+    assert outcome.reason.startswith("3 of 3 processes crashed, the first with: the worker died")
 
 
 def test_outputs_of_another_shape_than_the_reference_fail(job: Job) -> None:

@@ -18,8 +18,9 @@ from harness.flow import plan as planning
 from harness.flow.execute import Job
 from harness.flow.executors import Executor, PoolExecutor
 from harness.flow.preview import Preview, SweepRequest, SweepSettings
+from harness.flow.progress import ProcessOutcome
 from harness.flow.sweep import Row, Swept, sweep
-from harness.records import Case, Outcome, Refusal, Status
+from harness.records import Case, Refusal, Status
 from tests import outcomes
 from tests.conftest import Project
 
@@ -40,7 +41,15 @@ class Noted:
     def preparing(self, text: str) -> None:
         """Not of interest."""
 
-    def measuring(self, todo: Sequence[Case], kept: Sequence[Row], problems: Sequence[str]) -> None:
+    def measuring(
+        self, todo: Sequence[Case], kept: Sequence[Row], begun: Sequence[Row], problems: Sequence[str]
+    ) -> None:
+        """Not of interest."""
+
+    def round(self, number: int, of: int) -> None:
+        """Not of interest."""
+
+    def sharpened(self, row: Row) -> None:
         """Not of interest."""
 
     def started(self, case: Case) -> None:
@@ -66,6 +75,8 @@ def swept(project: Project, results: str, executor: Executor | None) -> tuple[Sw
         selection=planning.Selection(variants=("fp32", "int8-static", "int4-weights"), targets=("cpu", "qnn")),
         processes=1,
         time_per_case=0.1,
+        order="case",
+        confirm=False,
     )
     return sweep(request, watch, executor=executor), watch
 
@@ -145,14 +156,14 @@ def test_no_more_jobs_are_under_way_than_allowed() -> None:
     assert set("abcd") == {outcome.case.model.name for outcome in [first, *rest]}
 
 
-def ends(job: Job) -> Outcome:
+def ends(job: Job) -> ProcessOutcome:
     """A measuring process that is killed."""
     os._exit(1)
 
 
 def test_a_process_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """With how to go on; no outcome is made up."""
-    monkeypatch.setattr("harness.flow.executors.run_case", ends)
+    monkeypatch.setattr("harness.flow.executors.time_once", ends)
     with cf.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as own:
         running = PoolExecutor(own).run([job("a")], Noted())
         with pytest.raises(HarnessError, match="run the command again to go on"):

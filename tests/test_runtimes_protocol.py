@@ -214,7 +214,7 @@ def test_a_batch_is_made_along_the_declared_axis(tmp_path: Path, model: Path, ex
         "def burst(self, request):\n"
         "    plain(self, request)\n"
         "    seen = [v.numpy().tolist() for v in self.bound]\n"
-        "    return {'seen': seen, 'y': self.binding.get_outputs()[0].numpy().tolist()}\n"
+        "    return {'seen': seen, 'y': self.bindings[0].get_outputs()[0].numpy().tolist()}\n"
         "names['Worker'].burst = burst\n"
         "names['main']()\n",
         encoding="utf-8",

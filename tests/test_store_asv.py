@@ -410,7 +410,7 @@ def test_others_stay(tmp_path: Path) -> None:
     assert definitions["own.time_it"] == merged["own.time_it"]
     assert "def track_latency(): ..." == merged["sweep.track_latency"]["code"]
     assert ["'digits_cnn'", "'resnet50'"] == merged["sweep.track_latency"]["params"][0]
-    assert "1" == merged["sweep.track_latency"]["version"]
+    assert "2" == merged["sweep.track_latency"]["version"]
 
 
 def test_old_meaning_is_replaced(tmp_path: Path) -> None:
@@ -504,11 +504,11 @@ def test_newer_harness(tmp_path: Path, which: str) -> None:
     path = tmp_path / which if which == "benchmarks.json" else result_files(tmp_path)[0]
     content = json.loads(path.read_text())
     if which == "benchmarks.json":
-        content["sweep.track_latency"]["version"] = "2"
+        content["sweep.track_latency"]["version"] = "3"
     else:
-        content["results"]["sweep.track_latency"][2] = "2"
+        content["results"]["sweep.track_latency"][2] = "3"
     path.write_text(json.dumps(content))
-    with pytest.raises(NewerSchema, match=r"holds sweep\.track_latency in version 2; this harness writes version 1"):
+    with pytest.raises(NewerSchema, match=r"holds sweep\.track_latency in version 3; this harness writes version 2"):
         store(tmp_path, measured())
 
 

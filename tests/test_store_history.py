@@ -273,7 +273,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert isinstance(found.problems[2], NewerSchema)
 
 
-@pytest.mark.parametrize(("version", "kind"), [("2", "NewerSchema"), ("0", "StoreError")])
+@pytest.mark.parametrize(("version", "kind"), [("3", "NewerSchema"), ("0", "StoreError")])
 def test_other_meanings_are_left_out_and_told_once(tmp_path: Path, version: str, kind: str) -> None:
     """A benchmark of another version is another number."""
     for of in "ab":
@@ -284,6 +284,20 @@ def test_other_meanings_are_left_out_and_told_once(tmp_path: Path, version: str,
     read = history(tmp_path, repo=None)
     assert () == read.series
     assert [kind] == [type(problem).__name__ for problem in read.problems]
+
+
+def test_latencies_of_one_input_and_of_many_are_never_one_series(tmp_path: Path) -> None:
+    """Older numbers stay readable, from asv's files and from samples, in a series that says what they are."""
+    earlier = asv_file(tmp_path, "a" * 40, [0.001])
+    found = asv_files.read(earlier)
+    (columns,) = found.benchmarks.values()
+    earlier.write_bytes(asv_files.encode(found.header, {"sweep.track_latency": {**columns, "version": "1"}}))
+    asv_file(tmp_path, "b" * 40, [0.002])
+    read = history(tmp_path, repo=None)
+    assert () == read.problems
+    assert [(0.002, False), (0.001, True)] == [
+        (one.points[0].value, one.environment.endswith(" (first input only)")) for one in read.series
+    ]
 
 
 def test_benchmarks_of_others_are_no_series(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""harness.flow.sweep: the decisions between its steps; the whole flow is tested in tests/integration."""
+"""harness.flow.rounds and sweep: the decisions between their steps; the whole flow is tested in tests/integration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.flow import sweep
+from harness.flow import rounds
 from harness.flow.execute import Job
 from harness.flow.preview import SweepSettings
 from harness.records import Artifact, Built, Reference, Refusal, RuntimeInfo, Status, Weights
@@ -46,15 +46,15 @@ def job(built: Built) -> Job:
 )
 def test_a_row_of_an_interrupted_sweep_stands_while_nothing_changed(change: dict[str, Any], valid: bool) -> None:
     """Failures are tried again; another artifact or other evaluation data make another number."""
-    assert valid is sweep.still_valid(ROW | change, job(ARTIFACT))
+    assert valid is rounds.still_valid(ROW | change, job(ARTIFACT))
 
 
 def test_a_refusal_stands_while_it_is_the_same() -> None:
     """What was skipped stays skipped; what can be built now is measured."""
     skipped = Refusal(status=Status.SKIPPED, reason="")
-    assert sweep.still_valid({"status": "skipped"}, job(skipped))
-    assert not sweep.still_valid({"status": "unsupported"}, job(skipped))
-    assert not sweep.still_valid({"status": "skipped"}, job(ARTIFACT))
+    assert rounds.still_valid({"status": "skipped"}, job(skipped))
+    assert not rounds.still_valid({"status": "unsupported"}, job(skipped))
+    assert not rounds.still_valid({"status": "skipped"}, job(ARTIFACT))
 
 
 @pytest.mark.parametrize(("version", "valid"), [("1.23.0", True), ("1.24.0", False)])
@@ -63,4 +63,4 @@ def test_a_row_of_another_runtime_does_not_stand(version: str, valid: bool) -> N
     runtime = RuntimeInfo(name="onnxruntime", version=version, package="onnxruntime")
     seen = {"name": "onnxruntime", "version": "1.23.0", "build": "", "language": "python", "package": "onnxruntime"}
     again = dataclasses.replace(job(ARTIFACT), runtime=runtime)
-    assert valid is sweep.still_valid(ROW | {"measured_by": seen}, again)
+    assert valid is rounds.still_valid(ROW | {"measured_by": seen}, again)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from harness import budget
+from harness import budget, confirmation
 from harness.cli import tables
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from harness.flow.preview import Preview
     from harness.flow.sweep import Swept
     from harness.records import Case
+
+MOVED = 0.10
+"""By how much the host's pace may move over a run before it is marked, as a share."""
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
@@ -43,6 +47,8 @@ class Console:
         self.live: Live | None = None
         self.drawn = 0.0
         self.total = self.done = 0
+        self.processes = self.all_processes = 0
+        self.number = self.rounds = 0
         self.expected_s = 0.0
         self.case_started = 0.0
         self.elapsed: list[float] = []
@@ -62,7 +68,9 @@ class Console:
             self.live.stop()
             self.live = None
         if kind is KeyboardInterrupt:
-            self.out.print(f"Stopped: {self.done} finished cases are kept; the same command goes on from there.")
+            self.out.print(
+                f"Stopped: {self.processes} finished processes are kept; the same command goes on from there."
+            )
 
     # --- the watcher ---
 
@@ -75,6 +83,7 @@ class Console:
         planned = preview.plan.cases
         count = f"{len(planned)} case" + ("" if len(planned) == 1 else "s")
         models = len({c.model.name for c in planned})
+        self.rounds = preview.settings.processes
         self.out.print(
             f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
@@ -109,13 +118,27 @@ class Console:
         """Something else that takes a while."""
         self.out.print(escape(text), style="dim")
 
-    def measuring(self, todo: Sequence[Case], kept: Sequence[tables.Row], problems: Sequence[str]) -> None:
+    def measuring(
+        self,
+        todo: Sequence[Case],
+        kept: Sequence[tables.Row],
+        begun: Sequence[tables.Row],
+        problems: Sequence[str],
+    ) -> None:
         """Builds are done."""
         for problem in problems:
             self.out.print(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
         self.total, self.done = len(todo) + len(kept), len(kept)
-        if kept:
-            self.out.print(f"resuming: {len(kept)} of {self.total} cases were finished before")
+        self.all_processes = len(todo) * self.rounds - sum(map(processes, begun))
+        if kept or begun:
+            partly = f", {len(begun)} in part" if begun else ""
+            self.out.print(f"resuming: {len(kept)} of {self.total} cases were finished before{partly}")
+
+    def round(self, number: int, of: int) -> None:
+        """Name the round where there are several."""
+        self.number, self.rounds = number, of
+        if of > 1:
+            self.out.print(f"round {number} of {of}", style="dim")
 
     def started(self, case: Case) -> None:
         """Name the case in the live line."""
@@ -127,19 +150,31 @@ class Console:
         if self.live is not None and time.monotonic() - self.drawn >= REDRAW_S:
             self.draw(self.progress())
 
+    def sharpened(self, row: tables.Row) -> None:
+        """One line per case after its first process; later ones only move the live line."""
+        self.took()
+        if processes(row) == 1:
+            self.line(row, f"first of {self.rounds}")
+
     def finished(self, row: tables.Row) -> None:
         """One line per case."""
+        self.took()
         self.done += 1
-        spent = time.monotonic() - self.case_started
-        if row.get("latency"):
-            self.elapsed.append(spent)
+        self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}")
+
+    def took(self) -> None:
+        """Count a process."""
+        self.processes += 1
+        self.elapsed.append(time.monotonic() - self.case_started)
+
+    def line(self, row: tables.Row, place: str) -> None:
+        """What is known of a case."""
         style = tables.STYLES[row["status"]]
         result = tables.interval(row["latency"]) if row.get("latency") else self.why(first_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
         detail = "  ".join([result, *(m for m in marks if m != "-")])
         self.out.print(
-            f"[dim]{self.done:>{len(str(self.total))}}/{self.total}[/dim] {escape(row['case'])}  "
-            f"[{style}]{row['status']}[/{style}]  {escape(detail)}",
+            f"[dim]{place}[/dim] {escape(row['case'])}  [{style}]{row['status']}[/{style}]  {escape(detail)}",
             soft_wrap=True,
         )
 
@@ -149,14 +184,15 @@ class Console:
         return "as above" if again else reason
 
     def progress(self) -> str:
-        """The live line: where we are and the time left, from what cases have really taken so far."""
-        left = self.total - self.done
+        """The live line: where we are and the time left, from what processes have really taken so far."""
+        left = self.all_processes - self.processes
         if not self.elapsed:
             eta = "estimating the time left"
         else:
             mean = sum(self.elapsed) / len(self.elapsed)
             eta = f"about {minutes(max(0.0, mean * left - (time.monotonic() - self.case_started)))} left"
-        return f"{self.done + 1}/{self.total} {self.current}  ({eta})"
+        number = f"round {self.number} of {self.rounds}, " if self.number and self.rounds > 1 else ""
+        return f"{number}process {self.processes + 1}/{self.all_processes} {self.current}  ({eta})"
 
     def draw(self, text: str) -> None:
         """Show one live line."""
@@ -176,6 +212,7 @@ class Console:
             self.choice(rows)
         self.refusals(swept.rows)
         self.remarks(swept.rows)
+        self.pace(swept.rows)
         self.out.print()
         self.out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
         if swept.why_no_asv:
@@ -193,6 +230,7 @@ class Console:
                 self.out.print(tables.model_table(model, group))
                 if len(tables.settings(group)) > 1:
                     self.out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
+                self.choice(group)
                 self.out.print()
         self.refusals(rows)
 
@@ -209,16 +247,33 @@ class Console:
                 )
                 self.out.print(f"  {escape(target)}: {why}{escape(also)}", soft_wrap=bool(also))
                 continue
+            found = confirmation.stored(best)
             speedup = budget.speedup(best, choice.rows)
-            ties = [r["variant"] for r in budget.tied(best, choice.rows)]
-            overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
-            faster = f", {speedup:.2f}x fp32" if speedup else ""
+            if found is None:
+                ties = [r["variant"] for r in budget.tied(best, choice.rows)]
+                overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
+                factor = f"{speedup:.2f}x {budget.baseline(best)}" if speedup else ""
+                state = f"{confirmation.UNCONFIRMED}{overlaps}"
+            else:
+                factor, state = found.factor, found.verdict
+            faster = f", {factor}" if factor else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
-                f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
-                f"{faster} ({escape(basis(best))}){escape(overlaps + also)}",
+                f"[bold]{escape(best['variant'])}[/bold]{escape(faster)}; {escape(state)}; "
+                f"{tables.seconds(best['latency']['median_s'])} ({escape(basis(best))}){escape(also)}",
                 soft_wrap=True,
             )
+
+    def pace(self, rows: Sequence[tables.Row]) -> None:
+        """How fast the host was over the whole run, by the reference workload, and whether that moved."""
+        known = [row["pace"] for row in rows if row.get("pace")]
+        if not known:
+            return
+        low, high = min(one["low_s"] for one in known), max(one["high_s"] for one in known)
+        typical = tables.seconds(statistics.median(one["median_s"] for one in known))
+        moved = f"moved by {high / low - 1:.0%}, {tables.seconds(low)} to {tables.seconds(high)}"
+        style = "yellow" if high > (1 + MOVED) * low else "dim"
+        self.out.print(f"host's pace: reference workload {typical}, {moved}", style=style, soft_wrap=True)
 
     def refusals(self, rows: Sequence[tables.Row]) -> None:
         """Cases without a number, with their reasons."""
@@ -250,6 +305,11 @@ def basis(row: tables.Row) -> str:
         return f"{row['accuracy']['metric']} {tables.accuracy(row)} points"
     weights = (row.get("weights") or {}).get("kind", "unknown")
     return f"fidelity {tables.fidelity(row)}, {weights} weights"
+
+
+def processes(row: tables.Row) -> int:
+    """How many processes a row rests on, crashed ones included."""
+    return ((row.get("latency") or {}).get("processes") or 0) + len(row.get("crashes") or ())
 
 
 def minutes(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import options
+from harness.errors import UsageError
 
 EXIT_CASE_FAILED = 4
 
@@ -30,6 +31,19 @@ def sweep(
         str | None, typer.Option(metavar="2%", help="Stop a case early when its 95% interval is this narrow.")
     ] = None,
     processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Fresh processes per case.")] = None,
+    order: Annotated[
+        str,
+        typer.Option(
+            metavar="round|case",
+            help="round: process k of every case in round k, at random; case: every process of a case in turn.",
+        ),
+    ] = "round",
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm/--no-confirm", help="Measure what competes for the choice again, side by side, and the baseline."
+        ),
+    ] = True,
     results: options.Results = options.RESULTS,
     cache: options.CacheDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
@@ -44,7 +58,10 @@ def sweep(
     """
     from harness.flow.plan import Selection
     from harness.flow.preview import SweepRequest, preview
+    from harness.measure.rounds import ORDERS
 
+    if order not in ORDERS:
+        raise UsageError(f"--order {order}: expected one of {', '.join(ORDERS)}")
     request = SweepRequest(
         zoo=zoo,
         results=results,
@@ -60,6 +77,8 @@ def sweep(
         time_per_case=options.positive(time_per_case, "--time-per-case"),
         ci_width=options.ratio(ci_width, "--ci-width"),
         resume=resume,
+        order=order,
+        confirm=confirm,
     )
     from harness.cli.console import Console
 

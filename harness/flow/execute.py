@@ -1,4 +1,4 @@
-"""One case, from artifact to outcome: time it, evaluate it, judge what it ran on."""
+"""One case, from artifact to outcome: time a process, evaluate what it computes, judge what is known so far."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pathlib import Path
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
-from harness.measure import coordinator, host, placement
-from harness.measure.coordinator import ClientFactory, Timed, Workload
+from harness.flow.progress import ProcessOutcome, Progress
+from harness.measure import coordinator, host, placement, reference_workload, rotation
+from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
 from harness.records import (
     Accuracy,
@@ -34,6 +35,7 @@ from harness.records import (
     RuntimeInfo,
     Status,
     Target,
+    TimedInputs,
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
@@ -60,6 +62,7 @@ class Job:
         floor_s: the measurement floor of the target, in seconds; None where it is not known.
         runtime: what the target's worker said when it was tried, for a case that fails before one speaks.
         host: the one that measures, where somebody has looked already.
+        process: which process of the case is to be measured, from 0.
     """
 
     case: Case
@@ -71,6 +74,7 @@ class Job:
     floor_s: float | None = None
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
+    process: int = 0
 
     @property
     def pace(self) -> Pace:
@@ -79,78 +83,148 @@ class Job:
 
 
 def run_case(job: Job, *, on_burst: Callable[[], None] | None = None) -> Outcome:
-    """Measure one case. Never raises for what is wrong with the case itself: that is its outcome.
+    """Measure one case from its first process to its last. Never raises for what is wrong with the case itself.
 
     Args:
         job: the case and what it takes.
         on_burst: called while workers are idle; must return quickly.
     """
-    case, built, started_at = job.case, job.built, coordinator.utc_now()
+    progress = Progress()
+    while not progress.over(job.settings.processes):
+        progress = progress.plus(time_once(dataclasses.replace(job, process=progress.done), on_burst=on_burst))
+    return conclude(job, progress)
+
+
+def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> ProcessOutcome:
+    """Measure one process of a case. Never raises for what is wrong with the case itself: that is its outcome.
+
+    A worker that answers that it cannot ends the case; one that dies, hangs or runs out of memory ends itself alone.
+    """
+    case, built = job.case, job.built
+    nothing = ProcessOutcome(case=case, process=job.process, started_at=coordinator.utc_now())
     if isinstance(built, Refusal):
-        return Outcome(case=case, status=built.status, reason=built.reason, started_at=started_at)
+        return dataclasses.replace(nothing, ends=built.status, reason=built.reason)
     if job.unusable:
-        return Outcome(case=case, status=Status.UNSUPPORTED, reason=job.unusable, started_at=started_at, artifact=built)
+        return dataclasses.replace(nothing, ends=Status.UNSUPPORTED, reason=job.unusable)
     job = dataclasses.replace(job, host=job.host or host.here())
+    nothing = dataclasses.replace(nothing, runtime=job.runtime, host=job.host)
     before = host.ticks()
-    timed: list[Timed] = []
     try:
         work = workload(case, built, Cache(job.cache))
-        while len(timed) < job.settings.processes:
-            timed.append(coordinator.time_process(work, job.pace, client=job.client or Client, on_burst=on_burst))
-        evaluation = evaluate(job, built, timed[0].runtime)
+        timed = coordinator.time_process(work, job.pace, client=job.client or Client, on_burst=on_burst)
     except (WorkerError, ValueError, OSError) as error:
-        return refused(job, built, started_at, timed, error)
-    samples = tuple(t.samples for t in timed)
+        refused = isinstance(error, WorkerRefusal) and error.kind != "memory"
+        ends = verdict(error) if refused or not isinstance(error, WorkerError) else None
+        return dataclasses.replace(nothing, ends=ends, reason=str(error))
+    found = dataclasses.replace(
+        nothing,
+        samples=timed.samples,
+        placement=timed.placement,
+        runtime=timed.runtime,
+        examples=timed.examples,
+        noise=host.noise(before, host.ticks()),
+    )
+    try:
+        return dataclasses.replace(found, evaluation=evaluate(job, built, timed.runtime))
+    except (WorkerError, ValueError, OSError) as error:
+        return dataclasses.replace(found, ends=verdict(error), reason=str(error))
+
+
+def verdict(error: Exception) -> Status:
+    """What becomes of a case that could not be finished."""
+    unsupported = isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS
+    return Status.UNSUPPORTED if unsupported else Status.FAILED
+
+
+def conclude(job: Job, progress: Progress) -> Outcome:
+    """The outcome of a case after the processes that there are, the last of them or not.
+
+    A case has numbers while fewer than half of its planned processes have crashed; what was timed is kept in any
+    case.
+    """
+    planned = job.settings.processes
+    outcome = Outcome(
+        case=job.case,
+        status=progress.ends or Status.FAILED,
+        reason=place(progress.reason, progress.done) if progress.ends else "",
+        started_at=progress.started_at,
+        artifact=job.built if isinstance(job.built, Artifact) else None,
+        processes=progress.processes,
+        crashes=progress.crashes,
+        stopped=progress.stopped,
+        runtime=progress.runtime,
+        host=progress.host,
+    )
+    if progress.ends or not isinstance(job.built, Artifact):
+        return outcome
+    if progress.lost(planned) or not progress.processes:
+        return dataclasses.replace(outcome, reason=crashed(progress))
+    evaluation = progress.evaluation
+    if evaluation is None and progress.runtime is not None:  # it lies in the cache, since a process was timed
+        evaluation = evaluate(dataclasses.replace(job, host=progress.host or job.host), job.built, progress.runtime)
+    arithmetic = evaluation.arithmetic if evaluation else {}
+    samples = progress.processes
     latency = estimate.latency(samples, job.settings.ci_width)
     status, reason = placement.judge(
-        case.recipe.precision, case.target.provider, timed[0].placement, evaluation.arithmetic
+        job.case.recipe.precision, job.case.target.provider, progress.placement, arithmetic
     )
-    return Outcome(
-        case=case,
+    return dataclasses.replace(
+        outcome,
         status=status,
         reason=reason,
-        started_at=started_at,
-        artifact=built,
         latency=latency if status.has_numbers else None,
-        processes=samples,
         evaluation=evaluation,
-        placement=timed[0].placement,
-        notes=remarks(samples, latency, job.floor_s),
-        noise=host.noise(before, host.ticks()) | {"spread": spread(samples)},
-        runtime=timed[0].runtime,
-        host=job.host,
+        placement=progress.placement,
+        timed_inputs=TimedInputs(mode=job.case.model.timed_inputs, examples=progress.examples),
+        pace=reference_workload.pace(samples),
+        notes=(
+            *remarks(samples, latency, job.floor_s),
+            *reference_workload.remarks(samples),
+            *lost_remark(progress),
+        ),
+        noise={**progress.noise, "spread": spread(samples)},
     )
 
 
-def refused(job: Job, artifact: Artifact, started_at: str, timed: list[Timed], error: Exception) -> Outcome:
-    """The outcome of a case that could not be finished; what was timed before is kept, but makes no number."""
-    unsupported = isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS
-    where = f"process {len(timed) + 1}: " if timed else ""
-    return Outcome(
-        case=job.case,
-        status=Status.UNSUPPORTED if unsupported else Status.FAILED,
-        reason=f"{where}{error}",
-        started_at=started_at,
-        artifact=artifact,
-        processes=tuple(t.samples for t in timed),
-        runtime=timed[0].runtime if timed else job.runtime,
-        host=job.host,
-    )
+def place(reason: str, process: int) -> str:
+    """A reason with the process that gave it, counted from 1, where it is not the first."""
+    return reason if process <= 1 else f"process {process}: {reason}"
+
+
+def crashed(progress: Progress) -> str:
+    """Why a case has no number although its processes could be started."""
+    first = progress.crashes[0]
+    reason = place(first.reason, first.process)
+    if len(progress.crashes) == 1:
+        return reason
+    return f"{len(progress.crashes)} of {progress.done} processes crashed, the first with: {reason}"
+
+
+def lost_remark(progress: Progress) -> tuple[str, ...]:
+    """What is said of a case that has numbers although some of its processes crashed."""
+    if not progress.crashes:
+        return ()
+    first = progress.crashes[0]
+    share = f"{len(progress.crashes)} of {progress.done} processes crashed (process {first.process}: {first.reason})"
+    return (f"{share}: the numbers are those of the others; find the cause before this build is shipped",)
 
 
 def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     """What a worker is asked to open for this case."""
     reference = artifact.reference
     folder = cache.reference_dir(reference.digest)
-    return Workload(
+    feeds = {one.name: one.at(folder) for one in reference.feeds}
+    work = Workload(
         model=cache.artifact_path(artifact.digest),
         target=case.target,
         optimization=case.recipe.optimization,
-        feeds={one.name: one.at(folder) for one in reference.feeds},
+        feeds=feeds,
         dims={**case.model.dims, "batch": case.target.batch},
         batch_axes=reference.batch_axes,
         rows=reference.rows,
     )
+    rotate = rotation.batches(feeds, batch=work.examples, examples=reference.examples, mode=case.model.timed_inputs)
+    return dataclasses.replace(work, rotate=rotate)
 
 
 def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:

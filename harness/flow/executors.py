@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from harness.confirmation import ConfirmedChoice
 from harness.errors import HarnessError
-from harness.flow.execute import Job, run_case
-from harness.records import Case, Outcome
+from harness.flow.confirm import ConfirmJob, confirm_choice
+from harness.flow.execute import Job, time_once
+from harness.flow.progress import ProcessOutcome
+from harness.records import Case
 
 
 class JobWatcher(Protocol):
     """Somebody who looks on while jobs run."""
 
     def started(self, case: Case) -> None:
-        """A case is about to be measured."""
+        """A process of a case is about to be measured."""
 
     def tick(self) -> None:
         """Some time has passed, and no worker of this process is timing at this moment."""
@@ -24,18 +27,28 @@ class JobWatcher(Protocol):
 class Executor(Protocol):
     """Runs jobs. A job can be pickled; what it names on the disk must be within reach of whoever runs it."""
 
-    def run(self, jobs: Sequence[Job], watch: JobWatcher) -> Iterator[Outcome]:
-        """Run every job and yield outcomes as they finish, in whatever order."""
+    def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
+        """Run one process for every job and yield outcomes as they finish, in whatever order.
+
+        The jobs come from a generator that decides as late as it can, so they are not taken before they can run.
+        """
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:
+        """Confirm one choice, on a host that jobs run on."""
 
 
 class LocalExecutor:
     """One job after the other in this process."""
 
-    def run(self, jobs: Sequence[Job], watch: JobWatcher) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
         """See `Executor`; the order is that of the jobs."""
         for job in jobs:
             watch.started(job.case)
-            yield run_case(job, on_burst=watch.tick)
+            yield time_once(job, on_burst=watch.tick)
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:
+        """See `Executor`."""
+        return confirm_choice(job, on_burst=watch.tick)
 
 
 class PoolExecutor:
@@ -51,18 +64,18 @@ class PoolExecutor:
         self.pool = pool
         self.width = width
 
-    def run(self, jobs: Sequence[Job], watch: JobWatcher) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
         """See `Executor`; nothing ticks, since the workers are not this process's.
 
         Raises:
             HarnessError: if the pool itself breaks.
         """
         waiting = iter(jobs)
-        flying: set[cf.Future[Outcome]] = set()
+        flying: set[cf.Future[ProcessOutcome]] = set()
         try:
             while True:
                 while len(flying) < self.width and (job := next(waiting, None)) is not None:
-                    flying.add(self.pool.submit(run_case, job))
+                    flying.add(self.pool.submit(time_once, job))
                     watch.started(job.case)
                 if not flying:
                     return
@@ -77,3 +90,14 @@ class PoolExecutor:
         finally:
             for future in flying:
                 future.cancel()
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:  # noqa: ARG002  (nothing ticks)
+        """See `Executor`.
+
+        Raises:
+            HarnessError: if the pool itself breaks.
+        """
+        try:
+            return self.pool.submit(confirm_choice, job).result()
+        except cf.BrokenExecutor as error:
+            raise HarnessError(f"A process that measures has ended ({error}): run the command again.") from error

@@ -22,8 +22,9 @@ from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.suggest import suggest
 from harness.zoo.spec import TargetSpec, Zoo
 
-BASELINE = "fp32"
-"""The variant that speed-ups refer to: measured first on each target, so that it is near in time."""
+BASELINES = ("fp32-default", "as-is", "fp32")
+"""What speed-ups refer to where the zoo names no `baseline`, the first that is measured: the exported file as whoever
+just opens it runs it, a file untouched, and last the one without any optimization."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +73,14 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
     if problems:
         raise UsageError("\n".join(problems))
 
-    variants.sort(key=lambda name: name != BASELINE)  # stable: the others keep their order
     pruned: dict[str, None] = {}
     cases = []
     for name in models:
         model = zoo.models[name]
         recipes = _distinct(model, variants, pruned)
+        base = baseline(model, [recipe.name for recipe in recipes])
+        recipes.sort(key=lambda recipe: recipe.name != base)  # stable: the others keep their order
+        model = replace(model, baseline=base)
         expanded = [
             target
             for spec in (zoo.targets[key] for key in targets)
@@ -86,6 +89,11 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
         for target in _distinct_targets(expanded, pruned):
             cases += [Case(model=model, recipe=recipe, target=target) for recipe in recipes]
     return Plan(cases=tuple(cases), pruned=tuple(pruned))
+
+
+def baseline(model: ModelSpec, variants: Sequence[str]) -> str:
+    """The variant that a model's speed-ups refer to, of those that are measured; empty where none is fit for it."""
+    return next((name for name in (model.baseline, *BASELINES) if name in variants), "")
 
 
 def plan_digest(zoo: Zoo, cases: Sequence[Case], extra: Json) -> str:

@@ -29,6 +29,8 @@ class SweepRequest:
     time_per_case: float | None = None
     ci_width: float | None = None
     resume: bool = True
+    order: str = "round"
+    confirm: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +41,13 @@ class SweepSettings:
         processes: fresh worker processes per case.
         time_per_case: seconds of inference, warm-up included, over all processes.
         ci_width: full relative width of the 95% interval at which sampling may stop early.
+        order: in which order processes run, see `harness.measure.rounds`.
     """
 
     processes: int
     time_per_case: float
     ci_width: float
+    order: str = "round"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ def preview(request: SweepRequest) -> Preview:
         processes=request.processes or defaults.processes,
         time_per_case=request.time_per_case or defaults.time_per_case_s,
         ci_width=request.ci_width or defaults.ci_width,
+        order=request.order,
     )
     cache = Cache(request.cache)
     pairs = {(c.model.name, c.recipe.name): c for c in plan.cases}

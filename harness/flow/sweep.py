@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.build.pipeline import BuildEvent
-from harness.flow.execute import Job
 from harness.flow.executors import Executor, JobWatcher, LocalExecutor
 from harness.flow.preview import Preview, SweepRequest, preview
+from harness.flow.rounds import SweepRounds
 from harness.flow.session import Session
-from harness.records import Artifact, Case, Run
+from harness.records import Case, Run
 from harness.store.asv import results as asv
 from harness.store.files import probe
 from harness.store.journal import Journal
-from harness.store.rows import runtime_of
 
 Row = Mapping[str, Any]
 
@@ -37,11 +36,26 @@ class SweepWatcher(JobWatcher, Protocol):
     def preparing(self, text: str) -> None:
         """Something else that takes a while, in words: a runtime is being installed."""
 
-    def measuring(self, todo: Sequence[Case], kept: Sequence[Row], problems: Sequence[str]) -> None:
-        """Builds are done; `kept` comes from the interrupted sweep that is resumed, `problems` could not be kept."""
+    def measuring(
+        self, todo: Sequence[Case], kept: Sequence[Row], begun: Sequence[Row], problems: Sequence[str]
+    ) -> None:
+        """Builds are done.
+
+        Args:
+            todo: the cases that have processes to run.
+            kept: rows of the interrupted sweep that is resumed which are complete.
+            begun: those that have processes to come.
+            problems: what could not be kept.
+        """
+
+    def round(self, number: int, of: int) -> None:
+        """A round begins, counted from 1: one process of every case."""
+
+    def sharpened(self, row: Row) -> None:
+        """One more process of a case is stored, and more are to come."""
 
     def finished(self, row: Row) -> None:
-        """A case is done and stored."""
+        """The last process of a case is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,30 +95,18 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
     session.build(on_event=watch.building)
     asv.check(request.results, session.run)
     with Journal.open(request.results, session.run, resume=request.resume) as journal:
-        jobs = [session.job(case) for case in session.cases]
-        earlier = [(job, row) for job in jobs if (row := journal.rows.get(job.case.id)) is not None]
-        kept: dict[str, Row] = {job.case.id: row for job, row in earlier if still_valid(row, job)}
-        todo = [job for job in jobs if job.case.id not in kept]
-        watch.measuring([job.case for job in todo], list(kept.values()), journal.problems)
-        for outcome in (executor or LocalExecutor()).run(todo, watch):
-            kept[outcome.case.id] = journal.append(outcome)
-            watch.finished(kept[outcome.case.id])
+        rounds = SweepRounds([session.job(case) for case in session.cases], journal, watch)
+        watch.measuring(rounds.todo(), rounds.complete(), rounds.begun(), journal.problems)
+        runner = executor or LocalExecutor()
+        for found in runner.run(rounds.jobs(), watch):
+            rounds.take(found)
+        for again in rounds.choices() if request.confirm else ():
+            watch.preparing(again.text)
+            rounds.choose(again, runner.confirm(again, watch))
         why_not = session.checkout.why_not_clean
         # Before the run is finished: a damaged asv file then leaves it open, and nothing is measured again.
         asv_files = () if why_not else asv.write(request.results, journal.run, journal.read())
         samples = journal.finish()
 
-    rows = tuple(kept[case.id] for case in session.cases)
+    rows = tuple(rounds.rows[case.id] for case in session.cases)
     return Swept(run=journal.run, rows=rows, samples=samples, asv_files=asv_files, why_no_asv=why_not)
-
-
-def still_valid(row: Row, job: Job) -> bool:
-    """Whether a row of an interrupted sweep may stand: nothing failed, and artifact, data and runtime are the same."""
-    if row["status"] == "failed":
-        return False
-    if not isinstance(job.built, Artifact):
-        return bool(row["status"] == job.built.status)
-    if row.get("measured_by") and job.runtime is not None and runtime_of(row).label != job.runtime.label:
-        return False
-    same = (row.get("artifact") or {}).get("digest") == job.built.digest
-    return bool(same and (row.get("reference") or {}).get("digest") == job.built.reference.digest)

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import placement
+from harness.measure import placement, reference_workload
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
+from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
 from harness.records import ProcessSamples, RuntimeInfo, Target
 from harness.records.values import ValueEntry, ValueSet
 from harness.runtimes.client import Client
@@ -48,6 +49,7 @@ class Workload:
         dims: dynamic axis -> size, `batch` included.
         batch_axes: input name -> the axis that examples are put behind one another on; not needed for paths.
         rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
+        rotate: through how many batches of examples inferences rotate, where the worker can; 1 for the first alone.
     """
 
     model: Path
@@ -57,6 +59,7 @@ class Workload:
     dims: Mapping[str, int]
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rows: int = 1
+    rotate: int = 1
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The protocol's `feeds`."""
@@ -81,6 +84,7 @@ class Workload:
                 "dims": dict(self.dims),
             },
             "profile": profile,
+            **({"rotate": self.rotate} if self.rotate > 1 else {}),
         }
 
     @property
@@ -102,11 +106,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """One process's samples, what its session was granted, and the runtime that ran it."""
+    """One process's samples, what its session was granted, and the runtime that ran it.
+
+    Attributes:
+        examples: how many batches of examples its inferences rotated through.
+    """
 
     samples: ProcessSamples
     placement: Mapping[str, float]
     runtime: RuntimeInfo
+    examples: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,24 +142,49 @@ def utc_now() -> str:
 
 
 def time_process(
-    workload: Workload, plan: Pace, *, client: ClientFactory = Client, on_burst: Callable[[], None] | None = None
+    workload: Workload,
+    plan: Pace,
+    *,
+    client: ClientFactory = Client,
+    on_burst: Callable[[], None] | None = None,
+    reference: bool = True,
 ) -> Timed:
-    """Measure once, in a fresh process.
+    """Measure once, in a fresh process; in another one where the first does not survive the reference workload.
 
     Args:
         workload: what to run.
         plan: how to warm up and when to stop.
         client: starts the worker.
         on_burst: called between bursts, while the worker is idle; must return quickly.
+        reference: whether to time the reference workload before and after, where the worker knows how to.
 
     Raises:
         WorkerRefusal: if the runtime cannot run it.
         WorkerError: if the worker dies, hangs or answers nonsense.
     """
+    try:
+        return timed_once(workload, plan, client, on_burst, reference)
+    except ReferenceLost as lost:
+        found = timed_once(workload, plan, client, on_burst, reference=False)
+        samples = dataclasses.replace(found.samples, reference_problem=str(lost))
+        return dataclasses.replace(found, samples=samples)
+
+
+def timed_once(
+    workload: Workload, plan: Pace, client: ClientFactory, on_burst: Callable[[], None] | None, reference: bool
+) -> Timed:
+    """As `time_process`, in one process.
+
+    Raises:
+        ReferenceLost: if the worker died of the reference workload before there were samples.
+        WorkerRefusal, WorkerError: as `time_process`.
+    """
     started_at = utc_now()
+    after = ReferenceTimes()
     with client() as worker:
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
+        before = reference_workload.take(worker) if reference else ReferenceTimes()
         preempted: list[int | None] = []
         bursts = pace(plan, first_ns)
         n = next(bursts)
@@ -166,6 +200,11 @@ def time_process(
                 break
         peak = worker.peak_rss_bytes()
         runtime = worker.runtime
+        if reference:
+            try:
+                after = reference_workload.take(worker)
+            except ReferenceLost as lost:
+                after = ReferenceTimes(problem=str(lost))
     known = [p for p in preempted if p is not None]
     samples = ProcessSamples(
         started_at=started_at,
@@ -177,17 +216,34 @@ def time_process(
         stop=paced.stop,
         peak_rss_bytes=peak,
         preempted=sum(known) if known else None,
+        reference_before_ns=before.busy_ns,
+        reference_after_ns=after.busy_ns,
+        floor_before_ns=before.floor_ns,
+        floor_after_ns=after.floor_ns,
+        reference_problem=before.problem or after.problem,
     )
-    return Timed(samples=samples, placement=placement.shares(placed(opened)), runtime=runtime)
+    return Timed(samples=samples, placement=placement.shares(placed(opened)), runtime=runtime, examples=rotated(opened))
 
 
-def burst(worker: Client, n: int, deadline_s: float) -> tuple[Sequence[int], int | None]:
+def rotated(opened: Mapping[str, Any]) -> int:
+    """Through how many batches a worker that has opened rotates: one where it does not know how to."""
+    found = opened.get("examples")
+    return found if type(found) is int and found > 0 else 1
+
+
+def burst(worker: Client, n: int, deadline_s: float, *, at: int | None = None) -> tuple[Sequence[int], int | None]:
     """Time n inferences; their durations in nanoseconds, and the preemptions meanwhile.
+
+    Args:
+        worker: has opened something.
+        n: how many.
+        deadline_s: after which the worker counts as hung.
+        at: the place in the rotation of inputs to start at; where the last burst ended if none is given.
 
     Raises:
         WorkerError: also if the durations are not n whole numbers, none negative.
     """
-    reply = worker.ask("burst", deadline_s, n=n)
+    reply = worker.ask("burst", deadline_s, n=n, **({} if at is None else {"at": at}))
     durations = reply.get("durations_ns")
     if not isinstance(durations, list) or len(durations) != n or not all(type(d) is int and d >= 0 for d in durations):
         raise WorkerError(f"the worker was asked for {n} durations in whole nanoseconds and answered {durations!r:.80}")
@@ -301,4 +357,4 @@ def shipped(model: Path, shape: tuple[int, ...], target: Target, plan: Pace, cli
         np.save(feed, np.full(shape, 0.5, dtype=np.float32))
         target = dataclasses.replace(target, batch=shape[0])
         workload = Workload(model=model, target=target, optimization="all", feeds={"x": feed}, dims={})
-        return time_process(workload, plan, client=client)
+        return time_process(workload, plan, client=client, reference=False)

@@ -1,12 +1,13 @@
-"""One pair: two fresh processes, alive together, timed in short bursts that take turns.
+"""One pair, or a larger group: fresh processes, alive together, timed in short bursts that take turns.
 
-The two sides see the same minutes of the same host, so that most of its noise cancels in their ratio. The order of
-everything is random, pair by pair; a side that waits is at rest, not spinning.
+All of them see the same minutes of the same host, so that most of its noise cancels in their ratios. The order of
+everything is random, group by group; a member that waits is at rest, not spinning. A pair is a group of two.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import random
 import statistics
@@ -18,7 +19,7 @@ from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import cores, idle
 from harness.measure.coordinator import OPEN_DEADLINE_S, ClientFactory, Workload, burst, utc_now
 from harness.measure.pacing import Pace, is_steady
-from harness.records import Pair, SideSamples
+from harness.records import Block, Pair, SideSamples
 from harness.runtimes.client import Client
 
 SIDES = ("base", "head")
@@ -31,11 +32,11 @@ MOST_BURST = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairSpec:
-    """What is paired: per side (`base`, `head`) what to run and how to start its worker.
+class GroupSpec:
+    """What is measured together: per member (of a pair `base`, `head`) what to run and how to start its worker.
 
     Attributes:
-        bursts: how many bursts each side runs; fewer where they would take longer than `LONGEST_S`. Many short ones
+        bursts: how many bursts each member runs; fewer where they would take longer than `LONGEST_S`. Many short ones
             beat few long ones: on two busy cores 15 of 10 ms had a third of the spread of 7 of 20 ms, in the same time.
         burst_s: seconds that one burst is to last, over both sides on average.
         least_warmup_s, most_warmup_s: bounds of each side's warm-up, in seconds of inference.
@@ -49,6 +50,9 @@ class PairSpec:
     least_warmup_s: float = 0.06
     most_warmup_s: float = 0.5
     most_spin_s: float = idle.MOST_SPIN_S
+
+
+PairSpec = GroupSpec
 
 
 @dataclass(slots=True)
@@ -80,49 +84,75 @@ def measure_pair(
         WorkerRefusal: if a side's runtime cannot run it; the text names the side.
         WorkerError: if a side's worker dies, hangs or answers nonsense, times of zero included.
     """
+    block = measure_block(spec, rng=rng, on_burst=on_burst)
+    base, head = (block.members[role] for role in SIDES)
+    return Pair(
+        phase=phase,
+        log_ratio=log_ratio(base, head),
+        base=base,
+        head=head,
+        started_at=block.started_at,
+        order="".join(role[0] for role in block.order),
+        pinned=block.pinned,
+    )
+
+
+def log_ratio(base: SideSamples, head: SideSamples) -> float:
+    """The median over bursts of log(head / base)."""
+    return statistics.median(math.log(h / b) for b, h in zip(base.bursts_ns, head.bursts_ns, strict=True))
+
+
+def measure_block(
+    spec: GroupSpec, *, rng: random.Random | None = None, on_burst: Callable[[], None] | None = None
+) -> Block:
+    """Measure a group once, every member in a fresh process.
+
+    Burst k of every member has the same number of inferences, on the same inputs.
+
+    Args:
+        spec: the members.
+        rng: gives every order; system randomness where none is given.
+        on_burst: called while all workers are idle; must return quickly.
+
+    Raises:
+        WorkerRefusal, WorkerError: as `measure_pair`.
+    """
     rng = rng or random.SystemRandom()
     started_at = utc_now()
     spin = any(idle.spins(work.target) for work in spec.workloads.values())
     with started(spec) as sides:
         pinned = pin(spec, sides, rng)
-        for role in random_order(rng):
+        rotates = all("rotate" in (side.worker.hello.get("features") or ()) for side in sides.values())
+        for role in random_order(spec, rng):
             with named(role):
-                open_side(sides[role], spec.workloads[role])
+                work = spec.workloads[role]
+                open_side(sides[role], work if rotates else dataclasses.replace(work, rotate=1))
                 await_rest(sides[role], spec, spin)
-        for role in random_order(rng):
+        for role in random_order(spec, rng):
             with named(role):
                 warm_up(sides[role], spec)
                 await_rest(sides[role], spec, spin)
         typical_ns = statistics.fmean(side.typical_ns for side in sides.values())
         n = size(spec, typical_ns)
-        means: dict[str, list[float]] = {role: [] for role in SIDES}
-        order = ""
-        for _ in range(repeats(spec, n * typical_ns / 1e9 + (idle.SPIN_S if spin else 0.0))):
-            for role in random_order(rng):
+        means: dict[str, list[float]] = {role: [] for role in sides}
+        order: list[str] = []
+        for number in range(repeats(spec, n * typical_ns / 1e9 + (idle.SPIN_S if spin else 0.0))):
+            for role in random_order(spec, rng):
                 with named(role):
-                    means[role].append(mean(sides[role], n, spec))
+                    means[role].append(mean(sides[role], n, spec, at=number * n if rotates else None))
                     await_rest(sides[role], spec, spin)
-                order += role[0]
+                order.append(role)
                 if on_burst is not None:
                     on_burst()
-        samples = {role: side_samples(side, means[role]) for role, side in sides.items()}
-    ratios = [math.log(h / b) for b, h in zip(means["base"], means["head"], strict=True)]
-    return Pair(
-        phase=phase,
-        log_ratio=statistics.median(ratios),
-        base=samples["base"],
-        head=samples["head"],
-        started_at=started_at,
-        order=order,
-        pinned=pinned,
-    )
+        members = {role: side_samples(side, means[role]) for role, side in sides.items()}
+    return Block(members=members, started_at=started_at, order=tuple(order), pinned=pinned)
 
 
 @contextlib.contextmanager
-def started(spec: PairSpec) -> Iterator[dict[str, LiveSide]]:
-    """Both workers, started at the same time since nothing is timed yet; afterwards neither is left."""
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(SIDES)) as pool:
-        coming = {role: pool.submit(spec.clients[role]) for role in SIDES}
+def started(spec: GroupSpec) -> Iterator[dict[str, LiveSide]]:
+    """All workers, started at the same time since nothing is timed yet; afterwards none is left."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(spec.workloads)) as pool:
+        coming = {role: pool.submit(spec.clients[role]) for role in spec.workloads}
         try:
             sides: dict[str, LiveSide] = {}
             failure: WorkerError | None = None
@@ -148,8 +178,8 @@ def end(started: Future[contextlib.AbstractContextManager[Client]]) -> None:
         started.result().__exit__(WorkerError, None, None)
 
 
-def pin(spec: PairSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
-    """Hold both sides to the same cores, where there are enough; the threads of their sessions inherit it."""
+def pin(spec: GroupSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
+    """Hold all members to the same cores, where there are enough; the threads of their sessions inherit it."""
     threads = [work.target.intra_threads for work in spec.workloads.values()]
     chosen = cores.choose_cores(max(threads), rng=rng) if min(threads) > 0 else None
     if chosen is None:
@@ -169,7 +199,7 @@ def open_side(side: LiveSide, work: Workload) -> None:
     side.typical_ns = positive(side.first_ns)
 
 
-def warm_up(side: LiveSide, spec: PairSpec) -> None:
+def warm_up(side: LiveSide, spec: GroupSpec) -> None:
     """Run until the last windows agree, within the bounds of warm-up."""
     plan = Pace(budget_s=spec.most_warmup_s, ci_width=0.0)
     medians: list[float] = []
@@ -184,9 +214,9 @@ def warm_up(side: LiveSide, spec: PairSpec) -> None:
             return
 
 
-def mean(side: LiveSide, n: int, spec: PairSpec) -> float:
-    """The mean time of n inferences in one burst, in nanoseconds."""
-    durations, _ = burst(side.worker, n, deadline(side, spec))
+def mean(side: LiveSide, n: int, spec: GroupSpec, *, at: int | None = None) -> float:
+    """The mean time of n inferences in one burst, in nanoseconds; `at` is the place in the rotation of inputs."""
+    durations, _ = burst(side.worker, n, deadline(side, spec), at=at)
     return positive(sum(durations) / n)
 
 
@@ -200,7 +230,7 @@ def side_samples(side: LiveSide, means: list[float]) -> SideSamples:
     )
 
 
-def await_rest(side: LiveSide, spec: PairSpec, spin: bool) -> None:
+def await_rest(side: LiveSide, spec: GroupSpec, spin: bool) -> None:
     """Wait until the side is at rest, so that it takes nothing from the other's burst.
 
     Raises:
@@ -214,24 +244,24 @@ def await_rest(side: LiveSide, spec: PairSpec, spin: bool) -> None:
         )
 
 
-def size(spec: PairSpec, typical_ns: float) -> int:
+def size(spec: GroupSpec, typical_ns: float) -> int:
     """How many inferences of this length fill one burst; at least one."""
     return max(1, min(MOST_BURST, round(spec.burst_s * 1e9 / typical_ns)))
 
 
-def repeats(spec: PairSpec, each_s: float) -> int:
+def repeats(spec: GroupSpec, each_s: float) -> int:
     """How many bursts of this length, rest included."""
     return min(spec.bursts, max(LEAST_BURSTS, int(LONGEST_S / each_s)))
 
 
-def deadline(side: LiveSide, spec: PairSpec) -> float:
+def deadline(side: LiveSide, spec: GroupSpec) -> float:
     """Seconds that a burst may take before the worker counts as hung: generous, since a host may stall."""
     return 60.0 + 20.0 * (spec.burst_s + MOST_BURST * 1e-6 + side.first_ns / 1e9)
 
 
-def random_order(rng: random.Random) -> tuple[str, ...]:
-    """Both sides, in random order."""
-    return SIDES if rng.random() < 0.5 else SIDES[::-1]  # noqa: PLR2004  (a fair coin)
+def random_order(spec: GroupSpec, rng: random.Random) -> list[str]:
+    """All members, in random order."""
+    return rng.sample(list(spec.workloads), len(spec.workloads))
 
 
 def positive(duration_ns: float) -> float:

@@ -24,8 +24,11 @@ from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
 from harness.records.measured import (
     Accuracy,
+    Block,
+    Crash,
     Evaluation,
     Fidelity,
+    HostPace,
     Latency,
     MetricValue,
     Outcome,
@@ -34,6 +37,7 @@ from harness.records.measured import (
     ProcessSamples,
     Run,
     SideSamples,
+    TimedInputs,
 )
 from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
@@ -43,14 +47,17 @@ __all__ = [
     "BATCH",
     "Accuracy",
     "Artifact",
+    "Block",
     "Budget",
     "Built",
     "Case",
     "CaseId",
+    "Crash",
     "DataSpec",
     "Evaluation",
     "Fidelity",
     "HostInfo",
+    "HostPace",
     "InputSpec",
     "Json",
     "Latency",
@@ -69,6 +76,7 @@ __all__ = [
     "Status",
     "Step",
     "Target",
+    "TimedInputs",
     "ValueEntry",
     "Weights",
     "WeightsSpec",

@@ -138,6 +138,8 @@ class ModelSpec:
         dims: the size of every dynamic axis but `batch`.
         options: the source's own settings.
         recipes: every variant of the zoo, with this model's step options merged in.
+        timed_inputs: what timed inferences are fed, see `harness.measure.rotation`.
+        baseline: the variant that speed-ups refer to; empty where nobody has said.
     """
 
     name: str
@@ -151,6 +153,8 @@ class ModelSpec:
     options: Mapping[str, Json] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     budget: Budget = Budget()
+    timed_inputs: str = "rotate"
+    baseline: str = ""
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

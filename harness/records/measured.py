@@ -27,6 +27,10 @@ class ProcessSamples:
         stop: `precise` (interval as narrow as asked), `time` (budget) or `count` (most samples kept).
         peak_rss_bytes: the worker's peak resident memory, read from outside; None where the OS does not tell.
         preempted: involuntary context switches while sampling; None where unknown.
+        reference_before_ns, reference_after_ns: what a small compute-bound model took in the same process just before
+            warm-up and just after sampling: the host's pace; None where the worker does not know it or failed at it.
+        floor_before_ns, floor_after_ns: the same of a model with one node.
+        reference_problem: why it failed; empty where it did not.
     """
 
     started_at: str
@@ -38,6 +42,52 @@ class ProcessSamples:
     stop: str
     peak_rss_bytes: int | None = None
     preempted: int | None = None
+    reference_before_ns: int | None = None
+    reference_after_ns: int | None = None
+    floor_before_ns: int | None = None
+    floor_after_ns: int | None = None
+    reference_problem: str | None = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """A process of a case that gave no samples: it died, hung, or ran out of memory.
+
+    Attributes:
+        process: which one, from 1.
+        started_at: UTC, ISO 8601.
+    """
+
+    process: int
+    started_at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedInputs:
+    """What timed inferences were fed.
+
+    Attributes:
+        mode: `rotate` through the evaluation examples, or `fixed`: the first batch of them, every time.
+        examples: through how many batches they rotated; 1 where the worker could not.
+    """
+
+    mode: str
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPace:
+    """What the reference workload took over the processes of a case, in seconds: how fast the host was meanwhile.
+
+    Attributes:
+        median_s: over the processes, before and after their samples.
+        low_s, high_s: the fastest and the slowest.
+    """
+
+    median_s: float
+    low_s: float
+    high_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +123,23 @@ class Pair:
     head: SideSamples
     started_at: str
     order: str = ""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Fresh processes of several cases, alive together, bursts in random order: a pair with any number of sides.
+
+    Attributes:
+        members: name -> what its process gave; burst k of all of them are neighbours in time.
+        started_at: UTC, ISO 8601.
+        order: the members in the order in which they ran, one per burst.
+        pinned: as of a pair.
+    """
+
+    members: Mapping[str, SideSamples]
+    started_at: str
+    order: tuple[str, ...] = ()
     pinned: bool = False
 
 
@@ -203,6 +270,8 @@ class Outcome:
         noise: the host at that moment: load average, steal share, spread between processes.
         runtime: what executed it, as the worker said; None where no worker came to speak.
         host: where it was measured; None where nothing ran.
+        crashes: its processes that gave no samples.
+        stopped: why it was given fewer processes than asked for although nothing is wrong with it; else empty.
     """
 
     case: Case
@@ -218,6 +287,10 @@ class Outcome:
     noise: Mapping[str, Json] = field(default_factory=dict)
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
+    crashes: tuple[Crash, ...] = ()
+    stopped: str = ""
+    timed_inputs: TimedInputs | None = None
+    pace: HostPace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +304,7 @@ class Run:
         commit_time: of that commit, in milliseconds since the epoch, as asv keeps it.
         fingerprint: digest of the stable fields of the host that coordinates; `host` holds them all.
         versions: of python and every package on the path of a number, beside the coordinator.
-        settings: time_per_case, ci_width, processes.
+        settings: time_per_case, ci_width, processes, order; the run's id is the seed of every round's order.
         floor_s: provider -> the median of a one-node model through the same path, in seconds.
     """
 

@@ -156,10 +156,11 @@ def entry_from_json(content: Mapping[str, Any]) -> ValueEntry:
 
 
 def case_to_json(case: Case) -> dict[str, Any]:
-    """Model with its budget, recipe and target; the model's other variants are left behind."""
+    """Model with its budget and how it is fed, recipe and target; the model's other variants are left behind."""
     return {
         "model": model_to_json(case.model),
         "budget": dataclasses.asdict(case.model.budget),
+        "timed_inputs": case.model.timed_inputs,
         "recipe": recipe_to_json(case.recipe),
         "target": {
             **_fields(case.target),
@@ -173,7 +174,11 @@ def case_from_json(content: Mapping[str, Any]) -> Case:
     """The inverse of `case_to_json`, also of what another version wrote."""
     model = model_from_json(content["model"])
     return Case(
-        model=dataclasses.replace(model, budget=_known(Budget, content.get("budget", {}))),
+        model=dataclasses.replace(
+            model,
+            budget=_known(Budget, content.get("budget", {})),
+            timed_inputs=content.get("timed_inputs", model.timed_inputs),
+        ),
         recipe=recipe_from_json(content["recipe"]),
         target=_known(Target, content["target"]),
     )

@@ -4,13 +4,20 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 `{"ok": false, "kind": ..., "message": ...}`. The first line is the worker's own `hello`.
 
 (hello)
-    Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}.
+    Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}, `features`, a list of what the
+    worker knows beyond what every one must: `rotate`, `reference`.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
     provider_options, optimization, config, dims. Reply: `session_ns`, `inputs` and `outputs` as [name, type, shape],
-    `runtime` {providers granted, placement {provider: nodes}}.
-`burst` n
-    Times n inferences. Reply: `durations_ns`, n integers; `preempted`, involuntary context switches meanwhile.
+    `runtime` {providers granted, placement {provider: nodes}}, `examples`, how many batches inferences rotate through.
+    With `rotate` N (feature `rotate`) so many batches are bound beforehand, as far as there are examples: inference
+    i runs on batch i modulo N. Without it every inference runs on the first batch.
+`burst` n, at
+    Times n inferences, the first of them on batch `at` modulo N; without `at` on the one after the last. Reply:
+    `durations_ns`, n integers; `preempted`, involuntary context switches meanwhile.
+`reference` models [{path, shape, n}]
+    (feature `reference`) Times n inferences of each of these files, whose one input `x` is floats of this shape, on one
+    thread of the CPU; what `open` prepared stays open. Reply: `durations_ns`, a list for each file.
 `outputs` feeds {input: entry}, examples, folder
     Runs every example once, at batch 1, and writes value files into `folder`. Reply: `outputs`, their entries.
 `profile`

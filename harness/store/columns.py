@@ -36,6 +36,11 @@ PROCESS: Final[Mapping[str, Any]] = {
     "stop": str,
     "peak_rss_bytes": int,
     "preempted": int,
+    "reference_before_ns": int,
+    "reference_after_ns": int,
+    "floor_before_ns": int,
+    "floor_after_ns": int,
+    "reference_problem": str,
 }
 
 COLUMNS: Final[Mapping[str, Any]] = {
@@ -54,6 +59,10 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "status": str,
     "reason": str,
     "notes": [str],
+    "crashes": JSON,
+    "stopped": str,
+    "baseline": str,
+    "choice": JSON,
     "latency": {
         "median_s": float,
         "ci95_low_s": float,
@@ -68,6 +77,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "stop": str,
         "warmup_n": int,
     },
+    "pace": {"median_s": float, "low_s": float, "high_s": float},
+    "timed_inputs": {"mode": str, "examples": int},
     "session_s": float,
     "first_inference_s": float,
     "peak_rss_bytes": int,

@@ -35,6 +35,7 @@ IDENTITY: Final[Mapping[str, str]] = {
     "weights_digest": "weights.digest",
     **{f"measured_{name}": f'measured_by."{name}"' for name in MEASURED},
     "processes": "latency.processes",
+    "timed_inputs": "timed_inputs.mode",
     # The same text for every row of a run: one of them is enough.
     "versions": "CASE WHEN row_number() OVER (PARTITION BY run) = 1 THEN versions END",
 }
@@ -81,19 +82,22 @@ def points(
         for one in wanted:
             value = nullable(one.value, row)
             if value is None or not math.isnan(value):
-                yield _key(flat["case"], one, environment), _point(one, value, flat, order)
+                yield _key(flat, one, environment), _point(one, value, flat, order)
 
 
-def _key(case: str, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
+def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
+    # Of a latency from before inputs rotated; the other metrics have one version.
+    earlier = benchmark.metric is LATENCY and flat["timed_inputs"] is None and flat["latency.median_s"] is not None
+    version = "1" if earlier else benchmark.version
     return Key(
-        case,
+        flat["case"],
         benchmark.metric.name,
         benchmark.unit,
         params["host"],
         params["onnxruntime"],
         params["weights"],
-        environment.name,
+        environment.name + benchmark.told_apart(version),
     )
 
 

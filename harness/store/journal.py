@@ -1,13 +1,13 @@
-"""A run while it is being measured: one small Parquet file per finished case, then all of them as one.
+"""A run while it is being measured: one small Parquet file per case, then all of them as one.
 
 ::
 
     results/samples/<run id>.parts/run.header     the Run as JSON, with the schema version
     results/samples/<run id>.parts/lock           held by the process that measures
-    results/samples/<run id>.parts/<case>.parquet one finished case; measuring it again replaces it
+    results/samples/<run id>.parts/<case>.parquet one case with its processes so far; each process replaces it
     results/samples/<run id>.parquet              the finished run
 
-Each file is renamed into place whole, so an interruption at any point loses at most the case in flight. A run is
+Each file is renamed into place whole, so an interruption at any point loses at most the process in flight. A run is
 finished from the moment its one file exists; parts that are still beside it are leftovers. The header's name does
 not end in .json because asv looks at every such file under results/.
 """
@@ -89,7 +89,7 @@ class Journal:
         return cls(results, folder, run, lock)
 
     def append(self, outcome: Outcome) -> Row:
-        """Keep a finished case; one with the same id is replaced.
+        """Keep a case as far as it has come; one with the same id is replaced.
 
         Returns:
             Its row, without samples.
@@ -97,11 +97,22 @@ class Journal:
         Raises:
             StoreError: where it cannot be written; the cases before it are safe.
         """
-        row = to_row(self.run, outcome)
-        name = hashlib.sha256(row["case"].encode()).hexdigest()[:20]
-        files.write(self._folder / f"{name}.parquet", samples.encode([row]))
+        return self.put(to_row(self.run, outcome))
+
+    def put(self, row: Row) -> Row:
+        """Keep a whole row, as `append` does."""
+        files.write(self._part(row["case"]), samples.encode([row]))
         self.rows[row["case"]] = public(row)
         return self.rows[row["case"]]
+
+    def whole(self, case: str) -> Row:
+        """A case of `rows` with its samples, which are not kept in memory.
+
+        Raises:
+            StoreError: if its part has been damaged by others.
+        """
+        (row,) = samples.read(self._part(case))
+        return row
 
     def read(self) -> list[Row]:
         """Every finished case with its samples, in order of measurement.
@@ -150,6 +161,9 @@ class Journal:
             except StoreError as error:
                 problems.append(str(error))
         self.problems = tuple(problems)
+
+    def _part(self, case: str) -> Path:
+        return self._folder / f"{hashlib.sha256(case.encode()).hexdigest()[:20]}.parquet"
 
     def _remove(self) -> None:
         # Under the folder's lock nobody else can be about to take up this journal.

@@ -108,6 +108,7 @@ def check_references(root: Map, problems: Problems) -> None:
             names = defaults.get(section)
             for index, name in enumerate(names if isinstance(names, Seq) else ()):
                 _must_exist(problems, ("defaults", section, index), what, name, _names(root, section))
+        _must_exist(problems, ("defaults", "baseline"), "variant", defaults.get("baseline"), _names(root, "variants"))
     models = root.get("models")
     for model, entry in models.items() if isinstance(models, Map) else ():
         if not isinstance(entry, Map):
@@ -116,6 +117,8 @@ def check_references(root: Map, problems: Problems) -> None:
         used = data.get("use") if isinstance(data, Map) else data
         keys: Keys = ("models", model, "data", "use")
         _must_exist(problems, keys, "data", used, [*_names(root, "data"), RANDOM])
+        named: Keys = ("models", model, "baseline")
+        _must_exist(problems, named, "variant", entry.get("baseline"), _names(root, "variants"))
         variants = entry.get("variants")
         for variant in variants if isinstance(variants, Map) else ():
             _must_exist(problems, ("models", model, "variants", variant), "variant", variant, _names(root, "variants"))

@@ -158,6 +158,8 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             size_bytes=budget.size,
             structure=budget.structure,
         ),
+        timed_inputs=entry.timed_inputs,
+        baseline=entry.baseline or entries.defaults.baseline or "",
     )
 
 

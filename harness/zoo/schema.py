@@ -307,6 +307,12 @@ class ModelEntry(Strict):
     steps: StepOptions = Field(default=ABSENT, description="options for every variant that has the step")
     variants: dict[str, StepOptions] = Field(default={}, description="options for the steps of one variant")
     budget: BudgetEntry = Field(default=BudgetEntry.model_construct(), description="what its builds may cost")
+    timed_inputs: Literal["rotate", "fixed"] = Field(
+        default="rotate", description="whether timed inferences go through the evaluation examples or repeat the first"
+    )
+    baseline: Name = Field(
+        default=ABSENT, description="the variant that speed-ups refer to, instead of the default one"
+    )
 
 
 class DefaultsEntry(Strict):
@@ -317,6 +323,9 @@ class DefaultsEntry(Strict):
     threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(default=[1], min_length=1, description="intra-op")
     batch: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
         default=[1], min_length=1, description="examples per inference"
+    )
+    baseline: Name = Field(
+        default=ABSENT, description="the variant that speed-ups refer to; fp32-default, as-is or fp32 where absent"
     )
     processes: int = Field(default=5, ge=1, le=1000, description="fresh worker processes per case")
     time_per_case: float = Field(

@@ -194,7 +194,7 @@ def wait_for(process: subprocess.Popen[str], condition: Any, seconds: float = 12
 
 
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(project: Project) -> None:
-    """Interrupted in the second case: exit code 130; the next sweep measures only the rest, in the same run."""
+    """Interrupted in the first round: exit code 130; the next sweep measures only the rest, in the same run."""
     arguments = ("sweep", "--time-per-case", "4")
     project.run("build")
     first = project.start(*arguments)
@@ -202,18 +202,20 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(project: Pro
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)
     assert 130 == first.returncode, (out, err)
-    assert "finished cases are kept" in out
+    assert "finished processes are kept" in out
     assert "Traceback" not in err
     done = rows(project)
     assert 1 <= len(done) < 3
+    assert {1} == {row["latency"]["processes"] for row in done.values()}
 
     out = project.run(*arguments)
-    assert f"resuming: {len(done)} of 3 cases were finished before" in out
+    assert f"resuming: 0 of 3 cases were finished before, {len(done)} in part" in out
     after = rows(project)
     assert 3 == len(after)
     assert 1 == len({row["run"] for row in after.values()})
     for case, row in done.items():
-        assert row["latency"] == after[case]["latency"]
+        assert row["started_at"] == after[case]["started_at"]
+    assert {2} == {row["latency"]["processes"] for row in after.values()}
     assert not list(project.root.glob("results/samples/*.parts"))
 
 

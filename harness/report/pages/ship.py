@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from harness import budget
+from harness import budget, confirmation
 from harness.budget import ShipChoice
 from harness.report import links, wording
 from harness.report.data import Data
 from harness.report.figures.base import short
-from harness.report.pages.tables import against_fp32
+from harness.report.pages.tables import against_baseline
 from harness.report.parts import Cell, Table, num, text
 from harness.store.query import natural
 from harness.store.rows import Row, measured_on
@@ -43,8 +43,8 @@ def ship(data: Data) -> Table:
     several = any(apart for _, _, apart, _ in found)
     return Table(
         columns=(
-            "model", "target", "ship", "median [95% interval]#", "against fp32 [95%]#", "cost", "tied with",
-            "faster, but", "weights", *(["measured apart, not compared"] if several else []),
+            "model", "target", "ship", "median [95% interval]#", "against baseline [95%]#", "confirmed", "cost",
+            "tied with", "faster, but", "weights", *(["measured apart, not compared"] if several else []),
         ),
         rows=[[*cells, text(apart or wording.NONE, kind="long")] if several else cells for _, cells, apart, _ in found],
         facets=[facets for *_, facets in found],
@@ -67,13 +67,15 @@ def _choice(choice: ShipChoice) -> list[Cell]:
     kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
     weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
     if best is None:
-        absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 3]
+        absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 4]
         return [text(_none(rows), kind="none long"), *absent, weights]
-    ties = [row["variant"] for row in budget.tied(best, rows)]
+    found = confirmation.stored(best)
+    ties = list(found.tied) if found else [row["variant"] for row in budget.tied(best, rows)]
     return [
         name(best["variant"], links.case(best["case"]), "best"),
         num(wording.latency(best), best["latency"]["median_s"]),
-        against_fp32(best, rows),
+        against_baseline(best, rows),
+        text(found.verdict if found else confirmation.UNCONFIRMED, kind="long"),
         text(cost(best)),
         text(
             ", ".join(ties) or wording.NONE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from harness import budget
+from harness import budget, confirmation
 from harness.metrics import METRICS, Metric, stored
 from harness.report import links, ratios, wording
 from harness.report.figures.base import records
@@ -115,7 +115,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
                 num(wording.latency(row), latency.get("median_s")),
                 num(wording.number(latency.get("p90_s"), "seconds"), latency.get("p90_s")),
                 num(wording.number(latency.get("p99_s"), "seconds"), latency.get("p99_s")),
-                against_fp32(row, by_row.get(id(row), [row])),
+                against_baseline(row, by_row.get(id(row), [row])),
                 num(wording.accuracy(row), (row["accuracy"] or {}).get("value"), kind="over" if over else ""),
                 num(wording.fidelity(row), (row["fidelity"] or {}).get("centred_sqnr_db"), kind="over" if over else ""),
                 text(budget_word(over) if latency else "-", kind="nowrap over" if over else "nowrap"),
@@ -135,7 +135,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
             "median [95% interval]#",
             "p90#",
             "p99#",
-            "against fp32 [95%]#",
+            "against baseline [95%]#",
             "accuracy#",
             "fidelity#",
             "budget",
@@ -148,8 +148,15 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
     )
 
 
-def against_fp32(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
-    """How many times as fast as fp32 in the same run and setting, with its interval."""
+def against_baseline(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:
+    """How many times as fast as the baseline in the same run and setting, with its interval.
+
+    From the processes that ran side by side where the choice was confirmed, else from the sweep's own.
+    """
+    again = confirmation.stored(row)
+    if again is not None and again.best == row["variant"] and again.ratio is not None:
+        bounds = "" if again.low is None else f" [{again.low:.2f}, {again.high:.2f}]"
+        return num(wording.ratio(again.ratio) + bounds, again.ratio, title=again.factor)
     for other in rows:
         speedup = budget.speedup(row, [other])
         if speedup is not None:

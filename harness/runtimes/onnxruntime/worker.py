@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+from math import gcd
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ ERRORS = {
 }
 
 
+FEATURES = ["rotate", "reference"]
+"""What this worker knows beyond what every one must, see `protocol`."""
+
+
 class Refused(Exception):
     """The request cannot be served; `kind` is one of `protocol.REFUSALS`."""
 
@@ -73,9 +78,11 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Any = None
-        self.binding: Any = None
+        self.bindings: list[Any] = []
         self.bound: list[Any] = []
-        self.prebound = False
+        self.prebound: set[int] = set()
+        self.next = 0
+        self.references: dict[str, Any] = {}
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
@@ -100,15 +107,14 @@ class Worker:
             "inputs": [[i.name, i.type, i.shape] for i in self.session.get_inputs()],
             "outputs": [[o.name, o.type, o.shape] for o in self.session.get_outputs()],
             "runtime": {"providers": granted, "placement": placement(self.session)},
+            "examples": len(self.bindings),
         }
 
     def bind(self, request: dict[str, Any], device: str) -> None:
-        """Put the first `batch` examples where the provider reads them; outputs follow after the first run."""
+        """Put batches where the provider reads them, as many as `rotate` asks; outputs follow after their first run."""
         batch, axes = request["batch"], request.get("batch_axes") or {}
-        self.binding = self.session.io_binding()
-        # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have bound:
-        # without this the session would read memory that is freed and used again.
-        self.bound = []
+        self.bindings, self.bound, self.prebound, self.next = [], [], set(), 0
+        inputs = []
         for spec in self.session.get_inputs():
             given = Examples(request["feeds"], spec)
             axis = 0 if given.rows else axes.get(spec.name)
@@ -119,33 +125,61 @@ class Worker:
             fixed = spec.shape[axis] if axis is not None and axis < len(spec.shape) else None
             if isinstance(fixed, int) and fixed != batch:
                 raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
-            self.bound.append(given.value(given.batch(range(batch), axis), device))
-            self.binding.bind_ortvalue_input(spec.name, self.bound[-1])
-        for spec in self.session.get_outputs():
-            self.binding.bind_output(spec.name, device)
-        self.prebound = False
+            inputs.append((spec.name, given, axis))
+        stored = max([given.count() for _, given, _ in inputs], default=1)
+        for place in range(min(request.get("rotate") or 1, stored)):
+            binding = self.session.io_binding()
+            for name, given, axis in inputs:
+                value = given.value(given.batch(places(place, batch, stored), axis), device)
+                # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have
+                # bound: without this the session would read memory that is freed and used again.
+                self.bound.append(value)
+                binding.bind_ortvalue_input(name, value)
+            for spec in self.session.get_outputs():
+                binding.bind_output(spec.name, device)
+            self.bindings.append(binding)
 
     def burst(self, request: dict[str, Any]) -> dict[str, Any]:
         """Time n runs one by one."""
-        n = request["n"]
-        run, binding, clock = self.session.run_with_iobinding, self.binding, time.perf_counter_ns
+        n, first = request["n"], request.get("at", self.next)
+        run, bindings, clock = self.session.run_with_iobinding, self.bindings, time.perf_counter_ns
+        count = len(bindings)
         durations = [0] * n
         before = preemptions()
         for i in range(n):
+            binding = bindings[(first + i) % count]
             start = clock()
             run(binding)
             durations[i] = clock() - start
         after = preemptions()
-        if not self.prebound:
-            self.prebind()
+        self.next = first + n
+        for place in {(first + i) % count for i in range(min(n, count))} - self.prebound:
+            self.prebind(place)
         return {"durations_ns": durations, "preempted": None if before is None else after - before}
 
-    def prebind(self) -> None:
+    def prebind(self, place: int) -> None:
         """Write later outputs into the memory that the first run allocated, where outputs are tensors."""
-        for spec, value in zip(self.session.get_outputs(), self.binding.get_outputs()):
+        binding = self.bindings[place]
+        for spec, value in zip(self.session.get_outputs(), binding.get_outputs()):
             if value.is_tensor() and spec.type in DTYPES:
-                self.binding.bind_ortvalue_output(spec.name, value)
-        self.prebound = True
+                binding.bind_ortvalue_output(spec.name, value)
+        self.prebound.add(place)
+
+    def reference(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time small models on one thread of the CPU, beside what is open."""
+        found = []
+        clock = time.perf_counter_ns
+        for asked in request["models"]:
+            if asked["path"] not in self.references:
+                self.references[asked["path"]] = small_model(asked["path"], asked["shape"])
+            run, binding, _ = self.references[asked["path"]]
+            durations = [0] * asked["n"]
+            for i in range(asked["n"]):
+                start = clock()
+                run(binding)
+                durations[i] = clock() - start
+            found.append(durations)
+        return {"durations_ns": found}
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run every example once and write the outputs into `folder`."""
@@ -225,6 +259,10 @@ class Examples:
             self.held = ()
         if not len(self.held) and not self.files:
             raise Refused("input", f"the feed of input {spec.name!r} holds no example")
+
+    def count(self) -> int:
+        """How many examples are stored."""
+        return len(self.files) or len(self.held)
 
     def whole(self, place: int) -> Any:
         """One example with all its axes; round and round where fewer are stored."""
@@ -311,6 +349,30 @@ class OutputFiles:
         place: dict[str, Any] = {"files": self.files} if self.stacked is None else {"stacked": f"{self.index}.npy"}
         kind = {"type": "bfloat16"} if self.spec.type == BFLOAT16 else {}
         return {"name": self.spec.name, **place, **kind}
+
+
+def small_model(path: str, shape: list[int]) -> Any:
+    """What runs a model with one input `x`, warmed up: a function, its argument, and what must stay alive meanwhile."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    value = ort.OrtValue.ortvalue_from_numpy(np.full(shape, 0.5, dtype=np.float32), "cpu", 0)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("x", value)
+    binding.bind_output(session.get_outputs()[0].name, "cpu")
+    session.run_with_iobinding(binding)
+    output = binding.get_outputs()[0]
+    binding.bind_ortvalue_output(session.get_outputs()[0].name, output)
+    session.run_with_iobinding(binding)
+    return session.run_with_iobinding, binding, (session, value, output)
+
+
+def places(number: int, batch: int, stored: int) -> list[int]:
+    """The examples of one batch; as many batches as there are examples differ from one another."""
+    different = stored // gcd(stored, batch)  # so many begin at an example of their own, one behind the other
+    first = number * batch + number // different
+    return [place % stored for place in range(first, first + batch)]
 
 
 def decoded(item: dict[str, Any]) -> Any:
@@ -421,11 +483,13 @@ def main() -> int:
         "language": "python",
         "providers": ort.get_available_providers(),
     }
-    protocol.send(replies, {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime})
+    hello = {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime, "features": FEATURES}
+    protocol.send(replies, hello)
     worker = Worker()
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "open": worker.open,
         "burst": worker.burst,
+        "reference": worker.reference,
         "outputs": worker.outputs,
         "profile": worker.profile,
     }

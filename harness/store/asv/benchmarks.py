@@ -66,6 +66,14 @@ class AsvBenchmark:
         """Of the meaning."""
         return self.metric.version
 
+    def told_apart(self, version: str) -> str:
+        """What follows an environment's name in series of this version of the metric; empty for the present one.
+
+        Raises:
+            KeyError: numbers of that version cannot be read any more.
+        """
+        return "" if version == self.version else f" ({self.metric.earlier[version]})"
+
     @property
     def type(self) -> str:
         """The kind of benchmark, as asv has it."""

@@ -1,0 +1,134 @@
+"""The processes of a sweep, round by round: which come next, and what each makes of its case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from harness.confirmation import ConfirmedChoice
+from harness.flow.confirm import BLOCKS, ConfirmJob, confirm_jobs
+from harness.flow.execute import Job, conclude
+from harness.flow.progress import ProcessOutcome, Progress, done
+from harness.measure.rounds import turns
+from harness.records import Artifact, Case
+from harness.store.journal import Journal
+from harness.store.rows import plain, runtime_of
+
+Row = Mapping[str, Any]
+
+
+class RoundWatcher(Protocol):
+    """Somebody who looks on while rounds are measured."""
+
+    def round(self, number: int, of: int) -> None:
+        """A round begins."""
+
+    def sharpened(self, row: Row) -> None:
+        """One more process of a case is stored, and more are to come."""
+
+    def finished(self, row: Row) -> None:
+        """The last process of a case is stored."""
+
+
+class SweepRounds:
+    """The cases of one run, from what an interrupted sweep left of it to the last process.
+
+    Attributes:
+        rows: the newest row of every case that has one, without samples, by case id.
+    """
+
+    def __init__(self, jobs: Sequence[Job], journal: Journal, watch: RoundWatcher) -> None:
+        """Nothing is measured yet.
+
+        Args:
+            jobs: one for every case of the plan, in its order.
+            journal: holds what is stored of the run, and takes what follows.
+            watch: told of every round and every row.
+        """
+        self._jobs = {job.case.id: job for job in jobs}
+        self._journal = journal
+        self._watch = watch
+        stored = journal.rows
+        self.rows: dict[str, Row] = {
+            name: stored[name] for name, job in self._jobs.items() if name in stored and still_valid(stored[name], job)
+        }
+        self._over = {name for name, row in self.rows.items() if self._complete(row)}
+
+    def todo(self) -> list[Case]:
+        """The cases that are not complete."""
+        return [job.case for name, job in self._jobs.items() if name not in self._over]
+
+    def complete(self) -> list[Row]:
+        """The rows of those that are."""
+        return [self.rows[name] for name in self._jobs if name in self._over]
+
+    def begun(self) -> list[Row]:
+        """The rows of cases that have processes behind them and to come."""
+        return [row for name, row in self.rows.items() if name not in self._over]
+
+    def jobs(self) -> Iterator[Job]:
+        """Every process that is still to run, each decided when it is asked for."""
+        if not self._jobs:
+            return
+        settings = next(iter(self._jobs.values())).settings
+        number = None
+        for turn in turns(
+            list(self._jobs),
+            processes=settings.processes,
+            seed=self._journal.run.id,
+            order=settings.order,
+            done={name: done(row) for name, row in self.rows.items()},
+            going=lambda name: name not in self._over,
+        ):
+            if settings.order == "round" and turn.process != number:
+                number = turn.process
+                self._watch.round(number + 1, settings.processes)
+            yield replace(self._jobs[turn.case], process=turn.process)
+
+    def take(self, found: ProcessOutcome) -> None:
+        """Judge a case anew with one more process, and store it.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        name = found.case.id
+        job = self._jobs[name]
+        known = Progress.of_row(self._journal.whole(name)) if name in self.rows else Progress()
+        progress = known.plus(found)
+        self.rows[name] = self._journal.append(conclude(job, progress))
+        if progress.over(job.settings.processes):
+            self._over.add(name)
+            self._watch.finished(self.rows[name])
+        else:
+            self._watch.sharpened(self.rows[name])
+
+    def choices(self) -> Iterator[ConfirmJob]:
+        """The choices that are still to be confirmed."""
+        rows = [self.rows[name] for name in self._jobs if name in self.rows]
+        return confirm_jobs(rows, self._jobs, blocks=BLOCKS, seed=self._journal.run.id)
+
+    def choose(self, job: ConfirmJob, found: ConfirmedChoice) -> None:
+        """Store a choice with every row that had part in it.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        for case in job.cases:
+            self.rows[case] = self._journal.put(self._journal.whole(case) | {"choice": plain(found)})
+
+    def _complete(self, row: Row) -> bool:
+        planned = self._jobs[row["case"]].settings.processes
+        return not row["latency"] or bool(row["stopped"]) or done(row) >= planned
+
+
+def still_valid(row: Row, job: Job) -> bool:
+    """Whether a row of an interrupted sweep may stand: nothing failed, and artifact, data and runtime are the same."""
+    if row["status"] == "failed":
+        return False
+    if not isinstance(job.built, Artifact):
+        return bool(row["status"] == job.built.status)
+    if row.get("measured_by") and job.runtime is not None and runtime_of(row).label != job.runtime.label:
+        return False
+    same = (row.get("artifact") or {}).get("digest") == job.built.digest
+    return bool(same and (row.get("reference") or {}).get("digest") == job.built.reference.digest)
