@@ -54,7 +54,9 @@ def gate(rng: np.random.Generator, draw: Draw, cases: int, effect: float) -> tup
     screened = {index: paired.screen(pairs[index].tolist()) for index in range(cases)}
     flagged = [index for index in screened if screened[index].flagged]
     fresh = {str(i): (draw(rng, (CONFIRM_PAIRS,)) + truth[i]).tolist() for i in flagged}
-    confirmed = paired.confirm(fresh, directions={str(i): screened[i].direction for i in flagged})
+    confirmed = paired.confirm(
+        fresh, directions={str(i): screened[i].direction for i in flagged}, planned=CONFIRM_PAIRS
+    )
     alarms = {name for name, found in confirmed.items() if found.significant}
     hit = bool(effect) and "0" in alarms and confirmed["0"].direction == "slower"
     return hit, len(alarms - ({"0"} if effect else set())), len(flagged)

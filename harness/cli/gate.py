@@ -14,6 +14,7 @@ import typer
 from harness.cli import options
 from harness.errors import HarnessError, UsageError
 from harness.records import case_id
+from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.flow.plan import Selection
@@ -60,6 +61,7 @@ def gate(
     time_limit: TimeLimit = None,
     pairs: Pairs = None,
     detect: Detect = None,
+    metrics: Metrics = None,
     remeasure_same: Annotated[
         bool, typer.Option("--remeasure-same", help="Also measure what is the same on both sides.")
     ] = False,
@@ -116,6 +118,7 @@ def gate(
         time_limit=time_limit,
         pairs=pairs,
         detect=detect,
+        metrics=metrics,
         remeasure_same=remeasure_same,
     )
     from harness.flow.plan import Selection
@@ -202,6 +205,15 @@ Detect = Annotated[
     str | None,
     typer.Option("--detect", metavar="5%", help="A pass must have been able to see this much beyond the margin."),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="NAMES",
+        help="Only these fail the gate or leave it open, such as latency,accuracy; the others are for information.",
+        show_default="all can fail it",
+    ),
+]
 TimeLimit = Annotated[
     str | None, typer.Option("--time-limit", metavar="10m", help="Stop measuring after it: seconds, or 90s, 10m, 1h.")
 ]
@@ -228,6 +240,7 @@ def decided(
     time_limit: str | None = None,
     pairs: str | None = None,
     detect: str | None = None,
+    metrics: str | None = None,
     remeasure_same: bool = False,
 ) -> GateSettings:
     """How a gate decides, from the command line.
@@ -254,8 +267,24 @@ def decided(
         confirm_pairs=confirm,
         time_limit_s=None if time_limit is None else options.duration(time_limit, "--time-limit"),
         detect=effect,
+        metrics=named_metrics(metrics),
         remeasure_same=remeasure_same,
     )
+
+
+def named_metrics(text: str | None) -> tuple[str, ...]:
+    """Names of findings, such as latency,size; none where the option was not given.
+
+    Raises:
+        UsageError: if no gate finds anything of such a name.
+    """
+    from harness.gate.model import METRIC_NAMES
+
+    found = options.names(text)
+    for one in found:
+        if one not in METRIC_NAMES:
+            raise UsageError(f"--metrics {text}: there is no {one!r}; {suggest(one, METRIC_NAMES)}")
+    return found
 
 
 def case_globs(selection: Selection) -> tuple[str, ...]:
@@ -282,14 +311,15 @@ def numbers_of_pairs(text: str) -> tuple[int, int]:
     Raises:
         UsageError: if there are too few for the rule to ever flag or confirm anything.
     """
-    from harness.stats import ranks, rule
+    from harness.stats import ranks, rule, sequential
 
     found = options.counts(text, "--pairs", least=1) or ()
     if len(found) == 1:
         found = (max(rule.SCREEN_PAIRS, round(found[0] * rule.SCREEN_PAIRS / rule.CONFIRM_PAIRS)), found[0])
     if len(found) != 2:  # noqa: PLR2004  (to screen, and to confirm)
         raise UsageError(f"--pairs {text}: expected two numbers, such as {rule.SCREEN_PAIRS},{rule.CONFIRM_PAIRS}")
-    for n, level, what in ((found[0], rule.SCREEN_P / 2, "screening"), (found[1], rule.FAMILY_ALPHA, "confirming")):
+    last = rule.FAMILY_ALPHA * sequential.looks(found[1])[-1].share
+    for n, level, what in ((found[0], rule.SCREEN_P / 2, "screening"), (found[1], last, "confirming")):
         if ranks.critical(n, level) is None:
             least = next(k for k in range(1, 100) if ranks.critical(k, level) is not None)
             raise UsageError(f"--pairs {text}: {n} {what} pairs can never be significant; give at least {least}")

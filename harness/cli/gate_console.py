@@ -67,7 +67,8 @@ class GateConsole(Console):
         self.began = time.monotonic()
         if cases:
             plural = "" if len(cases) == 1 else "s"
-            self.out.print(f"{PHASES[name]}: {len(cases)} case{plural}, {pairs} pairs each", style="dim")
+            most = "up to " if name == "confirm" else ""
+            self.out.print(f"{PHASES[name]}: {len(cases)} case{plural}, {most}{pairs} pairs each", style="dim")
 
     def tick(self) -> None:
         """Redraw, since no worker is timing."""

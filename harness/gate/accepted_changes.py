@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, gravest
+from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, whole
 from harness.gate.text.phrases import short
 from harness.gate.text.sentences import spoken
 from harness.provenance import git
@@ -158,7 +158,7 @@ def _apply(
         findings.append(replace(finding, verdict=Verdict.PASS, accepted=_why(entry)) if entry else finding)
     if findings == list(case.findings):
         return case
-    verdict = gravest(tuple(finding.verdict for finding in findings)) if case.verdict in ALARMS else case.verdict
+    verdict = whole(findings, report.settings) if case.verdict in ALARMS else case.verdict
     return replace(case, findings=tuple(findings), verdict=verdict)
 
 

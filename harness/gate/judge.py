@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.gate.checks.quality import Quality
-from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Side, Verdict, gravest
+from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Side, Verdict, counts, whole
 from harness.gate.sides import matching
 from harness.gate.text import sentences, summary
 from harness.gate.timing import findings as timing
@@ -92,20 +92,20 @@ def judged(
     if match.name not in done.pairs:
         return CaseVerdict(
             name=match.name,
-            verdict=gravest(tuple(one.verdict for one in others)),
+            verdict=whole(others, settings),
             findings=others,
             notes=(*match.notes, f"{summary.UNMEASURED}{match.same}"),
         )
     timed = timing.findings(match.name, done, family, settings)
     findings = (*(replace(one, sentence=naming(one.sentence)) for one in timed), *others)
-    whole = gravest(tuple(one.verdict for one in findings))
-    open_ones = [one.sentence for one in findings if one.verdict is Verdict.INCONCLUSIVE]
+    found = whole(findings, settings)
+    open_ones = [one.sentence for one in findings if one.verdict is Verdict.INCONCLUSIVE and counts(one, settings)]
     return CaseVerdict(
         name=match.name,
-        verdict=whole,
+        verdict=found,
         findings=findings,
         pairs=pairs,
-        reason="; ".join(open_ones) if whole is Verdict.INCONCLUSIVE else "",
+        reason="; ".join(open_ones) if found is Verdict.INCONCLUSIVE else "",
         notes=match.notes,
     )
 

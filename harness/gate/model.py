@@ -6,7 +6,7 @@ from a clock, and floats in seconds where they are statistics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -33,8 +33,10 @@ __all__ = [
     "Side",
     "SideSamples",
     "Verdict",
+    "counts",
     "exit_code",
     "gravest",
+    "whole",
 ]  # fmt: skip
 
 
@@ -195,6 +197,8 @@ class GateSettings:
         max_size: margin of the artifact's bytes and of its nodes, which are counted and not estimated.
         max_accuracy_drop: allowed loss of a task metric in points (0.01 = 1 point), where the zoo's budget says none.
         max_fidelity_drop: allowed mean loss of fidelity in decibels, where there is neither a budget nor a label.
+        metrics: findings that can fail the gate, and whose doubt leaves it open; with none named, every one can fail
+            it, and only the doubt about a metric of `SECONDARY` leaves nothing open.
     """
 
     max_slowdown: float = metrics.LATENCY.margin
@@ -211,6 +215,7 @@ class GateSettings:
     bursts: int = 15
     burst_s: float = 0.01
     remeasure_same: bool = False
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +248,34 @@ GRAVITY = tuple(Verdict)
 def gravest(verdicts: tuple[Verdict, ...]) -> Verdict:
     """The verdict that stands for several; pass where there is none."""
     return max(verdicts, key=GRAVITY.index, default=Verdict.PASS)
+
+
+SECONDARY = frozenset(metric.name for metric in metrics.METRICS if metric.noisy) - {metrics.LATENCY.name}
+"""Metrics that come along with the pairs of latency, with a spread that no number of pairs was chosen for."""
+
+
+METRIC_NAMES = (
+    *(metric.name for metric in metrics.METRICS if metric.noisy),
+    "size", "nodes", "accuracy", "fidelity", "accuracy_drop", "fidelity_loss",
+    "placement", "fusion", "quantization", "signature", "opset",
+)  # fmt: skip
+"""What findings are about; a task's own metric counts as accuracy."""
+
+
+def counts(finding: Finding, settings: GateSettings) -> bool:
+    """Whether a finding has a say in the verdict of its case; the others are for information."""
+    if settings.metrics:
+        metric = finding.metric if finding.metric in METRIC_NAMES else "accuracy"
+        return metric in settings.metrics or finding.verdict in (Verdict.PASS, Verdict.FAILED)
+    return finding.verdict is not Verdict.INCONCLUSIVE or finding.metric not in SECONDARY
+
+
+def whole(findings: Sequence[Finding], settings: GateSettings) -> Verdict:
+    """The verdict of a case by its findings: the gravest of those that count and could be judged."""
+    judged = [one for one in findings if one.verdict is not Verdict.NOT_COMPARABLE]
+    if findings and not judged:
+        return Verdict.NOT_COMPARABLE
+    return gravest(tuple(one.verdict for one in judged if counts(one, settings)))
 
 
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_FAILED = 0, 1, 2, 3, 4

@@ -93,7 +93,7 @@ def length(n: int) -> int:
     return n if n <= ALIKE else found
 
 
-def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[StepPosition]:
+def places(rows: Sequence[Numbers], ignore: float = 1.0, wider: Floats | None = None) -> list[StepPosition]:
     """The most likely change of every series, all of one length, and the p-value of there being none.
 
     The p-value is the share of random orders (of `length` points) at least as extreme, (1 + hits) / (1 + ORDERS). That
@@ -103,6 +103,7 @@ def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[StepPosition]:
     Args:
         rows: finite numbers, at least 2 * FEWEST_AFTER per series.
         ignore: p-values above it may be given as 1, which saves work where no series comes near.
+        wider: by how much every S_k spreads wider than in random order (`harness.stats.drift`): (n - 1,).
     """
     import numpy as np
 
@@ -111,7 +112,8 @@ def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[StepPosition]:
     found, index = [], []
     step = max(1, 4_000_000 // n)
     for start in range(0, len(values), step):
-        strengths, at = strength(values[start : start + step])
+        part = values[start : start + step]
+        strengths, at = strength(part) if wider is None else of_sums(_narrowed(part, wider))
         found.append(strengths)
         index.append(at)
     strengths, at = np.concatenate(found), np.concatenate(index)
@@ -128,6 +130,13 @@ def places(rows: Sequence[Numbers], ignore: float = 1.0) -> list[StepPosition]:
     p = np.minimum((1 + hits) / (1 + ORDERS), boole)
     p = np.where(p > ignore, 1.0, p)
     return [StepPosition(index=int(i), p=float(q)) for i, q in zip(at, p, strict=True)]
+
+
+def _narrowed(rows: Floats, wider: Floats) -> Floats:
+    import numpy as np
+
+    sums = cusum(ranks_of(rows))
+    return np.asarray(sums / np.append(wider, 1.0), dtype=np.float64)
 
 
 def step_interval(before: Numbers, after: Numbers, confidence: float) -> tuple[float, float, float]:

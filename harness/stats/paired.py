@@ -4,8 +4,8 @@ One number per fresh pair of processes, the logarithm of head / base, whose inte
 gives. The same functions serve latency, first inference and peak memory. Size and node counts are exact and need
 none of this.
 
-A confirmation is tested once, on pairs that had no part in the screening, at a number of pairs fixed beforehand:
-to look again after every pair would raise false alarms.
+A confirmation is tested on pairs that had no part in the screening, at numbers of pairs fixed beforehand
+(`harness.stats.sequential`): to look again after every pair would raise false alarms.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.stats import ranks
+from harness.stats import ranks, sequential
 from harness.stats.power import detectable, pairs_needed
 from harness.stats.ranks import spread
-from harness.stats.ratio import Interval, log_ratios, ratio_interval, signed_rank
+from harness.stats.ratio import Interval, Side, log_ratios, ratio_interval, signed_rank
 from harness.stats.rule import EFFECT, FAMILY_ALPHA, MIN_EFFECT, SCREEN_P
 
 __all__ = [
@@ -134,6 +134,7 @@ def confirm(
     margin: float = 0.0,
     margins: Mapping[str, float] | None = None,
     family_alpha: float = FAMILY_ALPHA,
+    planned: int | None = None,
 ) -> dict[str, Confirmed]:
     """Judge every flagged case on fresh pairs, all in one family.
 
@@ -144,6 +145,7 @@ def confirm(
         margin: as in `screen`; it counts for slower only.
         margins: name -> its own margin, where it is not `margin`.
         family_alpha: chance of any false alarm among the cases.
+        planned: pairs at the last of several looks (`harness.stats.sequential`); None takes what there is as one look.
 
     Raises:
         ValueError: if a case has no pair, or a number is not finite; the text names the case.
@@ -154,12 +156,18 @@ def confirm(
         slower = directions[name] == "slower"
         null = (margins or {}).get(name, margin) if slower else 0.0
         try:
-            ps[name] = signed_rank(values, null, "greater" if slower else "less")
+            side: Side = "greater" if slower else "less"
+            ps[name] = (
+                signed_rank(values, null, side)
+                if planned is None
+                else sequential.signed_rank_p(values, planned=planned, margin=null, side=side)
+            )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     confirmed = {}
     for (name, p), adjusted in zip(ps.items(), holm(list(ps.values())), strict=True):
-        interval = ratio_interval(cases[name])
+        values = cases[name]
+        interval = ratio_interval(values) if planned is None else sequential.interval(values, planned=planned)
         direction = directions[name]
         size = math.log(interval.ratio) * (1 if direction == "slower" else -1)
         confirmed[name] = Confirmed(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.stats import ranks
 from harness.stats.rule import CONFIRM_PAIRS, FAMILY_ALPHA, MIN_EFFECT, POWER, SCREEN_P, SCREEN_PAIRS
+from harness.stats.sequential import looks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +105,8 @@ def smallest_effect(
     used = [min(n, MOST_SIMULATED) for n in pairs]
     stages = [
         _stage(used[0], SCREEN_P / 2, 1, "median"),
-        _stage(used[1], alpha / cases, 2, "hodges-lehmann"),
+        # As if there were the last look alone: the earlier ones can only add to what is seen.
+        _stage(used[1], looks(pairs[1])[-1].share * alpha / cases, 2, "hodges-lehmann"),
     ]
     null, floor = math.log1p(margin), math.log1p(max(margin, MIN_EFFECT))
     need = np.full(GATES, -math.inf)

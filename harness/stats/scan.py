@@ -1,19 +1,20 @@
 """Changes in stored histories: which series changed level, where, by how much, and which cannot be judged.
 
 Every series is searched for a change of level by ranks (`harness.stats.changes`); Benjamini and Hochberg's procedure
-over all series bounds the share of false findings; a series with a finding is split there and both parts are searched
-again (binary segmentation). Neighbouring points that still correlate once the levels are taken out mean that the host
-drifted: permutation knows nothing of that, so such a series is reported as unjudgeable instead of alarmed on.
+over all series bounds the share of false findings, or Holm's the chance of any; a series with a finding is split there
+and both parts are searched again (binary segmentation). Neighbouring points that correlate mean that the host drifts:
+the search is widened by as much (`harness.stats.drift`), and where they correlate strongly a series is not judged.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.stats import changes
+from harness.stats import changes, drift
+from harness.stats.paired import holm
 from harness.stats.strength import FEWEST_AFTER
 
 if TYPE_CHECKING:
@@ -21,12 +22,9 @@ if TYPE_CHECKING:
 
 FDR = 0.05
 CONFIDENCE = 0.95
-CORRELATED = 0.25
-"""Correlation of neighbours, levels taken out, above which a series is not judged (and 1.64 standard errors)."""
 
-
-Known = dict[tuple[str, int, int], changes.StepPosition]
-"""Series, first point and end of a part -> what was found in it."""
+Span = tuple[int, int]
+"""First point of a level, and the first one after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,59 +72,80 @@ def benjamini_hochberg(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def fewest(fdr: float = FDR) -> int:
-    """Points that a series needs before any change in it could be significant on its own."""
+def fewest(level: float = FDR) -> int:
+    """Points that a series needs before anything in it can be as rare as this level."""
     n = 2 * FEWEST_AFTER
-    while 2 / math.comb(n, n // 2) > fdr:
+    while 2 / math.comb(n, n // 2) > level:
         n += 1
     return n
 
 
-def scan(series: Mapping[str, Numbers], *, fdr: float = FDR, exact: Collection[str] = ()) -> dict[str, Scan]:
+def scan(
+    series: Mapping[str, Numbers],
+    *,
+    fdr: float = FDR,
+    exact: Collection[str] = (),
+    any_false: float | None = None,
+    kinds: Mapping[str, object] | None = None,
+) -> dict[str, Scan]:
     """Search all series at once.
 
     Args:
         series: name -> values in order of time, above zero (latencies, bytes); any finite numbers where exact.
         fdr: largest expected share of false ones among the findings of a round.
         exact: names of series without noise, such as size or node counts: every step in them is a change at once.
+        any_false: where given, the chance of any false finding at all in a round (Holm), instead of `fdr`.
+        kinds: name -> what it shares its drift with, such as host and metric (`harness.stats.drift`).
 
     Returns:
         For every name its changes, or why it was not judged.
 
     Raises:
-        ValueError: if a value is not finite, or not above zero in a series with noise, or fdr is not between 0 and 1.
+        ValueError: if a value is not finite, or not above zero in a series with noise, or a level is not between 0
+            and 1.
     """
     import numpy as np
 
+    level = fdr if any_false is None else any_false
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in series.items()}
-    _check(arrays, fdr, exact)
+    _check(arrays, level, exact)
     found: dict[str, Scan] = {}
     judged: dict[str, Floats] = {}
+    noisy = [name for name in arrays if name not in exact]
+    # Where any false finding counts, the level is shared by all that can be judged.
+    least = _fewest_together([len(arrays[name]) for name in noisy], level) if any_false is not None else fewest(fdr)
     for name, values in arrays.items():
         if name in exact:
             found[name] = Scan(changes=_steps(values))
-        elif len(values) < fewest(fdr):
+        elif len(values) < least:
             points = "1 point" if len(values) == 1 else f"{len(values)} points"
-            found[name] = Scan(abstained=f"{points}; at least {fewest(fdr)} are needed")
+            found[name] = Scan(abstained=f"{points}; at least {least} are needed")
+        elif values.min() == values.max():
+            found[name] = Scan()  # it could never be called a change, so it takes no share of the level
         else:
             judged[name] = np.log(values)
     # Correlation is looked at with the levels that would be found if nothing else were searched; only series that
     # pass it enter the family.
-    known: Known = {}
-    alone = _segment(judged, fdr, known, together=False)
-    alike: dict[tuple[int, ...], list[str]] = {}
-    for name, cuts in alone.items():
-        alike.setdefault((*sorted(cuts), len(judged[name])), []).append(name)
-    for (*edges, length), names in alike.items():
-        correlations = changes.neighbours_of(np.stack([judged[name] for name in names]), edges)
-        for name, strong in zip(names, correlations.tolist(), strict=True):
-            if strong <= max(CORRELATED, 1.64 / math.sqrt(length)):
-                continue
-            found[name] = Scan(abstained=f"neighbouring points correlate ({strong:.2f}): the host drifted")
+    alone = _segment(judged, FDR, {}, adjust=list)
+    together = drift.correlations(judged, alone, kinds or {})
+    wider = {}
+    for name, (correlation, why) in together.items():
+        if why:
+            found[name] = Scan(abstained=why)
             del judged[name]
-    for name, cuts in _segment(judged, fdr, known, together=True).items():
-        found[name] = Scan(changes=_sized(arrays[name], judged[name], cuts))
+        else:
+            wider[name] = correlation
+    for name, cuts in _segment(judged, level, wider, adjust=benjamini_hochberg if any_false is None else holm).items():
+        found[name] = Scan(changes=_sized(arrays[name], cuts))
     return {name: found[name] for name in series}
+
+
+def _fewest_together(lengths: Sequence[int], level: float) -> int:
+    """Points that a series needs among so many; those that are too short to be judged take no share of the level."""
+    least = fewest(level)
+    while (able := sum(1 for n in lengths if n >= least)) and (more := fewest(level / able)) > least:
+        least = more
+    return least
 
 
 def _check(series: Mapping[str, Floats], fdr: float, exact: Collection[str]) -> None:
@@ -143,71 +162,89 @@ def _check(series: Mapping[str, Floats], fdr: float, exact: Collection[str]) -> 
 
 
 def _segment(
-    series: Mapping[str, Floats], fdr: float, known: Known, *, together: bool
+    series: Mapping[str, Floats],
+    level: float,
+    correlated: Mapping[str, float],
+    *,
+    adjust: Callable[[list[float]], list[float]],
 ) -> dict[str, dict[int, tuple[float, float]]]:
     """Binary segmentation of all series in rounds: name -> {first point after: (p, adjusted)}.
 
     Args:
         series: name -> values.
-        fdr: level of every round.
-        known: gets what was found in each part, and is asked before one is searched.
-        together: whether p-values are adjusted over everything searched in a round, or every one stands alone.
+        level: of every round.
+        correlated: name -> correlation of its neighbours; none where a name is missing.
+        adjust: p-values for how many were searched in a round.
     """
     cuts: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in series}
     parts = [(name, 0, len(values)) for name, values in series.items()]
     while parts:
-        lengths: dict[int, list[tuple[str, int, int]]] = {}
+        alike: dict[tuple[int, float], list[tuple[str, int, int]]] = {}
         for part in parts:
-            if part[2] - part[1] >= fewest(fdr):
-                lengths.setdefault(part[2] - part[1], []).append(part)
-        for group in lengths.values():
-            if new := [part for part in group if part not in known]:
-                found = changes.places([series[name][start:stop] for name, start, stop in new], ignore=fdr)
-                known.update(zip(new, found, strict=True))
-        searched = [(part, known[part]) for group in lengths.values() for part in group]
-        ps = [place.p for _, place in searched]
-        adjusted = benjamini_hochberg(ps) if together else ps
+            if part[2] - part[1] >= fewest(level):
+                alike.setdefault((part[2] - part[1], correlated.get(part[0], 0.0)), []).append(part)
+        searched = []
+        for (length, correlation), group in alike.items():
+            wider = drift.widening(length, correlation) if correlation else None
+            found = changes.places([series[name][start:stop] for name, start, stop in group], level, wider)
+            searched += list(zip(group, found, strict=True))
+        adjusted = adjust([place.p for _, place in searched])
         parts = []
         for ((name, start, stop), place), q in zip(searched, adjusted, strict=True):
-            if q <= fdr:
+            if q <= level:
                 middle = start + place.index
                 cuts[name][middle] = (place.p, q)
                 parts += [(name, start, middle), (name, middle, stop)]
     return cuts
 
 
-def _sized(values: Floats, logs: Floats, cuts: Mapping[int, tuple[float, float]]) -> tuple[Change, ...]:
+def between(
+    values: Numbers, before: Span, after: Span, *, exact: bool, p: float = 0.0, adjusted: float = 0.0
+) -> Change:
+    """The change from one level of a series to another, which need not be its neighbour.
+
+    Args:
+        values: of the whole series, above zero unless exact.
+        before: the one level, as the points that it spans.
+        after: the other.
+        exact: whether the series has no noise: a level is then its last value.
+        p: of the search that found the level.
+        adjusted: the same over everything that was searched.
+    """
     import numpy as np
 
-    edges = [0, *sorted(cuts), len(values)]
-    found = []
-    for first, index, last in zip(edges, edges[1:], edges[2:], strict=False):
-        estimate, low, high = changes.step_interval(logs[first:index], logs[index:last], CONFIDENCE)
-        p, adjusted = cuts[index]
-        found.append(
-            Change(
-                index=index,
-                ratio=math.exp(estimate),
-                low=math.exp(low),
-                high=math.exp(high),
-                before=float(np.median(values[first:index])),
-                after=float(np.median(values[index:last])),
-                p=p,
-                adjusted=adjusted,
-            )
+    whole = np.asarray(values, dtype=np.float64)
+    old, new = whole[slice(*before)], whole[slice(*after)]
+    if exact:
+        first, last = float(old[-1]), float(new[-1])
+        ratio = last / first if first > 0 and last > 0 else math.nan
+        return Change(
+            index=after[0], ratio=ratio, low=ratio, high=ratio, before=first, after=last, p=p, adjusted=adjusted
         )
-    return tuple(found)
+    estimate, low, high = changes.step_interval(np.log(old), np.log(new), CONFIDENCE)
+    return Change(
+        index=after[0],
+        ratio=math.exp(estimate),
+        low=math.exp(low),
+        high=math.exp(high),
+        before=float(np.median(old)),
+        after=float(np.median(new)),
+        p=p,
+        adjusted=adjusted,
+    )
+
+
+def _sized(values: Floats, cuts: Mapping[int, tuple[float, float]]) -> tuple[Change, ...]:
+    edges = [0, *sorted(cuts), len(values)]
+    return tuple(
+        between(values, (first, index), (index, last), exact=False, p=cuts[index][0], adjusted=cuts[index][1])
+        for first, index, last in zip(edges, edges[1:], edges[2:], strict=False)
+    )
 
 
 def _steps(values: Floats) -> tuple[Change, ...]:
     """Every step of a series without noise."""
     import numpy as np
 
-    found = []
-    for index in (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist():
-        before, after = float(values[index - 1]), float(values[index])
-        ratio = after / before if before > 0 and after > 0 else math.nan
-        found.append(
-            Change(index=index, ratio=ratio, low=ratio, high=ratio, before=before, after=after, p=0.0, adjusted=0.0)
-        )
-    return tuple(found)
+    edges = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
+    return tuple(between(values, (index - 1, index), (index, index + 1), exact=True) for index in edges)

@@ -1,8 +1,8 @@
 """`harness gate --history`: the newest stored results against their own past. Measures nothing.
 
 Every series (one metric of one case on one host, runtime and set of weights) is judged on its own; results of different
-hosts, runtimes or weights are never set against each other. What counts is the last change of level: an older one that
-a later one undid fails nothing. A change stays a regression until it is undone or accepted.
+hosts, runtimes or weights are never set against each other. The newest level is set against the level before every
+regression: each stands until it is undone or accepted, whatever came after it (`harness.gate.history.standing`).
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gate.history.series import Key, kind, name, newest
-from harness.gate.model import CaseVerdict, Finding, GateSettings, Report, Verdict, gravest
+from harness.gate.history import looks
+from harness.gate.history.series import Key, age, kind, name, newest
+from harness.gate.history.standing import EXACT, LevelChange, level_changes
+from harness.gate.model import CaseVerdict, Finding, GateSettings, Report, Verdict, whole
 from harness.gate.text import commits
 from harness.gate.text.phrases import NAMES, short
 from harness.metrics import BY_NAME, METRICS
-from harness.stats.rule import MIN_EFFECT
-from harness.stats.scan import Change, Scan, scan
+from harness.stats import spending
+from harness.stats.scan import Change, Scan, Span, scan
 from harness.store.history import Point, Series, history
 from harness.units import count
-
-EXACT = frozenset(metric.name for metric in METRICS if not metric.noisy)
-"""Metrics without noise: the same artifact gives the same number again."""
 
 FINEST = {metric.name: metric.finest for metric in METRICS}
 """Digits below these are rounding of the arithmetic, not a step."""
@@ -64,8 +63,13 @@ def judge(
     settings = settings or GateSettings()
     found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since)
     going, stale = newest(found.series)
-    verdicts = _verdicts(going, settings)
     notes = [f"left out: {problem}" for problem in found.problems]
+    level = spending.PROMISE
+    points = [one.points[-1] for one in going]
+    if points:
+        level, note = looks.level(results, max(points, key=age))
+        notes += [note] if note else []
+    verdicts = _verdicts(going, settings, level)
     if stale:
         notes.append(f"{count(stale, 'series', 'series')} of earlier runtimes, weights or environments left out")
     quiet = Counter(
@@ -95,27 +99,28 @@ def judge(
     )
 
 
-def _verdicts(series: Sequence[Series], settings: GateSettings) -> list[CaseVerdict]:
+def _verdicts(series: Sequence[Series], settings: GateSettings, level: float) -> list[CaseVerdict]:
     judged = [_usable(one) for one in series]
-    # The scan's own rate holds here: the family of a gate is its confirmed cases, that of a history all series.
+    # The family is all series that were looked at; a host's drift is in all of its series of one metric.
     scans = scan(
         {str(place): _values(one) for place, one in enumerate(judged)},
         exact={str(place) for place, one in enumerate(judged) if one.series.metric in EXACT},
+        any_false=level,
+        kinds={str(place): (one.series.host, one.series.metric) for place, one in enumerate(judged)},
     )
     by_case: dict[Key, list[tuple[_Judged, Finding]]] = {}
     for place, one in enumerate(judged):
-        finding = _finding(one, scans[str(place)], settings)
-        by_case.setdefault((one.series.case, one.series.host, kind(one.series)), []).append((one, finding))
-    return [_case(name(key, by_case), found) for key, found in by_case.items()]
+        of_case = by_case.setdefault((one.series.case, one.series.host, kind(one.series)), [])
+        of_case += [(one, finding) for finding in _findings(one, scans[str(place)], settings)]
+    return [_case(name(key, by_case), found, settings) for key, found in by_case.items()]
 
 
-def _case(name: str, found: Sequence[tuple[_Judged, Finding]]) -> CaseVerdict:
+def _case(name: str, found: Sequence[tuple[_Judged, Finding]], settings: GateSettings) -> CaseVerdict:
     findings = tuple(finding for _, finding in found)
-    judged = tuple(f.verdict for f in findings if f.verdict is not Verdict.NOT_COMPARABLE)
     notes = dict.fromkeys(note for one, _ in found for note in one.left_out)
     return CaseVerdict(
         name=name,
-        verdict=gravest(judged) if judged else Verdict.NOT_COMPARABLE,
+        verdict=whole(findings, settings),
         findings=findings,
         notes=tuple(notes),
     )
@@ -155,96 +160,95 @@ def _values(one: _Judged) -> list[float]:
     return values if finest is None else [round(value / finest) * finest for value in values]
 
 
-def _finding(one: _Judged, found: Scan, settings: GateSettings) -> Finding:
+def _findings(one: _Judged, found: Scan, settings: GateSettings) -> tuple[Finding, ...]:
+    """What is found of one series; a case that broke still says which regressions stood."""
     series = one.series
     metric = NAMES.get(series.metric, series.metric)
     last = series.points[-1]
-    if last.status == "failed" and last.value is None:
-        return Finding(metric=metric, verdict=Verdict.FAILED, sentence=_broke(one, last), unit=series.unit)
     n = len(one.points)
+    judged = level_changes(series.metric, _values(one), found.changes, settings) if n else ()
+    standing = tuple(
+        _changed(one, metric, each, n) for each in judged if each.verdict is Verdict.REGRESSION and not each.cleared
+    )
+    if last.status == "failed" and last.value is None:
+        broke = Finding(metric=metric, verdict=Verdict.FAILED, sentence=_broke(one, last), unit=series.unit)
+        return (broke, *standing)
     if found.abstained or n < 2:  # noqa: PLR2004  (a change lies between two)
         why = found.abstained or f"{count(n, 'point')}; nothing to compare with"
-        return Finding(
-            metric=metric,
-            verdict=Verdict.NOT_COMPARABLE,
-            sentence=commits.abstained(metric, why),
-            n=n,
-            unit=series.unit,
+        return (
+            Finding(
+                metric=metric,
+                verdict=Verdict.NOT_COMPARABLE,
+                sentence=commits.abstained(metric, why),
+                n=n,
+                unit=series.unit,
+            ),
         )
-    if not found.changes:
-        return Finding(metric=metric, verdict=Verdict.PASS, sentence=commits.quiet(metric, n), n=n, unit=series.unit)
-    return _changed(one, metric, found.changes, settings)
+    if standing:
+        return standing
+    if judged and (judged[-1].verdict is Verdict.IMPROVEMENT or judged[-1].cleared):
+        return (_changed(one, metric, judged[-1], n),)
+    return (_quiet(one, metric, found, n),)
 
 
-def _changed(one: _Judged, metric: str, changes: Sequence[Change], settings: GateSettings) -> Finding:
-    """The last change: what of the series' present level its past did not have."""
-    change = changes[-1]
-    before, after = one.points[change.index - 1], one.points[change.index]
-    first = changes[-2].index if len(changes) > 1 else 0
-    ends = _label(before), _label(after)
+def _quiet(one: _Judged, metric: str, found: Scan, n: int) -> Finding:
+    """A series none of whose changes goes beyond the margin; the last of them is named."""
+    sentence = commits.quiet(metric, n)
+    if found.changes:
+        change = found.changes[-1]
+        first = found.changes[-2].index if len(found.changes) > 1 else 0
+        sentence = _sentence(one, metric, change, (first, change.index), (change.index, n)) + "; within the margin"
+    return Finding(metric=metric, verdict=Verdict.PASS, sentence=sentence, n=n, unit=one.series.unit)
+
+
+def _changed(one: _Judged, metric: str, found: LevelChange, n: int) -> Finding:
+    """A change beyond the margin, and what is left of it today."""
+    change = found.change
     exact = one.series.metric in EXACT
-    ratio = change.ratio if math.isfinite(change.ratio) else None
-    text = commits.in_history(
-        metric,
-        ratio,
-        change.low,
-        change.high,
-        values=(change.before, change.after),
-        before=(ends[0], change.index - first),
-        after=(ends[1], len(one.points) - change.index),
-        p=None if exact else change.adjusted,
-    )
-    verdict = _verdict(one.series.metric, change, settings)
-    if verdict is not Verdict.PASS and before.commit == after.commit and before.commit is not None:
+    ends = one.points[found.before[1] - 1], one.points[found.after[0]]
+    text = _sentence(one, metric, change, found.before, found.after)
+    verdict = found.verdict
+    if found.cleared:
+        verdict = Verdict.PASS
+        text += "; undone since: back within the margin"
+    elif ends[0].commit == ends[1].commit and ends[0].commit is not None:
         # Two runs of one commit: whatever changed, it was not in the repository.
         verdict = Verdict.INCONCLUSIVE
         text += "; both are runs of the same commit, so the host or what is installed on it changed"
-    if verdict is Verdict.PASS:
-        text += "; within the margin"
+    if found.after[1] < n and not found.cleared:
+        now = found.now
+        ratio = now.ratio if math.isfinite(now.ratio) else None
+        text += f"; {commits.still(metric, ratio, values=(now.before, now.after))}"
+    ratio = change.ratio if math.isfinite(change.ratio) else None
+    bounded = ratio is not None and math.isfinite(change.high)
     return Finding(
         metric=metric,
         verdict=verdict,
         sentence=text,
         ratio=ratio,
-        low=change.low if ratio is not None and math.isfinite(change.high) else None,
-        high=change.high if ratio is not None and math.isfinite(change.high) else None,
+        low=change.low if bounded else None,
+        high=change.high if bounded else None,
         base=change.before,
         head=change.after,
-        n=len(one.points) - first,
+        n=found.after[1] - found.before[0],
         p=None if exact else change.adjusted,
         unit=one.series.unit,
-        commits=ends,
+        commits=(_label(ends[0]), _label(ends[1])),
     )
 
 
-def _verdict(metric: str, change: Change, settings: GateSettings) -> Verdict:
-    """By the margins of a gate between two sides. Improvements count from the same size on as losses do."""
-    grown = change.after > change.before
-    smaller, larger = sorted((change.before, change.after))
-    match metric:
-        case "accuracy_drop":
-            counts = larger - smaller > settings.max_accuracy_drop
-        case "fidelity_loss":
-            counts = larger > smaller * 10 ** (settings.max_fidelity_drop / 20)
-        case "artifact_size":
-            counts = larger > smaller * (1 + settings.max_size)
-        case _:
-            margin = _margin(metric, settings)
-            counts = larger > smaller * (1 + MIN_EFFECT) and (not margin or _nearest(change) > 1 + margin)
-    if not counts:
-        return Verdict.PASS
-    return Verdict.REGRESSION if grown else Verdict.IMPROVEMENT
-
-
-def _nearest(change: Change) -> float:
-    """How large a change is for sure, as a ratio above 1: the near end of its interval, where it has one."""
-    low, high = (change.low, change.high) if change.ratio >= 1 else (1 / change.high, 1 / max(change.low, 1e-300))
-    return low if low > 0 and math.isfinite(high) else max(change.ratio, 1 / change.ratio)
-
-
-def _margin(metric: str, settings: GateSettings) -> float:
-    margin: float = getattr(settings, BY_NAME[metric].option)
-    return margin
+def _sentence(one: _Judged, metric: str, change: Change, before: Span, after: Span) -> str:
+    """A change between two levels in words."""
+    return commits.in_history(
+        metric,
+        change.ratio if math.isfinite(change.ratio) else None,
+        change.low,
+        change.high,
+        values=(change.before, change.after),
+        before=(_label(one.points[before[1] - 1]), before[1] - before[0]),
+        after=(_label(one.points[after[0]]), after[1] - after[0]),
+        p=None if one.series.metric in EXACT else change.adjusted,
+    )
 
 
 def _broke(one: _Judged, last: Point) -> str:

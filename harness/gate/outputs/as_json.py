@@ -71,7 +71,7 @@ def load(path: Path) -> Report:
             base=_read_side(content["base"]),
             head=_read_side(content["head"]),
             cases=tuple(_read_case(case) for case in content["cases"]),
-            settings=GateSettings(**content["settings"]),
+            settings=GateSettings(**{**content["settings"], "metrics": tuple(content["settings"].get("metrics", ()))}),
             **{key: content[key] for key in ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")},
             notes=tuple(content["notes"]),
         )

@@ -62,6 +62,7 @@ def play(cases: Sequence[Sequence[float]], null: Sequence[bool], settings: GateS
         directions={str(i): screened[i].direction for i in chosen},
         margin=settings.max_slowdown,
         family_alpha=settings.family_alpha,
+        planned=settings.confirm_pairs,
     )
     alarms = frozenset(int(i) for i, one in confirmed.items() if one.significant and one.direction == "slower")
     return Played(alarms=alarms, flagged=len(chosen))

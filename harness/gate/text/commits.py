@@ -53,6 +53,25 @@ def in_history(
     return f"{subject}{by(ratio, worse if ratio >= 1 else better)} {where} ({', '.join(details)})"
 
 
+def still(metric: str, ratio: float | None, *, values: tuple[float, float]) -> str:
+    """What is left of a change today: `the newest level is still 16.4% slower than before it`.
+
+    Args:
+        metric: a key of `WORDS`.
+        ratio: the newest level over the one before the change; None where one of them is zero.
+        values: both levels.
+    """
+    _, worse, better = WORDS[metric]
+    grown = values[1] > values[0]
+    if metric == "accuracy_drop":
+        left = f"{points(abs(values[1] - values[0]))} {'lower' if grown else 'higher'}"
+    elif ratio is None:
+        left = worse if grown else better
+    else:
+        left = by(ratio, worse if ratio >= 1 else better)
+    return f"the newest level is {'still ' if grown else ''}{left} than before it"
+
+
 def quiet(metric: str, n: int) -> str:
     """A series without a change."""
     return f"{WORDS[metric][0]}no change in {count(n, 'run')}"

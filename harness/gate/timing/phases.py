@@ -6,7 +6,6 @@ whichever metric, is confirmed under one Holm correction, so that one promise co
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,6 +17,7 @@ from harness.gate.timing.rounds import CONFIRM, SCREEN, Chooser, Measured
 from harness.metrics import Metric
 from harness.stats import paired
 from harness.stats.paired import Confirmed, Screened
+from harness.stats.sequential import looks
 
 LATENCY = metrics.LATENCY.name
 
@@ -88,53 +88,92 @@ def flagged(metric: PairMetric, pairs: Sequence[Pair], settings: GateSettings) -
     return found is not None and found.flagged and (metric.name == LATENCY or found.direction == "slower")
 
 
+def judged(settings: GateSettings) -> tuple[PairMetric, ...]:
+    """The metrics that can fail this gate."""
+    return tuple(one for one in METRICS if not settings.metrics or one.name in settings.metrics)
+
+
+def certain(settings: GateSettings) -> tuple[PairMetric, ...]:
+    """The metrics that get as many pairs as it takes to be sure of them: latency, else those that were asked for."""
+    return judged(settings) if settings.metrics else METRICS[:1]
+
+
+def effect(metric: PairMetric, settings: GateSettings) -> float:
+    """The growth beyond the margin that a pass must have been able to see.
+
+    Of a metric with a wide margin as much again: where a quarter more is allowed, 5% beyond it is nothing to speak of.
+    """
+    return settings.detect if metric.name == LATENCY else max(settings.detect, metric.margin(settings))
+
+
 def chooser(settings: GateSettings) -> Chooser:
-    """What screening decides."""
+    """What screening decides, and what the looks at fresh pairs settle."""
     return Chooser(
-        flag=lambda pairs: any(flagged(metric, pairs, settings) for metric in METRICS),
+        flag=lambda pairs: any(flagged(metric, pairs, settings) for metric in judged(settings)),
         wide=lambda cases: too_wide(cases, settings),
+        looks=tuple(look.pairs for look in looks(settings.confirm_pairs)),
+        settled=lambda done: settled(done, settings),
     )
+
+
+def settled(done: Measured, settings: GateSettings) -> list[str]:
+    """Cases all of whose flagged metrics are confirmed by the pairs so far."""
+    family = confirmed(done, settings)
+    return [
+        name
+        for name in done.flagged
+        if all(one.significant for (case, _), one in family.items() if case == name)
+        and any(case == name for case, _ in family)
+    ]
 
 
 def too_wide(cases: Mapping[str, Sequence[Pair]], settings: GateSettings) -> list[str]:
     """Cases that could not pass if screening ended now and flagged nothing of theirs, so that more pairs would help.
 
     The same question as at the end, with the family as it would be now: who stops screening here does not end
-    inconclusive for its spread. Whether a case looks changed has no say in how long it is screened.
+    inconclusive for its spread. A case whose whole interval lies beyond what a pass allows needs no more screening
+    either: it will be flagged, and fresh pairs decide.
     """
-    family = [(name, one.name) for name, pairs in cases.items() for one in METRICS if flagged(one, pairs, settings)]
-    return [name for name, pairs in cases.items() if pairs and undecided(name, pairs, family, settings)]
+    family = [
+        (name, one.name) for name, pairs in cases.items() for one in judged(settings) if flagged(one, pairs, settings)
+    ]
+    return [
+        name
+        for name, pairs in cases.items()
+        if any(undecided(one, name, pairs, family, settings) for one in certain(settings))
+    ]
 
 
-def undecided(name: str, pairs: Sequence[Pair], family: Collection[Key], settings: GateSettings) -> bool:
-    """Whether latency, had it not been flagged, would be inconclusive."""
-    values = ratios(METRICS[0], of_phase(pairs, SCREEN))
-    first = paired.screen(values, margin=settings.max_slowdown)
-    judged = paired.judge(
-        dataclasses.replace(first, flagged=False),
-        None,
-        interval=paired.ratio_interval(values),
-        seen=seen(name, pairs, family, settings),
-        margin=settings.max_slowdown,
-        effect=settings.detect,
-    )
-    return judged.verdict == "inconclusive"
+def undecided(
+    metric: PairMetric, name: str, pairs: Sequence[Pair], family: Collection[Key], settings: GateSettings
+) -> bool:
+    """Whether a metric, had it not been flagged, would be inconclusive for its spread."""
+    values = ratios(metric, of_phase(pairs, SCREEN))
+    if not values:
+        return False
+    limit = (1 + metric.margin(settings)) * (1 + effect(metric, settings))
+    interval = paired.ratio_interval(values)
+    if interval.high < limit or interval.low > limit:
+        return False
+    return seen(metric, name, pairs, family, settings) > limit - 1
 
 
-def seen(name: str, pairs: Sequence[Pair], family: Collection[Key], settings: GateSettings) -> float:
-    """The smallest slow-down that this gate would have seen at this spread; infinity where it could see none."""
+def seen(
+    metric: PairMetric, name: str, pairs: Sequence[Pair], family: Collection[Key], settings: GateSettings
+) -> float:
+    """The smallest growth that this gate would have seen at this spread; infinity where it could see none."""
     return paired.detectable(
-        ratios(METRICS[0], pairs),
+        ratios(metric, pairs),
         pairs=(max(len(of_phase(pairs, SCREEN)), settings.screen_pairs), settings.confirm_pairs),
         alpha=settings.family_alpha,
-        cases=shared(name, family),
-        margin=settings.max_slowdown,
+        cases=shared(metric, name, family),
+        margin=metric.margin(settings),
     )
 
 
-def shared(name: str, family: Collection[Key]) -> int:
-    """How many share Holm's correction where this case's latency is one of them: had it slowed down, it would be."""
-    return len({*family, (name, LATENCY)})
+def shared(metric: PairMetric, name: str, family: Collection[Key]) -> int:
+    """How many share Holm's correction where this metric of a case is one of them: had it grown, it would be."""
+    return len({*family, (name, metric.name)})
 
 
 def confirmed(done: Measured, settings: GateSettings) -> dict[Key, Confirmed]:
@@ -146,7 +185,7 @@ def confirmed(done: Measured, settings: GateSettings) -> dict[Key, Confirmed]:
     for name, pairs in done.pairs.items():
         if name in done.broken:
             continue
-        for metric in METRICS:
+        for metric in judged(settings):
             found = screened(metric, pairs, settings)
             values = ratios(metric, of_phase(pairs, CONFIRM))
             if found is None or not values or not flagged(metric, pairs, settings):
@@ -154,5 +193,11 @@ def confirmed(done: Measured, settings: GateSettings) -> dict[Key, Confirmed]:
             text = f"{name} {metric.name}"
             keys[text] = (name, metric.name)
             cases[text], directions[text], margins[text] = values, found.direction, metric.margin(settings)
-    found_all = paired.confirm(cases, directions=directions, margins=margins, family_alpha=settings.family_alpha)
+    found_all = paired.confirm(
+        cases,
+        directions=directions,
+        margins=margins,
+        family_alpha=settings.family_alpha,
+        planned=settings.confirm_pairs,
+    )
     return {keys[text]: one for text, one in found_all.items()}

@@ -2,7 +2,8 @@
 
 Screening gives every case the same number of pairs; cases whose spread was too wide get up to three times as many.
 Whether a case is flagged is asked once, when all screening is over: to ask after every pair would flag more of what did
-not change. Those that are flagged are measured again, on pairs that took no part in flagging them.
+not change. Those that are flagged are measured again, on pairs that took no part in flagging them; what those settle
+at one of the looks that were planned beforehand is not measured to the end.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -80,10 +81,14 @@ class Chooser:
     Attributes:
         flag: whether something may have changed, given a case's pairs, so that it has to be confirmed.
         wide: of all cases, those whose spread is still too wide to have seen a change.
+        looks: after how many fresh pairs it is asked what is settled; the last is at all of them.
+        settled: of the cases that are being confirmed, those that need no further pair.
     """
 
     flag: Callable[[Sequence[Pair]], bool]
     wide: Callable[[Mapping[str, Sequence[Pair]]], Sequence[str]]
+    looks: Sequence[int] = ()
+    settled: Callable[[Measured], Collection[str]] = lambda _: ()
 
 
 class OutOfTime(Exception):
@@ -129,12 +134,26 @@ def measure(
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
             watch.phase(CONFIRM, done.flagged, settings.confirm_pairs)
-            schedule.rounds(done.flagged, settings.confirm_pairs, CONFIRM)
+            confirm(schedule, settings, choose)
     except OutOfTime:
         done.interrupted = TIME_LIMIT
     except KeyboardInterrupt:
         done.interrupted = CTRL_C
     return done
+
+
+def confirm(schedule: Rounds, settings: GateSettings, choose: Chooser) -> None:
+    """Fresh pairs of every flagged case, until a look says that they settled it.
+
+    Raises:
+        OutOfTime: if the time limit is over.
+    """
+    left, so_far = list(schedule.done.flagged), 0
+    for look in (*(n for n in choose.looks if n < settings.confirm_pairs), settings.confirm_pairs):
+        schedule.rounds(left, look - so_far, CONFIRM)
+        so_far = look
+        settled = choose.settled(schedule.done)
+        left = [name for name in left if name not in settled]
 
 
 class Rounds:

@@ -1,0 +1,118 @@
+"""How much neighbouring points of stored series go together, and what that does to a search for changes of level.
+
+On a host that drifts, a slow night is followed by another one, and random orders (the null of the search) know nothing
+of that. The correlation of neighbours is estimated from all series of one kind together, since one series alone says
+little; it widens the search, and where it is strong nothing is judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from harness.stats import changes
+
+if TYPE_CHECKING:
+    from harness.stats.strength import Floats
+
+MOST = 0.7
+"""Correlation above which a series is not judged: a drift and a change of level look the same."""
+
+SURE = 0.5
+"""A series whose own correlation is this large for sure (one-sided 95%) is not judged, whatever the others say."""
+
+PRIOR, PRIOR_POINTS = 0.2, 30
+"""What is assumed where little is known, and the number of points that it counts as."""
+
+SHARED_POINTS = 100
+"""As how many points of its own the series' kind counts: the host's drift is in all of them."""
+
+ENOUGH = 300
+"""Points of one kind from which on differences are asked, too: of fewer they say little, and the larger of two poor
+estimates is too large."""
+
+STEP = 0.05
+"""Correlations are rounded up to multiples of it, so that series share their tables."""
+
+
+def of_differences(logs: Floats) -> float:
+    """Correlation of neighbours from the differences of successive points, which a change of level hardly touches.
+
+    The differences of a series whose neighbours correlate by r correlate by (r - 1) / 2 themselves. Differences beyond
+    three robust deviations are cut to that, so that a step is one large difference among many.
+    """
+    import numpy as np
+
+    steps = np.diff(logs)
+    scale = 1.4826 * float(np.median(np.abs(steps - np.median(steps))))
+    if scale == 0 or len(steps) < 3:  # noqa: PLR2004  (two products at least)
+        return 0.0
+    cut = np.clip(steps - np.median(steps), -3 * scale, 3 * scale)
+    energy = float((cut**2).mean())
+    return 1 + 2 * float((cut[1:] * cut[:-1]).mean()) / energy
+
+
+def correlations(
+    logs: Mapping[str, Floats], levels: Mapping[str, Collection[int]], kinds: Mapping[str, object]
+) -> dict[str, tuple[float, str]]:
+    """By series: the correlation to reckon with, and why it is not judged (empty where it is).
+
+    Estimated from what is left when the levels are taken out, which sees slow drift, and where there are many points
+    also from differences, which see through steps that were none; of each kind the larger mean counts.
+
+    Args:
+        logs: name -> logarithms of its values, at least four.
+        levels: name -> first points after each change that a search of it alone finds.
+        kinds: name -> what it shares its drift with, such as host and metric; a name that is missing stands alone.
+    """
+    groups: dict[object, list[str]] = {}
+    for name in logs:
+        groups.setdefault(kinds.get(name, name), []).append(name)
+    found: dict[str, tuple[float, str]] = {}
+    for names in groups.values():
+        own = [_of_levels(logs[name], levels[name]) for name in names]
+        if sum(len(logs[name]) for name in names) >= ENOUGH:
+            other = [of_differences(logs[name]) for name in names]
+            own = max(own, other, key=lambda each: _pooled(each, names, logs))
+        shared = _pooled(own, names, logs)
+        for name, one in zip(names, own, strict=True):
+            n = len(logs[name])
+            together = (n * one + SHARED_POINTS * shared) / (n + SHARED_POINTS)
+            rounded = min(max(math.ceil(together / STEP - 1e-9) * STEP, 0.0), 0.95)
+            strong = together > MOST or one - 1.64 / math.sqrt(n) > SURE
+            worse = max(together, one)
+            found[name] = rounded, f"neighbouring points correlate ({worse:.2f}): the host drifted" if strong else ""
+    return found
+
+
+def _pooled(own: Sequence[float], names: Sequence[str], logs: Mapping[str, Floats]) -> float:
+    points = [len(logs[name]) for name in names]
+    known = sum(n * min(max(one, -1.0), 1.0) for n, one in zip(points, own, strict=True))
+    return (known + PRIOR_POINTS * PRIOR) / (sum(points) + PRIOR_POINTS)
+
+
+def _of_levels(logs: Floats, edges: Collection[int]) -> float:
+    return changes.neighbours(logs, sorted(edges))
+
+
+@lru_cache(maxsize=1024)
+def widening(n: int, correlation: float) -> Floats:
+    """By how much S_k spreads wider than in random order, for k = 1 to n - 1, where neighbours correlate: (n - 1,).
+
+    Exact for the mean of the first k points against that of all, with correlation r^d between points d apart, and
+    relative to the spread that such a series itself shows.
+    """
+    import numpy as np
+
+    distances = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    covariance = correlation**distances
+    shown = (n - covariance.sum() / n) / (n - 1)
+    first = np.arange(n)[None, :] < np.arange(1, n)[:, None]
+    weights = first - np.arange(1, n)[:, None] / n
+    spread = np.einsum("ki,ij,kj->k", weights, covariance, weights)
+    k = np.arange(1, n)
+    found: Floats = np.maximum(np.sqrt(spread / (k * (n - k) / n) / shown), 1.0)
+    found.setflags(write=False)
+    return found
