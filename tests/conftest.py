@@ -98,7 +98,8 @@ class Project:
 
     def here(self, *arguments: str) -> tuple[int, str, str]:
         """Run `harness` in this process: exit code, standard output, standard error."""
-        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        streams = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
         code: object = 0
         with (
             contextlib.chdir(self.root),
@@ -112,7 +113,8 @@ class Project:
             except SystemExit as end:
                 code = end.code or 0
         assert isinstance(code, int), code
-        return (code, *(each.buffer.getvalue().decode("utf-8") for each in (out, err)))
+        said, complained = (each.getvalue().decode("utf-8") for each in streams)
+        return code, said, complained
 
     def environment(self) -> dict[str, str]:
         """The variables of the environment that `harness` is run with, beside those of the tests."""

@@ -44,7 +44,7 @@ def test_admitted_entry_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "shorter", "changed", "meta"])
 def test_damaged_entry_is_absent_and_replaced(tmp_path: Path, damage: str) -> None:
-    """A file that is gone, cut or changed, and broken JSON, count as no entry; admitting again mends it."""
+    """A file that is gone, cut or changed, and broken JSON, count as no entry; admitting again fixes it."""
     cache = Cache(tmp_path)
     admit(cache)
     path = cache.artifact_path(DIGEST)

@@ -41,7 +41,7 @@ def test_wrong_values_are_said(project: Project) -> None:
     assert "--compare: there are no results under results" in project.error("report", "--compare", "a", "b")
     assert "--out file/site: " in (said := project.error("report", "--out", "file/site"))
     assert "is a file; choose a folder" in said
-    assert "holds files that are no report" in project.error("report", "--out", "full")
+    assert "holds files that are not a report" in project.error("report", "--out", "full")
     assert "--results file is a file: give the folder" in project.error("report", "--results", "file")
     assert "--since v1: " in project.error("report", "--since", "v1")
     assert "--asv-html full has no index.html" in project.error("report", "--asv-html", "full")

@@ -188,7 +188,7 @@ def test_right_wants_classes() -> None:
     for scores, labels, said in (
         ([np.zeros((3, 4))] * 2, [0, 0], r"expected \[classes\]"),
         ([np.zeros((1, 3))] * 2, [0, 0, 0], "for 3 labels"),
-        ([np.zeros((1, 3))], [np.zeros(2)], "no single class"),
+        ([np.zeros((1, 3))], [np.zeros(2)], "not a single class"),
     ):
         with pytest.raises(ValueError, match=said):
             classification.right(scores, labels)
@@ -288,7 +288,7 @@ def regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 
 
 def test_a_task_is_one_file(regression: str) -> None:
-    """It is in the registry, in the zoo, and measured: its metric stands beside fidelity, and is no accuracy."""
+    """It is in the registry, in the zoo, and measured: its metric is beside fidelity, and not called accuracy."""
     from harness.zoo.schema import ModelEntry
 
     assert regression in tasks.names()

@@ -60,4 +60,4 @@ def _draw(
         return drawn if drawn.size == 0 or drawn.any() or high <= 1 else np.full(shape, high - 1, dtype)
     if dtype.kind == "b":
         return np.asarray(generator.random(shape) < 0.5)  # noqa: PLR2004 # a fair coin
-    raise Unsupported(f"data: `random` cannot draw {dtype.name}; it draws floats, integers and booleans.")
+    raise Unsupported(f"data: `random` cannot make {dtype.name}; it makes floats, integers and booleans.")

@@ -48,7 +48,7 @@ def points(
     except StoreError as error:
         problems.append(error)
         benchmarks = {}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for path in asv_files.result_paths(results) if paths is None else paths:
         try:
             found = asv_files.read(path)
@@ -60,8 +60,8 @@ def points(
                 continue
             version = str(columns.get("version"))
             if version != VERSIONS.get(name, version):
-                if (name, version) not in told:
-                    told.add((name, version))
+                if (name, version) not in reported:
+                    reported.add((name, version))
                     problems.append(_other_meaning(path, name, version))
                 continue
             yield from _of_benchmark(found, name, columns, benchmarks.get(name, {}), order, case, metric)

@@ -26,7 +26,7 @@ def scores_output(outputs: Sequence[str]) -> tuple[str, ...]:
 
 
 def classes(scores: Sequence[Array]) -> list[int] | None:
-    """The best class of each example; None where an output is no row of scores."""
+    """The best class of each example; None where an output is not a row of scores."""
     rows = [one.reshape(-1) for one in scores if one.ndim == 1 or (one.ndim == 2 and len(one) == 1)]  # noqa: PLR2004  ([1, classes])
     return [int(one.argmax()) for one in rows] if len(rows) == len(scores) and all(map(len, rows)) else None
 
@@ -51,7 +51,7 @@ def right(scores: Sequence[Array], labels: Sequence[Any]) -> tuple[bool, ...]:
         )
     wanted = [np.asarray(label).reshape(-1) for label in labels]
     if any(len(label) != 1 for label in wanted):
-        raise ValueError("a label is no single class; expected one whole number for each example")
+        raise ValueError("a label is not a single class; expected one whole number for each example")
     return tuple(bool(best == label[0]) for best, label in zip(found, wanted, strict=True))
 
 

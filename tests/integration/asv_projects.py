@@ -19,6 +19,7 @@ from typing import Any
 
 import onnx.helper
 
+from harness.measure import coordinator
 from tests import builders, conftest
 
 SUITE = (Path(__file__).parents[2] / "benchmarks/suite/sweep.py").read_text(encoding="utf-8")
@@ -116,6 +117,7 @@ class AsvProject:
     def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         """Start the `main` of a module, `asv.main` or `harness.cli`."""
         variables = {"HOME": str(self.root / "home"), "HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+        variables[coordinator.FLOOR_BUDGET] = os.environ[coordinator.FLOOR_BUDGET]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASV", "HARNESS_"))}
         return subprocess.Popen(
             [sys.executable, "-c", f"from {module} import main; main()", *arguments],

@@ -13,7 +13,7 @@ import pytest
 
 from tests import builders
 from tests.conftest import Project
-from tests.waiting import alive, wait_for
+from tests.waiting import alive, children, wait_for, workers, zombie
 
 KEYS = {
     "case": None,
@@ -221,33 +221,12 @@ def test_a_sweep_that_is_killed_resumes(built_project: Project) -> None:
     project = built_project
     first = project.start("sweep", "--time-per-case", "4")
     wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
-    workers = children(first.pid)
+    left = children(first.pid)
     first.kill()
     first.communicate(timeout=60)
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in workers))
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in left))
     assert "resuming" in project.run("sweep", "--time-per-case", "4")
     assert 3 == len(rows(project))
-
-
-def children(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(entry.parent.name))
-    return found
-
-
-def zombie(pid: int) -> bool:
-    """Whether a process has ended and waits to be reaped by someone else."""
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return True
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker through /proc")
@@ -256,12 +235,8 @@ def test_a_worker_that_is_killed_fails_its_case_alone(built_project: Project) ->
     project = built_project
     sweep = project.start("sweep", "--time-per-case", "4")
     wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(sweep))
-
-    def worker() -> list[int]:
-        return [p for p in children(sweep.pid) if "worker.py" in Path(f"/proc/{p}/cmdline").read_text(encoding="utf-8")]
-
-    wait_for(worker, alive(sweep))
-    os.kill(worker()[0], signal.SIGKILL)
+    wait_for(lambda: workers(sweep.pid), alive(sweep))
+    os.kill(workers(sweep.pid)[0], signal.SIGKILL)
     out, err = sweep.communicate(timeout=120)
     assert 4 == sweep.returncode, (out, err)
     statuses = [row["status"] for row in rows(project).values()]
