@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -132,6 +133,14 @@ def write_project(root: Path) -> Project:
     builders.tiny_conv(root / "tiny.onnx")
     (root / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
     return Project(root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for what names none: no test reads or writes the cache of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -153,8 +154,9 @@ class AsvProject:
         return out
 
 
-def create(root: Path) -> AsvProject:
-    """A project of the models `tiny` and `one`, not yet committed."""
+def create(root: Path, built: Path) -> AsvProject:
+    """A project of the models `tiny` and `one`, not yet committed; its cache is a copy of `built`."""
+    shutil.copytree(built, root / "cache")
     builders.tiny_conv(root / "tiny.onnx")
     builders.one_node(root / "one.onnx")
     project = AsvProject(root)

@@ -13,13 +13,13 @@ from tests.integration.asv_projects import EXISTING, AsvProject, chain, numbers
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> AsvProject:
+def project(tmp_path: Path, built: Path) -> AsvProject:
     """A project without a commit."""
-    return asv_projects.create(tmp_path)
+    return asv_projects.create(tmp_path, built)
 
 
 def test_the_regressions_page_names_the_commit_that_slowed_a_model(project: AsvProject) -> None:
-    """Nine commits, the sixth of which gives a model thirty times the work: asv names that one, and no other."""
+    """Twelve commits, the eighth of which gives a model thirty times the work: asv names that one, and no other."""
     project.environment.update(HARNESS_PROCESSES="1", HARNESS_TIME_PER_CASE="0.2")
     chain(project.root / "chain.onnx", 10)
     project.zoo("chain")
@@ -28,8 +28,8 @@ def test_the_regressions_page_names_the_commit_that_slowed_a_model(project: AsvP
         regressions_first_commits={r"sweep\.track_(?!latency|artifact_size)": None},
     )
     commits = []
-    for number in range(9):
-        if number == 5:
+    for number in range(12):
+        if number == 7:
             chain(project.root / "chain.onnx", 300)
         (project.root / "notes.txt").write_text(str(number), encoding="utf-8")
         commits.append(project.commit(f"Commit {number}", date=f"2026-01-{number + 1:02} 12:00:00 +0000"))
@@ -41,7 +41,7 @@ def test_the_regressions_page_names_the_commit_that_slowed_a_model(project: AsvP
     index = json.loads((project.root / "html/index.json").read_text(encoding="utf-8"))
     hashes = {int(revision): commit for revision, commit in index["revision_to_hash"].items()}
     named = {entry[0].partition("(")[0]: [hashes[jump[1]] for jump in entry[6]] for entry in found}
-    assert {"sweep.track_latency": [commits[5]], "sweep.track_artifact_size": [commits[5]]} == named
+    assert {"sweep.track_latency": [commits[7]], "sweep.track_artifact_size": [commits[7]]} == named
 
 
 def test_every_commit_is_measured_by_its_own_zoo(project: AsvProject) -> None:

@@ -20,8 +20,8 @@ from tests.waiting import alive, wait_for, workers
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="interpreters are wrapped in shell scripts")
 
-FEW = ("--pairs", "6,6")
-QUICK = ("--variants", "fp32", *FEW, "--detect", "99%")
+FEW = ("--pairs", "6,8", "--detect", "99%")
+QUICK = ("--variants", "fp32", *FEW)
 """As few pairs as can be significant, and no more for a spread that is too wide to see a small change."""
 
 TWICE = """
@@ -122,11 +122,11 @@ def test_slower_interpreter_fails(repository: Project) -> None:
     report = json.loads((repository.root / "out.json").read_text())
     (case,) = report["cases"]
     phases = [pair["phase"] for pair in case["pairs"]]
-    assert 6 == phases.count("confirm")
+    assert 8 == phases.count("confirm")
     assert phases.count("screen") >= 6
     latency = case["findings"][0]
     assert ("latency", "regression") == (latency["metric"], latency["verdict"])
-    assert 1.5 < latency["ratio"] < 2.6
+    assert latency["ratio"] > 1
     assert 15 == len(case["pairs"][0]["base"]["bursts_ns"])
 
 
