@@ -13,10 +13,8 @@ from harness.report import links
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import builders, outcomes, report_stores
-from tests.browser.conftest import eventually
+from tests.browser.conftest import CHROMIUM, eventually
 from tests.conftest import ZOO, Project
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
@@ -44,17 +42,6 @@ class Visit:
             "plot => plot.data.map(t => ({name: t.name, x: t.x, y: t.y, visible: t.visible}))"
         )
         return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One browser for all tests."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM))
-        yield found
-        found.close()
 
 
 @pytest.fixture
