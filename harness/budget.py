@@ -36,7 +36,7 @@ class Judgement:
 
 
 def excess(row: Row) -> str | None:
-    """Why a measured case is outside its model's budget; empty where it is inside, None where that cannot be told.
+    """Why a measured case is outside its model's budget; empty where it is inside, None where that is unknown.
 
     Labels decide where there are any, else fidelity. A model without an accuracy or fidelity budget cannot be
     judged: fast and wrong must not be recommended.
@@ -49,7 +49,7 @@ def exceeded(row: Row) -> tuple[str, ...]:
     """Every limit that a measured case passes, and every one that was set and cannot be judged; empty where all hold.
 
     Unlike `excess` it holds a model without an accuracy or fidelity budget to the limits that it has: that no limit
-    was set is no reason to fail, that one was set and could not be looked at is.
+    was set is not a reason to fail, that one was set and could not be looked at is.
     """
     budget = row.get("budget") or {}
     wrong = _wrong(row)
@@ -117,7 +117,7 @@ def _accuracy_told(row: Row) -> Judgement | None:
 
 
 def _wrong(row: Row) -> str | None:
-    """How accuracy, or else fidelity, is out of budget; empty where it is inside, None where that cannot be told."""
+    """How accuracy, or else fidelity, is out of budget; empty where it is inside, None where that is unknown."""
     if fault := faulty(row):
         return fault
     return _wrong_accuracy(row) if _by_accuracy(row) else _wrong_fidelity(row)

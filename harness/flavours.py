@@ -1,4 +1,4 @@
-"""The distributions that install the module `onnxruntime`: their names, and everything that is told by a name.
+"""The distributions that install the module `onnxruntime`: their names, and everything that follows from a name.
 
 One list for all: what may be installed as a runtime, whose version goes into an artifact's digest and is stored with a
 run, and what a runtime is called on asv's pages and in the report. Standard library only.

@@ -75,7 +75,7 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 
 def share(value: float) -> str:
-    """A share as a percentage, such as `3%`, `4.8%` or `0.05%`: as many decimals as it needs to be told from zero."""
+    """A share as a percentage, such as `3%`, `4.8%` or `0.05%`: as many decimals as it needs to differ from zero."""
     percent = value * 100
     if abs(percent - round(percent)) < 1e-9 or abs(percent) >= HUNDRED:  # noqa: PLR2004  (0.07 * 100 is not an integer)
         return f"{percent:,.0f}%"

@@ -31,7 +31,7 @@ def read(folder: Path, entry: ValueEntry, index: int) -> Any:
 
     Raises:
         OSError: a file is missing.
-        ValueError: a file is no array, or holds pickled objects.
+        ValueError: a file is not an array, or holds pickled objects.
         IndexError: there are fewer examples.
     """
     return Stored(folder, entry, index + 1)[index]
@@ -141,7 +141,7 @@ class ValueWriter:
         """Write the next example: name -> whole array; the names are the same for every example.
 
         Raises:
-            ValueError: another set of names, or a value that is no array of numbers, booleans or text.
+            ValueError: another set of names, or a value that is not an array of numbers, booleans or text.
             OSError: the folder cannot be written.
         """
         if not self._columns:
@@ -236,7 +236,7 @@ def plain(value: Any, name: str) -> tuple[Array, str]:
     """A value as .npy holds it, and ONNX's name of its type where NumPy has none.
 
     Raises:
-        ValueError: it is no array of numbers, booleans or text.
+        ValueError: it is not an array of numbers, booleans or text.
     """
     import numpy as np
 
@@ -246,7 +246,7 @@ def plain(value: Any, name: str) -> tuple[Array, str]:
     if is_extended(array.dtype):
         return array.view(f"uint{8 * array.dtype.itemsize}"), array.dtype.name  # one of ml_dtypes' types
     if array.dtype.kind in "OVMm":
-        raise ValueError(f"`{name}` is no array of numbers, booleans or text but {type(value).__name__}")
+        raise ValueError(f"`{name}` is not an array of numbers, booleans or text but {type(value).__name__}")
     return array, ""
 
 

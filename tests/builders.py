@@ -43,7 +43,7 @@ def value(name: str, shape: Sequence[int | str] | None, dtype: int = TensorProto
 
 
 def weight(name: str, *shape: int, seed: int = 0) -> onnx.TensorProto:
-    """A float32 initializer of `shape`, drawn from a normal distribution."""
+    """A float32 initializer of `shape`, sampled from a normal distribution."""
     array = np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     return numpy_helper.from_array(array, name)
 

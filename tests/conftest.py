@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from harness.cli import main
+from harness.measure import coordinator
+from harness.store.files import Lock
 from tests import builders
+
+os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.1")
 
 ZOO = """
 version: 1
@@ -37,6 +47,10 @@ models:
 """
 
 
+READING = ("cache", "history", "inspect", "results")
+"""Verbs that start no worker and build nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A folder with `model_zoo.yaml` and `tiny.onnx`, a cache and results of its own."""
@@ -52,7 +66,7 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `harness` with these arguments."""
-        environment = os.environ | {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+        environment = os.environ | self.environment()
         # A job in the background of a shell ignores SIGINT and hands that down; these are to hear it.
         code = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -64,23 +78,91 @@ class Project:
         )
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Run `harness`, expect this exit code, and return standard output."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        assert code == process.returncode, f"{' '.join(arguments)}:\n{out}\n{err}"
+        """Run `harness`, expect this exit code, and return standard output.
+
+        Verbs that only read run in this process, which saves a start and the imports.
+        """
+        if arguments[0] in READING:
+            found, out, err = self.here(*arguments)
+        else:
+            process = self.start(*arguments)
+            out, err = process.communicate(timeout=300)
+            found = process.returncode
+        assert code == found, f"{' '.join(arguments)}:\n{out}\n{err}"
         return out
 
     def error(self, *arguments: str, code: int = 2) -> str:
-        """Run `harness`, expect this exit code, and return standard error."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        assert code == process.returncode, f"{' '.join(arguments)}:\n{out}\n{err}"
+        """Run `harness` in this process, expect this exit code, and return standard error."""
+        found, out, err = self.here(*arguments)
+        assert code == found, f"{' '.join(arguments)}:\n{out}\n{err}"
         return err
+
+    def here(self, *arguments: str) -> tuple[int, str, str]:
+        """Run `harness` in this process: exit code, standard output, standard error."""
+        streams = io.BytesIO(), io.BytesIO()
+        out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
+        code: object = 0
+        with (
+            contextlib.chdir(self.root),
+            mock.patch.dict(os.environ, self.environment()),
+            mock.patch.object(sys, "argv", ["harness", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+        assert isinstance(code, int), code
+        said, complained = (each.getvalue().decode("utf-8") for each in streams)
+        return code, said, complained
+
+    def environment(self) -> dict[str, str]:
+        """The variables of the environment that `harness` is run with, beside those of the tests."""
+        return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A small project."""
-    builders.tiny_conv(tmp_path / "tiny.onnx")
-    (tmp_path / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
-    return Project(tmp_path)
+    return write_project(tmp_path)
+
+
+def write_project(root: Path) -> Project:
+    """Put a small project into a folder."""
+    builders.tiny_conv(root / "tiny.onnx")
+    (root / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
+    return Project(root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache for what names none: no test reads or writes the cache of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with every artifact of the small project, built once for all workers; only to be copied."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "built"
+    lock = Lock.wait(folder.with_suffix(".lock"))
+    try:
+        if not (folder / "done").exists():
+            made = write_project(folder)
+            made.run("build")
+            (folder / "done").touch()
+    finally:
+        lock.release()
+    return folder / "cache"
+
+
+@pytest.fixture
+def built_project(project: Project, built: Path) -> Project:
+    """A small project whose artifacts are in its cache."""
+    shutil.copytree(built, project.root / "cache")
+    return project

@@ -16,5 +16,5 @@ def small(*, width: int = 8, fail: bool = False) -> Any:
 
 
 def not_a_module() -> int:
-    """Something that is no module."""
+    """Something that is not a module."""
     return 3

@@ -54,7 +54,7 @@ def matrix(model: str = "digits_cnn") -> list[Case]:
 
 
 def history(results: Path, days: int = 12, slower_from: int = 9, factor: float = 1.5) -> None:
-    """A history in which int8-static gets slower on one day, with 0.3% of movement that is no pattern."""
+    """A history in which int8-static gets slower on one day, with 0.3% of movement that is not a pattern."""
     for day in range(days):
         found = []
         for place, case in enumerate(matrix()):

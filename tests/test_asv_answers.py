@@ -68,7 +68,7 @@ def test_a_failed_case_fails_in_every_metric(state: answers.State) -> None:
 
 
 def test_a_process_that_dies_or_hangs_is_not_started_seven_times(state: answers.State) -> None:
-    """It leaves nothing, so its fate is that of the other metrics; another case starts its own."""
+    """It leaves nothing, so its outcome is that of the other metrics; another case starts its own."""
     processes = Processes(state, code=-256)
     ask(state, processes, f"{FIRST}-0")
     assert (f"output of {FIRST}-0", 1, None) == ask(state, processes, f"{SECOND}-0")

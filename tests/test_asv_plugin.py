@@ -28,9 +28,9 @@ def header(**changes: Any) -> dict[str, Any]:
 
 def test_results_say_what_they_were_measured_on() -> None:
     """The dimensions of `harness sweep`, by the same keys; asv's own names of the same things are gone."""
-    told = {"python": "3.11", "onnxruntime": "1.31.1+gpu", "host": "0123456789ab"}
-    found = results.described(header(), told)
-    assert {"machine": "m", **told, "weights": "pretrained"} == found["params"]
+    series = {"python": "3.11", "onnxruntime": "1.31.1+gpu", "host": "0123456789ab"}
+    found = results.described(header(), series)
+    assert {"machine": "m", **series, "weights": "pretrained"} == found["params"]
     assert {"OTHER": "x"} == found["env_vars"]
 
 
@@ -57,7 +57,7 @@ def test_harness_errors_become_messages_of_asv() -> None:
         raise StoreError("the disk is full")
 
     with pytest.raises(UserError, match="the disk is full"):
-        errors.told(broken)()
+        errors.with_asv_errors(broken)()
 
 
 def test_another_asv_is_refused(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_another_asv_is_refused(tmp_path: Path) -> None:
 
 
 def test_everything_that_asv_writes_is_whole_or_not_there(tmp_path: Path) -> None:
-    """A value that is no JSON breaks off in the middle: what stood there before still stands, and nothing beside it."""
+    """A value that is not JSON breaks off in the middle: what was there before still is, and nothing beside it."""
     code = (
         "from harness import asv_plugin; asv_plugin.setup(); from asv import util\n"
         "util.write_json('x.json', {'a': 1})\n"
@@ -135,7 +135,7 @@ def test_axes_come_from_every_commit_that_has_a_zoo(
 
 
 def test_the_environment_tells_processes_where_the_configuration_lies(tmp_path: Path) -> None:
-    """An existing environment is told nothing by asv, and one of another asv around it must not be taken for it."""
+    """An existing environment gets nothing from asv, and one of another asv around it must not be taken for it."""
     code = (
         "import os; os.environ['ASV_ENV_DIR'] = '/elsewhere'; from harness import asv_plugin; asv_plugin.setup()\n"
         "print(os.environ['ASV_CONF_DIR'], os.environ.get('ASV_ENV_DIR'))\n"

@@ -94,7 +94,7 @@ def test_recordings_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("burst", "truth"), [(0, 1), (-1, 1), (math.nan, 1), (1, 0), (1, math.nan)])
 def test_broken_recordings_are_refused(tmp_path: Path, burst: float, truth: float) -> None:
-    """A zero-length burst or a truth that is no ratio is named with its case."""
+    """A zero-length burst or a truth that is not a ratio is named with its case."""
     path = tmp_path / "seen.json"
     path.write_text(json.dumps([{"case": "resnet", "truth": truth, "pairs": [[[burst], [1]]]}]))
     with pytest.raises(ValueError, match="resnet: pairs, bursts above zero"):

@@ -134,6 +134,6 @@ def test_a_newer_run_without_a_build_inside_the_budget_hides_none() -> None:
 
 
 def test_ties_are_cases_whose_intervals_overlap() -> None:
-    """2% apart with 1% either side: nobody can tell; 10% apart they can."""
+    """2% apart with 1% either side: inconclusive; 10% apart one is faster."""
     rows = [row(name, median, **labelled(0.0)) for name, median in (("a", 1.0), ("b", 1.015), ("c", 1.1))]
     assert [rows[1]] == budget.tied(rows[0], rows)

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 def test_a_whole_file_is_described(tmp_path: Path) -> None:
     """Versions, producer, inputs with dynamic axes, weights by type and bytes, operators and nodes."""
-    told = inspect(builders.tiny_conv(tmp_path / "tiny.onnx"))
+    found = inspect(builders.tiny_conv(tmp_path / "tiny.onnx"))
 
-    assert (builders.IR_VERSION, {"ai.onnx": builders.OPSET}) == (told["ir_version"], told["opsets"])
-    assert ("tests", "tiny", 7) == (told["producer"], told["graph"], told["nodes"])
-    assert [{"name": "x", "type": "float", "shape": ["batch", 1, 8, 8]}] == told["inputs"]
+    assert (builders.IR_VERSION, {"ai.onnx": builders.OPSET}) == (found["ir_version"], found["opsets"])
+    assert ("tests", "tiny", 7) == (found["producer"], found["graph"], found["nodes"])
+    assert [{"name": "x", "type": "float", "shape": ["batch", 1, 8, 8]}] == found["inputs"]
     elements = 8 * 9 + 4 * 8 + 128 * 4 + 4
-    assert {"float": {"count": 7, "elements": elements, "bytes": 4 * elements}} == told["initializers"]
-    assert 1 == told["operators"]["MatMul"]
-    assert {} == told["external_data"]
+    assert {"float": {"count": 7, "elements": elements, "bytes": 4 * elements}} == found["initializers"]
+    assert 1 == found["operators"]["MatMul"]
+    assert {} == found["external_data"]
 
 
 def test_external_data_is_told_without_being_read(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_external_data_is_told_without_being_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None])
 def test_damaged_files_give_a_clear_error(tmp_path: Path, content: bytes | None) -> None:
-    """Nothing, noise and half a model are told apart from a model, and a missing file from both."""
+    """Nothing, noise and half a model are found apart from a model, and a missing file from both."""
     path = builders.truncated(tmp_path / "m.onnx")
     if content is not None:
         path.write_bytes(content)

@@ -174,7 +174,7 @@ print(json.dumps({"event": "begin", "variant": name}), flush=True)
 step = {"event": "step", "variant": name, "step": "quantize", "state": "started", "seconds": 0, "detail": ""}
 print(json.dumps(step), flush=True)
 os.makedirs(os.path.join(job["cache"], f".tmp-{os.getpid()}-half"))
-sys.stderr.write("the last words\\n"); sys.stderr.flush()
+sys.stderr.write("the last lines\\n"); sys.stderr.flush()
 if name == "fp32":
     os.kill(os.getpid(), signal.SIGKILL)
 if name == "fp16":
@@ -185,7 +185,7 @@ print(json.dumps({"event": "refused", "variant": name, "status": "skipped", "rea
 
 
 def test_killed_child_takes_one_variant_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that the kernel kills fails one variant, with its last words; the rest goes on in a new child."""
+    """A child that the kernel kills fails one variant, with its last stderr lines; the rest goes on in a new child."""
     monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DYING_CHILD))
     cache = Cache(tmp_path / "cache")
     built = make(cache, specs.file_model(tmp_path / "a.onnx"), [specs.FP32, specs.STATIC])
@@ -194,7 +194,7 @@ def test_killed_child_takes_one_variant_with_it(tmp_path: Path, monkeypatch: pyt
     assert isinstance(fp32, Refusal)
     assert isinstance(static, Refusal)
     assert (Status.FAILED, Status.SKIPPED) == (fp32.status, static.status)
-    for part in ("SIGKILL", "memory", "quantize", "the last words"):
+    for part in ("SIGKILL", "memory", "quantize", "the last lines"):
         assert part in fp32.reason
     assert [] == list(cache.root.glob(".tmp-*"))
 

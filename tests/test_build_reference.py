@@ -125,10 +125,10 @@ def test_some_labels_are_none(tmp_path: Path, boxes: Path) -> None:
 
 
 def test_labels_and_outputs_that_cannot_be_stored(tmp_path: Path, boxes: Path) -> None:
-    """Objects of any kind are never pickled; an output that is a list of mappings is told."""
+    """Objects of any kind are never pickled; an output that is a list of mappings is refused."""
     boxes.write_text(BOXES.replace("UNLABELLED", "-1").replace('"cat"', "{1, 2}"))
     path = builders.one_node(tmp_path / "m.onnx")
-    with pytest.raises(BuildError, match="the labels cannot be stored: `name` is no array"):
+    with pytest.raises(BuildError, match="the labels cannot be stored: `name` is not an array"):
         reference.write(loaded(path, "boxes"), tmp_path / "one", "d")
 
     class Session:
@@ -147,7 +147,7 @@ def test_labels_and_outputs_that_cannot_be_stored(tmp_path: Path, boxes: Path) -
         file=path,
         sessions=[Session()],
     )
-    with pytest.raises(Unsupported, match="outputs cannot be compared: `y` is no array"):
+    with pytest.raises(Unsupported, match="outputs cannot be compared: `y` is not an array"):
         reference.write(odd, tmp_path / "two", "d")
 
 

@@ -66,15 +66,15 @@ def test_fuse_keeps_the_function_and_tells_what_it_fused(
 ) -> None:
     """Every level gives the same outputs; batch norm is folded at each, Relu only from extended on."""
     source = tmp_path / "tiny.onnx"
-    told = fuse(source, model, options("fuse", level=level), {}, folder).fusion
+    details = fuse(source, model, options("fuse", level=level), {}, folder).fusion
 
     np.testing.assert_allclose(run(source), run(folder / "model.onnx"), rtol=1e-4, atol=1e-5)
     assert ["model.onnx"] == [path.name for path in folder.iterdir()]
-    assert 1 == told["before"]["BatchNormalization"]
-    assert "BatchNormalization" not in told["after"]
+    assert 1 == details["before"]["BatchNormalization"]
+    assert "BatchNormalization" not in details["after"]
     expected = {"Conv+BN": 1, "Conv+BN+Relu": int(level != "basic")}
-    assert expected == {name: told["patterns"][name] for name in expected}
-    assert list(patterns.NAMES) == list(told["patterns"])
+    assert expected == {name: details["patterns"][name] for name in expected}
+    assert list(patterns.NAMES) == list(details["patterns"])
 
 
 def test_patterns_tell_a_relu_from_one_behind_a_residual() -> None:
@@ -304,7 +304,7 @@ def test_proof_accepts_the_true_outputs_and_no_others(tmp_path: Path) -> None:
 
 
 def test_proof_refuses_files_that_do_not_load(tmp_path: Path) -> None:
-    """A torn file, an unknown operator and outputs that are no numbers are each told apart, with the step's name."""
+    """A torn file, an unknown operator and outputs that are not numbers are each named, with the step's name."""
     reference = reference_in(tmp_path, np.zeros((2, 4), np.float32))
 
     with pytest.raises(BuildError, match="quantize: wrote a file that onnxruntime does not load"):

@@ -65,8 +65,8 @@ def test_margins_of_everything() -> None:
     found = gate.decided(
         max_startup="150%", max_memory="0.1", max_size="0", max_accuracy_drop="0.5%", max_fidelity_drop="6dB"
     )
-    told = found.max_startup, found.max_memory, found.max_size, found.max_accuracy_drop, found.max_fidelity_drop
-    assert (1.5, 0.1, 0.0, 0.005, 6.0) == told
+    limits = found.max_startup, found.max_memory, found.max_size, found.max_accuracy_drop, found.max_fidelity_drop
+    assert (1.5, 0.1, 0.0, 0.005, 6.0) == limits
 
 
 @pytest.mark.parametrize("option", ["slowdown", "startup", "memory", "size", "accuracy_drop", "fidelity_drop"])
@@ -145,7 +145,7 @@ def test_console_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert "" == capsys.readouterr().out
 
 
-def told(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str]:
+def printed(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str]:
     """What is said at the end of a bisection, and whether it found something."""
     with GateConsole() as console:
         done = bisect.show_result(console, "m/fp32/cpu-t1", found, ("good", "bad"))
@@ -154,16 +154,16 @@ def told(capsys: pytest.CaptureFixture[str], found: Bisected) -> tuple[bool, str
 
 def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Found and confirmed, found and not confirmed, a range that remains, and ends that do not differ."""
-    done, out = told(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=SLOWER))
+    done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=SLOWER))
     assert done
     assert "m/fp32 on cpu-t1: the change came with commit two\nAgainst commit one: 30.0% slower\n" == out
-    done, out = told(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=ALIKE))
+    done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=ALIKE))
     assert not done
     assert "did not confirm it against commit one: not slower" in out
-    done, out = told(capsys, Bisected(ends=SLOWER, before=ONE, after=THREE, between=(TWO,), change=SLOWER))
+    done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=THREE, between=(TWO,), change=SLOWER))
     assert done
     assert "one of: commit two; commit three" in out
-    done, out = told(capsys, Bisected(ends=ALIKE))
+    done, out = printed(capsys, Bisected(ends=ALIKE))
     assert not done
     assert "bad is not shown to be slower than good: not slower" in out
 
@@ -196,7 +196,7 @@ def test_bisect_usage(options: Any, said: str) -> None:
 def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk fills while pairs are measured: the verdict is printed, and the error is told as one."""
+    """The disk fills while pairs are measured: the verdict is printed, and the error is printed as one."""
 
     def full(*_: object) -> None:
         raise StoreError("No space left on device")

@@ -123,7 +123,7 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("commits")
 def test_nothing_of_what_was_asked() -> None:
-    """A metric that exists and has no points is no mistake."""
+    """A metric that exists and has no points is not a mistake."""
     (Path("results") / "samples").rename("elsewhere")
     for path in Path("results").glob("*/*.json"):
         path.unlink()

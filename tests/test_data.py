@@ -121,7 +121,7 @@ def test_random_is_never_zeros() -> None:
 
 def test_random_refuses_what_it_cannot_draw() -> None:
     """Complex numbers are unsupported, by name."""
-    with pytest.raises(Unsupported, match="cannot draw complex64"):
+    with pytest.raises(Unsupported, match="cannot make complex64"):
         arrays(request("random", InputSpec(name="z", dtype="complex64", shape=("batch", 2))), "calibration")
 
 
@@ -165,7 +165,7 @@ def test_npz_of_the_user(tmp_path: Path) -> None:
 
 
 def test_examples_must_fit_the_model() -> None:
-    """A wrong shape, an unknown source or option, and a dynamic axis without a size are told with what would do."""
+    """A wrong shape, an unknown source or option, and a dynamic axis without a size are named with what would do."""
     with pytest.raises(BuildError, match=r"gives no array for the input|feeds models with one input"):
         arrays(request("photos", PHOTO, *TOKENS), "evaluation")
     with pytest.raises(BuildError, match="did you mean 'photos'"):

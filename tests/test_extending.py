@@ -1,7 +1,7 @@
 """What CONTRIBUTING promises: a framework, a data source or a step is one file, and nothing else changes.
 
 Each test copies the package into a folder of its own, adds one file there, and works with that copy from the command
-line, build children included.
+line, build children included. A metric is an entry of a list, a verb a function and a line, a runtime a program.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ import onnx
 import pytest
 
 import harness
+from harness.measure.coordinator import Workload, observe, time_process
+from harness.measure.pacing import Pace
+from harness.records import Target
+from harness.runtimes.clients import WorkerStarter
 from tests import builders
 
 ZOO = """\
@@ -153,6 +157,100 @@ STEP = StepKind(
 '''
 
 
+METRIC = """
+TAIL: Final = Metric(
+    name="tail",
+    unit="seconds",
+    meaning="The 99th percentile of one inference.",
+    column="latency.p99_s",
+    reads=("latency.p99_s",),
+    noisy=True,
+    option="max_slowdown",
+    margin=0.0,
+    threshold=0.05,
+    label="tail",
+    subject="tail ",
+)
+"""
+
+VERB = '''\
+"""`harness count`."""
+
+from __future__ import annotations
+
+import typer
+
+from harness.errors import UsageError
+
+
+def count(upto: int) -> None:
+    """Count up to a number.
+
+    Example: harness count 3
+    """
+    if upto < 1:
+        raise UsageError(f"count {upto}: expected a number from 1 on")
+    typer.echo(" ".join(map(str, range(1, upto + 1))))
+'''
+
+RUNTIME = '''\
+"""A worker that runs models of one Relu with nothing but NumPy."""
+
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, sys.argv[1])  # where harness lies
+from harness.runtimes import protocol
+
+ANSWERS, REQUESTS = sys.stdout.buffer, sys.stdin.buffer
+NAME = "CPUExecutionProvider"
+
+
+def opened(request):
+    """Prepare what is timed."""
+    (entry,) = request["feeds"].values()
+    batch = np.load(entry.get("stacked") or entry["concatenated"])[: request["batch"]]
+    return lambda: np.maximum(batch, 0)
+
+
+runtime = {"name": "numpy", "version": np.__version__, "build": "", "language": platform.python_implementation()}
+hello = {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime | {"providers": [NAME]}}
+protocol.send(ANSWERS, hello)
+run = None
+while (request := protocol.receive(REQUESTS)) is not None and request["cmd"] != "close":
+    if request["cmd"] == "open":
+        start = time.perf_counter_ns()
+        run = opened(request)
+        answer = {
+            "session_ns": time.perf_counter_ns() - start,
+            "inputs": [["x", "tensor(float)", ["batch", 4]]],
+            "outputs": [["y", "tensor(float)", ["batch", 4]]],
+            "runtime": {"providers": [NAME], "placement": {NAME: 1}},
+        }
+    elif request["cmd"] == "burst":
+        durations = []
+        for _ in range(request["n"]):
+            start = time.perf_counter_ns()
+            run()
+            durations.append(time.perf_counter_ns() - start)
+        answer = {"durations_ns": durations, "preempted": 0}
+    elif request["cmd"] == "outputs":
+        (entry,) = request["feeds"].values()
+        examples = np.load(entry.get("stacked") or entry["concatenated"])[: request["examples"]]
+        np.save(Path(request["folder"]) / "0.npy", np.maximum(examples, 0))
+        kind = "stacked" if "stacked" in entry else "concatenated"
+        answer = {"outputs": [{"name": "y", kind: str(Path(request["folder"]) / "0.npy")}]}
+    elif request["cmd"] == "profile":
+        answer = {"nodes": [["relu", "Relu", NAME, ["float"], 1, 1.0]]}
+    protocol.send(ANSWERS, {"ok": True, **answer})
+'''
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """A copy of the package and a project beside it, `root`/harness and `root`/zoo.yaml."""
@@ -256,3 +354,52 @@ def test_a_step_is_one_file(copy: Copy) -> None:
     )
     copy.zoo(ZOO, ("targets:", "  bad: {steps: [export, sign: {twice: 2}]}\ntargets:"))
     assert "variants.bad.steps[1].sign.twice: expected true or false, found 2" in copy.run("build", code=2)
+
+
+def test_a_metric_is_an_entry_of_the_list(copy: Copy) -> None:
+    """Over a column that is stored already: asv has a benchmark of it, and it has a history."""
+    path = copy.root / "harness" / "metrics.py"
+    text = path.read_text(encoding="utf-8")
+    text = text.replace("METRICS: Final = (", f"{METRIC.strip()}\n\nMETRICS: Final = (TAIL, ", 1)
+    path.write_text(text, encoding="utf-8")
+    copy.zoo(ZOO)
+    copy.run("sweep", "--time-per-case", "0.2", "--processes", "1")
+    (series,) = json.loads(copy.run("history", "--metric", "tail", "--format", "json"))
+    (row,) = json.loads(copy.run("results", "--format", "json"))
+    assert [row["latency"]["p99_s"]] == [point["value"] for point in series["points"]]
+    assert row["latency"]["p99_s"] is not None
+
+
+def test_a_verb_is_a_function_and_a_line(copy: Copy) -> None:
+    """Its help, its errors and its exit code are those of every verb."""
+    copy.write("cli/count.py", VERB)
+    path = copy.root / "harness" / "cli" / "__init__.py"
+    text = path.read_text(encoding="utf-8").replace("    bisect,\n", "    bisect,\n    count,\n", 1)
+    place = 'app.command("cache")'
+    path.write_text(text.replace(place, f'app.command("count")(count.count)\n{place}', 1), encoding="utf-8")
+    assert "1 2 3" == copy.run("count", "3").strip()
+    assert "Example: harness count 3" in copy.run("count", "--help")
+    assert "harness: count 0: expected a number from 1 on" in copy.run("count", "0", code=2)
+
+
+def test_a_runtime_is_a_program_that_speaks_the_protocol(tmp_path: Path) -> None:
+    """The coordinator times it, reads its outputs and says what it is; it knows nothing of what it runs."""
+    script = tmp_path / "numpy_worker.py"
+    script.write_text(RUNTIME, encoding="utf-8")
+    starter = WorkerStarter(command=(sys.executable, str(script), str(Path(harness.__file__).parent.parent)))
+    fed = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", fed)
+    work = Workload(
+        model=builders.one_node(tmp_path / "one.onnx"),
+        target=Target(name="numpy", provider="CPUExecutionProvider"),
+        optimization="all",
+        feeds={"x": tmp_path / "x.npy"},
+        dims={"batch": 1},
+    )
+    timed = time_process(work, Pace(budget_s=0.05, ci_width=0.05), client=starter)
+    assert "numpy" == timed.runtime.name
+    assert {"CPUExecutionProvider": 1.0} == dict(timed.placement)
+    assert len(timed.samples.samples_ns) >= 3
+    seen = observe(work, examples=3, folder=tmp_path, client=starter)
+    np.testing.assert_array_equal(np.maximum(fed, 0), np.load(tmp_path / "0.npy"))
+    assert {"Relu": 1} == dict(seen.kernels)

@@ -81,7 +81,7 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
 
 
 def test_unknown_source_gets_a_hint() -> None:
-    """A misspelt source is met with the real ones; helpers are no sources."""
+    """A misspelt source is met with the real ones; helpers are not sources."""
     with pytest.raises(BuildError, match=r"did you mean 'torchvision'.*available: onnx, timm, torch, "):
         frameworks.get("torchvison")
     with pytest.raises(BuildError, match="no source `hub`"):

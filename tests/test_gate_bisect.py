@@ -123,7 +123,7 @@ def test_points_that_do_not_build_are_stepped_over(broken: list[int]) -> None:
 
 
 def test_change_among_points_that_do_not_build() -> None:
-    """The range that remains is told, and no one of it is blamed."""
+    """The range that remains is printed, and no one of it is blamed."""
     found = World(5, broken=[4, 5, 6]).run(12)
     assert found.before is not None
     assert found.after is not None

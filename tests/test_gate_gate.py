@@ -14,7 +14,7 @@ from harness.errors import BuildError, StoreError
 from harness.gate import gate as flow
 from harness.gate.checks import quality
 from harness.gate.checks.quality import Quality
-from harness.gate.checks.signature import Anatomy
+from harness.gate.checks.signature import Signature
 from harness.gate.gate import GateRequest, GateSteps, gate
 from harness.gate.model import Contender, GateSettings, Match, Pair, Report, Verdict, exit_code
 from harness.gate.outputs import delivery
@@ -72,7 +72,7 @@ class World:
         self.matches: tuple[Match, ...] = ()
         self.ratios: dict[str, Any] = {}
         self.compare: Callable[[Match, GateSettings], Quality] = lambda match, settings: Quality()
-        self.signatures: Callable[[Sequence[Path]], Mapping[Path, Anatomy]] = lambda paths: {}
+        self.signatures: Callable[[Sequence[Path]], Mapping[Path, Signature]] = lambda paths: {}
         self.on_pair: Callable[[], None] = lambda: None
         self.count = 0
 

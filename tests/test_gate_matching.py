@@ -228,7 +228,7 @@ def test_a_side_that_refused_is_still_matched(tmp_path: Path) -> None:
 
 
 def test_two_cases_meet_under_both_names(tmp_path: Path) -> None:
-    """Threads and provider were chosen; they are told and do not stand in the way."""
+    """Threads and provider were chosen; they are reported and do not stand in the way."""
     base = contender("base", tmp_path, of=outcomes.case(variant="fp32"), kind="case")
     other = outcomes.case(variant="int8", intra_threads=2, provider="OpenVINOExecutionProvider")
     (found,) = match([base], [contender("head", tmp_path, of=other, kind="case")])

@@ -21,8 +21,17 @@ DENIED = {
     r"(?:leave|leaves|left) alone": "not written",
     r"fate": "exit reason",
     r"last words": "last stderr lines",
+    r"(?<!there )(?<!there's )(?:is|are|was|were) no (?!longer\b|more\b|such\b)[a-z]+": "is not a ...",
+    r"told(?! apart\b)": "called, named, given or known",
+    r"anatomy|anatomies": "signature",
+    r"crew": "worker pool",
+    r"thinned": "downsampled",
+    r"(?:is|are|was|were|been) drawn from": "sampled from",
 }
 """Words that a reader has to guess at, as regular expressions -> what to write instead."""
+
+LONGEST = 520
+"""Lines of a module; most have a third of it."""
 
 PROSE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 
@@ -120,7 +129,8 @@ def test_a_class_name_appears_once() -> None:
 def written() -> list[Path]:
     """Everything whose words people read: the package with its messages and pages, and the documentation."""
     package = [path for kind in ("*.py", "*.j2", "*.txt") for path in (ROOT / "harness").rglob(kind)]
-    return [*package, *(ROOT / "docs").glob("*.md"), *(ROOT / name for name in PROSE)]
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+    return [*package, *tests, *(ROOT / "docs").glob("*.md"), *(ROOT / name for name in PROSE)]
 
 
 @pytest.mark.parametrize("words", DENIED)
@@ -134,3 +144,45 @@ def test_words_are_plain(words: str) -> None:
         if pattern.search(line)
     ]
     assert [] == found
+
+
+def folders() -> set[str]:
+    """The packages of harness, as the map writes them."""
+    found = (path.parent.relative_to(ROOT / "harness") for path in (ROOT / "harness").rglob("__init__.py"))
+    return {f"{folder.as_posix()}/" for folder in found if folder.parts}
+
+
+def test_the_map_has_every_package_once() -> None:
+    """docs/design.md: a line for each package, none for what is gone, and every module beside them."""
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| `([\w/]+/)` \|", text, re.MULTILINE)
+    assert sorted(folders()) == sorted(lines)
+    beside = text.partition("The modules beside the packages:")[2].partition("\n\n")[0]
+    modules_beside = {path.name for path in (ROOT / "harness").glob("*.py")} - {"__init__.py"}
+    assert modules_beside == {*re.findall(r"`(\w+\.py)`", beside), "asv_suite.py", "asv_plugin.py"}
+
+
+@pytest.mark.parametrize("page", [*PROSE, *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_files_that_are_named_exist(page: str) -> None:
+    """A path in the documentation that starts in a folder of this repository leads to a file or a folder."""
+    if page == "CHANGELOG.md":
+        pytest.skip("speaks of what was")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:harness|tests|benchmarks|docs)/[\w./-]+)`", text)
+    theirs = "benchmarks/sweep.py"  # in the project of somebody who uses harness
+    assert [] == [path for path in named if path != theirs and not (ROOT / path).exists()]
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    """The first line of its docstring is what a newcomer reads first."""
+    assert [] == [
+        name
+        for name, path in modules().items()
+        if path.name == "__init__.py" and name.startswith("harness") and not ast.get_docstring(tree(path))
+    ]
+
+
+def test_files_are_short() -> None:
+    """One concept each; longer than this, a file has two."""
+    long = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    assert {} == {name: lines for name, lines in long.items() if lines > LONGEST and name.startswith("harness")}

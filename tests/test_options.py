@@ -33,7 +33,7 @@ def test_options_beside_another_have_no_effect_alone() -> None:
 def test_types_that_no_file_can_give_are_refused() -> None:
     """A declaration that nothing could be checked with fails where it is written."""
     with pytest.raises(TypeError, match=r"option seed: .*complex"):
-        Option(name="seed", type=complex, doc="what is drawn")
+        Option(name="seed", type=complex, doc="seed of the random numbers")
 
 
 def test_names_keep_the_declared_order() -> None:

@@ -41,7 +41,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However these tests are run, the pytest that they start is no worker of pytest-xdist."""
+    """However these tests are run, the pytest that they start is not a worker of pytest-xdist."""
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
         monkeypatch.delenv(name, raising=False)
 
@@ -187,7 +187,7 @@ def test_saving_and_comparing_work_as_usual(fake: Run) -> None:
 
 
 def test_a_broken_budget_fails_with_every_limit_and_no_traceback(fake: Run, pytester: pytest.Pytester) -> None:
-    """Fidelity, latency and size are told together; the numbers are kept all the same."""
+    """Fidelity, latency and size are reported together; the numbers are kept all the same."""
     result = fake(
         "--variants", "int8-static", "--benchmark-json", "out.json",
         models="tiny: {source: onnx, id: NETWORKS/tiny.onnx, budget: {fidelity_db: 200, latency: 0.1us, size: 10B}}",

@@ -60,6 +60,14 @@ def test_the_first_thing_is_how_to_set_up() -> None:
     assert first[1].startswith("python -m pip install -e '.[dev]' && pytest")
 
 
+def test_the_command_that_runs_the_tests_is_one() -> None:
+    """README and CONTRIBUTING have the same, and CI takes README's."""
+    command = r"^python -m pip install -e '\.\[dev\]' && (pytest .*?) *#"
+    (ours,) = re.findall(command, README, re.MULTILINE)
+    assert [ours] == re.findall(command, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert "pytest" not in (ROOT / ".ci/run").read_text(encoding="utf-8").replace("&& pytest[^#]*", "")
+
+
 @pytest.mark.parametrize(
     "page",
     sorted(p.relative_to(ROOT).as_posix() for p in [ROOT / "README.md", *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]),

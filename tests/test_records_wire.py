@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.records import Budget, Refusal, Status, Step, Target, wire
+from harness.records import Budget, Refusal, Status, Step, Target, ValueEntry, wire
 from tests import outcomes
 
 
@@ -28,6 +28,13 @@ def test_case_comes_back() -> None:
 def test_built_comes_back(version: int) -> None:
     """An artifact and a refusal, in every version that is still written."""
     artifact = dataclasses.replace(outcomes.artifact(outcomes.case()), steps=(Step(kind="export"),), notes=("a note",))
+    reference = dataclasses.replace(
+        artifact.reference,
+        feeds=(ValueEntry(name="x", concatenated="feeds/0.npy"),),
+        answers=(ValueEntry(name="y", concatenated="outputs/0.npy"),),
+        labels=(ValueEntry(name="", stacked="labels.npy"),),
+    )
+    artifact = dataclasses.replace(artifact, reference=reference)
     refusal = Refusal(status=Status.SKIPPED, reason="no MatMul")
     assert refusal == wire.built_from_json(through(wire.built_to_json(refusal, version)))
     assert artifact == wire.built_from_json(through(wire.built_to_json(artifact, version)))

@@ -69,7 +69,7 @@ def test_one_process_is_not_judged() -> None:
 
 
 def test_other_weights_are_not_compared() -> None:
-    """A ratio of two models' latencies is no change of one."""
+    """A ratio of two models' latencies is not a change of one."""
     assert compare(side(a=QUIET), side(a=QUIET).assign(weights="other")).empty
 
 
@@ -89,7 +89,7 @@ def test_regressions_come_first_the_largest_on_top() -> None:
 
 
 def test_two_empty_sides() -> None:
-    """Nothing in common is no error."""
+    """Nothing in common is not an error."""
     assert compare(side(a=QUIET), side(b=QUIET)).empty
 
 

@@ -71,7 +71,7 @@ def test_since_git_does_not_know(tmp_path: Path) -> None:
 
 
 def test_configuration(tmp_path: Path) -> None:
-    """Asv's own file says where commits are shown; comments are allowed, `#` is no address."""
+    """Asv's own file says where commits are shown; comments are allowed, `#` is not an address."""
     assert ("", "") == configuration(tmp_path)
     file = tmp_path / "asv.conf.json"
     file.write_text(

@@ -128,7 +128,7 @@ def test_filters_of_one_value_are_still_there(tmp_path: Path) -> None:
 
 
 def test_startup_has_intervals_where_processes_were_read() -> None:
-    """Session creation of three processes is drawn and told with its interval; one process says nothing of the next."""
+    """Session creation of three processes is drawn with its interval; one process says nothing of the next."""
     processes = [{"session_ns": n * 1_000_000, "first_inference_ns": 2_000_000} for n in (9, 10, 11)]
     known = model.intervals(processes)
     low, high = known["session_s"]

@@ -46,7 +46,7 @@ def test_a_file_that_somebody_shortened_is_written_again(tmp_path: Path) -> None
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
     """Nobody loses files to a wrong --out."""
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UsageError, match="no report"):
+    with pytest.raises(UsageError, match="not a report"):
         Output.open(tmp_path)
     with pytest.raises(UsageError, match="is a file"):
         Output.open(tmp_path / "thesis.tex")

@@ -96,7 +96,7 @@ def test_commits_on_two_hosts_have_nothing_in_common(tmp_path: Path) -> None:
 
 
 def test_other_weights_are_counted_and_not_compared(tmp_path: Path) -> None:
-    """A failure is no case of other weights."""
+    """A failure is not a case of other weights."""
 
     def other(row: Row) -> None:
         row["weights"] |= {"digest": "another"}

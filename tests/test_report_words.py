@@ -27,7 +27,7 @@ from harness.report import wording
     ],
 )
 def test_number(value: float | None, unit: str, said: str) -> None:
-    """A unit that fits, three digits, and a dash for what is no number."""
+    """A unit that fits, three digits, and a dash for what is not a number."""
     assert said == wording.number(value, unit)
 
 
@@ -53,7 +53,7 @@ def test_change() -> None:
 
 
 def test_when() -> None:
-    """Times are in UTC, to the minute; what is no time stays as it is."""
+    """Times are in UTC, to the minute; what is not a time stays as it is."""
     assert "2026-01-31 09:15" == wording.when("2026-01-31T10:15:02+01:00")
     assert "2026-01-31 09:00" == wording.when(1_769_850_000_000)
     assert "soon" == wording.when("soon")

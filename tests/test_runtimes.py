@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -231,19 +230,14 @@ def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path, monke
 def test_two_at_once_install_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second process waits for the first and uses what it made."""
     commands = pip_says(monkeypatch, "", code=0)
-    quick = environments.run
-
-    def slow(command: list[str], *, deadline_s: float = 0.0) -> Done:
-        if "install" in command:
-            time.sleep(0.3)
-        return quick(command, deadline_s=deadline_s)
-
-    monkeypatch.setattr(environments, "run", slow)
     found: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(environments.ensure(tmp_path / "x", ["a"], what="a").python))
-        for _ in range(2)
-    ]
+    both = threading.Barrier(2)
+
+    def ensure() -> None:
+        both.wait()
+        found.append(environments.ensure(tmp_path / "x", ["a"], what="a").python)
+
+    threads = [threading.Thread(target=ensure) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

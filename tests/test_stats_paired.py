@@ -75,13 +75,13 @@ def test_signed_rank_of_many_pairs_is_corrected_for_continuity() -> None:
 
 
 def test_margin_is_a_ratio_and_not_a_logarithm() -> None:
-    """Numbers symmetric about log(1.5) are no evidence against a margin of 50%."""
+    """Numbers symmetric about log(1.5) are not evidence against a margin of 50%."""
     values = [math.log(1.5) + step for step in (-0.02, -0.011, 0.01, 0.021)]
     assert paired.signed_rank(values, 0.5) == 1.0
 
 
 def test_all_zero_says_nothing() -> None:
-    """Equal memory in every pair is no evidence of anything."""
+    """Equal memory in every pair is not evidence of anything."""
     assert 1.0 == paired.signed_rank([0.0] * 8, side="greater")
     assert not paired.screen([0.0] * 8).flagged
 
@@ -212,7 +212,7 @@ def test_screen_with_margin_lets_allowed_slowdowns_be() -> None:
 
 
 def test_margin_does_not_make_noise_an_improvement() -> None:
-    """Numbers around -1.5% are far below an allowed +8%, and that is no improvement."""
+    """Numbers around -1.5% are far below an allowed +8%, and that is not an improvement."""
     values = [-0.05, 0.03, -0.04, 0.02, -0.032, 0.012, -0.02, 0.005]
     assert not paired.screen([value - 0.005 for value in values], margin=0.08).flagged
     fresh = {"a": [value - 0.003 for value in values * 2]}
@@ -417,7 +417,7 @@ def test_judge_does_not_pass_what_it_suspects() -> None:
 
 
 def test_judge_waits_for_the_fresh_pairs_of_a_suspect() -> None:
-    """Its screening alone excludes +5%, but what was selected for being slow is no fair sample."""
+    """Its screening alone excludes +5%, but what was selected for being slow is not a fair sample."""
     found = judged(noise(21, 8, 0.003, 0.02))
     assert ("inconclusive", "looked slower, but no fresh pairs were measured") == (found.verdict, found.reason)
 

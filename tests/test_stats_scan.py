@@ -140,7 +140,7 @@ def test_a_change_is_found_where_it_happened_and_sized() -> None:
 
 
 def test_several_changes_are_found() -> None:
-    """Slower by 10% at 40, mended at 80."""
+    """Slower by 10% at 40, fixed at 80."""
     values = stepped(stepped(latencies(5, 1, 120)[0], 40, 1.1), 80, 1 / 1.1)
     found = scan.scan({"a": values})["a"].changes
     assert [40, 80] == [change.index for change in found]
@@ -240,7 +240,7 @@ def test_a_thousand_series_take_seconds() -> None:
 
 
 def test_stopping_early_changes_no_p_value_that_counts() -> None:
-    """Orders are drawn until every series is settled: what is not ignored has the p-value of all of them."""
+    """Orders are made until every series is decided: what is not ignored has the p-value of all of them."""
     rows = latencies(5, 40, 40)
     whole = changes.places(rows)
     for place, early in zip(whole, changes.places(rows, ignore=0.05), strict=True):

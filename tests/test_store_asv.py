@@ -252,7 +252,7 @@ def test_every_metric(tmp_path: Path) -> None:
 def test_losses_are_never_negative(
     tmp_path: Path, drop: float, decibels: float | None, max_abs: float, expected: tuple[float, float]
 ) -> None:
-    """Because asv divides, a gain is no loss, an exact output is zero and a missing ratio is n/a."""
+    """Because asv divides, a gain is not a loss, an exact output is zero and a missing ratio is n/a."""
     evaluation = Evaluation(
         fidelity=Fidelity(centred_sqnr_db=decibels, sqnr_db=None, cosine=None, max_abs=max_abs, top1_agreement=None),
         accuracy=Accuracy(metric="top1", value=0.98 - drop, reference=0.98, drop=drop, n=450),
@@ -265,7 +265,7 @@ def test_losses_are_never_negative(
 
 
 def test_statuses(tmp_path: Path) -> None:
-    """Failed is null; unsupported, skipped and places that are no case are NaN."""
+    """Failed is null; unsupported, skipped and places that are not a case are NaN."""
     store(
         tmp_path,
         measured(case(variant="a")),

@@ -9,7 +9,7 @@ from tests.histories import commit, git, repository
 
 
 def test_parents_come_first(tmp_path: Path) -> None:
-    """On every branch, whatever the dates say; a stash is no commit of anybody's history."""
+    """On every branch, whatever the dates say; a stash is not a commit of anybody's history."""
     first, second = repository(tmp_path, 2)
     old = commit(tmp_path, "old", date="2001-01-01T00:00:00+00:00")
     git(tmp_path, "checkout", "-q", "-b", "side", first)

@@ -207,7 +207,7 @@ def test_optimum_benchmark_needs_a_commit(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_other_series(tmp_path: Path) -> None:
-    """Two runs that differ in a setting only share a file, never a series; a port is no setting."""
+    """Two runs that differ in a setting only share a file, never a series; a port is not a setting."""
     for number, scenario in enumerate(({"a": 1}, {"a": 2})):
         (tmp_path / f"{number}.json").write_text(json.dumps(run_of(scenario=scenario)))
     moved = run_of(scenario={"a": 1})
@@ -219,7 +219,7 @@ def test_other_settings_are_other_series(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_is_told(tmp_path: Path) -> None:
-    """A report of nothing is no result."""
+    """A report of nothing is not a result."""
     run = run_of()
     run["report"] = {"load": {"latency": None}}
     (tmp_path / "benchmark.json").write_text(json.dumps(run))

@@ -30,7 +30,7 @@ def latency(results: Path, repo: Path | None = None, case_: str = "digits_cnn/fp
 
 
 def test_an_empty_store_has_no_series(tmp_path: Path) -> None:
-    """A folder that is not there is no error."""
+    """A folder that is not there is not an error."""
     assert () == history(tmp_path / "nowhere", repo=tmp_path).series
 
 
@@ -246,7 +246,7 @@ def test_since_takes_what_is_not_older(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("revision", ["mian", "--all", "nothing^{tree}"])
 def test_since_needs_a_commit(tmp_path: Path, revision: str) -> None:
-    """An unknown revision is told, with what is near; an option is no revision."""
+    """An unknown revision is named, with what is near; an option is not a revision."""
     repository(tmp_path, 1)
     with pytest.raises(UsageError, match="knows no such commit") as error:
         history(tmp_path, repo=tmp_path, since=revision)

@@ -183,7 +183,7 @@ def test_killed_process_loses_nothing_finished(tmp_path: Path) -> None:
 
 
 def test_damaged_part_is_measured_again(tmp_path: Path) -> None:
-    """A part that somebody cut is reported and left out; measuring its case again mends it."""
+    """A part that somebody cut is reported and left out; measuring its case again fixes it."""
     started(tmp_path, None, "fp32", "fp16").close()
     part = next(journal.part_files(tmp_path / "samples" / "20260131T101502Z-3f9c2a.parts"))
     part.write_bytes(part.read_bytes()[:100])

@@ -99,7 +99,7 @@ def test_order_is_natural(tmp_path: Path) -> None:
 
 
 def test_missing_folder_holds_nothing(tmp_path: Path) -> None:
-    """No results yet is no error."""
+    """No results yet is not an error."""
     assert query.Query(rows=()) == query.query(tmp_path / "nowhere")
 
 

@@ -118,7 +118,7 @@ def test_a_row_says_what_measured_it() -> None:
 
 
 def test_a_row_of_before_says_it_by_its_versions() -> None:
-    """The flavour with the longest name; another runtime names itself; nothing known is no error."""
+    """The flavour with the longest name; another runtime names itself; nothing known is not an error."""
     row = to_row(run(), measured())
     assert row["measured_by"] is None
     assert "onnxruntime-gpu 1.31.1" == runtime_of(row).label

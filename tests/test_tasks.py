@@ -285,7 +285,7 @@ def regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 
 
 def test_a_task_is_one_file(regression: str) -> None:
-    """It is in the registry, in the zoo, and measured: its metric stands beside fidelity, and is no accuracy."""
+    """It is in the registry, in the zoo, and measured: its metric is beside fidelity, and not called accuracy."""
     from harness.zoo.schema import ModelEntry
 
     assert regression in tasks.names()

@@ -72,7 +72,7 @@ def test_what_earlier_versions_wrote(tmp_path: Path) -> None:
 def test_what_cannot_be_stored_is_named(tmp_path: Path) -> None:
     """Lists of mappings, other names, another type, and examples that did not come."""
     writer = values.ValueWriter(tmp_path / "a", 3)
-    with pytest.raises(ValueError, match="`x` is no array of numbers, booleans or text but list"):
+    with pytest.raises(ValueError, match="`x` is not an array of numbers, booleans or text but list"):
         writer.add({"x": [{1: 0.5}]})
     writer.add({"x": np.ones(2, bfloat16)})
     with pytest.raises(ValueError, match="an example has y, those before x"):

@@ -433,7 +433,7 @@ def test_budgets_of_a_gate(tmp_path: Path) -> None:
     ],
 )
 def test_budgets_of_a_gate_that_cannot_be(tmp_path: Path, more: str, words: str) -> None:
-    """More than the reference is no share of it, and there are two answers only."""
+    """More than the reference is not a share of it, and there are two answers only."""
     with pytest.raises(ZooError, match=words):
         made(tmp_path, GOOD + f"    budget: {{{more}}}\n")
 

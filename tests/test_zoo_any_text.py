@@ -41,7 +41,7 @@ def outcome(content: bytes) -> Zoo | ZooError:
 @settings(deadline=None, max_examples=300)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda found: found.encode("utf-8", "surrogatepass")))
 def test_any_bytes(content: bytes) -> None:
-    """Nearly all of them are no YAML."""
+    """Nearly all of them are not YAML."""
     assert isinstance(outcome(content), Zoo | ZooError)
 
 

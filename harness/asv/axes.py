@@ -14,7 +14,7 @@ from harness import provenance, zoo
 from harness.asv import processes
 from harness.asv.answers import State
 from harness.asv.commit import axes_of, cases
-from harness.asv.errors import told
+from harness.asv.errors import with_asv_errors
 from harness.asv.exchange import AXES_FILE, ZOO
 from harness.errors import HarnessError
 from harness.store import files
@@ -54,7 +54,7 @@ def patch(state: State) -> None:
         files.write(axes_file, json.dumps(axes).encode())
         return cls(conf, found, regex=regex)
 
-    Benchmarks.discover = classmethod(told(discover))
+    Benchmarks.discover = classmethod(with_asv_errors(discover))
 
 
 def zoo_axes(repo: Any, environment: Any, commits: Sequence[str]) -> Iterator[list[list[str]]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.asv.answers import State
 from harness.asv.commit import policy
-from harness.asv.errors import told
+from harness.asv.errors import with_asv_errors
 from harness.asv.exchange import WEIGHTS
 from harness.flavours import FLAVOURS, PLAIN
 from harness.measure import host
@@ -40,8 +40,8 @@ def patch(state: State) -> None:
         return plain_setup(cls, environments, parallel)
 
     environment.get_env_name = get_env_name
-    environment.ExistingEnvironment.name = property(told(existing_name))
-    Setup.perform_setup = classmethod(told(perform_setup))
+    environment.ExistingEnvironment.name = property(with_asv_errors(existing_name))
+    Setup.perform_setup = classmethod(with_asv_errors(perform_setup))
 
 
 def _lock(path: Path) -> files.Lock:

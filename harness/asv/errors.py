@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import HarnessError
 
 
-def told(function: Callable[..., Any]) -> Callable[..., Any]:
+def with_asv_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     """Turn harness's errors into asv's, which asv prints without a traceback."""
 
     @functools.wraps(function)

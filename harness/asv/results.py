@@ -14,7 +14,7 @@ from harness import flavours
 from harness.asv.answers import State
 from harness.asv.commit import policy
 from harness.asv.environments import fingerprint
-from harness.asv.errors import told
+from harness.asv.errors import with_asv_errors
 from harness.asv.exchange import WEIGHTS
 from harness.store import files
 from harness.store.asv import files as asv_files
@@ -77,8 +77,8 @@ def patch(state: State) -> None:
 
     Results.add_result = add_result
     Results.remove_samples = remove_samples
-    Results.load_data = told(load_data)
-    Results.save = told(save)
+    Results.load_data = with_asv_errors(load_data)
+    Results.save = with_asv_errors(save)
 
 
 def put(
@@ -149,5 +149,5 @@ def patch_files() -> None:
             files.write(path, asv_files.dump(content, asv_files.BENCHMARKS_VERSION))
 
     util.write_json = write_json
-    Machine.save = told(save_machine)
-    Benchmarks.save = told(save_benchmarks)
+    Machine.save = with_asv_errors(save_machine)
+    Benchmarks.save = with_asv_errors(save_benchmarks)

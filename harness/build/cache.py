@@ -138,7 +138,7 @@ class Cache:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep_up(self, pid: int) -> None:
-        """Remove what a process that is no more left unfinished."""
+        """Remove what a process that has ended left unfinished."""
         for folder in self.root.glob(f"{TEMPORARY}{pid}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 

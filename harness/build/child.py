@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Build what the job on stdin asks for; the exit status is 0 when every variant was told of."""
+    """Build what the job on stdin asks for; the exit status is 0 when every variant was reported."""
     channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=jobs.leave_with_parent, daemon=True).start()

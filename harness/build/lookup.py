@@ -1,4 +1,4 @@
-"""What the cache already has for a variant, told without importing a framework."""
+"""What the cache already has for a variant, found without importing a framework."""
 
 from __future__ import annotations
 

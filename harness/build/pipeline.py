@@ -63,7 +63,7 @@ def build(
     Args:
         cache: where artifacts live.
         requests: models with the variants wanted of each.
-        on_event: told of everything as it happens, in this thread.
+        on_event: hears of everything as it happens, in this thread.
 
     Returns:
         (model name, variant) -> artifact or refusal, for everything asked for.

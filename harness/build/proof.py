@@ -184,7 +184,7 @@ def _together(examples: list[np.ndarray[Any, Any]], axis: int | None) -> np.ndar
 
 
 def _batched(got: np.ndarray[Any, Any], expected: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
-    """What an output of several examples must be; None where it cannot be told from those of each alone.
+    """What an output of several examples must be; None where those of each alone do not say.
 
     Examples are joined along the axis that makes the shape that was got, else along the first.
     """

@@ -33,7 +33,7 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
 
     Raises:
         BuildError: the data source has too few examples, or labels that cannot be stored.
-        Unsupported: an output is no tensor of numbers, booleans or text.
+        Unsupported: an output is not a tensor of numbers, booleans or text.
     """
     model = loaded.model
     request = data.DataRequest.of(model)

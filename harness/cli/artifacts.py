@@ -197,7 +197,7 @@ def day(since_epoch: float) -> str:
 
 
 def pruning(text: str) -> dict[str, Any]:
-    """The arguments of `stock.prune` for what was asked.
+    """The arguments of `inventory.prune` for what was asked.
 
     Raises:
         UsageError: if it is not an age, a kind or `all`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.gate import EXIT_INCONCLUSIVE, Pairs, Slowdown, decided
+from harness.cli.gate import EXIT_INCONCLUSIVE, Detect, Pairs, Slowdown, decided
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def bisect(
     ] = None,
     max_slowdown: Slowdown = None,
     pairs: Pairs = None,
+    detect: Detect = None,
     zoo: options.Zoo = options.ZOO,
     cache: options.CacheDir = None,
 ) -> None:
@@ -44,7 +45,7 @@ def bisect(
     if versions is not None and not releases:
         raise UsageError("--versions goes with releases; --good and --bad name commits")
     place = bisection.BisectCase(zoo=zoo, cache=options.cache_root(cache), case=case)
-    settings = decided(max_slowdown=max_slowdown, pairs=pairs)
+    settings = decided(max_slowdown=max_slowdown, pairs=pairs, detect=detect)
     points = bisection.releases(good, bad, options.names(versions)) if releases else bisection.commits(good, bad, zoo)
     with GateConsole() as console:
         count = len(points) - 2

@@ -53,7 +53,7 @@ def doctor(as_json: options.AsJson = False) -> None:
     console.print(f"  floor       {tables.seconds(found.floor_s)} per call (a one-node model on CPUExecutionProvider)")
     console.print(
         f"  noise       {noise['spread']:.1%} between fresh processes doing the same work; differences below about "
-        f"{noise['detectable']:.1%} cannot be told now"
+        f"{noise['detectable']:.1%} cannot be seen now"
     )
     load, steal = noise["load1"], noise["steal"]
     console.print(

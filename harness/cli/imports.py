@@ -74,7 +74,7 @@ def report(one: Merged, *, dry_run: bool) -> None:
     for name, new in one.renamed.items():
         print(f"  machine {name} is stored as {new}, because another machine here has its name")
     for conflict in one.conflicts[:SHOWN]:
-        print(f"  differs: {conflict.what}: {told(conflict.kept)} stays, {told(conflict.other)} put aside")
+        print(f"  differs: {conflict.what}: {shown(conflict.kept)} stays, {shown(conflict.other)} put aside")
     if len(one.conflicts) > SHOWN:
         print(f"  and {len(one.conflicts) - SHOWN} more that differ")
     for aside in dict.fromkeys(conflict.aside for conflict in one.conflicts):
@@ -86,6 +86,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def told(value: object) -> str:
+def shown(value: object) -> str:
     """A value, or that there is none."""
     return "failed" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -128,5 +128,5 @@ def show(console: GateConsole, found: Figures, recorded: Recording, slow: float,
 
 
 def rate(found: Rate, *, several: bool) -> str:
-    """A share with its range, where there was more than one network to draw."""
+    """A share with its range, where there was more than one network to sample."""
     return f"{found.value:.1%}" + (f" [{found.low:.1%} to {found.high:.1%}]" if several else "")

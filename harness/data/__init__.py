@@ -23,7 +23,7 @@ from typing import Final
 
 from harness.options import Option
 
-SEED: Final = Option(name="seed", type=int, default=0, at_least=0, at_most=2**32 - 1, doc="what is drawn")
+SEED: Final = Option(name="seed", type=int, default=0, at_least=0, at_most=2**32 - 1, doc="seed of the random numbers")
 """The option of every source that draws its examples."""
 
 
@@ -33,7 +33,7 @@ def names() -> tuple[str, ...]:
 
 
 def options(name: str) -> tuple[Option, ...]:
-    """What a data source can be told."""
+    """The options of a data source."""
     declared: tuple[Option, ...] = modules()[name].OPTIONS
     return declared
 

@@ -1,6 +1,6 @@
 """Token ids that look like sentences to an encoder: no tokenizer, no text, no download.
 
-Ids are drawn Zipf-like (few frequent ones, many rare), between [CLS] and [SEP], in varied lengths, padded to the
+Ids are sampled Zipf-like (few frequent ones, many rare), between [CLS] and [SEP], in varied lengths, padded to the
 sequence length, with the attention mask to match. Defaults are those of BERT's uncased English vocabulary.
 """
 
@@ -62,7 +62,7 @@ def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature th
 
 
 def _part(name: str, ids: np.ndarray[Any, Any], used: int) -> np.ndarray[Any, Any]:
-    """The array for one input, told by its name as every exporter of encoders writes it.
+    """The array for one input, known by its name as every exporter of encoders writes it.
 
     Raises:
         BuildError: the name is none of those.

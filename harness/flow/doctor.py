@@ -61,8 +61,15 @@ class Checkup:
     advice: tuple[str, ...]
 
 
-def examine() -> Checkup:
+def examine(
+    *, modules: Sequence[str] = (), processes: int = NOISE_PROCESSES, seconds: float = NOISE_SECONDS
+) -> Checkup:
     """Examine this host; takes some ten seconds.
+
+    Args:
+        modules: frameworks to import; empty takes all that anything here is built with.
+        processes: fresh ones that do the same work, to find out how much it varies.
+        seconds: how long each of them works.
 
     Raises:
         WorkerError: if not even the CPU provider runs.
@@ -70,7 +77,7 @@ def examine() -> Checkup:
     facts = host.facts()
     cpu = Target(name="cpu", provider="CPUExecutionProvider")
     floor_s, runtime = coordinator.floor(cpu)
-    noise = noisiness(cpu)
+    noise = noisiness(cpu, processes, seconds)
     return Checkup(
         host=facts,
         fingerprint=host.fingerprint(facts),
@@ -82,7 +89,7 @@ def examine() -> Checkup:
             "providers": list(runtime.providers),
         },
         providers={name: try_provider(name) for name in runtime.providers},
-        frameworks=imports(packages.modules()),
+        frameworks=imports(modules or packages.modules()),
         floor_s=floor_s,
         noise=noise,
         advice=advice(facts, noise),
@@ -98,13 +105,11 @@ def try_provider(provider: str) -> str | None:
     return None
 
 
-def noisiness(target: Target) -> dict[str, float | None]:
+def noisiness(target: Target, processes: int, seconds: float) -> dict[str, float | None]:
     """How much one and the same work varies over fresh processes right now."""
     with Client():  # one start beforehand, so that a cold disk is not taken for noise
         before = host.ticks()
-    medians = [
-        statistics.median(coordinator.busywork(target, NOISE_SECONDS).samples_ns) for _ in range(NOISE_PROCESSES)
-    ]
+    medians = [statistics.median(coordinator.busywork(target, seconds).samples_ns) for _ in range(processes)]
     return host.noise(before, host.ticks()) | {
         "spread": estimate.spread(medians),
         "detectable": estimate.trusted(medians),

@@ -107,7 +107,7 @@ class Session:
             cache: root of the cache.
             results: what is written there is no change of the checkout.
             attempt: tries targets; `try_targets` where it is not given.
-            say: told of what takes a while, such as a runtime that is installed.
+            say: hears of what takes a while, such as a runtime that is installed.
         """
         self.zoo = zoo
         self.cases = tuple(cases)
@@ -218,7 +218,7 @@ def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> Tri
     Args:
         cases: their targets are tried.
         cache: root of the cache, which runtimes are installed in.
-        say: told before one is installed.
+        say: called before one is installed.
 
     Raises:
         StoreError: the cache cannot be written.
@@ -242,6 +242,6 @@ def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> Tri
             if error.kind in UNSUPPORTED_KINDS:
                 unusable[name] = str(error)
         except WorkerError:
-            # A worker that does not even run is no missing provider: its cases shall fail, each with the reason.
+            # A worker that does not even run is not a missing provider: its cases shall fail, each with the reason.
             continue
     return TriedTargets(clients=clients, unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)

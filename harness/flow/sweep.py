@@ -1,6 +1,6 @@
 """The whole program: zoo -> plan -> build -> measure and evaluate -> store.
 
-Read `sweep` from top to bottom; every line is a room of its own. Nothing here prints: what a person sees goes
+Read `sweep` from top to bottom; every line is a package or module. Nothing here prints: what a person sees goes
 through a `SweepWatcher`.
 """
 
@@ -80,7 +80,7 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
 
     Args:
         request: what a person asked for.
-        watch: told of everything as it happens.
+        watch: hears of everything as it happens.
         executor: runs the cases; one after the other in this process where none is given.
 
     Raises:

@@ -77,7 +77,7 @@ class Framework:
         hub_variable: the environment variable that moves the hub.
         weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
         file: the suffix of the file that `id` names, relative to the zoo; its content stands for it in digests. Empty
-            where `id` is no file.
+            where `id` is not a file.
         states_inputs: whether the model says itself what it takes, so that the zoo need not.
         runs_user_code: whether `id` is a `module:callable` of the user's, whose code is part of every digest.
         id_pattern: a regular expression for `id`; empty where anything may be one.

@@ -1,7 +1,7 @@
 """Make a randomly initialised network answer its input.
 
 Fresh weights leave batch norm with statistics that fit nothing and a classifier whose answer is one constant: every
-input gets the same class, and one precision cannot be told from another. So, with the calibration examples:
+input gets the same class, and one precision cannot be distinguished from another. So, with the calibration examples:
 
 1. Batch norm gets their mean and variance, and a positive shift. Without the shift half of all units sit at the bend of
    their activation, where a stack of random layers blows up the smallest rounding (int8 resnet50 came out at 4 dB).

@@ -94,7 +94,7 @@ def choose(
     """Pretrained weights where they can be had, else seeded ones with the reason.
 
     `pretrained` is tried even where the hub cannot be reached, because a local cache may hold the weights; the child
-    is told to stay offline first, so that it answers at once.
+    is set to stay offline first, so that it answers at once.
 
     Raises:
         BuildError: the weights are required and cannot be had.

@@ -1,7 +1,7 @@
 """Whether head got slower or worse than base, and how sure that is.
 
 `gate.py` is the sequence from two sides to a report, and `judge.py` is where a case's verdict is made of its findings.
-`model.py` holds the nouns that both speak of. What they use, room by room:
+`model.py` holds the nouns that both speak of. What they use, package by package:
 
 * `sides/`: what a person asked to compare becomes two sides; each is built by its own code, and cases are matched.
 * `checks/`: what needs no clock: outputs compared example by example, size, nodes, placement, signature.
@@ -12,5 +12,5 @@
 * `selftest/`: what the rule's error rates are on this host; `bisect/`: which commit or release made a case slower.
 * `contender_build.py`: the entry point through which gates of other commits build a side.
 
-Rooms import one way; import-linter holds it.
+The packages import one way; import-linter holds it.
 """

@@ -21,7 +21,7 @@ from harness.flow.plan import Selection
 from harness.gate import judge
 from harness.gate.checks import quality, signature, structure
 from harness.gate.checks.quality import Quality
-from harness.gate.checks.signature import Anatomy
+from harness.gate.checks.signature import Signature
 from harness.gate.model import Contender, Finding, GateSettings, Match, Report, Side
 from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
@@ -86,7 +86,7 @@ class GateSteps:
     resolve: Callable[..., tuple[Side, Side]] = sides.resolve
     build: Callable[..., tuple[tuple[Contender, ...], tuple[str, ...]]] = build.contenders
     match: Callable[[Sequence[Contender], Sequence[Contender]], tuple[Match, ...]] = matching.match
-    read_signatures: Callable[[Sequence[Path]], Mapping[Path, Anatomy]] = signature.read
+    read_signatures: Callable[[Sequence[Path]], Mapping[Path, Signature]] = signature.read
     compare_outputs: Callable[[Match, GateSettings], Quality] = quality.compare
     measure_pair: rounds.MeasurePair = measure_pair
 
@@ -127,7 +127,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
 
     # What their files say and compute, then how long they take.
     qualities = {m.name: Quality() for m in comparable}
-    anatomies, unread = read(comparable, steps)
+    signatures, unread = read(comparable, steps)
     try:
         evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
         sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
@@ -139,7 +139,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     # The verdicts, each from all that was found of its match.
     family = phases.confirmed(done, settings)
     for m in comparable:
-        exact = structural(m, anatomies, qualities[m.name], settings)
+        exact = structural(m, signatures, qualities[m.name], settings)
         verdicts[m.name] = judge.judged(m, done, family, settings, exact=exact, quality=qualities[m.name])
     facts = host.facts()
     return Report(
@@ -209,7 +209,7 @@ def path(contender: Contender) -> Path:
     return Cache(contender.cache).artifact_path(artifact(contender).digest)
 
 
-def read(matches: Sequence[Match], steps: GateSteps) -> tuple[Mapping[Path, Anatomy], tuple[str, ...]]:
+def read(matches: Sequence[Match], steps: GateSteps) -> tuple[Mapping[Path, Signature], tuple[str, ...]]:
     """Opsets and signatures of every artifact that may have changed, and a note where they could not be read."""
     paths = [path(one) for m in matches if not m.same for one in judge.both(m).values()]
     try:
@@ -232,21 +232,21 @@ def evaluate(
 
 
 def structural(
-    match: Match, anatomies: Mapping[Path, Anatomy], found: Quality, settings: GateSettings
+    match: Match, signatures: Mapping[Path, Signature], found: Quality, settings: GateSettings
 ) -> tuple[Finding, ...]:
     """Findings that need no statistics: size, nodes, placement, fusions, quantization, signature and opset."""
     whole = {
-        role: with_kernels(anatomies.get(path(one), Anatomy()), found.observed.get(role))
+        role: with_kernels(signatures.get(path(one), Signature()), found.observed.get(role))
         for role, one in judge.both(match).items()
     }
     return structure.check(match, whole["base"], whole["head"], margin=settings.max_size)
 
 
-def with_kernels(known: Anatomy, observed: Observed | None) -> Anatomy:
+def with_kernels(known: Signature, observed: Observed | None) -> Signature:
     """What the file says and what its session ran."""
     if observed is None:
         return known
-    return Anatomy(
+    return Signature(
         opsets=known.opsets,
         inputs=known.inputs,
         outputs=known.outputs,

@@ -24,7 +24,7 @@ THRESHOLDS = {rf"sweep\.track_{metric.name}": metric.threshold for metric in MET
 
 
 def configuration(folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
-    """What asv is told.
+    """The settings that asv gets.
 
     Args:
         folder: where asv.conf.json is going to lie; inside a git checkout.

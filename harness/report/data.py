@@ -202,14 +202,14 @@ class Data:
         runs = len(self.runs)
         return self.runs[runs - 1 - number].revision if number < runs else self.asv.commits[number - runs].hash[:8]
 
-    def told(self, describe: Callable[[Data], list[Any]]) -> list[Any]:
+    def once(self, describe: Callable[[Data], list[Any]]) -> list[Any]:
         """What a function says of the runs, computed once."""
-        if describe not in self._told:
-            self._told[describe] = describe(self)
-        return self._told[describe]
+        if describe not in self._described:
+            self._described[describe] = describe(self)
+        return self._described[describe]
 
     @cached_property
-    def _told(self) -> dict[Any, list[Any]]:
+    def _described(self) -> dict[Any, list[Any]]:
         return {}
 
     @property

@@ -38,7 +38,7 @@ class Stretch:
 
 
 def timeline(processes: Sequence[Mapping[str, Any]]) -> list[Stretch]:
-    """The samples of a case in order, thinned where there are more than `POINTS` of a process."""
+    """The samples of a case in order, downsampled where there are more than `POINTS` of a process."""
     import numpy as np
 
     found = []

@@ -98,7 +98,7 @@ def image(figure: Figure, kind: str, scale: float) -> bytes:
     import logging
 
     problem = "kaleido is not installed"
-    # What its driver of the browser logs beside a drawing that succeeds is no news; what fails is raised.
+    # What its driver of the browser logs beside a drawing that succeeds is not worth a line; what fails is raised.
     logging.getLogger("choreographer").setLevel(logging.CRITICAL)
     try:
         from plotly.graph_objects import Figure as Validated

@@ -26,7 +26,7 @@ class Keys:
         self.data = data
         self.base = script_json([render.version(), shared, data.commit_url]).encode()
         self.files = {name: _state(Path(name)) for name in data.rows["filename"].cat.categories}
-        self.runs = [script_json(of_run).encode() for of_run in _told(data)]
+        self.runs = [script_json(of_run).encode() for of_run in _revisions(data)]
         self._of_points: dict[bytes, bytes] = {}
 
     def rows(self, *frames: pd.DataFrame, extra: Sequence[str] = ()) -> str:
@@ -67,7 +67,7 @@ def _state(path: Path) -> str:
     return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
 
-def _told(data: Data) -> list[tuple[Any, ...]]:
+def _revisions(data: Data) -> list[tuple[Any, ...]]:
     """What pages say of each run, oldest first, and of each commit of asv's files."""
     return [
         *(

@@ -134,7 +134,7 @@ def _recent(data: Data, rows: pd.DataFrame) -> list[str]:
 
 
 @contextmanager
-def crew(results: Path, processes: int) -> Iterator[Executor | None]:
+def worker_pool(results: Path, processes: int) -> Iterator[Executor | None]:
     """Processes that make pages, started while the results are still being read.
 
     Args:
@@ -229,7 +229,7 @@ def _slim(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
-    """The pages of a model's cases, and its own; samples are read in chunks and thinned at once."""
+    """The pages of a model's cases, and its own; samples are read in chunks and downsampled at once."""
     by_case: dict[str, list[Row]] = {}
     for row in job.data.latest:
         by_case.setdefault(row["case"], []).append(row)

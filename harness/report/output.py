@@ -48,7 +48,8 @@ class Output:
                 raise UsageError(f"--out {folder} is a file: choose a folder")
             if folder.is_dir() and any(folder.iterdir()) and not mark.exists():
                 raise UsageError(
-                    f"--out {folder} holds files that are no report (it has no {MARK}): choose an empty or new folder"
+                    f"--out {folder} holds files that are not a report (it has no {MARK}): "
+                    "choose an empty or new folder"
                 )
             folder.mkdir(parents=True, exist_ok=True)
             try:

@@ -2,7 +2,7 @@
 
 A ratio says something about what the sides are named by only where the rest is the same. So commits are set against
 each other on the same host and runtime, runtimes on the same host and as far as possible at the same commit, hosts as
-far as possible on the same runtime; what could not be held is told.
+far as possible on the same runtime; what could not be held is named.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class Server(ThreadingHTTPServer):
     """Answers every request in a thread of its own."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves before its answer is there is no error."""
+        """A browser that leaves before its answer is there is not an error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 

@@ -67,7 +67,7 @@ class ComparedSide:
 
 def every(data: Data) -> list[ComparedSide]:
     """All sides that there are, by kind, newest first."""
-    return data.told(_every)
+    return data.once(_every)
 
 
 def of_kind(data: Data, kind: str) -> list[ComparedSide]:
@@ -201,7 +201,7 @@ def stored(data: Data, side: ComparedSide) -> pd.DataFrame:
 
 def values(data: Data, side: ComparedSide) -> pd.DataFrame:
     """The lines of a side that only asv's files hold."""
-    frame: pd.DataFrame = data.told(_asv_frames)[0]
+    frame: pd.DataFrame = data.once(_asv_frames)[0]
     if side.kind == "run":
         return frame.iloc[:0]
     column = {"commit": "commit", "runtime": "runtime", "host": "fingerprint"}[side.kind]

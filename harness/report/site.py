@@ -71,7 +71,7 @@ def build(request: SiteRequest) -> Built:
         UsageError: if a revision or run is not known.
         StoreError: if the results cannot be read or the site cannot be written.
     """
-    with models.crew(request.results, request.processes) as pool:
+    with models.worker_pool(request.results, request.processes) as pool:
         return _build(request, pool)
 
 

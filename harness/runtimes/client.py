@@ -170,7 +170,7 @@ class Client:
             raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_stderr()}")
         if not reply.get("ok"):
             kind, message = str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given"))
-            # Why a provider's library did not load is told to stderr alone.
+            # Why a provider's library did not load is written to stderr alone.
             raise WorkerRefusal(kind, message + (self._why_not_loaded() if kind == "provider" else ""))
         return reply
 

@@ -45,7 +45,7 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
         target: its `runtime` decides.
         cache: root of the cache, where runtimes are installed that are not there yet.
         install: whether to install them.
-        say: told before something is installed, which takes from seconds to minutes.
+        say: called before something is installed, which takes from seconds to minutes.
 
     Raises:
         UsageError: the runtime cannot be had here.

@@ -51,7 +51,7 @@ OFFLINE = re.compile(
 NO_VERSION = re.compile(r"Could not find a version that satisfies the requirement (\S+).*?\(from versions: ([^)]*)\)")
 
 Say = Callable[[str], None]
-"""Told in a few words what takes time."""
+"""Hears in a few words what takes time."""
 
 
 def silent(_: str) -> None:

@@ -113,7 +113,7 @@ def of_interpreter(python: str, spec: str) -> Runtime:
     version = str(json.loads(probe.stdout.splitlines()[-1])[1])
     packages = [name for name in FLAVOURS if name in environment.installed]
     if len(packages) > 1:
-        # They share one module: which of them a number belongs to is told by its version, if at all.
+        # They share one module: which of them a number belongs to shows in its version, if at all.
         fitting = [name for name in packages if environment.installed[name] == version]
         if len(fitting) != 1:
             raise UsageError(
@@ -127,7 +127,7 @@ def of_interpreter(python: str, spec: str) -> Runtime:
         package=packages[0] if packages else PLAIN,
         version=version,
         installed=environment.installed,
-        # A build without metadata is told from another one by where it lies.
+        # A build without metadata is known by where it lies.
         digest=environment.digest if packages else _digest(environment.digest, python),
     )
 

@@ -22,7 +22,7 @@ ORDERS = 9999
 """Random orders behind a permutation p-value."""
 
 DRAWN = 1000
-"""Of them drawn at a time."""
+"""Of them made at a time."""
 
 ALIKE = 30
 """Up to so many points every length has random orders of its own."""
@@ -47,10 +47,10 @@ class StepPosition:
 
 
 class Null:
-    """The statistic of random orders of n untied points, shared by all series of that length and drawn as needed."""
+    """The statistic of random orders of n untied points, shared by all series of that length and made as needed."""
 
     def __init__(self, n: int) -> None:
-        """Nothing is drawn yet."""
+        """Nothing is made yet."""
         import numpy as np
 
         self.n = n
@@ -84,7 +84,7 @@ null = lru_cache(maxsize=512)(Null)
 def length(n: int) -> int:
     """The length whose random orders stand for those of n points: n itself, or for longer series up to 8% more.
 
-    A scan splits series at any place, and orders drawn for each length that comes up would be most of its time. The
+    A scan splits series at any place, and orders made for each length that comes up would be most of its time. The
     statistic is the largest over all places: with more of them it is larger, so that p errs on the safe side.
     """
     found = ALIKE
@@ -122,7 +122,7 @@ def places(rows: Sequence[Numbers], ignore: float = 1.0, wider: Floats | None = 
     boole = np.minimum(1.0, (n - 2 * FEWEST_AFTER + 1) * 10.0**-strengths)
     hits = np.zeros(len(strengths))
     for part in null(length(n)).parts():
-        # What was hit so far bounds p from below: most series are settled long before the last order is drawn.
+        # What was hit so far bounds p from below: most series are decided long before the last order is made.
         least = (1 + hits) / (1 + ORDERS)
         if not ((least < boole) & (least <= ignore)).any():
             break

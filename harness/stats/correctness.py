@@ -142,7 +142,7 @@ def tango(lost: int, gained: int, n: int, confidence: float) -> tuple[float, flo
 def _detectable(differences: Sequence[float], n: int, span: float) -> float:
     """Drop that a one-sided test at 2.5% sees with the usual power, never below what the fewest examples can show.
 
-    Five or fewer one-sided differences are no evidence at that level (2**-5 > 2.5%): six examples' worth is the least.
+    Five or fewer one-sided differences are not evidence at that level (2**-5 > 2.5%): six examples' worth is the least.
     """
     normal = statistics.NormalDist()
     factor = normal.inv_cdf((1 + CONFIDENCE) / 2) + normal.inv_cdf(POWER)

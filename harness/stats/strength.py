@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Numbers = Sequence[float] | Floats
 
 FEWEST_AFTER = 3
-"""Fewest points before and after a change: two slow runs in a row are no new level yet."""
+"""Fewest points before and after a change: two slow runs in a row are not a new level yet."""
 
 EXACT = 12
 """Rank sums of up to this many points have exact tails; beyond, the normal ones are close."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from harness.store.columns import COLUMNS, JSON
 
 REQUIRED: Final = ("case", "run")
-"""Without these a row cannot be told from another: a file that lacks one is damaged."""
+"""Without these a row cannot be distinguished from another: a file that lacks one is damaged."""
 
 
 def row(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def history(
     """What is stored, as series in git's order.
 
     Numbers of weights, runtimes, hosts or environments that differ never share a series. Places where a case is not
-    applicable (asv's NaN; skipped, unsupported) are no points. A metric that has nothing but failures has no series,
+    applicable (asv's NaN; skipped, unsupported) are not points. A metric that has nothing but failures has no series,
     save for latency, so that a case that always failed shows once.
 
     Args:

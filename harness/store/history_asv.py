@@ -48,7 +48,7 @@ def points(
     except StoreError as error:
         problems.append(error)
         benchmarks = {}
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for path in asv_files.result_paths(results) if paths is None else paths:
         try:
             found = asv_files.read(path)
@@ -61,8 +61,8 @@ def points(
             version = str(columns.get("version"))
             own = OURS.get(name)
             if own is not None and version != own.version and version not in own.metric.earlier:
-                if (name, version) not in told:
-                    told.add((name, version))
+                if (name, version) not in reported:
+                    reported.add((name, version))
                     problems.append(_other_meaning(path, name, version))
                 continue
             apart = own.told_apart(version) if own is not None else ""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.tasks.base import Task
 
 HELPERS = frozenset({"base", "evaluation", "fidelity", "parts", "ranking", "scores", "structures", "sums", "unordered"})
-"""Modules of this package that are no tasks."""
+"""Modules of this package that are not tasks."""
 
 
 def names() -> list[str]:

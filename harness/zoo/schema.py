@@ -2,7 +2,7 @@
 
 Types are strict, unknown keys are refused, and no field is a union, so that an error's location is the path in the
 file. Short forms (`data: photos`) are widened before validation. What spans several keys is checked in
-`harness.zoo.resolve`. Which frameworks, data sources and steps there are, and what the latter two can be told, is
+`harness.zoo.resolve`. Which frameworks, data sources and steps there are, and the options of the latter two, is
 made of their own declarations.
 """
 

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One browser for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(CHROMIUM))
+        yield found
+        found.close()
 
 
 def eventually(page: Any, expected: object, read: Callable[[], object]) -> None:

@@ -12,9 +12,7 @@ import pytest
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import report_stores
-from tests.browser.conftest import eventually
-
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.browser.conftest import CHROMIUM, eventually
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
@@ -36,19 +34,15 @@ def made(results: Path) -> Path:
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
+def page(browser: Any) -> Iterator[Any]:
     """A page that may not complain."""
-    from playwright.sync_api import sync_playwright
-
     wrong: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM))
-        found = browser.new_page(viewport={"width": 1280, "height": 900})
-        found.set_default_timeout(60_000)
-        found.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-        found.on("pageerror", lambda error: wrong.append(str(error)))
-        yield found
-        browser.close()
+    found = browser.new_page(viewport={"width": 1280, "height": 900})
+    found.set_default_timeout(60_000)
+    found.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    found.on("pageerror", lambda error: wrong.append(str(error)))
+    yield found
+    found.close()
     assert [] == wrong
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from typing import Any
 
 import onnx.helper
 
+from harness.measure import coordinator
 from tests import builders, conftest
 
 SUITE = (Path(__file__).parents[2] / "benchmarks/suite/sweep.py").read_text(encoding="utf-8")
@@ -117,6 +119,7 @@ class AsvProject:
     def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         """Start the `main` of a module, `asv.main` or `harness.cli`."""
         variables = {"HOME": str(self.root / "home"), "HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+        variables[coordinator.FLOOR_BUDGET] = os.environ[coordinator.FLOOR_BUDGET]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASV", "HARNESS_"))}
         return subprocess.Popen(
             [sys.executable, "-c", f"from {module} import main; main()", *arguments],
@@ -152,8 +155,9 @@ class AsvProject:
         return out
 
 
-def create(root: Path) -> AsvProject:
-    """A project of the models `tiny` and `one`, not yet committed."""
+def create(root: Path, built: Path) -> AsvProject:
+    """A project of the models `tiny` and `one`, not yet committed; its cache is a copy of `built`."""
+    shutil.copytree(built, root / "cache")
     builders.tiny_conv(root / "tiny.onnx")
     builders.one_node(root / "one.onnx")
     project = AsvProject(root)

@@ -17,9 +17,9 @@ SIZE = ("--bench", "track_artifact_size")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> AsvProject:
+def project(tmp_path: Path, built: Path) -> AsvProject:
     """A project with one commit."""
-    project = asv_projects.create(tmp_path)
+    project = asv_projects.create(tmp_path, built)
     project.commit("Start")
     return project
 

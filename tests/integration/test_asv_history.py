@@ -13,9 +13,9 @@ from tests.integration.asv_projects import EXISTING, AsvProject, chain, numbers
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> AsvProject:
+def project(tmp_path: Path, built: Path) -> AsvProject:
     """A project without a commit."""
-    return asv_projects.create(tmp_path)
+    return asv_projects.create(tmp_path, built)
 
 
 def test_the_regressions_page_names_the_commit_that_slowed_a_model(project: AsvProject) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import stat
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,13 @@ from onnx import helper
 
 from tests import builders, repos, slowdowns
 from tests.conftest import Project
+from tests.waiting import alive, wait_for, workers
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="interpreters are wrapped in shell scripts")
 
-QUICK = ("--variants", "fp32", "--pairs", "6,8")
+FEW = ("--pairs", "6,8", "--detect", "99%")
+QUICK = ("--variants", "fp32", *FEW)
+"""As few pairs as can be significant, and no more for a spread that is too wide to see a small change."""
 
 TWICE = """
 import onnxruntime
@@ -56,8 +58,9 @@ onnxruntime.InferenceSession.run_with_iobinding = later
 
 
 @pytest.fixture
-def repository(project: Project) -> Project:
+def repository(built_project: Project) -> Project:
     """The small project as a git repository with one commit; results are ignored."""
+    project = built_project
     text = {"model_zoo.yaml": (project.root / "model_zoo.yaml").read_text(encoding="utf-8")}
     repos.repository(project.root, text | {".gitignore": "results/\ncache/\nslow/\n"})
     return project
@@ -123,7 +126,7 @@ def test_slower_interpreter_fails(repository: Project) -> None:
     assert phases.count("screen") >= 6
     latency = case["findings"][0]
     assert ("latency", "regression") == (latency["metric"], latency["verdict"])
-    assert 1.5 < latency["ratio"] < 2.6
+    assert latency["ratio"] > 1
     assert 15 == len(case["pairs"][0]["base"]["bursts_ns"])
 
 
@@ -152,7 +155,8 @@ def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
     for line in process.stdout:
         if line.startswith("screening"):
             break
-    time.sleep(3)
+    # Both sides of a pair live.
+    wait_for(lambda: 2 == len(workers(process.pid)), alive(process))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert 3 == process.returncode, out + err
@@ -225,6 +229,6 @@ def test_bisect_finds_the_commit(repository: Project) -> None:
         repos.commit(root, files)
     culprit = repos.commit(root, {"model_zoo.yaml": slow})
     repos.commit(root, {"b": "1"})
-    out = repository.run("bisect", "chain/plain/cpu-t1", "--good", good, "--bad", "HEAD", "--pairs", "6,8", code=0)
+    out = repository.run("bisect", "chain/plain/cpu-t1", "--good", good, "--bad", "HEAD", *FEW, code=0)
     assert f"the change came with {culprit[:7]}" in out
     assert "as slow (95% interval" in out

@@ -1,6 +1,6 @@
 """Gates across versions of harness: an old commit of this repository as the base, and an old gate that builds this one.
 
-`OLD` is a commit before cases travelled with a version and before the rooms of the gate: what it sends and reads is
+`OLD` is a commit before cases travelled with a version and before the packages of the gate: what it sends and reads is
 promised for good (`harness.gate.contender_build`).
 """
 

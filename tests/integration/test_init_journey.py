@@ -71,7 +71,7 @@ def first_chart(project: AsvProject, *arguments: str) -> set[str]:
 
 
 def test_an_onnx_file_to_a_first_chart(project: AsvProject) -> None:
-    """The repository holds one .onnx file and is no Python package."""
+    """The repository holds one .onnx file and is not a Python package."""
     builders.tiny_conv(project.root / "net.onnx")
     assert {"'net'"} == first_chart(project)
 

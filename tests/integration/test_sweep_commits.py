@@ -7,18 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Project
 from tests.test_provenance import git
+from tests.waiting import alive, children, wait_for, workers
 
 
 @pytest.fixture
-def committed(project: Project) -> Project:
+def committed(built_project: Project) -> Project:
     """The small project as a git checkout with one commit, and asv's configuration."""
+    project = built_project
     configuration = {
         "version": 1,
         "project": "small",
@@ -86,12 +88,46 @@ def test_asv_compares_and_publishes_two_commits(committed: Project) -> None:
     assert {"sweep.track_latency", "sweep.track_artifact_size", "sweep.track_fidelity_loss"} <= graphs
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-@pytest.mark.parametrize("after_s", [0.8, 1.6, 2.4, 3.2, 4.5])
-def test_ctrl_c_at_any_moment_leaves_nothing_broken(project: Project, after_s: float) -> None:
-    """While planning, building, probing or measuring: exit code 130, no traceback, and the next sweep is complete."""
+Moment = Callable[[Project, subprocess.Popen[str]], object]
+
+
+def planned(project: Project, sweep: subprocess.Popen[str]) -> object:
+    """The plan is shown."""
+    del project
+    assert sweep.stdout is not None
+    return sweep.stdout.readline()
+
+
+def building(project: Project, sweep: subprocess.Popen[str]) -> object:
+    """A child process runs."""
+    del project
+    return children(sweep.pid)
+
+
+def trying(project: Project, sweep: subprocess.Popen[str]) -> object:
+    """A worker runs: the first one tries the target."""
+    del project
+    return workers(sweep.pid)
+
+
+def evaluated(project: Project, sweep: subprocess.Popen[str]) -> object:
+    """The first case has been evaluated, and is timed next."""
+    del sweep
+    return list(project.root.glob("cache/evaluations/*.json"))
+
+
+def timed(project: Project, sweep: subprocess.Popen[str]) -> object:
+    """The first case is done."""
+    del sweep
+    return list(project.root.glob("results/samples/*.parts/*.parquet"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds children through /proc")
+@pytest.mark.parametrize("moment", [planned, building, trying, evaluated, timed])
+def test_ctrl_c_at_any_moment_leaves_nothing_broken(project: Project, moment: Moment) -> None:
+    """Exit code 130, no traceback, and the next sweep is complete."""
     sweep = project.start("sweep", "--time-per-case", "3")
-    time.sleep(after_s)
+    wait_for(lambda: moment(project, sweep), alive(sweep))
     sweep.send_signal(signal.SIGINT)
     out, err = sweep.communicate(timeout=60)
     assert 130 == sweep.returncode, (out, err)

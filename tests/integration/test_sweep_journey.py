@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 
 from tests import builders
 from tests.conftest import Project
+from tests.waiting import alive, children, wait_for, workers, zombie
 
 KEYS = {
     "case": None,
@@ -99,15 +98,17 @@ def test_dry_run_shows_the_plan_and_touches_nothing(project: Project) -> None:
     assert {"model_zoo.yaml", "tiny.onnx"} == {p.name for p in project.root.iterdir()}
 
 
-def test_json_is_all_that_stands_on_standard_output(project: Project) -> None:
+def test_json_is_all_that_stands_on_standard_output(built_project: Project) -> None:
     """Progress goes to standard error."""
+    project = built_project
     found = json.loads(project.run("sweep", "--variants", "fp32", "--json"))
     assert ["tiny/fp32/cpu-t1-b1"] == [row["case"] for row in found]
     assert ["tiny/fp32/cpu-t1-b1"] == json.loads(project.run("sweep", "--variants", "fp32", "--json", "--dry-run"))
 
 
-def test_batches_are_measured_from_one_artifact(project: Project) -> None:
+def test_batches_are_measured_from_one_artifact(built_project: Project) -> None:
     """The dynamic batch axis is set when the session is made; eight examples take longer than one."""
+    project = built_project
     project.run("sweep", "--variants", "fp32", "--batch", "1,8")
     stored = rows(project)
     one, eight = stored["tiny/fp32/cpu-t1-b1"], stored["tiny/fp32/cpu-t1-b8"]
@@ -115,8 +116,9 @@ def test_batches_are_measured_from_one_artifact(project: Project) -> None:
     assert eight["latency"]["median_s"] > one["latency"]["median_s"]
 
 
-def test_a_missing_provider_is_unsupported_and_no_error(project: Project) -> None:
+def test_a_missing_provider_is_unsupported_and_no_error(built_project: Project) -> None:
     """Exit code 0, listed with the reason, no number."""
+    project = built_project
     out = project.run("sweep", "--variants", "fp32", "--targets", "cpu,qnn")
     assert "unsupported tiny/fp32/qnn-t1-b1: this onnxruntime build has no QNNExecutionProvider" in out
     row = rows(project)["tiny/fp32/qnn-t1-b1"]
@@ -148,57 +150,53 @@ def broken(project: Project, kind: str) -> str:
     return f"{kind}/model.onnx"
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "said"),
-    [
-        ("missing", "failed", "there is no file"),
-        ("truncated", "failed", ""),
-        ("corrupt", "failed", ""),
-        ("external_data", "failed", "weights.bin"),
-        ("escaping_data", "failed", "outside"),
-        ("no_inputs", "unsupported", "no input"),
-        ("string_input", "unsupported", "string"),
-        ("zero_dim", "unsupported", "zero"),
-        ("unknown_op", "unsupported", "Frobnicate"),
-        ("not_a_number", "failed", "finite"),
-    ],
+BAD = (
+    ("missing", "failed", "there is no file"),
+    ("truncated", "failed", ""),
+    ("corrupt", "failed", ""),
+    ("external_data", "failed", "weights.bin"),
+    ("escaping_data", "failed", "outside"),
+    ("no_inputs", "unsupported", "no input"),
+    ("string_input", "unsupported", "string"),
+    ("zero_dim", "unsupported", "zero"),
+    ("unknown_op", "unsupported", "Frobnicate"),
+    ("not_a_number", "failed", "finite"),
 )
-def test_a_bad_model_is_an_outcome_and_the_sweep_goes_on(project: Project, kind: str, status: str, said: str) -> None:
+"""Bad models: how each is made, what becomes of it, and what its reason names."""
+
+
+@pytest.mark.parametrize(("status", "code"), [("failed", 4), ("unsupported", 0)])
+def test_bad_models_are_outcomes_and_the_sweep_goes_on(built_project: Project, status: str, code: int) -> None:
     """The other model of the zoo is measured all the same; the exit code tells whether something failed."""
-    project.add_model("bad", broken(project, kind))
-    out = project.run("sweep", "--variants", "fp32", code=4 if status == "failed" else 0)
-    stored = rows(project)
-    assert "measured" == stored["tiny/fp32/cpu-t1-b1"]["status"]
-    bad = stored["bad/fp32/cpu-t1-b1"]
-    assert status == bad["status"], bad["reason"]
-    assert said.lower() in bad["reason"].lower()
-    assert bad["latency"] is None
+    project, bad = built_project, {kind: said for kind, becomes, said in BAD if becomes == status}
+    for kind in bad:
+        project.add_model(kind, broken(project, kind))
+    out = project.run("sweep", "--variants", "fp32", code=code)
     assert "Traceback" not in out
+    stored = rows(project)
+    assert "measured" == stored.pop("tiny/fp32/cpu-t1-b1")["status"]
+    assert {f"{kind}/fp32/cpu-t1-b1" for kind in bad} == set(stored)
+    for kind, said in bad.items():
+        row = stored[f"{kind}/fp32/cpu-t1-b1"]
+        assert (kind, status, None) == (kind, row["status"], row["latency"]), row["reason"]
+        assert said.lower() in row["reason"].lower()
 
 
-def test_an_input_that_the_zoo_misspells_names_the_right_one(project: Project) -> None:
+def test_an_input_that_the_zoo_misspells_names_the_right_one(built_project: Project) -> None:
     """The text has what the file holds, and which key of the zoo to fix."""
+    project = built_project
     project.add_model("typo", "tiny.onnx", ", inputs: {imaeg_x: {dtype: float32, shape: [batch, 1, 8, 8]}}")
     project.run("sweep", "--models", "typo", "--variants", "fp32", code=4)
     reason = rows(project)["typo/fp32/cpu-t1-b1"]["reason"]
     assert "has no input `imaeg_x`. It has x; fix `inputs` of `typo`" in reason
 
 
-def wait_for(process: subprocess.Popen[str], condition: Any, seconds: float = 120) -> None:
-    """Wait until a condition holds while a process runs."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(project: Project) -> None:
+def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_project: Project) -> None:
     """Interrupted in the first round: exit code 130; the next sweep measures only the rest, in the same run."""
+    project = built_project
     arguments = ("sweep", "--time-per-case", "4")
-    project.run("build")
     first = project.start(*arguments)
-    wait_for(first, lambda: list(project.root.glob("results/samples/*.parts/*.parquet")))
+    wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)
     assert 130 == first.returncode, (out, err)
@@ -220,55 +218,27 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(project: Pro
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker through /proc")
-def test_a_sweep_that_is_killed_resumes(project: Project) -> None:
+def test_a_sweep_that_is_killed_resumes(built_project: Project) -> None:
     """SIGKILL of the coordinator: finished cases are there, and no worker is left behind."""
-    project.run("build")
+    project = built_project
     first = project.start("sweep", "--time-per-case", "4")
-    wait_for(first, lambda: list(project.root.glob("results/samples/*.parts/*.parquet")))
-    workers = children(first.pid)
+    wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
+    left = children(first.pid)
     first.kill()
     first.communicate(timeout=60)
-    end = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in workers):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in left))
     assert "resuming" in project.run("sweep", "--time-per-case", "4")
     assert 3 == len(rows(project))
 
 
-def children(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text(encoding="ascii", errors="replace").rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(entry.parent.name))
-    return found
-
-
-def zombie(pid: int) -> bool:
-    """Whether a process has ended and waits to be reaped by someone else."""
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return True
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker through /proc")
-def test_a_worker_that_is_killed_fails_its_case_alone(project: Project) -> None:
+def test_a_worker_that_is_killed_fails_its_case_alone(built_project: Project) -> None:
     """SIGKILL in the middle of a case, as the out-of-memory killer does: failed with the reason, the rest goes on."""
-    project.run("build")
+    project = built_project
     sweep = project.start("sweep", "--time-per-case", "4")
-    wait_for(sweep, lambda: list(project.root.glob("results/samples/*.parts/*.parquet")))
-
-    def worker() -> list[int]:
-        return [p for p in children(sweep.pid) if "worker.py" in Path(f"/proc/{p}/cmdline").read_text(encoding="utf-8")]
-
-    wait_for(sweep, worker)
-    os.kill(worker()[0], signal.SIGKILL)
+    wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(sweep))
+    wait_for(lambda: workers(sweep.pid), alive(sweep))
+    os.kill(workers(sweep.pid)[0], signal.SIGKILL)
     out, err = sweep.communicate(timeout=120)
     assert 4 == sweep.returncode, (out, err)
     statuses = [row["status"] for row in rows(project).values()]
@@ -292,9 +262,9 @@ def test_two_sweeps_at_once_lose_nothing(project: Project) -> None:
     assert 2 == len({row["artifact"]["digest"] for row in every})
 
 
-def test_a_damaged_artifact_is_noticed_and_rebuilt(project: Project) -> None:
+def test_a_damaged_artifact_is_noticed_and_rebuilt(built_project: Project) -> None:
     """Somebody cut the cached file: the next sweep builds it anew."""
-    project.run("build")
+    project = built_project
     for path in project.root.glob("cache/artifacts/*/model.onnx"):
         path.write_bytes(path.read_bytes()[:-10])
     out = project.run("sweep", "--variants", "fp32-fused")
@@ -345,8 +315,9 @@ def test_a_cache_that_cannot_be_written_says_so(project: Project) -> None:
     assert "Traceback" not in err
 
 
-def test_results_of_a_newer_harness_are_left_out_with_a_message(project: Project) -> None:
+def test_results_of_a_newer_harness_are_left_out_with_a_message(built_project: Project) -> None:
     """The rest is shown; the newer file is named, with both versions."""
+    project = built_project
     import pyarrow.parquet as pq
 
     project.run("sweep", "--variants", "fp32")
@@ -376,8 +347,9 @@ def test_build_inspect_list_and_cache(project: Project) -> None:
     assert [] == json.loads(project.run("cache", "--json"))
 
 
-def test_csv_has_a_column_per_number(project: Project) -> None:
+def test_csv_has_a_column_per_number(built_project: Project) -> None:
     """For spreadsheets."""
+    project = built_project
     project.run("sweep", "--variants", "fp32")
     header, first = project.run("results", "--format", "csv").splitlines()[:2]
     assert "latency_median_s" in header.split(",")

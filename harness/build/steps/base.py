@@ -75,7 +75,7 @@ class StepKind:
     Attributes:
         name: the zoo's name of it, and its module's.
         doc: what it does, as a phrase.
-        options: what it can be told.
+        options: what a recipe may say of it.
         run: does the work, given every option that is read.
         selector: the option whose value decides which of the others are read (`Option.only`); empty where all are.
         packages: distribution -> module of its tools; the versions go into the digest of what it writes. What

@@ -3,7 +3,7 @@
 The good end is the base of every step. First both ends are set against each other, as a gate would; each step then asks
 on which side of the middle between them (on the logarithm) its ratio lies, with as many pairs as that takes. What does
 not build, or stays too close to call, is left out and its neighbours are tried. At last the two points next to the
-change are set against each other on fresh pairs: a wrong turn would show there as a change that is not confirmed.
+change are set against each other on fresh pairs: a wrong step would show there as a change that is not confirmed.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ DEADLINE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Anatomy:
+class Signature:
     """What is known of one contender beside its artifact's own counts.
 
     Attributes:
@@ -39,7 +39,7 @@ class Anatomy:
     kernels: Mapping[str, int] = field(default_factory=dict)
 
 
-def read(paths: Sequence[Path]) -> dict[Path, Anatomy]:
+def read(paths: Sequence[Path]) -> dict[Path, Signature]:
     """Opsets and signatures of ONNX files, read in a child process.
 
     Raises:
@@ -69,11 +69,11 @@ def read(paths: Sequence[Path]) -> dict[Path, Anatomy]:
     for answer in answers:
         if "error" in answer:
             raise BuildError(answer["error"])
-    return {path: _anatomy(answer) for path, answer in zip(unique, answers, strict=True)}
+    return {path: _of_answer(answer) for path, answer in zip(unique, answers, strict=True)}
 
 
-def _anatomy(answer: Mapping[str, Any]) -> Anatomy:
-    return Anatomy(
+def _of_answer(answer: Mapping[str, Any]) -> Signature:
+    return Signature(
         opsets={str(domain): int(version) for domain, version in answer["opsets"].items()},
         inputs=tuple(_value(one) for one in answer["inputs"]),
         outputs=tuple(_value(one) for one in answer["outputs"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.gate.checks.signature import Anatomy
+from harness.gate.checks.signature import Signature
 from harness.gate.model import Contender, Finding, Match, Verdict
 from harness.gate.text import sentences
 from harness.records import Artifact
@@ -46,7 +46,7 @@ FUSED = (
 """Operators that ONNX Runtime writes where it has fused others."""
 
 
-def check(match: Match, base: Anatomy, head: Anatomy, *, margin: float = MARGIN) -> tuple[Finding, ...]:
+def check(match: Match, base: Signature, head: Signature, *, margin: float = MARGIN) -> tuple[Finding, ...]:
     """What differs between base and head without measuring anything.
 
     A change for the worse is a regression where the head's budget says `structure: fail`, else it is reported with the
@@ -99,7 +99,7 @@ def _grown(base: Artifact, head: Artifact, margin: float, *, free: bool) -> list
     return found
 
 
-def _lost_nodes(one: Contender, other: Contender, base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
+def _lost_nodes(one: Contender, other: Contender, base: Signature, head: Signature, worse: Verdict) -> list[Finding]:
     """The provider that was asked for took a smaller share of the nodes."""
     provider = other.case.target.provider
     if not base.placement or not head.placement or one.case.target.provider != provider:
@@ -114,7 +114,7 @@ def _lost_nodes(one: Contender, other: Contender, base: Anatomy, head: Anatomy, 
     return [Finding(metric="placement", verdict=worse, sentence=sentence, base=before, head=after, unit="share")]
 
 
-def _lost_fusions(one: Artifact, other: Artifact, base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
+def _lost_fusions(one: Artifact, other: Artifact, base: Signature, head: Signature, worse: Verdict) -> list[Finding]:
     """Fusions that the build made, by pattern, and those that the session makes, by fused operator."""
     counts: list[tuple[str, str, int, int]] = []
     before, after = one.fusion.get("patterns") or {}, other.fusion.get("patterns") or {}
@@ -139,7 +139,7 @@ def _lost_fusions(one: Artifact, other: Artifact, base: Anatomy, head: Anatomy, 
     ]
 
 
-def _float_again(one: Artifact, other: Artifact, base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
+def _float_again(one: Artifact, other: Artifact, base: Signature, head: Signature, worse: Verdict) -> list[Finding]:
     """Fewer operators with few bits, and more that do the same with floats."""
     both = base.kernels and head.kernels
     # What the session runs counts; the graph alone shows QDQ models as floats between conversions.
@@ -185,7 +185,7 @@ def _bare(operators: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _signature(base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
+def _signature(base: Signature, head: Signature, worse: Verdict) -> list[Finding]:
     found = []
     for word, one, other in (("input", base.inputs, head.inputs), ("output", base.outputs, head.outputs)):
         if one == other or not one or not other:
@@ -197,7 +197,7 @@ def _signature(base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
     return found
 
 
-def _opsets(base: Anatomy, head: Anatomy, worse: Verdict) -> list[Finding]:
+def _opsets(base: Signature, head: Signature, worse: Verdict) -> list[Finding]:
     if not base.opsets or not head.opsets:
         return []
     changed = [

@@ -101,10 +101,10 @@ def metric(
     if interval is not None:
         details.append(f"95% interval {interval[0]:+.3g} to {interval[1]:+.3g}")
     margin = "" if allowed is None else f"; allowed {allowed:.3g}"
-    told = f"{text} ({', '.join(details)}{margin})"
+    scored = f"{text} ({', '.join(details)}{margin})"
     if detectable is None:
-        return told
-    return f"{told}; {count(n, 'example')} can only show a loss of {detectable:.3g} or more: evaluate on more"
+        return scored
+    return f"{scored}; {count(n, 'example')} can only show a loss of {detectable:.3g} or more: evaluate on more"
 
 
 def fidelity(

@@ -53,8 +53,8 @@ def history(
         "meta": {"unit": symbol},
     }
     if not bare:
-        told = zip(revisions, frame["when"], frame["subject"], strict=True)
-        trace["customdata"] = [[escape(short(text, 70)) for text in point] for point in told]
+        points = zip(revisions, frame["when"], frame["subject"], strict=True)
+        trace["customdata"] = [[escape(short(text, 70)) for text in point] for point in points]
     low, high = np.asarray(frame["low"], dtype=float), np.asarray(frame["high"], dtype=float)
     ends = (low <= values) & (high >= values)
     if ends.any():

@@ -137,7 +137,7 @@ def table(data: Data, found: Compared, caption: str) -> Table:
     lines = []
     for row in records(moved):
         interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
-        told = {"host": data.host(row["fingerprint"]), "runtime": row["runtime"]}
+        measured_on = {"host": data.host(row["fingerprint"]), "runtime": row["runtime"]}
         lines.append(
             [
                 _case(data, row),
@@ -149,7 +149,7 @@ def table(data: Data, found: Compared, caption: str) -> Table:
                 fidelity(row),
                 _share(row, "size_bytes"),
                 _share(row, "peak_rss_bytes"),
-                *(text(told[title], kind="nowrap") for title in several),
+                *(text(measured_on[title], kind="nowrap") for title in several),
             ]
         )
     return Table(

@@ -107,11 +107,11 @@ def detail(
     variant = case_id.parts(first.case).variant or first.case
     colour = marks[variant].colour if variant in marks else "#0a7bc2"
     found: dict[str, Any] = {}
-    told = _told(data, first)
+    entries = _revisions(data, first)
     for one in group:
         scan = scans[one.id, one.metric]
         same = one.at.tobytes() == first.at.tobytes()
-        columns = (told if same else _told(data, one)) | _numbers(one)
+        columns = (entries if same else _revisions(data, one)) | _numbers(one)
         drawn = charts.history(columns, scan.changes, unit=one.unit, title=one.title, colour=colour, bare=True)
         found[one.metric] = {
             "title": one.title,
@@ -159,17 +159,17 @@ def runs(data: Data) -> list[tuple[str, str, str, str]]:
 
 def points(data: Data, one: ChartedSeries) -> dict[str, Any]:
     """A series as the chart takes it: column -> a value per point."""
-    return _told(data, one) | _numbers(one)
+    return _revisions(data, one) | _numbers(one)
 
 
-def _told(data: Data, one: ChartedSeries) -> dict[str, Any]:
+def _revisions(data: Data, one: ChartedSeries) -> dict[str, Any]:
     """What the points of a series are called."""
-    table = data.told(runs)
-    told = [table[number] for number in one.at.tolist()]
+    table = data.once(runs)
+    entries = [table[number] for number in one.at.tolist()]
     return {
-        "revision": [entry[0] for entry in told],
-        "when": [entry[1] for entry in told],
-        "subject": [entry[2] for entry in told],
+        "revision": [entry[0] for entry in entries],
+        "when": [entry[1] for entry in entries],
+        "subject": [entry[2] for entry in entries],
     }
 
 

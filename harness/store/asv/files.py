@@ -185,7 +185,7 @@ def dump(content: Mapping[str, Any], version: int) -> bytes:
 def _check(name: str, columns: Columns) -> None:
     params = axes(columns)
     if not isinstance(params, list) or not all(isinstance(axis, list) for axis in params):
-        raise TypeError(f"the parameters of {name} are no lists")
+        raise TypeError(f"the parameters of {name} are not lists")
     size = math.prod(len(axis) for axis in params)
     for column in PER_POINT & columns.keys():
         if not isinstance(columns[column], list) or len(columns[column]) != size:

@@ -52,7 +52,7 @@ class Values:
 
     Attributes:
         commits: oldest first.
-        series: the points of each, in order of commits; failures are no points.
+        series: the points of each, in order of commits; failures are not points.
         hosts: fingerprint (asv's name of the machine where there is none) -> what a person would call it.
         problems: files, or benchmarks of files, that were left out, and why.
     """

@@ -4,7 +4,7 @@
 here everything is read and checked first, and then written whole, under the lock of the results folder.
 
 There is one file per commit and environment (see `harness.store.asv.environments`). Places of a benchmark's grid that
-are no case hold NaN (n/a), never null (failed).
+are not a case hold NaN (n/a), never null (failed).
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _old(path: Path, commit: str) -> Any:
         for name in results.get_all_result_keys():
             params = results.get_result_params(name)
             if not isinstance(params, list) or not all(isinstance(axis, list) for axis in params):
-                raise TypeError(f"the parameters of {name} are no lists")
+                raise TypeError(f"the parameters of {name} are not lists")
             size = math.prod(len(axis) for axis in params)
             for column in _columns(results, name):
                 if column is not None and len(column) != size:

@@ -94,14 +94,14 @@ def _place(config: Mapping[str, Any]) -> dict[str, str]:
     backend = config["backend"]
     scenario = config.get("scenario") or config.get("benchmark") or {}
     settings = {key: value for key, value in backend.items() if key not in VOLATILE}
-    told = json.dumps([settings, scenario], sort_keys=True)
+    named = json.dumps([settings, scenario], sort_keys=True)
     shapes = scenario.get("input_shapes") or {}
     return {
         "model": str(backend.get("model") or "unknown"),
         "backend": str(backend["name"]),
         "device": str(backend.get("device") or "unknown"),
         "batch": str(shapes.get("batch_size", "unknown")),
-        "config": f"{config.get('name') or 'unnamed'}-{digest(told)}",
+        "config": f"{config.get('name') or 'unnamed'}-{digest(named)}",
     }
 
 
