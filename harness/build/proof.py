@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import values
+from harness.build import precision
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
     _same_names(session, reference, step)
     feeds = {one.name: values.Stored(folder, one, reference.examples) for one in reference.feeds}
     expected = {one.name: values.Stored(folder, one, reference.examples) for one in reference.answers}
+    lossless = recipe.precision == "float32" and _in_floats(path)
     for places in _batches(reference):
         feed = {
             one.name: np.asarray(
@@ -70,12 +72,22 @@ def prove(path: Path, recipe: Recipe, reference: Reference, folder: Path) -> tup
                 f"{step}: the file loads and cannot run a batch of {len(places) * reference.rows}: {error}"
             ) from error
         # Values are compared as the reference computed them, each example alone: other batches take other kernels.
-        exact = recipe.precision == "float32" and len(places) == 1
+        exact = lossless and len(places) == 1
         for name, got in zip(reference.outputs, outputs, strict=True):
             wanted = _batched(np.asarray(got), [expected[name][place] for place in places])
             if wanted is not None:
                 _compare(name, np.asarray(got), wanted, step, exact=exact)
     return ()
+
+
+def _in_floats(path: Path) -> bool:
+    """Whether a file computes in float32 or wider, so that two levels of optimization give the same.
+
+    Kernels for integers and for float16 round in other places than the graph says.
+    """
+    import onnx
+
+    return precision.of(onnx.load(path, load_external_data=False)) in ("float32", "float64")
 
 
 def check(path: Path, step: str) -> None:
