@@ -118,6 +118,9 @@ def narrowed(
         types=schemas.TypeFinder(model),
         taken=_names(model),
     )
+    cast = schemas.find(_cast_node(), settings.versions)
+    if cast is None or schemas.spelled(settings.narrow) not in cast.outputs[0].types:
+        raise Skip(f"cast: opset {graphs.opset(model)} does not know {to}, and onnx cannot convert it to a newer one.")
     border = WIDE if keep_io else NARROW
     _Converter(model.graph, settings, around=None, inputs=(), border=border).convert()
     if not settings.nodes:
@@ -127,6 +130,12 @@ def narrowed(
     if settings.clamped:
         notes.append(f"{settings.clamped} constants beyond float16's range are held at its ends")
     return Narrowed(model=model, nodes=settings.nodes, notes=tuple(notes))
+
+
+def _cast_node() -> onnx.NodeProto:
+    from onnx import helper
+
+    return helper.make_node("Cast", [], [])
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -267,7 +276,7 @@ class _Converter:
         if self._forced or original.op_type in self._settings.block:
             return forms
         if any(one.HasField("g") for one in original.attribute):
-            return [NARROW] * len(original.output)
+            return [NARROW if self._takes_bodies(original) else WIDE] * len(original.output)
         if self._retyped(node):
             return [NARROW] * len(original.output)
         schema = schemas.find(original, self._settings.versions)
@@ -283,6 +292,13 @@ class _Converter:
             if formal is not None and formal.variable in bound:
                 forms[place] = NARROW
         return forms
+
+    def _takes_bodies(self, node: onnx.NodeProto) -> bool:
+        """Whether a node's bodies may give the narrow type."""
+        schema = schemas.find(node, self._settings.versions)
+        narrow = schemas.spelled(self._settings.narrow)
+        taken = schema is not None and any(narrow in formal.types for formal in schema.outputs)
+        return taken and node.op_type not in self._settings.block
 
     def _retyped(self, node: onnx.NodeProto) -> bool:
         """Change what a node says of its output's type itself; whether it says anything."""
@@ -313,7 +329,7 @@ class _Converter:
     def _bodies(self, node: onnx.NodeProto, original: onnx.NodeProto) -> None:
         """Convert the bodies of a node."""
         inputs = tuple(self._settings.types.body_inputs(original, self.types))
-        forced = self._forced or original.op_type in self._settings.block
+        forced = self._forced or not self._takes_bodies(original)
         for attribute in node.attribute:
             for body in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
                 border = WIDE if forced else NARROW

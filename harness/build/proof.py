@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import ort_values, values
+from harness.build import precision
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def prove(
     kinds = {one.name: one.type for one in reference.feeds}
     notes: dict[str, None] = {}
     order = {one.name: place for place, one in enumerate(session.get_outputs())}
+    lossless = recipe.precision == "float32" and _in_floats(path)
     for places in _batches(reference):
         try:
             feed = {
@@ -81,7 +83,7 @@ def prove(
                 f"{step}: the file loads and cannot run a batch of {len(places) * reference.rows}: {error}"
             ) from error
         # Values are compared as the reference computed them, each example alone: other batches take other kernels.
-        exact = recipe.precision == "float32" and len(places) == 1
+        exact = lossless and len(places) == 1
         for name in reference.outputs:
             kind = session.get_outputs()[order[name]].type
             got = values.flat(_as_typed(outputs[order[name]], kind))
@@ -110,6 +112,16 @@ def _as_typed(value: Any, kind: str) -> Any:
     """A raw output with the type that it stands for."""
     name = ort_values.type_of(kind)
     return value if name == ort_values.NESTED else values.typed(value, name)
+
+
+def _in_floats(path: Path) -> bool:
+    """Whether a file computes in float32 or wider, so that two levels of optimization give the same.
+
+    Kernels for integers and for float16 round in other places than the graph says.
+    """
+    import onnx
+
+    return precision.of(onnx.load(path, load_external_data=False)) in ("float32", "float64")
 
 
 def check(path: Path, step: str) -> None:

@@ -24,6 +24,12 @@ OPSET_WITH_CHANNELS = 13
 """The first version of the default operators whose DequantizeLinear takes one scale per channel."""
 
 
+LAYER_NORM_OPSET = 17
+"""LayerNormalization's first; onnxruntime takes it below as well, and writes it there."""
+
+NEW_MEANING = ("Softmax", "LogSoftmax", "Hardmax")
+"""Operators that compute something else from opset 13 on, with the same attribute."""
+
 FEW = 3
 """So many names are told, and no more."""
 
@@ -35,6 +41,7 @@ def prepare(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:
         BuildError: a function of the model cannot be inlined.
     """
     model, inlined = _inline(model)
+    _forget_shapes(model)
     notes = [inlined, _raise_ir(model), _free_initializers(model), _densify(model), _initialize(model)]
     _name_outputs(model)
     if sort(model):
@@ -76,6 +83,13 @@ def _free_initializers(model: onnx.ModelProto) -> str:
     del model.graph.input[:]
     model.graph.input.extend(kept)
     return f"{_count(freed, 'initializer')} no longer {'an input' if freed == 1 else 'inputs'} as well"
+
+
+def _forget_shapes(model: onnx.ModelProto) -> None:
+    """Shapes between the nodes are found anew: onnxruntime warns of wrong ones and goes on, converters believe them."""
+    for graph in graphs.graphs(model.graph):
+        for value in graph.value_info:
+            value.type.tensor_type.ClearField("shape")
 
 
 def _densify(model: onnx.ModelProto) -> str:
@@ -277,24 +291,62 @@ def hide_passed(model: onnx.ModelProto) -> None:
 def raise_opset(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, str]:
     """The model at least at this version of the default operators, and the note; the model itself where that fails.
 
-    The note is empty in both cases where nothing was done. onnx's converter does not look into bodies of If and Loop,
-    and drops what it does not know: what it writes is taken only if onnxruntime loads it.
+    The note is empty where nothing was done. onnx's converter does not look into bodies of If and Loop, and drops what
+    it does not know: it is asked only where the operators in bodies stay what they are, and what it writes is taken
+    only if onnxruntime loads it.
     """
     before = graphs.opset(model)
     if before >= opset:
         return model, ""
-    import onnx.version_converter
-
-    if any(attribute.HasField("g") for node in model.graph.node for attribute in node.attribute):
+    inner = [node for graph in graphs.graphs(model.graph) if graph is not model.graph for node in graph.node]
+    if not all(_lasts(node, before, opset) for node in inner):
         return model, ""
     try:
-        raised = onnx.version_converter.convert_version(model, opset)
+        raised = _converted(model, opset)
     except Exception:  # noqa: BLE001 # it has many words for no
         return model, ""
     names = [[one.name for one in side] for side in (model.graph.input, model.graph.output)]
     if names != [[one.name for one in side] for side in (raised.graph.input, raised.graph.output)]:
         return model, ""
     return (raised, f"opset raised from {before} to {opset}") if loads(raised) else (model, "")
+
+
+def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """What onnx's converter makes of it; LayerNormalization, which it does not know below its opset, is let through.
+
+    Nothing but new operators came with that opset.
+    """
+    import onnx.version_converter
+
+    early = any(node.op_type == "LayerNormalization" for node in model.graph.node)
+    if early and graphs.opset(model) < LAYER_NORM_OPSET <= opset:
+        if graphs.opset(model) < LAYER_NORM_OPSET - 1:
+            model = onnx.version_converter.convert_version(model, LAYER_NORM_OPSET - 1)
+        else:
+            model = graphs.copied(model)
+        for one in model.opset_import:
+            if one.domain in ("", "ai.onnx"):
+                one.version = LAYER_NORM_OPSET
+    return onnx.version_converter.convert_version(model, opset)
+
+
+def _lasts(node: onnx.NodeProto, before: int, after: int) -> bool:
+    """Whether an operator means the same at two opsets, as far as its inputs and attributes tell."""
+    import onnx
+
+    if node.domain not in ("", "ai.onnx"):
+        return True
+    if node.op_type in NEW_MEANING:
+        return False
+    try:
+        one, two = (onnx.defs.get_schema(node.op_type, version, "") for version in (before, after))
+    except onnx.defs.SchemaError:
+        return False
+    same_inputs = [each.name for each in one.inputs] == [each.name for each in two.inputs]
+    given = {each.name for each in node.attribute}
+    defaults = ({name: str(each.default_value) for name, each in schema.attributes.items()} for schema in (one, two))
+    old, new = defaults
+    return same_inputs and given <= set(new) and all(new.get(name) == default for name, default in old.items())
 
 
 def loads(model: onnx.ModelProto) -> bool:

@@ -76,7 +76,11 @@ def _find(domain: str, name: str, version: int) -> Schema | None:
     try:
         found = onnx.defs.get_schema(name, version, domain)
     except onnx.defs.SchemaError:
-        return None
+        # onnxruntime takes operators below the opset that they came with, such as LayerNormalization.
+        later = [one for one in onnx.defs.get_all_schemas_with_history() if (one.domain, one.name) == (domain, name)]
+        if not later:
+            return None
+        found = min(later, key=lambda one: int(one.since_version))
     return _schema(found.inputs, found.outputs, lambda one: str(one.type_str))
 
 

@@ -64,7 +64,11 @@ def fuse(source: Path, model: ModelSpec, options: Mapping[str, Json], facts: Map
         _optimize(plain, path, level)
         for leftover in folder.glob("plain.onnx*"):
             leftover.unlink()
-        tools.append(f"onnxruntime {level}")
+        if repair.loads(graphs.load(path)):
+            tools.append(f"onnxruntime {level}")
+        else:
+            graphs.save(current, path)
+            notes.append(f"what onnxruntime saves at level {level} does not load again: the basic level was kept")
     else:
         graphs.save(current, path)
     after = graphs.load(path)
