@@ -105,9 +105,8 @@ def ran(folder: Path, file: Path, **changes: Any) -> Ran:
 )  # fmt: skip
 def test_every_element_type(tmp_path: Path, kind: int, name: str) -> None:
     """What goes in comes out, whatever NumPy calls it; only text cannot be bound, and the worker says so."""
-    file = save(
-        tmp_path / "m.onnx", [node("Identity", "x", "y")], [value("x", [3, 2], kind)], [value("y", [3, 2], kind)]
-    )
+    ends = [value("x", [3, 2], kind)], [value("y", [3, 2], kind)]
+    file = save(tmp_path / "m.onnx", [node("Identity", "x", "y")], *ends, opset=24, ir=11)
     found = ran(tmp_path, file)
     for given, got in zip(found.feeds["x"], found.outputs["y"], strict=True):
         assert (3, 2) == got.shape
