@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from harness import ort_values
-from harness.records import ValueEntry
+from harness.records import NESTED, ValueEntry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +78,9 @@ class Stored(Sequence["Array"]):
         place = index + self._examples if index < 0 else index
         if not 0 <= place < self._examples:
             raise IndexError(f"example {index} of {self._examples}")
-        if self._entry.type == ort_values.NESTED:
+        if self._entry.type == NESTED:
+            from harness import ort_values
+
             with np.load(self._folder / self._entry.files[place], allow_pickle=False) as held:
                 return ort_values.unpack(held)  # type: ignore[no-any-return]  # a structure, which `flat` makes an array
         return typed(self._raw(place), self._entry.type)
@@ -120,7 +121,7 @@ class Flat(Sequence["Array"]):
 def arrays(folder: Path, entry: ValueEntry, examples: int) -> Sequence[Array]:
     """One entry's values as arrays, whatever they are; the arguments are those of `Stored`."""
     held = Stored(folder, entry, examples)
-    return Flat(held) if entry.type == ort_values.NESTED else held
+    return Flat(held) if entry.type == NESTED else held
 
 
 class ValueWriter:
@@ -178,11 +179,13 @@ class _Column:
         import numpy as np
 
         nested = self._structured and (value is None or isinstance(value, dict | list | tuple))
-        array, kind = (np.empty(0), ort_values.NESTED) if nested else plain(value, self._name)
+        array, kind = (np.empty(0), NESTED) if nested else plain(value, self._name)
         if self._type not in (None, kind):
             raise ValueError(f"`{self._name}` holds {kind or array.dtype.name} and {self._type or 'another type'}")
         self._type = kind
         if nested:
+            from harness import ort_values
+
             name = f"{self._place}-{self._count}.npz"
             np.savez(self._folder / name, **ort_values.pack(value))
             self._files.append(name)

@@ -98,9 +98,6 @@ def test_skips_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         (lambda folder: folder / "none.onnx", Status.FAILED, "there is no file"),
         (lambda folder: builders.truncated(folder / "m.onnx"), Status.FAILED, "truncated or corrupt"),
-        (lambda folder: builders.no_inputs(folder / "m.onnx"), Status.UNSUPPORTED, "has no inputs"),
-        (lambda folder: builders.string_input(folder / "m.onnx"), Status.UNSUPPORTED, "holds strings"),
-        (lambda folder: builders.zero_dim(folder / "m.onnx"), Status.UNSUPPORTED, "dimension of size zero"),
         (lambda folder: builders.unknown_op(folder / "m.onnx"), Status.UNSUPPORTED, "Frobnicate"),
         (lambda folder: builders.escaping_data(folder / "in"), Status.FAILED, "outside the model's folder"),
     ],
@@ -146,14 +143,17 @@ def test_misspelt_input_gets_a_hint(tmp_path: Path) -> None:
 
 
 def test_broken_result_is_not_admitted(tmp_path: Path) -> None:
-    """A model that computes no numbers fails with the step that showed it, and is not in the cache as a variant."""
+    """A file that computes no numbers is measured as it stands, and told of; what is made of it is not admitted."""
     cache = Cache(tmp_path / "cache")
     model = specs.file_model(builders.not_a_number(tmp_path / "nan.onnx"))
-    built = make(cache, model, [specs.FP32])["fp32"]
+    built = make(cache, model, [specs.FP32, specs.FUSED])
 
-    assert isinstance(built, Refusal)
-    assert (Status.FAILED, True) == (built.status, "nowhere finite" in built.reason)
-    assert lookup(cache, model, specs.FP32) is None
+    standing, fused = built["fp32"], built["fp32-fused"]
+    assert isinstance(standing, Artifact)
+    assert any("nowhere finite" in note for note in standing.notes)
+    assert isinstance(fused, Refusal)
+    assert (Status.FAILED, True) == (fused.status, "nowhere finite" in fused.reason)
+    assert lookup(cache, model, specs.FUSED) is None
 
 
 def test_wrong_recipe_fails_without_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ def prove(loaded: Loaded) -> Batching:
         if not found:
             return Batching(axes=axes)
         why = why or found
-    if fixed > 1 and not _turned(loaded, examples[0]):
+    if fixed > 1 and not _rows_interact(loaded, examples[0]):
         return Batching(rows=fixed, why=f"one example holds {fixed} rows: the first axis of the inputs is fixed")
     return Batching(why=why or "no input has an open first axis or one called `batch`")
 
@@ -144,18 +144,22 @@ def _joined(one: Any, two: Any, got: Any) -> str:
     return f"has the shape {list(got.shape)}, alone {list(one.shape)}"
 
 
-def _turned(loaded: Loaded, example: Example) -> str:
-    """Why the rows of one feed depend on each other; empty where turning them round turns every output round."""
-    axis = {spec.name: 0 for spec in loaded.model.inputs}
+def _rows_interact(loaded: Loaded, example: Example) -> str:
+    """Why the rows of one feed depend on each other; empty where another first row changes the first answer alone."""
+    feed = {name: np.array(array) for name, array in example.feed.items()}
+    for array in feed.values():
+        array[0] = array[1]
     try:
-        plain = loaded.run(example.feed)
-        turned = loaded.run({name: example.feed[name][::-1].copy() for name in axis})
+        before, after = loaded.run(example.feed), loaded.run(feed)
     except Exception as error:  # noqa: BLE001 # as in `_interacts`
         return _point(error)
     rows = len(example.feed[loaded.model.inputs[0].name])
-    for name, one, other in zip(loaded.outputs, plain, turned, strict=True):
-        fits = isinstance(one, np.ndarray) and one.shape[:1] == (rows,)
-        if not fits or not _same(one[::-1], other):
+    for name, one, other in zip(loaded.outputs, before, after, strict=True):
+        if not isinstance(one, np.ndarray) or one.shape[:1] != (rows,):
+            return f"`{name}` does not answer row by row"
+        wanted = np.array(one)
+        wanted[0] = one[1]
+        if not _same(wanted, other):
             return f"the rows of `{name}` depend on each other"
     return ""
 

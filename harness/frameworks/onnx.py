@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs, ort_values, values
+from harness import graphs, values
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
@@ -105,6 +105,8 @@ def run(onnxruntime: Any, session: Any, feed: Mapping[str, Any]) -> list[Any]:
     Raises:
         Unsupported: onnxruntime's Python cannot pass such values.
     """
+    from harness import ort_values
+
     try:
         given = {}
         for one in session.get_inputs():

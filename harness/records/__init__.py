@@ -43,11 +43,12 @@ from harness.records.measured import (
 )
 from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
-from harness.records.values import ValueEntry
+from harness.records.values import NESTED, ValueEntry
 
 __all__ = [
     "BASELINES",
     "BATCH",
+    "NESTED",
     "Accuracy",
     "Artifact",
     "Block",

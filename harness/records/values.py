@@ -13,6 +13,9 @@ from typing import Any
 
 from harness.records.asked import Json
 
+NESTED = "nested"
+"""The type of an entry whose examples are sequences, maps or optionals: an .npz file each, as `ort_values` packs it."""
+
 PLACES = ("stacked", "files", "concatenated", "data")
 
 
@@ -26,7 +29,8 @@ class ValueEntry:
         concatenated: a .npy file in which example i is file[i:i+1], as earlier versions wrote: axis 0 is the batch
             axis.
         data: an array per example in the message itself, as `in_message` makes it.
-        type: the ONNX element type where NumPy has none, such as `bfloat16`, kept as uint16.
+        type: the element type where NumPy has none, such as `bfloat16`, kept as unsigned integers of the same bits; or
+            `NESTED`.
     """
 
     name: str
