@@ -8,7 +8,7 @@ where its value comes from: `harness.store.rows` of a run, `harness.gate.timing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 
@@ -35,6 +35,7 @@ class Metric:
         short: over its column in the terminal; empty where it is not in that table, or in one of its own making.
         finest: digits below this are rounding of the arithmetic, not a step; None where every digit counts.
         version: of the meaning. A new one ends every stored series of it, so it changes only with the meaning.
+        earlier: versions before that stay readable, each with what its series are called apart by.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Metric:
     short: str = ""
     finest: float | None = None
     version: str = "1"
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
 
 LATENCY: Final = Metric(
@@ -104,6 +106,7 @@ FIDELITY_LOSS: Final = Metric(
     subject="error against the reference ",
     finest=1e-6,
     version="2",  # of the worst part, and of floating-point numbers alone
+    earlier={"1": "whole outputs only"},
 )
 ARTIFACT_SIZE: Final = Metric(
     name="artifact_size",

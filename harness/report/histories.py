@@ -167,7 +167,6 @@ def metric_values(rows: pd.DataFrame) -> dict[str, Floats]:
     decibels = rows["fidelity_db"].to_numpy(float)
     with np.errstate(over="ignore"):
         loss = np.where(rows["fidelity_max_abs"].to_numpy(float) == 0, 0.0, 10 ** (-decibels / 20))
-    loss[rows[NAMES["fidelity.worst"]].isna().to_numpy()] = np.nan  # version 1 of the metric: another meaning
     numbers = rows["status"].isin(["measured", "emulated"]).to_numpy()
     found = {metric.name: rows[NAMES[metric.column]].to_numpy(float) for metric in METRICS}
     found[ACCURACY_DROP.name] = np.maximum(found[ACCURACY_DROP.name], 0.0)

@@ -19,7 +19,7 @@ from harness.store.commits import Commits
 from harness.store.series import FOREIGN, Key, Point, iso
 
 UNITS = {metric.name: metric.unit for metric in BENCHMARKS}
-VERSIONS = {metric.name: metric.version for metric in BENCHMARKS}
+OURS = {metric.name: metric for metric in BENCHMARKS}
 CONFIDENCE = 0.99
 
 Wanted = Callable[[str], bool]
@@ -59,12 +59,15 @@ def points(
             if name not in SHORT and not name.startswith(FOREIGN):
                 continue
             version = str(columns.get("version"))
-            if version != VERSIONS.get(name, version):
+            own = OURS.get(name)
+            if own is not None and version != own.version and version not in own.metric.earlier:
                 if (name, version) not in told:
                     told.add((name, version))
                     problems.append(_other_meaning(path, name, version))
                 continue
-            yield from _of_benchmark(found, name, columns, benchmarks.get(name, {}), order, case, metric)
+            apart = own.told_apart(version) if own is not None else ""
+            for key, point in _of_benchmark(found, name, columns, benchmarks.get(name, {}), order, case, metric):
+                yield key._replace(environment=key.environment + apart), point
 
 
 def case_id(name: str, names: Sequence[str], values: Sequence[str]) -> str:
@@ -169,7 +172,7 @@ def _plain(value: str) -> str:
 
 
 def _other_meaning(path: Path, name: str, version: str) -> StoreError:
-    mine = VERSIONS[name]
+    mine = OURS[name].version
     if version.isdecimal() and int(version) > int(mine):
         return NewerSchema(
             f"{path} holds {name} in version {version}; this harness reads version {mine}: update onnx-harness."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import StoreError
-from harness.metrics import LATENCY
+from harness.metrics import FIDELITY_LOSS, LATENCY
 from harness.stats.estimate import CONFIDENCE
 from harness.store import query
 from harness.store.asv.benchmarks import BENCHMARKS, AsvBenchmark, nullable
@@ -81,19 +81,22 @@ def points(
         for one in wanted:
             value = nullable(one.value, row)
             if value is None or not math.isnan(value):
-                yield _key(flat["case"], one, environment), _point(one, value, flat, order)
+                yield _key(flat, one, environment), _point(one, value, flat, order)
 
 
-def _key(case: str, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
+def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
+    # Of a fidelity from before the worst part counted.
+    earlier = benchmark.metric is FIDELITY_LOSS and flat["fidelity.worst"] is None
+    version = "1" if earlier else benchmark.version
     return Key(
-        case,
+        flat["case"],
         benchmark.metric.name,
         benchmark.unit,
         params["host"],
         params["onnxruntime"],
         params["weights"],
-        environment.name,
+        environment.name + benchmark.told_apart(version),
     )
 
 

@@ -66,6 +66,14 @@ class AsvBenchmark:
         """Of the meaning."""
         return self.metric.version
 
+    def told_apart(self, version: str) -> str:
+        """What follows an environment's name in series of this version of the metric; empty for the present one.
+
+        Raises:
+            KeyError: numbers of that version cannot be read any more.
+        """
+        return "" if version == self.version else f" ({self.metric.earlier[version]})"
+
     @property
     def type(self) -> str:
         """The kind of benchmark, as asv has it."""
@@ -131,8 +139,6 @@ def _accuracy_drop(row: Row) -> float | None:
 
 
 def _fidelity_loss(row: Row) -> float | None:
-    if stored(row, "fidelity.worst") is None:
-        return None  # from before the worst part counted (version 1): another meaning
     if stored(row, "fidelity.max_abs") == 0:
         return 0.0  # the outputs are the reference's own, so there is no finite ratio
     decibels = stored(row, FIDELITY_LOSS.column)
