@@ -185,7 +185,7 @@ def test_random_outputs_are_found(tmp_path: Path) -> None:
 
 
 def test_rounding_is_not_random() -> None:
-    """Another order of additions moves the last digits; structures are looked into; another whole number is a change."""
+    """Another order of additions moves the last digits; structures are looked into; another whole number differs."""
     one = np.random.default_rng(0).normal(0, 1, (3, 4)).astype(np.float32)
     assert reference.alike([{"a": one}, None], [{"a": one * np.float32(1 + 1e-6)}, None])
     assert not reference.alike([one], [one + np.float32(0.01)])
