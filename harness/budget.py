@@ -21,7 +21,7 @@ differ in so many values; with more, whether they are good enough cannot be told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class BudgetVerdict:
     """A case and its model's budget.
 
     Attributes:
@@ -67,7 +67,7 @@ def exceeded(row: Row) -> tuple[str, ...]:
     return (*unknown, *filter(None, [wrong]), *_costly(row))
 
 
-def judged(row: Row) -> Judgement:
+def judged(row: Row) -> BudgetVerdict:
     """What can be said of a measured case and its model's budget, from accuracy with its interval where it has labels.
 
     `excess` and `exceeded` take an accuracy as it was measured on these examples; this asks whether so many examples
@@ -75,15 +75,15 @@ def judged(row: Row) -> Judgement:
     """
     wrong = _wrong(row)
     if wrong is None:
-        return Judgement(verdict=UNKNOWN, phrase=_why_unknown(row))
+        return BudgetVerdict(verdict=UNKNOWN, phrase=_why_unknown(row))
     firm = wrong if faulty(row) or not _by_accuracy(row) else ""
     told = _accuracy_told(row) if not firm and _by_accuracy(row) else None
     if told is not None and told.verdict == OUTSIDE:
         return told
     costly = _costly(row)
     if firm or costly:
-        return Judgement(verdict=OUTSIDE, phrase=firm or costly[0])
-    return told or Judgement(verdict=INSIDE)
+        return BudgetVerdict(verdict=OUTSIDE, phrase=firm or costly[0])
+    return told or BudgetVerdict(verdict=INSIDE)
 
 
 def faulty(row: Row) -> str:
@@ -98,7 +98,7 @@ def _by_accuracy(row: Row) -> bool:
     return any(limit is not None for limit in limits) and (row.get("accuracy") or {}).get("drop") is not None
 
 
-def _accuracy_told(row: Row) -> Judgement | None:
+def _accuracy_told(row: Row) -> BudgetVerdict | None:
     """What the interval of the drop says; None where it says that it is inside."""
     budget, accuracy = row.get("budget") or {}, row["accuracy"]
     limit, share = budget.get("accuracy_drop"), budget.get("accuracy_share")
@@ -107,13 +107,13 @@ def _accuracy_told(row: Row) -> Judgement | None:
     allowed, low, high = min(limits), accuracy.get("drop_low"), accuracy.get("drop_high")
     if low is None or high is None:
         wrong = _wrong_accuracy(row)
-        return Judgement(verdict=OUTSIDE, phrase=wrong) if wrong else None
+        return BudgetVerdict(verdict=OUTSIDE, phrase=wrong) if wrong else None
     if high <= allowed or (row.get("fidelity") or {}).get("max_abs") == 0:
         return None
     if low > allowed:
-        return Judgement(verdict=OUTSIDE, phrase=_wrong_accuracy(row))
+        return BudgetVerdict(verdict=OUTSIDE, phrase=_wrong_accuracy(row))
     said = f"{accuracy['metric']} drops {accuracy['drop']:.2%} (95% {low:.2%} to {high:.2%}), budget {allowed:.2%}"
-    return Judgement(verdict=CANNOT_TELL, phrase=f"{accuracy['n']} examples cannot tell: {said}")
+    return BudgetVerdict(verdict=CANNOT_TELL, phrase=f"{accuracy['n']} examples cannot tell: {said}")
 
 
 def _wrong(row: Row) -> str | None:
@@ -192,7 +192,7 @@ class ShipChoice:
     apart: tuple[Row, ...]
 
     @property
-    def judgement(self) -> Judgement | None:
+    def judgement(self) -> BudgetVerdict | None:
         """Whether the best row is surely inside its budget, and the word that belongs to it where it is not."""
         return None if self.best is None else judged(self.best)
 

@@ -108,6 +108,7 @@ FIDELITY_LOSS: Final = Metric(
     subject="error against the reference ",
     finest=1e-6,
     version="2",  # of the worst part, and of floating-point numbers alone
+    earlier={"1": "whole outputs only"},
 )
 ARTIFACT_SIZE: Final = Metric(
     name="artifact_size",

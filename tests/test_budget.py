@@ -137,3 +137,85 @@ def test_ties_are_cases_whose_intervals_overlap() -> None:
     """2% apart with 1% either side: inconclusive; 10% apart one is faster."""
     rows = [row(name, median, **labelled(0.0)) for name, median in (("a", 1.0), ("b", 1.015), ("c", 1.1))]
     assert [rows[1]] == budget.tied(rows[0], rows)
+
+
+FAULT = "y channel 4 is dead: it varies in the reference and is constant in the artifact"
+
+
+@pytest.mark.parametrize("limits", [{}, {"fidelity_db": -90.0}, {"accuracy_drop": 0.01}, {"fidelity_equal": 0.1}])
+def test_a_dead_part_is_outside_every_budget(limits: dict[str, Any]) -> None:
+    """Also where accuracy is fine, and where there is no budget at all."""
+    close = {"max_abs": 1.0, "centred_sqnr_db": 28.2, "faults": [FAULT]}
+    held = row("int8", 0.1, fidelity=close, accuracy=labelled(0.0)["accuracy"], budget=limits)
+    assert FAULT == budget.excess(held)
+    assert (FAULT,) == budget.exceeded(held)
+    assert budget.BudgetVerdict(verdict=budget.OUTSIDE, phrase=FAULT) == budget.judged(held)
+    assert {("m", "cpu-t1-b1"): None} == budget.fastest([held])
+
+
+@pytest.mark.parametrize(
+    ("close", "limits", "expected"),
+    [
+        ({"equal": 0.97}, {"fidelity_equal": 0.95}, ""),
+        ({"equal": 0.90}, {"fidelity_equal": 0.95}, "fidelity: 90.00% of values equal, budget 95.00%"),
+        ({"equal": 0.97}, {"fidelity_db": 20.0}, None),  # decibels say nothing of whole numbers
+        ({"equal": 1.0, "max_abs": 0.0}, {"fidelity_db": 20.0}, ""),
+        ({"equal": 0.97, "centred_sqnr_db": 33.0}, {"fidelity_db": 20.0}, ""),
+        ({"equal": 0.20, "centred_sqnr_db": 33.0}, {"fidelity_db": 20.0}, None),
+        ({"equal": 0.97, "centred_sqnr_db": 33.0}, {"fidelity_db": 20.0, "fidelity_equal": 0.99}, "fidelity: 97.00%"),
+        ({"reason": "`y` is random: two runs of the reference differ"}, {"fidelity_db": 20.0}, None),
+    ],
+)
+def test_shares_and_decibels(close: dict[str, Any], limits: dict[str, Any], expected: str | None) -> None:
+    """Each kind of output has its own budget."""
+    found = budget.excess(row("x", 1.0, fidelity=close, budget=limits))
+    assert found == expected or (expected and found and found.startswith(expected))
+
+
+def test_the_worst_part_is_named() -> None:
+    """Where there are several."""
+    close = {"max_abs": 1.0, "centred_sqnr_db": 15.0, "worst": "y channel 4"}
+    found = budget.excess(row("x", 1.0, fidelity=close, budget={"fidelity_db": 20.0}))
+    assert "fidelity 15.0 dB (y channel 4), budget 20.0 dB" == found
+
+
+@pytest.mark.parametrize(
+    ("low", "drop", "high", "verdict"),
+    [
+        (-0.004, 0.0, 0.008, budget.INSIDE),
+        (-0.0126, 0.0, 0.0126, budget.CANNOT_TELL),
+        (0.002, 0.012, 0.03, budget.CANNOT_TELL),
+        (0.02, 0.05, 0.09, budget.OUTSIDE),
+    ],
+)
+def test_so_many_examples_can_tell_or_not(low: float, drop: float, high: float, verdict: str) -> None:
+    """The interval of the paired drop against the budget of one point."""
+    accuracy = {"metric": "top1", "value": 0.9 - drop, "reference": 0.9, "drop": drop, "n": 300}
+    held = row("x", 1.0, accuracy=accuracy | {"drop_low": low, "drop_high": high}, budget={"accuracy_drop": 0.01})
+    found = budget.judged(held)
+    assert verdict == found.verdict
+    assert ("300 examples cannot tell: top1 drops" in found.phrase) is (verdict == budget.CANNOT_TELL)
+    choice = budget.choices([held])["m", "cpu-t1-b1"]
+    assert (found if drop <= 0.01 else None) == choice.judgement
+
+
+def test_outputs_that_are_the_references_own_lose_nothing() -> None:
+    """However few the examples are."""
+    accuracy = {
+        "metric": "top1",
+        "value": 0.9,
+        "reference": 0.9,
+        "drop": 0.0,
+        "n": 10,
+        "drop_low": -0.2,
+        "drop_high": 0.2,
+    }
+    held = row("x", 1.0, accuracy=accuracy, fidelity={"max_abs": 0.0}, budget={"accuracy_share": 0.99})
+    assert budget.BudgetVerdict(verdict=budget.INSIDE) == budget.judged(held)
+
+
+def test_without_a_budget_it_is_said() -> None:
+    """And what to set where decibels cannot judge."""
+    assert "no accuracy or fidelity budget" == budget.judged(row("x", 1.0)).phrase
+    (told,) = budget.exceeded(row("x", 1.0, fidelity={"equal": 0.97}, budget={"fidelity_db": 20.0}))
+    assert "97.00% of values equal, which is no decibels: set the budget `fidelity_equal`" in told

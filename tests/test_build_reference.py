@@ -140,3 +140,36 @@ def test_references_of_earlier_versions_are_read() -> None:
     assert (ValueEntry(name="x", concatenated="feeds/0.npy"),) == made.feeds
     assert (ValueEntry(name="y", concatenated="outputs/0.npy"),) == made.answers
     assert (ValueEntry(name="", stacked="labels.npy"),) == made.labels
+
+
+def noisy(path: Path) -> Path:
+    """Y = x + noise without a seed, and z = 2 x."""
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["noise"]),
+        helper.make_node("Add", ["x", "noise"], ["y"]),
+        helper.make_node("Add", ["x", "x"], ["z"]),
+    ]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in "xyz"]
+    graph = helper.make_graph(nodes, "g", infos[:1], infos[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_random_outputs_are_found(tmp_path: Path) -> None:
+    """By running the first examples again; the record says so in JSON, and records of earlier versions say nothing."""
+    made = reference.write(loaded(noisy(tmp_path / "noisy.onnx")), tmp_path / "reference", "digest")
+    assert ("y",) == made.random
+    sent = wire.reference_to_json(made)
+    assert made == wire.reference_from_json(sent)
+    assert () == wire.reference_from_json({key: value for key, value in sent.items() if key != "random"}).random
+
+
+def test_rounding_is_not_random() -> None:
+    """Another order of additions moves the last digits; structures are looked into; another whole number differs."""
+    one = np.random.default_rng(0).normal(0, 1, (3, 4)).astype(np.float32)
+    assert reference.alike([{"a": one}, None], [{"a": one * np.float32(1 + 1e-6)}, None])
+    assert not reference.alike([one], [one + np.float32(0.01)])
+    assert not reference.alike([one], [one, one])
+    assert not reference.alike(np.array([1, 2]), np.array([1, 3]))
+    assert not reference.alike(one, one[:2])

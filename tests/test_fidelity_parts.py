@@ -159,7 +159,7 @@ def test_infinities_of_one_side_are_counted_and_a_fault(value: float) -> None:
     """Also where they are the other infinity."""
     reference = [np.random.default_rng(place).normal(0, 1, (1, 30)) for place in range(N)]
     found = fidelity.compare({"y": reference}, {"y": changed(reference, np.s_[0, 2], value)})
-    assert (N, (f"y: {N} values are NaN or infinite on one side alone",)) == (found.unmatched, found.faults)
+    assert (N, (f"y: NaN or infinite on one side alone: {N} values",)) == (found.unmatched, found.faults)
     assert found.max_abs is None
     other = changed(reference, np.s_[0, 2], -np.inf)
     assert N == fidelity.compare({"y": other}, {"y": changed(reference, np.s_[0, 2], np.inf)}).unmatched
@@ -226,7 +226,7 @@ def test_what_one_side_of_a_structure_lacks_is_a_fault() -> None:
     """An optional without a value, and a sequence that is shorter."""
     reference = [[np.arange(3.0) + place, np.arange(2.0) + place] for place in range(4)]
     found = fidelity.compare({"s": reference}, {"s": [one[:1] for one in reference]})
-    assert (8, ("s[1]: 8 values are on one side alone",)) == (found.unmatched, found.faults)
+    assert (8, ("s[1]: on one side alone: 8 values",)) == (found.unmatched, found.faults)
     none = fidelity.compare({"o": [None, None]}, {"o": [np.zeros(2), np.zeros(2)]})
     assert 4 == none.unmatched
     assert none.faults

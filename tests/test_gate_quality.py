@@ -259,3 +259,91 @@ def test_fidelity_between_different_weights_is_not_compared() -> None:
 
     found = quality.compare(Match(name="a", base=base, head=head), SETTINGS, own)
     assert [("accuracy", Verdict.REGRESSION)] == [(one.metric, one.verdict) for one in found.findings]
+
+
+def detections(scores: Any, boxes_noise: float = 0.0) -> EvaluatedOutputs:
+    """Boxes of 0..640 beside scores of 0..1 in one output, without labels."""
+    rng = np.random.default_rng(1)
+    reference = [np.concatenate([640 * rng.random((1, 4, 30)), rng.random((1, 4, 30))], axis=1) for _ in range(20)]
+    made = [one.copy() for one in reference]
+    for one in made:
+        one[:, :4] += boxes_noise * rng.normal(0, 1, one[:, :4].shape)
+        one[:, 4:] = scores(one[:, 4:])
+    return EvaluatedOutputs(given=Evaluated(outputs={"y": made}, reference={"y": reference}), observed=OBSERVED)
+
+
+def judged(base: EvaluatedOutputs, head: EvaluatedOutputs, **budget: Any) -> Finding:
+    """The finding on fidelity of two sides."""
+    case = outcomes.case()
+    case = dataclasses.replace(case, model=dataclasses.replace(case.model, task="detection", budget=Budget(**budget)))
+    match = Match(name="a", base=pairs.contender("base", case=case), head=pairs.contender("head", case=case))
+    run = {"base": base, "head": head}
+    return of(quality.compare(match, SETTINGS, lambda contender: run[contender.side.role]), "fidelity")
+
+
+@pytest.mark.parametrize("budget", [{}, {"fidelity_db": 20.0}, {"fidelity_db": -90.0}])
+def test_dead_scores_are_a_regression_though_the_boxes_got_better(budget: Any) -> None:
+    """Whatever the budget: the ratio over everything rose, and every score is zero."""
+    found = judged(detections(lambda held: held, boxes_noise=30.0), detections(lambda held: 0 * held), **budget)
+    assert Verdict.REGRESSION is found.verdict
+    assert "y channel 4, y channel 5, y channel 6 and 1 more are dead" in found.sentence
+
+
+def test_dead_on_both_sides_is_no_news() -> None:
+    """What base did not compute either, head did not break."""
+    dead = detections(lambda held: 0 * held)
+    assert Verdict.PASS is judged(dead, dead).verdict
+
+
+def test_a_part_that_got_worse_is_named() -> None:
+    """Scores lose half of their accuracy beside boxes that stay as they are."""
+    rng = np.random.default_rng(3)
+    head = detections(lambda held: held + rng.normal(0, 0.1, held.shape))
+    found = judged(detections(lambda held: held + rng.normal(0, 0.01, held.shape)), head)
+    assert Verdict.REGRESSION is found.verdict
+    assert " at y channel " in found.sentence
+
+
+def whole(share: float) -> EvaluatedOutputs:
+    """A map of class numbers of which a share is the reference's."""
+    rng = np.random.default_rng(4)
+    reference = [rng.integers(0, 9, (1, 20, 20)) for _ in range(20)]
+    made = [np.where(rng.random(one.shape) < share, one, (one + 1) % 9) for one in reference]
+    return EvaluatedOutputs(given=Evaluated(outputs={"y": made}, reference={"y": reference}), observed=OBSERVED)
+
+
+@pytest.mark.parametrize(
+    ("share", "budget", "verdict"),
+    [
+        (1.0, {}, Verdict.PASS),
+        (0.9, {}, Verdict.REGRESSION),
+        (0.9, {"fidelity_equal": 0.8}, Verdict.PASS),
+        (0.9, {"fidelity_equal": 0.95}, Verdict.REGRESSION),
+    ],
+)
+def test_whole_numbers_are_judged_by_their_share(share: float, budget: Any, verdict: Verdict) -> None:
+    """Never in decibels."""
+    found = judged(whole(1.0), whole(share), **budget)
+    assert (verdict, "fraction") == (found.verdict, found.unit)
+    assert "dB" not in found.sentence
+
+
+def test_random_outputs_are_not_compared() -> None:
+    """Noise against noise says nothing of a change."""
+    rng = np.random.default_rng(5)
+    sides = [
+        Evaluated(
+            outputs={"y": list(rng.normal(0, 1, (9, 1, 4)))}, reference={"y": list(SURE[:9, None])}, random=("y",)
+        )
+        for _ in "ab"
+    ]
+    assert [] == fidelity.fidelity(pairs.contender("head"), sides[0], sides[1], SETTINGS)
+
+
+def test_no_number_in_head_alone_is_a_regression() -> None:
+    """A single NaN, whatever the ratio of the rest."""
+    broken = SURE.copy()
+    broken[3, 1] = np.nan
+    found = of(compared(SURE, broken, labelled=False, fidelity_db=1.0), "fidelity")
+    assert Verdict.REGRESSION is found.verdict
+    assert "y: NaN or infinite on one side alone: 1 value" in found.sentence

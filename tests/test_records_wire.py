@@ -20,7 +20,8 @@ def through(content: Any) -> Any:
 def test_case_comes_back() -> None:
     """Everything but the model's other variants."""
     case = outcomes.case(intra_threads=4, session_config={"session.intra_op.allow_spinning": "0"})
-    case = dataclasses.replace(case, model=dataclasses.replace(case.model, recipes={}, budget=Budget(latency_s=0.1)))
+    model = dataclasses.replace(case.model, recipes={}, budget=Budget(latency_s=0.1), outputs={"scores": "logits"})
+    case = dataclasses.replace(case, model=model)
     assert case == wire.case_from_json(through(wire.case_to_json(case)))
 
 

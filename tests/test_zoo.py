@@ -551,3 +551,12 @@ def test_one_key_of_data_means_one_thing(monkeypatch: pytest.MonkeyPatch) -> Non
     assert other in data.options("npz")
     with pytest.raises(TypeError, match="declares 'seed' unlike npz"):
         data_options()
+
+
+def test_the_output_that_classifies(tmp_path: Path) -> None:
+    """It is named where it is not plain, and only a task that reads one has a use for it."""
+    said = GOOD + "    outputs: {scores: logits}\n"
+    model = made(tmp_path, said + "    task: classification\n    budget: {fidelity_equal: 99%}\n").models["m"]
+    assert ({"scores": "logits"}, 0.99) == (model.outputs, model.budget.fidelity_equal)
+    assert "16: models.m.outputs: has an effect with task classification alone" in problems(tmp_path, said)[0]
+    assert {} == made(tmp_path, GOOD).models["m"].outputs

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import StoreError
-from harness.metrics import LATENCY
+from harness.metrics import FIDELITY_LOSS, LATENCY
 from harness.stats.estimate import CONFIDENCE
 from harness.store import query
 from harness.store.asv.benchmarks import BENCHMARKS, AsvBenchmark, nullable
@@ -87,8 +87,11 @@ def points(
 
 def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
-    # Of a latency from before inputs rotated; the other metrics have one version.
-    earlier = benchmark.metric is LATENCY and flat["timed_inputs"] is None and flat["latency.median_s"] is not None
+    # A latency from before inputs rotated, a fidelity from before the worst part counted.
+    earlier = {
+        LATENCY.name: flat["timed_inputs"] is None and flat["latency.median_s"] is not None,
+        FIDELITY_LOSS.name: flat["fidelity.worst"] is None,
+    }.get(benchmark.metric.name, False)
     version = "1" if earlier else benchmark.version
     return Key(
         flat["case"],

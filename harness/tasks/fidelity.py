@@ -16,6 +16,7 @@ from harness.leaves import KEYS
 from harness.records import Fidelity, PartFidelity
 from harness.tasks import parts as axes
 from harness.tasks import structures, sums, unordered
+from harness.units import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,9 +162,9 @@ def faults(each: Iterable[PartFidelity], most: int = 3) -> tuple[str, ...]:
     found = [f"{', '.join(dead[:most])}{more} {DEAD if len(dead) == 1 else ALL_DEAD}"] if dead else []
     for part in held:
         if part.status == "not finite":
-            found.append(f"{label(part)}: {part.unmatched} values are NaN or infinite on one side alone")
+            found.append(f"{label(part)}: NaN or infinite on one side alone: {count(part.unmatched, 'value')}")
         elif part.status == "missing":
-            found.append(f"{label(part)}: {part.unmatched} values are on one side alone")
+            found.append(f"{label(part)}: on one side alone: {count(part.unmatched, 'value')}")
     return tuple(found)
 
 

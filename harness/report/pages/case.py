@@ -67,6 +67,8 @@ def page(
             "budget": budget_word(budget.excess(row)) if row["latency"] else "no numbers",
             "accuracy": wording.accuracy(row),
             "fidelity": wording.fidelity(row),
+            "faults": (row["fidelity"] or {}).get("faults") or [],
+            "parts": _parts(row),
             "when": wording.when(row["started_at"]),
             "host": data.host(row["fingerprint"]),
             "timeline": _timeline(processes),
@@ -127,6 +129,33 @@ def _timeline(processes: Sequence[Mapping[str, Any]]) -> Chart | None:
     if each > 1:
         note += f" A point stands for up to {each} inferences in a row: their median, with a bar over their range."
     return Chart(id="timeline", title="Each process and sample over time", note=note, figure=charts.timeline(stretches))
+
+
+def _parts(row: Row) -> Table | None:
+    """Closeness of every output and of every part that counts by itself; None for a single output."""
+    parts = row.get("fidelity_parts") or []
+    if len(parts) < 2:  # noqa: PLR2004  (the line above says it all)
+        return None
+    lines = []
+    for part in parts:
+        decibels, equal, rank = (part.get(key) for key in ("centred_sqnr_db", "equal", "rank"))
+        exact = part.get("max_abs") == 0 and not part.get("unmatched")
+        lines.append(
+            [
+                text(part["output"]),
+                text(part.get("part") or "all of it"),
+                num("exact" if exact else wording.number(decibels, "dB"), decibels),
+                num(wording.number(equal, "percent"), equal),
+                num(wording.number(rank, "percent"), rank),
+                num(str(part.get("unmatched") or 0), part.get("unmatched")),
+                text(part.get("status") or "", kind="bad" if part.get("status") in ("dead", "not finite") else ""),
+            ]
+        )
+    return Table(
+        columns=("output", "part", "centred SQNR#", "equal values#", "best scores kept#", "unmatched#", "status"),
+        rows=lines,
+        caption="Fidelity by output and part",
+    )
 
 
 def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | None:

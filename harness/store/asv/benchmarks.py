@@ -139,8 +139,6 @@ def _accuracy_drop(row: Row) -> float | None:
 
 
 def _fidelity_loss(row: Row) -> float | None:
-    if stored(row, "fidelity.worst") is None:
-        return None  # from before the worst part counted (version 1): another meaning
     if stored(row, "fidelity.max_abs") == 0:
         return 0.0  # the outputs are the reference's own, so there is no finite ratio
     decibels = stored(row, FIDELITY_LOSS.column)
