@@ -166,6 +166,7 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         processes=progress.processes,
         crashes=progress.crashes,
         stopped=progress.stopped,
+        timed_inputs=TimedInputs(mode=job.case.model.timed_inputs, examples=progress.examples),
         runtime=progress.runtime,
         host=progress.host,
     )
@@ -191,7 +192,6 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         latency=latency if status.has_numbers else None,
         evaluation=evaluation,
         placement=progress.placement,
-        timed_inputs=TimedInputs(mode=job.case.model.timed_inputs, examples=progress.examples),
         pace=reference_workload.pace(samples),
         notes=(
             *progress.notes,

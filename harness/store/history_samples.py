@@ -89,7 +89,7 @@ def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key
     params = environment.params
     # A latency from before inputs rotated, a fidelity from before the worst part counted.
     earlier = {
-        LATENCY.name: flat["timed_inputs"] is None and flat["latency.median_s"] is not None,
+        LATENCY.name: flat["timed_inputs"] is None,
         FIDELITY_LOSS.name: flat["fidelity.worst"] is None,
     }.get(benchmark.metric.name, False)
     version = "1" if earlier else benchmark.version
