@@ -154,7 +154,7 @@ MODEL_MEMORY: Final = Metric(
     subject="memory of the model ",
     title="Memory of the model",
     heading="model memory",
-    short="model mem",
+    short="memory",
 )
 SESSION_CREATION: Final = Metric(
     name="session_creation",

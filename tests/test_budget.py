@@ -45,6 +45,17 @@ def test_what_is_emulated_is_never_recommended() -> None:
     assert [] == budget.tied(best, rows)
 
 
+@pytest.mark.parametrize("status", ["mixed", "unverified"])
+def test_what_is_mixed_or_unverified_is_recommended_with_its_remark(status: str) -> None:
+    """It is the fastest, and whoever recommends it has a sentence to say beside it; what is measured needs none."""
+    half = row("int8", 0.5, status=status, reason="54% of compute in int8", **labelled(0.0))
+    rows = [row("fp32", 1.0, **labelled(0.0)), half]
+    best = budget.fastest(rows)["m", "cpu-t1-b1"]
+    assert best is half
+    assert f"{status}: 54% of compute in int8" == budget.remark(half)
+    assert "" == budget.remark(rows[0])
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [(0.80, "top1 is 88.89% of the reference's, budget 99.00%"), (0.895, "")]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -79,6 +80,22 @@ def test_damaged_artifact_is_rebuilt(tmp_path: Path) -> None:
     assert before.digest == after.digest
     assert whole == cache.artifact_path(after.digest).read_bytes()
     assert ["fuse"] == [event.step for event in events if event.state == "done" and event.step not in ("", "proof")]
+
+
+def test_what_an_earlier_version_admitted_is_completed(tmp_path: Path) -> None:
+    """It does not know what the file states: that is added, and nothing is built again."""
+    cache = Cache(tmp_path / "cache")
+    model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
+    recipe = specs.variant("fp32")
+    first = make(cache, model, [recipe])["fp32"]
+    assert isinstance(first, Artifact)
+    path = cache.place("artifacts", first.digest) / "meta.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert {"float"} == set(content.pop("stated")["weights"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+    events = list[BuildEvent]()
+    assert first == make(cache, model, [recipe], events)["fp32"]
+    assert "export" not in {event.step for event in events}
 
 
 def test_skips_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,3 +366,20 @@ def test_remarks_name_the_remedy() -> None:
     noisy = remarks((process(10_000), process(15_000, steady=False)), found, 5e-6)
     assert ["--time-per-case" in noisy[0], "--processes" in noisy[1], "floor" in noisy[2]] == [True] * 3
     assert () == remarks((process(10_000), process(10_100)), found, 1e-9)
+
+
+def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:
+    """What the file states goes before the recipe's float32; the outcome says by which it was judged, and on what."""
+    assert isinstance(job.built, Artifact)
+    assert {"float"} == set(job.built.stated["weights"])
+    found = run_case(job)
+    assert found.evaluation is not None
+    assert (Status.MEASURED, "float32") == (found.status, found.evaluation.precision)
+    assert {"float": 1.0} == dict(found.evaluation.computation)
+    pretended = dataclasses.replace(job.built, stated={"weights": {"float16": 1}, "packed": {}})
+    found = run_case(dataclasses.replace(job, built=pretended))
+    assert found.evaluation is not None
+    assert (Status.EMULATED, "float16") == (found.status, found.evaluation.precision)
+    assert "claims float16, but its computation was 100% float" == found.reason
+    unknown = dataclasses.replace(job.built, stated={})  # built by an earlier version
+    assert Status.MEASURED is run_case(dataclasses.replace(job, built=unknown)).status

@@ -89,7 +89,7 @@ def test_words() -> None:
         "session_s": ("Session creation", "seconds"),
         "first_inference_s": ("First inference", "seconds"),
     } == model_figures.PARTS
-    assert ["model mem"] == [metric.short for metric in tables.SHOWN]
+    assert ["memory"] == [metric.short for metric in tables.SHOWN]
     assert ("latency", "peak_memory", "model_memory", "session_creation", "first_inference") == histories.NOISY
     assert {
         "accuracy_drop": "accuracy_drop",
