@@ -85,6 +85,8 @@ def fitting(value: Any, kind: str, given: str, name: str) -> Any:
     if given:
         raise Unfit(f"input {name!r} takes {kind}, and its feed is {given}")
     if kind == TEXT:
+        if value.dtype.kind not in "UO":
+            raise Unfit(f"input {name!r} takes {kind}, and its feed is {value.dtype}")
         return np.asarray(value, dtype=object)
     if kind not in NUMBERS:
         raise Unfit(f"input {name!r} has type {kind}, which cannot be fed from NumPy arrays")
