@@ -132,3 +132,18 @@ def test_two_commits_of_asv_alone_can_be_compared(results: Path, tmp_path: Path)
     assert "<b>2</b> slower" in html
     assert "ratio [98% interval]" in html
     assert "1.50x" in html
+
+
+def test_every_part_of_an_output_is_listed() -> None:
+    """Where there are several; the dead one is marked."""
+    from harness.report.pages.case import parts_table
+
+    whole = {"output": "y", "part": "", "centred_sqnr_db": 28.2, "max_abs": 9.0, "unmatched": 0, "status": ""}
+    dead = {"output": "y", "part": "channel 4", "centred_sqnr_db": -12.5, "max_abs": None, "status": "dead"}
+    assert parts_table({"fidelity_parts": [whole]}) is None
+    assert parts_table({}) is None
+    found = parts_table({"fidelity_parts": [whole, dead]})
+    assert found is not None
+    assert [("all of it", "28.2 dB", ""), ("channel 4", "-12.5 dB", "dead")] == [
+        (line[1].text, line[2].text, line[6].text) for line in found.rows
+    ]

@@ -68,7 +68,7 @@ def page(
             "accuracy": wording.accuracy(row),
             "fidelity": wording.fidelity(row),
             "faults": (row["fidelity"] or {}).get("faults") or [],
-            "parts": _parts(row),
+            "parts": parts_table(row),
             "when": wording.when(row["started_at"]),
             "host": data.host(row["fingerprint"]),
             "timeline": _timeline(processes),
@@ -131,7 +131,7 @@ def _timeline(processes: Sequence[Mapping[str, Any]]) -> Chart | None:
     return Chart(id="timeline", title="Each process and sample over time", note=note, figure=charts.timeline(stretches))
 
 
-def _parts(row: Row) -> Table | None:
+def parts_table(row: Row) -> Table | None:
     """Closeness of every output and of every part that counts by itself; None for a single output."""
     parts = row.get("fidelity_parts") or []
     if len(parts) < 2:  # noqa: PLR2004  (the line above says it all)
