@@ -76,6 +76,9 @@ def test_one_call_measures_and_leaves_every_other_answer(folder: Path) -> None:
     assert math.isnan(left["sweep.track_accuracy_drop"]["value"])
     dimensions = json.loads((folder / exchange.DIMENSIONS_FILE).read_text(encoding="utf-8"))
     assert {"python", "onnxruntime", "host"} == set(dimensions)
+    (label,) = json.loads((folder / exchange.WEIGHTS_FILE).read_text(encoding="utf-8")).items()
+    assert "tiny" == label[0]
+    assert label[1].startswith("tiny-file-")
 
 
 def test_places_are_counted_on_the_axes_that_were_handed_over(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

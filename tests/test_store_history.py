@@ -12,6 +12,7 @@ import pytest
 from harness.errors import NewerSchema, UsageError
 from harness.records import HostInfo, RuntimeInfo, Status
 from harness.store.asv import files as asv_files
+from harness.store.asv.environments import weights_label
 from harness.store.history import Series, history
 from tests.histories import asv_file, commit, git, repository, store, sweep_of
 from tests.outcomes import artifact, case, measured, refused
@@ -119,7 +120,7 @@ def test_runs_outside_git(tmp_path: Path) -> None:
 
 
 def test_a_sweep_and_asv_run_are_two_series(tmp_path: Path) -> None:
-    """Same commit, case and runtime: told apart by environment."""
+    """Same commit, case and runtime: told apart by environment, where asv's file names only the policy."""
     results = tmp_path / "results"
     (first,) = repository(tmp_path, 1)
     store(results, sweep_of(first), measured())
@@ -140,6 +141,21 @@ def test_a_sweep_and_asv_run_are_two_series(tmp_path: Path) -> None:
     assert [(0.001, "samples"), (0.0011, "asv")] == [
         (point.value, point.source) for series in found for point in series.points
     ]
+
+
+def test_a_sweep_and_asv_run_of_the_same_weights_share_a_series(tmp_path: Path) -> None:
+    """What was built decides the label; values of before files named it join where they can be no other's."""
+    store(tmp_path, sweep_of("a" * 40), measured())
+    told = {"host": "0123456789ab", "onnxruntime": "1.31.1+gpu", "weights": "seeded"}
+    label = weights_label("digits_cnn", "seeded", "aaaaaaaabbbb")
+    asv_file(tmp_path, "b" * 40, [0.002], params=told, harness_weights={"digits_cnn": label})
+    asv_file(tmp_path, "c" * 40, [0.003], params=told)
+    (series,) = history(tmp_path, repo=None, metrics=["latency"]).series
+    assert label == series.weights
+    assert {"a" * 40, "b" * 40, "c" * 40} == {point.commit for point in series.points}
+    asv_file(tmp_path, "d" * 40, [0.004], params=told, harness_weights={"digits_cnn": f"{label[:-1]}x"})
+    found = {one.weights: len(one.points) for one in history(tmp_path, repo=None, metrics=["latency"]).series}
+    assert {label: 2, f"{label[:-1]}x": 1, "seeded": 1} == found
 
 
 def test_two_machines_without_a_fingerprint_are_two_series(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class State:
         self.folder = Path(tempfile.mkdtemp(prefix="harness-asv-"))
         self.quick = False
         self.dimensions: dict[str, dict[str, str]] = {}
+        self.weights: dict[str, dict[str, str]] = {}
         self.locks: dict[Path, files.Lock] = {}
         self.ready: dict[str, dict[str, Any]] = {}
         self.none: dict[str, str] = {}
@@ -82,6 +83,7 @@ def answered(
             (state.folder / f"{index}.json").unlink(missing_ok=True)
             state.none = state.read(exchange.NONE_FILE) or {}
             state.dimensions[env_name] = state.read(exchange.DIMENSIONS_FILE) or state.dimensions.get(env_name, {})
+            state.weights[env_name] = {**state.weights.get(env_name, {}), **(state.read(exchange.WEIGHTS_FILE) or {})}
             return out, code
         reply = found
     if reply["value"] is None:

@@ -27,6 +27,7 @@ QUICK_FILE: Final = "quick.json"
 NONE_FILE: Final = "no-case.json"
 TARGETS_FILE: Final = "targets.json"
 DIMENSIONS_FILE: Final = "dimensions.json"
+WEIGHTS_FILE: Final = "weights.json"
 
 
 def folder() -> Path:

@@ -23,6 +23,7 @@ from harness.asv.exchange import (
     TARGETS_FILE,
     TIME_PER_CASE,
     WEIGHTS,
+    WEIGHTS_FILE,
     leave,
     left,
 )
@@ -33,7 +34,7 @@ from harness.flow.preview import SweepSettings
 from harness.flow.session import Session, TriedTargets, try_targets
 from harness.records import Artifact, Case, Outcome, Refusal, Status
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable
-from harness.store.asv.environments import dimensions
+from harness.store.asv.environments import dimensions, weights_label
 from harness.store.rows import Row, to_row
 
 QUICK_S: Final = 0.3
@@ -133,6 +134,9 @@ def measured(the_zoo: zoo.Zoo, case: Case) -> Row:
     nothing = Outcome(case=case, status=Status.FAILED, reason="", started_at="", runtime=job.runtime)
     leave(DIMENSIONS_FILE, dimensions(to_row(session.run, nothing)))
     built = job.built
+    if isinstance(built, Artifact):
+        label = weights_label(case.model.name, built.weights.kind, built.weights.digest)
+        leave(WEIGHTS_FILE, {**(left(WEIGHTS_FILE) or {}), case.model.name: label})
     if isinstance(built, Artifact) and policy() == "pretrained" and built.weights.kind == "seeded":
         reason = f"{WEIGHTS}=pretrained, but {built.weights.reason or 'the zoo asks for seeded weights'}"
         job = dataclasses.replace(job, built=Refusal(status=Status.UNSUPPORTED, reason=reason))

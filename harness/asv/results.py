@@ -19,6 +19,7 @@ from harness.asv.exchange import WEIGHTS
 from harness.store import files
 from harness.store.asv import files as asv_files
 from harness.store.asv import merge
+from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.merge import NAMES
 
 OTHER: Final = "-onnxruntime{onnxruntime}-{weights}"
@@ -73,6 +74,7 @@ def patch(state: State) -> None:
             fresh = asv_files.read(next(Path(folder).glob("*/*.json")))
         dimensions = state.dimensions.get(self._env_name) or {}
         header = described(fresh.header, dimensions) if NAMES & mine.keys() else dict(fresh.header)
+        header |= {WEIGHTS_OF: labels} if (labels := state.weights.get(self._env_name)) else {}
         put(Path(result_dir), self._filename, header, fresh.benchmarks, mine)
 
     Results.add_result = add_result
@@ -102,7 +104,9 @@ def put(
             header = {**header, "env_name": header["env_name"] + OTHER.format_map(header["params"])}
             path = results / get_filename(header["params"]["machine"], header["commit_hash"], header["env_name"])
             stored = asv_files.read(path) if path.exists() else None
+        labels = {**((stored.header if stored else {}).get(WEIGHTS_OF) or {}), **(header.get(WEIGHTS_OF) or {})}
         header, benchmarks = merge.after_run(stored, header, fresh, mine)
+        header |= {WEIGHTS_OF: labels} if labels else {}
         files.write(path, asv_files.encode(header, benchmarks))
 
 

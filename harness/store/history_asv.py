@@ -12,8 +12,10 @@ from typing import Any
 from harness import flavours
 from harness.errors import NewerSchema, StoreError
 from harness.records.case_id import case_name, target_label
+from harness.records.case_id import parts as case_parts
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, SHORT
+from harness.store.asv.environments import WEIGHTS_OF, environment_name
 from harness.store.asv.files import Columns, ResultFile
 from harness.store.commits import Commits
 from harness.store.series import FOREIGN, Key, Point, iso
@@ -48,8 +50,38 @@ def points(
     except StoreError as error:
         problems.append(error)
         benchmarks = {}
+    labels: dict[Key, set[str]] = {}
+    waiting: list[tuple[Key, Point, str, str]] = []
+    for found, name, columns in _read(asv_files.result_paths(results) if paths is None else paths, problems):
+        held, python = weights_of(found), str(found.params.get("python") or "")
+        own = OURS.get(name)
+        apart = own.told_apart(str(columns.get("version"))) if own is not None else ""
+        by_policy = name in SHORT and not found.environment.startswith(SWEPT)
+        for key, point in _of_benchmark(found, name, columns, benchmarks.get(name, {}), order, case, metric):
+            label = held.get(case_parts(key.case).model) if by_policy else None
+            if label is not None:
+                labels.setdefault(_policy_of(key), set()).add(label)
+                yield _apart(joined(key, label, python), apart), point
+            elif by_policy:
+                waiting.append((key, point, python, apart))
+            else:
+                yield _apart(key, apart), point
+    # What was stored before files named the weights joins where its environment only ever had these.
+    for key, point, python, apart in waiting:
+        known = labels.get(_policy_of(key), set())
+        same = joined(key, next(iter(known)), python) if len(known) == 1 else key
+        yield _apart(same, apart), point
+
+
+def _apart(key: Key, mark: str) -> Key:
+    """A series of an earlier meaning of its metric, which is not that of today's numbers."""
+    return key._replace(environment=key.environment + mark)
+
+
+def _read(paths: Sequence[Path], problems: list[StoreError]) -> Iterator[tuple[ResultFile, str, Columns]]:
+    """Every benchmark of harness's, and every imported one, in the result files that can be read."""
     reported: set[tuple[str, str]] = set()
-    for path in asv_files.result_paths(results) if paths is None else paths:
+    for path in paths:
         try:
             found = asv_files.read(path)
         except StoreError as error:
@@ -60,14 +92,32 @@ def points(
                 continue
             version = str(columns.get("version"))
             own = OURS.get(name)
-            if own is not None and version != own.version and version not in own.metric.earlier:
-                if (name, version) not in reported:
-                    reported.add((name, version))
-                    problems.append(_other_meaning(path, name, version))
-                continue
-            apart = own.told_apart(version) if own is not None else ""
-            for key, point in _of_benchmark(found, name, columns, benchmarks.get(name, {}), order, case, metric):
-                yield key._replace(environment=key.environment + apart), point
+            if own is None or version == own.version or version in own.metric.earlier:
+                yield found, name, columns
+            elif (name, version) not in reported:
+                reported.add((name, version))
+                problems.append(_other_meaning(path, name, version))
+
+
+SWEPT = "harness-"
+"""How the environments begin that a sweep writes to asv's files."""
+
+
+def weights_of(found: ResultFile) -> Mapping[str, str]:
+    """Model -> the label of the weights that `asv run` built; empty in files that name what was asked for alone."""
+    held = found.header.get(WEIGHTS_OF)
+    return held if isinstance(held, Mapping) else {}
+
+
+def joined(key: Key, label: str, python: str) -> Key:
+    """The series that a sweep of the same weights has."""
+    runtime = "".join(flavours.of_tag(key.runtime))
+    return key._replace(weights=label, environment=environment_name(python, runtime, label, key.host))
+
+
+def _policy_of(key: Key) -> Key:
+    """What earlier values of one model in one environment of asv have in common, whatever the metric and variant."""
+    return key._replace(case=case_parts(key.case).model, metric="", unit="")
 
 
 def case_id(name: str, names: Sequence[str], values: Sequence[str]) -> str:

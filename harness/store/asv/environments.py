@@ -57,9 +57,22 @@ def environments(rows: Sequence[Row]) -> dict[str, tuple[AsvEnvironment, list[Ro
     return out
 
 
+WEIGHTS_OF = "harness_weights"
+"""Key of a result file's header: model -> the label of the weights it was built with, in files that hold several."""
+
+
+def weights_label(model: str, kind: str, digest: str) -> str:
+    """What a model's weights are called wherever series are told apart: by what was built, not by what was asked."""
+    return f"{model}-{kind}-{digest[:8]}"
+
+
 def _weights(row: Row) -> str:
     weights = row["weights"]
-    return f"{row['model']}-{weights['kind']}-{weights['digest'][:8]}" if weights else f"{row['model']}-unknown"
+    return weights_label(row["model"], **_of(weights)) if weights else f"{row['model']}-unknown"
+
+
+def _of(weights: Row) -> dict[str, str]:
+    return {"kind": weights["kind"], "digest": weights["digest"]}
 
 
 def dimensions(row: Row) -> dict[str, str]:
@@ -76,11 +89,23 @@ def _environment(row: Row, weights: str) -> AsvEnvironment:
     params = dimensions(row)
     runtime = runtime_of(row)
     package, version = runtime.package or runtime.name, runtime.version
-    name = f"harness-py{params['python']}-{package}{version}-{weights}-host{params['host']}"
-    if len(name) >= LONGEST:
-        name = f"harness-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
     return AsvEnvironment(
-        name=re.sub(r"[^\w.+-]", "_", name),
+        name=environment_name(params["python"], f"{package}{version}", weights, params["host"]),
         params={**params, "weights": weights},
         requirements={package: version},
     )
+
+
+def environment_name(python: str, runtime: str, weights: str, host: str) -> str:
+    """What an environment is called: short enough for asv, and fit for a file name.
+
+    Args:
+        python: such as `3.11`.
+        runtime: package and version, such as `onnxruntime-gpu1.31.1`.
+        weights: as `weights_label` has them.
+        host: a fingerprint.
+    """
+    name = f"harness-py{python}-{runtime}-{weights}-host{host}"
+    if len(name) >= LONGEST:
+        name = f"harness-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return re.sub(r"[^\w.+-]", "_", name)

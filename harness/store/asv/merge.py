@@ -25,6 +25,7 @@ from harness.errors import NewerSchema, StoreError
 from harness.store import files, samples
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS
+from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.files import Columns, ResultFile, union
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
@@ -184,7 +185,9 @@ class _Merge:
                 losers[benchmark] = grid.losers
                 differing += [(f"{benchmark} {what}", kept, other) for what, kept, other in grid.differing]
         if both != ours.benchmarks and _differ(both, ours.benchmarks):
-            self.keep(replace(ours, benchmarks=both))
+            labels = {**(header.get(WEIGHTS_OF) or {}), **(ours.header.get(WEIGHTS_OF) or {})}
+            known_by = {**ours.header, WEIGHTS_OF: labels} if labels else ours.header
+            self.keep(replace(ours, header=known_by, benchmarks=both))
         if losers:
             content = asv_files.encode(header, losers)
             aside = self.aside(name, path.stem, RESULT, content)

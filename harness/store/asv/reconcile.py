@@ -17,6 +17,7 @@ from harness.errors import StoreError
 from harness.store import history_asv
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS
+from harness.store.asv.environments import weights_label
 from harness.store.commits import Commits
 from harness.store.series import Key, Point, when
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 SWEPT = "harness-"
 """How the environments begin that a sweep writes to asv's files."""
+
+SWEPT_FILE: Final = re.compile(rf"[0-9a-f]{{8}}-{SWEPT}")
+"""The file of such an environment; what `asv run` measured of the same weights stands beside it."""
 
 METRIC: Final = BENCHMARKS[0].name
 LATENCY: Final = f'"{METRIC}": '.encode()
@@ -85,11 +89,12 @@ def load(results: Path, order: Commits, rows: pd.DataFrame) -> Values:
         return Values()
     problems: list[StoreError] = []
     groups: dict[Key, list[Point]] = {}
-    for key, point in history_asv.points(results, order, _all, _all, problems, paths):
-        same = stored.get((point.commit or "", key.host, key.runtime, key.weights), ())
-        swept = key.environment.startswith(SWEPT) and key.case in same
-        if point.value is not None and not swept and order.wants(point.commit, when(point)):
-            groups.setdefault(key, []).append(point)
+    for swept in (True, False):
+        chosen = [path for path in paths if bool(SWEPT_FILE.match(path.name)) is swept]
+        for key, point in history_asv.points(results, order, _all, _all, problems, chosen):
+            same = stored.get((point.commit or "", key.host, key.runtime, key.weights), ()) if swept else ()
+            if point.value is not None and key.case not in same and order.wants(point.commit, when(point)):
+                groups.setdefault(key, []).append(point)
     for points in groups.values():
         points.sort(key=_place)
     every = {point.commit: point for points in groups.values() for point in points}
@@ -130,7 +135,7 @@ def _stored(rows: pd.DataFrame) -> Stored:
     cases, categories = clean["case"].cat.codes.to_numpy(), clean["case"].cat.categories
     commits = clean["commit"].astype(object).to_numpy()
     for (_, host, tag, model, kind, digest), places in indices.items():
-        key = (commits[places[0]], host, tag, f"{model}-{kind}-{digest[:8]}")
+        key = (commits[places[0]], host, tag, weights_label(model, kind, digest))
         found.setdefault(key, set()).update(categories[cases[places]])
     return found
 
