@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness.cli import main
 from harness.measure import coordinator
@@ -21,6 +22,10 @@ from harness.store.files import Lock
 from tests import builders
 
 os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.1")
+
+# How long an example takes says something of the machine, and nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 ZOO = """
 version: 1
