@@ -259,8 +259,8 @@ class Console:
             faster = f", {factor}" if factor else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
-                f"[bold]{escape(best['variant'])}[/bold]{escape(faster)}; {escape(state)}; "
-                f"{tables.seconds(best['latency']['median_s'])} ({escape(basis(best))}){escape(also)}",
+                f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
+                f"{escape(faster)}; {escape(state)} ({escape(basis(best))}){escape(also)}",
                 soft_wrap=True,
             )
 
