@@ -265,8 +265,8 @@ class Console:
             doubt = f"; {remark}" if (remark := budget.remark(best)) else ""
             self.out.print(
                 f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
-                f"[bold]{escape(best['variant'])}[/bold]{escape(faster)}; {escape(state)}; "
-                f"{tables.seconds(best['latency']['median_s'])} ({escape(basis(best))}){escape(doubt + also)}",
+                f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
+                f"{escape(faster)}; {escape(state)} ({escape(basis(best))}){escape(doubt + also)}",
                 soft_wrap=True,
             )
 

@@ -43,8 +43,8 @@ def ship(data: Data) -> Table:
     several = any(apart for _, _, apart, _ in found)
     return Table(
         columns=(
-            "model", "target", "ship", "median [95% interval]#", "against baseline [95%]#", "confirmed", "cost",
-            "tied with", "faster, but", "weights", *(["measured apart, not compared"] if several else []),
+            "model", "target", "ship", "median [95% interval]#", "against baseline [95%]#", "cost",
+            "tied with", "faster, but", "weights", "confirmed", *(["measured apart, not compared"] if several else []),
         ),
         rows=[[*cells, text(apart or wording.NONE, kind="long")] if several else cells for _, cells, apart, _ in found],
         facets=[facets for *_, facets in found],
@@ -67,15 +67,14 @@ def _choice(choice: ShipChoice) -> list[Cell]:
     kinds = {row["weights"]["kind"] for row in rows if row["weights"]}
     weights = Cell(text=", ".join(sorted(kinds)), kind="seeded" if "seeded" in kinds else "")
     if best is None:
-        absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 4]
-        return [text(_none(rows), kind="none long"), *absent, weights]
+        absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 3]
+        return [text(_none(rows), kind="none long"), *absent, weights, text(wording.NONE)]
     found = confirmation.stored(best)
     ties = list(found.tied) if found else [row["variant"] for row in budget.tied(best, rows)]
     return [
         name(best["variant"], links.case(best["case"]), "best"),
         num(wording.latency(best), best["latency"]["median_s"]),
         against_baseline(best, rows),
-        text(found.verdict if found else confirmation.UNCONFIRMED, kind="long"),
         text("; ".join(filter(None, [cost(best), budget.remark(best)]))),
         text(
             ", ".join(ties) or wording.NONE,
@@ -83,6 +82,7 @@ def _choice(choice: ShipChoice) -> list[Cell]:
         ),
         text(_passed(best, rows), kind="long"),
         weights,
+        text(found.verdict if found else confirmation.UNCONFIRMED, kind="long"),
     ]
 
 
