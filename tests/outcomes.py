@@ -129,4 +129,10 @@ def measured(
 
 def refused(of: Case | None = None, status: Status = Status.FAILED, reason: str = "it broke") -> Outcome:
     """A case without an artifact or numbers."""
-    return Outcome(case=of or case(), status=status, reason=reason, started_at="2026-01-31T10:17:00+00:00")
+    return Outcome(
+        case=of or case(),
+        status=status,
+        reason=reason,
+        started_at="2026-01-31T10:17:00+00:00",
+        timed_inputs=TimedInputs(mode="rotate", examples=1),
+    )

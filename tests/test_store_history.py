@@ -292,6 +292,7 @@ def test_latencies_of_one_input_and_of_many_are_never_one_series(tmp_path: Path)
     found = asv_files.read(earlier)
     (columns,) = found.benchmarks.values()
     earlier.write_bytes(asv_files.encode(found.header, {"sweep.track_latency": {**columns, "version": "1"}}))
+    assert [False] == [one.environment.endswith(")") for one in history(tmp_path, repo=None).series]
     asv_file(tmp_path, "b" * 40, [0.002])
     read = history(tmp_path, repo=None)
     assert () == read.problems

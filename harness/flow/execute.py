@@ -152,6 +152,7 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         processes=progress.processes,
         crashes=progress.crashes,
         stopped=progress.stopped,
+        timed_inputs=TimedInputs(mode=job.case.model.timed_inputs, examples=progress.examples),
         runtime=progress.runtime,
         host=progress.host,
     )
@@ -175,7 +176,6 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         latency=latency if status.has_numbers else None,
         evaluation=evaluation,
         placement=progress.placement,
-        timed_inputs=TimedInputs(mode=job.case.model.timed_inputs, examples=progress.examples),
         pace=reference_workload.pace(samples),
         notes=(
             *remarks(samples, latency, job.floor_s),

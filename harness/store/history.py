@@ -16,6 +16,7 @@ from pathlib import Path
 from harness.errors import StoreError
 from harness.metrics import BY_NAME
 from harness.store import history_asv, history_samples
+from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.commits import Commits, commits
 from harness.store.query import natural
 from harness.store.series import History, Key, Point, Series, when
@@ -23,6 +24,9 @@ from harness.store.series import History, Key, Point, Series, when
 __all__ = ["History", "Key", "Point", "Series", "history"]
 
 Groups = dict[Key, list[Point]]
+MARKS = tuple(benchmark.told_apart(version) for benchmark in BENCHMARKS for version in benchmark.metric.earlier)
+"""What follows an environment's name in series of an earlier meaning."""
+
 SAME = 1e-9
 """Relative difference up to which two stored values are one: asv keeps the digits that JSON keeps."""
 
@@ -71,7 +75,17 @@ def history(
             groups.setdefault(key, []).append(point)
         else:
             groups[key][twin] = _with_interval(groups[key][twin], point)
-    return History(series=_series(groups, order), problems=tuple(problems))
+    return History(series=_series(_plainly_named(groups), order), problems=tuple(problems))
+
+
+def _plainly_named(groups: Groups) -> Groups:
+    """Without the marks of earlier versions where there are no later numbers to tell them apart from."""
+    found: Groups = {}
+    for key, points in groups.items():
+        mark = next((mark for mark in MARKS if key.environment.endswith(mark)), "")
+        plain = key._replace(environment=key.environment.removesuffix(mark))
+        found[key if plain in groups else plain] = points
+    return found
 
 
 def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:

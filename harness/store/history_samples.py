@@ -101,7 +101,7 @@ def points(
 def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
     # Of a latency from before inputs rotated; the other metrics have one version.
-    earlier = benchmark.metric is LATENCY and flat["timed_inputs"] is None and flat["latency.median_s"] is not None
+    earlier = benchmark.metric is LATENCY and flat["timed_inputs"] is None
     version = "1" if earlier else benchmark.version
     return Key(
         flat["case"],
