@@ -77,7 +77,7 @@ def points(
     wanted = [one for one in BENCHMARKS if metric(one.metric.name)]
     if not wanted:
         return
-    select = dict(IDENTITY) | (REFERENCE if reference else {})
+    select = {**IDENTITY, **(REFERENCE if reference else {})}
     for one in wanted:
         select |= {column: column for column in one.metric.reads}
     table = query.table(results, select)
