@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import math
 import os
 import random
 import shutil
@@ -128,6 +129,15 @@ def tell(recorded: Recording) -> None:
                 f"{what}: {len(known)} series; largest estimate {size - 1:.2%}, of which for sure "
                 f"{max(sure - 1, 0.0):.2%}; none is larger than {widest - 1:.2%} (95% each)"
             )
+            scatter = sum(math.log(one.ratio) ** 2 for one in known)
+            most = scatter_bound(scatter, len(known))
+            print(f"were all of their scatter bias: a standard deviation of at most {most:.2%}")
+
+
+def scatter_bound(squares: float, n: int) -> float:
+    """Upper 95% bound of a standard deviation about no change, by the chi-square quantile of Wilson and Hilferty."""
+    part = 2 / (9 * n)
+    return math.sqrt(squares / (n * (1 - part - 1.645 * math.sqrt(part)) ** 3))
 
 
 def main() -> None:

@@ -19,12 +19,12 @@ from pathlib import Path
 from common import ROOT, host, of_zoo
 
 from harness.gate.model import GateSettings
-from harness.gate.selftest import recording, selftest, slowing
+from harness.gate.selftest import recording, resample, selftest, slowing
 from harness.gate.selftest.recording import Recording
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec
 from harness.records import Pair
-from harness.stats import paired, rule
+from harness.stats import binomial, paired, rule
 
 ZOO = (
     ("digits_cnn", "fp32-fused", 32),
@@ -124,6 +124,21 @@ def tell(recorded: Recording) -> None:
     print(flush=True)
 
 
+def bounds(recorded: Recording, wanted: int) -> None:
+    """The rate of false alarms of one case, with its exact interval: every recorded pair is used once."""
+    settings = GateSettings()
+    dice = random.Random(0)  # noqa: S311  (the same recording gives the same figures)
+    gates = alarms = 0
+    for one in recorded:
+        if one.truth == 1:
+            for start in range(0, len(one.log_ratios) - wanted + 1, wanted):
+                played = resample.play([one.log_ratios[start : start + wanted]], [True], settings, dice)
+                gates, alarms = gates + 1, alarms + bool(played.alarms)
+    if gates:
+        low, high = binomial.interval(alarms, gates)
+        print(f"false alarms, no pair used twice: {alarms} of {gates} gates of one case, {low:.1%} to {high:.1%} (95%)")
+
+
 def judge(recorded: Recording, gates: int, folder: Path) -> None:
     """Play gates on the series that are long enough for one, by every rule."""
     wanted = rule.SCREEN_PAIRS + rule.CONFIRM_PAIRS
@@ -132,6 +147,7 @@ def judge(recorded: Recording, gates: int, folder: Path) -> None:
         print(f"{len(recorded) - len(whole)} of {len(recorded)} series have fewer than {wanted} pairs and are left out")
     if not any(one.truth == 1 for one in whole):
         raise SystemExit(f"no series without a change has {wanted} pairs: record more (--pairs, --minutes)")
+    bounds(whole, wanted)
     kept = folder / "whole.json"
     recording.write(whole, kept)
     rules = Path(__file__).with_name("rules.py")

@@ -405,3 +405,28 @@ def test_looks_spend_and_repeating_one_costs_nothing(repo: tuple[Path, list[str]
     report = judge.judge(folder / "results", repo=folder)
     assert any("looks.json is damaged" in note for note in report.notes)
     assert first == spent()
+
+
+def paced(ns: int, reference_ns: int | None) -> Outcome:
+    """A case whose median is so long, on a host whose reference workload takes so long."""
+    found = timed(ns)
+    processes = tuple(
+        replace(one, reference_before_ns=reference_ns, reference_after_ns=reference_ns) for one in found.processes
+    )
+    return replace(found, processes=processes)
+
+
+@pytest.mark.parametrize("slower", ["host", "code"])
+def test_a_slower_host_is_no_change(repo: tuple[Path, list[str]], slower: str) -> None:
+    """+10% of case and reference workload alike is the host's; +10% of the case alone is the commit's."""
+    folder, commits = repo
+    latencies = noisy([10.0] * 12 + [11.0] * 8)
+    references = noisy([1.0] * 12 + [1.1 if slower == "host" else 1.0] * 8, seed=4)
+    for place, (ns, reference) in enumerate(zip(latencies, references, strict=True)):
+        sweep(folder / "results", commits[place], place, paced(ns, None if place == 3 else reference))
+    report = judge.judge(folder / "results", repo=folder)
+    assert (Verdict.PASS if slower == "host" else Verdict.REGRESSION) is latency(report).verdict
+    assert (0 if slower == "host" else 1) == exit_code(report)
+    (case,) = report.cases
+    assert any("1 run without the time of the reference workload" in note for note in case.notes)
+    assert slower == "host" or "in units of the reference workload" in latency(report).sentence

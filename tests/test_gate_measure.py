@@ -87,7 +87,7 @@ def test_an_obvious_change_is_not_screened_further() -> None:
 
 def test_a_case_in_doubt_is_confirmed_to_the_end() -> None:
     """What the looks do not settle gets all its pairs; one settled case (beside another, at 14) ends no other's."""
-    wide = [0.06, -0.03, 0.08, -0.04, 0.05, 0.04, 0.02, 0.03]
+    wide = [0.07, -0.02, 0.09, -0.03, 0.06, 0.05, 0.03, 0.04]
     ratios: dict[str, Any] = {"slow": 1.3, "open": lambda n: math.exp(wide[n % len(wide)] + n * 1e-5)}
     done, script, _ = run(ratios)
     assert {"slow", "open"} == set(done.flagged)
@@ -144,6 +144,29 @@ def test_time_limit_stops_between_pairs() -> None:
     done, script, _ = run({"a": 1.0}, settings=GateSettings(time_limit_s=3.5), clock=lambda: float(next(now)))
     assert "time limit" == done.interrupted
     assert 3 == len(done.pairs["a"]) == len(script.asked)
+
+
+def test_short_time_goes_to_what_looks_changed() -> None:
+    """A limit that two wide cases could fill with screening leaves the slower one its fresh pairs."""
+    seconds = [0.0]
+
+    def clock() -> float:
+        return seconds[0]
+
+    def later(ratio: float, spread: float) -> Callable[[int], float]:
+        count = iter(range(1000))
+
+        def one(_: int) -> float:
+            seconds[0] += 1
+            return ratio * pairs.wobble(next(count), spread)
+
+        return one
+
+    ratios = {"slow": later(1.2, 1.0), "wide": later(1.0, 200.0), "wider": later(1.0, 210.0)}
+    done, script, _ = run(ratios, settings=GateSettings(time_limit_s=46.0), clock=clock)
+    assert ("slow",) == done.flagged
+    assert 8 == script.asked.count(("slow", CONFIRM))
+    assert script.asked.count(("wide", SCREEN)) < 24
 
 
 def test_time_limit_shorter_than_a_pair() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from harness.gate import judge
 from harness.gate.checks.quality import Quality
-from harness.gate.model import CaseVerdict, Finding, GateSettings, Match, Pair, Verdict
+from harness.gate.model import CaseVerdict, Finding, GateSettings, Match, Pair, Verdict, whole
 from harness.gate.timing import phases
 from harness.gate.timing.rounds import CONFIRM, Broken, Measured
 from harness.records import Refusal, Status
@@ -37,7 +38,7 @@ def test_quiet_case_passes() -> None:
     found = judged(*pairs.many(8))
     assert Verdict.PASS is found.verdict
     latency = of(found, "latency")
-    assert latency.sentence.startswith("not slower: ")
+    assert latency.sentence.startswith("within the allowed 1%: ")
     assert latency.low is not None
     assert latency.low < 1
     assert latency.detectable is not None
@@ -142,6 +143,23 @@ def test_peak_memory_is_told_and_not_judged() -> None:
     assert told.sentence.endswith("for information")
 
 
+def test_start_up_that_nobody_could_have_seen_does_not_pass() -> None:
+    """Start-up at a spread of 30%: open, with what would have been seen; the gate stays a pass unless asked."""
+    wide = (0.8, -0.7, 0.65, -0.6, 0.9, -0.85, 0.5, -0.45)
+    screening = [pairs.pair(pairs.wobble(i, 1.0), session=math.exp(one)) for i, one in enumerate(wide)]
+    assert not phases.chooser(SETTINGS).flag(screening)
+    found = judged(*screening)
+    one = of(found, "session_creation")
+    assert Verdict.INCONCLUSIVE is one.verdict
+    assert one.detectable is not None
+    assert one.detectable > 0.5625
+    assert "would have been seen" in one.sentence
+    assert Verdict.PASS is found.verdict
+    asked = dataclasses.replace(SETTINGS, metrics=("latency", "session_creation"))
+    assert Verdict.INCONCLUSIVE is whole(found.findings, asked)
+    assert Verdict.PASS is whole(found.findings, dataclasses.replace(SETTINGS, metrics=("latency",)))
+
+
 def test_one_family_for_all() -> None:
     """What is confirmed together pays for it together, of whichever metric."""
     alone = Measured(pairs={"a": pairs.many(8, 1.05) + pairs.many(20, 1.05, CONFIRM)})
@@ -156,8 +174,6 @@ def test_one_family_for_all() -> None:
 
 def test_missing_memory_is_left_out() -> None:
     """Where the system tells no memory there is no finding of it."""
-    import dataclasses
-
     blind = [
         dataclasses.replace(
             one,

@@ -177,7 +177,9 @@ MOST = 10.0
 
 Slowdown = Annotated[
     str | None,
-    typer.Option("--max-slowdown", metavar="3%", help="Allow this much.", show_default="any confirmed slow-down fails"),
+    typer.Option(
+        "--max-slowdown", metavar="3%", help="Allow this much; 0 fails any confirmed slow-down.", show_default="1%"
+    ),
 ]
 Startup = Annotated[
     str | None,

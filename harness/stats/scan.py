@@ -235,11 +235,21 @@ def between(
 
 
 def _sized(values: Floats, cuts: Mapping[int, tuple[float, float]]) -> tuple[Change, ...]:
-    edges = [0, *sorted(cuts), len(values)]
-    return tuple(
-        between(values, (first, index), (index, last), exact=False, p=cuts[index][0], adjusted=cuts[index][1])
-        for first, index, last in zip(edges, edges[1:], edges[2:], strict=False)
-    )
+    """The changes with their sizes; a cut that later ones on both its sides explain is none.
+
+    Of a series that goes up twice the first cut may lie in the middle of its second level.
+    """
+    kept = sorted(cuts)
+    while True:
+        edges = [0, *kept, len(values)]
+        found = [
+            between(values, (first, index), (index, last), exact=False, p=cuts[index][0], adjusted=cuts[index][1])
+            for first, index, last in zip(edges, edges[1:], edges[2:], strict=False)
+        ]
+        none = [one for one in found if 0 < one.low <= 1 <= one.high < math.inf]
+        if not none:
+            return tuple(found)
+        kept.remove(min(none, key=lambda one: abs(math.log(one.ratio))).index)
 
 
 def _steps(values: Floats) -> tuple[Change, ...]:

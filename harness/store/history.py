@@ -38,6 +38,7 @@ def history(
     cases: Sequence[str] = (),
     metrics: Sequence[str] = (),
     since: str | None = None,
+    reference: bool = False,
 ) -> History:
     """What is stored, as series in git's order.
 
@@ -51,6 +52,7 @@ def history(
         cases: case ids or globs of them; none takes all.
         metrics: names such as `latency` (`optimum.*` takes globs too); none takes all.
         since: a revision of `repo`; older commits are left out.
+        reference: whether points of latency get the time of the reference workload, which has to be read for it.
 
     Raises:
         UsageError: if git does not know `since`.
@@ -61,7 +63,9 @@ def history(
     groups: Groups = {}
     problems: list[StoreError] = []
     if (results / "samples").is_dir():
-        for key, point in history_samples.points(results, order, wanted_case, wanted_metric, problems):
+        for key, point in history_samples.points(
+            results, order, wanted_case, wanted_metric, problems, reference=reference
+        ):
             groups.setdefault(key, []).append(point)
     known = {key: _by_commit(points) for key, points in groups.items()}
     for key, point in history_asv.points(results, order, wanted_case, wanted_metric, problems):

@@ -39,6 +39,12 @@ IDENTITY: Final[Mapping[str, str]] = {
     # The same text for every row of a run: one of them is enough.
     "versions": "CASE WHEN row_number() OVER (PARTITION BY run) = 1 THEN versions END",
 }
+REFERENCE: Final[Mapping[str, str]] = {
+    "reference_ns": "list_median(list_concat([p.reference_before_ns for p in processes], "
+    "[p.reference_after_ns for p in processes]))"
+}
+"""Read only where it is asked for: the processes hold every sample, too."""
+
 WHOSE: Final = (
     "run", "model", "runtime", "weights_kind", "weights_digest", "fingerprint",
     *(f"measured_{name}" for name in MEASURED),
@@ -47,7 +53,13 @@ WHOSE: Final = (
 
 
 def points(
-    results: Path, order: Commits, case: Wanted, metric: Wanted, problems: list[StoreError]
+    results: Path,
+    order: Commits,
+    case: Wanted,
+    metric: Wanted,
+    problems: list[StoreError],
+    *,
+    reference: bool = False,
 ) -> Iterator[tuple[Key, Point]]:
     """Every value and every failure of every run; cases that are skipped or unsupported are left out.
 
@@ -57,6 +69,7 @@ def points(
         case: says of a case id whether it is wanted.
         metric: the same of a name such as `latency`.
         problems: gets one error for every file that is left out.
+        reference: whether the points of latency get the time of the reference workload.
 
     Raises:
         StoreError: where the folder itself cannot be listed.
@@ -64,7 +77,7 @@ def points(
     wanted = [one for one in BENCHMARKS if metric(one.metric.name)]
     if not wanted:
         return
-    select = dict(IDENTITY)
+    select = {**IDENTITY, **(REFERENCE if reference else {})}
     for one in wanted:
         select |= {column: column for column in one.metric.reads}
     table = query.table(results, select)
@@ -123,6 +136,7 @@ def _point(benchmark: AsvBenchmark, value: float | None, flat: Row, order: Commi
         source="samples",
         run=flat["run"],
         position=order.positions.get(commit) if commit else None,
+        reference_ns=flat.get("reference_ns") if benchmark.metric is LATENCY else None,
     )
 
 

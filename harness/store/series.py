@@ -41,6 +41,8 @@ class Point:
         source: `samples` (Parquet) or `asv`.
         run: the sweep's id; None in asv's files.
         position: place of the commit in git's order, oldest 0; None for a commit that this clone does not have.
+        reference_ns: what the reference workload took in the same processes, the median; None where it was not asked
+            for, or not timed.
     """
 
     commit: str | None
@@ -56,6 +58,7 @@ class Point:
     source: str
     run: str | None
     position: int | None
+    reference_ns: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from harness.gate.history.standing import EXACT, LevelChange, level_changes
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Report, Verdict, whole
 from harness.gate.text import commits
 from harness.gate.text.phrases import NAMES, short
-from harness.metrics import BY_NAME, METRICS
+from harness.metrics import BY_NAME, LATENCY, METRICS
 from harness.stats import spending
 from harness.stats.scan import Change, Scan, Span, scan
 from harness.store.history import Point, Series, history
@@ -61,7 +62,7 @@ def judge(
     """
     began, started = time.monotonic(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     settings = settings or GateSettings()
-    found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since)
+    found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since, reference=True)
     going, stale = newest(found.series)
     notes = [f"left out: {problem}" for problem in found.problems]
     level = spending.PROMISE
@@ -145,6 +146,11 @@ def _usable(series: Series) -> _Judged:
     damaged = sum(1 for point in clean if point.value is not None and not _is_number(point, series.metric))
     if damaged:
         left.append(f"{count(damaged, 'run')} without a usable {series.metric} left out")
+    if series.metric == LATENCY.name:
+        paced = [point for point in good if point.reference_ns]
+        if len(good) > len(paced) >= len(good) / 2:
+            left.append(f"{count(len(good) - len(paced), 'run')} without the time of the reference workload left out")
+            good = paced
     return _Judged(series=series, points=tuple(good), left_out=tuple(left))
 
 
@@ -154,7 +160,16 @@ def _is_number(point: Point, metric: str) -> bool:
     return point.value >= 0 if metric in EXACT else point.value > 0
 
 
+def _divided(one: _Judged) -> bool:
+    """Whether every point has the time of the reference workload: a host that got slower is then no change."""
+    return one.series.metric == LATENCY.name and bool(one.points) and all(point.reference_ns for point in one.points)
+
+
 def _values(one: _Judged) -> list[float]:
+    """What is judged; latency where it can be as what the host at its usual pace would have taken."""
+    if _divided(one):
+        usual = statistics.median(point.reference_ns or 0.0 for point in one.points)
+        return [(point.value or 0.0) * usual / (point.reference_ns or usual) for point in one.points]
     finest = FINEST.get(one.series.metric)
     values = [point.value for point in one.points if point.value is not None]
     return values if finest is None else [round(value / finest) * finest for value in values]
@@ -248,7 +263,7 @@ def _sentence(one: _Judged, metric: str, change: Change, before: Span, after: Sp
         before=(_label(one.points[before[1] - 1]), before[1] - before[0]),
         after=(_label(one.points[after[0]]), after[1] - after[0]),
         p=None if one.series.metric in EXACT else change.adjusted,
-    )
+    ) + (", in units of the reference workload" if _divided(one) else "")
 
 
 def _broke(one: _Judged, last: Point) -> str:

@@ -67,7 +67,7 @@ def moved(
     """
     subject, worse, better = WORDS[metric]
     word = worse if ratio >= 1 else better
-    margin = f"; allowed {share(allowed)}" if allowed > 0 and ratio >= 1 else ""
+    margin = f"; allowed {share(allowed)}, {change(ratio / (1 + allowed))} beyond" if allowed > 0 and ratio >= 1 else ""
     return f"{subject}{by(ratio, word)} ({interval(ratio, low, high, confidence)}, {count(n, counted)}{margin})"
 
 
@@ -102,6 +102,8 @@ def unchanged(
         verdict = f"not shown to be {f'more than {share(allowed)} ' if allowed > 0 else ''}{worse}"
     else:
         verdict = f"within the allowed {share(allowed)}" if allowed > 0 else f"not {worse}"
+    if low > 1 and verdict.startswith("within"):
+        verdict += f", which forgives a {'growth' if worse == 'larger' else 'slow-down'} that is certain"
     seen = f"; {share(detectable)} would have been seen" if detectable is not None and math.isfinite(detectable) else ""
     return (
         f"{subject}{verdict}: {change(ratio, sign=True)} ({signed(low, high, confidence)}, {count(n, counted)}{seen})"

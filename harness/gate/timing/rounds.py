@@ -130,6 +130,9 @@ def measure(
         watch.phase(SCREEN, list(specs), settings.screen_pairs)
         schedule.rounds(list(specs), settings.screen_pairs, SCREEN)
         while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
+            suspects = sum(1 for pairs in working().values() if choose.flag(pairs))
+            if not schedule.allows(len(wide) + suspects * settings.confirm_pairs):
+                break  # what looks changed needs its fresh pairs more than the others need to be narrower
             schedule.rounds(wide, 1, SCREEN)
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
@@ -171,7 +174,8 @@ class Rounds:
     ) -> None:
         self.specs, self.watch = specs, watch
         self.pair, self.clock, self.rng = pair, clock, rng
-        self.end = math.inf if settings.time_limit_s is None else clock() + settings.time_limit_s
+        self.began = clock()
+        self.end = math.inf if settings.time_limit_s is None else self.began + settings.time_limit_s
         self.done = Measured(pairs={name: [] for name in specs})
 
     def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
@@ -187,6 +191,11 @@ class Rounds:
                 if self.clock() >= self.end:
                     raise OutOfTime
                 self.one(name, phase)
+
+    def allows(self, pairs: int) -> bool:
+        """Whether the time limit leaves room for so many more pairs, at the pace so far."""
+        now, done = self.clock(), sum(len(found) for found in self.done.pairs.values())
+        return self.end == math.inf or now + pairs * (now - self.began) / max(done, 1) <= self.end
 
     def one(self, name: str, phase: str) -> None:
         """One pair of one case."""
