@@ -35,10 +35,10 @@ def run(*arguments: str, code: int = 0) -> str:
 def test_it_says_what_it_did() -> None:
     """Values, runs, and what was there already; a dry run says the same beforehand."""
     store(Path("there"), sweep_of("a" * 40), measured())
-    assert "there (results): would add 7 values and the samples of 1 run\n" == run("there", "--dry-run")
+    assert "there (results): would add 8 values and the samples of 1 run\n" == run("there", "--dry-run")
     assert not Path("results").exists()
-    assert "there (results): added 7 values and the samples of 1 run\n" == run("there")
-    assert "there (results): added 0 values; 7 values were here already\n" == run("there")
+    assert "there (results): added 8 values and the samples of 1 run\n" == run("there")
+    assert "there (results): added 0 values; 8 values were here already\n" == run("there")
 
 
 def test_conflicts_are_listed() -> None:

@@ -23,7 +23,7 @@ from tests import outcomes
 def test_asv_names_units_and_versions_are_fixed() -> None:
     """Another name, unit or version would end every stored series."""
     assert [
-        ("sweep.track_latency", "seconds", "time", "1"),
+        ("sweep.track_latency", "seconds", "time", "2"),
         ("sweep.track_accuracy_drop", "fraction", "track", "1"),
         ("sweep.track_fidelity_loss", "noise to signal", "track", "2"),
         ("sweep.track_artifact_size", "bytes", "track", "1"),

@@ -131,7 +131,7 @@ def test_rows_of_another_runtime_and_run_are_named_and_not_compared(tmp_path: Pa
 def test_a_run_of_everything_names_nothing_apart(tmp_path: Path) -> None:
     """Where all was measured together the column is not there."""
     write(tmp_path / "results", run(), [measured(case, 5.0) for case in report_stores.matrix()])
-    assert "weights" == ship(load(tmp_path / "results")).columns[-1]
+    assert "confirmed" == ship(load(tmp_path / "results")).columns[-1]
 
 
 def test_targets_are_listed_in_order(tmp_path: Path) -> None:

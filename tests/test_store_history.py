@@ -60,7 +60,7 @@ def test_both_sources_name_a_series_alike(tmp_path: Path) -> None:
     store(results, sweep_of(first, 0), measured(), parquet=False)
     store(results, sweep_of(second, 1), measured())
     found = history(results, repo=tmp_path).series
-    assert 7 == len(found)
+    assert 8 == len(found)
     assert {("asv", "samples")} == {tuple(point.source for point in series.points) for series in found}
 
 
@@ -146,14 +146,14 @@ def test_a_sweep_and_asv_run_are_two_series(tmp_path: Path) -> None:
 def test_a_sweep_and_asv_run_of_the_same_weights_share_a_series(tmp_path: Path) -> None:
     """What was built decides the label; values of before files named it join where they can be no other's."""
     store(tmp_path, sweep_of("a" * 40), measured())
-    told = {"host": "0123456789ab", "onnxruntime": "1.31.1+gpu", "weights": "seeded"}
+    described = {"host": "0123456789ab", "onnxruntime": "1.31.1+gpu", "weights": "seeded"}
     label = weights_label("digits_cnn", "seeded", "aaaaaaaabbbb")
-    asv_file(tmp_path, "b" * 40, [0.002], params=told, harness_weights={"digits_cnn": label})
-    asv_file(tmp_path, "c" * 40, [0.003], params=told)
+    asv_file(tmp_path, "b" * 40, [0.002], params=described, harness_weights={"digits_cnn": label})
+    asv_file(tmp_path, "c" * 40, [0.003], params=described)
     (series,) = history(tmp_path, repo=None, metrics=["latency"]).series
     assert label == series.weights
     assert {"a" * 40, "b" * 40, "c" * 40} == {point.commit for point in series.points}
-    asv_file(tmp_path, "d" * 40, [0.004], params=told, harness_weights={"digits_cnn": f"{label[:-1]}x"})
+    asv_file(tmp_path, "d" * 40, [0.004], params=described, harness_weights={"digits_cnn": f"{label[:-1]}x"})
     found = {one.weights: len(one.points) for one in history(tmp_path, repo=None, metrics=["latency"]).series}
     assert {label: 2, f"{label[:-1]}x": 1, "seeded": 1} == found
 

@@ -51,11 +51,11 @@ def test_another_clone_twice(tmp_path: Path) -> None:
     store(here, sweep_of("a" * 40, 0), measured())
     store(there, sweep_of("b" * 40, 1), measured(), measured(case("other")))
     done = bring(here, there)
-    assert (14, 0, 1, []) == (done.added, done.same, done.runs, done.conflicts)
+    assert (16, 0, 1, []) == (done.added, done.same, done.runs, done.conflicts)
     after = snapshot(here)
     assert {"digits_cnn/fp32/cpu-t1-b1": [0.001, 0.001], "other/fp32/cpu-t1-b1": [0.001]} == values(here)
     again = bring(here, there)
-    assert (0, 14, 0, []) == (again.added, again.same, again.runs, again.conflicts)
+    assert (0, 16, 0, []) == (again.added, again.same, again.runs, again.conflicts)
     assert after == snapshot(here)
 
 
@@ -66,7 +66,7 @@ def test_into_nothing_and_dry(tmp_path: Path) -> None:
     dry = bring(tmp_path / "here", there, dry_run=True)
     assert not (tmp_path / "here").exists()
     done = bring(tmp_path / "here", there)
-    assert (dry.added, dry.runs) == (done.added, done.runs) == (7, 1)
+    assert (dry.added, dry.runs) == (done.added, done.runs) == (8, 1)
     assert values(there) == values(tmp_path / "here")
 
 
@@ -108,7 +108,7 @@ def test_a_benchmark_of_another_version_is_set_aside(tmp_path: Path) -> None:
     columns = {**found.benchmarks["sweep.track_latency"], "version": "0"}
     path.write_bytes(asv_files.encode(found.header, {"sweep.track_latency": columns}))
     done = bring(here, there)
-    assert [("1", "0")] == [(conflict.kept, conflict.other) for conflict in done.conflicts]
+    assert [("2", "0")] == [(conflict.kept, conflict.other) for conflict in done.conflicts]
     assert {"m/a/cpu-t1-b1": [1.0]} == values(here)
 
 
@@ -182,7 +182,7 @@ def test_damage_costs_itself_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in cut) == sorted(
         next(path.name for path in cut if str(path) in str(problem)) for problem in done.problems
     )
-    assert (7, 1) == (done.added, done.runs)
+    assert (8, 1) == (done.added, done.runs)
 
 
 def test_damage_here_is_never_overwritten(tmp_path: Path) -> None:

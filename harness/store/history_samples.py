@@ -101,10 +101,9 @@ def points(
 def _key(flat: Row, benchmark: AsvBenchmark, environment: AsvEnvironment) -> Key:
     params = environment.params
     # A latency from before inputs rotated, a fidelity from before the worst part counted.
-    earlier = {
-        LATENCY.name: flat["timed_inputs"] is None,
-        FIDELITY_LOSS.name: flat["fidelity.worst"] is None,
-    }.get(benchmark.metric.name, False)
+    earlier = (benchmark.metric is LATENCY and flat["timed_inputs"] is None) or (
+        benchmark.metric is FIDELITY_LOSS and flat["fidelity.worst"] is None
+    )
     version = "1" if earlier else benchmark.version
     return Key(
         flat["case"],
