@@ -17,7 +17,7 @@ INSIDE, OUTSIDE, CANNOT_TELL, UNKNOWN = "inside", "outside", "cannot tell", "unk
 
 HALF = 0.5
 """Beside decibels inside their budget, and with no `fidelity_equal`, outputs of whole numbers, booleans or text may
-differ in so many values; with more, whether they are good enough cannot be told."""
+differ in so many values; with more, whether they are good enough is unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +77,13 @@ def judged(row: Row) -> BudgetVerdict:
     if wrong is None:
         return BudgetVerdict(verdict=UNKNOWN, phrase=_why_unknown(row))
     firm = wrong if faulty(row) or not _by_accuracy(row) else ""
-    told = _accuracy_told(row) if not firm and _by_accuracy(row) else None
-    if told is not None and told.verdict == OUTSIDE:
-        return told
+    by_accuracy = _accuracy_verdict(row) if not firm and _by_accuracy(row) else None
+    if by_accuracy is not None and by_accuracy.verdict == OUTSIDE:
+        return by_accuracy
     costly = _costly(row)
     if firm or costly:
         return BudgetVerdict(verdict=OUTSIDE, phrase=firm or costly[0])
-    return told or BudgetVerdict(verdict=INSIDE)
+    return by_accuracy or BudgetVerdict(verdict=INSIDE)
 
 
 def faulty(row: Row) -> str:
@@ -98,7 +98,7 @@ def _by_accuracy(row: Row) -> bool:
     return any(limit is not None for limit in limits) and (row.get("accuracy") or {}).get("drop") is not None
 
 
-def _accuracy_told(row: Row) -> BudgetVerdict | None:
+def _accuracy_verdict(row: Row) -> BudgetVerdict | None:
     """What the interval of the drop says; None where it says that it is inside."""
     budget, accuracy = row.get("budget") or {}, row["accuracy"]
     limit, share = budget.get("accuracy_drop"), budget.get("accuracy_share")
@@ -161,7 +161,7 @@ def _why_unknown(row: Row) -> str:
     if all(budget.get(key) is None for key in ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")):
         return "no accuracy or fidelity budget"
     if fidelity.get("equal") is not None and budget.get("fidelity_equal") is None:
-        return f"{fidelity['equal']:.2%} of values equal, which is no decibels: set the budget `fidelity_equal`"
+        return f"{fidelity['equal']:.2%} of values equal, which is not in decibels: set the budget `fidelity_equal`"
     return "too few examples, or outputs that do not vary"
 
 

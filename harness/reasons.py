@@ -31,11 +31,11 @@ def essence(text: str) -> str:
     return plain.strip()
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """What went wrong, whoever raised it.
 
     An error that was raised on purpose says it itself. One of the operating system is its own words and the file. Any
-    other one is no reason that a person could act on (`'list' object has no attribute 'shape'`): it is said to be
+    other one is not a reason that a person could act on (`'list' object has no attribute 'shape'`): it is said to be
     harness's own.
     """
     text = essence(str(error))
@@ -64,7 +64,7 @@ def on_purpose(error: BaseException) -> bool:
     """Whether harness itself raised an error, by a statement of its own."""
     last = _last(error.__traceback__)
     if last is None:
-        return True  # nobody raised it: it was made to be told
+        return True  # nobody raised it: it was made to be read
     path = Path(last.tb_frame.f_code.co_filename)
     line = linecache.getline(str(path), last.tb_lineno).strip()
     return path.is_relative_to(ROOT) and line.startswith("raise ")

@@ -261,7 +261,7 @@ def test_onnxruntime_is_the_judge(tmp_path: Path) -> None:
 
 
 def test_values_that_a_graph_needs(tmp_path: Path) -> None:
-    """Ids stay inside the table, shapes fit, divisors are not zero; every guess is told, and pixels use their range."""
+    """Ids stay inside the table, shapes fit, divisors are not zero; guesses are reported; pixels use their range."""
     file = save(
         tmp_path / "m.onnx",
         [
@@ -286,7 +286,7 @@ def test_values_that_a_graph_needs(tmp_path: Path) -> None:
 
 
 def test_open_axes_are_tried_until_the_model_runs(tmp_path: Path) -> None:
-    """A size that does not run is not the one that is chosen, and the guess is told."""
+    """A size that does not run is not the one that is chosen, and the guess is reported."""
     file = save(tmp_path / "m.onnx", [node("Reshape", "x shape", "y")], [value("x", ["batch", "length"])],
                 [value("y", None)], {"shape": np.array([0, 8, 8], np.int64)})  # fmt: skip
     found = ran(tmp_path, file)
@@ -323,7 +323,7 @@ def sets(folder: Path, feeds: Sequence[Any], wrong: float = 0.0) -> None:
 
 
 def test_test_data_beside_a_file(tmp_path: Path) -> None:
-    """Sets evaluate, and their outputs are compared; one that is not met is told."""
+    """Sets evaluate, and their outputs are compared; one that is not met is reported."""
     feeds = [np.array([[number, -1.0, 2.0]], np.float32) for number in range(4)]
     file = save(tmp_path / "a" / "model.onnx", [node("Relu", "x", "y")], [value("x", [1, 3])], [value("y", [1, 3])])
     sets(file.parent, feeds)

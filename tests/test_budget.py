@@ -228,5 +228,5 @@ def test_outputs_that_are_the_references_own_lose_nothing() -> None:
 def test_without_a_budget_it_is_said() -> None:
     """And what to set where decibels cannot judge."""
     assert "no accuracy or fidelity budget" == budget.judged(row("x", 1.0)).phrase
-    (told,) = budget.exceeded(row("x", 1.0, fidelity={"equal": 0.97}, budget={"fidelity_db": 20.0}))
-    assert "97.00% of values equal, which is no decibels: set the budget `fidelity_equal`" in told
+    (sentence,) = budget.exceeded(row("x", 1.0, fidelity={"equal": 0.97}, budget={"fidelity_db": 20.0}))
+    assert "97.00% of values equal, which is not in decibels: set the budget `fidelity_equal`" in sentence

@@ -62,7 +62,7 @@ def test_an_error_of_a_file_is_the_step_s(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_strange_error_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody reads Python's own complaints; the place is told, so that a report can be written."""
+    """Nobody reads Python's own complaints; the place is named, so that a report can be written."""
     with pytest.raises(BuildError, match=r"^fuse: it cannot work on this graph \(it broke in .*, line \d+\)$"):
         make(tmp_path, monkeypatch, lambda: [].shape)  # type: ignore[attr-defined]
 

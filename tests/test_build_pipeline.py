@@ -160,7 +160,7 @@ def test_misspelt_input_gets_a_hint(tmp_path: Path) -> None:
 
 
 def test_broken_result_is_not_admitted(tmp_path: Path) -> None:
-    """A file that computes no numbers is measured as it stands, and told of; what is made of it is not admitted."""
+    """A file that computes no numbers is measured as it stands, and noted; what is made of it is not admitted."""
     cache = Cache(tmp_path / "cache")
     model = specs.file_model(builders.not_a_number(tmp_path / "nan.onnx"))
     built = make(cache, model, [specs.FP32, specs.FUSED])

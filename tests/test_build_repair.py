@@ -1,4 +1,4 @@
-"""Recipes on graphs that converters stumble over: each repair keeps what the graph computes, and is told."""
+"""Recipes on graphs that converters stumble over: each repair keeps what the graph computes, and is noted."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_random_is_never_zeros() -> None:
 
 def test_random_refuses_what_it_cannot_draw() -> None:
     """Complex numbers are unsupported, by name."""
-    with pytest.raises(Unsupported, match="cannot make complex64"):
+    with pytest.raises(Unsupported, match="cannot draw complex64"):
         arrays(request("random", InputSpec(name="z", dtype="complex64", shape=("batch", 2))), "calibration")
 
 

@@ -373,7 +373,7 @@ def test_one_byte_less_forgives_no_growth(repo: tuple[Path, list[str]]) -> None:
 
 
 def test_small_steps_add_up(repo: tuple[Path, list[str]]) -> None:
-    """Five steps of 0.6% change nothing each, and 3% together: a regression from the second on, not within the margin."""
+    """Five steps of 0.6% are each not a change; together 3%: a regression from the second on, not within the margin."""
     folder, commits = repo
     verdicts = []
     for place in range(6):

@@ -131,16 +131,16 @@ def test_start_up_within_its_margin() -> None:
     assert Verdict.PASS is judged(*screening).verdict
 
 
-def test_peak_memory_is_told_and_not_judged() -> None:
+def test_peak_memory_is_shown_and_not_judged() -> None:
     """It grew by half, which flags nothing and fails nothing: most of it is not the model's."""
     screening = pairs.many(8, peak=1.5)
     assert not phases.chooser(SETTINGS).flag(screening)
     found = judged(*screening)
     assert Verdict.PASS is found.verdict
-    told = of(found, "peak_memory")
-    assert Verdict.PASS is told.verdict
-    assert told.sentence.startswith("peak memory +50")
-    assert told.sentence.endswith("for information")
+    shown = of(found, "peak_memory")
+    assert Verdict.PASS is shown.verdict
+    assert shown.sentence.startswith("peak memory +50")
+    assert shown.sentence.endswith("for information")
 
 
 def test_start_up_that_nobody_could_have_seen_does_not_pass() -> None:

@@ -41,7 +41,7 @@ def test_own_pages_and_the_models_files_are_added_up() -> None:
 
 
 def test_unknown_stays_unknown() -> None:
-    """No such process, no such system; what was freed meanwhile is no negative size."""
+    """No such process, no such system; what was freed meanwhile is not a negative size."""
     assert memory.held_bytes(2**30, Path("/")) is None
     assert memory.added(None, 5) is None
     assert memory.added(5, None) is None

@@ -64,9 +64,9 @@ def test_the_point_is_kept_and_the_noise_before_it_is_not(said: str, expected: s
     ],
 )
 def test_no_bare_error_of_python_reaches_a_person(code: Any) -> None:
-    """It is said to be harness's own, and what to do about it; the type is there for whoever mends it."""
+    """It is said to be harness's own, and what to do about it; the type is there for whoever fixes it."""
     error = caught(code)
-    said = reasons.told(error)
+    said = reasons.reason_of(error)
     assert said.startswith("harness could not handle this (internal: ")
     assert type(error).__name__ in said
     assert "please report it" in said
@@ -74,23 +74,23 @@ def test_no_bare_error_of_python_reaches_a_person(code: Any) -> None:
 
 def test_what_was_raised_on_purpose_says_it_itself() -> None:
     """A harness error, a refusal of a worker, and a ValueError of harness's own statement."""
-    assert "no MatMul" == reasons.told(BuildError("no MatMul"))
-    assert "no kernel" == reasons.told(WorkerRefusal("not_implemented", "no kernel"))
+    assert "no MatMul" == reasons.reason_of(BuildError("no MatMul"))
+    assert "no kernel" == reasons.reason_of(WorkerRefusal("not_implemented", "no kernel"))
     own = caught(lambda: fidelity.parts({"y": [np.zeros(2)]}, {}))
-    assert "the artifact has no output `y`, which the reference has" == reasons.told(own)
+    assert "the artifact has no output `y`, which the reference has" == reasons.reason_of(own)
 
 
 def test_the_operating_system_is_named_with_its_file() -> None:
     """Without the number of the error."""
-    assert "gone.npy: No such file or directory" == reasons.told(caught(lambda: np.load("gone.npy")))
-    assert "there is not enough memory" == reasons.told(MemoryError())
+    assert "gone.npy: No such file or directory" == reasons.reason_of(caught(lambda: np.load("gone.npy")))
+    assert "there is not enough memory" == reasons.reason_of(MemoryError())
 
 
 def test_a_refusal_of_onnxruntime_is_its_own() -> None:
     """It comes as an exception of its own module, in the build."""
     onnxruntime = importlib.import_module("onnxruntime")
     error = caught(lambda: onnxruntime.InferenceSession(b"nonsense", providers=["CPUExecutionProvider"]))
-    said = reasons.told(error)
+    said = reasons.reason_of(error)
     assert said.startswith("onnxruntime says: ")
     assert "[ONNXRuntimeError]" not in said
 

@@ -63,7 +63,7 @@ def test_a_case_that_ends_takes_no_further_part() -> None:
 
 
 class Heard:
-    """A watcher that keeps what it is told."""
+    """A watcher that keeps what it hears."""
 
     def __init__(self) -> None:
         self.rounds: list[int] = []
@@ -203,7 +203,7 @@ def test_a_crash_costs_its_process_alone_and_is_stored(tmp_path: Path, monkeypat
 
 
 def test_a_case_that_failed_is_measured_from_the_start_when_the_sweep_is_resumed(tmp_path: Path) -> None:
-    """What was wrong may have been mended; nothing of before is mixed in."""
+    """What was wrong may have been fixed; nothing of before is mixed in."""
     one = jobs()[:1]
     with Journal.open(tmp_path, run(), resume=True) as journal:
         work = SweepRounds(one, journal, Heard())

@@ -22,6 +22,7 @@ from harness.records import Target
 from harness.records.values import ValueEntry, ValueSet, in_message
 from harness.runtimes import client, protocol
 from harness.runtimes.client import Client
+from harness.runtimes.onnxruntime import profiled
 from tests import builders
 
 Array = np.ndarray[Any, Any]
@@ -300,10 +301,7 @@ def test_the_profile_has_a_row_per_node(tmp_path: Path, model: Path, examples: l
 
 def test_a_node_in_a_loop_counts_as_often_as_it_ran() -> None:
     """Events of one name are summed over whole runs; the first run, and one that the profile cut off, are left out."""
-    import runpy
-
-    script = client.default_command()[1]
-    nodes = runpy.run_path(script, run_name="not main")["nodes"]
+    nodes = profiled.nodes
 
     def event(ts: int, dur: int, name: str = "body_kernel_time", cat: str = "Node", size: int = 1) -> dict[str, Any]:
         args = {

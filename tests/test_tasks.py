@@ -187,7 +187,7 @@ def test_right_wants_classes() -> None:
     ):
         with pytest.raises(ValueError, match=said):
             classification.right(scores, labels, row)
-    with pytest.raises(ValueError, match="no single class"):
+    with pytest.raises(ValueError, match="not a single class"):
         classification.measure(evaluated([np.zeros((1, 3))], [np.zeros((1, 3))], [np.zeros(2)]))
 
 

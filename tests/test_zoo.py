@@ -516,7 +516,9 @@ def test_schema_is_made_of_declarations() -> None:
     expected = {"exclusiveMinimum": 50, "maximum": 100, "type": "number"}
     assert expected == {key: shapes["Quantize"]["properties"]["percentile"][key] for key in expected}
     assert [16, 32, 64, 128, 256] == shapes["Quantize"]["properties"]["block_size"]["enum"]
-    assert "photos, random, tokens: what is drawn" == shapes["DataEntry"]["properties"]["seed"]["description"]
+    assert (
+        "photos, random, tokens: seed of the random numbers" == shapes["DataEntry"]["properties"]["seed"]["description"]
+    )
 
 
 def test_import_is_light() -> None:

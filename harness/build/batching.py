@@ -1,7 +1,7 @@
 """Whether examples can be joined to a batch, proven by running them: alone, and together.
 
-A dynamic axis is no promise. A graph may reshape to a fixed batch, compute over the batch axis, or call something else
-`batch`. An axis counts as a batch axis where every output of two examples together is that of each of them, one
+A dynamic axis is not a promise. A graph may reshape to a fixed batch, compute over the batch axis, or call something
+else `batch`. An axis counts as a batch axis where every output of two examples together is that of each of them, one
 behind the other.
 """
 

@@ -76,7 +76,7 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
             import traceback
 
             traceback.print_exc()
-            reason = f"{model.name}/{variant}: {reasons.with_sizes(reasons.told(error), model.dims)}"
+            reason = f"{model.name}/{variant}: {reasons.with_sizes(reasons.reason_of(error), model.dims)}"
             jobs.send(channel, event="refused", variant=variant, status="failed", reason=reason)
         else:
             jobs.send(channel, event="built", variant=variant)

@@ -29,7 +29,7 @@ ALWAYS_WIDE = (
     "SequenceConstruct", "SequenceInsert", "SequenceAt", "SequenceEmpty", "SequenceMap", "SplitToSequence",
     "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement",
 )  # fmt: skip
-"""Operators that stay wide: those that count or scale in it, and those whose values are no tensors."""
+"""Operators that stay wide: those that count or scale in it, and those whose values are not tensors."""
 
 WIDE_INPUTS = {"Resize": (1, 2), "GroupNorm": (1, 2), "SkipGroupNorm": (1, 2)}
 """Inputs that kernels want wide, whatever the schema says."""
@@ -100,7 +100,7 @@ def narrowed(
         block: operators that stay wide.
 
     Raises:
-        BuildError: a tensor's type cannot be told.
+        BuildError: a tensor's type is not known.
         Skip: no operator of the graph computes in the narrow type.
     """
     from onnx import TensorProto
@@ -229,7 +229,7 @@ class _Converter:
         untyped = [name for name in original.output if name and not self.types.get(name) and self._unknown(original)]
         if untyped:
             raise BuildError(
-                f"cast: the type of the tensor `{untyped[0]}` cannot be told: nothing says what the operator "
+                f"cast: the type of the tensor `{untyped[0]}` is not known: nothing says what the operator "
                 f"{node.op_type} gives."
             )
         wanted = self._wanted(original)

@@ -37,14 +37,14 @@ def prove(
 ) -> tuple[str, ...]:
     """Load the file on the CPU provider as it will be measured, run it, and compare.
 
-    onnxruntime is the judge whether a file runs; what onnx.checker says of it is told where it does not.
+    onnxruntime is the judge whether a file runs; what onnx.checker says of it is passed on where it does not.
 
     Args:
         path: the artifact.
         recipe: the variant, for its precision and its optimization level.
         reference: what the outputs must look like.
         folder: the reference's own folder, from which its entries lead to feeds and outputs.
-        untouched: it is the user's own file, so that a difference is told and never refused.
+        untouched: it is the user's own file, so that a difference is noted and never refused.
 
     Returns:
         Notes that belong to the artifact, such as what could not be proven on this host.
@@ -214,7 +214,7 @@ def _batched(got: np.ndarray[Any, Any], expected: list[np.ndarray[Any, Any]]) ->
 
 
 def _depends(expected: values.Stored, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> bool:
-    """Whether an output's size along one axis depends on the data, so that another one is no fault of the file."""
+    """Whether an output's size along one axis depends on the data, so that another one is not a fault of the file."""
     if got.ndim != wanted.ndim or got.shape == wanted.shape:
         return False
     shapes = {values.flat(one).shape for one in expected}

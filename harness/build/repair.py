@@ -31,7 +31,7 @@ NEW_MEANING = ("Softmax", "LogSoftmax", "Hardmax")
 """Operators that compute something else from opset 13 on, with the same attribute."""
 
 FEW = 3
-"""So many names are told, and no more."""
+"""So many names are listed, and no more."""
 
 
 def prepare(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[str, ...]]:

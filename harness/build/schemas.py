@@ -116,7 +116,7 @@ def spelled(kind: int) -> str:
 
 
 Types = dict[str, int]
-"""Tensor -> element type; 0 for what is no tensor, such as a sequence."""
+"""Tensor -> element type; 0 for what is not a tensor, such as a sequence."""
 
 
 class TypeFinder:

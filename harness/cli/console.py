@@ -309,8 +309,8 @@ def basis(row: tables.Row) -> str:
     """What a choice rests on."""
     if row.get("accuracy"):
         judged = budget.judged(row)
-        told = f"; {judged.phrase}" if judged.verdict == budget.CANNOT_TELL else ""
-        return f"{row['accuracy']['metric']} {tables.accuracy(row)} points{told}"
+        stated = f"; {judged.phrase}" if judged.verdict == budget.CANNOT_TELL else ""
+        return f"{row['accuracy']['metric']} {tables.accuracy(row)} points{stated}"
     weights = (row.get("weights") or {}).get("kind", "unknown")
     return f"fidelity {tables.fidelity(row)}, {weights} weights"
 

@@ -74,7 +74,7 @@ def assumed_zoo(
         files: as they were named.
         refine: `--data`, `--input` and `--budget`.
         cache: root of the cache.
-        say: told what was assumed.
+        say: takes what was assumed.
 
     Raises:
         UsageError: a file is missing, or an option does not fit.

@@ -146,7 +146,7 @@ def verdict(error: Exception) -> Status:
 
 def why_not(error: Exception, case: Case) -> str:
     """Why a case has no number, for a person; sizes that were guessed are named where they may be the cause."""
-    reason = reasons.told(error)
+    reason = reasons.reason_of(error)
     return reason if verdict(error) is Status.UNSUPPORTED else reasons.with_sizes(reason, case.model.dims)
 
 

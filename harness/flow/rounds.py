@@ -44,7 +44,7 @@ class SweepRounds:
         Args:
             jobs: one for every case of the plan, in its order.
             journal: holds what is stored of the run, and takes what follows.
-            watch: told of every round and every row.
+            watch: hears of every round and every row.
         """
         self._jobs = {job.case.id: job for job in jobs}
         self._journal = journal

@@ -1,7 +1,7 @@
 """What an .onnx file takes: its inputs as they stand in the graph, and as they can be fed.
 
 Axes that the file leaves open and the zoo gives no size get one that is tried out: onnxruntime is the judge. Every
-guess is told.
+guess is reported.
 """
 
 from __future__ import annotations
@@ -186,11 +186,11 @@ def settle(model: ModelSpec, graph: GraphInputs, path: Path, attempt: Callable[[
             attempt(chosen)
         except Unsupported:
             raise
-        except Exception:  # noqa: BLE001, S112 # the next guess may do; what the first one met is told when it is run
+        except Exception:  # noqa: BLE001, S112 # the next guess may do; what the first one met is reported when it is run
             continue
-        return Settled(model=chosen, guesses=_told(model, chosen))
+        return Settled(model=chosen, guesses=_assumed(model, chosen))
     assert first is not None  # noqa: S101 # there is always one choice
-    return Settled(model=first, guesses=_told(model, first))
+    return Settled(model=first, guesses=_assumed(model, first))
 
 
 def _choices(model: ModelSpec, shapeless: frozenset[str]) -> Iterator[ModelSpec]:
@@ -235,13 +235,13 @@ def _other_values(model: ModelSpec) -> Iterator[ModelSpec]:
                 yield replace(model, inputs=inputs)
 
 
-def _told(asked: ModelSpec, chosen: ModelSpec) -> tuple[str, ...]:
+def _assumed(asked: ModelSpec, chosen: ModelSpec) -> tuple[str, ...]:
     """What was assumed."""
     dims = {axis: size for axis, size in chosen.dims.items() if axis not in asked.dims}
-    told = []
+    notes = []
     if dims:
         listed = ", ".join(f"{axis}: {size}" for axis, size in dims.items())
-        told.append(f"open axes have a guessed size: dims: {{{listed}}}")
+        notes.append(f"open axes have a guessed size: dims: {{{listed}}}")
     if chosen.data.source == DRAWN:
-        told += [f"values of `{one.name}` are guessed: {one.need}" for one in chosen.inputs if one.need is not None]
-    return tuple(told)
+        notes += [f"values of `{one.name}` are guessed: {one.need}" for one in chosen.inputs if one.need is not None]
+    return tuple(notes)

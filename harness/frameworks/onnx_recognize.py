@@ -1,4 +1,4 @@
-"""What a file is that is called .onnx and is none: told by how it begins. Standard library only."""
+"""What a file is that is called .onnx and is none, by how it begins. Standard library only."""
 
 from __future__ import annotations
 

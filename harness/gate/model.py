@@ -136,9 +136,9 @@ class Finding:
     """What was found of one metric of one match.
 
     Attributes:
-        metric: latency, first_inference, session_creation, model_memory, peak_memory (told, never judged), size, nodes,
-            accuracy, fidelity, placement, fusion, quantization, signature or opset, or a task's own metric where less
-            is better (such as mae); in a history also accuracy_drop and fidelity_loss.
+        metric: latency, first_inference, session_creation, model_memory, peak_memory (shown, never judged), size,
+            nodes, accuracy, fidelity, placement, fusion, quantization, signature or opset, or a task's own metric where
+            less is better (such as mae); in a history also accuracy_drop and fidelity_loss.
         sentence: for a tired reviewer, whole, such as `4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)`.
         ratio, low, high: head over base with its 95% interval; None where the metric is not a ratio.
         base, head: the two values, in seconds, bytes, points or counts; None where there is none.

@@ -70,7 +70,7 @@ def assumed(
     """Write the zoo that is assumed for some files.
 
     Args:
-        paths: the files, which may be anything: what is no model fails by itself when it is built.
+        paths: the files, which may be anything: what is not a model fails by itself when it is built.
         refine: what a person says of them.
         cache: root of the cache.
         variants: what is measured where the command line names none.
@@ -157,7 +157,7 @@ def budget_entry(text: str | None) -> dict[str, Any] | None:
     """The zoo's budget for what `--budget` says.
 
     Raises:
-        UsageError: a part of it is no limit of a build.
+        UsageError: a part of it is not a limit of a build.
     """
     if text is None:
         return None

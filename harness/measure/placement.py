@@ -95,9 +95,9 @@ def computation(rows: Sequence[NodeRow], packed: Packed | None = None) -> dict[s
     A kernel whose shapes do not tell counts as the mean of those that do; where none does, kernels are counted.
     """
     known = [(row, _multiplications(row)) for row in rows if row[1] in COMPUTE]
-    told = [(row[4], work) for row, work in known if work is not None]
-    executions = sum(count for count, _ in told)
-    typical = sum(count * work for count, work in told) / executions if executions else 1.0
+    weighed = [(row[4], work) for row, work in known if work is not None]
+    executions = sum(count for count, _ in weighed)
+    typical = sum(count * work for count, work in weighed) / executions if executions else 1.0
     done: dict[str, float] = {}
     for row, work in known:
         kind = element_type(row, packed or {})
@@ -107,7 +107,7 @@ def computation(rows: Sequence[NodeRow], packed: Packed | None = None) -> dict[s
 
 
 def lacks_shapes(rows: Sequence[NodeRow]) -> bool:
-    """Whether some kernel's work could be told, had it not packed its weights."""
+    """Whether some kernel's work would be known, had it not packed its weights."""
     return any(len(row) > SHAPES and lacks_kernel(row[1], row[SHAPES]) for row in rows)
 
 

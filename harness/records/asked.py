@@ -101,7 +101,7 @@ class InputSpec:
 
     Attributes:
         dtype: NumPy's or ml_dtypes' name of the element type, `str` for text; what onnxruntime calls the type where
-            it is no tensor, such as `seq(tensor(float))`.
+            it is not a tensor, such as `seq(tensor(float))`.
         shape: sizes, and names of dynamic axes.
         need: what its values must be; None where any do.
     """
@@ -113,7 +113,7 @@ class InputSpec:
 
     @property
     def is_tensor(self) -> bool:
-        """Whether it is no sequence, map or optional."""
+        """Whether it is neither a sequence nor a map nor an optional."""
         return "(" not in self.dtype
 
     def to_json(self) -> list[Json]:

@@ -204,7 +204,7 @@ class Accuracy:
     """A task metric on labelled data. `drop` is reference minus value: larger is worse.
 
     `drop_low` and `drop_high` are the 95% interval of the drop, example by example (Tango's score interval for paired
-    shares); None where the metric is no share of right answers.
+    shares); None where the metric is not a share of right answers.
     """
 
     metric: str
@@ -229,7 +229,7 @@ class PartFidelity:
         unmatched: values that are NaN or infinite on one side alone, and rows or elements that one side alone has.
         status: `` where the numbers say all; `constant` where the reference does not vary over the examples; `dead`
             where it does and the artifact's values do not; `not finite` and `missing` where values are unmatched
-            because they are no numbers or not there; `random` where two runs of the reference differ.
+            because they are not numbers or not there; `random` where two runs of the reference differ.
     """
 
     output: str

@@ -155,7 +155,7 @@ def worst(each: Iterable[PartFidelity], *, top1_agreement: float | None = None) 
 
 
 def faults(each: Iterable[PartFidelity], most: int = 3) -> tuple[str, ...]:
-    """What puts an artifact outside every budget: parts that are dead, and values that are no numbers."""
+    """What puts an artifact outside every budget: parts that are dead, and values that are not numbers."""
     held = tuple(each)
     dead = [label(one) for one in held if one.status == "dead"]
     more = f" and {len(dead) - most} more" if len(dead) > most else ""

@@ -148,7 +148,7 @@ def _label(label: Any) -> Any:
 
     held = np.asarray(label).reshape(-1)
     if isinstance(label, dict) or len(held) != 1:
-        raise ValueError("a label is no single class; expected one whole number for each example")
+        raise ValueError("a label is not a single class; expected one whole number for each example")
     value = held[0].item()
     return int(value) if isinstance(value, (bool, float)) and float(value).is_integer() else value
 
@@ -163,7 +163,7 @@ def _row(value: Any) -> Array | None:
 
 
 def _length(given: Evaluated, name: str) -> int:
-    """How many numbers each example has in a row; 0 where an output is no row of numbers."""
+    """How many numbers each example has in a row; 0 where an output is not a row of numbers."""
     row = _first(given, name)
     return 0 if row is None or not (_is_float(row) or row.dtype.kind in "iu") else int(row.size)
 

@@ -146,7 +146,7 @@ def of_rows(reference: Array, output: Array, examples: Sequence[int], real: Sequ
         reference: [rows, values].
         output: the rows that belong to them.
         examples: the example that each row is of.
-        real: whether the output has it: a row that stands for one that is missing is no sign of life.
+        real: whether the output has it: a row that stands for one that is missing is not a sign of life.
         count: how many examples there are.
     """
     import numpy as np

@@ -46,8 +46,8 @@ def fidelity(
 
     Where the zoo sets a floor (`fidelity_db`, `fidelity_equal`), falling through it is the regression. Elsewhere a mean
     loss of any part beyond `max_fidelity_drop` (of equal values: `max_accuracy_drop`) is, where its bootstrap interval
-    excludes less. With labels, accuracy has the word. A part that is dead, or holds values that are no numbers, in head
-    alone is always a regression.
+    excludes less. With labels, accuracy has the word. A part that is dead, or holds values that are not numbers, in
+    head alone is always a regression.
 
     Raises:
         ValueError: if names or shapes differ.
@@ -66,15 +66,15 @@ def fidelity(
         else None,
         _shares(was, now, budget.fidelity_equal, settings.max_accuracy_drop, judged_by_labels, several),
     ]
-    told = sorted((one for one in found if one is not None), key=lambda one: ORDER.index(one.verdict))
-    if not told:
+    judged = sorted((one for one in found if one is not None), key=lambda one: ORDER.index(one.verdict))
+    if not judged:
         return []
-    worse = [one for one in told if one.verdict is not Verdict.PASS] or told
-    numbers = next((one for one in told if one.base is not None or one.head is not None), told[0])
+    worse = [one for one in judged if one.verdict is not Verdict.PASS] or judged
+    numbers = next((one for one in judged if one.base is not None or one.head is not None), judged[0])
     return [
         Finding(
             metric="fidelity",
-            verdict=told[0].verdict,
+            verdict=judged[0].verdict,
             sentence="; ".join(one.sentence for one in worse),
             base=numbers.base,
             head=numbers.head,

@@ -2,7 +2,7 @@
 
 A change is looked for from the level that was last judged on, not from its neighbour alone: many steps below the margin
 add up to one that is not. A regression stands until a later level lies within the margin of the level before it again;
-whoever wants to keep the loss accepts it, which is no matter of the series (`harness.gate.accepted_changes`).
+whoever wants to keep the loss accepts it, which does not concern the series (`harness.gate.accepted_changes`).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def beyond(metric: str, change: Change, settings: GateSettings) -> Verdict:
 
 
 def within(metric: str, change: Change, settings: GateSettings) -> bool:
-    """Whether a later level is no worse than the margin allows: by its typical value, whatever its interval."""
+    """Whether a later level is not worse than the margin allows: by its typical value, whatever its interval."""
     if metric in EXACT:
         return change.after <= change.before or not exceeds(metric, change.before, change.after, settings)
     return change.after <= change.before * (1 + max(margin_of(metric, settings), MIN_EFFECT))

@@ -65,7 +65,7 @@ def findings(name: str, done: Measured, family: Mapping[Key, Confirmed], setting
 
 
 def information(metric: PairMetric, pairs: Sequence[Pair]) -> Finding | None:
-    """The finding of a metric that is told and not judged; None where the system does not tell it."""
+    """The finding of a metric that is shown and not judged; None where the system does not give it."""
     values = ratios(metric, pairs)
     if not values:
         return None

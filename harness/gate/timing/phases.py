@@ -57,7 +57,7 @@ METRICS = (
     PairMetric(metric=metrics.MODEL_MEMORY, value=lambda samples: samples.model_bytes),
 )
 PEAK = PairMetric(metric=metrics.PEAK_MEMORY, value=lambda samples: samples.peak_rss_bytes)
-"""Told and not judged: 57 MB of it are Python and onnxruntime, so that a model that doubles may not show."""
+"""Shown and not judged: 57 MB of it are Python and onnxruntime, so that a model that doubles may not show."""
 
 Key = tuple[str, str]
 """Case and metric."""

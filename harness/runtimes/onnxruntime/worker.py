@@ -1,7 +1,8 @@
 """The measured process: opens an artifact in ONNX Runtime, times it, and decides nothing.
 
 Run as a script, from its path, by whichever interpreter holds the runtime to measure. It imports the standard
-library, numpy and onnxruntime, and of harness only `protocol` and `ort_values`, which need no more than that.
+library, numpy and onnxruntime, and of harness only `protocol`, `profiled` and `ort_values`, which need no more than
+that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import protocol
+    from harness.runtimes.onnxruntime import profiled
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -35,6 +37,7 @@ else:
         spec.loader.exec_module(module)
         return module
 
+    profiled = _beside("profiled", 0)
     protocol = _beside("protocol", 1)
     ort_values = _beside("ort_values", 2)
 
@@ -270,7 +273,7 @@ class Worker:
                 events = json.load(file)
         finally:
             os.unlink(path)
-        rows, runs = nodes(events)
+        rows, runs = profiled.nodes(events)
         return {"nodes": rows, "runs": runs}
 
 
@@ -412,36 +415,6 @@ def declared(spec: Any, value: Any) -> bool:
     shape = value.shape()
     sizes = zip(spec.shape, shape)
     return len(spec.shape) == len(shape) and all(not isinstance(a, int) or a in (-1, b) for a, b in sizes)
-
-
-def nodes(events: list[dict[str, Any]]) -> tuple[list[list[Any]], int]:
-    """What each node took, and over how many runs: whole ones, without the first where there are more.
-
-    A row is [node, operator, provider, input types, count, microseconds, input shapes, output shapes]; count and
-    microseconds are sums. A node in the body of a loop counts as often as it ran, and has a row for each set of shapes.
-    Inputs that the kernel packed into a form of its own are not in a session's profile.
-    """
-    ran = [e for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
-    runs = sorted(
-        (e["ts"], e["ts"] + e["dur"]) for e in events if e.get("cat") == "Session" and e["name"] == "model_run"
-    )
-    kept = runs[1:] or runs
-    if kept:
-        ran = [e for e in ran if any(start <= e["ts"] <= end for start, end in kept)]
-    else:
-        ran = list({e["name"]: e for e in ran}.values())
-    rows: dict[tuple[str, ...], list[Any]] = {}
-    for event in ran:
-        args = event["args"]
-        given, made = args.get("input_type_shape", []), args.get("output_type_shape", [])
-        types = ",".join(next(iter(t), "") for t in given)
-        shapes: list[Any] = [[next(iter(t.values()), []) for t in side] for side in (given, made)]
-        name = event["name"][: -len("_kernel_time")]
-        key = (name, args["op_name"], args.get("provider", ""), types, json.dumps(shapes))
-        row = rows.setdefault(key, [*key[:4], 0, 0, *shapes])
-        row[4] += 1
-        row[5] += event["dur"]
-    return list(rows.values()), max(len(kept), 1)
 
 
 def session_options(request: dict[str, Any]) -> Any:
