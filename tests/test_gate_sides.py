@@ -79,6 +79,24 @@ def test_working_tree_against_a_commit(repo: Path) -> None:
     assert ["second/fp32/cpu-t1-b1"] == [one.case.id for one in built(head)]
 
 
+@pytest.mark.parametrize("name", ["main", "current"])
+def test_a_branch_comes_before_a_file_or_runtime_of_its_name(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """An executable that a change adds under the base's name is neither run nor taken for an interpreter."""
+    first = git(repo, "rev-parse", "HEAD")
+    if name != "main":
+        git(repo, "branch", name)
+    script = repo / name
+    script.write_text(f"#!/bin/sh\ntouch {repo}/executed\n", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.chdir(repo)
+    base, _ = resolve(repo, name)
+    assert ("commit", first) == (base.kind, base.commit)
+    assert not (repo / "executed").exists()
+    assert any(f"{name} is git's revision here, though there is" in note for note in base.notes)
+
+
 def test_what_the_command_writes_is_no_change_of_the_tree(repo: Path) -> None:
     """Results, cache and reports inside the tree make it neither dirty nor its code another one; a module does both."""
     own = [repo / "bench/results", repo / "gate.json"]

@@ -90,6 +90,13 @@ def read_spec(
     tree = dataclasses.replace(here, role=role, asked=asked or WORKING_TREE)
     if asked is None:
         return dataclasses.replace(tree, notes=(_uncommitted(tree),) if tree.changed else ())
+    # What git knows comes first: a file that a change adds under a branch's name is neither run nor read in its place.
+    found = worktrees.find(top, asked) if top is not None else None
+    if found is not None and top is not None:
+        if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
+            found = _where_it_left(found, asked, top, against.commit)
+        notes = (found.note, _shadowed(role, asked))
+        return _at_commit(tree, found.commit, top, cache, tuple(note for note in notes if note))
     if bare.is_file(asked):
         return _of_file(tree, asked, refine or bare.Refinements(), cache)
     path = Path(asked).expanduser()
@@ -107,10 +114,8 @@ def read_spec(
             f"--{role} {asked}: no such zoo file, interpreter, runtime or case, and {zoo.parent} is not in a "
             f"git checkout, so that it is not a commit either (git says: {worktrees.why_none(zoo.parent)})"
         )
-    found = worktrees.revision(top, asked)
-    if found.branch and against is not None and against.kind != "commit" and against.commit is not None:
-        found = _where_it_left(found, asked, top, against.commit)
-    return _at_commit(tree, found.commit, top, cache, (found.note,) if found.note else ())
+    worktrees.revision(top, asked)  # says what is near, and what to fetch
+    raise UsageError(f"--{role} {asked}: is not a commit of {top}")
 
 
 def _of_file(tree: SideSpec, asked: str, refine: Refinements, cache: Path) -> SideSpec:
@@ -126,6 +131,12 @@ def _of_file(tree: SideSpec, asked: str, refine: Refinements, cache: Path) -> Si
         depends=Declared(),
         notes=tuple(note if note.startswith("assumed") else f"{tree.role}: {note}" for note in found.notes),
     )
+
+
+def _shadowed(role: str, asked: str) -> str:
+    """What to say where a revision's name could have been read as something else, too; empty where it could not."""
+    other = "a runtime" if runtimes.is_spec(asked) else "a file" if Path(asked).is_file() else ""
+    return f"{role}: {asked} is git's revision here, though there is {other} of that name" if other else ""
 
 
 def is_case(text: str, zoo: Path) -> bool:
