@@ -70,7 +70,9 @@ class Project:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `harness` with these arguments."""
+        """Start `harness` with these arguments; a sweep confirms its choice only where a test asks for that."""
+        if arguments[0] == "sweep" and not {"--confirm", "--no-confirm"} & set(arguments):
+            arguments = (*arguments, "--no-confirm")
         environment = os.environ | self.environment()
         # A job in the background of a shell ignores SIGINT and hands that down; these are to hear it.
         code = (

@@ -202,7 +202,7 @@ def test_a_sweep_confirms_its_choice(project: Project) -> None:
     """Real workers: the sentence of the terminal, the row, and `harness results` say the same."""
     import json
 
-    out = project.run("sweep", "--processes", "1", "--time-per-case", "0.2")
+    out = project.run("sweep", "--processes", "1", "--time-per-case", "0.2", "--confirm")
     line = next(line for line in out.splitlines() if "fastest inside the budget on" in line)
     assert "confirmed" in line or "not told apart from" in line
     rows = json.loads(project.run("results", "--format", "json"))
