@@ -56,7 +56,7 @@ class Metric:
     short: str = ""
     finest: float | None = None
     version: str = "1"
-    earlier: Mapping[str, str] = field(default_factory=dict)
+    earlier: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 LATENCY: Final = Metric(

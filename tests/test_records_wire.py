@@ -42,10 +42,11 @@ def test_built_comes_back(version: int) -> None:
 
 
 def test_version_1_says_nothing_new() -> None:
-    """Its readers know the names of inputs and outputs, and nothing else of a reference."""
+    """Its readers know the names of inputs and outputs, nothing else of a reference, and not how a case is fed."""
     reference = wire.built_to_json(outcomes.artifact(outcomes.case()), 1)["reference"]
     assert {"digest", "origin", "inputs", "outputs", "examples", "labelled"} == reference.keys()
     assert all(isinstance(name, str) for name in (*reference["inputs"], *reference["outputs"]))
+    assert {"model", "budget", "recipe", "target"} == wire.case_to_json(outcomes.case(), 1).keys()
 
 
 def test_unknown_keys_are_dropped() -> None:

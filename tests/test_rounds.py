@@ -92,10 +92,15 @@ def jobs(processes: int = 3) -> list[Job]:
     ]
 
 
+def evaluated(job: Job) -> Evaluation:
+    """What a job's artifact computes, judged by what its recipe claims."""
+    found = outcomes.measured(job.case).evaluation
+    assert isinstance(found, Evaluation)
+    return dataclasses.replace(found, precision=job.case.recipe.precision)
+
+
 def timed(job: Job, ns: int = 1_000_000, **changes: Any) -> ProcessOutcome:
     """What a process of a job might give."""
-    evaluated = outcomes.measured(job.case).evaluation
-    assert isinstance(evaluated, Evaluation)
     started = f"2026-01-31T10:{job.process:02}:00.000+00:00"
     samples = dataclasses.replace(outcomes.process(ns + job.process), started_at=started)
     base = ProcessOutcome(
@@ -103,7 +108,7 @@ def timed(job: Job, ns: int = 1_000_000, **changes: Any) -> ProcessOutcome:
         process=job.process,
         started_at=started,
         samples=samples,
-        evaluation=evaluated,
+        evaluation=evaluated(job),
         placement={"CPUExecutionProvider": 1.0},
         runtime=RUNTIME,
         host=HostInfo(fingerprint="0123456789ab", facts={"cpu": "A CPU"}),
@@ -183,7 +188,7 @@ def test_a_crash_costs_its_process_alone_and_is_stored(tmp_path: Path, monkeypat
 
     def cached(job: Job, *_: Any) -> Any:
         asked.append(job.case.id)
-        return outcomes.measured(job.case).evaluation
+        return evaluated(job)
 
     monkeypatch.setattr("harness.flow.execute.evaluate", cached)
     one = jobs()[:1]

@@ -46,6 +46,9 @@ T = TypeVar("T")
 WIRE = 2
 """Version of what `case_to_json` and `built_to_json` write; any older one is still written for a reader that asks."""
 
+VALUES = 2
+"""The version from which on a reference may say more than names, and a case how it is fed."""
+
 ENTRIES = ("feeds", "answers", "labels")
 """The fields of a reference that say where values lie."""
 
@@ -161,12 +164,16 @@ def entry_from_json(content: Mapping[str, Any]) -> ValueEntry:
     return ValueEntry.from_json(content)
 
 
-def case_to_json(case: Case) -> dict[str, Any]:
-    """Model with its budget and how it is fed, recipe and target; the model's other variants are left behind."""
+def case_to_json(case: Case, version: int = WIRE) -> dict[str, Any]:
+    """Model with its budget and how it is fed, recipe and target, as a reader of this version knows them.
+
+    The model's other variants are left behind.
+    """
+    fed = {"timed_inputs": case.model.timed_inputs} if version >= VALUES else {}
     return {
         "model": model_to_json(case.model),
         "budget": dataclasses.asdict(case.model.budget),
-        "timed_inputs": case.model.timed_inputs,
+        **fed,
         "recipe": recipe_to_json(case.recipe),
         "target": {
             **_fields(case.target),
@@ -225,7 +232,7 @@ def _fields(record: Any) -> dict[str, Any]:
 
 def _reference_as(version: int, content: dict[str, Any]) -> dict[str, Any]:
     """A reference as a reader of this version knows it."""
-    if version >= 2:  # noqa: PLR2004  (the version in which a reference may say more than names)
+    if version >= VALUES:
         return content
 
     def names(entries: list[Any]) -> list[str]:

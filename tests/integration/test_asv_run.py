@@ -108,14 +108,19 @@ def test_bench_selects_cases_and_skip_existing_knows_them(project: AsvProject) -
 
 
 def test_rounds_measure_anew_and_interleave(project: AsvProject) -> None:
-    """Two rounds over two commits: four different samples each, none handed out twice."""
-    first = project.git("rev-parse", "HEAD")
+    """Two rounds over two commits: four samples each, none handed out twice."""
+    project.zoo("tiny", batch="[512]")  # long enough that two medians are hardly the same nanosecond
+    first = project.commit("Large batches")
     second = project.commit("Nothing")
-    project.asv("run", "main", "--interleave-rounds", "--attribute", "rounds=2", "--bench", "track_latency")
+    rounds = ("--interleave-rounds", "--attribute", "rounds=2", "--bench", "track_latency", "--verbose")
+    out = project.asv("run", f"{first}^..{second}", *rounds)
+    assert 4 == len(re.findall(r"benchmark\.py run \S+ sweep\.track_latency-0 ", out)), out
     for commit in (first, second):
         content = json.loads(project.files(commit)[0].read_text(encoding="utf-8"))
         row = dict(zip(content["result_columns"], content["results"]["sweep.track_latency"], strict=False))
-        assert 4 == len(set(row["samples"][0])), row
+        samples = row["samples"][0]
+        assert 4 == len(samples), row
+        assert samples[:2] != samples[2:], row
 
 
 def test_parallel_environments_that_share_a_folder(project: AsvProject) -> None:

@@ -125,7 +125,7 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
         built = pipeline.build(Cache(Path(root)), by_model(group), on_event=on_event)
         for case in group:
             answers[case.id] = {
-                "case": wire.case_to_json(case),
+                "case": wire.case_to_json(case, version),
                 "built": wire.built_to_json(built[case.model.name, case.recipe.name], version),
                 "cache": root,
             }
