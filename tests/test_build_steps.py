@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from harness import graphs
-from harness.build import patterns, proof
+from harness.build import patterns, proof, reference
 from harness.build.calibration import CalibrationReader
 from harness.build.narrow import narrowed
 from harness.build.recipes import resolve
@@ -20,6 +20,7 @@ from harness.build.steps.cast import cast
 from harness.build.steps.fuse import fuse
 from harness.build.steps.quantize import excluded, quantize
 from harness.errors import BuildError, Skip
+from harness.frameworks import onnx as onnx_file
 from harness.records import InputSpec, ModelSpec, Reference, Step, ValueEntry
 from tests import builders, specs
 
@@ -388,3 +389,19 @@ def test_the_accuracy_level_is_in_the_file(tmp_path: Path, folder: Path, level: 
     quantize(path, specs.file_model(path, rows), asked, folder)
     made = onnx.load(folder / "model.onnx")
     assert [[4, level]] == list(stated(made)["packed"].values())
+
+
+def test_an_output_that_no_batch_changes_is_the_same_for_two(tmp_path: Path) -> None:
+    """Anchors beside predictions: one output grows with the batch and the other does not."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["y"], "relu"),
+        helper.make_node("Identity", ["anchors"], ["grid"], "grid"),
+    ]
+    outputs = [builders.value("y", ["batch", 1, 8, 8]), builders.value("grid", [4, 2])]
+    anchors = builders.weight("anchors", 4, 2)
+    path = builders.save(
+        tmp_path / "anchored.onnx", nodes, [builders.value("x", ["batch", 1, 8, 8])], outputs, weights=[anchors]
+    )
+    made = reference.write(onnx_file.load(specs.file_model(path)), tmp_path / "reference", "d")
+    assert ("y", "grid") == made.outputs
+    assert () == proof.prove(path, specs.FP32, made, tmp_path / "reference")

@@ -205,6 +205,8 @@ def _batched(got: np.ndarray[Any, Any], expected: list[np.ndarray[Any, Any]]) ->
         return first
     if not first.ndim or len({one.shape for one in expected}) > 1:
         return None
+    if got.shape == first.shape and all(np.array_equal(one, first) for one in expected):
+        return first  # the same whatever the batch, as anchors are
     fits = [
         axis
         for axis in range(first.ndim)
