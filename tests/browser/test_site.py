@@ -297,6 +297,8 @@ def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
         report_stores.write(tmp_path / "results", report_stores.run(5), [report_stores.measured(outcomes.case(), 9.0)])
         site.refresh()
         page.wait_for_function("document.querySelectorAll('#runs tbody tr').length === 3")
+        page.wait_for_load_state("networkidle")
+        page.goto("about:blank")  # a page that still loads complains of a server that stops
     finally:
         listening.shutdown()
         listening.server_close()
