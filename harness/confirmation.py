@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from harness.records import Block
-from harness.stats import paired, ranks
 
 Row = Mapping[str, Any]
 
@@ -136,6 +135,8 @@ def decide(names: Sequence[str], baseline: str, blocks: Sequence[Block], *, cut:
     Raises:
         ValueError: if there is no block.
     """
+    from harness.stats import paired, ranks
+
     if not blocks:
         raise ValueError("no blocks: nothing was measured")
     ratios = {pair: log_ratios(blocks, *pair) for pair in itertools.permutations(names, 2)}
@@ -182,5 +183,7 @@ def log_ratios(blocks: Sequence[Block], base: str, head: str) -> list[float]:
 
 def two_sided(values: Sequence[float]) -> float:
     """The p-value that two builds are equally fast."""
+    from harness.stats import paired
+
     smaller = min(paired.signed_rank(values, 0.0, "greater"), paired.signed_rank(values, 0.0, "less"))
     return min(1.0, 2 * smaller)

@@ -16,7 +16,7 @@ from harness import graphs, values
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
-from harness.frameworks import base, onnx_inputs, onnx_recognize
+from harness.frameworks import base, onnx_recognize
 from harness.records import Json, Weights
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def load(model: ModelSpec) -> OnnxFile:
         Unsupported: an input of a type that cannot be fed, or an operator that this onnxruntime does not know.
     """
     import onnxruntime
+
+    from harness.frameworks import onnx_inputs
 
     path = Path(model.id)
     content = parse(path)
@@ -201,6 +203,8 @@ def with_inputs(model: ModelSpec, path: Path) -> ModelSpec:
     Raises:
         Unsupported: the file has none that can be fed.
     """
+    from harness.frameworks import onnx_inputs
+
     if model.inputs:
         return model
     import onnx
