@@ -68,11 +68,12 @@ def test_samples_go_with_their_values() -> None:
     assert [[1.0, 1.5], [2.0]] == found[NAME]["samples"]
 
 
-def test_a_failure_replaces_a_number_only_if_it_was_tried() -> None:
-    """A commit that could not be built says nothing about its cases, but a case without a value becomes failed."""
+def test_a_failure_never_replaces_a_number() -> None:
+    """Of a commit that could not be built, or of a case that was tried; a case without a value becomes failed."""
     failed = columns({"a": None, "b": None})
     assert {"a": 1.0, "b": None} == merge_values(stored({"a": 1.0}), failed, Touched(untried={("a",), ("b",)}))
-    assert {"a": None} == merge_values(stored({"a": 1.0}), columns({"a": None}), tried("a"))
+    assert {"a": 1.0, "b": None} == merge_values(stored({"a": 1.0, "b": math.nan}), failed, tried("a", "b"))
+    assert {"a": 2.0} == merge_values(stored({"a": None}), columns({"a": 2.0}), tried("a"))
 
 
 def test_a_combination_that_was_tried_once_counts_as_tried() -> None:

@@ -80,7 +80,17 @@ def test_grids_grow_together(tmp_path: Path) -> None:
     assert grid("a", "b", "c", "d") == tuple(tuple(axis) for axis in columns["params"])
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(1.0, 2.0), (None, 2.0), (1.0, None)])
+def test_a_number_takes_the_place_of_a_failure(tmp_path: Path) -> None:
+    """Here it failed, elsewhere it was measured: in whatever order the two are brought together, the number stands."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    asv_file(here, "a" * 40, [None, 5.0], axes=grid("a", "b"))
+    asv_file(there, "a" * 40, [2.0, 5.0], axes=grid("a", "b"))
+    assert (1, 1, []) == ((done := bring(here, there)).added, done.same, done.conflicts)
+    assert [2.0] == values(here)["m/a/cpu-t1-b1"]
+    assert 0 == bring(here, there).added
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(1.0, 2.0), (1.0, None)])
 def test_conflicts_stay_as_they_are_here(tmp_path: Path, ours: float | None, theirs: float | None) -> None:
     """The other value is reported and kept in a file that can be imported elsewhere, and asv does not see."""
     here, there = tmp_path / "here", tmp_path / "there"

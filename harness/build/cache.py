@@ -9,15 +9,15 @@
     runtimes/ environments/ worktrees/ sides/ code/<key>/... meta.json    what gates make, see `harness.gate`
 
 Everything is written to a temporary sibling and renamed, so that any number of processes can share the folder
-and none ever sees half an entry. An entry that lacks a file, or whose files are not what its meta.json says,
-counts as absent; whoever needs it builds it again. The modification time of an entry's JSON is when it was last used.
+and none ever sees half an entry. Every JSON file carries a checksum (`harness.sealed`) and meta.json those of the files
+beside it. An entry that lacks a file, or that is not what its checksums say, counts as absent, and is named in
+`Cache.damaged`; whoever needs it builds it again. The modification time of an entry's JSON is when it was last used.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import secrets
@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import sealed
 from harness.build import manifest
 from harness.build.manifest import META
 from harness.errors import StoreError
@@ -58,10 +59,16 @@ def default_root() -> Path:
 
 
 class Cache:
-    """The cache below one folder, which is made when something is first written."""
+    """The cache below one folder, which is made when something is first written.
+
+    Attributes:
+        damaged: entries that were asked for and are not what their checksums say, such as `evaluations/0b5c`, and why;
+            they are made again by whoever needs them.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.damaged: dict[str, str] = {}
 
     def artifact_path(self, digest: str) -> Path:
         """Where the .onnx file of an artifact lies; its external data, if any, lies beside it."""
@@ -78,8 +85,11 @@ class Cache:
         `deep` every file is. A hit marks the entry as used.
         """
         folder = self.place(kind, digest)
-        content = read(folder / META)
-        if content is None or not manifest.holds(folder, content.get("files"), deep=deep):
+        content = self._opened(kind, digest)
+        if content is None:
+            return None
+        if not manifest.holds(folder, content.get("files"), deep=deep):
+            self.damaged[f"{kind}/{digest}"] = "has lost a file, or one is not what it was"
             return None
         _touch(folder / META)
         return content
@@ -94,14 +104,14 @@ class Cache:
         """
         with self.writing():
             content = {**meta, "created": time.time(), "files": manifest.of(folder)}
-            (folder / META).write_text(json.dumps(content, indent=1), encoding="utf-8")
+            (folder / META).write_bytes(sealed.seal(f"{kind}/{digest}", content))
             place = self.place(kind, digest)
             place.parent.mkdir(parents=True, exist_ok=True)
             for _ in range(5):
                 try:
                     folder.rename(place)
                 except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                         raise
                 else:
                     return
@@ -117,10 +127,9 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        path = self.place(kind, digest) / META
-        content = read(path)
+        content = self._opened(kind, digest)
         if content is not None:
-            self._write(path, {**content, **changes})
+            self._write(kind, digest, {**content, **changes})
 
     @contextlib.contextmanager
     def workdir(self) -> Iterator[Path]:
@@ -152,7 +161,7 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        self._write(self.place("evaluations", key), content)
+        self._write("evaluations", key, content)
 
     def resolution(self, key: str) -> dict[str, Any] | None:
         """What a request for weights resolved to, or None when it is absent or damaged."""
@@ -164,7 +173,7 @@ class Cache:
         Raises:
             StoreError: the cache cannot be written.
         """
-        self._write(self.place("sources", key), content)
+        self._write("sources", key, content)
 
     def place(self, kind: str, digest: str) -> Path:
         """Where an entry lies: its folder, or its JSON file.
@@ -176,19 +185,43 @@ class Cache:
             raise StoreError(f"{digest!r} is not a key of the cache: letters, digits, `_`, `.` and `-` only.")
         return self.root / kind / (digest if kind in FOLDERS else f"{digest}.json")
 
+    def text(self, kind: str, digest: str) -> Path:
+        """The JSON file of an entry.
+
+        Raises:
+            StoreError: the digest could lead out of the cache.
+        """
+        place = self.place(kind, digest)
+        return place / META if kind in FOLDERS else place
+
+    def remade(self) -> tuple[str, ...]:
+        """A sentence for each of `damaged`, which is emptied."""
+        said = tuple(f"made again: {name} of the cache {why}" for name, why in self.damaged.items())
+        self.damaged.clear()
+        return said
+
     def _json(self, kind: str, key: str) -> dict[str, Any] | None:
-        path = self.place(kind, key)
-        content = read(path)
+        content = self._opened(kind, key)
         if content is not None:
-            _touch(path)
+            _touch(self.text(kind, key))
         return content
 
-    def _write(self, path: Path, content: Mapping[str, Json]) -> None:
+    def _opened(self, kind: str, digest: str) -> dict[str, Any] | None:
+        name = f"{kind}/{digest}"
+        found = sealed.opened(self.text(kind, digest), name)
+        if found.damage:
+            self.damaged[name] = found.damage
+        return found.content
+
+    def _write(self, kind: str, key: str, content: Mapping[str, Json]) -> None:
+        path = self.text(kind, key)
         with self.writing():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(_temporary())
             try:
-                temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+                temporary.write_bytes(sealed.seal(f"{kind}/{key}", content))
+                if path.is_dir():  # no file of ours can take its place
+                    self.discard(path)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -198,7 +231,7 @@ class Cache:
         aside = self.root / _temporary()
         with contextlib.suppress(FileNotFoundError):  # somebody else took it away first
             place.rename(aside)
-            if aside.is_dir():
+            if aside.is_dir() and not aside.is_symlink():
                 shutil.rmtree(aside, ignore_errors=True)
             else:
                 aside.unlink(missing_ok=True)
@@ -229,15 +262,6 @@ def refusal(root: Path, error: OSError) -> StoreError:
         f"The cache {root} cannot be written: {error.strerror or error}. To go on, {way} another folder with "
         f"--cache DIR or HARNESS_CACHE."
     )
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """A JSON object of the cache, or None where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _touch(path: Path) -> None:

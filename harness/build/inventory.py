@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.cache import FOLDERS, KINDS, TEMPORARY, Cache, read
+from harness import sealed
+from harness.build import manifest
+from harness.build.cache import FOLDERS, KINDS, TEMPORARY, Cache
 from harness.build.manifest import META
 from harness.errors import StoreError
 
@@ -23,6 +25,7 @@ class Entry:
         kind: one of `KINDS`.
         made_by: what it is, for people: a model and its steps, or a model and its weights.
         created, last_used: seconds since the epoch.
+        damage: why it will not be used but made again, in words that go behind its name; else empty.
     """
 
     kind: str
@@ -31,11 +34,19 @@ class Entry:
     made_by: str
     created: float
     last_used: float
+    damage: str = ""
 
 
-def entries(cache: Cache) -> tuple[Entry, ...]:
-    """Everything in a cache, damaged entries included, by kind and then the oldest use first."""
-    found = [entry for kind in KINDS for path in _paths(cache, kind) if (entry := _entry(kind, path)) is not None]
+def entries(cache: Cache, *, deep: bool = False) -> tuple[Entry, ...]:
+    """Everything in a cache, damaged entries included, by kind and then the oldest use first.
+
+    Args:
+        cache: what to list.
+        deep: hash every file that has a checksum, which reads gigabytes; else only what describes an entry.
+    """
+    found = [
+        entry for kind in KINDS for path in _paths(cache, kind) if (entry := _entry(kind, path, deep=deep)) is not None
+    ]
     return tuple(sorted(found, key=lambda entry: (KINDS.index(entry.kind), entry.last_used, entry.digest)))
 
 
@@ -73,25 +84,31 @@ def _paths(cache: Cache, kind: str) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
 
 
-def _entry(kind: str, path: Path) -> Entry | None:
+def _entry(kind: str, path: Path, *, deep: bool = False) -> Entry | None:
     """What the listing says of one entry; None when another process has just removed it."""
     meta = path / META if kind in FOLDERS else path
-    content = read(meta)
+    name = path.name if kind in FOLDERS else path.stem
+    found = sealed.opened(meta, f"{kind}/{name}")
+    content = found.content
     try:
         # A link costs nothing: an environment's interpreter is one.
-        found = path.rglob("*") if path.is_dir() else [path]
-        files = [one for one in found if one.is_file() and not one.is_symlink()]
+        below = path.rglob("*") if path.is_dir() else [path]
+        files = [one for one in below if one.is_file() and not one.is_symlink()]
         used = (meta if meta.exists() else path).stat().st_mtime
         size = sum(one.stat().st_size for one in files)
     except OSError:
         return None
     known = content or {}
+    damage = found.damage or ("" if content is not None else "has no meta.json")
+    if not damage and "files" in known and not manifest.holds(path, known["files"], deep=deep):
+        damage = "has lost a file, or one is not what it was"
     created = known.get("created", used)
     return Entry(
         kind=kind,
-        digest=path.name if kind in FOLDERS else path.stem,
+        digest=name,
         bytes=size,
-        made_by=str(known.get("made_by", "damaged" if content is None else "")),
+        made_by=str(known.get("made_by", "")),
+        damage=damage,
         created=float(created) if isinstance(created, int | float) else used,
         last_used=used,
     )

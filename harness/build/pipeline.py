@@ -40,7 +40,8 @@ class BuildEvent:
 
     Attributes:
         step: `load`, `reference`, a step's kind, `proof`, or empty for the variant as a whole.
-        state: `started` or `done` for a step; `cached`, `done` or `refused` for a variant.
+        state: `started` or `done` for a step; `cached`, `done` or `refused` for a variant; `damaged` where something
+            that the cache had of it is not what it was and is made again, as `detail` says.
         detail: a few words, such as the kind of the weights or the reason of a refusal.
     """
 
@@ -77,6 +78,8 @@ def build(
         missing: list[Recipe] = []
         for recipe in recipes:
             found = lookup(cache, model, recipe, probe=True, deep=True)
+            for said in cache.remade():
+                on_event(BuildEvent(model=model.name, variant=recipe.name, step="", state="damaged", detail=said))
             if found is None:
                 missing.append(recipe)
             else:

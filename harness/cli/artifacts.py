@@ -12,6 +12,8 @@ from harness.cli.sweep import EXIT_CASE_FAILED, print_json
 from harness.errors import CaseIdError, UsageError
 from harness.records.case_id import artifact_of
 
+EXIT_DAMAGED = 4
+
 
 def build(
     models: Annotated[str | None, typer.Argument(metavar="MODELS", help="Models, by name or glob.")] = None,
@@ -143,14 +145,22 @@ def cache(
             "--prune", metavar="AGE|KIND|all", help="Delete entries unused for an age (30d, 12h), of a kind, or all."
         ),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every file that has a checksum, and show only what is damaged.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what is cached, how big it is and what made it; with --prune, delete.
+
+    What is damaged is made again by whoever needs it.
+
+    Exit codes: 0 done, 4 with --verify something is damaged.
 
     Example: harness cache --prune 30d
     """
     import dataclasses
 
+    from rich.markup import escape
     from rich.table import Table
 
     from harness.build import inventory
@@ -164,10 +174,12 @@ def cache(
         freed = sum(entry.bytes for entry in removed)
         typer.echo(f"removed {len(removed)} entries, {tables.size(freed)}")
         return
-    entries = inventory.entries(store)
+    everything = inventory.entries(store, deep=verify)
+    entries = [entry for entry in everything if entry.damage] if verify else everything
+    end = typer.Exit(EXIT_DAMAGED) if verify and entries else typer.Exit()
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in entries])
-        return
+        raise end
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("kind", "digest", "made by", "created", "last used"):
         table.add_column(name, no_wrap=name != "made by")
@@ -176,7 +188,7 @@ def cache(
         table.add_row(
             entry.kind,
             entry.digest[:12],
-            entry.made_by,
+            escape(f"damaged: it {entry.damage}" if entry.damage else entry.made_by),
             day(entry.created),
             day(entry.last_used),
             tables.size(entry.bytes),
@@ -184,6 +196,9 @@ def cache(
     console = Console().out
     if entries:
         console.print(table)
+    if verify:
+        console.print(f"{len(entries)} of {len(everything)} entries are damaged, in {store.root}", soft_wrap=True)
+        raise end
     console.print(
         f"{len(entries)} entries, {tables.size(sum(e.bytes for e in entries))} in {store.root}", soft_wrap=True
     )

@@ -116,6 +116,8 @@ class Console:
             self.draw(f"building {name}: {event.step}")
         elif event.state == "done" and event.step:
             self.out.print(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
+        elif event.state == "damaged":
+            self.out.print(f"[yellow]{escape(event.detail)}[/yellow]", soft_wrap=True)
         elif event.state == "refused":
             self.out.print(f"no {escape(name)}: {escape(one_line(event.detail))}", style="dim")
 

@@ -121,7 +121,7 @@ def sweep(
     else:
         console.summary(swept, results)
     measured = any(row.get("latency") for row in swept.rows)
-    if not measured or any(row["status"] == "failed" for row in swept.rows):
+    if not measured or swept.failures or any(row["status"] == "failed" for row in swept.rows):
         raise typer.Exit(EXIT_CASE_FAILED)
 
 

@@ -7,9 +7,10 @@ import hashlib
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import reasons
 from harness.build.cache import Cache
@@ -132,10 +133,12 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         notes=timed.notes,
         noise=host.noise(before, host.ticks()),
     )
+    cache = Cache(job.cache)
     try:
-        return dataclasses.replace(found, evaluation=evaluate(job, built, timed.runtime))
+        found = dataclasses.replace(found, evaluation=evaluate(job, built, timed.runtime, cache))
     except Exception as error:  # noqa: BLE001 # as above
-        return dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
+        found = dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
+    return dataclasses.replace(found, remade=cache.remade())
 
 
 def verdict(error: Exception) -> Status:
@@ -254,16 +257,22 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
     return dataclasses.replace(work, rotate=rotate)
 
 
-def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
+def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | None = None) -> Evaluation:
     """Fidelity, accuracy and kernels of an artifact on a runtime and provider; taken from the cache where known.
 
     They depend on neither the batch nor the thread count, so one evaluation serves every such case.
+
+    Args:
+        job: the case and what it takes.
+        artifact: what is evaluated.
+        runtime: what runs it.
+        cache: the job's, for whoever wants to hear what in it was damaged.
 
     Raises:
         WorkerError: as `coordinator.observe`.
         ValueError: if the outputs have other shapes than the reference, or are not finite.
     """
-    case, cache, packed = job.case, Cache(job.cache), artifact.stated.get("packed", {})
+    case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
     asked = {
         "format": EVALUATION_FORMAT,
@@ -279,7 +288,8 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     known = cache.evaluation(key)
-    if known is None:
+    found = None if known is None else _evaluation(known, artifact, case)
+    if known is None or found is None:
         from harness.tasks import evaluation
 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
@@ -309,6 +319,19 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo) -> Evaluation:
             "inside": placement.inside(seen.nodes, packed),
         }
         cache.put_evaluation(key, known)
+        found = _told(known, artifact, case)
+    return found
+
+
+def _evaluation(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluation | None:
+    """What the cache has, or None where another version wrote other keys."""
+    try:
+        return _told(known, artifact, case)
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _told(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluation:
     return Evaluation(
         fidelity=Fidelity(**{**known["fidelity"], "faults": tuple(known["fidelity"]["faults"])}),
         accuracy=Accuracy(**known["accuracy"]) if known["accuracy"] else None,

@@ -28,6 +28,7 @@ class ProcessOutcome:
         examples: through how many batches of inputs its inferences rotated.
         notes: what the worker has to say of how it runs the model.
         noise: the host meanwhile, see `harness.measure.host.noise`.
+        remade: what of the cache was damaged and made again on the way, a sentence each.
     """
 
     case: Case
@@ -43,6 +44,7 @@ class ProcessOutcome:
     noise: Mapping[str, Json] = field(default_factory=dict)
     ends: Status | None = None
     reason: str = ""
+    remade: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

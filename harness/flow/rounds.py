@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 from harness.confirmation import ConfirmedChoice
 from harness.flow.confirm import BLOCKS, ConfirmJob, confirm_jobs
-from harness.flow.execute import Job, conclude
+from harness.flow.execute import Job, conclude, verdict, why_not
 from harness.flow.progress import ProcessOutcome, Progress, done
+from harness.measure.coordinator import utc_now
 from harness.measure.rounds import turns
-from harness.records import Artifact, Case
+from harness.records import Artifact, Case, Refusal
 from harness.store.journal import Journal
 from harness.store.rows import plain, runtime_of
+from harness.store.standing import has_numbers, noted
 
 Row = Mapping[str, Any]
 
@@ -36,6 +38,7 @@ class SweepRounds:
 
     Attributes:
         rows: the newest row of every case that has one, without samples, by case id.
+        failures: cases whose numbers stand although they failed after them, and why they failed.
     """
 
     def __init__(self, jobs: Sequence[Job], journal: Journal, watch: RoundWatcher) -> None:
@@ -54,6 +57,10 @@ class SweepRounds:
             name: stored[name] for name, job in self._jobs.items() if name in stored and still_valid(stored[name], job)
         }
         self._over = {name for name, row in self.rows.items() if self._complete(row)}
+        self.failures: dict[str, str] = {}
+        for name, job in self._jobs.items():
+            if name not in self.rows and isinstance(job.built, Refusal):
+                self._stand(name, job.built.reason)
 
     def todo(self) -> list[Case]:
         """The cases that are not complete."""
@@ -96,7 +103,15 @@ class SweepRounds:
         job = self._jobs[name]
         known = Progress.of_row(self._journal.whole(name)) if name in self.rows else Progress()
         progress = known.plus(found)
-        self.rows[name] = self._journal.append(conclude(job, progress))
+        try:
+            outcome = conclude(job, progress)
+        except Exception as error:  # noqa: BLE001 # an evaluation that is made again may fail, and ends this case alone
+            progress = known.plus(
+                replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, job.case)}")
+            )
+            outcome = conclude(job, progress)
+        if progress.ends is None or not self._stand(name, outcome.reason):
+            self.rows[name] = self._journal.append(outcome)
         if progress.over(job.settings.processes):
             self._over.add(name)
             self._watch.finished(self.rows[name])
@@ -116,6 +131,23 @@ class SweepRounds:
         """
         for case in job.cases:
             self.rows[case] = self._journal.put(self._journal.whole(case) | {"choice": plain(found)})
+
+    def _stand(self, name: str, reason: str) -> bool:
+        """Keep the numbers that are stored of a case, with a note of why it goes on no further.
+
+        What failed today, such as a build or a runtime that is gone, says nothing about what was timed before.
+
+        Returns:
+            Whether there are any.
+        """
+        row = self._journal.rows.get(name)
+        if row is None or not has_numbers(row):
+            return False
+        failure = {"run_started_at": utc_now(), "reason": reason}
+        self.rows[name] = self._journal.put(noted(self._journal.whole(name), failure))
+        self.failures[name] = reason
+        self._over.add(name)
+        return True
 
     def _complete(self, row: Row) -> bool:
         planned = self._jobs[row["case"]].settings.processes

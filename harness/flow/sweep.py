@@ -7,7 +7,7 @@ through a `SweepWatcher`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,6 +66,7 @@ class Swept:
         rows: every case of the plan, in its order, with the keys of `harness results --format json`.
         samples: the run's Parquet file.
         asv_files: what was written for asv; empty where `why_no_asv` says why.
+        failures: cases whose numbers of an interrupted sweep stand although they failed now, and why they failed.
     """
 
     run: Run
@@ -73,6 +74,7 @@ class Swept:
     samples: Path
     asv_files: tuple[Path, ...]
     why_no_asv: str
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | None = None) -> Swept:
@@ -100,6 +102,8 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
         runner = executor or LocalExecutor()
         for found in runner.run(rounds.jobs(), watch):
             rounds.take(found)
+            for said in found.remade:
+                watch.preparing(said)
         for again in rounds.choices() if request.confirm else ():
             watch.preparing(again.text)
             rounds.choose(again, runner.confirm(again, watch))
@@ -109,4 +113,11 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
         samples = journal.finish()
 
     rows = tuple(rounds.rows[case.id] for case in session.cases)
-    return Swept(run=journal.run, rows=rows, samples=samples, asv_files=asv_files, why_no_asv=why_not)
+    return Swept(
+        run=journal.run,
+        rows=rows,
+        samples=samples,
+        asv_files=asv_files,
+        why_no_asv=why_not,
+        failures=rounds.failures,
+    )

@@ -27,6 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness import sealed
 from harness.errors import StoreError, UsageError
 from harness.store import files
 
@@ -108,9 +109,12 @@ def ensure(
     with files.Lock.wait(place.with_name(f".{place.name}.lock")):
         if (found := known(place)) is not None:  # another process made it while this one waited
             return found
+        if (found := _described_again(place, what, say)) is not None:
+            return found
         with files.guarded("make", place):
-            if place.exists():
+            if place.is_dir() and not place.is_symlink():
                 shutil.rmtree(place)
+            place.unlink(missing_ok=True)
             place.mkdir(parents=True)
         say(f"installing {what}")
         try:
@@ -127,17 +131,17 @@ def ensure(
             "installed": dict(environment.installed),
             "digest": environment.digest,
         }
-        files.write(place / META, json.dumps(content, indent=1).encode())
+        _stamp(place, content)
     return environment
 
 
 def known(place: Path) -> Environment | None:
     """What an earlier call has made there; None where it is not whole. A hit marks it as used."""
     try:
-        content = json.loads((place / META).read_text(encoding="utf-8"))
+        content = sealed.opened(place / META, _entry(place)).content
         python = interpreter(place / "venv")
         # exists() follows the link: the Python that it was made from may have been removed.
-        if not python.exists():
+        if content is None or not python.exists():
             return None
         environment = Environment(
             python=str(python), installed=dict(content["installed"]), digest=str(content["digest"])
@@ -149,6 +153,33 @@ def known(place: Path) -> Environment | None:
     except OSError:
         return environment  # a cache that may only be read serves all the same
     return environment
+
+
+def _described_again(place: Path, what: str, say: Say) -> Environment | None:
+    """An environment that was made to the end and whose meta.json cannot be trusted: its interpreter tells the same.
+
+    A file there, even a damaged one, says that all was installed: it is written last and whole. An environment is
+    gigabytes and its packages may be out of reach today, so it is asked before it is made again.
+    """
+    found, python = sealed.opened(place / META, _entry(place)), interpreter(place / "venv")
+    if not found.damage or not (place / META).is_file() or not python.exists():
+        return None
+    try:
+        environment = describe(str(python))
+    except UsageError:
+        return None
+    say(f"asked again what is installed: {_entry(place)} of the cache {found.damage}")
+    content = {"made_by": what, "created": time.time()}
+    _stamp(place, {**content, "installed": dict(environment.installed), "digest": environment.digest})
+    return environment
+
+
+def _stamp(place: Path, content: Mapping[str, Any]) -> None:
+    files.write(place / META, sealed.seal(_entry(place), content))
+
+
+def _entry(place: Path) -> str:
+    return f"{place.parent.name}/{place.name}"
 
 
 def interpreter(venv: Path) -> Path:

@@ -50,4 +50,4 @@ def noted(row: Row, failure: Mapping[str, Any]) -> Row:
     """
     when = str(failure["run_started_at"])[:16].replace("T", " ")
     note = f"failed since, in the run of {when}: {failure['reason'] or 'no reason was given'}"
-    return {**row, "notes": [*(row["notes"] or []), note]}
+    return {**row, "notes": [*(one for one in row["notes"] or [] if one != note), note]}

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from harness import sealed
 from harness.errors import StoreError
 from harness.stats import spending
 from harness.store import files
 from harness.store.series import Point, epoch_ms, when
 
 FILE = "looks.json"
-VERSION = 1
+VERSION = 2
+"""2 since it carries a checksum; a file of version 1 is read as it stands, once, and written anew."""
+
 DAY_MS = 86_400_000.0
 KEPT_DAYS = 2 * spending.DAYS
 """Older looks no longer count."""
@@ -49,21 +53,28 @@ def _spend(path: Path, name: str, day: float) -> tuple[float, str]:
     looks[name] = day, found
     kept = {key: one for key, one in looks.items() if abs(day - one[0]) < KEPT_DAYS}
     entries = [{"newest": key, "day": at, "level": spent} for key, (at, spent) in kept.items()]
-    files.write(path, (json.dumps({"version": VERSION, "looks": entries}, indent=1, allow_nan=False) + "\n").encode())
+    files.write(path, sealed.seal(FILE, {"version": VERSION, "looks": entries}))
     return found, note
 
 
 def _read(path: Path) -> tuple[dict[str, tuple[float, float]], str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        looks = {str(one["newest"]): (float(one["day"]), float(one["level"])) for one in content["looks"]}
-    except FileNotFoundError:
+    found = sealed.opened(path, FILE)
+    if found.content is None and not found.damage:
         return {}, ""
-    except OSError as error:
-        raise StoreError(f"Cannot read {path}: {error.strerror}. Make it readable, or remove it.") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
+    try:
+        content = found.content or _version_1(path)
+        looks = {str(one["newest"]): (float(one["day"]), float(one["level"])) for one in content["looks"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}, f"{path} is damaged: the looks before this one are forgotten, and it begins anew"
     return looks, ""
+
+
+def _version_1(path: Path) -> dict[str, Any]:
+    """A file of the version that had no checksum."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if content["version"] != 1:
+        raise ValueError("only version 1 has no checksum")
+    return content
 
 
 def _name(newest: Point) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import harness
+from harness import sealed
 from harness.build.manifest import META
 from harness.gate.sides import worktrees
 from harness.provenance import all_but
@@ -78,7 +79,7 @@ def copy_of_harness(cache: Path) -> Path:
     with files.guarded("write", place):
         try:
             shutil.copytree(package, temporary / "harness", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-            note(temporary, f"harness {harness.__version__}")
+            note(temporary, f"harness {harness.__version__}", name=place.name)
             try:
                 temporary.rename(place)
             except OSError:
@@ -89,14 +90,19 @@ def copy_of_harness(cache: Path) -> Path:
     return place
 
 
-def note(place: Path, made_by: str) -> None:
+def note(place: Path, made_by: str, *, name: str = "") -> None:
     """Say what a folder of the cache is, for `harness cache`, and that it is in use.
+
+    Args:
+        place: the folder, in the one of its kind.
+        made_by: what it is.
+        name: what it will be called, where it is not called so yet.
 
     Raises:
         StoreError: the cache cannot be written.
     """
     content = {"made_by": made_by, "created": time.time()}
-    files.write(place / META, json.dumps(content, indent=1).encode())
+    files.write(place / META, sealed.seal(f"{place.parent.name}/{name or place.name}", content))
 
 
 def _python(place: Path) -> list[Path]:

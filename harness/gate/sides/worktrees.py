@@ -12,7 +12,6 @@ Two gates may read one worktree at the same time. What no gate used for a week i
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import sealed
 from harness.errors import UsageError
 from harness.provenance import git_environment
 from harness.store import files
@@ -154,7 +154,7 @@ def checked_out(top: Path, commit: str, root: Path) -> Path:
             _discard(place)
             raise UsageError(f"git cannot check out {commit[:SHORT]} of {top}: {' '.join(done.stderr.split())}")
         content = {"made_by": f"{commit[:SHORT]} of {top}", "created": time.time(), "commit": commit, "top": str(top)}
-        files.write(place / META, json.dumps(content, indent=1).encode())
+        files.write(place / META, sealed.seal(f"{KIND}/{key}", content))
     prune(root, older_than_s=UNUSED_S)
     return place / "tree"
 
@@ -220,11 +220,9 @@ def _intact(place: Path, commit: str) -> bool:
 
 
 def _top(meta: Path) -> Path | None:
-    try:
-        top = Path(json.loads(meta.read_text(encoding="utf-8"))["top"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return top if top.is_dir() else None
+    known = sealed.opened(meta, f"{KIND}/{meta.parent.name}").content
+    top = Path(str(known["top"])) if known and "top" in known else None
+    return top if top is not None and top.is_dir() else None
 
 
 def _discard(place: Path) -> None:

@@ -1,11 +1,11 @@
 """asv's files put together without losing anything: results from elsewhere with those here, and a run of asv's own.
 
-`merge` adds a source to a results folder. What is stored here stays as it is: a value that it has no place for yet is
-added; one that says something else is a conflict: it is reported, and kept in `conflicts/`, as a file that `harness
-import` reads and asv does not. Doing it again changes nothing.
+`merge` adds a source to a results folder. What is stored here stays as it is: a value that it has no place for yet, or
+only a failure, is added; one that says something else is a conflict: it is reported, and kept in `conflicts/`, as a
+file that `harness import` reads and asv does not. Doing it again changes nothing.
 
 `after_run` and `benchmarks` are for `asv run`, whose own files would lose what other runs stored: there the
-combinations that were measured replace what was, and the others stay.
+combinations that were measured replace what was, and the others stay; a failure never replaces a number.
 
 Both go combination by combination over a benchmark's grid of parameters.
 """
@@ -245,8 +245,6 @@ class _Merge:
         self.contents[path] = content
         return path
 
-    # --- samples ---
-
     def run(self, path: Path, done: Merged) -> None:
         """One run's samples: a file is whole or not there, so that there is nothing to put together."""
         with files.guarded("read", path):
@@ -309,7 +307,8 @@ class ParameterGrid:
         for point in itertools.product(*axes):
             here = (ours, mine[point]) if point in mine else None
             there = (theirs, other[point]) if point in other else None
-            if _has(there) and not _has(here):
+            free = here is None or not _has(here) or (_value(here) is None and there and _value(there) is not None)
+            if _has(there) and free:
                 self.added += 1
                 taken.append(there)
                 continue
@@ -439,7 +438,8 @@ def _benchmark_after_run(old: Columns | None, new: Columns, touched: Touched) ->
     before = {point: i for i, point in asv_files.points(old)} if old is not None else {}
     taken: list[Entry | None] = []
     for point in itertools.product(*axes):
-        if point in touched.tried or (point in touched.untried and _empty(old, before.get(point))):
+        replaces = point in touched.tried and asv_files.at(new, "result", there[point]) is not None
+        if replaces or (point in mine and _empty(old, before.get(point))):
             taken.append((new, there[point]))
         else:
             taken.append((old, before[point]) if old is not None and point in before else None)
@@ -448,8 +448,9 @@ def _benchmark_after_run(old: Columns | None, new: Columns, touched: Touched) ->
 
 
 def _empty(old: Columns | None, place: int | None) -> bool:
-    """Whether nothing is lost where a value is replaced: there is none, or it is itself a failure."""
-    return old is None or place is None or asv_files.at(old, "result", place) is None
+    """Whether no number is lost where a failure takes a place."""
+    value = None if old is None or place is None else asv_files.at(old, "result", place)
+    return value is None or _is_nan(value)
 
 
 def benchmarks(path: Path, stored: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:

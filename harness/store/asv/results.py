@@ -31,7 +31,8 @@ from harness.store.rows import Row
 def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
     """Merge a run's rows into asv's files. Doing it again changes nothing.
 
-    Values of the same case, commit and environment are replaced; every other value, benchmark and environment stays.
+    Values of the same case, commit and environment are replaced, but never a number by a failure, which stands in the
+    run's own file; every other value, benchmark and environment stays.
 
     Args:
         results: asv's `results_dir`.
@@ -173,6 +174,8 @@ def _merged(path: Path, run: Run, machine: Mapping[str, str], group: tuple[AsvEn
         there = set(itertools.product(*known)) if known else set()
         points = list(itertools.product(*axes))
         values, samples = zip(*(_point(metric, by_point.get(point)) for point in points), strict=True)
+        numbers = _numbers(results, metric, known)
+        failed = {point for point, value in zip(points, values, strict=True) if value is None}
         results.add_result(
             {"name": metric.name, "version": metric.version, "params": axes},
             BenchmarkResult(
@@ -185,7 +188,11 @@ def _merged(path: Path, run: Run, machine: Mapping[str, str], group: tuple[AsvEn
             ),
             started_at=started,
             record_samples=True,
-            selected_idx={i for i, point in enumerate(points) if point in by_point or point not in there},
+            selected_idx={
+                i
+                for i, point in enumerate(points)
+                if (point in by_point or point not in there) and not (point in failed and point in numbers)
+            },
         )
     return _saved(results, path)
 
@@ -196,6 +203,18 @@ def _known(results: Any, metric: AsvBenchmark) -> list[list[str]]:
         return []
     params: list[list[str]] = results.get_result_params(metric.name)
     return params if len(params) == len(PARAMETERS) else []
+
+
+def _numbers(results: Any, metric: AsvBenchmark, known: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
+    """The places of a benchmark's grid that hold a number, neither a failure nor n/a."""
+    if not known:
+        return set()
+    held = results.get_result_value(metric.name, known)
+    return {
+        point
+        for point, value in zip(itertools.product(*known), held, strict=True)
+        if value is not None and not math.isnan(value)
+    }
 
 
 def _point(metric: AsvBenchmark, row: Row | None) -> tuple[float | None, list[float] | None]:
