@@ -100,7 +100,7 @@ def _entry(kind: str, path: Path, *, deep: bool = False) -> Entry | None:
         return None
     known = content or {}
     damage = found.damage or ("" if content is not None else "has no meta.json")
-    if not damage and "files" in known and not manifest.holds(path, known["files"], deep=deep):
+    if not damage and kind in FOLDERS and "files" in known and not manifest.holds(path, known["files"], deep=deep):
         damage = "has lost a file, or one is not what it was"
     created = known.get("created", used)
     return Entry(

@@ -319,19 +319,19 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "inside": placement.inside(seen.nodes, packed),
         }
         cache.put_evaluation(key, known)
-        found = _told(known, artifact, case)
+        found = _read(known, artifact, case)
     return found
 
 
 def _evaluation(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluation | None:
     """What the cache has, or None where another version wrote other keys."""
     try:
-        return _told(known, artifact, case)
+        return _read(known, artifact, case)
     except (KeyError, TypeError, AttributeError):
         return None
 
 
-def _told(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluation:
+def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluation:
     return Evaluation(
         fidelity=Fidelity(**{**known["fidelity"], "faults": tuple(known["fidelity"]["faults"])}),
         accuracy=Accuracy(**known["accuracy"]) if known["accuracy"] else None,
