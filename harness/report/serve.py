@@ -12,6 +12,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from harness.errors import HarnessError, UsageError
 from harness.report import pairs
@@ -29,6 +30,30 @@ RETRY_S: Final = 30.0
 
 MOST_PAIRS: Final = 50
 """Comparisons that are kept in memory."""
+
+IDLE_S: Final = 20.0
+"""How long a connection may say nothing."""
+
+MOST_REQUESTS: Final = 64
+"""Requests that are answered at once; a browser has six."""
+
+LONGEST_PATH: Final = 2000
+"""Characters; the site's own paths have some hundred."""
+
+HOSTS: Final = re.compile(rf"(?:{re.escape(HOST)}|localhost)(?::\d{{1,5}})?")
+"""What a request to this machine names as its host."""
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer. Styles are set by plotly, and its pictures are data."""
 
 VERSION: Final = "/-/version"
 PAIR: Final = re.compile(r"/data/compare/([0-9a-f]{8}-[0-9a-f]{8})\.js")
@@ -122,7 +147,21 @@ def state(results: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files of the site, its version, and pairs on demand; to nobody but this machine."""
+    """Files of the site, its version, and pairs on demand; to nobody but this machine, and to no other site in it.
+
+    Data are scripts with names that can be guessed, and a script may be loaded from anywhere: what another site asks
+    for is refused by what the browser says of the request, and what it may do with an answer by the answer's headers.
+    """
+
+    timeout = IDLE_S
+    extensions_map = {  # noqa: RUF012  (http.server's own way; what the system thinks of .js is not asked)
+        **SimpleHTTPRequestHandler.extensions_map,
+        ".html": "text/html; charset=utf-8",
+        ".js": "text/javascript; charset=utf-8",
+        ".css": "text/css; charset=utf-8",
+        ".json": "application/json",
+        ".svg": "image/svg+xml",
+    }
 
     def __init__(self, *arguments: Any, site: Site, **more: Any) -> None:
         """For one request."""
@@ -131,9 +170,40 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
+        self._answer(super().do_GET)
+
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        self._answer(super().do_HEAD)
+
+    def _only_get(self) -> None:
+        """Nothing here can be changed."""
+        if self._own():
+            self.send_error(405, "this site is only read: GET and HEAD")
+
+    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _only_get  # noqa: N815  (the names that http.server calls)
+
+    def end_headers(self) -> None:
+        """Nothing is kept by the browser: the next build may differ; and nothing is for other sites."""
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def list_directory(self, path: Any) -> None:  # noqa: ARG002
+        """A folder without a page has nothing to show."""
+        self.send_error(404, "there is no such page")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name that http.server calls)
+        """Requests are nobody's news."""
+
+    def _answer(self, file: Callable[[], None]) -> None:
+        """Answer with what is made on demand, or with a file."""
         if not self._own():
             return
         path = self.path.partition("?")[0]
+        if why := malformed(path):
+            self.send_error(400, why)
+            return
         pair = PAIR.fullmatch(path)
         if path == VERSION:
             self._say(f"{self.site.version}\n{self.site.error}", "text/plain")
@@ -143,27 +213,23 @@ class Handler(SimpleHTTPRequestHandler):
         elif pair and not (self.site.request.out / path[1:]).is_file():
             self._say(self.site.pair(pair[1]), "text/javascript")
         else:
-            super().do_GET()
-
-    def do_HEAD(self) -> None:
-        """Answer without a body."""
-        if self._own():
-            super().do_HEAD()
-
-    def end_headers(self) -> None:
-        """Nothing is kept by the browser: the next build may differ."""
-        self.send_header("Cache-Control", "no-store")
-        super().end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name that http.server calls)
-        """Requests are nobody's news."""
+            file()
 
     def _own(self) -> bool:
-        """Whether the request came by this machine's own name: a foreign one that resolves to us is an attack."""
-        own = (self.headers.get("Host") or "").rpartition(":")[0] in {HOST, "localhost"}
-        if not own:
+        """Whether the request came by this machine's own name, and from no other site.
+
+        A foreign name that resolves to us is an attack. Old browsers do not say where a request comes from; their
+        scripts are kept from an answer by its headers.
+        """
+        if HOSTS.fullmatch(self.headers.get("Host") or "") is None:
             self.send_error(403, "this site is for its own machine")
-        return own
+            return False
+        origin = self.headers.get("Origin")
+        foreign = origin is not None and HOSTS.fullmatch(origin.removeprefix("http://")) is None
+        if foreign or self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            self.send_error(403, "another site asked for this; type the address to see it")
+            return False
+        return True
 
     def _say(self, text: str, kind: str) -> None:
         body = text.encode()
@@ -171,15 +237,50 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def malformed(path: str) -> str:
+    """Why a path, as it was sent, can be of no file of a site; empty where it may be."""
+    if len(path) > LONGEST_PATH:
+        return "this path is too long"
+    try:
+        names = unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return "this path is not UTF-8"
+    if not path.startswith("/"):
+        return "a path begins with /"
+    if not names.isprintable() or "\\" in names or ".." in names.split("/"):
+        return "this path is of no page"
+    return ""
 
 
 class Server(ThreadingHTTPServer):
-    """Answers every request in a thread of its own."""
+    """Answers every request in a thread of its own, `MOST_REQUESTS` of them at once."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """Listen."""
+        self._free = threading.BoundedSemaphore(MOST_REQUESTS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer, or end a connection that is one too many."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer in this thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that leaves before its answer is there is not an error."""
-        if not isinstance(sys.exception(), ConnectionError):
+        """A browser that leaves before its answer is there, or never asks for one, is not an error."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
