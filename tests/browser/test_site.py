@@ -299,7 +299,8 @@ def test_a_served_page_reloads_itself(tmp_path: Path, visit: Visit) -> None:
         eventually(page, 3, page.locator("#runs tbody tr").count)
         page.wait_for_load_state("networkidle")
         # Charts are drawn under the policy that keeps other sites out, which `visit` hears complaints of.
-        page.goto(f"http://127.0.0.1:{listening.server_port}/history.html")
+        model = next((tmp_path / "site" / "models").glob("*.html")).name
+        page.goto(f"http://127.0.0.1:{listening.server_port}/models/{model}")
         page.wait_for_selector("[data-chart][data-drawn]")
         page.wait_for_load_state("networkidle")
         page.goto("about:blank")  # a page that still loads complains of a server that stops
