@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from harness import shown
 from harness.errors import StoreError
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Pair, Report, Side, Verdict, exit_code
 from harness.gate.text import summary
@@ -30,7 +31,9 @@ SCHEMA = 1
 
 def render(report: Report, *, allow_inconclusive: bool = False) -> str:
     """The JSON document, indented, with a newline at its end."""
-    return json.dumps(as_dict(report, allow_inconclusive=allow_inconclusive), indent=1, allow_nan=False) + "\n"
+    return (
+        shown.json(json.dumps(as_dict(report, allow_inconclusive=allow_inconclusive), indent=1, allow_nan=False)) + "\n"
+    )
 
 
 def as_dict(report: Report, *, allow_inconclusive: bool = False) -> dict[str, Any]:
