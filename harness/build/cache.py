@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import foreign
 from harness.build import manifest
 from harness.build.manifest import META
 from harness.errors import StoreError
@@ -234,7 +235,7 @@ def refusal(root: Path, error: OSError) -> StoreError:
 def read(path: Path) -> dict[str, Any] | None:
     """A JSON object of the cache, or None where there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.parsed(path.read_bytes())
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

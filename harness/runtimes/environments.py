@@ -27,6 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness import foreign
 from harness.errors import StoreError, UsageError
 from harness.store import files
 
@@ -134,7 +135,7 @@ def ensure(
 def known(place: Path) -> Environment | None:
     """What an earlier call has made there; None where it is not whole. A hit marks it as used."""
     try:
-        content = json.loads((place / META).read_text(encoding="utf-8"))
+        content = foreign.parsed((place / META).read_bytes())
         python = interpreter(place / "venv")
         # exists() follows the link: the Python that it was made from may have been removed.
         if not python.exists():

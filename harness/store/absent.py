@@ -8,10 +8,10 @@ Columns and fields that this version does not know are left out.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from harness import foreign
 from harness.store.columns import COLUMNS, JSON
 
 REQUIRED: Final = ("case", "run")
@@ -71,7 +71,7 @@ def _whole(value: Any, kind: Any) -> Any:
     if value is None:
         return None
     if kind is JSON:
-        return json.loads(value)
+        return foreign.parsed(value)
     if isinstance(kind, Mapping):
         return {name: _whole(value.get(name), inner) for name, inner in kind.items()}
     if isinstance(kind, list) and isinstance(kind[0], Mapping):

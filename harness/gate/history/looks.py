@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.stats import spending
 from harness.store import files
@@ -55,13 +56,13 @@ def _spend(path: Path, name: str, day: float) -> tuple[float, str]:
 
 def _read(path: Path) -> tuple[dict[str, tuple[float, float]], str]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.mapping(foreign.content(path))
         looks = {str(one["newest"]): (float(one["day"]), float(one["level"])) for one in content["looks"]}
     except FileNotFoundError:
         return {}, ""
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}. Make it readable, or remove it.") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return {}, f"{path} is damaged: the looks before this one are forgotten, and it begins anew"
     return looks, ""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
 from harness.store import files
 
@@ -149,14 +150,16 @@ def load(path: Path, version: int) -> dict[str, Any]:
     """
     with files.guarded("read", path):
         try:
-            text = path.read_bytes()
+            text = foreign.content(path)
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise broken(path, error) from error
     try:
-        content = json.loads(text)
+        content = foreign.mapping(text)
         found = content.pop("version")
-        if not isinstance(found, int) or not isinstance(content, dict):
-            raise TypeError("it is not one of asv's files")
+        if not isinstance(found, int):
+            raise TypeError("its version is not a number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(path, error) from error
     if found > version:

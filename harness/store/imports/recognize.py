@@ -6,12 +6,12 @@ cannot be read costs itself and nothing else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.store import files
 from harness.store.asv import files as asv_files
@@ -157,10 +157,7 @@ def _of_file(path: Path, booked: Booked | None) -> Incoming:
         return Incoming(source=path, kind="samples", samples=(path,))
     try:
         with files.guarded("read", path):
-            text = path.read_bytes()
-        content = json.loads(text)
-        if not isinstance(content, dict):
-            raise TypeError("it holds no object")
+            content = foreign.mapping(foreign.content(path))
     except StoreError as error:
         return Incoming(source=path, kind="a file", problems=(error,))
     except (ValueError, TypeError) as error:
