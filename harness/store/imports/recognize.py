@@ -90,17 +90,14 @@ def _of_results(folder: Path) -> Incoming:
     machines = {}
     for path in sorted(folder.glob("*/machine.json")):
         try:
-            content = asv_files.load(path, asv_files.MACHINE_VERSION)
+            content = asv_files.machine(path)
         except StoreError as error:
             problems.append(error)
         else:
             machines[path.parent.name] = {key: str(value) for key, value in content.items()}
     benchmarks: Mapping[str, Any] = {}
     try:
-        benchmarks = asv_files.load(folder / "benchmarks.json", asv_files.BENCHMARKS_VERSION)
-        if not all(isinstance(one, dict) and isinstance(one.get("params"), list) for one in benchmarks.values()):
-            benchmarks = {}
-            raise asv_files.broken(folder / "benchmarks.json", TypeError("a benchmark has no parameters"))
+        benchmarks = asv_files.benchmarks(folder / "benchmarks.json")
     except StoreError as error:
         problems.append(error)
     found = []
