@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from harness import foreign
+
 STDERR_LINES = 12
 """How much of the end of a dead child's stderr is kept."""
 
@@ -64,7 +66,7 @@ def messages(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """The child's objects as they come; a line that was cut off by its death is left out."""
     for line in process.stdout or ():
         with contextlib.suppress(ValueError):
-            message = json.loads(line)
+            message = foreign.parsed(line)
             if isinstance(message, dict):
                 yield message
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness import shown
 from harness.cli import console, tables
 from harness.store.rows import to_row
 from tests import outcomes
@@ -78,9 +79,9 @@ def test_time_left_is_rounded_for_people(value: float, text: str) -> None:
 
 def test_reasons_are_one_line_and_whole() -> None:
     """What onnxruntime says may be long, and its point comes last."""
-    assert "first second" == console.one_line("first\n  second")
-    assert "x" * 1000 == console.one_line("x" * 1000)
-    assert "" == console.one_line(None)
+    assert "first second" == shown.one_line("first\n  second")
+    assert "x" * 1000 == shown.one_line("x" * 1000)
+    assert "" == shown.one_line(None)
 
 
 def stored(variant: str, median_ms: int, **run: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from harness.report import choice, plot
 from harness.report.data import load
 from harness.report.site import SiteRequest, build
 from harness.store import query, samples
+from harness.store.absent import REQUIRED
 from harness.store.asv import files as asv_files
 from harness.store.asv import results as asv
 from harness.store.asv.merge import merge
@@ -214,17 +215,18 @@ def test_asv_files(store: Path, tmp_path: Path) -> None:
 
 
 def test_any_column_may_be_absent(tmp_path: Path) -> None:
-    """A row is its case and its run; whichever other column a file lacks is null, whoever reads it."""
+    """Whichever column a file lacks, beside those that say what a row is, is null, whoever reads it."""
     results = copy(tmp_path / "results")
     path = results / "samples" / f"{RUNS[0]}.parquet"
-    names = [name for name in samples_columns(path) if name not in ("case", "run")]
+    names = [name for name in samples_columns(path) if name not in REQUIRED]
     rewrite(path, lambda table: without(table, *names))
     nulls = dict.fromkeys(COLUMNS)
     rows = samples.read(path)
-    assert [nulls | {"case": row["case"], "run": RUNS[0]} for row in rows] == rows
+    assert [nulls | {name: row[name] for name in REQUIRED} for row in rows] == rows
+    assert {RUNS[0]} == {row["run"] for row in rows}
     found = query.query(results, all_runs=True)
     assert () == found.problems
-    assert sorted(row["case"] for row in rows) == sorted(row["case"] for row in found.rows if row["model"] is None)
+    assert sorted(row["case"] for row in rows) == sorted(row["case"] for row in found.rows if row["started_at"] is None)
 
 
 def samples_columns(path: Path) -> list[str]:

@@ -148,7 +148,7 @@ def patch_files() -> None:
     def save_benchmarks(self: Any) -> None:
         path = Path(self.get_benchmark_file_path(self._conf.results_dir))
         with files.Lock.wait(files.lock_of(path.parent)):
-            stored = asv_files.load(path, asv_files.BENCHMARKS_VERSION)
+            stored = asv_files.benchmarks(path)
             content = merge.benchmarks(path, stored, self._all_benchmarks)
             files.write(path, asv_files.dump(content, asv_files.BENCHMARKS_VERSION))
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from harness.cli import (
     artifacts,
     bisect,
     doctor,
-    encoding,
+    ending,
     gate,
     history,
     imports,
@@ -20,11 +18,6 @@ from harness.cli import (
     selftest,
     sweep,
 )
-from harness.errors import HarnessError, ZooError
-
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-"""As shells have it for a program that Ctrl-C ended."""
 
 app = typer.Typer(
     name="harness",
@@ -32,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
-    epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 70 internal error, 130 interrupted.",
 )
 app.command("sweep")(sweep.sweep)
 app.command("list")(results.list_)
@@ -53,21 +46,5 @@ app.command("init")(init.init)
 
 
 def main() -> None:
-    """Run the command line; errors that were raised on purpose become a message and an exit code."""
-    encoding.spell_out(sys.stdout, sys.stderr)
-    try:
-        app()
-    except ZooError as error:
-        mistakes = "1 mistake" if len(error.problems) == 1 else f"{len(error.problems)} mistakes"
-        sys.stderr.write(f"harness: the zoo has {mistakes}\n" + "".join(f"  {p}\n" for p in error.problems))
-        sys.exit(EXIT_USAGE)
-    except HarnessError as error:
-        sys.stderr.write(f"harness: {error}\n")
-        sys.exit(EXIT_USAGE)
-    except KeyboardInterrupt:
-        sys.stderr.write("harness: interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) left: nothing is wrong, and there is nobody to tell.
-        sys.stderr.close()
-        sys.exit(0)
+    """Run the command line; whatever is raised becomes a message and an exit code."""
+    ending.run(app)

@@ -73,16 +73,15 @@ def inspect(
 
     Example: harness inspect digits_cnn/int8-static
     """
-    from rich.console import Console as RichConsole
-
     from harness.build.inspect import inspect as look
+    from harness.cli.terminal import Terminal
 
     path = Path(what) if Path(what).exists() else cached_artifact(what, zoo, cache)
     found = look(path)
     if as_json:
         print_json(found)
         return
-    console = RichConsole(highlight=False, soft_wrap=True)
+    console = Terminal(highlight=False, soft_wrap=True)
     for key, value in found.items():
         if key == "nodes" and isinstance(value, list):
             console.print(f"nodes: {len(value)}", markup=False)
@@ -167,6 +166,7 @@ def cache(
     from harness.build.cache import Cache
     from harness.cli import tables
     from harness.cli.console import Console
+    from harness.shown import cell, markup
 
     store = Cache(options.cache_root(cache))
     if prune is not None:
@@ -200,7 +200,8 @@ def cache(
         console.print(f"{len(entries)} of {len(everything)} entries are damaged, in {store.root}", soft_wrap=True)
         raise end
     console.print(
-        f"{len(entries)} entries, {tables.size(sum(e.bytes for e in entries))} in {store.root}", soft_wrap=True
+        f"{len(entries)} entries, {tables.size(sum(e.bytes for e in entries))} in {markup(str(store.root))}",
+        soft_wrap=True,
     )
 
 

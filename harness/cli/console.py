@@ -10,13 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console as RichConsole
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 
 from harness import budget, confirmation
 from harness.cli import tables
+from harness.cli.terminal import Terminal
+from harness.shown import cell, one_line
+from harness.shown import markup as escape
 
 if TYPE_CHECKING:
     from harness.build.pipeline import BuildEvent
@@ -41,9 +42,9 @@ class Console:
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""
-        self.out = RichConsole(stderr=quiet_stdout, highlight=False, soft_wrap=False)
+        self.out = Terminal(stderr=quiet_stdout, highlight=False, soft_wrap=False)
         if not self.out.is_terminal:
-            self.out = RichConsole(stderr=quiet_stdout, highlight=False, width=TARGET_WIDTH)
+            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=TARGET_WIDTH)
         self.live: Live | None = None
         self.drawn = 0.0
         self.total = self.done = 0
@@ -99,7 +100,7 @@ class Console:
             for model, variant in preview.missing:
                 by_model.setdefault(model, []).append(variant)
             for model, variants in by_model.items():
-                self.out.print(f"to build: {escape(model)}: {', '.join(variants)}")
+                self.out.print(f"to build: {escape(model)}: {escape(', '.join(variants))}")
             self.out.print(f"building takes about {minutes(preview.building_s)}, once", style="dim")
         else:
             self.out.print("nothing to build: every artifact is cached")
@@ -204,7 +205,7 @@ class Console:
     def draw(self, text: str) -> None:
         """Show one live line."""
         if self.live is not None:
-            self.live.update(Text(text, style="cyan"), refresh=True)
+            self.live.update(cell(text, style="cyan"), refresh=True)
             self.drawn = time.monotonic()
 
     # --- the end ---
@@ -327,8 +328,3 @@ def minutes(seconds: float) -> str:
     if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min"
-
-
-def one_line(text: str | None) -> str:
-    """A reason in one line: what onnxruntime says may be long, and its point comes last."""
-    return " ".join((text or "").split())

@@ -13,8 +13,6 @@ def doctor(as_json: options.AsJson = False) -> None:
     """
     import dataclasses
 
-    from rich.console import Console as RichConsole
-
     from harness.cli import tables
     from harness.flow.doctor import examine
 
@@ -22,13 +20,16 @@ def doctor(as_json: options.AsJson = False) -> None:
     if as_json:
         print_json(dataclasses.asdict(found))
         return
-    console = RichConsole(highlight=False, soft_wrap=True)
+    from harness.cli.terminal import Terminal
+    from harness.shown import markup
+
+    console = Terminal(highlight=False, soft_wrap=True)
     host = found.host
-    console.print(f"[bold]host[/bold] {host['name']}, fingerprint {found.fingerprint}")
+    console.print(f"[bold]host[/bold] {markup(str(host['name']))}, fingerprint {found.fingerprint}")
     console.print(f"  processor   {host['cpu']}; {' '.join(host['isa'])}", markup=False)
     console.print(
         f"  cores       {host['cores_usable']} usable of {host['cores_logical']} logical, "
-        f"{host['cores_physical'] or 'unknown'} physical; governor {host['governor'] or 'not readable'}"
+        f"{host['cores_physical'] or 'unknown'} physical; governor {markup(str(host['governor'] or 'not readable'))}"
     )
     limit = tables.size(host["memory_limit"]) if host["memory_limit"] else "none"
     quota = f"{host['cpu_limit']:g} cores" if host["cpu_limit"] else "none"
@@ -38,10 +39,10 @@ def doctor(as_json: options.AsJson = False) -> None:
         markup=False,
     )
     console.print(f"  gpus        {', '.join(host['gpus']) or 'none found'}", markup=False)
-    console.print(f"[bold]runtime[/bold] {found.runtime['name']} {found.runtime['version']}")
+    console.print(f"[bold]runtime[/bold] {markup(str(found.runtime['name']))} {markup(str(found.runtime['version']))}")
     for provider, why_not in found.providers.items():
         mark = "[green]runs a node[/green]" if why_not is None else "[yellow]does not run[/yellow]"
-        console.print(f"  {provider:28} {mark}")
+        console.print(f"  {markup(provider):28} {mark}")
         if why_not:
             console.print(f"    {why_not[:240]}", style="dim", markup=False)
     console.print("[bold]frameworks[/bold]")
@@ -61,4 +62,4 @@ def doctor(as_json: options.AsJson = False) -> None:
         f"{'unknown' if steal is None else f'{steal:.1%}'}"
     )
     for line in found.advice or ("Nothing to fix.",):
-        console.print(f"  [bold]>[/bold] {line}")
+        console.print(f"  [bold]>[/bold] {markup(line)}")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import options
+from harness.cli import ending, options
 from harness.errors import HarnessError, UsageError
 from harness.records import case_id
+from harness.shown import terminal
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -396,14 +397,14 @@ def deliver(
     sys.stdout.write(written.stdout)
     errors += written.errors
     if last is not None and (why := delivery.keep_last(report, last)):
-        sys.stderr.write(f"harness: {why}\n")
+        ending.say(why)
     if outputs.annotations:
         (sys.stderr if outputs.quiet_stdout else sys.stdout).write(annotations.render(shown))
     if (failure := delivery.attempt(keep)) is not None:
         errors.append(failure)
     if errors:
         for each in errors[:-1]:
-            sys.stderr.write(f"harness: {each}\n")
+            ending.say(str(each))
         raise errors[-1]
     return exit_code(shown, allow_inconclusive=outputs.allow_inconclusive)
 
@@ -452,6 +453,6 @@ def write_accepted(
     accepted_changes.parse(accepted_changes.render(new), path)
     accepted_changes.add(path, new)
     for entry in new:
-        sys.stdout.write(f"accepted {entry.case}, {entry.metric}: {entry.finding}\n")
-    sys.stdout.write(f"written to {path}; commit it with the change\n")
+        sys.stdout.write(terminal(f"accepted {entry.case}, {entry.metric}: {entry.finding}") + "\n")
+    sys.stdout.write(terminal(f"written to {path}; commit it with the change") + "\n")
     return path

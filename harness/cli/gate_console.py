@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from harness.cli.console import REDRAW_S, Console, minutes, one_line
+from harness.cli.console import REDRAW_S, Console, minutes
+from harness.shown import markup as escape
+from harness.shown import one_line
 
 if TYPE_CHECKING:
     from harness.gate.model import GateSettings, Match, Pair, Side
@@ -43,7 +43,8 @@ class GateConsole(Console):
         """Name both sides."""
         from harness.gate.text.summary import side
 
-        self.out.print(f"base: {escape(side(base))}\nhead: {escape(side(head))}", soft_wrap=True)
+        self.out.print(f"base: {escape(side(base))}", soft_wrap=True)
+        self.out.print(f"head: {escape(side(head))}", soft_wrap=True)
 
     def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: GateSettings) -> None:
         """Say what there is to do, and how long it takes at least."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import options
+from harness import shown
+from harness.cli import ending, options
 from harness.cli.results import FORMATS
 from harness.cli.sweep import print_json
 from harness.errors import UsageError
@@ -53,7 +54,7 @@ def history(
     metrics = options.names(metric)
     found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
     for problem in found.problems:
-        sys.stderr.write(f"harness: left out: {problem}\n")
+        ending.say(f"left out: {problem}")
     known = {series.metric for series in found.series}
     if not found.series or any(name not in known for name in metrics if not has_glob(name)):
         refuse_unknown(results, case, metrics)
@@ -122,6 +123,7 @@ def write_csv(found: Iterable[Series]) -> None:
     of_point = [field.name for field in fields(Point)]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([*of_series, *of_point])
+    show = shown.csv_value
     for series in found:
-        head = [getattr(series, name) for name in of_series]
-        writer.writerows([*head, *(getattr(point, name) for name in of_point)] for point in series.points)
+        head = [show(getattr(series, name)) for name in of_series]
+        writer.writerows([*head, *(show(getattr(point, name)) for name in of_point)] for point in series.points)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import sparklines, tables
+from harness.shown import cell
 from harness.units import seconds, size
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def unordered(console: Console, shown: Sequence[Series]) -> None:
 def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
     """One line per series."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(header_style="bold", box=None, pad_edge=False)
     columns = [
@@ -84,13 +84,13 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
     for series in shown:
         change, worse = difference(series)
         table.add_row(
-            Text(series.case),
-            Text(series.metric),
-            Text(apart(series, shown)),
+            cell(series.case),
+            cell(series.metric),
+            cell(apart(series, shown)),
             str(len(series.points)),
-            Text(with_interval(series.points[-1], series.unit)),
-            Text(change, style="red" if worse else ""),
-            Text(sparklines.spark([point.value for point in series.points], blocks=blocks)),
+            cell(with_interval(series.points[-1], series.unit)),
+            cell(change, style="red" if worse else ""),
+            cell(sparklines.spark([point.value for point in series.points], blocks=blocks)),
         )
     return table
 
@@ -98,11 +98,10 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
 def points_table(series: Series, which: str, *, blocks: bool) -> Table:
     """Every point of a series, oldest first."""
     from rich.table import Table
-    from rich.text import Text
 
     title = ", ".join(part for part in (f"{series.case}  {series.metric}", which) if part)
     table = Table(
-        title=Text(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        title=cell(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
     )
     ends = [end for point in series.points for end in (point.value, point.low, point.high) if end is not None]
     span = (min(ends), max(ends)) if ends else (0.0, 0.0)
@@ -110,18 +109,18 @@ def points_table(series: Series, which: str, *, blocks: bool) -> Table:
         table.add_column(name, no_wrap=True)
     sure = sorted({f"{point.confidence:.0%}" for point in series.points if point.confidence is not None})
     header = f"value [{' or '.join(sure)} interval]" if sure else "value"
-    table.add_column(Text(header), justify="right", no_wrap=True)
+    table.add_column(cell(header), justify="right", no_wrap=True)
     table.add_column("n", justify="right")
     table.add_column(f"{amount(span[0], series.unit)} .. {amount(span[1], series.unit)}" if ends else "", no_wrap=True)
     for point in series.points:
         interval = None if point.low is None or point.high is None else (point.low, point.high)
         plot = "" if point.value is None else sparklines.whisker(point.value, interval, span, blocks=blocks)
         table.add_row(
-            Text(commit_of(point)),
-            Text(date_of(point)),
-            Text(with_interval(point, series.unit), style=tables.STYLES["failed"] if point.value is None else ""),
+            cell(commit_of(point)),
+            cell(date_of(point)),
+            cell(with_interval(point, series.unit), style=tables.STYLES["failed"] if point.value is None else ""),
             str(point.n) if point.value is not None else "",
-            Text(plot),
+            cell(plot),
         )
     return table
 

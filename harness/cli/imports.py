@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli import options
+from harness.cli import ending, options
 from harness.cli.sweep import folder
 from harness.errors import UsageError
 
@@ -57,7 +56,7 @@ def import_(
         report(one, dry_run=dry_run)
     problems = [problem for one in found for problem in one.problems]
     for problem in problems:
-        sys.stderr.write(f"harness: not imported: {problem}\n")
+        ending.say(f"not imported: {problem}")
     if problems:
         raise typer.Exit(EXIT_INCOMPLETE)
 
@@ -68,17 +67,17 @@ def report(one: Merged, *, dry_run: bool) -> None:
     verb = "would add" if dry_run else "added"
     runs = f" and the samples of {counted(one.runs, 'run')}" if one.runs else ""
     here = f"; {counted(one.same, 'value')} were here already" if one.same else ""
-    print(f"{folder(incoming.source)} ({incoming.kind}): {verb} {counted(one.added, 'value')}{runs}{here}")
+    ending.out(f"{folder(incoming.source)} ({incoming.kind}): {verb} {counted(one.added, 'value')}{runs}{here}")
     for note in incoming.notes:
-        print(f"  {note}")
+        ending.out(f"  {note}")
     for name, new in one.renamed.items():
-        print(f"  machine {name} is stored as {new}, because another machine here has its name")
+        ending.out(f"  machine {name} is stored as {new}, because another machine here has its name")
     for conflict in one.conflicts[:SHOWN]:
-        print(f"  differs: {conflict.what}: {shown(conflict.kept)} stays, {shown(conflict.other)} put aside")
+        ending.out(f"  differs: {conflict.what}: {shown(conflict.kept)} stays, {shown(conflict.other)} put aside")
     if len(one.conflicts) > SHOWN:
-        print(f"  and {len(one.conflicts) - SHOWN} more that differ")
+        ending.out(f"  and {len(one.conflicts) - SHOWN} more that differ")
     for aside in dict.fromkeys(conflict.aside for conflict in one.conflicts):
-        print(f"  {'would be kept' if dry_run else 'kept'} in {folder(aside)}")
+        ending.out(f"  {'would be kept' if dry_run else 'kept'} in {folder(aside)}")
 
 
 def counted(number: int, noun: str) -> str:

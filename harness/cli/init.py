@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import ending
+
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write; inside a git checkout.")] = Path(),
@@ -44,16 +46,16 @@ def init(
 
     written = write(InitRequest(folder=folder, models=tuple(models or ()), inputs=tuple(inputs or ()), harness=harness))
     for name in written.made:
-        print(f"wrote  {name}")
+        ending.out(f"wrote  {name}")
     for name in written.kept:
-        print(f"kept   {name}, which was there already")
+        ending.out(f"kept   {name}, which was there already")
     if written.ignored:
-        print(f"added  {', '.join(written.ignored)} to .gitignore")
+        ending.out(f"added  {', '.join(written.ignored)} to .gitignore")
     for note in written.notes:
-        print(f"note   {note}")
+        ending.out(f"note   {note}")
     print("\nNext:")
     if folder.resolve() != Path.cwd():
-        print(f"  cd {folder}")
+        ending.out(f"  cd {folder}")
     for command in written.commands:
-        print(f"  {command}")
+        ending.out(f"  {command}")
     print("\nLater, `asv run HEAD^!` measures in an environment made for the commit, and `harness sweep` without asv.")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from harness.cli import options
+from harness import shown
+from harness.cli import ending, options
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def report(
     built = build(_request(results, out, compare, since, asv_html))
     _say(built)
     page = _page(built, compare, results)
-    sys.stdout.write(f"{page}\n")
+    sys.stdout.write(f"{shown.terminal(str(page))}\n")
     if open_:
         browse(page.resolve().as_uri())
 
@@ -105,7 +106,7 @@ def serve(
             browse(address + (page.name if compare else ""))
 
     def said(news: str) -> None:
-        sys.stderr.write(f"harness: {news}\n")
+        ending.say(news)
 
     with tempfile.TemporaryDirectory(prefix="harness-site-") as folder:
         listen(_request(results, Path(folder) / "site", compare, since, asv_html, live=True), port, ready, said)
@@ -169,7 +170,7 @@ def plot(
         ),
     )
     export.export(found, out, width=width, height=height, scale=scale)
-    sys.stdout.write(f"{out}\n")
+    sys.stdout.write(f"{shown.terminal(str(out))}\n")
 
 
 def _joined(args: Sequence[str]) -> Iterator[str]:
@@ -254,4 +255,4 @@ def _page(built: Built, compare: Sequence[str] | None, results: Path) -> Path:
 
 def _say(built: Built) -> None:
     for problem in built.problems:
-        sys.stderr.write(f"harness: left out: {problem}\n")
+        ending.say(f"left out: {problem}")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import options
+from harness import shown
+from harness.cli import ending, options
 from harness.cli.sweep import print_json
 from harness.errors import UsageError
 
@@ -25,6 +26,7 @@ def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> No
     from harness.build.cache import default_root
     from harness.cli.console import Console
     from harness.flow import availability
+    from harness.shown import cell, markup
 
     found = availability.take(zoos.load(zoo), default_root())
     if as_json:
@@ -37,8 +39,10 @@ def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> No
         table.add_column()
         table.add_column()
         for item in items:
-            runs = "[green]runs here[/green]" if not item.why_not else f"[yellow]not here[/yellow]: {item.why_not}"
-            table.add_row(item.name, item.what, runs)
+            runs = (
+                "[green]runs here[/green]" if not item.why_not else f"[yellow]not here[/yellow]: {markup(item.why_not)}"
+            )
+            table.add_row(cell(item.name), cell(item.what), runs)
         console.print(table)
         console.print()
 
@@ -60,12 +64,12 @@ def results(
 
     found = query.query(results, models=options.names(models) or None, all_runs=all_runs)
     for problem in found.problems:
-        sys.stderr.write(f"harness: left out: {problem}\n")
+        ending.say(f"left out: {problem}")
     if format_ == "json":
         print_json([public(row) for row in found.rows])
         return
     if format_ == "csv":
-        frames.frame(found.rows).to_csv(sys.stdout, index=False)
+        frames.frame(found.rows).map(shown.csv_value).to_csv(sys.stdout, index=False)
         return
     from harness.cli.console import Console
 

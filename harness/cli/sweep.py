@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness import shown
 from harness.cli import options
 from harness.errors import UsageError
 
@@ -127,8 +128,7 @@ def sweep(
 
 def print_json(value: Any) -> None:
     """JSON on standard output."""
-    json.dump(value, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(shown.json(json.dumps(value, indent=2, allow_nan=False)) + "\n")
 
 
 def folder(path: Path) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from harness import budget, units
 from harness.metrics import METRICS, stored
+from harness.shown import cell
 from harness.store.rows import measured_on
 from harness.units import NONE, seconds, size, value
 
@@ -63,7 +63,9 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
     """Every case of one model that has numbers."""
     weights = next((r["weights"] for r in rows if r.get("weights")), None)
     title = f"{model}  ({weights['kind']} weights {weights['digest'][:8]})" if weights else model
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=cell(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
     for name in ("variant", "target"):
         table.add_column(name, no_wrap=True)
     for name in (
@@ -89,17 +91,17 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
         chosen = best.get((model, row["target"])) is row
         over = budget.excess(row)
         table.add_row(
-            Text(row["variant"], style="bold" if chosen else ""),
-            row["target"],
+            cell(row["variant"], style="bold" if chosen else ""),
+            cell(row["target"]),
             interval(row["latency"]),
             seconds(row["latency"].get("p90_s")),
             NONE if speedup is None else f"{speedup:.2f}x",
-            Text(fidelity(row), style="red" if over and ("fidelity" in over or budget.faulty(row)) else ""),
-            Text(accuracy(row), style="red" if over and "drops" in over else ""),
+            cell(fidelity(row), style="red" if over and ("fidelity" in over or budget.faulty(row)) else ""),
+            cell(accuracy(row), style="red" if over and "drops" in over else ""),
             size((row.get("artifact") or {}).get("bytes")),
             *(value(stored(row, one.column), one.unit) for one in SHOWN),
-            Text(row["status"], style=STYLES[row["status"]]),
-            *([Text(measured_on(dict(row), measured))] if several else []),
+            cell(row["status"], style=STYLES[row["status"]]),
+            *([cell(measured_on(dict(row), measured))] if several else []),
         )
     return table
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from harness.errors import UsageError
 from harness.report.figures.base import Figure
-from harness.report.parts import script_json
+from harness.report.parts import script_json, spelled
 from harness.report.render import plotly
 
 FORMATS: Final = ("png", "svg", "pdf", "html")
@@ -85,7 +85,7 @@ def html(figure: Figure) -> bytes:
     """One file with the library inside, which opens without a network."""
     from plotly.graph_objects import Figure as Validated
 
-    text: str = Validated(figure).to_html(include_plotlyjs=True, config={"displaylogo": False})
+    text: str = Validated(spelled(figure)).to_html(include_plotlyjs=True, config={"displaylogo": False})
     return text.encode()
 
 
@@ -103,7 +103,7 @@ def image(figure: Figure, kind: str, scale: float) -> bytes:
     try:
         from plotly.graph_objects import Figure as Validated
 
-        drawn: bytes = Validated(figure).to_image(format=kind, scale=scale)
+        drawn: bytes = Validated(spelled(figure)).to_image(format=kind, scale=scale)
     except ImportError:
         pass
     except (ValueError, RuntimeError, OSError) as error:

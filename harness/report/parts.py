@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from harness import shown
 from harness.report.figures.base import Figure
 
 
@@ -170,10 +171,24 @@ class Page:
 def script_json(value: Any) -> str:
     """JSON that may stand inside a script element: no `</script>`, no comment; NaN and infinity are null."""
     # orjson because most of a large site is numbers, and the standard library takes twenty times as long for them.
-    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
-    for character in "<>&\u2028\u2029":
+    option = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    try:
+        text = orjson.dumps(value, option=option).decode()
+    except TypeError:  # half a surrogate pair, as paths have them
+        text = orjson.dumps(spelled(value), option=option).decode()
+    text = shown.script(text)
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def spelled(value: Any) -> Any:
+    """The same value with every unseen character of its texts spelled."""
+    if isinstance(value, str):
+        return shown.page(value)
+    if isinstance(value, Mapping):
+        return {spelled(key): spelled(one) for key, one in value.items()}
+    return [spelled(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def assign(kind: str, key: str, value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from harness import shown
 from harness.report.parts import Cell, Page, Table, script_json
 
 STATIC = ("style.css", "theme.js", "tables.js", "filters.js", "charts.js", "history.js", "live.js")
@@ -77,7 +78,7 @@ def html(page: Page, site: Mapping[str, Any]) -> str:
         site: what all pages share: navigation, when it was made, what was left out.
     """
     rendered: str = environment().get_template(page.template).render(page=page, site=site, **page.context)
-    return rendered
+    return shown.page(rendered)
 
 
 def static(name: str) -> bytes:
@@ -111,4 +112,4 @@ def version() -> str:
 def fragment(template: str, **context: Any) -> str:
     """A piece of HTML that a script puts into a page."""
     rendered: str = environment().get_template(template).render(**context)
-    return rendered
+    return shown.page(rendered)

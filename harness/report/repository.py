@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import foreign
 from harness.errors import UsageError
 
 
@@ -43,11 +43,13 @@ def configuration(folder: Path) -> tuple[str, str]:
     """
     path = folder / "asv.conf.json"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = foreign.content(path).decode("utf-8-sig", errors="replace")
     except OSError:
         return "", ""
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; fix it, or run from another folder") from error
     try:
-        found = json.loads("\n".join(line for line in text.splitlines() if not line.strip().startswith("//")))
+        found = foreign.mapping("\n".join(line for line in text.splitlines() if not line.strip().startswith("//")))
         url, html = found.get("show_commit_url", ""), found.get("html_dir", "html")
     except (ValueError, AttributeError) as error:
         raise UsageError(f"{path}: not a JSON object ({error}); fix it, or run from another folder") from error

@@ -85,7 +85,10 @@ def receive(stream: IO[bytes]) -> dict[str, Any] | None:
     line = stream.readline()
     if not line:
         return None
-    message = json.loads(line)
+    try:
+        message = json.loads(line)
+    except RecursionError as error:
+        raise ValueError(f"nested too deep: {line[:80]!r}") from error
     if not isinstance(message, dict):
         raise ValueError(f"not a JSON object: {line[:80]!r}")  # noqa: TRY004  (one error type for a bad line)
     return message

@@ -8,14 +8,17 @@ Columns and fields that this version does not know are left out.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from harness import foreign
 from harness.store.columns import COLUMNS, JSON
 
-REQUIRED: Final = ("case", "run")
-"""Without these a row cannot be distinguished from another: a file that lacks one is damaged."""
+NOTHING: Final = ("INT32", "NULL")
+"""How a column that is null in every row may be written."""
+
+REQUIRED: Final = ("case", "run", "model", "variant", "target", "status")
+"""Without these nobody can say what a row is of, or what became of it: every version writes them."""
 
 
 def row(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -23,19 +26,24 @@ def row(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: _whole(record.get(name), COLUMNS[name]) for name in names}
 
 
-def problem(leaves: Iterable[str]) -> str:
+def problem(leaves: Iterable[tuple[str, str, str]]) -> str:
     """Why a file of these columns is none that a harness wrote; empty where it may be.
 
     Columns are only added, so a file has some of the known ones, or all of them and more. One with a column that
     nobody knows in place of a known one is damaged, as by a changed letter in a name, and must not read as null.
 
     Args:
-        leaves: of the file's schema, as Parquet writes their paths: `latency.median_s`, `notes.list.element`.
+        leaves: of the file's schema, each with its physical and its converted type, as Parquet writes them:
+            `("latency.median_s", "DOUBLE", "NONE")`, `("notes.list.element", "BYTE_ARRAY", "UTF8")`.
     """
-    there = frozenset(leaves)
+    found = tuple(leaves)
+    there = frozenset(name for name, _, _ in found)
+    for name, physical, converted in found:
+        if name in LEAVES and (physical, converted) not in STORED_AS[LEAVES[name]]:
+            return f"its column {name} holds {_named(physical, converted)}"
     if missing := [name for name in REQUIRED if name not in there]:
         return f"it has no column {', '.join(missing)}"
-    unknown, absent = there - LEAVES, LEAVES - there
+    unknown, absent = there - LEAVES.keys(), LEAVES.keys() - there
     if not unknown or not absent:
         return ""
     strange = min(unknown)
@@ -71,7 +79,7 @@ def _whole(value: Any, kind: Any) -> Any:
     if value is None:
         return None
     if kind is JSON:
-        return json.loads(value)
+        return foreign.parsed(value)
     if isinstance(kind, Mapping):
         return {name: _whole(value.get(name), inner) for name, inner in kind.items()}
     if isinstance(kind, list) and isinstance(kind[0], Mapping):
@@ -79,8 +87,12 @@ def _whole(value: Any, kind: Any) -> Any:
     return value
 
 
-def _leaves(columns: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    """The paths of the values of columns, as Parquet writes them."""
+def _named(physical: str, converted: str) -> str:
+    return physical if converted == "NONE" else converted
+
+
+def _leaves(columns: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The paths of the values of columns, as Parquet writes them, each with its type."""
     for name, kind in columns.items():
         path, inner = f"{before}{name}", kind
         while isinstance(inner, list):
@@ -88,10 +100,23 @@ def _leaves(columns: Mapping[str, Any], before: str = "") -> Iterator[str]:
         if isinstance(inner, Mapping):
             yield from _leaves(inner, f"{path}.")
         else:
-            yield path
+            yield path, inner
 
 
-LEAVES: Final = frozenset(_leaves(COLUMNS))
+LEAVES: Final = dict(_leaves(COLUMNS))
+
+_TEXT: Final = frozenset({("BYTE_ARRAY", "UTF8"), ("BYTE_ARRAY", "JSON"), ("BYTE_ARRAY", "ENUM"), NOTHING})
+_WHOLE: Final = frozenset(
+    {(size, kind) for size in ("INT32", "INT64") for kind in ("NONE", "INT_8", "INT_16", "INT_32", "INT_64")}
+)
+STORED_AS: Final[Mapping[Any, frozenset[tuple[str, str]]]] = {
+    str: _TEXT,
+    JSON: _TEXT,
+    int: _WHOLE | {NOTHING, ("INT32", "UINT_8"), ("INT32", "UINT_16"), ("INT32", "UINT_32")},
+    float: _WHOLE | {NOTHING, ("DOUBLE", "NONE"), ("FLOAT", "NONE")},
+    bool: frozenset({("BOOLEAN", "NONE"), NOTHING}),
+}
+"""How Parquet may hold each type of a column: other tools that copied a file may have chosen another width."""
 
 STORED: Final = stored(COLUMNS)
 """`stored` of all columns: what stands after FROM."""

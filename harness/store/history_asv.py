@@ -46,7 +46,7 @@ def points(
         paths: the result files to read; None reads all.
     """
     try:
-        benchmarks = asv_files.load(results / "benchmarks.json", asv_files.BENCHMARKS_VERSION)
+        benchmarks = asv_files.benchmarks(results / "benchmarks.json")
     except StoreError as error:
         problems.append(error)
         benchmarks = {}

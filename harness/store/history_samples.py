@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.metrics import FIDELITY_LOSS, LATENCY
 from harness.stats.estimate import CONFIDENCE
@@ -150,7 +150,7 @@ def _row(flat: Row, columns: Sequence[str]) -> Row:
 
 def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], AsvEnvironment]:
     """The environment of every kind of row: as the sweep itself named it in asv's files."""
-    versions = {row["run"]: json.loads(row["versions"]) for row in _rows(frame[["run", "versions"]].dropna())}
+    versions = {row["run"]: _versions(row["versions"]) for row in _rows(frame[["run", "versions"]].dropna())}
     runs: dict[str, list[Row]] = {}
     for flat in _rows(frame[list(WHOSE)].drop_duplicates()):
         runs.setdefault(flat["run"], []).append(_named(flat, versions.get(flat["run"], {})))
@@ -160,6 +160,13 @@ def _identities(frame: pd.DataFrame) -> dict[tuple[Any, ...], AsvEnvironment]:
         for environment, group in environments(rows).values()
         for row in group
     }
+
+
+def _versions(text: str) -> Mapping[str, str]:
+    try:
+        return {str(name): str(version) for name, version in foreign.mapping(text).items()}
+    except ValueError:  # what cannot be read is not known
+        return {}
 
 
 def _whose(flat: Row) -> tuple[Any, ...]:

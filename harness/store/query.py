@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
-from harness.store import absent
+from harness.store import absent, content
 from harness.store.absent import STORED
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.rows import Row
@@ -26,6 +26,13 @@ ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename 
 """A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough."""
 
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
+NODES = (
+    "SELECT file_name, name, coalesce(num_children, 0), coalesce(type, ''), "
+    "CASE WHEN logical_type LIKE 'Null%' OR logical_type LIKE 'UnknownType%' THEN 'NULL' "
+    "ELSE coalesce(converted_type, 'NONE') END FROM parquet_schema(?)"
+)
+"""The schema of every file, depth first."""
+
 ATTEMPTS = 5
 """How often the folder is listed where files vanish while they are read: a run that finishes replaces its parts."""
 
@@ -229,26 +236,29 @@ def _check(connection: Any, paths: Sequence[Path]) -> None:
         said.setdefault(name, {})[key.decode()] = value.decode()
     for path in paths:
         check_schema(path, said.get(str(path), {}))
-    nodes = connection.execute("SELECT file_name, name, coalesce(num_children, 0) FROM parquet_schema(?)", literals)
+    nodes = connection.execute(NODES, literals)
     for name, found in groupby(nodes.fetchall(), key=lambda node: node[0]):
         if wrong := _wrong(tuple(node[1:] for node in found)):
+            raise damaged(Path(name), wrong)
+    for name, *flags in connection.execute(content.WRONG, [[_literal(path) for path in paths]]).fetchall():
+        if wrong := content.wrong(tuple(flags)):
             raise damaged(Path(name), wrong)
 
 
 @lru_cache(maxsize=64)
-def _wrong(nodes: tuple[tuple[str, int], ...]) -> str:
-    """`absent.problem` of a schema's nodes, each with its number of children, depth first."""
+def _wrong(nodes: tuple[tuple[str, int, str, str], ...]) -> str:
+    """`absent.problem` of a schema's nodes, each with its number of children and its types, depth first."""
     left = iter(nodes)
 
-    def leaves(count: int, before: str) -> Iterator[str]:
+    def leaves(count: int, before: str) -> Iterator[tuple[str, str, str]]:
         for _ in range(count):
-            name, children = next(left)
+            name, children, *types = next(left)
             if children:
                 yield from leaves(children, f"{before}{name}.")
             else:
-                yield f"{before}{name}"
+                yield f"{before}{name}", types[0], types[1]
 
-    _, count = next(left)
+    count = next(left)[1]
     return absent.problem(leaves(count, ""))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NewerSchema, StoreError
-from harness.store import absent
+from harness.store import absent, content
 from harness.store.columns import COLUMNS, HEAVY, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row
 
@@ -38,8 +38,8 @@ def encode(rows: Iterable[Row]) -> bytes:
     table = table.slice(0, len(ordered)).replace_schema_metadata(schema.metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
 
 
 def read(path: Path, *, samples: bool = True) -> list[Row]:
@@ -62,14 +62,17 @@ def read(path: Path, *, samples: bool = True) -> list[Row]:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             metadata = file.schema_arrow.metadata or {}
             check_schema(path, {key.decode(): value.decode() for key, value in metadata.items()})
-            if wrong := absent.problem(column.path for column in _columns(file.schema)):
+            if wrong := absent.problem(_columns(file.schema)):
                 raise damaged(path, wrong)
             table = file.read(columns=names, use_threads=False)
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise damaged(path, error) from error
-    return [absent.row(record, names) for record in table.to_pylist()]
+    records = table.to_pylist()
+    if wrong := next((wrong for record in records if (wrong := content.wrong_row(record))), ""):
+        raise damaged(path, wrong)
+    return [absent.row(record, names) for record in records]
 
 
 def check_schema(path: Path, metadata: Mapping[str, str]) -> None:
@@ -104,8 +107,12 @@ def damaged(path: Path, cause: object) -> StoreError:
     )
 
 
-def _columns(schema: Any) -> Iterator[Any]:
-    return (schema.column(place) for place in range(len(schema)))
+def _columns(schema: Any) -> Iterator[tuple[str, str, str]]:
+    found = (schema.column(place) for place in range(len(schema)))
+    return (
+        (one.path, one.physical_type, "NULL" if one.logical_type.type == "NULL" else one.converted_type)
+        for one in found
+    )
 
 
 def _to_record(row: Row) -> dict[str, Any]:

@@ -1,1 +1,3 @@
-"""Bad luck and bad intent: nothing that is stored is lost, and nothing that is not true is shown."""
+"""Bad luck and bad files on purpose: `python -m tests.faults.kill`, `python -m tests.faults.fuzz`, and short versions
+of both that every run of the tests has.
+"""

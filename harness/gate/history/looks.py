@@ -6,11 +6,10 @@ whole, under the lock of the results folder.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from harness import sealed
+from harness import foreign, sealed
 from harness.errors import StoreError
 from harness.stats import spending
 from harness.store import files
@@ -64,14 +63,14 @@ def _read(path: Path) -> tuple[dict[str, tuple[float, float]], str]:
     try:
         content = found.content or _version_1(path)
         looks = {str(one["newest"]): (float(one["day"]), float(one["level"])) for one in content["looks"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return {}, f"{path} is damaged: the looks before this one are forgotten, and it begins anew"
     return looks, ""
 
 
 def _version_1(path: Path) -> dict[str, Any]:
     """A file of the version that had no checksum."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content = foreign.mapping(foreign.content(path))
     if content["version"] != 1:
         raise ValueError("only version 1 has no checksum")
     return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.gate.model import CaseVerdict, Report, Verdict
 from harness.gate.text import summary
 from harness.gate.text.sentences import spoken
+from harness.shown import annotation, annotation_property
 from harness.units import count
 
 MOST = 10
@@ -46,12 +47,4 @@ def _level(case: CaseVerdict) -> str | None:
 
 def _command(level: str, title: str, message: str) -> str:
     """A workflow command, escaped as GitHub's runner reads it (`@actions/core`, escapeData and escapeProperty)."""
-    return f"::{level} title={_property(title)}::{_data(message)}"
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={annotation_property(title)}::{annotation(message)}"

@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from harness import foreign, shown
 from harness.errors import StoreError
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Pair, Report, Side, Verdict, exit_code
 from harness.gate.text import summary
@@ -30,7 +31,9 @@ SCHEMA = 1
 
 def render(report: Report, *, allow_inconclusive: bool = False) -> str:
     """The JSON document, indented, with a newline at its end."""
-    return json.dumps(as_dict(report, allow_inconclusive=allow_inconclusive), indent=1, allow_nan=False) + "\n"
+    return (
+        shown.json(json.dumps(as_dict(report, allow_inconclusive=allow_inconclusive), indent=1, allow_nan=False)) + "\n"
+    )
 
 
 def as_dict(report: Report, *, allow_inconclusive: bool = False) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def load(path: Path) -> Report:
         StoreError: if the file is missing, no JSON, or not of this format.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.mapping(foreign.content(path))
         if content["schema"] != SCHEMA:
             raise StoreError(
                 f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json."
@@ -77,7 +80,7 @@ def load(path: Path) -> Report:
         )
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json {path}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise StoreError(
             f"{path} is not a report of `harness gate --json` ({type(error).__name__}: {error}). Write it again."
         ) from error

@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.gate.model import CaseVerdict, Finding, Report, Verdict
 from harness.gate.text import summary
 from harness.gate.text.sentences import spoken
+from harness.shown import cell, terminal
 from harness.units import change, count, value
 
 STYLES = {
@@ -33,18 +34,19 @@ def render(report: Report) -> list[Table | Text]:
     """Everything that `harness gate` prints, part by part; text of others is never taken for markup."""
     cases = summary.ordered(report.cases)
     parts: list[Table | Text] = [
-        Text(summary.headline(report), style=STYLES[summary.overall(report)]),
-        Text(summary.sides(report), style="dim"),
+        cell(summary.headline(report), style=STYLES[summary.overall(report)]),
+        cell(summary.sides(report), style="dim"),
     ]
     if cases:
-        parts += [Text(""), _table(cases)]
+        parts += [cell(""), _table(cases)]
     to_read = summary.grouped([case for case in cases if summary.needs_a_reader(case)])
     if to_read:
-        parts.append(Text(""))
+        parts.append(cell(""))
     parts += [
-        Text.assemble((f"{verdict.value}  ", STYLES[verdict]), f"{names}: {text}") for verdict, names, text in to_read
+        Text.assemble((f"{verdict.value}  ", STYLES[verdict]), terminal(f"{names}: {text}"))
+        for verdict, names, text in to_read
     ]
-    parts += [Text.assemble(("note  ", "yellow"), line) for line in _notes(report)]
+    parts += [Text.assemble(("note  ", "yellow"), terminal(line)) for line in _notes(report)]
     return parts
 
 
@@ -63,14 +65,14 @@ def _table(cases: list[CaseVerdict]) -> Table:
     for case in cases:
         shown = [f for f in case.findings if f.metric in ALWAYS or f.verdict not in summary.QUIET or f.accepted]
         for place, finding in enumerate(shown or [None]):
-            named = (Text(spoken(case.name)), Text(case.verdict.value, style=STYLES[case.verdict]))
-            table.add_row(*(named if place == 0 else (Text(""), Text(""))), *_cells(finding))
+            named = (cell(spoken(case.name)), cell(case.verdict.value, style=STYLES[case.verdict]))
+            table.add_row(*(named if place == 0 else (cell(""), cell(""))), *_cells(finding))
     return table
 
 
 def _cells(finding: Finding | None) -> tuple[Text, ...]:
     if finding is None:
-        return (Text(""),) * 5
+        return (cell(""),) * 5
     ratio = summary.ratio(finding)
     moved = "" if ratio is None else change(ratio, sign=True)
     moved = "not judged" if finding.verdict is Verdict.NOT_COMPARABLE and not moved else moved
@@ -78,7 +80,7 @@ def _cells(finding: Finding | None) -> tuple[Text, ...]:
         moved += f" [{change(finding.low, sign=True)}, {change(finding.high, sign=True)}]"
     style = "dim" if finding.accepted else STYLES[finding.verdict] if finding.verdict is not Verdict.PASS else ""
     numbers = (value(finding.base, finding.unit), value(finding.head, finding.unit), moved, str(finding.n or ""))
-    return Text(finding.metric), *(Text(number, style=style) for number in numbers)
+    return cell(finding.metric), *(cell(number, style=style) for number in numbers)
 
 
 def _notes(report: Report) -> list[str]:

@@ -6,15 +6,12 @@ failed), pass and improvement -> passed. The exit code is the judge; this file i
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 
 from harness.gate.model import CaseVerdict, Report, Verdict, exit_code
 from harness.gate.text import summary
 from harness.gate.text.sentences import about
-
-ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Everything that XML 1.0 has no way to hold, not even escaped."""
+from harness.shown import xml
 
 ELEMENTS = {
     Verdict.REGRESSION: "failure",
@@ -28,17 +25,17 @@ def render(report: Report) -> str:
     """The XML document. A gate that compared nothing has one skipped test case that says so."""
     cases = summary.ordered(report.cases)
     suites = ET.Element("testsuites", name="harness gate")
-    suite = ET.SubElement(suites, "testsuite", name="harness gate", timestamp=_clean(report.started_at))
+    suite = ET.SubElement(suites, "testsuite", name="harness gate", timestamp=xml(report.started_at))
     suite.set("time", f"{report.wall_s:.3f}")
     properties = ET.SubElement(suite, "properties")
     facts = [("verdict", summary.headline(report)), ("exit code", str(exit_code(report)))]
     for name, value in [*facts, *summary.circumstances(report)]:
-        ET.SubElement(properties, "property", name=_clean(name), value=_clean(value))
+        ET.SubElement(properties, "property", name=xml(name), value=xml(value))
     for case in cases:
         _case(suite, case)
     if not cases:
         empty = ET.SubElement(suite, "testcase", name="harness gate", classname="harness.gate")
-        ET.SubElement(empty, "skipped", message=_clean(summary.headline(report)))
+        ET.SubElement(empty, "skipped", message=xml(summary.headline(report)))
     found = {element: len(suite.findall(f"testcase/{element}")) for element in ("failure", "error", "skipped")}
     for owner in (suites, suite):
         owner.set("tests", str(max(len(cases), 1)))
@@ -50,18 +47,14 @@ def render(report: Report) -> str:
 
 
 def _case(suite: ET.Element, case: CaseVerdict) -> None:
-    element = ET.SubElement(suite, "testcase", name=_clean(case.name), classname="harness.gate")
+    element = ET.SubElement(suite, "testcase", name=xml(case.name), classname="harness.gate")
     # Not the time that the case took: start-ups are in neither side. An approximate time would mislead.
     kind = ELEMENTS.get(case.verdict)
     details = "\n".join([summary.said(f) for f in case.findings] + list(case.notes))
     if kind is not None:
-        child = ET.SubElement(element, kind, message=_clean(about(case.name, summary.sentence(case))))
+        child = ET.SubElement(element, kind, message=xml(about(case.name, summary.sentence(case))))
         if kind != "skipped":
             child.set("type", case.verdict.value)
-        child.text = _clean(details)
+        child.text = xml(details)
     elif details:
-        ET.SubElement(element, "system-out").text = _clean(details)
-
-
-def _clean(text: str) -> str:
-    return ILLEGAL.sub("\ufffd", text)
+        ET.SubElement(element, "system-out").text = xml(details)

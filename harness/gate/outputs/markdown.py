@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
-import re
 import shlex
 from collections.abc import Iterable, Sequence
 
+from harness import shown
 from harness.gate.model import CaseVerdict, Finding, Report, Verdict
 from harness.gate.text import summary
 from harness.gate.text.sentences import spoken
@@ -30,8 +29,6 @@ SIGNS = {
     Verdict.PASS: ":white_check_mark:",
 }
 
-SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
-
 
 def render(report: Report) -> str:
     """The comment; never longer than `LONGEST`, and it says how many rows it leaves out."""
@@ -40,13 +37,13 @@ def render(report: Report) -> str:
     more = [f"> and {count(len(notes) - MOST_LISTED, 'more note')}"] if len(notes) > MOST_LISTED else []
     head = [
         MARKER,
-        f"### {SIGNS[summary.overall(report)]} {escape(summary.headline(report))}",
+        f"### {SIGNS[summary.overall(report)]} {shown.markdown(summary.headline(report))}",
         "",
-        escape(_cut(f"{compared[:1].upper()}{compared[1:]}.")),
+        shown.markdown(_cut(f"{compared[:1].upper()}{compared[1:]}.")),
         "",
         *_list(summary.grouped([case for case in cases if summary.needs_a_reader(case)])),
         "",
-        *[f"> {escape(_cut(note))}  " for note in notes[:MOST_LISTED]],
+        *[f"> {shown.markdown(_cut(note))}  " for note in notes[:MOST_LISTED]],
         *more,
         "",
     ]
@@ -60,20 +57,10 @@ def render(report: Report) -> str:
     return "\n".join([*head, *body, *tail]) + "\n"
 
 
-def escape(text: str) -> str:
-    """Text as it is, on one line: neither Markdown nor HTML nor a mention comes of it, and no table breaks.
-
-    Args:
-        text: anything, such as a model's name or a worker's last stderr lines.
-    """
-    line = " ".join(text.split())
-    safe = SPECIAL.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
-    return safe.replace("@", "@<!-- -->")
-
-
 def _list(listed: Sequence[tuple[Verdict, str, str]]) -> list[str]:
     lines = [
-        f"- {SIGNS[verdict]} **{escape(names)}**: {escape(_cut(text))}" for verdict, names, text in listed[:MOST_LISTED]
+        f"- {SIGNS[verdict]} **{shown.markdown(names)}**: {shown.markdown(_cut(text))}"
+        for verdict, names, text in listed[:MOST_LISTED]
     ]
     more = len(listed) - MOST_LISTED
     return [*lines, f"- and {count(more, 'more case')}"] if more > 0 else lines
@@ -85,13 +72,13 @@ def _cases(cases: Sequence[CaseVerdict], room: int) -> list[str]:
     used = 0
     for case in cases:
         of_case = [_row(case, finding) for finding in case.findings] or [_row(case, None)]
-        used += sum(len("".join(map(escape, row))) + 4 * len(row) for row in of_case)
+        used += sum(len("".join(map(shown.markdown, row))) + 4 * len(row) for row in of_case)
         if used > room - 500:
             break
         rows += of_case
-    shown = len({row[0] for row in rows})
+    listed = len({row[0] for row in rows})
     all_of = f"Every metric of {count(len(cases), 'case')}"
-    title = all_of if shown == len(cases) else f"{shown} of {count(len(cases), 'case')}"
+    title = all_of if listed == len(cases) else f"{listed} of {count(len(cases), 'case')}"
     if not rows:
         return []
     return _fold(title, _table(("case", "metric", "verdict", "base", "head", "change", "n", "remark"), rows))
@@ -138,16 +125,16 @@ def _acceptance(report: Report, cases: Sequence[CaseVerdict]) -> list[str]:
     accept = f"--accept {shlex.quote(worse)} --reason '...'"
     command = f"harness gate --history {accept}" if history else f"harness gate {accept} --from gate.json"
     note = "It is then stored beside the zoo, stays visible, and covers this change alone."
-    return [*_fold("Is it worth it? How to accept it", [f"<code>{escape(command)}</code>", "", note]), ""]
+    return [*_fold("Is it worth it? How to accept it", [f"<code>{shown.markdown(command)}</code>", "", note]), ""]
 
 
 def _fold(title: str, lines: Iterable[str]) -> list[str]:
-    return [f"<details><summary>{html.escape(title)}</summary>", "", *lines, "", "</details>"]
+    return [f"<details><summary>{shown.html(title)}</summary>", "", *lines, "", "</details>"]
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [
         "| " + " | ".join(header) + " |",
         "|" + " --- |" * len(header),
-        *("| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows),
+        *("| " + " | ".join(shown.markdown(cell) for cell in row) + " |" for row in rows),
     ]

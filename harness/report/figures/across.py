@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import wording
@@ -22,6 +21,7 @@ from harness.report.figures.base import (
     wrapped,
 )
 from harness.report.palette import BETTER, STATUS, WORSE, rank
+from harness.shown import html as escape
 from harness.store.query import natural
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import wording
 from harness.report.palette import SeriesStyle
+from harness.shown import html as escape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ def short(text: str, most: int = 40) -> str:
 
 def label(text: str, most: int = 40) -> str:
     """A name as Plotly draws it: cut, and without being taken for markup."""
-    return escape(short(text, most), quote=False)
+    return escape(short(text, most))
 
 
 def grouped(found: Sequence[Record], key: str) -> dict[str, list[Record]]:

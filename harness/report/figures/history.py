@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from harness.report import wording
 from harness.report.figures.base import Figure, axis, column, figure, label, short
 from harness.report.figures.samples import LINEAR_OR_LOG
 from harness.report.palette import BETTER, WORSE
+from harness.shown import html as escape
 
 if TYPE_CHECKING:
     import numpy as np

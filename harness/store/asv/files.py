@@ -11,13 +11,15 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
 from harness.store import files
+from harness.store.asv import sound
 
 BENCHMARKS_VERSION = 2
 RESULTS_VERSION = 2
@@ -102,13 +104,39 @@ def read(path: Path) -> ResultFile:
             name: {column: value for column, value in zip(names, row, strict=False) if value is not None}
             for name, row in content.pop("results").items()
         }
-        if not isinstance(content["commit_hash"], str) or not isinstance(content["params"], dict):
-            raise TypeError("it names no commit or no machine")
+        wrong = sound.header(content)
         for name, columns in found.items():
             _check(name, columns)
+            wrong = wrong or sound.columns(name, columns)
+        if wrong:
+            raise TypeError(wrong)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise broken(path, error) from error
     return ResultFile(path=path, header=content, benchmarks=found)
+
+
+def benchmarks(path: Path) -> dict[str, Any]:
+    """What benchmarks.json describes; empty where there is no file.
+
+    Raises:
+        NewerSchema, StoreError: as `load`, and where a description is none.
+    """
+    return _sound(path, load(path, BENCHMARKS_VERSION), sound.benchmarks)
+
+
+def machine(path: Path) -> dict[str, Any]:
+    """What machine.json says; empty where there is no file.
+
+    Raises:
+        NewerSchema, StoreError: as `load`, and where a fact is not a text.
+    """
+    return _sound(path, load(path, MACHINE_VERSION), sound.machine)
+
+
+def _sound(path: Path, content: dict[str, Any], wrong_in: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
+    if wrong := wrong_in(content):
+        raise broken(path, TypeError(wrong))
+    return content
 
 
 def encode(header: Mapping[str, Any], benchmarks: Mapping[str, Columns]) -> bytes:
@@ -149,14 +177,16 @@ def load(path: Path, version: int) -> dict[str, Any]:
     """
     with files.guarded("read", path):
         try:
-            text = path.read_bytes()
+            text = foreign.content(path)
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise broken(path, error) from error
     try:
-        content = json.loads(text)
+        content = foreign.mapping(text)
         found = content.pop("version")
-        if not isinstance(found, int) or not isinstance(content, dict):
-            raise TypeError("it is not one of asv's files")
+        if not isinstance(found, int):
+            raise TypeError("its version is not a number")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(path, error) from error
     if found > version:

@@ -130,7 +130,7 @@ class _Merge:
     def all_of(self, sources: Sequence[Incoming]) -> tuple[Merged, ...]:
         """Every source; benchmarks.json last."""
         path = self.results / "benchmarks.json"
-        stored = asv_files.load(path, asv_files.BENCHMARKS_VERSION)
+        stored = asv_files.benchmarks(path)
         found = tuple(self.source(one) for one in sources)
         both = joined([stored, *(one.benchmarks for one in sources)])
         if both != stored:
@@ -221,7 +221,7 @@ class _Merge:
         """A machine as it is described here; by its results, and written anew, where its description is missing."""
         if name not in self.machines:
             path = self.results / name / "machine.json"
-            found = {key: str(value) for key, value in asv_files.load(path, asv_files.MACHINE_VERSION).items()}
+            found = {key: str(value) for key, value in asv_files.machine(path).items()}
             if not found and (described := self.described(name)):
                 found = described
                 self.contents[path] = asv_files.dump(found, asv_files.MACHINE_VERSION)

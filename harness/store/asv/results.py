@@ -21,6 +21,7 @@ from typing import Any
 from harness.errors import NewerSchema, StoreError
 from harness.records import Run
 from harness.store import files
+from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable, parameters
 from harness.store.asv.environments import AsvEnvironment, environments
 from harness.store.asv.files import BENCHMARKS_VERSION, MACHINE_VERSION, RESULTS_VERSION, broken, dump, load
@@ -72,7 +73,7 @@ def check(results: Path, run: Run) -> None:
     if run.commit is None or run.dirty:
         return
     machine = _machine(results)["machine"]
-    load(results / "benchmarks.json", BENCHMARKS_VERSION)
+    asv_files.benchmarks(results / "benchmarks.json")
     for path in (results / machine).glob(f"{run.commit[:8]}-harness-*.json"):
         _old(path, run.commit)
 
@@ -94,7 +95,7 @@ def _machine(results: Path) -> dict[str, str]:
     # As asv does it: the only machine in the file is this one, whatever the host is called.
     own = machines.get(node) or (next(iter(machines.values())) if len(machines) == 1 else None)
     if own is None:
-        own = load(results / node / "machine.json", MACHINE_VERSION)
+        own = asv_files.machine(results / node / "machine.json")
     if not own or not isinstance(own.get("machine"), str):
         own = {**Machine.get_defaults(), "machine": node}
     return {key: str(value) for key, value in own.items()}
@@ -105,7 +106,7 @@ def _machine(results: Path) -> dict[str, str]:
 
 def _benchmarks(results: Path, rows: Sequence[Row]) -> dict[str, Any]:
     """What is in benchmarks.json, with the parameters of these rows added to harness's own benchmarks."""
-    content = load(results / "benchmarks.json", BENCHMARKS_VERSION)
+    content = asv_files.benchmarks(results / "benchmarks.json")
     for metric in BENCHMARKS:
         old = content.get(metric.name, {})
         _refuse_newer(results / "benchmarks.json", metric, old.get("version"))

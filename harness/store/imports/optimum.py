@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.store.imports.base import Booked, Foreign, Value, digest, no_commit, safe, tables
 
@@ -79,14 +80,12 @@ def convert(path: Path, content: Mapping[str, Any], booked: Booked | None) -> Fo
 def _config(path: Path) -> Mapping[str, Any]:
     beside = path.with_name("benchmark_config.json")
     try:
-        config = json.loads(beside.read_bytes())
+        config = foreign.mapping(foreign.content(beside))
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path} is a report without its settings, and {beside.name} beside it cannot be read ({error}): give "
             "benchmark.json, or copy the settings there."
         ) from error
-    if not isinstance(config, dict):
-        raise StoreError(f"{beside} holds no settings: give benchmark.json instead of {path.name}.")
     return config
 
 

@@ -6,12 +6,12 @@ cannot be read costs itself and nothing else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.store import files
 from harness.store.asv import files as asv_files
@@ -90,17 +90,14 @@ def _of_results(folder: Path) -> Incoming:
     machines = {}
     for path in sorted(folder.glob("*/machine.json")):
         try:
-            content = asv_files.load(path, asv_files.MACHINE_VERSION)
+            content = asv_files.machine(path)
         except StoreError as error:
             problems.append(error)
         else:
             machines[path.parent.name] = {key: str(value) for key, value in content.items()}
     benchmarks: Mapping[str, Any] = {}
     try:
-        benchmarks = asv_files.load(folder / "benchmarks.json", asv_files.BENCHMARKS_VERSION)
-        if not all(isinstance(one, dict) and isinstance(one.get("params"), list) for one in benchmarks.values()):
-            benchmarks = {}
-            raise asv_files.broken(folder / "benchmarks.json", TypeError("a benchmark has no parameters"))
+        benchmarks = asv_files.benchmarks(folder / "benchmarks.json")
     except StoreError as error:
         problems.append(error)
     found = []
@@ -157,10 +154,7 @@ def _of_file(path: Path, booked: Booked | None) -> Incoming:
         return Incoming(source=path, kind="samples", samples=(path,))
     try:
         with files.guarded("read", path):
-            text = path.read_bytes()
-        content = json.loads(text)
-        if not isinstance(content, dict):
-            raise TypeError("it holds no object")
+            content = foreign.mapping(foreign.content(path))
     except StoreError as error:
         return Incoming(source=path, kind="a file", problems=(error,))
     except (ValueError, TypeError) as error:

@@ -1,0 +1,72 @@
+"""Whether the rows of a Parquet file may be read: what every reader relies on, asked of a file once, where it comes in.
+
+A file that others wrote or changed can hold any text in any column. Names that are missing, a status that nobody knows, a
+time that is none and JSON that is none would each stop a reader somewhere; such a file is left out, with its reason, and
+costs its own rows alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness import foreign
+from harness.records import Status
+from harness.store.absent import REQUIRED, STORED
+from harness.store.columns import COLUMNS, JSON
+
+TIMES: Final = ("started_at", "run_started_at")
+TIME: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
+OPEN: Final = tuple(name for name, kind in COLUMNS.items() if kind is JSON)
+SHAPED: Final = ("OBJECT", "ARRAY")
+
+
+def _conditions() -> dict[str, str]:
+    """What is wrong -> DuckDB's condition for it."""
+    known = ", ".join(f"'{status.value}'" for status in Status)
+    found = {f"a row has no {name}": f'"{name}" IS NULL' for name in REQUIRED}
+    found["a row has a status that is not known"] = f"status NOT IN ({known})"
+    for name in TIMES:
+        found[f"{name} of a row is not a time"] = (
+            f"try_cast({name} AS TIMESTAMPTZ) IS NULL AND {name} IS NOT NULL OR NOT regexp_full_match({name}, '{TIME}')"
+        )
+    for name in OPEN:
+        found[f"{name} of a row is not a mapping or a list"] = (
+            f"NOT json_valid({name}) OR json_type({name}) NOT IN {SHAPED}"
+        )
+    return found
+
+
+CONDITIONS: Final = _conditions()
+WRONG: Final = (
+    "SELECT filename, "  # noqa: S608  (our own names)
+    f"{', '.join(f'bool_or({condition})' for condition in CONDITIONS.values())} FROM {STORED} GROUP BY filename"
+)
+"""For each file (one `?` stands for them) whether it breaks each of `CONDITIONS`."""
+
+
+def wrong(flags: tuple[Any, ...]) -> str:
+    """What is wrong with a file, from its row of `WRONG` without the name; empty where nothing is."""
+    return next((said for said, flag in zip(CONDITIONS, flags, strict=True) if flag), "")
+
+
+def wrong_row(record: Mapping[str, Any]) -> str:
+    """The same of one row as Arrow gives it, JSON as text."""
+    for name in REQUIRED:
+        if record.get(name) is None:
+            return f"a row has no {name}"
+    if record["status"] not in {status.value for status in Status}:
+        return "a row has a status that is not known"
+    for name in TIMES:
+        if (value := record.get(name)) is not None and not re.fullmatch(TIME, value):
+            return f"{name} of a row is not a time"
+    return next((said for name in OPEN if (said := _wrong_json(name, record.get(name)))), "")
+
+
+def _wrong_json(name: str, text: str | None) -> str:
+    try:
+        held = {} if text is None else foreign.parsed(text)
+    except ValueError as error:
+        return f"{name} of a row is not JSON: {error}"
+    return "" if isinstance(held, (dict, list)) else f"{name} of a row is not a mapping or a list"
