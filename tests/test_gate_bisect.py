@@ -178,8 +178,8 @@ def test_commits_between(tmp_path: Path) -> None:
     last = repos.commit(top, {"c": "1"})
     found = commits(good, "HEAD", top / "model_zoo.yaml")
     assert 4 == len(found)
-    assert (good, last) == (found[0].asked, found[-1].asked)
-    assert inside not in [point.asked for point in found]
+    assert (f"commit:{good}", f"commit:{last}") == (found[0].asked, found[-1].asked)
+    assert f"commit:{inside}" not in [point.asked for point in found]
     assert good.startswith(found[0].label.split()[0])
 
 

@@ -31,7 +31,7 @@ def gate(
         typer.Option(
             "--base",
             metavar="SIDE",
-            help="What to compare with: commit, interpreter, runtime, zoo, case, .onnx.",
+            help="What to compare with: commit, zoo, case, .onnx.",
         ),
     ] = None,
     head: Annotated[
@@ -42,6 +42,12 @@ def gate(
     ] = None,
     head_runtime: Annotated[
         str | None, typer.Option("--head-runtime", metavar="SPEC", help="Such as onnxruntime==1.23.0.")
+    ] = None,
+    base_python: Annotated[
+        str | None, typer.Option("--base-python", metavar="PATH", help="This tree, on another interpreter.")
+    ] = None,
+    head_python: Annotated[
+        str | None, typer.Option("--head-python", metavar="PATH", help="This tree, on another interpreter.")
     ] = None,
     history: Annotated[
         bool, typer.Option("--history", help="Judge the stored results against their own past; measures nothing.")
@@ -131,7 +137,7 @@ def gate(
         batch=options.counts(batch, "--batch", least=1),
     )
     if history:
-        if base or head or base_runtime or head_runtime:
+        if any((base, head, base_runtime, head_runtime, base_python, head_python)):
             raise UsageError("--history judges stored results against their own past: omit --base and --head")
         from harness.gate.history import judge as past
 
@@ -155,6 +161,8 @@ def gate(
         head=head,
         base_runtime=base_runtime,
         head_runtime=head_runtime,
+        base_python=base_python,
+        head_python=head_python,
         selection=selection,
         settings=settings,
         refine=options.refinements({"--data": data, "--input": inputs, "--budget": budget}),

@@ -41,7 +41,7 @@ class GateRequest:
     """What a person asked for.
 
     Attributes:
-        base, head, base_runtime, head_runtime: as `sides.resolve` takes them.
+        base, head, base_runtime, head_runtime, base_python, head_python: as `sides.resolve` takes them.
         results: where the pairs' numbers are kept.
         refine: what is said of sides that are files, which have no zoo.
         outputs: files that the report will be written to: like the results, no change of the tree.
@@ -54,6 +54,8 @@ class GateRequest:
     head: str | None = None
     base_runtime: str | None = None
     head_runtime: str | None = None
+    base_python: str | None = None
+    head_python: str | None = None
     selection: Selection = field(default_factory=Selection)
     refine: Refinements = field(default_factory=Refinements)
     outputs: tuple[Path, ...] = ()
@@ -168,6 +170,8 @@ def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tupl
         head=request.head,
         base_runtime=request.base_runtime,
         head_runtime=request.head_runtime,
+        base_python=request.base_python,
+        head_python=request.head_python,
         zoo=request.zoo,
         cache=request.cache,
         own=(request.results, *request.outputs),

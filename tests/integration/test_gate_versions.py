@@ -23,8 +23,8 @@ from harness.flow.plan import Selection
 from harness.gate.gate import GateRequest, GateSteps, gate
 from harness.gate.model import Contender, GateSettings, Match, Verdict
 from harness.gate.sides import code, matching
+from harness.git import environment as git_environment
 from harness.measure.pairs import PairSpec, measure_pair
-from harness.provenance import git_environment
 from harness.records import Pair
 from tests.test_gate_gate import Watch
 
