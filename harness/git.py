@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import processes
+
 DEADLINE_S = 600.0
 """A checkout with large files takes minutes."""
-
-MISSING, TIMED_OUT = 127, 124
-"""Exit codes where git does not run, and where it did not end."""
 
 OF_ANOTHER = frozenset(
     {
@@ -57,7 +55,7 @@ class GitAnswer:
     """What a git command came to.
 
     Attributes:
-        code: its exit status, or `MISSING` or `TIMED_OUT`.
+        code: its exit status, or those of `harness.processes`.
         out: its standard output.
         error: what it said went wrong, on one line.
     """
@@ -107,17 +105,10 @@ def run(folder: Path, *arguments: str, stdin: bytes = b"", deadline_s: float = D
     """
     settings = [part for setting in SETTINGS for part in ("-c", setting)]
     command = ["git", "--no-pager", "-C", str(folder), *settings, *arguments]
-    try:
-        done = subprocess.run(
-            command, input=stdin, capture_output=True, check=False, timeout=deadline_s, env=environment()
-        )
-    except subprocess.TimeoutExpired:
-        return GitAnswer(code=TIMED_OUT, error=f"no end after {deadline_s:.0f} s")
-    except OSError as error:
-        return GitAnswer(code=MISSING, error=f"git does not run here: {error.strerror or error}")
-    except ValueError:  # a NUL in an argument
-        return GitAnswer(code=MISSING, error="git takes no name with a NUL in it")
+    done = processes.run(command, deadline_s=deadline_s, stdin=stdin, environment=environment())
     said = " ".join(done.stderr.decode("utf-8", errors="replace").split())
+    if done.returncode == processes.NOT_STARTED:
+        said = f"git does not run here: {said}"
     return GitAnswer(code=done.returncode, out=done.stdout, error=said.removeprefix("fatal: "))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness import processes
 from harness.errors import UsageError
 from harness.gate.bisect.bisection import (
     BisectCase,
@@ -228,7 +229,7 @@ def test_releases_that_are_given() -> None:
 def test_index(monkeypatch: pytest.MonkeyPatch, out: str, code: int, expected: list[str] | None) -> None:
     """What pip lists is read; where it lists nothing, the way on is named."""
     done: Any = subprocess.CompletedProcess([], code, out, "ERROR: no route")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **more: done)
+    monkeypatch.setattr(processes, "run_text", lambda *arguments, **more: done)
     if expected is None:
         with pytest.raises(UsageError, match=r"no route.*--versions"):
             listed("onnxruntime")

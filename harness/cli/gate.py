@@ -152,6 +152,7 @@ def gate(
     from harness.cli.gate_console import GateConsole
     from harness.gate.gate import GateRequest
     from harness.gate.gate import gate as run_gate
+    from harness.processes import OutOfTime
 
     request = GateRequest(
         zoo=zoo,
@@ -174,6 +175,9 @@ def gate(
         except KeyboardInterrupt:
             console.say("interrupted before anything was measured: there is no verdict")
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
+        except OutOfTime:
+            console.say("the time limit was over before the sides were known: there is no verdict")
+            raise typer.Exit(0 if allow_inconclusive else EXIT_INCONCLUSIVE) from None
     last = delivery.last_report(root, zoo)
     raise typer.Exit(
         deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
@@ -225,7 +229,8 @@ Metrics = Annotated[
     ),
 ]
 TimeLimit = Annotated[
-    str | None, typer.Option("--time-limit", metavar="10m", help="Stop measuring after it: seconds, or 90s, 10m, 1h.")
+    str | None,
+    typer.Option("--time-limit", metavar="10m", help="End after it, building included, such as 90s or 1h."),
 ]
 Pairs = Annotated[
     str | None,

@@ -123,8 +123,8 @@ def ask(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     answer: dict[str, Any] | None = None
     command = (sys.executable, "-P", "-m", assume.__name__)
-    with jobs.child(command, request, environment=os.environ) as (process, _):
-        for message in jobs.messages(process):
+    with jobs.child(command, request, environment=os.environ) as reader:
+        for message in reader.messages():
             answer = message
     if answer is None:  # a file took its reader down
         answer = assume.answer({**request, "unread": True})

@@ -169,9 +169,9 @@ def test_job_of_version_1(clone: Path, tmp_path: Path) -> None:
         "case": "",
     }
     command = (sys.executable, "-P", "-m", "harness.gate.contender_build")
-    with jobs.child(command, job, environment=os.environ | {"PYTHONPATH": str(clone)}) as (process, stderr):
-        *events, last = list(jobs.messages(process))
-        assert 0 == process.wait(), list(stderr)
+    with jobs.child(command, job, environment=os.environ | {"PYTHONPATH": str(clone)}) as builder:
+        *events, last = list(builder.messages())
+        assert 0 == builder.wait(), list(builder.stderr)
     assert {"model", "variant", "step", "state", "seconds", "detail"} == {key for one in events for key in one["event"]}
     answer = last["answer"]
     assert {"wire": 1, "notes": []} == {key: answer[key] for key in ("wire", "notes")}

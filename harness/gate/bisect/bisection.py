@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Protocol
 
 from packaging.version import InvalidVersion, Version
 
-from harness import git
+from harness import git, processes
 from harness.errors import UsageError, WorkerError
 from harness.flavours import normal
 from harness.flow.plan import Selection
@@ -298,10 +297,7 @@ def listed(package: str) -> list[str]:
         UsageError: if the index cannot be asked.
     """
     command = (sys.executable, "-m", "pip", "index", "versions", package, "--disable-pip-version-check")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INDEX_DEADLINE_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"the releases of {package} cannot be listed ({error}): name them with --versions") from error
+    done = processes.run_text(command, deadline_s=INDEX_DEADLINE_S)
     found = re.search(r"^Available versions: (.+)$", done.stdout, re.MULTILINE)
     if found is None:
         words = " ".join(done.stderr.split())[-200:]
