@@ -24,6 +24,7 @@ from harness.errors import UsageError
 from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, whole
 from harness.gate.text.phrases import short
 from harness.gate.text.sentences import spoken
+from harness.special_files import require_plain
 from harness.store import files
 from harness.suggest import suggest
 
@@ -312,6 +313,7 @@ def read(path: Path) -> tuple[Accepted, ...]:
         UsageError: if it cannot be read or is malformed; every mistake with its line.
     """
     try:
+        require_plain(path)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ()

@@ -16,6 +16,7 @@ from typing import Any
 from harness.errors import StoreError
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Pair, Report, Side, Verdict, exit_code
 from harness.gate.text import summary
+from harness.special_files import require_plain
 from harness.store.rows import plain
 
 PROVENANCE = ("role", "asked", "kind", "commit", "dirty", "runtime", "versions", "python", "worker")
@@ -62,6 +63,7 @@ def load(path: Path) -> Report:
         StoreError: if the file is missing, no JSON, or not of this format.
     """
     try:
+        require_plain(path)
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise StoreError(
