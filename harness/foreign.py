@@ -12,6 +12,8 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
+from harness.special_files import special
+
 LARGEST: Final = 512_000_000
 """Bytes of one file of text. A year of a large zoo's results in one of asv's files is a tenth of it."""
 
@@ -33,8 +35,8 @@ def content(path: Path, most: int = LARGEST) -> bytes:
         OSError: if it cannot be read.
     """
     known = path.stat()
-    if not stat.S_ISREG(known.st_mode):
-        raise ValueError("it is not a regular file")
+    if what := special(path) or ("" if stat.S_ISREG(known.st_mode) else "a folder"):
+        raise ValueError(f"it is {what}; give a plain file")
     if known.st_size > most:
         raise ValueError(f"it has {known.st_size} bytes, more than the {most} that are read")
     with path.open("rb") as file:

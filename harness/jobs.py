@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from harness import foreign
+from harness.processes import Limits, OutOfTime, Watch, end, expendable
 
 STDERR_LINES = 12
 """How much of the end of a dead child's stderr is kept."""
@@ -21,15 +23,65 @@ STDERR_LINES = 12
 LastWords = collections.deque[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningChild:
+    """A child at work.
+
+    Attributes:
+        process: of it.
+        stderr: the end of what it wrote there.
+        watch: ends it where it passes a limit.
+    """
+
+    process: subprocess.Popen[str]
+    stderr: LastWords
+    watch: Watch
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Its objects as they come; a line that was cut off by its death is left out."""
+        for line in self.process.stdout or ():
+            self.watch.heard()
+            with contextlib.suppress(ValueError):
+                message = foreign.parsed(line)
+                if isinstance(message, dict):
+                    yield message
+
+    def wait(self) -> int:
+        """Its exit status, once it is gone.
+
+        Raises:
+            OutOfTime: it was ended because the time limit was over.
+        """
+        code = self.process.wait()
+        self.watch.stop()
+        if self.watch.late:
+            raise OutOfTime
+        return code
+
+
 @contextlib.contextmanager
 def child(
-    command: Sequence[str], job: Mapping[str, Any], *, environment: Mapping[str, str], folder: Path | None = None
-) -> Iterator[tuple[subprocess.Popen[str], LastWords]]:
-    """A running child that was sent its job, and the end of its stderr; afterwards the child is gone.
+    command: Sequence[str],
+    job: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    limits: Limits | None = None,
+) -> Iterator[RunningChild]:
+    """A running child that was sent its job; afterwards the child is gone, and so is all that it started.
+
+    Args:
+        command: starts it.
+        job: what it is to do.
+        environment: its variables.
+        folder: where it runs.
+        limits: what it may take; the usual where none are given.
 
     Raises:
         OSError: it could not be started.
+        UsageError: the environment sets a limit that is not one.
     """
+    limits = limits or Limits()
     process = subprocess.Popen(
         list(command),
         stdin=subprocess.PIPE,
@@ -42,33 +94,30 @@ def child(
         env=dict(environment),
         start_new_session=True,  # Ctrl-C reaches the parent alone, which then decides
     )
+    expendable(process.pid)
     stderr: LastWords = collections.deque(maxlen=STDERR_LINES)
     drain = threading.Thread(target=lambda: stderr.extend(process.stderr or ()), daemon=True)
     drain.start()
+    watch = Watch(process, limits)
+    # From a thread: one that reads nothing would hold us up here for ever.
+    threading.Thread(target=_write, args=(process, json.dumps(job) + "\n"), daemon=True).start()
     try:
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):  # it died at once: the exit code and stderr say why
-                process.stdin.write(json.dumps(job) + "\n")
-                process.stdin.flush()
-        yield process, stderr
+        yield RunningChild(process=process, stderr=stderr, watch=watch)
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+        watch.stop()
+        end(process)
         drain.join(timeout=5)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ValueError):
                     pipe.close()
 
 
-def messages(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """The child's objects as they come; a line that was cut off by its death is left out."""
-    for line in process.stdout or ():
-        with contextlib.suppress(ValueError):
-            message = foreign.parsed(line)
-            if isinstance(message, dict):
-                yield message
+def _write(process: subprocess.Popen[str], text: str) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError, ValueError):  # it died at once: the exit code and stderr say why
+            process.stdin.write(text)
+            process.stdin.flush()
 
 
 def private_channel() -> TextIO:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import platform
 import secrets
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 import harness
+from harness import git
 
 NO_ANSWER = "git status gave no answer"
 """Stands for the paths that changed where they could not be asked for."""
-
-OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-"""Variables that a hook or a CI job exports, and that would make git read another repository than the one meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +57,18 @@ def checkout(folder: Path, ignore: Path) -> Checkout:
         folder: any folder inside it.
         ignore: the results folder, which a sweep itself changes.
     """
-    top = git(folder, "rev-parse", "--show-toplevel")
-    if not top:
-        return Checkout()
-    root = Path(top)
-    commit = git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    root = git.top_of(folder)
+    if root is None:
+        why = git.refused(folder)
+        return Checkout(apart=f"git does not read this checkout: {why}" if why else "")
+    commit = git.commit_of(root, "HEAD")
     if not commit:
         return Checkout(top=root)
-    seconds = git(root, "show", "-s", "--format=%at", "HEAD")
+    seconds = git.author_time(root, commit)
     return Checkout(
         top=root,
         commit=commit,
-        commit_time=int(seconds) * 1000 if seconds else None,
+        commit_time=seconds * 1000 if seconds is not None else None,
         changed=changed(root, inside(root, [ignore])),
     )
 
@@ -84,10 +80,8 @@ def changed(root: Path, own: Iterable[str] = ()) -> tuple[str, ...]:
         root: the top folder.
         own: what the command itself writes, as `inside` names it: no change of what is measured.
     """
-    status = git(root, "status", "--porcelain", "-z", "--no-renames", "--", *all_but(own))
-    if status is None:
-        return (NO_ANSWER,)  # what nobody looked at is not called clean
-    return tuple(entry[3:] for entry in status.split("\0") if entry[:2].strip())
+    found = git.changed_files(root, own)
+    return (NO_ANSWER,) if found is None else found  # what nobody looked at is not called clean
 
 
 def inside(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -95,33 +89,6 @@ def inside(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
     top = root.resolve()
     found = (path.resolve() for path in paths)
     return tuple(path.relative_to(top).as_posix() for path in found if path != top and path.is_relative_to(top))
-
-
-def all_but(names: Iterable[str]) -> list[str]:
-    """Arguments of git for everything below the folder that it runs in but these files and folders."""
-    return [".", *(f":(exclude,literal){name}" for name in names)]
-
-
-def git(folder: Path, *arguments: str) -> str | None:
-    """A git command's output without trailing white space; None where it fails or git is missing."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=60,
-            env=git_environment(),
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.rstrip() if done.returncode == 0 else None
-
-
-def git_environment() -> dict[str, str]:
-    """The environment without what would point git at another repository."""
-    return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER}
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:

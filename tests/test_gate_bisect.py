@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness import processes
 from harness.errors import UsageError
 from harness.gate.bisect.bisection import (
     BisectCase,
@@ -178,8 +179,8 @@ def test_commits_between(tmp_path: Path) -> None:
     last = repos.commit(top, {"c": "1"})
     found = commits(good, "HEAD", top / "model_zoo.yaml")
     assert 4 == len(found)
-    assert (good, last) == (found[0].asked, found[-1].asked)
-    assert inside not in [point.asked for point in found]
+    assert (f"commit:{good}", f"commit:{last}") == (found[0].asked, found[-1].asked)
+    assert f"commit:{inside}" not in [point.asked for point in found]
     assert good.startswith(found[0].label.split()[0])
 
 
@@ -228,7 +229,7 @@ def test_releases_that_are_given() -> None:
 def test_index(monkeypatch: pytest.MonkeyPatch, out: str, code: int, expected: list[str] | None) -> None:
     """What pip lists is read; where it lists nothing, the way on is named."""
     done: Any = subprocess.CompletedProcess([], code, out, "ERROR: no route")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **more: done)
+    monkeypatch.setattr(processes, "run_text", lambda *arguments, **more: done)
     if expected is None:
         with pytest.raises(UsageError, match=r"no route.*--versions"):
             listed("onnxruntime")

@@ -173,8 +173,14 @@ def test_what_is_no_side_says_what_would_be(repo: Path, base: str | None, head: 
 
 def test_a_runtime_on_a_runtime_is_refused(repo: Path) -> None:
     """Which of the two should measure is nobody's guess."""
-    with pytest.raises(UsageError, match="--head current is a runtime itself: omit --head-runtime"):
-        resolve(repo, "current", "current", head_runtime="current")
+    with pytest.raises(UsageError, match="measures itself: omit --head-runtime"):
+        sides.resolve(
+            base=None,
+            head_python=sys.executable,
+            head_runtime="current",
+            zoo=repo / "model_zoo.yaml",
+            cache=repo.parent / "cache",
+        )
 
 
 def test_a_case_with_a_wrong_target_lists_those_there_are(repo: Path) -> None:

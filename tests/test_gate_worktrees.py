@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.gate.sides import worktrees
+from harness.git import top_of, why_none
 from tests.repos import commit, git, repository
 
 
@@ -154,11 +155,11 @@ def test_a_hook_of_another_repository_changes_nothing(
 ) -> None:
     """Inside a git hook GIT_DIR names the repository of the hook."""
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
-    assert repo.resolve() == worktrees.top_of(repo)
+    assert repo.resolve() == top_of(repo)
 
 
 def test_without_git_the_message_says_so(repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Comparing commits is the one thing that needs git."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="needs git, which does not run here"):
-        worktrees.top_of(repo)
+    assert top_of(repo) is None
+    assert "git does not run here" in why_none(repo)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import provenance, zoo
+from harness import git, zoo
 from harness.asv import processes
 from harness.asv.answers import State
 from harness.asv.commit import axes_of, cases
@@ -71,12 +71,12 @@ def zoo_axes(repo: Any, environment: Any, commits: Sequence[str]) -> Iterator[li
         log.warning(f"Only git's commits are searched for models: what this {repo.dvcs} range adds is not measured")
         return
     name = environment.env_vars.get(ZOO) or os.environ.get(ZOO) or "model_zoo.yaml"
-    path = (provenance.git(Path.cwd(), "rev-parse", "--show-prefix") or "") + name
+    path = git.prefix_of(Path.cwd()) + name
     texts: dict[str, str] = {}
     for commit in commits:
-        text = provenance.git(Path(repo._path), "show", f"{commit}:{path}")  # noqa: SLF001  (asv has no function for it)
-        if text is not None:
-            texts.setdefault(text, commit)
+        content = git.file_at(Path(repo._path), commit, path)  # noqa: SLF001  (asv has no function for it)
+        if content is not None:
+            texts.setdefault(content.decode("utf-8", errors="replace"), commit)
     for text, commit in texts.items():
         with tempfile.TemporaryDirectory(prefix="harness-zoo-") as folder:
             copy = Path(folder) / Path(name).name

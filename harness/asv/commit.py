@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from harness import frameworks, provenance, zoo
+from harness import frameworks, git, zoo
 from harness.asv.exchange import WEIGHTS, ZOO
 from harness.errors import UsageError
 from harness.flow import plan as planning
@@ -32,7 +32,7 @@ def root() -> Path:
     environment = os.environ.get("ASV_ENV_DIR")
     if environment is None:
         return configured
-    return Path(environment) / "project" / (provenance.git(configured, "rev-parse", "--show-prefix") or "")
+    return Path(environment) / "project" / git.prefix_of(configured)
 
 
 def load() -> zoo.Zoo:

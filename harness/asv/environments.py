@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from harness import processes
 from harness.asv.answers import State
 from harness.asv.commit import policy
 from harness.asv.errors import with_asv_errors
@@ -14,6 +14,9 @@ from harness.asv.exchange import WEIGHTS
 from harness.flavours import FLAVOURS, PLAIN
 from harness.measure import host
 from harness.store import files
+
+ASK_DEADLINE_S = 120.0
+"""For a few lines in another interpreter."""
 
 
 def patch(state: State) -> None:
@@ -70,5 +73,5 @@ def runtimes(executable: str) -> str:
         "normal = lambda name: re.sub('[-_.]+', '-', name or '').lower(); "
         f"print('-'.join(sorted({{f'{{i.name}}{{i.version}}' for i in d() if normal(i.name) in {FLAVOURS!r}}})))"
     )
-    done = subprocess.run([executable, "-c", code], capture_output=True, text=True, check=False)
+    done = processes.run_text([executable, "-c", code], deadline_s=ASK_DEADLINE_S)
     return done.stdout.strip() or PLAIN

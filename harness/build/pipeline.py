@@ -5,18 +5,16 @@ Nothing here imports a framework. A child that dies takes one variant with it, a
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from harness import frameworks, jobs
+from harness import frameworks, jobs, processes
 from harness.build.lookup import lookup
 from harness.errors import StoreError
 from harness.frameworks import hub
@@ -140,8 +138,8 @@ def _run_child(
     """
     ended: dict[str, Refusal | None] = {}
     current, step = recipes[0].name, "start"
-    with _child(cache, model, recipes) as (process, stderr):
-        for event in jobs.messages(process):
+    with _child(cache, model, recipes) as builder:
+        for event in builder.messages():
             if (kind := event.get("event")) is None:
                 continue
             if kind == "store":
@@ -165,11 +163,11 @@ def _run_child(
             end = Refusal(status=Status(event["status"]), reason=str(event["reason"])) if kind == "refused" else None
             ended[current] = end
             on_event(_ending(model, current, end))
-        code = process.wait()
+        code = builder.wait()
     if code != 0 and any(recipe.name not in ended for recipe in recipes):
         if current in ended:
             current = next(recipe.name for recipe in recipes if recipe.name not in ended)
-        ended[current] = Refusal(status=Status.FAILED, reason=_obituary(model, current, step, code, stderr))
+        ended[current] = Refusal(status=Status.FAILED, reason=_obituary(model, current, step, code, builder))
         on_event(_ending(model, current, ended[current]))
     elif code == 0:
         for recipe in recipes:
@@ -189,9 +187,7 @@ def _ending(model: ModelSpec, variant: str, end: Refusal | None) -> BuildEvent:
 
 
 @contextlib.contextmanager
-def _child(
-    cache: Cache, model: ModelSpec, recipes: list[Recipe]
-) -> Iterator[tuple[subprocess.Popen[str], collections.deque[str]]]:
+def _child(cache: Cache, model: ModelSpec, recipes: list[Recipe]) -> Iterator[jobs.RunningChild]:
     """A running child with its job; afterwards the child is gone, and so is what it left unfinished."""
     url = _hub_of(model)
     job = {
@@ -203,18 +199,20 @@ def _child(
     package = str(Path(harness.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    with jobs.child(COMMAND, job, environment=environment) as (process, stderr):
+    with jobs.child(COMMAND, job, environment=environment) as builder:
         try:
-            yield process, stderr
+            yield builder
         finally:
-            process.kill()  # what it left may only be swept up once it writes no more
-            process.wait()
-            cache.sweep_up(process.pid)
+            builder.watch.stop()
+            processes.end(builder.process)  # what it left may only be swept up once it writes no more
+            cache.sweep_up(builder.process.pid)
 
 
-def _obituary(model: ModelSpec, variant: str, step: str, code: int, stderr: collections.deque[str]) -> str:
+def _obituary(model: ModelSpec, variant: str, step: str, code: int, builder: jobs.RunningChild) -> str:
     """What is known of a child's death."""
-    if code == -signal.SIGKILL:
+    if builder.watch.why:
+        how = builder.watch.why
+    elif code == -signal.SIGKILL:
         how = (
             "was killed (SIGKILL), as the kernel does when memory runs out. Free memory, lower `calibration`, or build "
             "this model alone"
@@ -223,7 +221,7 @@ def _obituary(model: ModelSpec, variant: str, step: str, code: int, stderr: coll
         how = f"died of {signal.Signals(-code).name}"
     else:
         how = f"ended with exit code {code}"
-    words = "".join(stderr).strip()
+    words = "".join(builder.stderr).strip()
     return f"{model.name}/{variant}: the build process {how} during the step `{step}`." + (
         f" Its last stderr lines:\n{words}" if words else ""
     )

@@ -166,7 +166,7 @@ def cache(
     from harness.build.cache import Cache
     from harness.cli import tables
     from harness.cli.console import Console
-    from harness.shown import cell, markup
+    from harness.shown import markup
 
     store = Cache(options.cache_root(cache))
     if prune is not None:

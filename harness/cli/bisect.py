@@ -37,16 +37,11 @@ def bisect(
     Example: harness bisect resnet50/fp32/cpu-t1 --good 1.22.1 --bad 1.24.4
     """
     from harness.cli.gate_console import GateConsole
-    from harness.gate.bisect import bisection
+    from harness.gate.bisect import bisection, ends
 
-    releases = bisection.is_release(good)
-    if releases != bisection.is_release(bad):
-        raise UsageError(f"--good {good} --bad {bad}: one is a release and the other is not; give two of one kind")
-    if versions is not None and not releases:
-        raise UsageError("--versions goes with releases; --good and --bad name commits")
     place = bisection.BisectCase(zoo=zoo, cache=options.cache_root(cache), case=case)
     settings = decided(max_slowdown=max_slowdown, pairs=pairs, detect=detect)
-    points = bisection.releases(good, bad, options.names(versions)) if releases else bisection.commits(good, bad, zoo)
+    points = ends.points(good, bad, zoo, options.names(versions))
     with GateConsole() as console:
         count = len(points) - 2
         console.say(f"{count} point{'' if count == 1 else 's'} between {points[0].label} and {points[-1].label}")

@@ -32,7 +32,7 @@ def gate(
         typer.Option(
             "--base",
             metavar="SIDE",
-            help="What to compare with: commit, interpreter, runtime, zoo, case, .onnx.",
+            help="What to compare with: commit, zoo, case, .onnx.",
         ),
     ] = None,
     head: Annotated[
@@ -43,6 +43,12 @@ def gate(
     ] = None,
     head_runtime: Annotated[
         str | None, typer.Option("--head-runtime", metavar="SPEC", help="Such as onnxruntime==1.23.0.")
+    ] = None,
+    base_python: Annotated[
+        str | None, typer.Option("--base-python", metavar="PATH", help="This tree, on another interpreter.")
+    ] = None,
+    head_python: Annotated[
+        str | None, typer.Option("--head-python", metavar="PATH", help="This tree, on another interpreter.")
     ] = None,
     history: Annotated[
         bool, typer.Option("--history", help="Judge the stored results against their own past; measures nothing.")
@@ -132,7 +138,7 @@ def gate(
         batch=options.counts(batch, "--batch", least=1),
     )
     if history:
-        if base or head or base_runtime or head_runtime:
+        if any((base, head, base_runtime, head_runtime, base_python, head_python)):
             raise UsageError("--history judges stored results against their own past: omit --base and --head")
         from harness.gate.history import judge as past
 
@@ -147,6 +153,7 @@ def gate(
     from harness.cli.gate_console import GateConsole
     from harness.gate.gate import GateRequest
     from harness.gate.gate import gate as run_gate
+    from harness.processes import OutOfTime
 
     request = GateRequest(
         zoo=zoo,
@@ -156,6 +163,8 @@ def gate(
         head=head,
         base_runtime=base_runtime,
         head_runtime=head_runtime,
+        base_python=base_python,
+        head_python=head_python,
         selection=selection,
         settings=settings,
         refine=options.refinements({"--data": data, "--input": inputs, "--budget": budget}),
@@ -167,6 +176,9 @@ def gate(
         except KeyboardInterrupt:
             console.say("interrupted before anything was measured: there is no verdict")
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
+        except OutOfTime:
+            console.say("the time limit was over before the sides were known: there is no verdict")
+            raise typer.Exit(0 if allow_inconclusive else EXIT_INCONCLUSIVE) from None
     last = delivery.last_report(root, zoo)
     raise typer.Exit(
         deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
@@ -218,7 +230,8 @@ Metrics = Annotated[
     ),
 ]
 TimeLimit = Annotated[
-    str | None, typer.Option("--time-limit", metavar="10m", help="Stop measuring after it: seconds, or 90s, 10m, 1h.")
+    str | None,
+    typer.Option("--time-limit", metavar="10m", help="End after it, building included, such as 90s or 1h."),
 ]
 Pairs = Annotated[
     str | None,

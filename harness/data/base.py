@@ -18,6 +18,7 @@ from harness import data
 from harness.errors import BuildError, MissingExtra
 from harness.options import by_name
 from harness.records import batch_axes, fixed_batch
+from harness.special_files import require_plain
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -336,6 +337,7 @@ def file_digest(path: Path) -> str:
         BuildError: the file cannot be read.
     """
     try:
+        require_plain(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

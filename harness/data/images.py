@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data import base
 from harness.errors import BuildError
 from harness.options import Option
+from harness.special_files import require_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
     image_module = pillow()
     for path, label in _chosen(request, split):
         try:
+            require_plain(path)
             with image_module.open(path) as image:
                 fitted = _fit(image.convert("RGB"), height, width)
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data import base
 from harness.errors import BuildError
 from harness.options import Option
+from harness.special_files import require_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,7 @@ def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     import numpy as np
 
     try:
+        require_plain(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # numpy, zipfile and zlib have a class of their own for every damage

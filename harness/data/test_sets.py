@@ -15,6 +15,7 @@ from typing import Any
 from harness.data import base, beside
 from harness.errors import BuildError
 from harness.options import Option
+from harness.special_files import require_plain
 
 OPTIONS = (
     Option(
@@ -110,6 +111,7 @@ def _read(path: Path, dtype: str) -> Any:
         else onnx.TensorProto
     )  # fmt: skip
     try:
+        require_plain(path)
         held = kind.FromString(path.read_bytes())
         if kind is onnx.SequenceProto:
             return numpy_helper.to_list(held)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import provenance, providers
+from harness import processes, provenance, providers
 from harness.build import packages
 from harness.errors import WorkerError
 from harness.measure import coordinator, host
@@ -133,7 +132,7 @@ def imports(names: Sequence[str]) -> dict[str, FrameworkFound]:
         "        found = {'problem': f'{type(error).__name__}: {error}'}\n"
         "    print(json.dumps([name, found]), file=sys.stderr, flush=True)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
+    done = processes.run_text([sys.executable, "-c", code, *names], deadline_s=processes.step_deadline_s())
     ended = FrameworkFound(problem=f"the interpreter ended with exit code {done.returncode} while importing it")
     found = dict.fromkeys(names, ended)
     for line in done.stderr.splitlines():

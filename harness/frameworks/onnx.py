@@ -18,6 +18,7 @@ from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
 from harness.frameworks import base, onnx_recognize
 from harness.records import Json, Weights
+from harness.special_files import require_plain, special
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,6 +135,8 @@ def parse(path: Path) -> Any:
     """
     import onnx
 
+    if what := special(path):
+        raise BuildError(f"onnx: {path} is {what}; give a plain file")
     if not path.is_file():
         raise BuildError(f"onnx: there is no file {path}. Check `id` in the zoo; it is relative to the zoo's folder.")
     if other := onnx_recognize.otherwise(path):
@@ -164,6 +167,8 @@ def external_files(content: Any, path: Path) -> list[Path]:
                 f"onnx: the external data of `{tensor.name}` in {path} is said to lie at {location!r}, outside the "
                 f"model's folder. Such a file is never read: move the data beside the model and save it again."
             )
+        if what := special(file):
+            raise BuildError(f"onnx: {path} needs its external data {file}, which is {what}; it is not read")
         if not file.is_file():
             raise BuildError(
                 f"onnx: {path} needs its external data {file}, which is missing. Copy it beside the model."
@@ -241,6 +246,7 @@ def _digest(files: list[Path]) -> str:
     """The SHA-256 of the file and its external data, in order."""
     digest = hashlib.sha256()
     for path in files:
+        require_plain(path)
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ from harness.data import base as data
 from harness.errors import BuildError
 from harness.frameworks import base, hub
 from harness.records import Json, ModelSpec, Weights
+from harness.special_files import special
 
 if TYPE_CHECKING:
     from harness.frameworks.base import Array
@@ -175,11 +176,13 @@ def state_from_file(path: str) -> dict[str, Any]:
     Raises:
         BuildError: there is no such file, or it is neither safetensors nor a plain state dict.
     """
-    import torch
-
     place = Path(path)
+    if what := special(place):
+        raise BuildError(f"weights: {path} is {what}; give a plain file")
     if not place.is_file():
         raise BuildError(f"weights: {path} is not a file. Give `path` a .safetensors file or one of torch.save.")
+    import torch
+
     if place.suffix == ".safetensors":
         from safetensors.torch import load_file
 

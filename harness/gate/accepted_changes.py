@@ -19,11 +19,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from harness import git
 from harness.errors import UsageError
 from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, whole
 from harness.gate.text.phrases import short
 from harness.gate.text.sentences import spoken
-from harness.provenance import git
+from harness.special_files import require_plain
 from harness.store import files
 from harness.suggest import suggest
 
@@ -312,6 +313,7 @@ def read(path: Path) -> tuple[Accepted, ...]:
         UsageError: if it cannot be read or is malformed; every mistake with its line.
     """
     try:
+        require_plain(path)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return ()
@@ -379,7 +381,7 @@ def add(path: Path, new: Sequence[Accepted]) -> tuple[Accepted, ...]:
 
 def author(folder: Path) -> str:
     """Who accepts: git's user of this checkout, else the system's."""
-    name, mail = git(folder, "config", "user.name"), git(folder, "config", "user.email")
+    name, mail = git.configured(folder, "user.name"), git.configured(folder, "user.email")
     if name:
         return f"{name} <{mail}>" if mail else name
     try:
@@ -394,16 +396,16 @@ def contains_in(folder: Path) -> Contains:
     What is not a full hash (a runtime) follows nothing. A commit that this clone does not have, or a "no" from a
     shallow clone, which does not see far enough, is None.
     """
-    shallow = git(folder, "rev-parse", "--is-shallow-repository") != "false"
+    shallow = git.is_shallow(folder) is not False
 
     def contains(commit: str, other: str) -> bool | None:
         if commit == other:
             return True
         if not (HASH.fullmatch(commit) and HASH.fullmatch(other)):
             return False
-        if any(git(folder, "cat-file", "-t", name) != "commit" for name in (commit, other)):
+        if not all(git.is_commit(folder, name) for name in (commit, other)):
             return None
-        if git(folder, "merge-base", commit, other) == other:
+        if git.merge_base(folder, commit, other) == other:
             return True
         return None if shallow else False
 
@@ -429,9 +431,9 @@ def _is_day(text: str) -> bool:
 
 def _lock_of(path: Path) -> Path:
     """A lock that nobody commits: in git's own folder, or outside git among the system's temporary files."""
-    inside = git(path.parent, "rev-parse", "--absolute-git-dir")
-    if inside:
-        return Path(inside) / "harness-accepted.lock"
+    inside = git.git_dir(path.parent)
+    if inside is not None:
+        return inside / "harness-accepted.lock"
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"harness-accepted-{getpass.getuser()}-{name}.lock"
 

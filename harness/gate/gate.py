@@ -7,6 +7,7 @@ through a `GateWatcher`.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +23,16 @@ from harness.gate import judge
 from harness.gate.checks import quality, signature, structure
 from harness.gate.checks.quality import Quality
 from harness.gate.checks.signature import Signature
-from harness.gate.model import Contender, Finding, GateSettings, Match, Report, Side
+from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Report, Side, Verdict
 from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
-from harness.gate.timing.rounds import CTRL_C, Measured
+from harness.gate.timing.rounds import CTRL_C, TIME_LIMIT, Measured
 from harness.init.bare import Refinements
 from harness.measure import coordinator, host
 from harness.measure.coordinator import ClientFactory, Observed
 from harness.measure.pairs import PairSpec, measure_pair
+from harness.processes import OutOfTime, ending_at
 from harness.records import Artifact
 from harness.runtimes.client import Client
 from harness.store import files
@@ -41,7 +43,7 @@ class GateRequest:
     """What a person asked for.
 
     Attributes:
-        base, head, base_runtime, head_runtime: as `sides.resolve` takes them.
+        base, head, base_runtime, head_runtime, base_python, head_python: as `sides.resolve` takes them.
         results: where the pairs' numbers are kept.
         refine: what is said of sides that are files, which have no zoo.
         outputs: files that the report will be written to: like the results, no change of the tree.
@@ -54,6 +56,8 @@ class GateRequest:
     head: str | None = None
     base_runtime: str | None = None
     head_runtime: str | None = None
+    base_python: str | None = None
+    head_python: str | None = None
     selection: Selection = field(default_factory=Selection)
     refine: Refinements = field(default_factory=Refinements)
     outputs: tuple[Path, ...] = ()
@@ -105,6 +109,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         UsageError: if a side, the zoo or the selection is wrong.
         StoreError: if the results folder or the cache cannot be written.
         KeyboardInterrupt: if it comes before there is anything to judge.
+        OutOfTime: if the time limit is over before the sides are known.
     """
     steps = steps or GateSteps()
     started_at, started = coordinator.utc_now(), time.monotonic()
@@ -112,10 +117,17 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     settings = request.settings
 
     # The two sides, their cases and artifacts.
-    base, head = resolved(request, watch, steps)
-    watch.sides(base, head)
-    of_base, base_notes = steps.build(base, request.selection, request.cache, on_event=watch.building)
-    of_head, head_notes = steps.build(head, request.selection, request.cache, on_event=watch.building)
+    end = None if settings.time_limit_s is None else started + settings.time_limit_s
+    with ending_at(end):
+        base, head = resolved(request, watch, steps)
+        watch.sides(base, head)
+        built: list[tuple[tuple[Contender, ...], tuple[str, ...]]] = []
+        try:
+            built += [steps.build(base, request.selection, request.cache, on_event=watch.building)]
+            built += [steps.build(head, request.selection, request.cache, on_event=watch.building)]
+        except OutOfTime:
+            return unbuilt(base, head, built, request, started_at, time.monotonic() - started)
+    (of_base, base_notes), (of_head, head_notes) = built
     matches = steps.match(of_base, of_head)
 
     # What needs no measuring: one side lacks it, did not build it, or it cannot be compared.
@@ -127,12 +139,19 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
 
     # What their files say and compute, then how long they take.
     qualities = {m.name: Quality() for m in comparable}
-    signatures, unread = read(comparable, steps)
+    signatures: Mapping[Path, Signature] = {}
+    unread: tuple[str, ...] = ()
     try:
-        evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
+        with ending_at(end):
+            signatures, unread = read(comparable, steps)
+            evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
         sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
+        limit = None if end is None else max(end - time.monotonic(), 0.0)  # waiting for other gates does not count
         with lock.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
-            done = rounds.measure(sound, settings, phases.chooser(settings), watch, pair=steps.measure_pair)
+            timed = dataclasses.replace(settings, time_limit_s=limit)
+            done = rounds.measure(sound, timed, phases.chooser(settings), watch, pair=steps.measure_pair)
+    except OutOfTime:
+        done = Measured(pairs={name: [] for name in specs}, interrupted=TIME_LIMIT)
     except KeyboardInterrupt:
         done = Measured(pairs={name: [] for name in specs}, interrupted=CTRL_C)
 
@@ -157,6 +176,42 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     )
 
 
+def unbuilt(
+    base: Side,
+    head: Side,
+    built: Sequence[tuple[tuple[Contender, ...], tuple[str, ...]]],
+    request: GateRequest,
+    started_at: str,
+    wall_s: float,
+) -> Report:
+    """The report where the time limit was over before both sides were built: nothing can be told of any case.
+
+    Args:
+        base: the side that is built first.
+        head: the side that is built after it.
+        built: what was built of them.
+        request: what a person asked for.
+        started_at: when the gate began.
+        wall_s: seconds since then.
+    """
+    side = (base, head)[len(built)]
+    why = f"the time limit was over while {side.role} was built"
+    names = dict.fromkeys(one.case.id for cases, _ in built for one in cases)
+    facts = host.facts()
+    return Report(
+        base=base,
+        head=head,
+        cases=tuple(CaseVerdict(name=name, verdict=Verdict.INCONCLUSIVE, reason=why) for name in names),
+        settings=request.settings,
+        fingerprint=host.fingerprint(facts),
+        host=facts,
+        started_at=started_at,
+        wall_s=wall_s,
+        interrupted=TIME_LIMIT,
+        notes=tuple(dict.fromkeys((why, *base.notes, *head.notes))),
+    )
+
+
 def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tuple[Side, Side]:
     """The two sides.
 
@@ -168,6 +223,8 @@ def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tupl
         head=request.head,
         base_runtime=request.base_runtime,
         head_runtime=request.head_runtime,
+        base_python=request.base_python,
+        head_python=request.head_python,
         zoo=request.zoo,
         cache=request.cache,
         own=(request.results, *request.outputs),

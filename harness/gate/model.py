@@ -58,7 +58,7 @@ class Side:
     Attributes:
         role: `base` or `head`.
         asked: as the person wrote it, such as `main` or `onnxruntime==1.22.1`; it names the side in every sentence.
-        kind: commit, tree, interpreter, runtime, zoo or case.
+        kind: commit, tree, interpreter, zoo, case or file; reports of earlier versions also have runtime.
         zoo: the zoo file of this side, inside its worktree where it has one.
         python: the interpreter that builds this side's artifacts.
         worker: the command that starts this side's worker.

@@ -18,6 +18,7 @@ from harness.data import beside
 from harness.errors import HarnessError, UsageError
 from harness.init import document, models
 from harness.records import BATCH, InputSpec
+from harness.special_files import require_plain
 
 AS_IS = "as-is"
 VARIANTS = (AS_IS, "fp32-fused", "int8-dynamic", "int8-static")
@@ -126,6 +127,7 @@ def with_counts(data: Entry) -> Entry:
     counts = {"calibration": EXAMPLES, "evaluation": EXAMPLES}
     if data["source"] == "npz":
         try:
+            require_plain(Path(data["path"]))
             with np.load(data["path"], allow_pickle=False) as file:
                 rows = min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
         except Exception as error:

@@ -20,6 +20,7 @@ from typing import Any
 from harness import jobs
 from harness.errors import UsageError
 from harness.init import assume, models
+from harness.special_files import special
 from harness.store import files
 from harness.suggest import similar
 
@@ -80,6 +81,9 @@ def assumed(
         StoreError: the cache cannot be written.
     """
     found = [Path(text.removeprefix(PREFIX)).expanduser() for text in paths]
+    for path in found:
+        if what := special(path):
+            raise UsageError(f"{path} is {what}; give a plain file")
     if missing := [str(path) for path in found if not path.is_file()]:
         zoo = next((name for name in missing if name.endswith((".yaml", ".yml"))), None)
         way = f"; a zoo is given with --zoo {zoo}" if zoo else similar_files(missing[0])
@@ -123,8 +127,8 @@ def ask(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     answer: dict[str, Any] | None = None
     command = (sys.executable, "-P", "-m", assume.__name__)
-    with jobs.child(command, request, environment=os.environ) as (process, _):
-        for message in jobs.messages(process):
+    with jobs.child(command, request, environment=os.environ) as reader:
+        for message in reader.messages():
             answer = message
     if answer is None:  # a file took its reader down
         answer = assume.answer({**request, "unread": True})

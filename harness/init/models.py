@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import provenance
+from harness import git, provenance
 from harness.data import beside
 from harness.errors import BuildError, UsageError
 from harness.init import document
@@ -87,7 +87,7 @@ def choose(folder: Path, models: Sequence[str], inputs: Sequence[str]) -> Chosen
             files=tuple(file for part in parts for file in part.files),
             notes=tuple(note for part in parts for note in part.notes),
         )
-    found = (provenance.git(folder, "ls-files", "-co", "--exclude-standard", "--", "*.onnx") or "").splitlines()
+    found = git.listed_files(folder, "*.onnx")
     if not found:
         text = _entry("tiny", "torch", f"{Path(EXAMPLE_FILE).stem}:build", [EXAMPLE_INPUT], "seeded")
         return Chosen(text=text, torch=True, example=True, notes=("no .onnx file is here, so an example was written",))
@@ -142,7 +142,7 @@ def _onnx(folder: Path, model: str, *, alone: bool = True) -> Chosen:
         if alone:
             raise UsageError(str(error)) from error
         return Chosen(text=_entry(entry_name(path.name), "onnx", relative, ()), torch=False, notes=(str(error),))
-    ignored = provenance.git(folder, "check-ignore", "--", str(path))
+    ignored = git.is_ignored(folder, path)
     notes = [f"git ignores {path.name}: asv measures what is committed, so add it with `git add -f`"] if ignored else []
     if guessed(inputs):
         notes.append(f"{path.name} has dynamic axes: look at `dims` in model_zoo.yaml, their sizes are guesses")

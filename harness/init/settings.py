@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import provenance
+from harness import git, provenance
 from harness.errors import UsageError
 from harness.init import requirement
 from harness.metrics import METRICS
@@ -31,7 +31,7 @@ def configuration(folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
         requirements: arguments of `pip install` that every environment gets.
     """
     top = provenance.checkout(folder, ignore=folder).top or folder
-    web = page(provenance.git(folder, "remote", "get-url", "origin") or "")
+    web = page(git.remote_url(folder))
     name, version = requirement.onnxruntime()
     install = shlex.join(requirements)
     package = is_package(folder)
@@ -60,7 +60,7 @@ def configuration(folder: Path, requirements: Sequence[str]) -> dict[str, Any]:
 
 def branch(folder: Path) -> str:
     """The branch that is checked out, before the first commit as well."""
-    return provenance.git(folder, "symbolic-ref", "--short", "HEAD") or "main"
+    return git.branch(folder) or "main"
 
 
 def page(remote: str) -> str:

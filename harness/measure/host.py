@@ -12,11 +12,11 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import processes
 from harness.records import HostInfo, Json
 
 STABLE = ("cpu", "isa", "cores_logical", "cores_physical", "memory_gib", "gpus", "system", "machine", "cpu_limit")
@@ -119,10 +119,7 @@ def gpus() -> list[str]:
     if tool is None:
         return []
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
+    done = processes.run_text(query, deadline_s=10)
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
 
 

@@ -12,11 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness import flavours
+from harness import flavours, git
 from harness.metrics import METRICS
 from harness.records import Status
 from harness.report import wording
-from harness.report.repository import git, subjects
 from harness.report.rows import ordered, picked
 from harness.store import query, standing
 from harness.store.asv import reconcile as asv_values
@@ -177,8 +176,7 @@ class Data:
 
     def resolve(self, revision: str) -> str:
         """The full hash that git knows a revision by; empty where it knows none."""
-        found = git(self.repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        return (found or "").strip()
+        return git.commit_of(self.repo, revision) if self.repo is not None else ""
 
     def newest_run(self, fingerprint: str) -> str:
         """The id of a host's newest run."""
@@ -261,7 +259,7 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         latest=tuple(ordered(_noted(rows, newest, picked(newest)))),
         runs=runs,
         machines=_machines(rows),
-        subjects=subjects(sorted(of), repo),
+        subjects=git.subjects(repo, sorted(of)) if repo is not None else {},
         commit_url=commit_url,
         problems=tuple(dict.fromkeys((*(str(problem) for problem in found.problems), *values.problems))),
         since=since,

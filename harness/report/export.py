@@ -6,11 +6,11 @@ import base64
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from harness import processes
 from harness.errors import UsageError
 from harness.report.figures.base import Figure
 from harness.report.parts import script_json, spelled
@@ -153,10 +153,10 @@ def by_browser(browser: str, figure: Figure, kind: str, scale: float) -> bytes:
         way = ["--dump-dom"] if kind != "pdf" else [f"--print-to-pdf={pdf}", "--no-pdf-header-footer"]
         root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
         command = [browser, "--headless", "--disable-gpu", *root, "--virtual-time-budget=20000", *way, page.as_uri()]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"--out: {browser} could not draw the figure: {error}") from error
+        done = processes.run(command, deadline_s=TIMEOUT_S)
+        if done.returncode in (processes.TIMED_OUT, processes.NOT_STARTED):
+            why = done.stderr.decode(errors="replace")
+            raise UsageError(f"--out: {browser} could not draw the figure: {why}")
         if kind == "pdf":
             if not pdf.is_file():
                 raise UsageError(f"--out: {browser} made no pdf: {done.stderr.decode(errors='replace')[-300:]}")

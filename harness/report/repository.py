@@ -1,38 +1,11 @@
-"""What git and asv's configuration say of commits: their subjects, the hash behind a name, and where they are shown."""
+"""What asv's configuration says of commits: where they are shown."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from harness import foreign
 from harness.errors import UsageError
-
-
-def git(repo: Path | None, *arguments: str, stdin: str | None = None) -> str | None:
-    """What git prints, or None where it fails, is missing or there is no repository."""
-    if repo is None:
-        return None
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(repo), *arguments], input=stdin, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
-def subjects(commits: Sequence[str], repo: Path | None) -> dict[str, str]:
-    """First lines of commit messages, for those that the repository has."""
-    if not commits:
-        return {}
-    known = git(repo, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin="\n".join(commits) + "\n") or ""
-    there = [line.split()[0] for line in known.splitlines() if line.endswith(" commit")]
-    if not there:
-        return {}
-    text = git(repo, "log", "--no-walk=unsorted", "--stdin", "--format=%H%x00%s", stdin="\n".join(there) + "\n") or ""
-    return dict(line.split("\0", 1) for line in text.splitlines() if "\0" in line)
 
 
 def configuration(folder: Path) -> tuple[str, str]:

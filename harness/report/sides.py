@@ -81,24 +81,31 @@ def find(data: Data, asked: str) -> ComparedSide:
     Args:
         data: what is stored.
         asked: a run's id or the beginning of one; a commit's hash, its beginning, or what git makes of the name; a
-            runtime such as `onnxruntime==1.30.0`, or its version; a host's name, its fingerprint or the beginning.
+            runtime such as `onnxruntime==1.30.0`, or its version; a host's name, its fingerprint or the beginning. One
+            of `KINDS` and a colon before it leave out the others, as in `commit:main`.
 
     Raises:
         UsageError: if nothing or more than one thing is called so.
     """
-    offered = every(data)
-    found = [side for side in offered if asked in (side.name, side.key)]
-    found = found or [side for side in offered if _fits(data, side, asked)]
+    kind, colon, text = asked.partition(":")
+    kinds, text = ((kind,), text) if colon and kind in KINDS else (KINDS, asked)
+    offered = [side for side in every(data) if side.kind in kinds]
+    found = [side for side in offered if text in (side.name, side.key)]
+    found = found or [side for side in offered if _fits(data, side, text)]
+    # A revision is what git resolves: a run, a runtime or a host of its name never takes its place.
+    commit = data.resolve(text) if "commit" in kinds else ""
+    found += [side for side in offered if side.kind == "commit" and side.key == commit and side not in found]
+    if commit and (others := [side for side in found if side.key != commit]):
+        some = " or ".join(
+            f"the {side.kind} {side.name}, written {side.kind}:{side.name}" for side in others[:SHORTEST]
+        )
+        raise UsageError(f"--compare {asked}: can be commit {commit[:8]}, written commit:{text}, or {some}: say which")
     if len(found) == 1:
         return found[0]
     if found:
-        some = ", ".join(f"{side.kind} {side.name}" for side in found[:SHORTEST])
+        some = ", ".join(f"{side.kind}:{side.name}" for side in found[:SHORTEST])
         more = f" and {len(found) - SHORTEST} more" if len(found) > SHORTEST else ""
-        raise UsageError(f"--compare {asked}: may be {some}{more}; give one of these names in full")
-    commit = data.resolve(asked)
-    for side in offered:
-        if side.kind == "commit" and side.key == commit:
-            return side
+        raise UsageError(f"--compare {asked}: may be {some}{more}; give one of these")
     names = [side.name for side in offered]
     if commit:
         known = [side.name for side in offered if side.kind == "commit"]

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness import processes
 from harness.errors import WorkerError, WorkerRefusal
 from harness.records import RuntimeInfo
 from harness.runtimes import protocol, protocol1
@@ -26,6 +28,9 @@ LAST_LINES = 6
 """How many lines of a dead worker's stderr travel with the outcome."""
 
 CLOSE_DEADLINE_S = 10.0
+
+TIMED = ("burst", "reference")
+"""Requests during which the worker times."""
 
 NOT_LOADED = re.compile(r"lib\w+\.so[\w.]*: cannot open shared object file|Please install [^.\n]*", re.IGNORECASE)
 """The part of onnxruntime's messages that names what is missing, without times and source lines."""
@@ -71,6 +76,8 @@ class Client:
         except OSError as error:
             self._stderr.close()
             raise WorkerError(f"the worker could not be started: {error}") from error
+        processes.expendable(self._process.pid)
+        self._ended = False
         # A blocked read with a deadline, on every platform: the thread sleeps in the kernel while a worker times.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -109,10 +116,8 @@ class Client:
             WorkerRefusal: if the worker answers that it cannot.
             WorkerError: if it died, missed the deadline (it is then killed) or answered nonsense.
         """
-        assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
         sent = arguments if self._adapter is None else self._adapter.request(command, arguments)
-        with contextlib.suppress(OSError):  # a dead worker is noticed below, together with why it died
-            protocol.send(self._process.stdin, {"cmd": command, **sent})
+        self._send({"cmd": command, **sent}, deadline_s)
         reply = self._receive(command, deadline_s)
         return reply if self._adapter is None else self._adapter.reply(command, reply, arguments)
 
@@ -127,18 +132,16 @@ class Client:
 
     def close(self) -> None:
         """Ask the worker to leave, and make sure that it does."""
-        assert self._process.stdin is not None  # noqa: S101
-        with contextlib.suppress(OSError):
-            protocol.send(self._process.stdin, {"cmd": "close"})
+        self._send({"cmd": "close"}, CLOSE_DEADLINE_S)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(CLOSE_DEADLINE_S)
         self.kill()
 
     def kill(self) -> None:
         """End the worker at once and free everything; safe to call again."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        if not self._ended:
+            self._ended = True
+            processes.end(self._process)
         self._reader.join(CLOSE_DEADLINE_S)
         if self._adapter is not None:
             self._adapter.close()
@@ -157,22 +160,58 @@ class Client:
             self._replies.put(error)
 
     def _receive(self, command: str, deadline_s: float) -> dict[str, Any]:
-        try:
-            reply = self._replies.get(timeout=deadline_s)
-        except queue.Empty:
-            self._process.kill()
-            raise WorkerError(f"no answer to `{command}` within {deadline_s:.0f} s; the worker was ended") from None
+        reply = self._await(command, deadline_s)
         if reply is None:
             raise WorkerError(f"the worker died during `{command}` ({self._exit_reason()}){self._last_stderr()}")
         if isinstance(reply, Exception):
-            self._process.kill()
-            self._process.wait()  # until it is gone, its stderr may not be whole
+            processes.end(self._process)  # until it is gone, its stderr may not be whole
             raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_stderr()}")
         if not reply.get("ok"):
             kind, message = str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given"))
             # Why a provider's library did not load is written to stderr alone.
             raise WorkerRefusal(kind, message + (self._why_not_loaded() if kind == "provider" else ""))
         return reply
+
+    def _await(self, command: str, deadline_s: float) -> dict[str, Any] | Exception | None:
+        """The next reply. Memory is looked at meanwhile, except while the worker times: then nobody polls."""
+        over = time.monotonic() + deadline_s
+        while True:
+            left = min(over - time.monotonic(), processes.left_s())
+            try:
+                return self._replies.get(timeout=max(left if command in TIMED else min(left, processes.LOOK_S), 0.0))
+            except queue.Empty:
+                pass
+            if processes.left_s() <= 0:
+                processes.end(self._process)
+                raise processes.OutOfTime
+            if time.monotonic() >= over:
+                processes.end(self._process)
+                raise WorkerError(f"no answer to `{command}` within {deadline_s:.0f} s; the worker was ended")
+            used, limit = processes.memory_bytes(self.pid), processes.memory_limit_bytes()
+            if used > limit:
+                processes.end(self._process)
+                raise WorkerError(
+                    f"the worker was ended during `{command}` at {used / 1e9:.1f} GB of memory, above the limit of "
+                    f"{limit / 1e9:.1f} GB ({processes.MEMORY_LIMIT} sets another one)"
+                )
+
+    def _send(self, message: dict[str, Any], deadline_s: float) -> None:
+        """Send a request; a long one from a thread, since a worker that is frozen does not read it."""
+        assert self._process.stdin is not None  # noqa: S101  (a pipe was asked for)
+        stream = self._process.stdin
+
+        def send() -> None:
+            with contextlib.suppress(OSError, ValueError):  # a dead worker is noticed with its reply: why it died
+                protocol.send(stream, message)
+
+        if message["cmd"] in TIMED:
+            send()
+            return
+        sending = threading.Thread(target=send, daemon=True)
+        sending.start()
+        sending.join(deadline_s)
+        if sending.is_alive():
+            processes.end(self._process)
 
     def _exit_reason(self) -> str:
         """How the dead worker ended, in words."""

@@ -27,7 +27,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness import sealed
+from harness import processes, sealed
 from harness.errors import StoreError, UsageError
 from harness.store import files
 
@@ -224,21 +224,7 @@ def ask(python: str, code: str) -> subprocess.CompletedProcess[str]:
 def run(command: Sequence[str], *, deadline_s: float = INSTALL_DEADLINE_S) -> subprocess.CompletedProcess[str]:
     """Run a command without this project's modules on its path; what cannot be started has exit code 127."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    try:
-        return subprocess.run(
-            list(command),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=deadline_s,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-        )
-    except OSError as error:
-        return subprocess.CompletedProcess(list(command), 127, "", f"{command[0]}: {error.strerror or error}")
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(list(command), 124, "", f"no end after {deadline_s:.0f} s")
+    return processes.run_text(command, deadline_s=deadline_s, environment=environment)
 
 
 def last_lines(done: subprocess.CompletedProcess[str], lines: int = 4) -> str:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import git
 from harness.errors import UsageError
-from harness.provenance import git
 from harness.suggest import similar
-
-ALL = ("--exclude=refs/stash", "--all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +44,18 @@ def commits(repo: Path | None, since: str | None = None) -> Commits:
     Raises:
         UsageError: if git does not know the revision.
     """
-    listed = git(repo, "rev-list", "--topo-order", "--reverse", *ALL) if repo is not None else None
-    positions = {commit: place for place, commit in enumerate((listed or "").split())}
+    listed = git.every_commit(repo) if repo is not None else None
+    positions = {commit: place for place, commit in enumerate(listed or ())}
     if since is None:
         return Commits(positions=positions)
     if repo is None or listed is None:
         raise UsageError(f"--since {since}: not inside a git checkout, so there is no order of commits")
-    commit = git(repo, "rev-parse", "--verify", "--quiet", f"{since}^{{commit}}")
+    commit = git.commit_of(repo, since)
     if not commit:
-        names = (git(repo, "for-each-ref", "--format=%(refname:short)") or "").split()
+        names = git.refs(repo, short=True)
         raise UsageError(
             f"--since {since}: git knows no such commit{similar(since, names)}; give a branch, a tag or a hash, such "
             "as HEAD~10"
         )
-    # `REV^@` stands for all parents of REV, also where it has none.
-    later = git(repo, "rev-list", *ALL, commit, "--not", f"{commit}^@") or ""
-    seconds = git(repo, "show", "-s", "--format=%at", commit) or "0"
-    return Commits(positions=positions, since=frozenset(later.split()), since_time=int(seconds) * 1000)
+    later, seconds = git.not_older(repo, commit), git.author_time(repo, commit) or 0
+    return Commits(positions=positions, since=frozenset(later), since_time=seconds * 1000)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import StoreError
+from harness.special_files import require_plain
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -40,6 +41,8 @@ def guarded(doing: str, path: Path) -> Iterator[None]:
         path: what it is tried on.
     """
     try:
+        if doing == "read":
+            require_plain(path)
         yield
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "fix the cause")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NewerSchema, StoreError
+from harness.special_files import require_plain
 from harness.store import absent, content
 from harness.store.columns import COLUMNS, HEAVY, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row
@@ -59,6 +60,7 @@ def read(path: Path, *, samples: bool = True) -> list[Row]:
 
     names = [name for name in COLUMNS if samples or name not in HEAVY]
     try:
+        require_plain(path)
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             metadata = file.schema_arrow.metadata or {}
             check_schema(path, {key.decode(): value.decode() for key, value in metadata.items()})

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import ZooError
+from harness.special_files import require_plain, special
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -121,8 +122,9 @@ def read(path: Path) -> bytes:
         if not path.exists():
             raise ZooError([f"{path}: no such file; give the zoo with --zoo FILE"])
         if not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a regular file"
+            kind = "a folder" if path.is_dir() else special(path) or "not a regular file"
             raise ZooError([f"{path}: is {kind}; give a YAML file such as {path / 'model_zoo.yaml'}"])
+        require_plain(path)
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

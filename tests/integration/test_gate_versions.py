@@ -23,8 +23,8 @@ from harness.flow.plan import Selection
 from harness.gate.gate import GateRequest, GateSteps, gate
 from harness.gate.model import Contender, GateSettings, Match, Verdict
 from harness.gate.sides import code, matching
+from harness.git import environment as git_environment
 from harness.measure.pairs import PairSpec, measure_pair
-from harness.provenance import git_environment
 from harness.records import Pair
 from tests.test_gate_gate import Watch
 
@@ -169,9 +169,9 @@ def test_job_of_version_1(clone: Path, tmp_path: Path) -> None:
         "case": "",
     }
     command = (sys.executable, "-P", "-m", "harness.gate.contender_build")
-    with jobs.child(command, job, environment=os.environ | {"PYTHONPATH": str(clone)}) as (process, stderr):
-        *events, last = list(jobs.messages(process))
-        assert 0 == process.wait(), list(stderr)
+    with jobs.child(command, job, environment=os.environ | {"PYTHONPATH": str(clone)}) as builder:
+        *events, last = list(builder.messages())
+        assert 0 == builder.wait(), list(builder.stderr)
     assert {"model", "variant", "step", "state", "seconds", "detail"} == {key for one in events for key in one["event"]}
     answer = last["answer"]
     assert {"wire": 1, "notes": []} == {key: answer[key] for key in ("wire", "notes")}

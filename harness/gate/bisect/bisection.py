@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Protocol
 
 from packaging.version import InvalidVersion, Version
 
+from harness import git, processes
 from harness.errors import UsageError, WorkerError
 from harness.flavours import normal
 from harness.flow.plan import Selection
@@ -46,7 +46,7 @@ class BisectPoint:
     """A commit or a release.
 
     Attributes:
-        asked: as a side is asked for: a full hash, or `onnxruntime==1.23.0`.
+        asked: as a side is asked for: `commit:` and a full hash, or `onnxruntime==1.23.0`.
         label: what people know it by, such as a short hash with the commit's subject.
     """
 
@@ -240,7 +240,7 @@ class BisectCase:
 
 
 def is_release(text: str) -> bool:
-    """Whether a text names an onnxruntime release: a version, or a requirement with one."""
+    """Whether a text is written as an onnxruntime release: a version, or a requirement with one."""
     return bool(VERSION.fullmatch(text)) or ("==" in text and runtimes.is_spec(text))
 
 
@@ -297,10 +297,7 @@ def listed(package: str) -> list[str]:
         UsageError: if the index cannot be asked.
     """
     command = (sys.executable, "-m", "pip", "index", "versions", package, "--disable-pip-version-check")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INDEX_DEADLINE_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"the releases of {package} cannot be listed ({error}): name them with --versions") from error
+    done = processes.run_text(command, deadline_s=INDEX_DEADLINE_S)
     found = re.search(r"^Available versions: (.+)$", done.stdout, re.MULTILINE)
     if found is None:
         words = " ".join(done.stderr.split())[-200:]
@@ -314,15 +311,17 @@ def commits(good: str, bad: str, zoo: Path) -> tuple[BisectPoint, ...]:
     Raises:
         UsageError: if one is not a commit, or good is not a first-parent ancestor of bad.
     """
-    top = worktrees.top_of(zoo.absolute().parent)
+    top = git.top_of(zoo.absolute().parent)
     if top is None:
         raise UsageError(f"{zoo.absolute().parent} is not in a git checkout, so that there are no commits to go over")
     first, last = (worktrees.revision(top, text).commit for text in (good, bad))
-    lines = worktrees.git(top, "log", "--first-parent", "--reverse", "--format=%H %h %s", last).stdout.splitlines()
-    points = [BisectPoint(asked=line.split(" ", 1)[0], label=line.split(" ", 1)[1]) for line in lines]
-    begin = next((place for place, point in enumerate(points) if point.asked == first), None)
+    points = [
+        BisectPoint(asked=f"{worktrees.COMMIT}{one.commit}", label=" ".join([one.short, *one.subject.split()]))
+        for one in git.first_parents(top, last)
+    ]
+    begin = next((place for place, point in enumerate(points) if point.asked == f"{worktrees.COMMIT}{first}"), None)
     if begin is None:
-        shallow = " This is a shallow clone: run `git fetch --unshallow` first." if worktrees.shallow(top) else ""
+        shallow = " This is a shallow clone: run `git fetch --unshallow` first." if git.is_shallow(top) else ""
         raise UsageError(f"{good} does not come before {bad} on its first parents: nothing lies between them.{shallow}")
     points = points[begin:]
     return ends_differ(points, good, bad)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import processes
 from harness.errors import BuildError
 from harness.records import Json
 
@@ -50,18 +50,14 @@ def read(paths: Sequence[Path]) -> dict[Path, Signature]:
     unique = list(dict.fromkeys(paths))
     package = str(Path(__file__).resolve().parents[2])
     search = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", MODULE],
-            input=json.dumps([str(path) for path in unique]),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE_S,
-            env={**os.environ, "PYTHONPATH": search},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(f"Reading {len(unique)} ONNX files took longer than {DEADLINE_S:.0f} s") from error
+    done = processes.run_text(
+        [sys.executable, "-P", "-m", MODULE],
+        deadline_s=DEADLINE_S,
+        stdin=json.dumps([str(path) for path in unique]),
+        environment={**os.environ, "PYTHONPATH": search},
+    )
+    if done.returncode == processes.TIMED_OUT:
+        raise BuildError(f"Reading {len(unique)} ONNX files took longer than {DEADLINE_S:.0f} s")
     if done.returncode:
         words = " | ".join(done.stderr.strip().splitlines()[-3:])
         raise BuildError(f"The process that reads ONNX files ended with exit code {done.returncode}: {words}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness import provenance
+from harness import git, provenance
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.gate import accepted_changes
 from harness.gate.model import Report
@@ -134,7 +134,7 @@ def keep(report: Report, results: Path) -> Path:
 
 def last_report(cache: Path, zoo: Path) -> Path:
     """Where the last gate of this zoo is kept, so that `--accept` needs no file."""
-    top = provenance.git(zoo.parent, "rev-parse", "--show-toplevel") or str(zoo.parent.resolve())
+    top = str(git.top_of(zoo.parent) or zoo.parent.resolve())
     return cache / "gate" / f"last-{hashlib.sha256(top.encode()).hexdigest()[:16]}.json"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.records import Pair
+from harness.special_files import require_plain
 from harness.stats import paired
 from harness.store import files
 
@@ -112,6 +113,7 @@ def read(paths: Sequence[Path]) -> Recording:
 
 def _read(path: Path) -> Recording:
     try:
+        require_plain(path)
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, list) or not content:
             raise TypeError("a list of series is expected")

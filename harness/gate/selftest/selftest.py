@@ -22,10 +22,11 @@ from harness.gate.selftest import resample, slowing
 from harness.gate.selftest.graphs import KINDS
 from harness.gate.selftest.recording import Recording
 from harness.gate.selftest.resample import Rate
-from harness.gate.timing.rounds import SCREEN, TIME_LIMIT, Measured, MeasurePair, OutOfTime, Rounds, RoundsWatcher
+from harness.gate.timing.rounds import SCREEN, TIME_LIMIT, Measured, MeasurePair, Rounds, RoundsWatcher
 from harness.measure import coordinator, host
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair
+from harness.processes import OutOfTime
 from harness.records import Target
 from harness.runtimes.client import Client
 from harness.stats import paired

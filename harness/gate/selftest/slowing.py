@@ -11,12 +11,12 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import processes
 from harness.errors import BuildError
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair
@@ -49,18 +49,14 @@ def make(jobs: Sequence[Mapping[str, Any]]) -> None:
     """
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    try:
-        done = subprocess.run(
-            (sys.executable, "-P", "-m", MODULE),
-            input="".join(json.dumps(job) + "\n" for job in jobs),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=DEADLINE_S,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(f"making {len(jobs)} models took longer than {DEADLINE_S:.0f} s") from error
+    done = processes.run_text(
+        (sys.executable, "-P", "-m", MODULE),
+        deadline_s=DEADLINE_S,
+        stdin="".join(json.dumps(job) + "\n" for job in jobs),
+        environment={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    if done.returncode == processes.TIMED_OUT:
+        raise BuildError(f"making {len(jobs)} models took longer than {DEADLINE_S:.0f} s")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     for answer in answers:
         if "error" in answer:

@@ -23,6 +23,7 @@ from harness.errors import CaseIdError, StoreError, UsageError
 from harness.flow.plan import Selection
 from harness.gate.model import Contender, Side
 from harness.gate.sides import code, worktrees
+from harness.processes import Limits, step_deadline_s
 from harness.records import CaseId, Refusal, Status, wire
 from harness.runtime_spec import is_own
 from harness.runtimes.clients import client_factory
@@ -31,11 +32,18 @@ MODULE = "harness.gate.contender_build"
 EVENT = ("model", "variant", "step", "state", "seconds", "detail")
 """What an event says across versions."""
 
+MARGIN_S = 300.0
+"""How much longer than one of its own children a side's process may say nothing."""
+
 OnEvent = Callable[[BuildEvent], None]
 
 
 def contenders(
-    side: Side, selection: Selection, cache: Path, *, on_event: OnEvent = lambda _: None
+    side: Side,
+    selection: Selection,
+    cache: Path,
+    *,
+    on_event: OnEvent = lambda _: None,
 ) -> tuple[tuple[Contender, ...], tuple[str, ...]]:
     """Plan and build a side.
 
@@ -52,7 +60,9 @@ def contenders(
     Raises:
         UsageError: the side's zoo cannot be read or has nothing of the selection, or its code does not run.
         StoreError: the cache cannot be written.
+        OutOfTime: the time limit is over.
     """
+    limits = Limits(silence_s=step_deadline_s() + MARGIN_S)
     own = side.cache or cache
     if own != cache.absolute():
         code.note(own, _name(side))
@@ -66,7 +76,7 @@ def contenders(
     }
     notes: tuple[str, ...] = ()
     paths = side.path
-    reply, died = _ask(side, paths, job, on_event)
+    reply, died = _ask(side, paths, job, on_event, limits)
     if reply is None and code.is_harness(side.tree) and not _has_module(side):
         paths = (str(code.copy_of_harness(cache)), *side.path)
         note = (
@@ -74,7 +84,7 @@ def contenders(
             f"changes of harness itself since then are not compared"
         )
         notes = (note,)
-        reply, died = _ask(side, paths, job, on_event)
+        reply, died = _ask(side, paths, job, on_event, limits)
     if reply is None:
         raise UsageError(
             f"{_name(side)}: its zoo could not be built with {side.python}: {died}. If its dependencies changed, "
@@ -223,9 +233,13 @@ def _contender(side: Side, one: Mapping[str, Any], shared: Path) -> Contender:
 
 
 def _ask(
-    side: Side, paths: Sequence[str], job: Mapping[str, Any], on_event: OnEvent
+    side: Side, paths: Sequence[str], job: Mapping[str, Any], on_event: OnEvent, limits: Limits
 ) -> tuple[dict[str, Any] | None, str]:
-    """Run the child; its answer, or None and why there is none."""
+    """Run the child; its answer, or None and why there is none.
+
+    Raises:
+        OutOfTime: the time limit is over.
+    """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONHOME"}
     # Whatever was on PYTHONPATH may be the other side's.
     environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -234,17 +248,17 @@ def _ask(
     found: dict[str, Any] | None = None
     with contextlib.ExitStack() as stack:
         try:
-            process, stderr = stack.enter_context(
-                jobs.child(command, job, environment=environment, folder=side.zoo.parent)
+            builder = stack.enter_context(
+                jobs.child(command, job, environment=environment, folder=side.zoo.parent, limits=limits)
             )
         except OSError as error:
             return None, f"{side.python}: {error.strerror or error}"
-        for message in jobs.messages(process):
+        for message in builder.messages():
             if "event" in message:
                 on_event(event_from_json(message["event"]))
             elif "answer" in message:
                 found = message["answer"]
-        status = process.wait()
-    how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}"
-    said = " | ".join(line.strip() for line in stderr if line.strip())
+        status = builder.wait()
+    how = builder.watch.why or (f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit code {status}")
+    said = " | ".join(line.strip() for line in builder.stderr if line.strip())
     return found, f"{how}; {said}" if said else how

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import harness
-from harness import sealed
+from harness import git, sealed
 from harness.build.manifest import META
-from harness.gate.sides import worktrees
-from harness.provenance import all_but
 from harness.store import files
 
 BUILDS = (
@@ -50,8 +48,7 @@ def digest(tree: Path | None, zoo: Path, own: Sequence[str] = ()) -> str:
     if is_harness(tree):
         found = [path for part in BUILDS for path in _python(tree / "harness" / part)]
     else:
-        asked = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *all_but(own))
-        listed = worktrees.git(tree, *asked).stdout.split("\0")
+        listed = git.listed_files(tree, *git.all_but(own))
         found = [
             tree / name
             for name in sorted(set(listed))

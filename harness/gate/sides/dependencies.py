@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, IN_TEXT, normal
+from harness.special_files import require_plain
 
 EXTRA = "zoo"
 """The extra that holds what a project's models need."""
@@ -169,6 +170,7 @@ def _range(requirement: Any) -> str:
 
 def _pyproject(path: Path) -> dict[str, Any]:
     try:
+        require_plain(path)
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
@@ -181,6 +183,7 @@ def _pyproject(path: Path) -> dict[str, Any]:
 def _lines(path: Path, depth: int = 0) -> list[str]:
     """The requirements of a file and of the files that it includes, comments left out."""
     try:
+        require_plain(path)
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error

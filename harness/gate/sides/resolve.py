@@ -1,6 +1,6 @@
 """What a person asked to compare -> two sides, ready to build and to measure.
 
-A side is a commit, the working tree, an interpreter, a runtime, a zoo file, a case or a model file. Commits become
+A side is a commit, the working tree, an interpreter, a zoo file, a case or a model file. Commits become
 worktrees. Where two sides depend on another onnxruntime, each is measured on its own; where one depends on packages
 that the other does not, and the interpreter at hand does not have them, it is built in an environment of its own; where
 only the code differs, each side's artifacts go into a cache of its own, because an artifact's digest does not cover all
@@ -47,6 +47,8 @@ def resolve(
     head: str | None = None,
     base_runtime: str | None = None,
     head_runtime: str | None = None,
+    base_python: str | None = None,
+    head_python: str | None = None,
     zoo: Path,
     cache: Path,
     own: Sequence[Path] = (),
@@ -56,10 +58,12 @@ def resolve(
     """The two sides of a gate.
 
     Args:
-        base: a revision, an interpreter, a runtime spec, a zoo file or a case; None is the working tree.
+        base: a revision, a zoo file, a case or a model file (see `spec.read_spec`); None is the working tree.
         head: likewise.
         base_runtime: what measures the base (`harness.runtimes.resolve`); None leaves it to what the tree depends on.
         head_runtime: likewise.
+        base_python: an interpreter that builds and measures the base, which is then the working tree.
+        head_python: likewise.
         zoo: the zoo file of the working tree.
         cache: root of the cache.
         own: files and folders that the command itself writes, such as the results: no change of a tree, and no code.
@@ -70,21 +74,21 @@ def resolve(
         UsageError: one of them is none of these, cannot be had, or both are the same thing.
         StoreError: the cache cannot be written.
     """
-    if base is None and not (base_runtime or head_runtime):
+    if not any((base, base_runtime, head_runtime, base_python, head_python)):
         raise UsageError(
-            "There is nothing to compare with: give --base (a commit or branch such as main, a zoo file, an "
-            "interpreter, a case) or --base-runtime and --head-runtime (such as onnxruntime==1.23.0)"
+            "There is nothing to compare with: give --base (a commit or branch such as main, a zoo file, a case), "
+            "--base-runtime and --head-runtime (such as onnxruntime==1.23.0), or --base-python (an interpreter)"
         )
     zoo = zoo.absolute()
     own = (*own, cache)
     here = working_tree(zoo, own)
     given = refine or bare.Refinements()
-    if given != bare.Refinements() and not any(text and bare.is_file(text) for text in (base, head)):
-        raise UsageError("--data, --input and --budget go with sides that are files; a zoo says these things itself")
-    second = read_spec("head", head, here, cache, refine=given)
-    first = read_spec("base", base, here, cache, against=second, refine=given)
+    second = read_spec("head", head, here, cache, refine=given, python=head_python)
+    first = read_spec("base", base, here, cache, against=second, refine=given, python=base_python)
     places = [first, second]
     kinds = {one.kind for one in places}
+    if given != bare.Refinements() and FILE not in kinds:
+        raise UsageError("--data, --input and --budget go with sides that are files; a zoo says these things itself")
     if "case" in kinds and kinds != {"case"}:
         raise UsageError(
             f"{base} against {head or WORKING_TREE}: a case can only be set against a case; give --head a case as "
@@ -108,16 +112,16 @@ def resolve(
 def _specs(places: list[SideSpec], asked: tuple[str | None, str | None]) -> list[str]:
     """The runtime spec that measures each side.
 
-    A side that is a runtime or an interpreter says it itself. Else both are measured on the onnxruntime beside harness
+    A side that is an interpreter says it itself. Else both are measured on the onnxruntime beside harness
     where it satisfies what both depend on, and each on its own where it does not.
     """
     named = [one.depends.runtime for one in places]
     apart = not any(asked) and bool(unmet(filter(None, named), _installed()))
     specs = []
     for one, given in zip(places, asked, strict=True):
-        if one.kind in ("runtime", "interpreter"):
+        if one.kind == "interpreter":
             if given:
-                raise UsageError(f"--{one.role} {one.asked} is a runtime itself: omit --{one.role}-runtime")
+                raise UsageError(f"--{one.role}-python {one.asked} measures itself: omit --{one.role}-runtime")
             specs.append(one.asked)
         else:
             specs.append(given or (one.depends.runtime if apart and one.depends.runtime else runtimes.CURRENT))

@@ -14,22 +14,20 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import sealed
+from harness import git, sealed
 from harness.errors import UsageError
-from harness.provenance import git_environment
 from harness.store import files
 from harness.suggest import suggest
 
 KIND = "worktrees"
 META = "meta.json"
 UNUSED_S = 7 * 24 * 3600.0
-GIT_DEADLINE_S = 600.0
-"""A checkout with large files takes minutes."""
+COMMIT = "commit:"
+"""Written before a revision, leaves it no other reading."""
 
 SHORT = 10
 """Characters of a commit's hash in sentences."""
@@ -50,46 +48,39 @@ class Revision:
     note: str = ""
 
 
-def top_of(folder: Path) -> Path | None:
-    """The top folder of the git checkout around `folder`; None outside git, or without git."""
-    done = git(folder, "rev-parse", "--show-toplevel")
-    return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else None
-
-
-def why_none(folder: Path) -> str:
-    """Git's words for why a folder is in no checkout: there is none, or it belongs to another user."""
-    done = git(folder, "rev-parse", "--show-toplevel")
-    return " ".join(done.stderr.split()).removeprefix("fatal: ") or f"exit code {done.returncode}"
-
-
 def find(top: Path, asked: str) -> Revision | None:
-    """The commit that a revision names; a branch that only `origin` has is taken from there. None where none is."""
-    if not asked or asked.startswith("-") or any(letter.isspace() for letter in asked):
-        return None
+    """The commit that a revision names; a branch that only `origin` has is taken from there. None where none is.
+
+    Raises:
+        UsageError: it names several, such as a tag and a branch of one name.
+    """
     for name in (asked, f"refs/remotes/origin/{asked}"):
-        done = git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
-        if done.returncode == 0:
-            full = git(top, "rev-parse", "--symbolic-full-name", name).stdout.strip()
-            remote = name != asked
-            return Revision(
-                commit=done.stdout.strip(),
-                branch=full.startswith(("refs/heads/", "refs/remotes/")) and asked != "HEAD",
-                note=f"{asked} is origin/{asked}: there is no such local branch" if remote else "",
-            )
+        commit = git.commit_of(top, name)
+        if not commit:
+            continue
+        if len(named := git.refs_named(top, name)) > 1:
+            ways = " or ".join(f"{COMMIT}{ref}{name[len(git.SUFFIX.split(name)[0]) :]}" for ref in named)
+            raise UsageError(f"{asked} names {len(named)} refs here; write {ways}")
+        full = git.full_name(top, name)
+        return Revision(
+            commit=commit,
+            branch=full.startswith(("refs/heads/", "refs/remotes/")) and asked != "HEAD",
+            note=f"{asked} is origin/{asked}: there is no such local branch" if name != asked else "",
+        )
     return None
 
 
 def revision(top: Path, asked: str) -> Revision:
-    """The commit that a revision names.
+    """The commit that a revision names, with or without `commit:` before it.
 
     Raises:
         UsageError: there is none; the text says what is near and what to fetch.
     """
     if (found := find(top, asked)) is not None:
         return found
-    names = git(top, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes")
-    known = [name for name in names.stdout.split() if name not in ("origin", "origin/HEAD")]
-    if shallow(top):
+    names = git.refs(top, "refs/heads", "refs/tags", "refs/remotes", short=True)
+    known = [name for name in names if name not in ("origin", "origin/HEAD")]
+    if git.is_shallow(top):
         way = (
             "This is a shallow clone, which lacks most commits: run `git fetch --unshallow --tags` first "
             "(`fetch-depth: 0` for actions/checkout, `GIT_DEPTH: 0` on GitLab)"
@@ -105,10 +96,9 @@ def merge_base(top: Path, base: str, head: str, asked: str) -> str:
     Raises:
         UsageError: they have none in common, or the clone is too shallow to know.
     """
-    done = git(top, "merge-base", base, head)
-    if done.returncode == 0:
-        return done.stdout.split()[0]
-    if shallow(top):
+    if found := git.merge_base(top, base, head):
+        return found
+    if git.is_shallow(top):
         raise UsageError(
             f"Where this tree left {asked} is not known, because this is a shallow clone: run `git fetch --unshallow` "
             f"(`fetch-depth: 0` for actions/checkout, `GIT_DEPTH: 0` on GitLab), or name a commit instead of a branch, "
@@ -118,11 +108,6 @@ def merge_base(top: Path, base: str, head: str, asked: str) -> str:
         f"{asked} and {head[:SHORT]} have no commit in common. To compare with the tip of {asked} all the same, name "
         f"its commit: --base {base[:SHORT]}."
     )
-
-
-def shallow(top: Path) -> bool:
-    """Whether the clone lacks older commits."""
-    return git(top, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
 
 
 def checked_out(top: Path, commit: str, root: Path) -> Path:
@@ -137,7 +122,7 @@ def checked_out(top: Path, commit: str, root: Path) -> Path:
         UsageError: git cannot check it out.
         StoreError: the cache cannot be written.
     """
-    common = git(top, "rev-parse", "--path-format=absolute", "--git-common-dir").stdout.strip()
+    common = git.common_dir(top)
     key = hashlib.sha256(f"{common}\n{commit}".encode()).hexdigest()[:32]
     folder = root.absolute() / KIND
     place = folder / key
@@ -148,11 +133,11 @@ def checked_out(top: Path, commit: str, root: Path) -> Path:
         with files.guarded("make", place):
             _discard(place)
             place.mkdir(parents=True)
-        git(top, "worktree", "prune")
-        done = git(top, "worktree", "add", "--force", "--detach", str(place / "tree"), commit)
-        if done.returncode:
+        git.prune_worktrees(top)
+        done = git.add_worktree(top, place / "tree", commit)
+        if not done.ok:
             _discard(place)
-            raise UsageError(f"git cannot check out {commit[:SHORT]} of {top}: {' '.join(done.stderr.split())}")
+            raise UsageError(f"git cannot check out {commit[:SHORT]} of {top}: {done.error}")
         content = {"made_by": f"{commit[:SHORT]} of {top}", "created": time.time(), "commit": commit, "top": str(top)}
         files.write(place / META, sealed.seal(f"{KIND}/{key}", content))
     prune(root, older_than_s=UNUSED_S)
@@ -177,33 +162,9 @@ def prune(root: Path, *, older_than_s: float) -> tuple[Path, ...]:
             top = _top(meta)
             _discard(place)
             if top is not None:
-                git(top, "worktree", "prune")
+                git.prune_worktrees(top)
             gone.append(place)
     return tuple(gone)
-
-
-def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git on the checkout around `folder`, and on no other, whatever a hook or a CI job has exported.
-
-    Raises:
-        UsageError: there is no git.
-    """
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=GIT_DEADLINE_S,
-            env=git_environment(),
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 124, "", f"no end after {GIT_DEADLINE_S:.0f} s")
-    except OSError as error:
-        raise UsageError(f"Comparing commits needs git, which does not run here: {error.strerror or error}") from error
 
 
 def _intact(place: Path, commit: str) -> bool:
@@ -211,12 +172,10 @@ def _intact(place: Path, commit: str) -> bool:
     if not (place / META).is_file():
         return False
     tree = place / "tree"
-    head = git(tree, "rev-parse", "--verify", "--quiet", "HEAD")
-    top = git(tree, "rev-parse", "--show-toplevel").stdout.strip()
-    if head.returncode or head.stdout.strip() != commit or not top or Path(top).resolve() != tree.resolve():
+    top = git.top_of(tree)
+    if top is None or top.resolve() != tree.resolve() or git.commit_of(tree, "HEAD") != commit:
         return False
-    status = git(tree, "status", "--porcelain", "--untracked-files=no")
-    return status.returncode == 0 and not status.stdout.strip()
+    return git.tracked_unchanged(tree)
 
 
 def _top(meta: Path) -> Path | None:

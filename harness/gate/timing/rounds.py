@@ -20,10 +20,14 @@ from harness.flow.execute import UNSUPPORTED_KINDS
 from harness.gate.model import GateSettings, Pair
 from harness.measure.coordinator import OPEN_DEADLINE_S
 from harness.measure.pairs import SIDES, PairSpec, measure_pair
+from harness.processes import OutOfTime, ending_at
 
 SCREEN, CONFIRM = "screen", "confirm"
 MOST_SCREENING = 3
 """Screening goes on to at most this many times the usual pairs where the spread is too wide to see anything."""
+
+PAIR_GRACE_S = 15.0
+"""How long a pair that has begun may go on when the time limit is over: only one that hangs needs more."""
 
 TIME_LIMIT, CTRL_C = "time limit", "Ctrl-C"
 
@@ -89,10 +93,6 @@ class Chooser:
     wide: Callable[[Mapping[str, Sequence[Pair]]], Sequence[str]]
     looks: Sequence[int] = ()
     settled: Callable[[Measured], Collection[str]] = lambda _: ()
-
-
-class OutOfTime(Exception):
-    """The time limit is over."""
 
 
 def measure(
@@ -190,7 +190,9 @@ class Rounds:
             for name in left:
                 if self.clock() >= self.end:
                     raise OutOfTime
-                self.one(name, phase)
+                over = self.end - self.clock() + PAIR_GRACE_S
+                with ending_at(None if over == math.inf else time.monotonic() + over):
+                    self.one(name, phase)
 
     def allows(self, pairs: int) -> bool:
         """Whether the time limit leaves room for so many more pairs, at the pace so far."""

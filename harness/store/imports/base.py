@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import git
 from harness.errors import StoreError, UsageError
-from harness.provenance import git
 from harness.store.asv.files import Columns
 
 FULL_HASH = re.compile(r"[0-9a-f]{40}")
@@ -77,13 +77,13 @@ def book(revision: str, repo: Path) -> Booked:
     Raises:
         UsageError: if git does not know it.
     """
-    commit = git(repo, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    seconds = git(repo, "show", "-s", "--format=%at", commit) if commit else None
-    if not commit or not seconds:
+    commit = git.commit_of(repo, revision)
+    seconds = git.author_time(repo, commit) if commit else None
+    if seconds is None:
         raise UsageError(
             f"--commit {revision}: git knows no such commit here; give a branch, a tag or a hash of this clone"
         )
-    return Booked(commit=commit, time=int(seconds) * 1000)
+    return Booked(commit=commit, time=seconds * 1000)
 
 
 def no_commit(path: Path, why: str) -> StoreError:

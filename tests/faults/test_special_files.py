@@ -1,0 +1,76 @@
+"""Pipes, devices, sockets and the kernel's files are refused where a model, data, a zoo or results are expected."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import zoo
+from harness.data import base, npz
+from harness.errors import HarnessError
+from harness.frameworks import onnx, torch_family
+from harness.gate import accepted_changes
+from harness.gate.outputs import as_json
+from harness.gate.sides.dependencies import declared
+from harness.init import bare
+from harness.special_files import special
+from harness.store import samples
+from harness.store.asv import files as asv_files
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "a zoo": zoo.load,
+    "accepted changes": accepted_changes.read,
+    "a gate's report": as_json.load,
+    "a model": onnx.parse,
+    "a model without a zoo": lambda path: bare.assumed([f"file:{path}"], bare.Refinements(), cache=path.parent),
+    "weights": lambda path: torch_family.state_from_file(str(path)),
+    "data": base.file_digest,
+    "examples": npz._read,
+    "samples": samples.read,
+    "a file of asv's": lambda path: asv_files.load(path, 1),
+}
+
+
+@pytest.fixture(params=["a named pipe", "a device", "a socket", "a file of /proc", "a link to a device"])
+def thing(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Something that is read like a file."""
+    path = tmp_path / "thing"
+    if request.param == "a named pipe":
+        os.mkfifo(path)
+    elif request.param == "a socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    elif request.param == "a link to a device":
+        path.symlink_to("/dev/zero")
+    else:
+        return Path({"a device": "/dev/zero", "a file of /proc": "/proc/self/environ"}[request.param])
+    return path
+
+
+@pytest.mark.parametrize("what", READERS)
+def test_nothing_is_read_from_it(thing: Path, what: str) -> None:
+    """The error says what it is; nobody waits for its end."""
+    with pytest.raises(HarnessError) as caught:
+        READERS[what](thing)
+    assert special(thing) in str(caught.value)
+    assert special(thing)
+
+
+def test_requirements_of_a_tree(tmp_path: Path) -> None:
+    """A pull request may make its requirements a pipe, which is no file of requirements."""
+    os.mkfifo(tmp_path / "requirements.txt")
+    os.mkfifo(tmp_path / "uv.lock")
+    assert ((), "") == (declared(tmp_path).requirements, declared(tmp_path).source)
+
+
+def test_files_and_folders_are_none_of_these(tmp_path: Path) -> None:
+    """Nor is what is absent, or has a name that no file can have."""
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    names = [tmp_path, tmp_path / "file", tmp_path / "link", tmp_path / "loop", tmp_path / "gone", Path("a\0b")]
+    assert [""] * 6 == [special(path) for path in names]

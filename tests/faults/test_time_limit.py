@@ -1,0 +1,75 @@
+"""A gate's time limit is over at any moment: what was measured stands, the rest is inconclusive, and nothing passes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.gate.gate import gate
+from harness.gate.model import GateSettings, Report, Verdict, exit_code
+from harness.processes import OutOfTime, left_s
+from tests import pairs
+from tests.test_gate_gate import Watch, World, match
+
+
+def run(world: World, **steps: Any) -> Report:
+    """A gate of one case with a minute, some of whose steps are others."""
+    world.matches = (match("a"),)
+    request = dataclasses.replace(world.request, settings=GateSettings(time_limit_s=60.0))
+    return gate(request, Watch(), steps=dataclasses.replace(world.steps(), **steps))
+
+
+def late(*_: object, **__: object) -> Any:
+    """A step that is ended because the time is over, and that had an end to be ended at."""
+    assert 0 < left_s() <= 60
+    raise OutOfTime
+
+
+def one_of(role: str) -> Callable[..., Any]:
+    """A build that is late on one side, and has a case on the other."""
+    return lambda side, *_, **__: late() if side.role == role else ((pairs.contender(side.role),), ())
+
+
+@pytest.mark.parametrize(("role", "cases"), [("base", 0), ("head", 1)])
+def test_while_a_side_is_built(tmp_path: Path, role: str, cases: int) -> None:
+    """The report names the side, and every case that is known by then."""
+    report = run(World(tmp_path), build=one_of(role))
+    assert [Verdict.INCONCLUSIVE] * cases == [case.verdict for case in report.cases]
+    assert f"the time limit was over while {role} was built" == report.notes[0]
+    assert ("time limit", 3) == (report.interrupted, exit_code(report))
+
+
+@pytest.mark.parametrize("step", ["read_signatures", "compare_outputs", "measure_pair"])
+def test_after_building(tmp_path: Path, step: str) -> None:
+    """Nothing that was not compared to its end passes."""
+    if step == "measure_pair":
+
+        def ended(*_: object, **__: object) -> Any:
+            assert 0 < left_s() <= 60 + 15  # a pair that has begun may end
+            raise OutOfTime
+
+        report = run(World(tmp_path), measure_pair=ended)
+    else:
+        report = run(World(tmp_path), **{step: late})
+    assert [Verdict.INCONCLUSIVE] == [case.verdict for case in report.cases]
+    assert ("time limit", 3) == (report.interrupted, exit_code(report))
+
+
+def test_before_the_sides_are_known(tmp_path: Path) -> None:
+    """There is no report then, and the command line says so."""
+    with pytest.raises(OutOfTime):
+        run(World(tmp_path), resolve=late)
+
+
+def test_without_a_limit_there_is_no_end(tmp_path: Path) -> None:
+    """And one gate's limit is not the next one's."""
+    world = World(tmp_path)
+    world.on_pair = lambda: (_ for _ in ()).throw(AssertionError) if left_s() < float("inf") else None
+    report, _ = world.run(match("a"))
+    assert Verdict.PASS == report.cases[0].verdict
+    assert left_s() > time.monotonic()
