@@ -159,8 +159,10 @@ def decibels(text: str | None, option: str, default: float) -> float:
     if text is None:
         return default
     value = units.parse_number(text, "dB")
-    if not 0 <= value < math.inf:
-        raise UsageError(f"{option} {shown(text)}: expected decibels from 0 on, such as 3 or 3dB")
+    if value not in bounds.DECIBELS:
+        raise UsageError(
+            f"{option} {shown(text)}: expected decibels from 0 to {bounds.DECIBELS.most}, such as 3 or 3dB"
+        )
     return value
 
 

@@ -69,7 +69,7 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
     ):
         if values is not None and (not values or any(value not in bound for value in values)):
             found = ", ".join(str(value) for value in values) or "none"
-            problems.append(f"{word}: expected {bound.plural}, found {found:.80}")
+            problems.append(f"{word}: expected whole numbers from {bound.least} to {bound.most}, found {found:.80}")
     if problems:
         raise UsageError("\n".join(problems))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import re
 import typing
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.models import OptionInfo
 
@@ -24,8 +25,10 @@ NEEDED = {
 """What a verb cannot be called without."""
 
 HOSTILE = (
-    "nan", "inf", "-inf", "-1", "1e400", "1e18", "9" * 5000, "", " ", "0x10", "one", "1_0", "\u0663", "1;2", "1e-400x",
+    "nan", "inf", "-inf", "-1", "1e400", "1e18", "9" * 5000, "", " ", "0x10", "one", "1;2", "1e-400x",
 )  # fmt: skip
+ODD = ("1_0", "\u0663")
+"""What Python reads as whole numbers; refused wherever a text is read by harness itself."""
 
 NUMERIC = re.compile(r"\d|^[NS]$|AGE")
 """In the placeholder of an option that takes a number, or several."""
@@ -39,8 +42,8 @@ TOO_LARGE = {
 }
 
 
-def numeric() -> Iterator[tuple[str, str]]:
-    """Every verb with every one of its options that takes a number, as its function declares them."""
+def numeric() -> Iterator[tuple[str, str, bool]]:
+    """Every verb with its options that take a number, as its function declares them, and whether typer reads it."""
     for verb in app.registered_commands:
         assert verb.callback is not None
         for name, annotated in typing.get_type_hints(verb.callback, include_extras=True).items():
@@ -48,25 +51,30 @@ def numeric() -> Iterator[tuple[str, str]]:
             if not kinds:
                 continue
             types = {typing.get_args(annotated)[0], *typing.get_args(typing.get_args(annotated)[0])}
-            if types & {int, float} or NUMERIC.search(kinds[0].metavar or ""):
-                yield str(verb.name), (kinds[0].param_decls or (f"--{name.replace('_', '-')}",))[0]
+            typed = bool(types & {int, float})
+            if (verb.name, name) == ("gate", "budget"):  # read once there are files to compare
+                continue
+            if typed or NUMERIC.search(kinds[0].metavar or ""):
+                yield str(verb.name), (kinds[0].param_decls or (f"--{name.replace('_', '-')}",))[0], typed
 
 
 def test_the_options_are_found() -> None:
     """Those that everybody knows are among them."""
-    found = set(numeric())
+    found = {(verb, option) for verb, option, _ in numeric()}
     assert {("sweep", "--threads"), ("sweep", "--processes"), ("gate", "--time-limit"), ("plot", "--scale")} <= found
     assert {("serve", "--port"), ("cache", "--prune"), ("selftest", "--cases"), ("bisect", "--pairs")} <= found
 
 
-@pytest.mark.parametrize(("verb", "option"), sorted(numeric()))
-def test_hostile_numbers_are_refused_before_anything_is_done(project: Project, verb: str, option: str) -> None:
+@pytest.mark.parametrize(("verb", "option", "typed"), sorted(numeric()))
+def test_hostile_numbers_are_refused_before_anything_is_done(
+    project: Project, verb: str, option: str, typed: bool
+) -> None:
     """Exit code 2, a sentence that names the option, and nothing written."""
     before = sorted(project.root.rglob("*"))
     needed = NEEDED.get(verb, ())
-    if option == "--budget":
+    if (verb, option) == ("sweep", "--budget"):
         needed = ("tiny.onnx", *needed)
-    for value in (*HOSTILE, *filter(None, [TOO_LARGE.get(option)])):
+    for value in (*HOSTILE, *(() if typed else ODD), *filter(None, [TOO_LARGE.get(option)])):
         code, out, err = project.here(verb, *needed, f"{option}={value}")
         assert (2, "") == (code, out), (value[:20], err)
         assert option in err
@@ -90,6 +98,7 @@ def test_the_valid_range_is_said(project: Project, verb: str, option: str, value
 RANGES = st.sampled_from([bounds.THREADS, bounds.BATCH, bounds.PROCESSES, bounds.TIME_PER_CASE, bounds.PAIRS])
 
 
+@settings(max_examples=30)
 @given(RANGES, st.one_of(st.text(max_size=50), st.floats().map(str), st.integers().map(str)))
 def test_what_is_read_lies_in_the_range(bound: Bound, text: str) -> None:
     """Any text is a number of the range or none; whole numbers stay whole."""
@@ -97,6 +106,7 @@ def test_what_is_read_lies_in_the_range(bound: Bound, text: str) -> None:
     assert math.isnan(found) or (found in bound and isinstance(found, int if bound.whole else float))
 
 
+@settings(max_examples=30)
 @given(RANGES, st.floats(allow_nan=False))
 def test_a_number_of_the_range_is_read_as_it_is_written(bound: Bound, value: float) -> None:
     """Whole ones without a point."""
@@ -125,9 +135,10 @@ def test_pytest_has_the_same_bounds() -> None:
     """Its options are read by the same ranges."""
     from harness.pytest_plugin import options
 
-    parser = pytest.Parser()
-    options.declare(parser)
-    for option, value in TOO_LARGE.items():
-        if option != "--pairs":
-            with pytest.raises(pytest.UsageError, match=r"expected .*number"):
-                parser.parse_known_args([option, value])
+    for value in (*HOSTILE, *ODD, "1001", "0"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number from 1 to 1000"):
+            options.number(bounds.PROCESSES)(value)
+    for value in (*HOSTILE, *ODD, "1,65537", "0"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected whole numbers from 1 to 65536"):
+            options.counts(bounds.BATCH)(value)
+    assert (1, 8) == options.counts(bounds.BATCH)("1, 8")
