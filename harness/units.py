@@ -190,6 +190,8 @@ SIZE_PATTERN = rf"^{_NUMBER} ?({'|'.join(_BYTES)})$"
 
 def parse_number(text: str, unit: str) -> float:
     """A number with or without its unit; NaN where it is not one."""
+    if not text.isascii() or "_" in text:  # what Python reads as a number and nobody means as one
+        return math.nan
     try:
         return float(text.strip().removesuffix(unit))
     except ValueError:

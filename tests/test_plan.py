@@ -108,8 +108,8 @@ def test_unknown_names_are_all_reported() -> None:
         "no model matches 'vgg*'",
         "no variant matches 'int9'",
         "no target matches 'gpu'",
-        "threads: expected whole numbers of at least 0, found -1",
-        "batch: expected whole numbers of at least 1, found 0",
+        "threads: expected whole numbers from 0 to 4096, found -1",
+        "batch: expected whole numbers from 1 to 65536, found 0",
     ] == [line.split(";")[0] for line in lines[1:]]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness import zoo
+from harness import bounds, zoo
 from harness.asv.commit import Place, axes_of, cases, load, policy, root, zoo_path
 from harness.asv.exchange import (
     DIMENSIONS_FILE,
@@ -27,6 +27,7 @@ from harness.asv.exchange import (
     leave,
     left,
 )
+from harness.bounds import Bound
 from harness.build.cache import default_root
 from harness.errors import HarnessError, UsageError
 from harness.flow.execute import run_case
@@ -153,14 +154,14 @@ def settings(the_zoo: zoo.Zoo) -> SweepSettings:
     if left(QUICK_FILE):
         return SweepSettings(processes=1, time_per_case=QUICK_S, ci_width=defaults.ci_width)
     return SweepSettings(
-        processes=int(number(PROCESSES) or defaults.processes),
-        time_per_case=number(TIME_PER_CASE) or defaults.time_per_case_s,
+        processes=int(number(PROCESSES, bounds.PROCESSES) or defaults.processes),
+        time_per_case=number(TIME_PER_CASE, bounds.TIME_PER_CASE) or defaults.time_per_case_s,
         ci_width=defaults.ci_width,
     )
 
 
-def number(name: str) -> float | None:
-    """A positive number from the environment, None where there is none.
+def number(name: str, bound: Bound) -> float | None:
+    """A number of a range from the environment, None where there is none.
 
     Raises:
         UsageError: where it is something else.
@@ -168,12 +169,9 @@ def number(name: str) -> float | None:
     text = os.environ.get(name)
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"{name}={text}: expected a number above 0")
+    value = bound.parse(text)
+    if math.isnan(value):
+        raise UsageError(f"{name}={text[: bounds.LONGEST]}: expected {bound}")
     return value
 
 

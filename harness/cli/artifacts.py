@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from harness import bounds
 from harness.cli import options
 from harness.cli.sweep import EXIT_CASE_FAILED, print_json
 from harness.errors import CaseIdError, UsageError
@@ -225,6 +227,9 @@ def pruning(text: str) -> dict[str, Any]:
     if text in KINDS:
         return {"kind": text}
     units = {"d": 86400, "h": 3600, "m": 60}
-    if text[:-1].isdecimal() and text[-1] in units:
-        return {"older_than_s": int(text[:-1]) * units[text[-1]]}
-    raise UsageError(f"--prune {text}: expected an age such as 30d or 12h, one of {', '.join(KINDS)}, or all")
+    age = bounds.AGE.parse(text[:-1])
+    if text[-1:] in units and not math.isnan(age):
+        return {"older_than_s": age * units[text[-1]]}
+    raise UsageError(
+        f"--prune {options.shown(text)}: expected an age such as 30d or 12h, one of {', '.join(KINDS)}, or all"
+    )

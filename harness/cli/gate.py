@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness import bounds
 from harness.cli import ending, options
 from harness.errors import HarnessError, UsageError
 from harness.records import case_id
@@ -134,8 +135,8 @@ def gate(
         models=options.names(models),
         variants=options.names(variants),
         targets=options.names(targets),
-        threads=options.counts(threads, "--threads", least=0),
-        batch=options.counts(batch, "--batch", least=1),
+        threads=options.counts(threads, "--threads", bounds.THREADS),
+        batch=options.counts(batch, "--batch", bounds.BATCH),
     )
     if history:
         if any((base, head, base_runtime, head_runtime, base_python, head_python)):
@@ -329,7 +330,7 @@ def numbers_of_pairs(text: str) -> tuple[int, int]:
     """
     from harness.stats import ranks, rule, sequential
 
-    found = options.counts(text, "--pairs", least=1) or ()
+    found = options.counts(text, "--pairs", bounds.PAIRS) or ()
     if len(found) == 1:
         found = (max(rule.SCREEN_PAIRS, round(found[0] * rule.SCREEN_PAIRS / rule.CONFIRM_PAIRS)), found[0])
     if len(found) != 2:  # noqa: PLR2004  (to screen, and to confirm)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import units
+from harness import bounds, units
+from harness.bounds import Bound
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,18 +108,18 @@ def names(text: str | None) -> tuple[str, ...]:
     return found
 
 
-def counts(text: str | None, option: str, least: int) -> tuple[int, ...] | None:
+def counts(text: str | None, option: str, bound: Bound) -> tuple[int, ...] | None:
     """Comma-separated whole numbers; None where the option was not given.
 
     Raises:
-        UsageError: if one is not a whole number of at least `least`.
+        UsageError: if one is not a whole number of the range.
     """
     if text is None:
         return None
-    found = names(text)
-    if not all(part.isdecimal() and int(part) >= least for part in found):
-        raise UsageError(f"{option} {text}: expected whole numbers from {least}, separated by commas, such as 1,2")
-    return tuple(int(part) for part in found)
+    found = [bound.parse(part) for part in text.split(",")]
+    if any(math.isnan(one) for one in found):
+        raise UsageError(f"{option} {shown(text)}: expected {bound.plural}")
+    return tuple(map(int, found))
 
 
 def ratio(text: str | None, option: str) -> float | None:
@@ -131,7 +132,7 @@ def ratio(text: str | None, option: str) -> float | None:
         return None
     value = units.parse_share(text)
     if not 0 < value < 1:
-        raise UsageError(f"{option} {text}: expected a share between 0 and 1, such as 2% or 0.02")
+        raise UsageError(f"{option} {shown(text)}: expected a share between 0 and 1, such as 2% or 0.02")
     return value
 
 
@@ -145,7 +146,7 @@ def margin(text: str | None, option: str, default: float, *, most: float = 1.0) 
         return default
     value = units.parse_share(text)
     if not 0 <= value < most:
-        raise UsageError(f"{option} {text}: expected a share from 0 to below {most:.0%}, such as 3% or 0.03")
+        raise UsageError(f"{option} {shown(text)}: expected a share from 0 to below {most:.0%}, such as 3% or 0.03")
     return value
 
 
@@ -158,8 +159,10 @@ def decibels(text: str | None, option: str, default: float) -> float:
     if text is None:
         return default
     value = units.parse_number(text, "dB")
-    if not 0 <= value < math.inf:
-        raise UsageError(f"{option} {text}: expected decibels from 0 on, such as 3 or 3dB")
+    if value not in bounds.DECIBELS:
+        raise UsageError(
+            f"{option} {shown(text)}: expected decibels from 0 to {bounds.DECIBELS.most}, such as 3 or 3dB"
+        )
     return value
 
 
@@ -170,20 +173,28 @@ def duration(text: str, option: str) -> float:
         UsageError: if it is not one, or not above zero.
     """
     value = units.parse_long_duration(text)
-    if not 0 < value < math.inf:
-        raise UsageError(f"{option} {text}: expected a duration above 0, such as 90s, 10m or 1h")
+    if value not in bounds.TIME_LIMIT:
+        most = bounds.TIME_LIMIT.most // 3600
+        raise UsageError(
+            f"{option} {shown(text)}: expected a duration above 0 and up to {most}h, such as 90s, 10m or 1h"
+        )
     return value
 
 
-def positive(value: float | None, option: str) -> float | None:
-    """A number above zero; None where the option was not given.
+def within(value: float | None, option: str, bound: Bound) -> float | None:
+    """A number of a range; None where the option was not given.
 
     Raises:
         UsageError: if it is not.
     """
-    if value is not None and not 0 < value < float("inf"):
-        raise UsageError(f"{option} {value:g}: expected a number above 0")
+    if value is not None and value not in bound:
+        raise UsageError(f"{option} {value:g}: expected {bound}")
     return value
+
+
+def shown(text: str) -> str:
+    """What was given, as a message repeats it: the beginning where it is long."""
+    return text if len(text) <= bounds.LONGEST else f"{text[: bounds.LONGEST]}..."
 
 
 def cache_root(given: Path | None) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from harness import shown
+from harness import bounds, shown
 from harness.cli import ending, options
 from harness.errors import UsageError
 
@@ -83,7 +83,10 @@ def report(
 def serve(
     results: options.Results = options.RESULTS,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port of 127.0.0.1; 0 takes a free one.")
+        int,
+        typer.Option(
+            "--port", min=bounds.PORT.least, max=bounds.PORT.most, help="Port of 127.0.0.1; 0 takes a free one."
+        ),
     ] = PORT,
     compare: Compare = None,
     since: Since = "",
@@ -136,11 +139,12 @@ def plot(
     ] = "",
     compare: Compare = None,
     since: Since = "",
-    width: Annotated[int, typer.Option(min=100, max=10000, help="Pixels.")] = 900,
+    width: Annotated[int, typer.Option(min=bounds.PIXELS.least, max=bounds.PIXELS.most, help="Pixels.")] = 900,
     height: Annotated[
-        int | None, typer.Option(min=100, max=10000, help="Pixels.", show_default="the chart's own")
+        int | None,
+        typer.Option(min=bounds.PIXELS.least, max=bounds.PIXELS.most, help="Pixels.", show_default="the chart's own"),
     ] = None,
-    scale: Annotated[float, typer.Option(min=0.1, max=10, help="Pixels of a png per pixel.")] = 2.0,
+    scale: Annotated[float, typer.Option(help=f"Pixels of a png per pixel, at most {bounds.SCALE.most}.")] = 2.0,
 ) -> None:
     """Write one chart for a paper or a slide.
 
@@ -154,6 +158,7 @@ def plot(
     asked = _pairs(compare)
     if len(asked) > 1:
         raise UsageError(f"{COMPARE}: a chart shows one pair, and {len(asked)} were given")
+    options.within(scale, "--scale", bounds.SCALE)
     found = plots.plot(
         kind,
         choice.PlotRequest(

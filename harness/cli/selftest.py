@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness import bounds
 from harness.cli import options
 from harness.errors import UsageError
 from harness.stats import rule
@@ -28,6 +29,7 @@ def selftest(
             "--pairs",
             metavar="N",
             min=8,
+            max=bounds.PAIRS.most,
             help="Pairs that a gate confirms with; those that it screens with are recorded beside them.",
         ),
     ] = rule.CONFIRM_PAIRS,

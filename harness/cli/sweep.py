@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import shown
+from harness import bounds, shown
 from harness.cli import options
 from harness.errors import UsageError
 
@@ -36,7 +36,12 @@ def sweep(
     ci_width: Annotated[
         str | None, typer.Option(metavar="2%", help="Stop a case early when its 95% interval is this narrow.")
     ] = None,
-    processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Fresh processes per case.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=bounds.PROCESSES.least, max=bounds.PROCESSES.most, help="Fresh processes per case."
+        ),
+    ] = None,
     order: Annotated[
         str,
         typer.Option(
@@ -94,11 +99,11 @@ def sweep(
             models=options.names(models),
             variants=options.names(variants),
             targets=options.names(targets),
-            threads=options.counts(threads, "--threads", least=0),
-            batch=options.counts(batch, "--batch", least=1),
+            threads=options.counts(threads, "--threads", bounds.THREADS),
+            batch=options.counts(batch, "--batch", bounds.BATCH),
         ),
         processes=processes,
-        time_per_case=options.positive(time_per_case, "--time-per-case"),
+        time_per_case=options.within(time_per_case, "--time-per-case", bounds.TIME_PER_CASE),
         ci_width=options.ratio(ci_width, "--ci-width"),
         resume=resume,
         order=order,

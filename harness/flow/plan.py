@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from harness import bounds
 from harness.errors import UsageError
 from harness.providers import short_name, thread_option, uses_threads
 from harness.records import BASELINES, Case, Json, ModelSpec, Recipe, Target
@@ -62,10 +63,13 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
     models = _pick("model", selection.models or ("*",), zoo.models, problems)
     variants = _pick("variant", selection.variants or zoo.defaults.variants, zoo.variants, problems)
     targets = _pick("target", selection.targets or zoo.defaults.targets, zoo.targets, problems)
-    for word, values, least in (("threads", selection.threads, 0), ("batch", selection.batch, 1)):
-        if values is not None and (not values or min(values) < least):
+    for word, values, bound in (
+        ("threads", selection.threads, bounds.THREADS),
+        ("batch", selection.batch, bounds.BATCH),
+    ):
+        if values is not None and (not values or any(value not in bound for value in values)):
             found = ", ".join(str(value) for value in values) or "none"
-            problems.append(f"{word}: expected whole numbers of at least {least}, found {found}")
+            problems.append(f"{word}: expected whole numbers from {bound.least} to {bound.most}, found {found:.80}")
     if problems:
         raise UsageError("\n".join(problems))
 

@@ -167,11 +167,11 @@ def budget_entry(text: str | None) -> dict[str, Any] | None:
         return None
     budget: dict[str, Any] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"([0-9.]+)\s*(\S+)", part.strip())
+        match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})\s*(\S{1,4})", part.strip())
         key = LIMITS.get(match[2], "size" if match[2].endswith("B") else "") if match else ""
-        if not match or not key or match[1].count(".") > 1 or key in budget:
+        if not match or not key or key in budget:
             raise UsageError(
-                f"--budget {text}: expected what a build may cost, such as 20dB (fidelity), 1% (accuracy), 20ms "
+                f"--budget {text[:80]}: expected what a build may cost, such as 20dB (fidelity), 1% (accuracy), 20ms "
                 f"(latency) or 10MB (size), each once, separated by commas"
             )
         budget[key] = float(match[1]) if match[2] == "dB" else f"{match[1]}{match[2]}"

@@ -1,12 +1,17 @@
-"""The plugin's options, and the parsers of their values. Imports pytest and the standard library only."""
+"""The plugin's options, and the parsers of their values. Imports pytest, the standard library and bounds only."""
 
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from harness import bounds
+from harness.bounds import Bound
 
 if TYPE_CHECKING:
     from harness.flow.preview import SweepRequest
@@ -24,10 +29,20 @@ def declare(parser: pytest.Parser) -> None:
         ("--models", {**listed, "help": "Models, by name or glob."}),
         ("--variants", {**listed, "help": "Variants, by name or glob."}),
         ("--targets", {**listed, "help": "Targets, by name or glob."}),
-        ("--threads", {"type": counts, "metavar": "1,2,0", "help": "Intra-op threads; 0 pins one per physical core."}),
-        ("--batch", {"type": counts, "metavar": "1,8", "help": "Batch sizes."}),
-        ("--time-per-case", {"type": positive, "metavar": "S", "help": "Seconds of inference per case."}),
-        ("--processes", {"type": at_least_one, "metavar": "N", "help": "Fresh processes per case."}),
+        (
+            "--threads",
+            {
+                "type": counts(bounds.THREADS),
+                "metavar": "1,2,0",
+                "help": "Intra-op threads; 0 pins one per physical core.",
+            },
+        ),
+        ("--batch", {"type": counts(bounds.BATCH), "metavar": "1,8", "help": "Batch sizes."}),
+        (
+            "--time-per-case",
+            {"type": number(bounds.TIME_PER_CASE), "metavar": "S", "help": "Seconds of inference per case."},
+        ),
+        ("--processes", {"type": number(bounds.PROCESSES), "metavar": "N", "help": "Fresh processes per case."}),
         ("--harness-cache", {"type": Path, "metavar": "DIR", "help": "Where artifacts are cached."}),
     )
     for name, settings in options:
@@ -72,27 +87,25 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
-def counts(text: str) -> tuple[int, ...]:
-    """Comma-separated whole numbers; which of them are valid is for the plan to say."""
-    found = names(text)
-    if not all(part.isdecimal() for part in found):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers separated by commas, such as 1,2")
-    return tuple(int(part) for part in found)
+def counts(bound: Bound) -> Callable[[str], tuple[int, ...]]:
+    """A parser of comma-separated whole numbers of a range."""
+
+    def parse(text: str) -> tuple[int, ...]:
+        found = [bound.parse(part) for part in text.split(",")]
+        if any(math.isnan(one) for one in found):
+            raise argparse.ArgumentTypeError(f"{text[: bounds.LONGEST]!r}: expected {bound.plural}")
+        return tuple(map(int, found))
+
+    return parse
 
 
-def positive(text: str) -> float:
-    """A number above zero."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number above 0")
-    return value
+def number(bound: Bound) -> Callable[[str], float]:
+    """A parser of a number of a range."""
 
+    def parse(text: str) -> float:
+        value = bound.parse(text)
+        if math.isnan(value):
+            raise argparse.ArgumentTypeError(f"{text[: bounds.LONGEST]!r}: expected {bound}")
+        return value
 
-def at_least_one(text: str) -> int:
-    """A whole number of at least one."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
-    return int(text)
+    return parse

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
-from harness import data, frameworks, tasks, units
+from harness import bounds, data, frameworks, tasks, units
 from harness.build import steps
 from harness.options import Option
 from harness.providers import SHORT
@@ -206,16 +206,16 @@ class TargetEntry(Strict):
         description="session config entries, every key from the checked list; true is 1 and false is 0",
         json_schema_extra={"propertyNames": {"enum": list(KEYS)}},
     )
-    threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+    threads: list[Annotated[int, Field(ge=bounds.THREADS.least, le=bounds.THREADS.most)]] = Field(
         default=ABSENT, min_length=1, description="intra-op threads; 0: one pinned thread per physical core"
     )
     execution: Literal["sequential", "parallel"] = Field(
         default="sequential", description="whether independent branches of the graph run side by side"
     )
-    inter_threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+    inter_threads: list[Annotated[int, Field(ge=bounds.THREADS.least, le=bounds.THREADS.most)]] = Field(
         default=ABSENT, min_length=1, description="with `execution: parallel`, threads across branches"
     )
-    batch: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+    batch: list[Annotated[int, Field(ge=bounds.BATCH.least, le=bounds.BATCH.most)]] = Field(
         default=ABSENT, min_length=1, description="examples per inference"
     )
 
@@ -316,7 +316,7 @@ class ModelEntry(Strict):
     )
     data: Annotated[DataUse, _widen("use")] = Field(default=ABSENT, description="which data; onnx: random where absent")
     options: dict[str, Any] = Field(default={}, description="the source's own settings")
-    threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(
+    threads: list[Annotated[int, Field(ge=bounds.THREADS.least, le=bounds.THREADS.most)]] = Field(
         default=ABSENT, min_length=1, description="instead of the default threads"
     )
     steps: StepOptions = Field(default=ABSENT, description="options for every variant that has the step")
@@ -335,16 +335,23 @@ class DefaultsEntry(Strict):
 
     variants: list[str] = Field(default=ABSENT, min_length=1, description="all of them where absent")
     targets: list[str] = Field(default=ABSENT, min_length=1, description="all of them where absent")
-    threads: list[Annotated[int, Field(ge=0, le=4096)]] = Field(default=[1], min_length=1, description="intra-op")
-    batch: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+    threads: list[Annotated[int, Field(ge=bounds.THREADS.least, le=bounds.THREADS.most)]] = Field(
+        default=[1], min_length=1, description="intra-op"
+    )
+    batch: list[Annotated[int, Field(ge=bounds.BATCH.least, le=bounds.BATCH.most)]] = Field(
         default=[1], min_length=1, description="examples per inference"
     )
     baseline: Name = Field(
         default=ABSENT, description="the variant that speed-ups refer to; fp32-default, as-is or fp32 where absent"
     )
-    processes: int = Field(default=5, ge=1, le=1000, description="fresh worker processes per case")
+    processes: int = Field(
+        default=5, ge=bounds.PROCESSES.least, le=bounds.PROCESSES.most, description="fresh worker processes per case"
+    )
     time_per_case: float = Field(
-        default=15.0, gt=0, le=86400, description="seconds of inference per case, warm-up included, over all processes"
+        default=15.0,
+        gt=bounds.TIME_PER_CASE.least,
+        le=bounds.TIME_PER_CASE.most,
+        description="seconds of inference per case, warm-up included, over all processes",
     )
     ci_width: Percent = Field(default=0.02, description="stop earlier when the median's 95% interval is this narrow")
 
