@@ -19,7 +19,7 @@ DEEPEST: Final = 64
 """Levels of nesting: no format that is read here has more than ten."""
 
 DIGITS: Final = 19
-"""Digits from which on a whole number may not fit 64 bits."""
+"""Digits from which on a whole number may not fit 64 bits; nanoseconds since the epoch have as many, and do."""
 
 _ALIKE: Final = bytes.maketrans(b"123456789", b"000000000")
 _NOT_BRACKETS: Final = bytes(sorted({*range(256)} - {*b"[]{}"}))
@@ -101,4 +101,8 @@ def _depth(raw: bytes) -> int:
 
 
 def _whole(digits: str) -> int | float:
-    return int(digits) if len(digits) < DIGITS else float(digits)
+    if len(digits) <= DIGITS + 1:  # a sign, or one digit too many
+        value = int(digits)
+        if -(2**63) <= value < 2**63:
+            return value
+    return float(digits)
