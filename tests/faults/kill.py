@@ -4,8 +4,8 @@
     python -m tests.faults.kill --every --only import,report   # each file operation once
 
 Each try copies a project, runs one verb, ends it with SIGKILL and looks at the folder. A file operation is an open for
-writing, a rename, a removal, a new folder or an fsync below the project, in the process of the verb itself. What fails is
-printed with its seed.
+writing, a rename, a removal, a new folder or an fsync below the project, in the process of the verb itself. What fails
+is printed with its seed.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ def victims(top: Path, names: Sequence[str]) -> Iterator[Victim]:
             continue
         conftest.write_project(folder)
         zoo = (folder / "model_zoo.yaml").read_text(encoding="utf-8")
-        (folder / "model_zoo.yaml").write_text(zoo.replace("variants: [fp32, fp32-fused, int8-static]", "variants: [fp32]"))
+        (folder / "model_zoo.yaml").write_text(
+            zoo.replace("variants: [fp32, fp32-fused, int8-static]", "variants: [fp32]")
+        )
         for place in (1, 2):
             of = histories.sweep_of(str(place) * 40, place)
             histories.store(folder / "results", of, outcomes.measured(outcomes.case()))
@@ -145,8 +147,8 @@ def victims(top: Path, names: Sequence[str]) -> Iterator[Victim]:
             "sweep": (("sweep", "--no-confirm", "--processes", "2", "--time-per-case", "0.1"), (0,)),
             "gate": (
                 (
-                    "gate", "--base", "tiny/fp32/cpu-t1-b1", "--head", "tiny/fp32/cpu-t1-b1", "--remeasure-same", "--pairs", "6,6",
-                    "--time-limit", "2s", "--json", "gate.json", "--junit", "gate.xml",
+                    "gate", "--base", "tiny/fp32/cpu-t1-b1", "--head", "tiny/fp32/cpu-t1-b1", "--remeasure-same",
+                    "--pairs", "6,6", "--time-limit", "2s", "--json", "gate.json", "--junit", "gate.xml",
                 ),
                 (0, 1, 3),
             ),
