@@ -80,7 +80,7 @@ def deep(raw: bytes) -> bool:
     for _ in range(DEEPEST):
         if not left:
             return False
-        # The innermost level goes with every turn; a mismatch is no nesting, and the parser's to say.
+        # The innermost level goes with every turn; a mismatch is for the parser to report.
         shorter = left.replace(b"[]", b"").replace(b"{}", b"")
         if len(shorter) == len(left):
             break

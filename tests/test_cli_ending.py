@@ -214,7 +214,7 @@ def test_asv_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def fail(error: Exception) -> None:
         raise error
 
-    with pytest.raises(UserError, match="internal error.*ValueError: oh.*The traceback is in"):
+    with pytest.raises(UserError, match=r"internal error.*ValueError: oh.*The traceback is in"):
         with_asv_errors(fail)(ValueError("oh"))
     with pytest.raises(UserError, match=r"^wrong$"):
         with_asv_errors(fail)(UsageError("wrong"))

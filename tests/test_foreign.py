@@ -22,7 +22,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_what_fits_is_read_as_it_is(value: Any) -> None:
-    """Whole numbers of 64 bits stay whole, brackets inside of texts are no nesting."""
+    """Whole numbers of 64 bits stay whole, brackets inside of texts do not count."""
     found = foreign.parsed(json.dumps(value))
     assert json.dumps(value) == json.dumps(found)
 

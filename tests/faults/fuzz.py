@@ -137,7 +137,7 @@ def damaged_rows(path: Path, chance: random.Random) -> bytes:
 
 def _value(value: Any, kind: Any, chance: random.Random) -> Any:
     if kind is JSON:
-        made = mutations._edited({"": value}, chance)
+        made = mutations.edited({"": value}, chance)
         return made if chance.random() < 0.8 and _finite(made) else chance.choice((None, "text", 5, [], {}))
     if isinstance(kind, Mapping) and isinstance(value, dict) and chance.random() < 0.9:
         inner = chance.choice(list(kind))

@@ -37,7 +37,7 @@ LONGEST_S = 600
 HOOK = """
 import os, signal, sys
 
-below, at, told = (os.environ.pop(name, "") for name in ("KILL_BELOW", "KILL_AT", "KILL_TOLD"))
+below, at, counted = (os.environ.pop(name, "") for name in ("KILL_BELOW", "KILL_AT", "KILL_COUNT"))
 if below:
     count = 0
 
@@ -68,11 +68,11 @@ if below:
 
     os.fsync = fsync
     sys.addaudithook(heard)
-    if told:
+    if counted:
         import atexit
 
         def tell():
-            with open(told, "w") as file:
+            with open(counted, "w") as file:
                 file.write(str(count))
 
         atexit.register(tell)
@@ -190,7 +190,9 @@ def lost(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def run(victim: Victim, project: Path, *, at: int = 0, after_s: float | None = None, told: Path | None = None) -> int:
+def run(
+    victim: Victim, project: Path, *, at: int = 0, after_s: float | None = None, counted: Path | None = None
+) -> int:
     """Run a verb in a copy of its project; it ends at a file operation, after a time, or by itself.
 
     Returns:
@@ -202,7 +204,7 @@ def run(victim: Victim, project: Path, *, at: int = 0, after_s: float | None = N
             name: value.replace(str(victim.project), str(project)) for name, value in victim.environment.items()
         }
         environment["PYTHONPATH"] = os.pathsep.join([hook, str(ROOT)])
-        environment |= {"KILL_BELOW": str(project), "KILL_AT": str(at), "KILL_TOLD": str(told or "")}
+        environment |= {"KILL_BELOW": str(project), "KILL_AT": str(at), "KILL_COUNT": str(counted or "")}
         process = subprocess.Popen(
             [sys.executable, *victim.command], cwd=project, env=environment, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True,
@@ -234,12 +236,12 @@ def known(victim: Victim) -> Victim:
     import time
 
     with copied(victim) as project, tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "told"
+        counted = Path(folder) / "counted"
         began = time.monotonic()
-        code = run(victim, project, told=told)
+        code = run(victim, project, counted=counted)
         spent = time.monotonic() - began
         assert code in victim.codes, f"{victim.name} ends with {code}"
-        return dataclasses.replace(victim, spent_s=spent, operations=int(told.read_text()))
+        return dataclasses.replace(victim, spent_s=spent, operations=int(counted.read_text()))
 
 
 def attempt(victim: Victim, *, at: int = 0, after_s: float | None = None) -> list[str]:
