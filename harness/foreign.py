@@ -21,7 +21,7 @@ DEEPEST: Final = 64
 """Levels of nesting: no format that is read here has more than ten."""
 
 DIGITS: Final = 19
-"""Digits from which on a whole number may not fit 64 bits."""
+"""Digits from which on a whole number may not fit 64 bits; nanoseconds since the epoch have as many, and do."""
 
 _ALIKE: Final = bytes.maketrans(b"123456789", b"000000000")
 _NOT_BRACKETS: Final = bytes(sorted({*range(256)} - {*b"[]{}"}))
@@ -82,7 +82,7 @@ def deep(raw: bytes) -> bool:
     for _ in range(DEEPEST):
         if not left:
             return False
-        # The innermost level goes with every turn; a mismatch is no nesting, and the parser's to say.
+        # The innermost level goes with every turn; a mismatch is for the parser to report.
         shorter = left.replace(b"[]", b"").replace(b"{}", b"")
         if len(shorter) == len(left):
             break
@@ -103,7 +103,8 @@ def _depth(raw: bytes) -> int:
 
 
 def _whole(digits: str) -> int | float:
-    if len(digits) > DIGITS + 1:
-        return float(digits)
-    number = int(digits)
-    return number if -(2**63) <= number < 2**63 else float(digits)
+    if len(digits) <= DIGITS + 1:  # a sign, or one digit too many
+        value = int(digits)
+        if -(2**63) <= value < 2**63:
+            return value
+    return float(digits)

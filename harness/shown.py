@@ -162,11 +162,17 @@ def script(given: str) -> str:
     """For JSON inside a script: unseen characters are spelled for whoever reads the string that comes of it."""
     if UNSEEN.search(given):
         given = UNSEEN.sub(lambda found: "\\" + _spelled(found), given)
-    return _ESCAPES.sub(r"\1\\\2", given) if _ESCAPE.search(given) else given
+    return _ESCAPES.sub(_spelled_escape, given) if _ESCAPE.search(given) else given
 
 
 def _spelled(found: re.Match[str]) -> str:
     return NAMED.get(found[0]) or ascii(found[0])[1:-1]
+
+
+def _spelled_escape(found: re.Match[str]) -> str:
+    """The same for a character that JSON has escaped."""
+    character = {"b": "\b", "f": "\f"}.get(found[2][1]) or chr(int(f"0x{found[2][2:]}", 0))
+    return f"{found[1]}{found[2]}" if character in NAMED else f"{found[1]}\\{ascii(character)[1:-1]}"
 
 
 def _broken_up(found: re.Match[str]) -> str:

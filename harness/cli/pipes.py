@@ -36,14 +36,18 @@ class _Reader(io.RawIOBase):
         try:
             return os.write(self._descriptor, view)
         except OSError as error:
+            self._drop()
             if error.errno not in LEFT:
-                raise
+                name = "standard output" if self._descriptor == 1 else "standard error"
+                raise OSError(error.errno, error.strerror, name) from error
+        return len(view)
+
+    def _drop(self) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(null, self._descriptor)
         finally:
             os.close(null)
-        return len(view)
 
 
 def lasting(stream: TextIO | None) -> TextIO:

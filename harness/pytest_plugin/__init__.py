@@ -7,6 +7,7 @@ that has harness imports this module: only pytest and the standard library are i
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not config.option.zoo or config.option.help:
         return
+    from harness import internal
     from harness.errors import HarnessError
     from harness.flow.preview import preview
 
@@ -64,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[PREVIEWS][path] = preview(options.request(config, path))
         except HarnessError as error:
             raise pytest.UsageError(f"--zoo {given}: {error}\nFor example: {EXAMPLE}") from error
+        except Exception as error:
+            said = internal.expected(error) or internal.message(error, doing=sys.argv)
+            raise pytest.UsageError(f"--zoo {given}: {said}") from error
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = []
     named = {real(config.invocation_params.dir / argument.partition("::")[0]) for argument in config.args}

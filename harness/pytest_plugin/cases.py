@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 import pytest
 
-from harness import budget
+from harness import budget, internal
 from harness.errors import HarnessError
 from harness.flow.preview import Preview, SweepSettings
 from harness.flow.session import Session
@@ -145,11 +146,18 @@ class CaseItem(pytest.Function):
         """The message alone for what is wrong with a case: a traceback would show harness's inside."""
         if isinstance(excinfo.value, CaseFailed | HarnessError):
             return str(excinfo.value)
+        if isinstance(excinfo.value, Exception) and excinfo.traceback and _inside(excinfo.traceback[-1].path):
+            return internal.expected(excinfo.value) or internal.message(excinfo.value, doing=sys.argv)
         return super().repr_failure(excinfo, *args, **settings)
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         """The model's place in the zoo, and the case's id."""
         return self.path, self.line, self.name
+
+
+def _inside(path: Path | str) -> bool:
+    """Whether an error was raised by harness or below it, and not by pytest's own machinery."""
+    return "_pytest" not in Path(path).parts and "pluggy" not in Path(path).parts
 
 
 def with_benchmark(request: pytest.FixtureRequest, benchmark: Any) -> None:

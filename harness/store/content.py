@@ -1,8 +1,8 @@
 """Whether the rows of a Parquet file may be read: what every reader relies on, asked of a file once, where it comes in.
 
-A file that others wrote or changed can hold any text in any column. Names that are missing, a status that nobody knows, a
-time that is none and JSON that is none would each stop a reader somewhere; such a file is left out, with its reason, and
-costs its own rows alone.
+A file that others wrote or changed can hold any text in any column. Names that are missing, a status that nobody knows,
+a time that is none and JSON that is none would each stop a reader somewhere; such a file is left out, with its reason,
+and costs its own rows alone.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Answer:
     out: str
     err: str
 
-    def problem(self) -> str:
+    def problem(self) -> str:  # noqa: PLR0911  (a promise each)
         """How this breaks a promise; empty where it breaks none."""
         if self.code == EXIT_INTERNAL:
             return f"internal error: {_told(self.err)}"

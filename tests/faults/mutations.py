@@ -90,14 +90,15 @@ def damaged_json(data: bytes, chance: random.Random) -> bytes:
         return damaged_bytes(data, chance)
     content = json.loads(data)
     for _ in range(chance.choice((1, 1, 2, 4))):
-        content = _edited(content, chance)
+        content = edited(content, chance)
     written = json.dumps(content)
     for mark, raw in RAW.items():
         written = written.replace(mark, raw)
     return written.encode()
 
 
-def _edited(content: Any, chance: random.Random) -> Any:
+def edited(content: Any, chance: random.Random) -> Any:
+    """A document with one place changed: renamed, removed, wrapped, doubled or of another value."""
     holder, key = _place(content, chance)
     if holder is None:
         return chance.choice(VALUES)

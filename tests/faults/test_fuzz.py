@@ -1,0 +1,52 @@
+"""A few damaged files for every reader; `python -m tests.faults.fuzz` has any number of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.faults import command, fuzz, mutations
+
+SEEDS = 3
+
+
+@pytest.mark.parametrize("door", fuzz.DOORS)
+def test_damaged_files_stop_nobody(door: str) -> None:
+    """No traceback, no hang, no control in what is printed, and an exit code that is documented."""
+    found = [one for seed in range(SEEDS) for one in fuzz.attempt(door, seed)]
+    assert [] == found
+
+
+# What the fuzzers found, once each.
+@pytest.mark.parametrize(("door", "seed"), [("parquet", 115), ("parquet", 122), ("asv", 116), ("asv", 132)])
+def test_what_was_found_stays_fixed(door: str, seed: int) -> None:
+    """A status that nobody knows, parameters that are lists, benchmarks that are texts."""
+    assert [] == fuzz.attempt(door, seed)
+
+
+def test_a_seed_damages_the_same_way_twice() -> None:
+    """What is printed with its seed can be repeated."""
+    data = b'{"a": [1, {"b": "c"}], "d": {"e": null}}'
+    first, second = (mutations.damaged_json(data, random.Random(7)) for _ in range(2))
+    assert first == second != data
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "err", "said"),
+    [
+        (70, "", "harness: internal error", "internal error"),
+        (1, "", "", "exit code 1"),
+        (5, "", "", "exit code 5"),
+        (2, "", "", "without a word"),
+        (0, "Traceback (most recent call last)", "", "a traceback"),
+        (0, "a\n ::error::b", "", "control in standard output"),
+        (0, "", "\x1b[31m", "control in standard error"),
+        (0, "fine\n\tas it is", "", ""),
+    ],
+)
+def test_broken_promises_are_seen(code: int, out: str, err: str, said: str) -> None:
+    """The judge of the fuzzers is not blind."""
+    problem = command.Answer(arguments=("results",), code=code, out=out, err=err).problem()
+    assert bool(said) == bool(problem)
+    assert said in problem

@@ -1,0 +1,77 @@
+"""harness.foreign: JSON and bytes that others wrote, within limits."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import foreign
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_what_fits_is_read_as_it_is(value: Any) -> None:
+    """Whole numbers of 64 bits stay whole, brackets inside of texts do not count."""
+    found = foreign.parsed(json.dumps(value))
+    assert json.dumps(value) == json.dumps(found)
+
+
+@pytest.mark.parametrize("text", ["[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, "[" * 100_000, '["' + "[" * 99])
+def test_deep_nesting_is_refused(text: str) -> None:
+    """With an error of the one kind that readers know, however deep."""
+    with pytest.raises(ValueError, match=r"nested|Unterminated"):
+        foreign.parsed(text)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    """Exactly as deep as stated, with brackets in a text beside it."""
+    text = "[" * (foreign.DEEPEST - 1) + '["]]]["]' + "]" * (foreign.DEEPEST - 1)
+    assert text == json.dumps(foreign.parsed(text))
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [("9" * 5000, float("inf")), ("1764318834000000123", 1764318834000000123), (str(2**63), float(2**63)),
+     (str(-(2**63)), -(2**63)), ("1" * 20, float("1" * 20))],
+)  # fmt: skip
+def test_numbers_beyond_64_bits_are_floats(digits: str, expected: float) -> None:
+    """No count of digits is too much, and what fits is exact."""
+    found = foreign.parsed(f"[{digits}]")
+    assert ([expected], type(expected)) == (found, type(found[0]))
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"[1", b"", b"\xed\xa0\x80"])
+def test_what_is_not_json_is_an_error_of_one_kind(text: bytes) -> None:
+    """Not UTF-8, cut or empty."""
+    with pytest.raises(ValueError):  # noqa: PT011  (the decoder's words)
+        foreign.parsed(text)
+
+
+@pytest.mark.parametrize(("text", "said"), [("[]", "a list"), ("5", "a number"), ("null", "null"), ('"a"', "a text")])
+def test_an_object_is_asked_for(text: str, said: str) -> None:
+    """Anything else is named."""
+    with pytest.raises(ValueError, match=f"it holds {said} and not an object"):
+        foreign.mapping(text)
+
+
+def test_content_is_that_of_regular_files(tmp_path: Path) -> None:
+    """A pipe would block for ever, a device has no end; a folder is named, too."""
+    (tmp_path / "small").write_bytes(b"12345")
+    assert b"12345" == foreign.content(tmp_path / "small", 5)
+    with pytest.raises(ValueError, match="more than the 4 that are read"):
+        foreign.content(tmp_path / "small", 4)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ValueError, match="not a regular file"):
+            foreign.content(path)
