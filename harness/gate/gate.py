@@ -184,7 +184,7 @@ def unbuilt(
     started_at: str,
     wall_s: float,
 ) -> Report:
-    """The report where the time limit was over before both sides were built: nothing can be told of any case.
+    """The report where the time limit was over before both sides were built: no case was measured.
 
     Args:
         base: the side that is built first.
