@@ -28,6 +28,7 @@ from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
 from harness.gate.timing.rounds import CTRL_C, TIME_LIMIT, Measured
+from harness.gate.trusted import added_acceptances, with_budgets_of_base
 from harness.init.bare import Refinements
 from harness.measure import coordinator, host
 from harness.measure.coordinator import ClientFactory, Observed
@@ -45,6 +46,7 @@ class GateRequest:
     Attributes:
         base, head, base_runtime, head_runtime, base_python, head_python: as `sides.resolve` takes them.
         results: where the pairs' numbers are kept.
+        budgets_of_head: judge by the budgets of head's zoo where base's has others.
         refine: what is said of sides that are files, which have no zoo.
         outputs: files that the report will be written to: like the results, no change of the tree.
     """
@@ -58,6 +60,7 @@ class GateRequest:
     head_runtime: str | None = None
     base_python: str | None = None
     head_python: str | None = None
+    budgets_of_head: bool = False
     selection: Selection = field(default_factory=Selection)
     refine: Refinements = field(default_factory=Refinements)
     outputs: tuple[Path, ...] = ()
@@ -128,7 +131,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         except OutOfTime:
             return unbuilt(base, head, built, request, started_at, time.monotonic() - started)
     (of_base, base_notes), (of_head, head_notes) = built
-    matches = steps.match(of_base, of_head)
+    matches = with_budgets_of_base(steps.match(of_base, of_head), of_head=request.budgets_of_head)
 
     # What needs no measuring: one side lacks it, did not build it, or it cannot be compared.
     by_role = {"base": base, "head": head}
@@ -161,6 +164,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         exact = structural(m, signatures, qualities[m.name], settings)
         verdicts[m.name] = judge.judged(m, done, family, settings, exact=exact, quality=qualities[m.name])
     facts = host.facts()
+    notes = (*base.notes, *head.notes, *base_notes, *head_notes, *unread, *added_acceptances(base, head))
     return Report(
         base=base,
         head=head,
@@ -172,7 +176,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         wall_s=time.monotonic() - started,
         interrupted=done.interrupted,
         spread=findings.spread(done),
-        notes=tuple(dict.fromkeys((*base.notes, *head.notes, *base_notes, *head_notes, *unread))),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
