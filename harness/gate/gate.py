@@ -38,6 +38,12 @@ from harness.records import Artifact
 from harness.runtimes.client import Client
 from harness.store import files
 
+GRACE_S = 30.0
+"""How much longer than the time limit building and comparing outputs may take: much of a verdict needs no pair."""
+
+LEAST_S = 5.0
+"""What pairs get at least, where building took the time; never more than the limit itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRequest:
@@ -120,7 +126,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     settings = request.settings
 
     # The two sides, their cases and artifacts.
-    end = None if settings.time_limit_s is None else started + settings.time_limit_s
+    end = None if settings.time_limit_s is None else started + settings.time_limit_s + GRACE_S
     with ending_at(end):
         base, head = resolved(request, watch, steps)
         watch.sides(base, head)
@@ -149,7 +155,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
             signatures, unread = read(comparable, steps)
             evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
         sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
-        limit = None if end is None else max(end - time.monotonic(), 0.0)  # waiting for other gates does not count
+        limit = to_measure_s(settings.time_limit_s, time.monotonic() - started)  # waiting for others does not count
         with lock.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
             timed = dataclasses.replace(settings, time_limit_s=limit)
             done = rounds.measure(sound, timed, phases.chooser(settings), watch, pair=steps.measure_pair)
@@ -178,6 +184,11 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         spread=findings.spread(done),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def to_measure_s(limit_s: float | None, spent_s: float) -> float | None:
+    """What is left of the time limit for pairs, and a little where nothing is; None where there is no limit."""
+    return None if limit_s is None else max(limit_s - spent_s, min(limit_s, LEAST_S))
 
 
 def unbuilt(
