@@ -84,7 +84,7 @@ def test_a_revision_that_was_not_measured_is_told_from_one_that_git_does_not_kno
 
 
 def test_a_revision_is_what_git_resolves(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run, a runtime or a host of a revision's name never takes its place; each can be written so that it is meant."""
+    """A run, a runtime or a host of a revision's name never takes its place; each can be written."""
     runtime = "onnxruntime==1.10.0"
     monkeypatch.setattr(Data, "resolve", lambda _, text: "00000001" + "0" * 32 if text in (runtime, "main") else "")
     with pytest.raises(UsageError, match=f"can be commit 00000001, written commit:{runtime}, or the runtime {runtime}"):

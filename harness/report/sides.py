@@ -106,7 +106,7 @@ def find(data: Data, asked: str) -> ComparedSide:
         some = ", ".join(f"{side.kind} {side.name}" for side in found[:SHORTEST])
         more = f" and {len(found) - SHORTEST} more" if len(found) > SHORTEST else ""
         raise UsageError(
-            f"--compare {asked}: may be {some}{more}; give one of these names in full, with its kind and a colon before it where two share it"
+            f"--compare {asked}: may be {some}{more}; give one of these names in full, with its kind before it (`run:...`) if need be"
         )
     names = [side.name for side in offered]
     if commit:
