@@ -83,6 +83,17 @@ def test_a_revision_that_was_not_measured_is_told_from_one_that_git_does_not_kno
     assert "00000001" == sides.find(data, "HEAD").name
 
 
+def test_a_revision_is_what_git_resolves(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run, a runtime or a host of a revision's name never takes its place; each can be written."""
+    runtime = "onnxruntime==1.10.0"
+    monkeypatch.setattr(Data, "resolve", lambda _, text: "00000001" + "0" * 32 if text in (runtime, "main") else "")
+    with pytest.raises(UsageError, match=f"can be commit 00000001, written commit:{runtime}, or the runtime {runtime}"):
+        sides.find(data, runtime)
+    assert "commit" == sides.find(data, f"commit:{runtime}").kind
+    assert "runtime" == sides.find(data, f"runtime:{runtime}").kind
+    assert "00000001" == sides.find(data, "main").name
+
+
 def test_the_newest_comes_first(data: Data) -> None:
     """Versions are ordered as numbers: 1.10 is newer than 1.9."""
     assert ["onnxruntime==1.10.0", "onnxruntime==1.9.0"] == [one.name for one in sides.of_kind(data, "runtime")]

@@ -89,6 +89,7 @@ def gate(
     metric: Metric = None,
     until: Until = None,
     from_: From = None,
+    budgets: Budgets = "base",
 ) -> None:
     """Say whether head got slower or worse than base, and how sure that is.
 
@@ -149,6 +150,8 @@ def gate(
             write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
             return
         raise typer.Exit(deliver(report, outputs, accepted=accepted))
+    if budgets not in ("base", "head"):
+        raise UsageError(f"--budgets {budgets}: expected base or head, whose zoo says what may be lost")
     if since is not None:
         raise UsageError(f"--since {since} goes with --history; what to compare with is --base")
     from harness.cli.gate_console import GateConsole
@@ -165,6 +168,7 @@ def gate(
         base_runtime=base_runtime,
         head_runtime=head_runtime,
         base_python=base_python,
+        budgets_of_head=budgets == "head",
         head_python=head_python,
         selection=selection,
         settings=settings,
@@ -354,6 +358,9 @@ Json = Annotated[
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
 AllowInconclusive = Annotated[
     bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the answer is inconclusive, instead of 3.")
+]
+Budgets = Annotated[
+    str, typer.Option("--budgets", metavar="base|head", help="Whose zoo says what accuracy may be lost, and more.")
 ]
 Accept = Annotated[
     str | None,

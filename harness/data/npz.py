@@ -41,7 +41,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row 
     if path.is_dir():
         yield from (_whole(file, label_name, request) for file in _chosen(path, request, split))
         return
-    arrays = _read(path)
+    arrays = read(path)
     labels: np.ndarray[Any, Any] | None = arrays.pop(label_name, None)
     rows = _rows(arrays, labels, request, path)
     wanted = request.counts["calibration"] + request.counts["evaluation"]
@@ -63,7 +63,7 @@ def digest(request: base.DataRequest) -> str:
     return f"{' '.join(map(base.file_digest, files))} {dict(request.counts)}"
 
 
-def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Every array of a file.
 
     Raises:
@@ -98,7 +98,7 @@ def _chosen(folder: Path, request: base.DataRequest, split: base.Split) -> list[
 
 def _whole(file: Path, label: str, request: base.DataRequest) -> base.Example:
     """One example: a whole feed, and what is expected."""
-    arrays = _read(file)
+    arrays = read(file)
     found = arrays.pop(label, None)
     feed: dict[str, Any] = {}
     for spec in request.inputs:

@@ -28,6 +28,7 @@ from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
 from harness.gate.timing.rounds import CTRL_C, TIME_LIMIT, Measured
+from harness.gate.trusted import added_acceptances, with_budgets_of_base
 from harness.init.bare import Refinements
 from harness.measure import coordinator, host
 from harness.measure.coordinator import ClientFactory, Observed
@@ -37,6 +38,12 @@ from harness.records import Artifact
 from harness.runtimes.client import Client
 from harness.store import files
 
+GRACE_S = 30.0
+"""How much longer than the time limit building and comparing outputs may take: much of a verdict needs no pair."""
+
+LEAST_S = 5.0
+"""What pairs get at least, where building took the time; never more than the limit itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRequest:
@@ -45,6 +52,7 @@ class GateRequest:
     Attributes:
         base, head, base_runtime, head_runtime, base_python, head_python: as `sides.resolve` takes them.
         results: where the pairs' numbers are kept.
+        budgets_of_head: judge by the budgets of head's zoo where base's has others.
         refine: what is said of sides that are files, which have no zoo.
         outputs: files that the report will be written to: like the results, no change of the tree.
     """
@@ -58,6 +66,7 @@ class GateRequest:
     head_runtime: str | None = None
     base_python: str | None = None
     head_python: str | None = None
+    budgets_of_head: bool = False
     selection: Selection = field(default_factory=Selection)
     refine: Refinements = field(default_factory=Refinements)
     outputs: tuple[Path, ...] = ()
@@ -117,7 +126,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     settings = request.settings
 
     # The two sides, their cases and artifacts.
-    end = None if settings.time_limit_s is None else started + settings.time_limit_s
+    end = None if settings.time_limit_s is None else started + settings.time_limit_s + GRACE_S
     with ending_at(end):
         base, head = resolved(request, watch, steps)
         watch.sides(base, head)
@@ -128,7 +137,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         except OutOfTime:
             return unbuilt(base, head, built, request, started_at, time.monotonic() - started)
     (of_base, base_notes), (of_head, head_notes) = built
-    matches = steps.match(of_base, of_head)
+    matches = with_budgets_of_base(steps.match(of_base, of_head), of_head=request.budgets_of_head)
 
     # What needs no measuring: one side lacks it, did not build it, or it cannot be compared.
     by_role = {"base": base, "head": head}
@@ -146,7 +155,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
             signatures, unread = read(comparable, steps)
             evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
         sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
-        limit = None if end is None else max(end - time.monotonic(), 0.0)  # waiting for other gates does not count
+        limit = to_measure_s(settings.time_limit_s, time.monotonic() - started)  # waiting for others does not count
         with lock.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
             timed = dataclasses.replace(settings, time_limit_s=limit)
             done = rounds.measure(sound, timed, phases.chooser(settings), watch, pair=steps.measure_pair)
@@ -161,6 +170,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         exact = structural(m, signatures, qualities[m.name], settings)
         verdicts[m.name] = judge.judged(m, done, family, settings, exact=exact, quality=qualities[m.name])
     facts = host.facts()
+    notes = (*base.notes, *head.notes, *base_notes, *head_notes, *unread, *added_acceptances(base, head))
     return Report(
         base=base,
         head=head,
@@ -172,8 +182,13 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         wall_s=time.monotonic() - started,
         interrupted=done.interrupted,
         spread=findings.spread(done),
-        notes=tuple(dict.fromkeys((*base.notes, *head.notes, *base_notes, *head_notes, *unread))),
+        notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def to_measure_s(limit_s: float | None, spent_s: float) -> float | None:
+    """What is left of the time limit for pairs, and a little where nothing is; None where there is no limit."""
+    return None if limit_s is None else max(limit_s - spent_s, min(limit_s, LEAST_S))
 
 
 def unbuilt(
@@ -184,7 +199,7 @@ def unbuilt(
     started_at: str,
     wall_s: float,
 ) -> Report:
-    """The report where the time limit was over before both sides were built: nothing can be told of any case.
+    """The report where the time limit was over before both sides were built: no case was measured.
 
     Args:
         base: the side that is built first.

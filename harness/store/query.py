@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
+from harness.special_files import special
 from harness.store import absent, content
 from harness.store.absent import STORED
 from harness.store.columns import COLUMNS, HEAVY
@@ -228,6 +229,9 @@ def _check(connection: Any, paths: Sequence[Path]) -> None:
     """
     if not paths:
         return
+    for path in paths:
+        if what := special(path):
+            raise damaged(path, f"it is {what}")
     literals = [[_literal(path) for path in paths]]
     said: dict[str, dict[str, str]] = {}
     for name, key, value in connection.execute(

@@ -163,7 +163,7 @@ def test_wrong_limits_are_usage_errors(monkeypatch: pytest.MonkeyPatch, name: st
 
 
 def test_a_container_has_less_memory_than_its_machine(tmp_path: Path) -> None:
-    """The smaller of the two counts; `max` is no limit."""
+    """The smaller of the two counts; `max` sets none."""
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal:       16000 kB\n", encoding="ascii")
     (tmp_path / "sys/fs/cgroup").mkdir(parents=True)

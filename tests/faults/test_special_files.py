@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,17 @@ from harness.gate.outputs import as_json
 from harness.gate.sides.dependencies import declared
 from harness.init import bare
 from harness.special_files import special
-from harness.store import samples
+from harness.store import query, samples
 from harness.store.asv import files as asv_files
+
+
+def results_with(path: Path) -> Path:
+    """A results folder whose one file is this."""
+    folder = Path(tempfile.mkdtemp()) / "results"
+    (folder / "samples").mkdir(parents=True)
+    (folder / "samples/run.parquet").symlink_to(path)
+    return folder
+
 
 READERS: dict[str, Callable[[Path], object]] = {
     "a zoo": zoo.load,
@@ -29,8 +39,9 @@ READERS: dict[str, Callable[[Path], object]] = {
     "a model without a zoo": lambda path: bare.assumed([f"file:{path}"], bare.Refinements(), cache=path.parent),
     "weights": lambda path: torch_family.state_from_file(str(path)),
     "data": base.file_digest,
-    "examples": npz._read,
+    "examples": npz.read,
     "samples": samples.read,
+    "stored results": lambda path: query.rows(results_with(path)),
     "a file of asv's": lambda path: asv_files.load(path, 1),
 }
 
@@ -61,14 +72,14 @@ def test_nothing_is_read_from_it(thing: Path, what: str) -> None:
 
 
 def test_requirements_of_a_tree(tmp_path: Path) -> None:
-    """A pull request may make its requirements a pipe, which is no file of requirements."""
+    """A pull request may make its requirements a pipe, which then is not read."""
     os.mkfifo(tmp_path / "requirements.txt")
     os.mkfifo(tmp_path / "uv.lock")
     assert ((), "") == (declared(tmp_path).requirements, declared(tmp_path).source)
 
 
 def test_files_and_folders_are_none_of_these(tmp_path: Path) -> None:
-    """Nor is what is absent, or has a name that no file can have."""
+    """Nor is what is absent, or whose name cannot be a file's."""
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "loop").symlink_to("loop")

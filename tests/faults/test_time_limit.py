@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.gate.gate import gate
+from harness.gate.gate import GRACE_S, gate, to_measure_s
 from harness.gate.model import GateSettings, Report, Verdict, exit_code
 from harness.processes import OutOfTime, left_s
 from tests import pairs
@@ -26,7 +26,7 @@ def run(world: World, **steps: Any) -> Report:
 
 def late(*_: object, **__: object) -> Any:
     """A step that is ended because the time is over, and that had an end to be ended at."""
-    assert 0 < left_s() <= 60
+    assert 60 < left_s() <= 60 + GRACE_S
     raise OutOfTime
 
 
@@ -58,6 +58,15 @@ def test_after_building(tmp_path: Path, step: str) -> None:
         report = run(World(tmp_path), **{step: late})
     assert [Verdict.INCONCLUSIVE] == [case.verdict for case in report.cases]
     assert ("time limit", 3) == (report.interrupted, exit_code(report))
+
+
+@pytest.mark.parametrize(
+    ("limit", "spent", "left"),
+    [(None, 9.0, None), (60.0, 20.0, 40.0), (60.0, 58.0, 5.0), (60.0, 99.0, 5.0), (1.0, 9.0, 1.0)],
+)
+def test_what_is_left_for_pairs(limit: float | None, spent: float, left: float | None) -> None:
+    """A little, so that a build from scratch does not make every gate inconclusive without one pair."""
+    assert left == to_measure_s(limit, spent)
 
 
 def test_before_the_sides_are_known(tmp_path: Path) -> None:
