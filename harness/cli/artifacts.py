@@ -10,7 +10,6 @@ import typer
 from harness.cli import options
 from harness.cli.sweep import EXIT_CASE_FAILED, print_json
 from harness.errors import CaseIdError, UsageError
-from harness.records.case_id import artifact_of
 
 
 def build(
@@ -116,6 +115,7 @@ def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
     from harness.build.cache import Cache
     from harness.flow import plan as planning
     from harness.records import Artifact
+    from harness.records.case_id import artifact_of
 
     said = f"{case}: no such file, and no case either; a case looks like digits_cnn/fp32 or digits_cnn/fp32/cpu-t1-b1"
     if case.endswith(".onnx"):

@@ -18,7 +18,6 @@ from harness import data
 from harness.errors import BuildError, MissingExtra
 from harness.options import by_name
 from harness.records import batch_axes, fixed_batch
-from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,10 +125,7 @@ def source(name: str) -> DataSource:
     Raises:
         BuildError: there is none of that name.
     """
-    names = data.names()
-    if name not in names:
-        raise BuildError(f"There is no data source `{name}`; {suggest(name, names)}.")
-    module: Any = importlib.import_module(f"harness.data.{name}")
+    module: Any = data.module(name)
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
 
 
