@@ -31,7 +31,7 @@ def build(
     from harness.cli import tables
     from harness.cli.console import Console
     from harness.flow import plan as planning
-    from harness.flow.session import by_model
+    from harness.flow.plan import by_model
     from harness.records import Artifact, Status
 
     store = Cache(options.cache_root(cache))

@@ -13,7 +13,6 @@ import typer
 
 from harness.cli import options
 from harness.errors import HarnessError, UsageError
-from harness.records import case_id
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -294,6 +293,8 @@ def case_globs(selection: Selection) -> tuple[str, ...]:
 
     Stored results are chosen by the names that they were stored under, since the zoo may have changed.
     """
+    from harness.records import case_id
+
     if selection == type(selection)():
         return ()
     counts = [str(n) for n in selection.threads] if selection.threads else ["[0-9]*"]

@@ -16,7 +16,6 @@ from harness.cli import options
 from harness.cli.results import FORMATS
 from harness.cli.sweep import print_json
 from harness.errors import UsageError
-from harness.records import case_id
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -92,6 +91,7 @@ def refuse_unknown(results: Path, case: str | None, metrics: Sequence[str]) -> N
         UsageError: for a case or a metric that is nowhere in the store.
     """
     from harness.metrics import BY_NAME
+    from harness.records import case_id
     from harness.store.history import history as read
 
     everything = read(results, repo=None)

@@ -67,6 +67,7 @@ def results(
     if format_ == "csv":
         frames.frame(found.rows).to_csv(sys.stdout, index=False)
         return
+    from harness.cli import summary
     from harness.cli.console import Console
 
     console = Console()
@@ -75,4 +76,4 @@ def results(
             f"no results under {results}; make some with: harness sweep --models digits_cnn", markup=False
         )
         return
-    console.stored(found.rows)
+    summary.stored(console.out, found.rows)
