@@ -9,10 +9,10 @@ import secrets
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import harness
+from harness import installed
 
 NO_ANSWER = "git status gave no answer"
 """Stands for the paths that changed where they could not be asked for."""
@@ -126,13 +126,8 @@ def git_environment() -> dict[str, str]:
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
     """Versions of Python, of harness, and of those of the distributions that are installed."""
-    found = {"python": platform.python_version(), "harness": harness.__version__}
-    for name in distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    own = {"python": platform.python_version(), "harness": harness.__version__}
+    return own | installed.versions(distributions)
 
 
 def run_id() -> str:

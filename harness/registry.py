@@ -11,6 +11,7 @@ import functools
 import importlib
 import pkgutil
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -36,7 +37,7 @@ class Registry(Generic[Declared]):
 
     def names(self) -> tuple[str, ...]:
         """The names of all, in alphabetical order."""
-        return _declaring(tuple(importlib.import_module(self._package).__path__), self._attribute)
+        return _declaring(tuple(sys.modules[self._package].__path__), self._attribute)
 
     def module(self, name: str) -> ModuleType:
         """The module that declares `name`.
@@ -44,8 +45,8 @@ class Registry(Generic[Declared]):
         Raises:
             BuildError: there is none of that name.
         """
-        if name not in self.names():
-            raise BuildError(f"There is no {self._word} `{name}`; {suggest(name, self.names())}.")
+        if name not in (valid := self.names()):
+            raise BuildError(f"There is no {self._word} `{name}`; {suggest(name, valid)}.")
         return importlib.import_module(f"{self._package}.{name}")
 
     def get(self, name: str) -> Declared:

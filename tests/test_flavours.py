@@ -17,10 +17,10 @@ from harness import flavours, provenance
 from harness.asv import environments as of_asv
 from harness.build import keys, packages
 from harness.build.recipes import resolve_recipe
-from harness.data import base as data
 from harness.flavours import FLAVOURS, PLAIN, chosen, of_tag, tag
 from harness.gate.sides.dependencies import PIN
 from harness.init import requirement
+from harness.installed import version_of
 from harness.report.data import StoredRun
 from harness.report.pages import why
 from harness.runtimes import resolve
@@ -46,8 +46,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     yield found
     monkeypatch.undo()
     # What was said here must not reach other tests.
-    keys.version_of.cache_clear()
-    data.versions.cache_clear()
+    version_of.cache_clear()
 
 
 @pytest.mark.parametrize("name", FLAVOURS)
@@ -57,7 +56,7 @@ def test_an_upgrade_of_every_flavour_is_seen(name: str, installed: dict[str, str
     model = specs.file_model(tmp_path / "a.onnx")
     for version in ("1.31.1", "1.32.0"):
         installed[name] = version
-        keys.version_of.cache_clear()
+        version_of.cache_clear()
         stored = provenance.versions(packages.distributions())
         assert version == stored[name]
         run = outcomes.run(versions={"python": "3.11.9", **stored})

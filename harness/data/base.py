@@ -5,10 +5,7 @@ Standard library and NumPy only; a source imports what it needs inside its funct
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib
-import importlib.metadata
 import itertools
 import json
 from dataclasses import dataclass, field, replace
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness import data
 from harness.errors import BuildError, MissingExtra
+from harness.installed import version_of
 from harness.options import by_name
 from harness.records import batch_axes, fixed_batch
 
@@ -313,16 +311,9 @@ def request_digest(request: DataRequest, split: Split) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-@functools.cache
 def versions(*distributions: str) -> str:
     """The installed versions of `distributions`, for a source's digest."""
-    found = []
-    for name in distributions:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} absent")
-    return ", ".join(found)
+    return ", ".join(f"{name} {version_of(name) or 'absent'}" for name in distributions)
 
 
 def file_digest(path: Path) -> str:

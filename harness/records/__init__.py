@@ -27,7 +27,6 @@ from harness.records.asked import (
 )
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
-from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
 from harness.records.values import NESTED, ValueEntry
 
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
         SideSamples,
         TimedInputs,
     )
+    from harness.records.origin import HostInfo, RuntimeInfo
 
 __all__ = [
     "BASELINES",
