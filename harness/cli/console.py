@@ -90,8 +90,8 @@ class Console:
             by_model: dict[str, list[str]] = {}
             for model, variant in preview.missing:
                 by_model.setdefault(model, []).append(variant)
-            for model, variants in by_model.items():
-                self.out.print(f"to build: {escape(model)}: {', '.join(variants)}")
+            wanted = [f"to build: {escape(model)}: {', '.join(variants)}" for model, variants in by_model.items()]
+            self.out.print("\n".join(wanted))
             self.out.print(f"building takes about {minutes(preview.building_s)}, once", style="dim")
         else:
             self.out.print("nothing to build: every artifact is cached")
