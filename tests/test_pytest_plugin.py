@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from harness.build import pipeline
-from harness.flow import plan as planning
 from harness.flow import session
 from harness.pytest_plugin.cases import WorkerClock, line_of
 from harness.records import Case, Evaluation, Fidelity, Outcome, Status
@@ -303,13 +302,11 @@ def test_selecting_builds_only_what_is_selected_and_once_per_model(fake: Run, mo
     """`-k` and node ids narrow what is built; each model is built in one go."""
     asked: list[list[tuple[str, list[str]]]] = []
 
-    by_model = planning.by_model
-    monkeypatch.setattr(planning, "by_model", lambda selected: noted(by_model(selected)))
-
-    def noted(requests: Any) -> Any:
+    def noted(requests: Any, keys: Callable[[Any], Any] = keys) -> Any:
         asked.append([(model.name, [recipe.name for recipe in recipes]) for model, recipes in requests])
-        return requests
+        return keys(requests)
 
+    monkeypatch.setitem(globals(), "keys", noted)
     fake(models=f"{TINY}\n  conv: {{source: onnx, id: NETWORKS/conv.onnx}}").assert_outcomes(passed=4)
     both = ["fp32", "int8-static"]
     assert [[("tiny", both)], [("conv", both)]] == asked
