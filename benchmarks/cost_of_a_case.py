@@ -1,7 +1,10 @@
 """What one worker process costs beyond its own inferences, beside a bare process and beside peers.
 
-Cost is wall time minus the time spent inside inferences. Bare means: import onnxruntime and create the session with
-the same options. Everything runs in turn, in random order within a round, so that a slow minute hits all alike.
+Cost is wall time minus the time spent inside inferences, and for harness its parts as well. Bare means: import
+onnxruntime and create the session with the same options. Everything runs in turn, in random order within a round, so
+that a slow minute hits all alike. On a busy host wall time says little: `--processor-time` compares what processes take
+of the processor, of which a worker that times nothing is shown with the reference workload and the memory read, and
+without.
 """
 
 from __future__ import annotations
@@ -10,19 +13,23 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from common import host, prepared, ratios
 
+from harness.measure import memory, reference_workload
 from harness.measure.coordinator import Workload, time_process
 from harness.measure.pacing import Pace
+from harness.runtimes.client import Client
 
 WARMUPS, RUNS = 3, 10
 
@@ -94,13 +101,85 @@ def bare(work: Workload) -> float:
     return time.perf_counter() - start
 
 
-def own(work: Workload) -> float:
-    """Cost of one worker process of the harness."""
+class WatchedClient(Client):
+    """A client that adds up where the wall time of its worker goes, in seconds by part."""
+
+    def __init__(self, parts: dict[str, float]) -> None:
+        self.parts = parts
+        start = time.perf_counter()
+        super().__init__()
+        self.parts["start-up"] = time.perf_counter() - start
+
+    def ask(self, command: str, deadline_s: float, **arguments: Any) -> dict[str, Any]:
+        """As the client's, timed."""
+        start = time.perf_counter()
+        reply = super().ask(command, deadline_s, **arguments)
+        took = time.perf_counter() - start
+        if command == "open":
+            self.add("session", reply["session_ns"] / 1e9)
+            self.add("inputs that rotate", took - reply["session_ns"] / 1e9)
+        elif command == "burst":
+            self.add("between inferences", took - sum(reply["durations_ns"]) / 1e9)
+        else:
+            self.add("reference workload", took)
+        return reply
+
+    def add(self, part: str, seconds: float) -> None:
+        """Count the time of a part."""
+        self.parts[part] = self.parts.get(part, 0.0) + seconds
+
+    def close(self) -> None:
+        """As the client's, timed."""
+        start = time.perf_counter()
+        super().close()
+        self.add("end", time.perf_counter() - start)
+
+
+def own(work: Workload, parts: dict[str, list[float]]) -> float:
+    """Cost of one worker process of the harness; its parts are added to what was seen of them."""
     plan = Pace(budget_s=2.0, ci_width=0.0)
+    now: dict[str, float] = {}
     start = time.perf_counter()
-    samples = time_process(work, plan).samples
+    samples = time_process(work, plan, client=lambda: WatchedClient(now)).samples
     wall = time.perf_counter() - start
-    return wall - (samples.first_inference_ns + sum(samples.warmup_ns) + sum(samples.samples_ns)) / 1e9
+    cost = wall - (samples.first_inference_ns + sum(samples.warmup_ns) + sum(samples.samples_ns)) / 1e9
+    now["memory and the rest"] = cost - sum(now.values())
+    for part, seconds in now.items():
+        parts.setdefault(part, []).append(seconds)
+    return cost
+
+
+def processor_time(work: Workload, *, whole: bool) -> float:
+    """Processor seconds of a worker that opens the model and times nothing, its coordinator's own included.
+
+    Args:
+        work: the case.
+        whole: with the reference workload before and after, and with the memory that the model takes.
+    """
+    start = used()
+    with Client() as worker:
+        folder = work.model.parent
+        if whole:
+            memory.held_bytes(worker.pid, folder)
+        worker.ask("open", 60.0, **work.request())
+        if whole:
+            reference_workload.take(worker)
+            memory.held_bytes(worker.pid, folder)
+            reference_workload.take(worker)
+    return used() - start
+
+
+def used() -> float:
+    """Processor seconds of this process and of its children that have ended."""
+    each = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in each)
+
+
+def bare_processor_time(work: Workload) -> float:
+    """Processor seconds of a process that only creates the session."""
+    start = used()
+    bare(work)
+    return used() - start
 
 
 def peers(work: Workload, folder: Path) -> dict[str, Callable[[], float]]:
@@ -152,26 +231,61 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--peer-rounds", type=int, default=4)
+    parser.add_argument("--processor-time", action="store_true", help="for a busy host, without peers and inferences")
     arguments = parser.parse_args()
     work = prepared()
     print(host())
+    if arguments.processor_time:
+        in_turn(
+            {
+                "bare": lambda: bare_processor_time(work),
+                "a worker that opened": lambda: processor_time(work, whole=False),
+                "a worker with the reference workload and memory": lambda: processor_time(work, whole=True),
+            },
+            arguments.rounds,
+        )
+        return
+    parts: dict[str, list[float]] = {}
     folder = Path(tempfile.mkdtemp(prefix="harness-bench-"))
     try:
-        subjects: dict[str, Callable[[], float]] = {"bare": lambda: bare(work), "harness": lambda: own(work)}
-        others = peers(work, folder)
-        for subject in subjects.values():
-            subject()  # files into the page cache
-        costs: dict[str, list[float]] = {name: [] for name in [*subjects, *others]}
-        for index in range(arguments.rounds):
-            now = {**subjects, **(others if index < arguments.peer_rounds else {})}
-            for name in random.sample(list(now), len(now)):
-                costs[name].append(now[name]())
-        for name in ("harness", *others):
-            pairs = zip(costs[name], costs["bare"], strict=False)
-            ratios(f"{name} against a bare process", [a / b for a, b in pairs])
-            print(f"    {statistics.median(costs[name]):.2f} s against {statistics.median(costs['bare']):.2f} s")
+        subjects: dict[str, Callable[[], float]] = {"bare": lambda: bare(work), "harness": lambda: own(work, parts)}
+        costs = in_turn(subjects, arguments.rounds, peers(work, folder), arguments.peer_rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    typical = statistics.median(costs["bare"])
+    for part, seconds in parts.items():
+        print(f"    {part}: {statistics.median(seconds):.3f} s, {statistics.median(seconds) / typical:.0%} of bare")
+
+
+def in_turn(
+    subjects: Mapping[str, Callable[[], float]],
+    rounds: int,
+    others: Mapping[str, Callable[[], float]] | None = None,
+    other_rounds: int = 0,
+) -> dict[str, list[float]]:
+    """Run everything in random order within a round, and print each against `bare`, the first subject.
+
+    Args:
+        subjects: what costs seconds, by name.
+        rounds: how many of each.
+        others: what takes part in the first rounds only.
+        other_rounds: in how many.
+
+    Returns:
+        The seconds of every round, by name.
+    """
+    others = others or {}
+    for subject in subjects.values():
+        subject()  # files into the page cache
+    costs: dict[str, list[float]] = {name: [] for name in [*subjects, *others]}
+    for index in range(rounds):
+        now = {**subjects, **(others if index < other_rounds else {})}
+        for name in random.sample(list(now), len(now)):
+            costs[name].append(now[name]())
+    for name in list(costs)[1:]:
+        ratios(f"{name} against a bare process", [a / b for a, b in zip(costs[name], costs["bare"], strict=False)])
+        print(f"    {statistics.median(costs[name]):.2f} s against {statistics.median(costs['bare']):.2f} s")
+    return costs
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ import platform
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import harness
-from harness import git
+from harness import git, installed
 
 NO_ANSWER = "git status gave no answer"
 """Stands for the paths that changed where they could not be asked for."""
@@ -93,13 +92,8 @@ def inside(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
     """Versions of Python, of harness, and of those of the distributions that are installed."""
-    found = {"python": platform.python_version(), "harness": harness.__version__}
-    for name in distributions:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    own = {"python": platform.python_version(), "harness": harness.__version__}
+    return own | installed.versions(distributions)
 
 
 def run_id() -> str:

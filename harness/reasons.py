@@ -20,6 +20,12 @@ NOISE: Final = (
 )
 """What onnxruntime puts before its reason: its own names for the kind, and where in its source it stood."""
 
+FROM_INSIDE: Final = (
+    AttributeError, LookupError, TypeError, AssertionError, NameError, RecursionError, StopIteration,
+    NotImplementedError, ArithmeticError,
+)  # fmt: skip
+"""Errors whose text speaks to a library's own authors: `'list' object has no attribute 'shape'`."""
+
 REPORT = "this is a mistake of harness or of a library below it: please report it with the model's file"
 
 
@@ -31,12 +37,17 @@ def essence(text: str) -> str:
     return plain.strip()
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong, whoever raised it.
+def reason_of(error: BaseException, *, tool: bool = False) -> str:
+    """What went wrong, whoever raised it, on one line.
 
-    An error that was raised on purpose says it itself. One of the operating system is its own words and the file. Any
+    An error that was raised on purpose says it itself. One of the operating system is its own words and the file. What
+    a tool says of a graph is in its own words where they are meant for readers, else the place where it broke. Any
     other one is not a reason that a person could act on (`'list' object has no attribute 'shape'`): it is said to be
     harness's own.
+
+    Args:
+        error: as it was caught.
+        tool: whether a library was at work on a graph.
     """
     text = essence(str(error))
     if isinstance(error, HarnessError) or (isinstance(error, ValueError) and on_purpose(error)):
@@ -49,6 +60,9 @@ def reason_of(error: BaseException) -> str:
     module = type(error).__module__.partition(".")[0]
     if module == "onnxruntime":
         return f"onnxruntime says: {text}"
+    if tool:
+        spoken = text and not isinstance(error, FROM_INSIDE)
+        return text if spoken else f"it cannot work on this graph (it broke in {_place(error)})"
     return f"harness could not handle this (internal: {type(error).__name__}: {text}); {REPORT}"
 
 
@@ -75,3 +89,13 @@ def _last(trace: TracebackType | None) -> TracebackType | None:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace
+
+
+def _place(error: BaseException) -> str:
+    """The innermost file and line, from its package on."""
+    last = _last(error.__traceback__)
+    if last is None:
+        return "a library"
+    parts = Path(last.tb_frame.f_code.co_filename).parts
+    start = max((place for place, part in enumerate(parts) if part == "site-packages"), default=len(parts) - 3)
+    return f"{'/'.join(parts[max(0, start + 1) :])}, line {last.tb_lineno}"

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from harness.build import faults
 from harness.build.builder import Maker
-from harness.build.cache import Cache
+from harness.build.cache import Cache, refuses
 from harness.build.steps import base, fuse
 from harness.errors import BuildError, StoreError
 from harness.records import Recipe, Step
@@ -95,4 +94,4 @@ def test_only_what_lies_in_the_cache_is_the_cache_s(
     """A refusal counts for the cache where the file lies in it, or where a full disk names no file."""
     error = OSError(code, "no", str(tmp_path / place)) if place else OSError(code, "no")
 
-    assert expected == faults.of_cache(tmp_path / "cache", error)
+    assert expected == refuses(tmp_path / "cache", error)

@@ -30,7 +30,7 @@ def test_options_of_other_methods_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (Step(kind="fus"), "did you mean `fuse`"),
+        (Step(kind="fus"), "did you mean 'fuse'"),
         (Step(kind="fuse", options={"levl": "all"}), "did you mean `level`"),
         (Step(kind="cast", options={"to": "fp16"}), "valid: float16, bfloat16"),
     ],

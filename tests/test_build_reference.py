@@ -45,10 +45,9 @@ def boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     import sys
 
     monkeypatch.setattr(data, "__path__", [*data.__path__, str(tmp_path)])
-    data.modules.cache_clear()
+
     yield tmp_path / "boxes.py"
     sys.modules.pop("harness.data.boxes", None)
-    data.modules.cache_clear()
 
 
 def loaded(path: Path, source: str = "random") -> Loaded:

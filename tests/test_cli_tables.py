@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness import shown
-from harness.cli import console, tables
+from harness.cli import console, summary, tables
 from harness.store.rows import to_row
 from tests import outcomes
 
@@ -94,15 +94,15 @@ def test_rows_of_another_runtime_are_named_and_not_compared(capsys: pytest.Captu
     """A faster row of an older onnxruntime and run is not the recommendation, in no table of the terminal."""
     old = stored("int8-static", 1, id="a", started_at="2026-01-01T10:00:00+00:00", versions={"onnxruntime": "1.20.0"})
     new = stored("fp32", 5, id="b", started_at="2026-01-10T10:00:00+00:00", versions={"onnxruntime": "1.31.1"})
-    screen = console.Console()
-    screen.choice([old, new])
+    screen = console.Console().out
+    summary.choice(screen, [old, new])
     said = " ".join(capsys.readouterr().out.split())
     assert "fastest inside the budget on cpu-t1-b1: fp32 at 5.00 ms" in said
     assert "measured apart and not compared: int8-static (onnxruntime 1.20.0, run of 2026-01-01 10:00)" in said
-    screen.stored([old, new])
+    summary.stored(screen, [old, new])
     said = capsys.readouterr().out
     assert "onnxruntime 1.20.0, run of 2026-01-01 10:00" in said
     assert tables.NOT_COMPARED in said
     assert 2 == len(tables.settings([old, new]))
-    screen.stored([new])
+    summary.stored(screen, [new])
     assert "measured on" not in capsys.readouterr().out

@@ -375,8 +375,8 @@ def test_a_verb_is_a_function_and_a_line(copy: Copy) -> None:
     copy.write("cli/count.py", VERB)
     path = copy.root / "harness" / "cli" / "__init__.py"
     text = path.read_text(encoding="utf-8").replace("    bisect,\n", "    bisect,\n    count,\n", 1)
-    place = 'app.command("cache")'
-    path.write_text(text.replace(place, f'app.command("count")(count.count)\n{place}', 1), encoding="utf-8")
+    place = '    "cache": '
+    path.write_text(text.replace(place, f'    "count": count.count,\n{place}', 1), encoding="utf-8")
     assert "1 2 3" == copy.run("count", "3").strip()
     assert "Example: harness count 3" in copy.run("count", "--help")
     assert "harness: count 0: expected a number from 1 on" in copy.run("count", "0", code=2)

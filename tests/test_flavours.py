@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,10 +18,10 @@ from harness import flavours, provenance
 from harness.asv import environments as of_asv
 from harness.build import keys, packages
 from harness.build.recipes import resolve_recipe
-from harness.data import base as data
 from harness.flavours import FLAVOURS, PLAIN, chosen, of_tag, tag
 from harness.gate.sides.dependencies import PIN
 from harness.init import requirement
+from harness.installed import version_of
 from harness.report.data import StoredRun
 from harness.report.pages import why
 from harness.runtimes import resolve
@@ -37,17 +38,16 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The distributions that seem to be installed: whatever the test puts here."""
     found: dict[str, str] = {}
 
-    def version(name: str) -> str:
+    def distribution(name: str) -> SimpleNamespace:
         if name not in found:
             raise metadata.PackageNotFoundError(name)
-        return found[name]
+        return SimpleNamespace(read_text=lambda _: f"Metadata-Version: 2.1\nName: {name}\nVersion: {found[name]}\n")
 
-    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(metadata, "distribution", distribution)
     yield found
     monkeypatch.undo()
     # What was said here must not reach other tests.
-    keys.version_of.cache_clear()
-    data.versions.cache_clear()
+    version_of.cache_clear()
 
 
 @pytest.mark.parametrize("name", FLAVOURS)
@@ -57,7 +57,7 @@ def test_an_upgrade_of_every_flavour_is_seen(name: str, installed: dict[str, str
     model = specs.file_model(tmp_path / "a.onnx")
     for version in ("1.31.1", "1.32.0"):
         installed[name] = version
-        keys.version_of.cache_clear()
+        version_of.cache_clear()
         stored = provenance.versions(packages.distributions())
         assert version == stored[name]
         run = outcomes.run(versions={"python": "3.11.9", **stored})
@@ -142,3 +142,10 @@ def test_what_is_not_an_onnxruntime_has_a_tag_of_its_own() -> None:
     assert "2026.1+openvino" == flavours.tag("onnxruntime-openvino", "2026.1")
     assert "openvino 2026.1" == flavours.tag("openvino", "2026.1")
     assert ("openvino", "2026.1") == flavours.of_tag("openvino 2026.1")
+
+
+def test_a_version_is_that_of_the_packages_own_metadata() -> None:
+    """Read without taking the whole of it apart; None of what is not installed."""
+    for name in ("numpy", "PyYAML", "typer"):
+        assert metadata.version(name) == version_of(name)
+    assert version_of("not-installed-anywhere") is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +104,24 @@ def run(
 
 @pytest.fixture
 def fake(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """As `run`, but nothing is built or measured: every case has the same outcome, 1 ms unless it is given."""
+    """As `run`, but nothing is built or measured: every case has one outcome, and `asked` hears what a build was asked."""
 
-    def start(*arguments: str, outcome: Callable[[Case], Outcome] = outcomes.measured, **more: Any) -> pytest.RunResult:
-        monkeypatch.setattr(
-            pipeline, "build", lambda cache, requests, on_event: dict.fromkeys(keys(requests), outcomes.artifact)
-        )
+    def start(
+        *arguments: str,
+        outcome: Callable[[Case], Outcome] = outcomes.measured,
+        asked: list[list[tuple[str, list[str]]]] | None = None,
+        **more: Any,
+    ) -> pytest.RunResult:
+        def build(_: Any, requests: Any, **__: Any) -> Any:
+            by_model = [(model.name, [recipe.name for recipe in recipes]) for model, recipes in requests]
+            if asked is not None:
+                asked.append(by_model)
+            return {(model, variant): outcomes.artifact for model, variants in by_model for variant in variants}
+
+        monkeypatch.setattr(pipeline, "build", build)
         monkeypatch.setattr(session, "try_targets", lambda selected, cache, **_: session.TriedTargets())
         monkeypatch.setattr(session, "run_case", lambda job: outcome(job.case))
         return run(*arguments, **more)
-
-    def keys(requests: Any) -> Iterator[tuple[str, str]]:
-        return ((model.name, recipe.name) for model, recipes in requests for recipe in recipes)
 
     return start
 
@@ -298,23 +304,16 @@ def test_pytest_benchmark_is_not_needed(fake: Run) -> None:
     refused.stderr.fnmatch_lines(["ERROR: --benchmark-autosave needs pytest-benchmark*pip install pytest-benchmark"])
 
 
-def test_selecting_builds_only_what_is_selected_and_once_per_model(fake: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_selecting_builds_only_what_is_selected_and_once_per_model(fake: Run) -> None:
     """`-k` and node ids narrow what is built; each model is built in one go."""
     asked: list[list[tuple[str, list[str]]]] = []
-
-    by_model = session.by_model
-    monkeypatch.setattr(session, "by_model", lambda selected: noted(by_model(selected)))
-
-    def noted(requests: Any) -> Any:
-        asked.append([(model.name, [recipe.name for recipe in recipes]) for model, recipes in requests])
-        return requests
-
-    fake(models=f"{TINY}\n  conv: {{source: onnx, id: NETWORKS/conv.onnx}}").assert_outcomes(passed=4)
+    two = f"{TINY}\n  conv: {{source: onnx, id: NETWORKS/conv.onnx}}"
+    fake(models=two, asked=asked).assert_outcomes(passed=4)
     both = ["fp32", "int8-static"]
     assert [[("tiny", both)], [("conv", both)]] == asked
     asked.clear()
-    fake("-k", "tiny and int8").assert_outcomes(passed=1, deselected=3)
-    fake("model_zoo.yaml::conv/fp32/cpu-t1-b1").assert_outcomes(passed=1)
+    fake("-k", "tiny and int8", asked=asked).assert_outcomes(passed=1, deselected=3)
+    fake("model_zoo.yaml::conv/fp32/cpu-t1-b1", asked=asked).assert_outcomes(passed=1)
     assert [[("tiny", ["int8-static"])], [("conv", ["fp32"])]] == asked
 
 

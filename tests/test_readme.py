@@ -131,17 +131,43 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
     assert "onnx-harness[zoo]" in failed
 
 
-def test_help_and_plan_import_nothing_heavy() -> None:
-    """`--help` and `--dry-run` answer at once because numpy, pandas, pyarrow, torch and the like stay out."""
-    heavy = ("numpy", "pandas", "pyarrow", "duckdb", "torch", "onnx", "onnxruntime", "asv", "rich.markdown")
+HELP_IMPORTS = {"cli", "errors", "stats", "stats.rule", "suggest", "units"}
+"""What of harness `--help` imports, beside the verbs."""
+
+PLAN_IMPORTS = {
+    *("build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
+    *("errors", "flavours", "graphs", "installed", "options", "providers", "reasons", "registry", "runtime_spec"),
+    *("session_options", "stats", "suggest", "units", "values"),
+}
+"""The packages and modules of harness that a dry run imports from: nothing that measures, stores or reports."""
+
+NOT_FOR_A_PLAN = {
+    *("build.builder", "build.child", "build.narrow", "build.pipeline", "build.proof", "build.reference"),
+    *("flow.execute", "flow.session", "flow.sweep", "frameworks.onnx_rules", "measure.coordinator", "records.measured"),
+    *("cli.summary", "cli.tables", "tasks.base", "tasks.classification", "tasks.fidelity"),
+}
+HEAVY = {"asv", "duckdb", "numpy", "onnx", "onnxruntime", "pandas", "pyarrow", "rich.live", "rich.markdown", "torch"}
+
+
+def test_help_and_plan_import_only_what_they_show() -> None:
+    """Both answer at once because of what they do not import: neither the libraries nor the parts that measure."""
     code = (
         "import sys\n"
         "from harness.cli import app\n"
-        "try: app(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        f"print('LOADED', [m for m in {heavy!r} if m in sys.modules])"
+        "for arguments in (['--help'], ['sweep', '--help'], ['sweep', '--dry-run']):\n"
+        "    try: app(arguments)\n"
+        "    except SystemExit: pass\n"
+        "    print('LOADED', *sys.modules)\n"
     )
-    for arguments in (["--help"], ["sweep", "--help"], ["sweep", "--dry-run"]):
-        run = [sys.executable, "-c", code, *arguments]
-        out = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        assert out.rstrip().endswith("LOADED []"), (arguments, out[-200:])
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    loaded = [set(line.split()[1:]) for line in out.splitlines() if line.startswith("LOADED ")]
+    for_help, for_help_of_one, for_plan = loaded
+    own = {name.removeprefix("harness.") for name in for_plan if name.startswith("harness.")}
+    assert "flow.plan" in own
+    assert set() == HEAVY & for_plan
+    assert set() == {name for name in own if name.partition(".")[0] not in PLAN_IMPORTS}
+    assert set() == NOT_FOR_A_PLAN & own
+    for seen in (for_help, for_help_of_one):
+        assert set() == {"rich", "yaml"} & seen
+        own = {name.removeprefix("harness.") for name in seen if name.startswith("harness.")}
+        assert HELP_IMPORTS == {name for name in own if not name.startswith("cli.")}

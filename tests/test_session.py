@@ -67,7 +67,7 @@ def test_a_runtime_that_cannot_be_had_is_its_targets_trouble_alone(tmp_path: Pat
 def test_recipes_are_built_once_per_model() -> None:
     """However many targets measure them."""
     two = cases("A", "B")
-    assert [(two[0].model, [two[0].recipe])] == sessions.by_model(two)
+    assert [(two[0].model, [two[0].recipe])] == planning.by_model(two)
 
 
 def test_targets_of_two_runtimes_stand_in_one_session(project: Project) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness import tasks, values
+from harness.errors import BuildError
 from harness.gate.checks import quality
 from harness.gate.model import GateSettings, Verdict
 from harness.records import Reference, ValueEntry
@@ -265,13 +266,13 @@ def test_names_need_no_numpy() -> None:
     """The zoo's schema lists the tasks, and starts quickly."""
     code = "import sys; from harness import tasks; print(tasks.names(), 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "['classification', 'detection', 'encoder'] False" == done.stdout.strip()
+    assert "('classification', 'detection', 'encoder') False" == done.stdout.strip()
 
 
 def test_an_unknown_task_is_met_with_the_nearest() -> None:
     """As everywhere, a misspelt name gets a hint."""
     assert tasks.find(None) is None
-    with pytest.raises(ValueError, match="did you mean 'detection'"):
+    with pytest.raises(BuildError, match="did you mean 'detection'"):
         tasks.find("detektion")
 
 

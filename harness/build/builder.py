@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import frameworks, graphs
-from harness.build import faults, keys, lookup, recipes, steps
+from harness import frameworks, graphs, reasons
+from harness.build import keys, lookup, recipes, steps
 from harness.build.stated import stated
 from harness.build.steps.base import Work
 from harness.errors import BuildError, HarnessError, Skip, StoreError
@@ -252,18 +252,18 @@ class Maker:
 
         Libraries call a full disk many names, so that little free space is taken for one.
         """
-        from harness.build.cache import refusal
+        from harness.build.cache import refusal, refuses
 
         if isinstance(error, StoreError):
             return error
-        if isinstance(error, OSError) and faults.of_cache(self._cache.root, error):
+        if isinstance(error, OSError) and refuses(self._cache.root, error):
             return refusal(self._cache.root, error)
         if shutil.disk_usage(self._cache.root).free < LEAST_FREE_BYTES:
             return refusal(self._cache.root, OSError(errno.ENOSPC, f"no space left on device ({error})"))
         if isinstance(error, BuildError):
             return error
         traceback.print_exc()
-        return BuildError(f"{step}: {faults.in_words(error)}")
+        return BuildError(f"{step}: {reasons.reason_of(error, tool=True)}")
 
 
 def _measured(folder: Path) -> dict[str, Json]:

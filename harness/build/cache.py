@@ -49,6 +49,13 @@ TEMPORARY = ".tmp-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a disk says that takes no more."""
+
+CLOSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
+"""What a folder says that cannot be written."""
+
+
 def default_root() -> Path:
     """`$HARNESS_CACHE`, or the folder that this operating system keeps a user's caches in."""
     if given := os.environ.get("HARNESS_CACHE"):
@@ -252,6 +259,13 @@ class Cache:
 def _temporary() -> str:
     """A name that nobody else has, and that says whose it is."""
     return f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def refuses(root: Path, error: OSError) -> bool:
+    """Whether the cache below `root` is what cannot be written, and not a file of somebody else's."""
+    named = isinstance(error.filename, str | Path)
+    inside = named and Path(error.filename).absolute().is_relative_to(root)
+    return (error.errno in FULL and (inside or not named)) or (error.errno in CLOSED and inside)
 
 
 def refusal(root: Path, error: OSError) -> StoreError:

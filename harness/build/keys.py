@@ -7,7 +7,6 @@ built. Standard library only.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 from functools import cache
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from harness import frameworks
 from harness.build import source_files, steps
 from harness.data import base as data
+from harness.installed import versions
 from harness.records import wire
 
 if TYPE_CHECKING:
@@ -36,20 +36,6 @@ ISA_PREFIXES = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16", "i8mm", "ne
 def digest_of(content: Json) -> str:
     """The SHA-256 of canonical JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-@cache
-def version_of(name: str) -> str | None:
-    """The installed version of a distribution; None where it is not installed."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def versions(names: tuple[str, ...]) -> dict[str, str]:
-    """The versions of those of `names` that are installed."""
-    return {name: version for name in names if (version := version_of(name)) is not None}
 
 
 @cache

@@ -2,56 +2,96 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import frameworks, reasons
-from harness.build import keys, recipes
+from harness.build import keys
+from harness.build.recipes import keeps_precision, resolve_recipe
 from harness.errors import BuildError, Skip, Unsupported
 from harness.frameworks import hub
 from harness.records import Artifact, Built, Refusal, Status, Weights, wire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.build.cache import Cache
     from harness.records import ModelSpec, Recipe
 
 
 def lookup(cache: Cache, model: ModelSpec, recipe: Recipe, *, probe: bool = False, deep: bool = False) -> Built | None:
-    """The artifact of a variant, or why there is none, or None when it has to be built.
+    """As `lookup_all`, of one variant."""
+    return lookup_all(cache, model, [recipe], probe=probe, deep=deep)[recipe.name]
+
+
+def lookup_all(
+    cache: Cache, model: ModelSpec, recipes: Iterable[Recipe], *, probe: bool = False, deep: bool = False
+) -> dict[str, Built | None]:
+    """The artifact of each variant of a model, or why there is none, or None when it has to be built.
 
     Args:
         cache: where to look.
         model: the zoo entry.
-        recipe: the variant.
+        recipes: the variants.
         probe: ask the hub whether seeded weights are still all that can be had (at most 1.5 s, once per process);
             otherwise they are taken to be.
         deep: hash the files instead of trusting size and modification time.
 
     Returns:
-        An `Artifact`, a `Refusal` (skipped, or the recipe is wrong in itself) or None.
+        By the name of the variant, an `Artifact`, a `Refusal` (skipped, or the recipe is wrong in itself) or None.
     """
-    try:
-        recipe = recipes.resolve_recipe(recipe)
+
+    @functools.cache
+    def shared() -> tuple[Weights, str] | None:
+        """The model's weights and the digest of its reference: the same for all variants."""
         found = resolution(cache, model, probe=probe)
-        if found is None:
-            return None
-        weights = Weights(**found["weights"])
-        digests = keys.step_keys(model, recipe, weights.digest)
-        reference_digest = keys.reference_key(model, weights.digest)
-    except BuildError as error:
-        return refusal(error)
-    for digest in digests:
-        meta = cache.meta("artifacts", digest, deep=deep and digest == digests[-1])
-        if meta is not None and "refusal" in meta:
-            return Refusal(status=Status.SKIPPED, reason=str(meta["refusal"]))
-        if digest != digests[-1]:
+        weights = None if found is None else Weights(**found["weights"])
+        return None if weights is None else (weights, keys.reference_key(model, weights.digest))
+
+    results: dict[str, Built | None] = {}
+    for recipe in recipes:
+        try:
+            resolved = resolve_recipe(recipe)
+            known = shared()
+            digests = () if known is None else keys.step_keys(model, resolved, known[0].digest)
+        except BuildError as error:
+            results[recipe.name] = refusal(error)
             continue
-        reference = cache.meta("references", reference_digest, deep=deep)
-        proof = (meta or {}).get("proofs", {}).get(proof_key(reference_digest, recipe))
-        if meta is None or reference is None or proof is None or "stated" not in meta:
-            return None
-        return _artifact(digest, model, recipe, weights=weights, meta=meta, reference=reference, proof=tuple(proof))
-    return None
+        results[recipe.name] = known and _cached(cache, model, resolved, digests, *known, deep=deep)
+    return results
+
+
+def _cached(
+    cache: Cache,
+    model: ModelSpec,
+    recipe: Recipe,
+    digests: tuple[str, ...],
+    weights: Weights,
+    reference_digest: str,
+    *,
+    deep: bool,
+) -> Built | None:
+    """What the cache has under the digests of a recipe's steps."""
+    *earlier, last = digests
+    for digest in earlier:
+        if (refused := _refused(cache.meta("artifacts", digest))) is not None:
+            return refused
+    meta = cache.meta("artifacts", last, deep=deep)
+    if (refused := _refused(meta)) is not None:
+        return refused
+    reference = cache.meta("references", reference_digest, deep=deep)
+    proof = (meta or {}).get("proofs", {}).get(proof_key(reference_digest, recipe))
+    if meta is None or reference is None or proof is None or "stated" not in meta:
+        return None
+    return _artifact(last, model, recipe, weights=weights, meta=meta, reference=reference, proof=tuple(proof))
+
+
+def _refused(meta: dict[str, Any] | None) -> Refusal | None:
+    """The refusal that a step left in the cache."""
+    if meta is None or "refusal" not in meta:
+        return None
+    return Refusal(status=Status.SKIPPED, reason=str(meta["refusal"]))
 
 
 def resolution(cache: Cache, model: ModelSpec, *, probe: bool) -> dict[str, Any] | None:
@@ -112,5 +152,5 @@ def _artifact(
         seconds=float(meta["seconds"]),
         steps=recipe.steps,
         notes=(*meta["notes"], *held.notes, *proof),
-        precision=str(meta.get("precision", "")) if recipes.keeps_precision(recipe) else "",
+        precision=str(meta.get("precision", "")) if keeps_precision(recipe) else "",
     )

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs
-from harness.build import faults
+from harness import graphs, reasons
 from harness.errors import BuildError
 
 if TYPE_CHECKING:
@@ -60,7 +59,9 @@ def _inline(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
     try:
         whole = inliner.inline_local_functions(model, convert_version=True)
     except Exception as error:
-        raise BuildError(f"the model's function {names[0]} cannot be inlined: {faults.in_words(error)}") from error
+        raise BuildError(
+            f"the model's function {names[0]} cannot be inlined: {reasons.reason_of(error, tool=True)}"
+        ) from error
     return whole, f"{_count(len(names), 'function')} of the model inlined ({_few(names)})"
 
 

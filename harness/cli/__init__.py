@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterable
+
 import typer
 
 from harness.cli import (
@@ -19,32 +22,47 @@ from harness.cli import (
     sweep,
 )
 
-app = typer.Typer(
-    name="harness",
-    help="Benchmark ONNX Runtime builds of a model zoo: latency, accuracy cost, size and memory of every variant.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
-    epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 70 internal error, 130 interrupted.",
-)
-app.command("sweep")(sweep.sweep)
-app.command("list")(results.list_)
-app.command("build")(artifacts.build)
-app.command("inspect")(artifacts.inspect)
-app.command("results")(results.results)
-app.command("history")(history.history)
-app.command("import")(imports.import_)
-app.command("gate")(gate.gate)
-app.command("selftest")(selftest.selftest)
-app.command("bisect")(bisect.bisect)
-app.command("report", cls=report.Command)(report.report)
-app.command("serve", cls=report.Command)(report.serve)
-app.command("plot", cls=report.Command)(report.plot)
-app.command("doctor")(doctor.doctor)
-app.command("cache")(artifacts.cache)
-app.command("init")(init.init)
+VERBS: dict[str, Callable[..., None]] = {
+    "sweep": sweep.sweep,
+    "list": results.list_,
+    "build": artifacts.build,
+    "inspect": artifacts.inspect,
+    "results": results.results,
+    "history": history.history,
+    "import": imports.import_,
+    "gate": gate.gate,
+    "selftest": selftest.selftest,
+    "bisect": bisect.bisect,
+    "report": report.report,
+    "serve": report.serve,
+    "plot": report.plot,
+    "doctor": doctor.doctor,
+    "cache": artifacts.cache,
+    "init": init.init,
+}
+OF_PAIRS = ("report", "serve", "plot")
+"""Verbs with `--compare`."""
+
+
+def program(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """The command line with these verbs: typer reads the options of all that it is given, whichever is called."""
+    made = typer.Typer(
+        name="harness",
+        help="Benchmark ONNX Runtime builds of a model zoo: latency, accuracy cost, size and memory of every variant.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
+        epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 70 internal error, 130 interrupted.",
+    )
+    made.callback()(lambda: None)  # without one, typer takes a program of one verb for that verb
+    for verb in verbs:
+        made.command(verb, cls=report.Command if verb in OF_PAIRS else None)(VERBS[verb])
+    return made
+
+
+app = program()
 
 
 def main() -> None:
     """Run the command line; whatever is raised becomes a message and an exit code."""
-    ending.run(app)
+    ending.run(program([verb for verb in sys.argv[1:2] if verb in VERBS] or VERBS))

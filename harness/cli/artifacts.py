@@ -12,7 +12,6 @@ from harness import bounds
 from harness.cli import options
 from harness.cli.sweep import EXIT_CASE_FAILED, print_json
 from harness.errors import CaseIdError, UsageError
-from harness.records.case_id import artifact_of
 
 EXIT_DAMAGED = 4
 
@@ -36,7 +35,7 @@ def build(
     from harness.cli import tables
     from harness.cli.console import Console
     from harness.flow import plan as planning
-    from harness.flow.session import by_model
+    from harness.flow.plan import by_model
     from harness.records import Artifact, Status
 
     store = Cache(options.cache_root(cache))
@@ -119,6 +118,7 @@ def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
     from harness.build.cache import Cache
     from harness.flow import plan as planning
     from harness.records import Artifact
+    from harness.records.case_id import artifact_of
 
     said = f"{case}: no such file, and no case either; a case looks like digits_cnn/fp32 or digits_cnn/fp32/cpu-t1-b1"
     if case.endswith(".onnx"):

@@ -1,37 +1,26 @@
-"""What a person sees while a sweep runs, and at its end."""
+"""What a person sees of a sweep: its plan, and how far it is."""
 
 from __future__ import annotations
 
-import re
-import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from rich.live import Live
-from rich.text import Text
-
-from harness import budget, confirmation
-from harness.cli import tables
 from harness.cli.terminal import Terminal
 from harness.shown import cell, one_line
 from harness.shown import markup as escape
 
 if TYPE_CHECKING:
-    from harness.build.pipeline import BuildEvent
-    from harness.flow.preview import Preview
-    from harness.flow.sweep import Swept
-    from harness.records import Case
+    from rich.live import Live
 
-MOVED = 0.10
-"""By how much the host's pace may move over a run before it is marked, as a share."""
+    from harness.build.pipeline import BuildEvent
+    from harness.cli.tables import Row
+    from harness.flow.preview import Preview
+    from harness.records import Case
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
-
-FIGURE = re.compile(r"\d+(\.\d+)?")
 
 TARGET_WIDTH = 160
 """Columns to assume where the output is not a terminal, so that tables are not folded."""
@@ -57,8 +46,10 @@ class Console:
 
     def __enter__(self) -> Self:
         if self.out.is_terminal:
+            from rich.live import Live
+
             # No refresh thread: redrawing beside a worker that times would be noise of our own making.
-            self.live = Live(Text(""), console=self.out, auto_refresh=False, transient=True)
+            self.live = Live(cell(""), console=self.out, auto_refresh=False, transient=True)
             self.live.start()
         return self
 
@@ -107,8 +98,7 @@ class Console:
         for reason in preview.plan.pruned:
             self.out.print(f"left out: {escape(reason)}", style="dim")
         if cases:
-            for case in planned:
-                self.out.print(escape(case.id))
+            self.out.print("\n".join(escape(case.id) for case in planned))
 
     def building(self, event: BuildEvent) -> None:
         """One line per finished step; the current one in the live line."""
@@ -129,8 +119,8 @@ class Console:
     def measuring(
         self,
         todo: Sequence[Case],
-        kept: Sequence[tables.Row],
-        begun: Sequence[tables.Row],
+        kept: Sequence[Row],
+        begun: Sequence[Row],
         problems: Sequence[str],
     ) -> None:
         """Builds are done."""
@@ -158,13 +148,13 @@ class Console:
         if self.live is not None and time.monotonic() - self.drawn >= REDRAW_S:
             self.draw(self.progress())
 
-    def sharpened(self, row: tables.Row) -> None:
+    def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
         self.took()
         if processes(row) == 1:
             self.line(row, f"first of {self.rounds}")
 
-    def finished(self, row: tables.Row) -> None:
+    def finished(self, row: Row) -> None:
         """One line per case."""
         self.took()
         self.done += 1
@@ -175,8 +165,10 @@ class Console:
         self.processes += 1
         self.elapsed.append(time.monotonic() - self.case_started)
 
-    def line(self, row: tables.Row, place: str) -> None:
+    def line(self, row: Row, place: str) -> None:
         """What is known of a case."""
+        from harness.cli import tables
+
         style = tables.STYLES[row["status"]]
         result = tables.interval(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
@@ -208,117 +200,8 @@ class Console:
             self.live.update(cell(text, style="cyan"), refresh=True)
             self.drawn = time.monotonic()
 
-    # --- the end ---
 
-    def summary(self, swept: Swept, results: Path) -> None:
-        """One table per model, the builds to ship, what has no number and why, and where everything lies."""
-        for model in dict.fromkeys(row["model"] for row in swept.rows):
-            rows = [row for row in swept.rows if row["model"] == model]
-            self.out.print()
-            if any(row.get("latency") for row in rows):
-                self.out.print(tables.model_table(model, rows))
-            self.choice(rows)
-        self.refusals(swept.rows)
-        self.remarks(swept.rows)
-        self.pace(swept.rows)
-        self.out.print()
-        self.out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
-        if swept.why_no_asv:
-            self.out.print(f"asv files not written: {escape(swept.why_no_asv)}", soft_wrap=True)
-        else:
-            self.out.print(f"asv: {len(swept.asv_files)} files under {escape(str(results))}", soft_wrap=True)
-
-    def stored(self, rows: Sequence[tables.Row]) -> None:
-        """Stored rows, a table per model and weights; rows of several runs stand one below the other."""
-        groups: dict[tuple[str, str], list[tables.Row]] = {}
-        for row in rows:
-            groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
-        for (model, _), group in groups.items():
-            if any(row.get("latency") for row in group):
-                self.out.print(tables.model_table(model, group))
-                if len(tables.settings(group)) > 1:
-                    self.out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
-                self.choice(group)
-                self.out.print()
-        self.refusals(rows)
-
-    def choice(self, rows: Sequence[tables.Row]) -> None:
-        """The fastest case inside the budget, for each target; rows of other runs or runtimes are not compared."""
-        for (_, target), choice in budget.choices(rows).items():
-            best = choice.best
-            apart = tables.brief([tables.apart(row, choice.rows[0]) for row in choice.apart])
-            also = f"; measured apart and not compared: {apart}" if apart else ""
-            if best is None:
-                judged = any(budget.excess(row) is not None for row in choice.rows)
-                why = (
-                    "no case is inside the budget" if judged else "no budget or no way to judge it: set one in the zoo"
-                )
-                self.out.print(f"  {escape(target)}: {why}{escape(also)}", soft_wrap=bool(also))
-                continue
-            found = confirmation.stored(best)
-            speedup = budget.speedup(best, choice.rows)
-            if found is None:
-                ties = [r["variant"] for r in budget.tied(best, choice.rows)]
-                overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
-                factor = f"{speedup:.2f}x {budget.baseline(best)}" if speedup else ""
-                state = f"{confirmation.UNCONFIRMED}{overlaps}"
-            else:
-                factor, state = found.factor, found.verdict
-            faster = f", {factor}" if factor else ""
-            doubt = f"; {remark}" if (remark := budget.remark(best)) else ""
-            self.out.print(
-                f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
-                f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
-                f"{escape(faster)}; {escape(state)} ({escape(basis(best))}){escape(doubt + also)}",
-                soft_wrap=True,
-            )
-
-    def pace(self, rows: Sequence[tables.Row]) -> None:
-        """How fast the host was over the whole run, by the reference workload, and whether that moved."""
-        known = [row["pace"] for row in rows if row.get("pace")]
-        if not known:
-            return
-        low, high = min(one["low_s"] for one in known), max(one["high_s"] for one in known)
-        typical = tables.seconds(statistics.median(one["median_s"] for one in known))
-        moved = f"moved by {high / low - 1:.0%}, {tables.seconds(low)} to {tables.seconds(high)}"
-        style = "yellow" if high > (1 + MOVED) * low else "dim"
-        self.out.print(f"host's pace: reference workload {typical}, {moved}", style=style, soft_wrap=True)
-
-    def refusals(self, rows: Sequence[tables.Row]) -> None:
-        """Cases without a number, with their reasons."""
-        for status, reason, ids in tables.without_numbers(rows):
-            style = tables.STYLES[status]
-            self.out.print(
-                f"[{style}]{status}[/{style}] {escape(tables.brief(ids))}: {escape(one_line(reason))}", soft_wrap=True
-            )
-
-    def remarks(self, rows: Sequence[tables.Row]) -> None:
-        """Why cases are emulated, mixed or unverified, and warnings that go with numbers."""
-        said: dict[str, tuple[str, list[str]]] = {}
-        for row in rows:
-            if not row.get("latency"):
-                continue
-            lines: list[Any] = list(row.get("notes") or [])
-            if row.get("reason"):
-                lines.append(f"{row['status']}: {row['reason']}")
-            for line in lines:
-                # Lines that differ in their figures alone say the same; the first stands for all.
-                said.setdefault(FIGURE.sub("#", line), (line, []))[1].append(row["case"])
-        for line, ids in said.values():
-            self.out.print(f"[yellow]note[/yellow] {escape(tables.brief(ids))}: {escape(line)}", soft_wrap=True)
-
-
-def basis(row: tables.Row) -> str:
-    """What a choice rests on."""
-    if row.get("accuracy"):
-        judged = budget.judged(row)
-        stated = f"; {judged.phrase}" if judged.verdict == budget.CANNOT_TELL else ""
-        return f"{row['accuracy']['metric']} {tables.accuracy(row)} points{stated}"
-    weights = (row.get("weights") or {}).get("kind", "unknown")
-    return f"fidelity {tables.fidelity(row)}, {weights} weights"
-
-
-def processes(row: tables.Row) -> int:
+def processes(row: Row) -> int:
     """How many processes a row rests on, crashed ones included."""
     return ((row.get("latency") or {}).get("processes") or 0) + len(row.get("crashes") or ())
 

@@ -17,7 +17,6 @@ from harness.cli import ending, options
 from harness.cli.results import FORMATS
 from harness.cli.sweep import print_json
 from harness.errors import UsageError
-from harness.records import case_id
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ def refuse_unknown(results: Path, case: str | None, metrics: Sequence[str]) -> N
         UsageError: for a case or a metric that is nowhere in the store.
     """
     from harness.metrics import BY_NAME
+    from harness.records import case_id
     from harness.store.history import history as read
 
     everything = read(results, repo=None)

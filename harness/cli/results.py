@@ -71,6 +71,7 @@ def results(
     if format_ == "csv":
         frames.frame(found.rows).map(shown.csv_value).to_csv(sys.stdout, index=False)
         return
+    from harness.cli import summary
     from harness.cli.console import Console
 
     console = Console()
@@ -79,4 +80,4 @@ def results(
             f"no results under {results}; make some with: harness sweep --models digits_cnn", markup=False
         )
         return
-    console.stored(found.rows)
+    summary.stored(console.out, found.rows)

@@ -125,7 +125,9 @@ def sweep(
 
         print_json([public(dict(row)) for row in swept.rows])
     else:
-        console.summary(swept, results)
+        from harness.cli import summary
+
+        summary.summary(console.out, swept, results)
     measured = any(row.get("latency") for row in swept.rows)
     if not measured or swept.failures or any(row["status"] == "failed" for row in swept.rows):
         raise typer.Exit(EXIT_CASE_FAILED)

@@ -5,10 +5,7 @@ Standard library and NumPy only; a source imports what it needs inside its funct
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib
-import importlib.metadata
 import itertools
 import json
 from dataclasses import dataclass, field, replace
@@ -16,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness import data
 from harness.errors import BuildError, MissingExtra
+from harness.installed import version_of
 from harness.options import by_name
 from harness.records import batch_axes, fixed_batch
 from harness.special_files import require_plain
-from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -127,10 +124,7 @@ def source(name: str) -> DataSource:
     Raises:
         BuildError: there is none of that name.
     """
-    names = data.names()
-    if name not in names:
-        raise BuildError(f"There is no data source `{name}`; {suggest(name, names)}.")
-    module: Any = importlib.import_module(f"harness.data.{name}")
+    module: Any = data.module(name)
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
 
 
@@ -318,16 +312,9 @@ def request_digest(request: DataRequest, split: Split) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-@functools.cache
 def versions(*distributions: str) -> str:
     """The installed versions of `distributions`, for a source's digest."""
-    found = []
-    for name in distributions:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{name} absent")
-    return ", ".join(found)
+    return ", ".join(f"{name} {version_of(name) or 'absent'}" for name in distributions)
 
 
 def file_digest(path: Path) -> str:

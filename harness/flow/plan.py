@@ -96,6 +96,14 @@ def baseline(model: ModelSpec, variants: Sequence[str]) -> str:
     return next((name for name in (model.baseline, *BASELINES) if name in variants), "")
 
 
+def by_model(cases: Sequence[Case]) -> list[tuple[ModelSpec, list[Recipe]]]:
+    """The recipes to build for each model, each once."""
+    wanted: dict[str, tuple[ModelSpec, dict[str, Recipe]]] = {}
+    for case in cases:
+        wanted.setdefault(case.model.name, (case.model, {}))[1][case.recipe.name] = case.recipe
+    return [(model, list(recipes.values())) for model, recipes in wanted.values()]
+
+
 def plan_digest(zoo: Zoo, cases: Sequence[Case], extra: Json) -> str:
     """Return a digest of what is asked for, by which an interrupted sweep is found again.
 

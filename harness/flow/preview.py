@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import zoo
 from harness.build.cache import Cache
-from harness.build.lookup import lookup
+from harness.build.lookup import lookup_all
 from harness.flow import plan as planning
 from harness.flow.plan import Plan, Selection
 
@@ -91,6 +91,10 @@ def preview(request: SweepRequest) -> Preview:
         order=request.order,
     )
     cache = Cache(request.cache)
-    pairs = {(c.model.name, c.recipe.name): c for c in plan.cases}
-    missing = tuple(pair for pair, c in pairs.items() if lookup(cache, c.model, c.recipe) is None)
+    missing = tuple(
+        (model.name, variant)
+        for model, recipes in planning.by_model(plan.cases)
+        for variant, found in lookup_all(cache, model, recipes).items()
+        if found is None
+    )
     return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing)

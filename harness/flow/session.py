@@ -22,7 +22,7 @@ from harness.flow import plan as planning
 from harness.flow.execute import UNSUPPORTED_KINDS, Job, run_case
 from harness.flow.preview import Preview, SweepSettings
 from harness.measure import coordinator, host
-from harness.records import Built, Case, ModelSpec, Outcome, Recipe, Run, RuntimeInfo, Target
+from harness.records import Built, Case, Outcome, Run, RuntimeInfo, Target
 from harness.runtimes.clients import WorkerStarter, client_factory
 from harness.runtimes.environments import Say, silent
 from harness.zoo import Zoo
@@ -134,7 +134,7 @@ class Session:
         """
         missing = [case for case in (self.cases if cases is None else cases) if key(case) not in self.built]
         if missing:
-            self.built |= pipeline.build(self.cache, by_model(missing), on_event=on_event)
+            self.built |= pipeline.build(self.cache, planning.by_model(missing), on_event=on_event)
         return self.built
 
     @functools.cached_property
@@ -202,14 +202,6 @@ class Session:
 def key(case: Case) -> tuple[str, str]:
     """What an artifact is built for: model and variant."""
     return case.model.name, case.recipe.name
-
-
-def by_model(cases: Sequence[Case]) -> list[tuple[ModelSpec, list[Recipe]]]:
-    """The recipes to build for each model, each once."""
-    wanted: dict[str, tuple[ModelSpec, dict[str, Recipe]]] = {}
-    for case in cases:
-        wanted.setdefault(case.model.name, (case.model, {}))[1][case.recipe.name] = case.recipe
-    return [(model, list(recipes.values())) for model, recipes in wanted.values()]
 
 
 def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> TriedTargets:

@@ -6,36 +6,12 @@ A module here that holds a `FRAMEWORK` (see `base.Framework`) is a framework, ca
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
+from typing import TYPE_CHECKING
 
-from harness.errors import BuildError
-from harness.frameworks.base import Framework
-from harness.suggest import suggest
+from harness.registry import Registry
 
+if TYPE_CHECKING:
+    from harness.frameworks.base import Framework
 
-def names() -> tuple[str, ...]:
-    """The names of all frameworks, in alphabetical order."""
-    return tuple(_all())
-
-
-def get(name: str) -> Framework:
-    """The framework called `name`.
-
-    Raises:
-        BuildError: there is none of that name.
-    """
-    if name not in _all():
-        raise BuildError(f"There is no source `{name}`; {suggest(name, names())}.")
-    return _all()[name]
-
-
-@functools.cache
-def _all() -> dict[str, Framework]:
-    found: dict[str, Framework] = {}
-    for name in sorted(one.name for one in pkgutil.iter_modules(__path__)):
-        framework = getattr(importlib.import_module(f"{__name__}.{name}"), "FRAMEWORK", None)
-        if framework is not None:
-            found[name] = framework
-    return found
+_FRAMEWORKS: Registry[Framework] = Registry(__name__, "FRAMEWORK", "source")
+names, get = _FRAMEWORKS.names, _FRAMEWORKS.get

@@ -22,11 +22,15 @@ def held_bytes(pid: int, folder: Path) -> int | None:
         pid: the process.
         folder: where the model lies; mapped files in it count with the pages that are in memory.
     """
+    inside, table = str(folder.resolve()), Path(f"/proc/{pid}")
     try:
-        text = Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8", errors="replace")
+        # The sum of all pages costs half of a line for each mapping, which takes 20 ms for a model of 300 MB.
+        whole = table / "smaps_rollup"
+        apart = not whole.exists() or f" {inside}/" in (table / "maps").read_text(encoding="utf-8", errors="replace")
+        text = (table / "smaps" if apart else whole).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return total(text, str(folder.resolve()))
+    return total(text, inside)
 
 
 def total(smaps: str, folder: str) -> int | None:

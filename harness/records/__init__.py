@@ -5,6 +5,9 @@ types. Standard library and `harness.errors` only: everything else may import th
 it, not from its modules (but for the functions of `case_id`).
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from harness.records.asked import (
     BASELINES,
     BATCH,
@@ -24,26 +27,28 @@ from harness.records.asked import (
 )
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
-from harness.records.measured import (
-    Accuracy,
-    Block,
-    Crash,
-    Evaluation,
-    Fidelity,
-    HostPace,
-    Latency,
-    MetricValue,
-    Outcome,
-    Pair,
-    PartFidelity,
-    ProcessSamples,
-    Run,
-    SideSamples,
-    TimedInputs,
-)
-from harness.records.origin import HostInfo, RuntimeInfo
 from harness.records.status import Status
 from harness.records.values import NESTED, ValueEntry
+
+if TYPE_CHECKING:
+    from harness.records.measured import (
+        Accuracy,
+        Block,
+        Crash,
+        Evaluation,
+        Fidelity,
+        HostPace,
+        Latency,
+        MetricValue,
+        Outcome,
+        Pair,
+        PartFidelity,
+        ProcessSamples,
+        Run,
+        SideSamples,
+        TimedInputs,
+    )
+    from harness.records.origin import HostInfo, RuntimeInfo
 
 __all__ = [
     "BASELINES",
@@ -88,3 +93,11 @@ __all__ = [
     "batch_axes",
     "fixed_batch",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """A name of `measured`, imported once one is asked for: what only plans or builds has measured nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module("harness.records.measured"), name)
+    return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from harness.flavours import FLAVOURS
+from harness.installed import version_of
 from harness.records import Target
 from harness.runtime_spec import is_own
 from harness.runtimes.client import Client, default_command
@@ -63,13 +63,4 @@ def own_package() -> str:
 
     Where the module's distribution stands beside a flavour's, the longer name says which flavour it is.
     """
-    return max((name for name in FLAVOURS if installed(name)), key=len, default="")
-
-
-def installed(name: str) -> bool:
-    """Whether a distribution is installed beside harness."""
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return max((name for name in FLAVOURS if version_of(name)), key=len, default="")

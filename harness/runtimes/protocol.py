@@ -66,6 +66,14 @@ batch than the file allows; feeds do not fit; the model file is
 broken; memory ran out; anything else that the runtime raised."""
 
 
+class Refused(Exception):
+    """A worker cannot serve the request; `kind` is one of `REFUSALS`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
 def send(stream: IO[bytes], message: dict[str, Any]) -> None:
     """Write one message and flush.
 

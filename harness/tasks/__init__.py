@@ -6,33 +6,21 @@ A task's module holds `TASK`, a `harness.tasks.base.Task`. Importing this packag
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING
 
-from harness.suggest import suggest
+from harness.registry import Registry
 
 if TYPE_CHECKING:
     from harness.tasks.base import Task
 
-HELPERS = frozenset({"base", "evaluation", "fidelity", "parts", "ranking", "scores", "structures", "sums", "unordered"})
-"""Modules of this package that are not tasks."""
-
-
-def names() -> list[str]:
-    """The names of all tasks, in alphabetical order."""
-    return sorted(one.name for one in pkgutil.iter_modules(__path__) if one.name not in HELPERS)
+_TASKS: Registry[Task] = Registry(__name__, "TASK", "task")
+names = _TASKS.names
 
 
 def find(name: str | None) -> Task | None:
     """The task called `name`; None for a model without one.
 
     Raises:
-        ValueError: there is none of that name.
+        BuildError: there is none of that name.
     """
-    if name is None:
-        return None
-    if name not in names():
-        raise ValueError(f"There is no task `{name}`; {suggest(name, names())}.")
-    task: Task = importlib.import_module(f"{__name__}.{name}").TASK
-    return task
+    return None if name is None else _TASKS.get(name)

@@ -78,7 +78,7 @@ def _task(value: Any) -> str:
     )
 
 
-Task = Annotated[str, BeforeValidator(_task), WithJsonSchema({"enum": tasks.names(), "type": "string"})]
+Task = Annotated[str, BeforeValidator(_task), WithJsonSchema({"enum": list(tasks.names()), "type": "string"})]
 
 
 def _widen(key: str) -> BeforeValidator:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from harness import graphs
-from harness.build import faults, precision, repair
+from harness import graphs, reasons
+from harness.build import precision, repair
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
 from harness.flavours import FLAVOURS
@@ -42,7 +42,7 @@ def cast(source: Path, options: Mapping[str, Json], folder: Path) -> tuple[str, 
         raise
     except Exception as error:
         traceback.print_exc()
-        raise BuildError(f"cast: converting to {to} failed: {faults.in_words(error)}") from error
+        raise BuildError(f"cast: converting to {to} failed: {reasons.reason_of(error, tool=True)}") from error
     graphs.name_nodes_uniquely(made.model)
     graphs.save(made.model, folder / "model.onnx")
     return tuple(f"cast: {note}" for note in (*notes, *made.notes))

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs
-from harness.build import faults, patterns, repair
+from harness import graphs, reasons
+from harness.build import patterns, repair
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError
 from harness.flavours import FLAVOURS
@@ -103,7 +103,7 @@ def _clean(model: onnx.ModelProto, folder: Path) -> tuple[onnx.ModelProto, str, 
                 return slimmed, "onnxslim", ()
         why = "wrote a file that onnxruntime does not load"
     except Exception as error:  # noqa: BLE001 # it raises whatever its passes come across
-        why = f"failed: {faults.in_words(error)}"
+        why = f"failed: {reasons.reason_of(error, tool=True)}"
     return (
         _basic(model, folder),
         "onnxruntime basic",
@@ -144,7 +144,7 @@ def _transformer(model: onnx.ModelProto, facts: Mapping[str, Json]) -> Any:
             opt_level=0,
         )
     except Exception as error:
-        raise BuildError(f"fuse: the transformer optimizer failed: {faults.in_words(error)}") from error
+        raise BuildError(f"fuse: the transformer optimizer failed: {reasons.reason_of(error, tool=True)}") from error
     return optimized.model
 
 

@@ -14,8 +14,8 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs
-from harness.build import faults, precision, repair
+from harness import graphs, reasons
+from harness.build import precision, repair
 from harness.build.calibration import CalibrationReader
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
@@ -72,7 +72,9 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
         raise
     except Exception as error:
         traceback.print_exc()
-        raise BuildError(f"quantize: onnxruntime's {method} quantizer failed: {faults.in_words(error)}") from error
+        raise BuildError(
+            f"quantize: onnxruntime's {method} quantizer failed: {reasons.reason_of(error, tool=True)}"
+        ) from error
     finally:
         for leftover in folder.glob("named.onnx*"):
             leftover.unlink()

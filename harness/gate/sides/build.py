@@ -116,7 +116,7 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.flow import plan as planning
-    from harness.flow.session import by_model
+    from harness.flow.plan import by_model
 
     version = min(job.get("wire", 1), wire.WIRE)
     the_zoo = zoos.load(Path(job["zoo"]))

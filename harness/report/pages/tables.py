@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import budget, confirmation
-from harness.metrics import METRICS, Metric, stored
+from harness.metrics import METRICS, stored
 from harness.report import links, ratios, wording
 from harness.report.figures.base import records
 from harness.report.pages.why import NOTHING
@@ -169,11 +169,6 @@ def against_baseline(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
 def budget_word(over: str | None) -> str:
     """Inside, outside or unknown."""
     return "not judged" if over is None else over or "inside"
-
-
-def _reported(row: Row, metric: Metric) -> Cell:
-    value = stored(row, metric.column)
-    return num(wording.number(value, metric.unit), value)
 
 
 def _points(after: Any, before: Any) -> tuple[str, float | None]:

@@ -1,27 +1,24 @@
 """The measured process: opens an artifact in ONNX Runtime, times it, and decides nothing.
 
 Run as a script, from its path, by whichever interpreter holds the runtime to measure. It imports the standard
-library, numpy and onnxruntime, and of harness only `protocol`, `profiled` and `ort_values`, which need no more than
-that.
+library, numpy and onnxruntime, and of harness only `protocol`, `ort_values` and the files beside it, which need no more
+than that. What is imported here is waited for by every process of every case.
 """
 
 from __future__ import annotations
 
-import base64
 import gc
 import importlib.util
 import json
 import os
 import sys
-import tempfile
 import time
-from math import gcd
 from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import protocol
-    from harness.runtimes.onnxruntime import profiled
+    from harness.runtimes.onnxruntime import examples, profiled
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -33,13 +30,14 @@ else:
         for _ in range(up + 1):
             folder = os.path.dirname(folder)
         spec = importlib.util.spec_from_file_location(name, os.path.join(folder, name + ".py"))
-        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
 
-    profiled = _beside("profiled", 0)
     protocol = _beside("protocol", 1)
     ort_values = _beside("ort_values", 2)
+    examples = _beside("examples", 0)
+    profiled = _beside("profiled", 0)
 
 import numpy as np
 import onnxruntime as ort
@@ -66,14 +64,6 @@ FEATURES = ["rotate", "reference"]
 """What this worker knows beyond what every one must, see `protocol`."""
 
 
-class Refused(Exception):
-    """The request cannot be served; `kind` is one of `protocol.REFUSALS`."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        self.kind = kind
-        super().__init__(message)
-
-
 class Worker:
     """One session at a time, and the commands on it."""
 
@@ -95,7 +85,9 @@ class Worker:
         provider = asked["provider"]
         available = ort.get_available_providers()
         if provider not in available:
-            raise Refused("provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}")
+            raise protocol.Refused(
+                "provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}"
+            )
         options = session_options(request)
         providers: list[Any] = [(provider, asked.get("provider_options") or {})]
         if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
@@ -105,7 +97,7 @@ class Worker:
         session_ns = time.perf_counter_ns() - start
         granted = self.session.get_providers()
         if provider not in granted:
-            raise Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
+            raise protocol.Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
         self.bind(request, DEVICES.get(provider, "cpu"))
         return {
             "session_ns": session_ns,
@@ -123,18 +115,19 @@ class Worker:
         self.loose, self.devices, self.notes = {}, {}, []
         inputs = []
         for spec in self.session.get_inputs():
-            given = Examples(request["feeds"], spec)
+            given = examples.Examples(request["feeds"], spec)
             axis = 0 if given.rows else axes.get(spec.name)
             if batch != 1 and not axes and not given.rows:
+                why = f"no input declares a batch axis, so that only batch 1 is possible, not {batch}"
                 if spec.shape and isinstance(spec.shape[0], int):
-                    raise Refused("batch", f"input {spec.name!r} has a fixed batch of {spec.shape[0]}, not {batch}")
-                raise Refused("batch", f"no input declares a batch axis, so that only batch 1 is possible, not {batch}")
+                    why = f"input {spec.name!r} has a fixed batch of {spec.shape[0]}, not {batch}"
+                raise protocol.Refused("batch", why)
             fixed = spec.shape[axis] if axis is not None and axis < len(spec.shape) else None
             if isinstance(fixed, int) and fixed not in (batch, -1):
-                raise Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
+                raise protocol.Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
             inputs.append((spec, given, axis))
         stored = max([given.count() for _, given, _ in inputs], default=1)
-        rotated = [places(number, batch, stored) for number in range(min(request.get("rotate") or 1, stored))]
+        rotated = [examples.places(number, batch, stored) for number in range(min(request.get("rotate") or 1, stored))]
         unbound = [one for one in self.session.get_inputs() if not ort_values.bindable(one.type)]
         if unbound:
             self.feeds = [{spec.name: given.batch(chosen, axis) for spec, given, axis in inputs} for chosen in rotated]
@@ -234,10 +227,10 @@ class Worker:
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run every example once and write the outputs into `folder`."""
-        given = [Examples(request["feeds"], spec) for spec in self.session.get_inputs()]
+        given = [examples.Examples(request["feeds"], spec) for spec in self.session.get_inputs()]
         if any(one.rows for one in given):
             return self.output_rows(request, given)
-        written = [OutputFiles(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
+        written = [examples.OutputFiles(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
         for place in range(request["examples"]):
             feed = {one.spec.name: one.batch([place], None) for one in given}
             for output, value in zip(written, ort_values.run(ort, self.session, feed)):
@@ -277,109 +270,6 @@ class Worker:
         return {"nodes": rows, "runs": runs}
 
 
-class Examples:
-    """The examples of one input of the session, as an entry of `feeds` describes them.
-
-    Attributes:
-        rows: axis 0 of the file is the batch axis itself.
-    """
-
-    def __init__(self, feeds: dict[str, Any], spec: Any) -> None:
-        if spec.name not in feeds:
-            raise Refused("input", f"no feed for input {spec.name!r}; feeds: {', '.join(sorted(feeds)) or 'none'}")
-        entry = feeds[spec.name]
-        self.spec, self.type, self.rows = spec, entry.get("type", ""), "concatenated" in entry
-        self.files = entry.get("files") or ()
-        if "stacked" in entry or self.rows:
-            self.held: Any = np.load(entry.get("stacked") or entry["concatenated"], mmap_mode="r")
-        elif "data" in entry:
-            self.held = [decoded(one) for one in entry["data"]]
-        else:
-            self.held = ()
-        if not len(self.held) and not self.files:
-            raise Refused("input", f"the feed of input {spec.name!r} holds no example")
-
-    def count(self) -> int:
-        """How many examples are stored."""
-        return len(self.files) or len(self.held)
-
-    def whole(self, place: int) -> Any:
-        """One example with all its axes; round and round where fewer are stored."""
-        if self.type == ort_values.NESTED:
-            with np.load(self.files[place % len(self.files)]) as held:
-                return ort_values.unpack(held)
-        if self.files:
-            return np.load(self.files[place % len(self.files)], mmap_mode="r")
-        return self.held[place % len(self.held)]
-
-    def batch(self, places: Any, axis: Any) -> Any:
-        """The examples at `places`, one behind another along `axis`, in memory of their own and the model's type.
-
-        Without an axis it is the first of them.
-        """
-        if self.rows and self.spec.shape:
-            chosen = self.held[np.asarray(places) % len(self.held)]  # a copy
-        elif self.rows:
-            chosen = self.held[:1].reshape(())
-        elif axis is None or len(places) == 1:
-            chosen = self.whole(places[0])
-        else:
-            try:
-                chosen = np.concatenate([self.whole(place) for place in places], axis)
-            except ValueError as error:
-                why = f"the examples of input {self.spec.name!r} do not fit behind one another: {error}"
-                raise Refused("batch", why) from error
-        # In memory of its own: pages of a file must not be read while a run is timed.
-        if isinstance(chosen, np.memmap):
-            chosen = np.array(chosen)
-        return ort_values.fitting(chosen, self.spec.type, self.type, self.spec.name)
-
-
-class OutputFiles:
-    """The files of one output: one for all examples while their shapes agree, else one each."""
-
-    def __init__(self, request: dict[str, Any], index: int, spec: Any) -> None:
-        self.folder, self.total, self.index, self.spec = request["folder"], request["examples"], index, spec
-        self.stacked: Any = None
-        self.files: list[str] = []
-
-    def put(self, place: int, array: Any) -> None:
-        """Write the next example; they come in order."""
-        if not ort_values.is_tensor(self.spec.type):
-            self.files.append(f"{self.index}-{place}.npz")
-            np.savez(os.path.join(self.folder, self.files[-1]), **ort_values.pack(array))
-            return
-        if place == 0:
-            shape = (self.total, *array.shape)
-            self.stacked = np.lib.format.open_memmap(self.path(), "w+", dtype=array.dtype, shape=shape)
-        if self.stacked is not None and (self.stacked.shape[1:], self.stacked.dtype) != (array.shape, array.dtype):
-            for earlier in range(place):
-                self.save(earlier, self.stacked[earlier])
-            self.stacked = None
-            os.unlink(self.path())
-        if self.stacked is not None:
-            self.stacked[place] = array
-        else:
-            self.save(place, array)
-
-    def save(self, place: int, array: Any) -> None:
-        """One example in a file of its own."""
-        self.files.append(f"{self.index}-{place}.npy")
-        np.save(os.path.join(self.folder, self.files[-1]), array)
-
-    def path(self) -> str:
-        """The file for all examples."""
-        return os.path.join(self.folder, f"{self.index}.npy")
-
-    def entry(self) -> dict[str, Any]:
-        """What the reply says of it."""
-        if self.stacked is not None:
-            self.stacked.flush()
-        place: dict[str, Any] = {"files": self.files} if self.stacked is None else {"stacked": f"{self.index}.npy"}
-        kind = ort_values.type_of(self.spec.type)
-        return {"name": self.spec.name, **place, **({"type": kind} if kind else {})}
-
-
 def small_model(path: str, shape: list[int]) -> Any:
     """What runs a model with one input `x`, warmed up: a function, its argument, and what must stay alive meanwhile."""
     options = ort.SessionOptions()
@@ -395,19 +285,6 @@ def small_model(path: str, shape: list[int]) -> Any:
     binding.bind_ortvalue_output(session.get_outputs()[0].name, output)
     session.run_with_iobinding(binding)
     return session.run_with_iobinding, binding, (session, value, output)
-
-
-def places(number: int, batch: int, stored: int) -> list[int]:
-    """The examples of one batch; as many batches as there are examples differ from one another."""
-    different = stored // gcd(stored, batch)  # so many begin at an example of their own, one behind the other
-    first = number * batch + number // different
-    return [place % stored for place in range(first, first + batch)]
-
-
-def decoded(item: dict[str, Any]) -> Any:
-    """An array that came in the message."""
-    flat = np.frombuffer(base64.b64decode(item["base64"]), dtype=np.dtype(item["dtype"]))
-    return flat.reshape(item["shape"])
 
 
 def declared(spec: Any, value: Any) -> bool:
@@ -435,6 +312,8 @@ def session_options(request: dict[str, Any]) -> Any:
     for axis, size in (asked.get("dims") or {}).items():
         options.add_free_dimension_override_by_name(axis, size)
     if request.get("profile"):
+        import tempfile
+
         options.enable_profiling = True
         options.profile_file_prefix = os.path.join(tempfile.gettempdir(), f"harness-profile-{os.getpid()}")
     return options
@@ -464,7 +343,7 @@ def refusal(error: BaseException) -> dict[str, Any]:
     """The reply for an exception."""
     name = type(error).__name__
     text = str(error) or name
-    kind = error.kind if isinstance(error, Refused) else ERRORS.get(name, "runtime")
+    kind = error.kind if isinstance(error, protocol.Refused) else ERRORS.get(name, "runtime")
     if isinstance(error, ort_values.Unfit):
         kind = "input"
     if "bad_alloc" in text or "Failed to allocate memory" in text:
@@ -494,7 +373,6 @@ def main() -> int:
         "outputs": worker.outputs,
         "profile": worker.profile,
     }
-    gc.collect()
     gc.disable()  # a collection inside a timed run would be charged to the model
     while True:
         request = protocol.receive(requests)
