@@ -167,17 +167,29 @@ class Console:
         self.done += 1
         self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}")
 
+    def stopped(self, row: tables.Row) -> None:
+        """One line per case that stops early; what it does not run counts no more."""
+        self.done += 1
+        self.all_processes -= self.rounds - processes(row)
+        self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}", end=row["stopped"])
+
+    def reopened(self, row: tables.Row) -> None:
+        """A case that had stopped goes on."""
+        self.done -= 1
+        self.all_processes += self.rounds - processes(row)
+        self.line(row, "goes on")
+
     def took(self) -> None:
         """Count a process."""
         self.processes += 1
         self.elapsed.append(time.monotonic() - self.case_started)
 
-    def line(self, row: tables.Row, place: str) -> None:
-        """What is known of a case."""
+    def line(self, row: tables.Row, place: str, *, end: str = "") -> None:
+        """What is known of a case, and why it ended where that is not as planned."""
         style = tables.STYLES[row["status"]]
         result = tables.interval(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
-        detail = "  ".join([result, *(m for m in marks if m != "-")])
+        detail = "  ".join([result, *(m for m in marks if m != "-"), *([end] if end else [])])
         self.out.print(
             f"[dim]{place}[/dim] {escape(row['case'])}  [{style}]{row['status']}[/{style}]  {escape(detail)}",
             soft_wrap=True,
@@ -296,6 +308,8 @@ class Console:
             if not row.get("latency"):
                 continue
             lines: list[Any] = list(row.get("notes") or [])
+            if row.get("stopped"):
+                lines.append(row["stopped"])
             if row.get("reason"):
                 lines.append(f"{row['status']}: {row['reason']}")
             for line in lines:

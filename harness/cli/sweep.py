@@ -49,6 +49,15 @@ def sweep(
             "--confirm/--no-confirm", help="Measure what competes for the choice again, side by side, and the baseline."
         ),
     ] = True,
+    early_stop: Annotated[
+        bool | None,
+        typer.Option(
+            "--early-stop/--no-early-stop",
+            help="After two rounds, no further process for a case that is certainly at least twice as slow as the "
+            "fastest inside the budget; the zoo's `early_stop` where not given.",
+            show_default=False,
+        ),
+    ] = None,
     data: options.Data = None,
     inputs: options.Inputs = None,
     budget: options.BudgetText = None,
@@ -102,6 +111,7 @@ def sweep(
         resume=resume,
         order=order,
         confirm=confirm,
+        early_stop=early_stop,
     )
     if dry_run:
         ahead = preview(request)

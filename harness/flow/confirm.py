@@ -69,7 +69,7 @@ def confirm_jobs(rows: Sequence[Row], jobs: Mapping[str, Job], *, blocks: int, s
     for (model, target), choice in budget.choices(rows).items():
         own = [row for row in choice.rows if row["case"] in jobs]
         inside = sorted(
-            (row for row in own if row["status"] == "measured" and budget.excess(row) == ""),
+            (row for row in own if row["status"] == "measured" and not row["stopped"] and budget.excess(row) == ""),
             key=lambda row: row["latency"]["median_s"],
         )
         if not inside or any(row.get("choice") for row in own):

@@ -35,6 +35,7 @@ class SweepRequest:
     resume: bool = True
     order: str = "round"
     confirm: bool = True
+    early_stop: bool | None = None
     assumed: bool = False
 
 
@@ -47,12 +48,15 @@ class SweepSettings:
         time_per_case: seconds of inference, warm-up included, over all processes.
         ci_width: full relative width of the 95% interval at which sampling may stop early.
         order: in which order processes run, see `harness.measure.rounds`.
+        early_stop: whether cases that cannot be the fastest stop early, see `harness.flow.early_stop`; never where
+            `order` is not by rounds.
     """
 
     processes: int
     time_per_case: float
     ci_width: float
     order: str = "round"
+    early_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,7 @@ def preview(request: SweepRequest) -> Preview:
         time_per_case=request.time_per_case or defaults.time_per_case_s,
         ci_width=request.ci_width or defaults.ci_width,
         order=request.order,
+        early_stop=defaults.early_stop if request.early_stop is None else request.early_stop,
     )
     cache = Cache(request.cache)
     pairs = {(c.model.name, c.recipe.name): c for c in plan.cases}

@@ -347,6 +347,10 @@ class DefaultsEntry(Strict):
         default=15.0, gt=0, le=86400, description="seconds of inference per case, warm-up included, over all processes"
     )
     ci_width: Percent = Field(default=0.02, description="stop earlier when the median's 95% interval is this narrow")
+    early_stop: bool = Field(
+        default=True,
+        description="a sweep's cases stop after two rounds if they are certainly twice as slow as the fastest",
+    )
 
 
 class ZooFile(Strict):
