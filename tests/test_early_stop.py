@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.flow import early_stop
@@ -32,14 +34,35 @@ Script = Callable[[str, int], dict[str, Any] | None]
 
 
 def test_the_factor_is_the_lower_end_of_students_interval() -> None:
-    """Checked by hand: logs of 2 and 8 have the mean log 4 and, with one degree of freedom, t = 12.706."""
-    assert 4.0 == pytest.approx(at_least([4, 4], [1, 1]))
+    """Checked by hand: the logs of 2 and 8 spread by 0.98, and with one degree of freedom t is 12.706."""
+    assert pytest.approx(4.0) == at_least([4, 4], [1, 1])
     half = 12.7062 * 0.98026 / 2**0.5
-    assert 4.0 * 2.718281828**-half == pytest.approx(at_least([2, 8], [1, 1]), rel=1e-4)
-    with pytest.raises(ValueError, match="two or more"):
+    assert pytest.approx(4.0 * math.exp(-half), rel=1e-4) == at_least([2, 8], [1, 1])
+    with pytest.raises(ValueError, match="needs 2 or more"):
         at_least([1], [1])
     with pytest.raises(ValueError, match="shorter"):
         at_least([1, 2, 3], [1, 2])
+
+
+def test_others_of_the_same_rounds_tell_the_spread() -> None:
+    """Two rounds of five cases: four degrees of freedom instead of one; a pace that all of them saw is no spread."""
+    others = [[5.0, 5.1], [7.0, 6.9], [2.0, 2.02]]
+    alone, together = at_least([3.0, 3.1], [1.0, 1.0]), at_least([3.0, 3.1], [1.0, 1.0], others)
+    assert alone < 2.5 < together < 3.05
+    moved = [[first, 2 * second] for first, second in others]
+    assert pytest.approx(together) == at_least([3.0, 6.2], [1.0, 2.0], moved)
+    # Where the others agree too well, the two ratios' own spread stays.
+    assert at_least([3.0, 4.0], [1.0, 1.0], [[5.0, 5.0]] * 8) < 2.9
+
+
+def test_the_factor_holds_as_often_as_it_says() -> None:
+    """Simulated: of 3,000 lower ends 2.5% lie above the truth, give or take three standard errors."""
+    dice = np.random.default_rng(1)
+    above = 0
+    for _ in range(3000):
+        rows = np.exp(dice.normal(0, 0.05, (5, 2)) + dice.normal(0, 0.5, 2))
+        above += at_least(list(rows[0]), list(rows[1]), [list(row) for row in rows[2:]]) > 1
+    assert above / 3000 <= 0.025 + 3 * (0.025 * 0.975 / 3000) ** 0.5
 
 
 @pytest.fixture(autouse=True)

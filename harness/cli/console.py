@@ -93,6 +93,7 @@ class Console:
             f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
             f"each: up to about {minutes(preview.measuring_s)}, start-ups included"
+            + (f"; confirming up to about {minutes(preview.confirming_s)}" if preview.confirming_s else "")
         )
         if preview.missing:
             by_model: dict[str, list[str]] = {}

@@ -68,7 +68,8 @@ def stops(
         same = [rival for rival in rivals if rival is not row and budget.setting(rival) == budget.setting(row)]
         # The fastest decides. It may change to one that the case was not compared with as sharply: that undoes nothing.
         for rival in same if name in stopped else same[:1]:
-            factor = certain_factor(times[name], times[rival["case"]])
+            others = [times[one["case"]] for one in rows if one is not row and one is not rival]
+            factor = certain_factor(times[name], times[rival["case"]], others)
             if factor is not None and factor >= FACTOR:
                 least = int(10 * factor) / 10
                 found[name] = (
@@ -101,17 +102,28 @@ def may_stop(row: Row) -> bool:
     return limit is None or not latency["ci95_low_s"] <= limit <= latency["ci95_high_s"]
 
 
-def certain_factor(case: Rounds, rival: Rounds) -> float | None:
-    """How many times as slow as its rival a case is at least; None where they have too few rounds in common."""
+def certain_factor(case: Rounds, rival: Rounds, others: Sequence[Rounds] = ()) -> float | None:
+    """How many times as slow as its rival a case is at least; None where they have too few rounds in common.
+
+    Args:
+        case: its processes.
+        rival: its rival's.
+        others: of further cases of the same model and target; those that took part in the same rounds tell how much
+            processes differ.
+    """
     common = sorted(case.keys() & rival.keys())
     if len(common) < ROUNDS:
         return None
-    ones, others = [case[number] for number in common], [rival[number] for number in common]
-    factor = at_least([one.median_ns for one in ones], [one.median_ns for one in others])
-    if any(one.pace_ns is None for one in (*ones, *others)):
+    taken = [one for one in others if one.keys() >= set(common)]
+    rows = [[one[number] for number in common] for one in (case, rival, *taken)]
+    factor = _factor([[process.median_ns for process in row] for row in rows])
+    if any(process.pace_ns is None for row in rows for process in row):
         return factor
-    paced = at_least([relative(one) for one in ones], [relative(one) for one in others])
-    return min(factor, paced)
+    return min(factor, _factor([[relative(process) for process in row] for row in rows]))
+
+
+def _factor(rows: Sequence[Sequence[float]]) -> float:
+    return at_least(rows[0], rows[1], rows[2:])
 
 
 def relative(one: RoundTime) -> float:

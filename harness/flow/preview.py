@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness import zoo
+from harness import confirmation, zoo
 from harness.build.cache import Cache
 from harness.build.lookup import lookup
 from harness.flow import plan as planning
@@ -13,8 +14,10 @@ from harness.flow.plan import Plan, Selection
 
 START_UP_S = 1.0
 BUILD_S = 10.0
-"""What starting a worker on a network of some hundred megabytes, and building one variant, took on two cores: good for
-saying whether a sweep takes minutes or hours, and used for nothing else."""
+MEMBER_S = 2.0
+"""What starting a worker on a network of some hundred megabytes, building one variant, and one member of a block that
+confirms (start, warm-up, bursts) took on two cores: good for saying whether a sweep takes minutes or hours, and used
+for nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +68,26 @@ class Preview:
 
     Attributes:
         missing: (model, variant) pairs without a usable artifact in the cache.
+        confirm: whether choices are confirmed.
     """
 
     zoo: zoo.Zoo
     plan: Plan
     settings: SweepSettings
     missing: tuple[tuple[str, str], ...]
+    confirm: bool = True
 
     @property
     def measuring_s(self) -> float:
         """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
         return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
+
+    @property
+    def confirming_s(self) -> float:
+        """Seconds that confirming may take: of every model and target as many cases as are confirmed at most."""
+        groups = Counter((case.model.name, case.target.label) for case in self.plan.cases)
+        members = sum(min(count, confirmation.MOST + 1) for count in groups.values() if count > 1)
+        return confirmation.BLOCKS * members * MEMBER_S if self.confirm else 0.0
 
     @property
     def building_s(self) -> float:
@@ -98,4 +110,4 @@ def preview(request: SweepRequest) -> Preview:
     cache = Cache(request.cache)
     pairs = {(c.model.name, c.recipe.name): c for c in plan.cases}
     missing = tuple(pair for pair, c in pairs.items() if lookup(cache, c.model, c.recipe) is None)
-    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing)
+    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing, confirm=request.confirm)

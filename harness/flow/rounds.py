@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from harness.confirmation import ConfirmedChoice
+from harness.confirmation import BLOCKS, ConfirmedChoice
 from harness.flow import early_stop
-from harness.flow.confirm import BLOCKS, ConfirmJob, confirm_jobs
+from harness.flow.confirm import ConfirmJob, confirm_jobs
 from harness.flow.execute import Job, conclude
 from harness.flow.progress import ProcessOutcome, Progress, done, process_of
 from harness.measure.rounds import turns
