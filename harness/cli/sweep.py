@@ -68,10 +68,18 @@ def sweep(
         bool, typer.Option("--resume/--fresh", help="Go on with an interrupted sweep of the same plan, or start anew.")
     ] = True,
     as_json: options.AsJson = False,
+    markdown: Annotated[
+        str | None,
+        typer.Option(
+            "--markdown", metavar="FILE|-", help="Write the builds to ship as Markdown; - is standard output."
+        ),
+    ] = None,
 ) -> None:
     """Build every variant of the models, measure it on every target, and store what came of it.
 
     Files that are named are measured without a zoo and outside git; what is assumed of them is printed first.
+
+    Where $GITHUB_STEP_SUMMARY names a file, what `--markdown` would write is added to it.
 
     Exit codes: 0 measured, 2 usage, 4 a case failed, or nothing was measured.
 
@@ -84,7 +92,9 @@ def sweep(
 
     if order not in ORDERS:
         raise UsageError(f"--order {order}: expected one of {', '.join(ORDERS)}")
-    console = Console(quiet_stdout=as_json)
+    if as_json and markdown == "-":
+        raise UsageError("--markdown - --json: only one of them can have standard output; give the former a file")
+    console = Console(quiet_stdout=as_json or markdown == "-")
     root = options.cache_root(cache)
     refine = {"--data": data, "--input": inputs, "--budget": budget}
     if files:
@@ -130,6 +140,9 @@ def sweep(
         print_json([public(dict(row)) for row in swept.rows])
     else:
         console.summary(swept, results)
+    from harness.cli.markdown import deliver
+
+    sys.stdout.write(deliver(swept.rows, markdown))
     measured = any(row.get("latency") for row in swept.rows)
     if not measured or any(row["status"] == "failed" for row in swept.rows):
         raise typer.Exit(EXIT_CASE_FAILED)
