@@ -17,7 +17,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.stats.estimate import t_quantile
+from harness.stats import between
+from harness.stats.between import RunMiddle
 
 HISTORY = Path(__file__).parent.parent / "results" / "two-cores"
 LATENCY = "sweep.track_latency"
@@ -36,23 +37,15 @@ def runs(folder: Path) -> dict[tuple[str, ...], list[list[float]]]:
     return found
 
 
-def half_widths(one: Sequence[float], other: Sequence[float]) -> float:
-    """How far two runs are apart, in half-widths of Welch's interval."""
-    first, second = (statistics.variance(side) / len(side) for side in (one, other))
-    spread = first**2 / (len(one) - 1) + second**2 / (len(other) - 1)
-    freedom = max(int((first + second) ** 2 / spread), 1)
-    half = math.sqrt(first + second) * t_quantile(0.975, freedom)
-    return abs(statistics.fmean(one) - statistics.fmean(other)) / half
+def of_processes(logs: Sequence[float]) -> RunMiddle:
+    """One run."""
+    error = statistics.stdev(logs) / math.sqrt(len(logs))
+    return RunMiddle(middle=statistics.fmean(logs), error=error, n=len(logs))
 
 
 def distances(folder: Path) -> list[float]:
     """Of every pair of runs of a case, sorted."""
-    return sorted(half_widths(*pair) for case in runs(folder).values() for pair in itertools.combinations(case, 2))
-
-
-def at(ordered: Sequence[float], share: float) -> float:
-    """The value that this share of all does not exceed."""
-    return ordered[math.ceil(share * len(ordered)) - 1]
+    return between.distances([of_processes(run) for run in case] for case in runs(folder).values())
 
 
 def main() -> None:
@@ -60,7 +53,7 @@ def main() -> None:
     found = distances(Path(sys.argv[1]) if len(sys.argv) > 1 else HISTORY)
     apart = sum(distance > 1 for distance in found) / len(found)
     print(f"{len(found)} pairs of runs; an interval of 95% excludes 1 in {apart:.0%}")
-    print(f"95% of them lie within {at(found, 0.95):.2f} half-widths")
+    print(f"95% of them lie within {between.at(found, 0.95):.2f} half-widths")
 
 
 if __name__ == "__main__":

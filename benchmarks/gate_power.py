@@ -24,7 +24,7 @@ from harness.gate.selftest.recording import Recording
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec
 from harness.records import Pair
-from harness.stats import binomial, paired, rule
+from harness.stats import binomial, paired, rule, sequential
 
 ZOO = (
     ("digits_cnn", "fp32-fused", 32),
@@ -139,6 +139,54 @@ def bounds(recorded: Recording, wanted: int) -> None:
         print(f"false alarms, no pair used twice: {alarms} of {gates} gates of one case, {low:.1%} to {high:.1%} (95%)")
 
 
+def settled(values: Sequence[float], settings: GateSettings, *, looks: bool) -> tuple[str, int]:
+    """One gate of one case: what it confirms (`slower`, `faster` or nothing), and the pairs that it takes.
+
+    Args:
+        values: log-ratios, those for screening first.
+        settings: the rule.
+        looks: whether confirming may end at a look; else it takes all of its pairs before it is asked.
+    """
+    first, fresh = values[: settings.screen_pairs], values[settings.screen_pairs :]
+    screened = paired.screen(first, margin=settings.max_slowdown)
+    if not screened.flagged:
+        return "", len(first)
+    planned = settings.confirm_pairs if looks else None
+    for n in [one.pairs for one in sequential.looks(settings.confirm_pairs)] if looks else [settings.confirm_pairs]:
+        found = paired.confirm(
+            {"case": fresh[:n]},
+            directions={"case": screened.direction},
+            margin=settings.max_slowdown,
+            family_alpha=settings.family_alpha,
+            planned=planned,
+        )["case"]
+        if found.significant:
+            return found.direction, len(first) + n
+    return "", len(first) + settings.confirm_pairs
+
+
+def before_and_after(recorded: Recording, gates: int) -> None:
+    """One look at all fresh pairs against three looks, on the same draws of the same pairs, gates of one case."""
+    settings = GateSettings()
+    print("| true | seen (any alarm, where nothing changed): one look | three looks | pairs: one look | three looks |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for truth in sorted({one.truth for one in recorded}):
+        dice = random.Random(0)  # noqa: S311  (the same recording gives the same figures)
+        told: dict[bool, list[tuple[str, int]]] = {False: [], True: []}
+        same = [one for one in recorded if one.truth == truth]
+        for _ in range(gates):
+            of_case = dice.choice(same)
+            drawn = dice.sample(list(of_case.log_ratios), settings.screen_pairs + settings.confirm_pairs)
+            for looks, found in told.items():
+                found.append(settled(drawn, settings, looks=looks))
+        cells = []
+        for found in told.values():
+            hits = sum(bool(said) if truth == 1 else said == "slower" for said, _ in found)
+            cells.append((hits / gates, sum(n for _, n in found) / gates))
+        rates, pairs = zip(*cells, strict=True)
+        print(f"| {truth - 1:+.0%} | {rates[0]:.1%} | {rates[1]:.1%} | {pairs[0]:.1f} | {pairs[1]:.1f} |", flush=True)
+
+
 def judge(recorded: Recording, gates: int, folder: Path) -> None:
     """Play gates on the series that are long enough for one, by every rule."""
     wanted = rule.SCREEN_PAIRS + rule.CONFIRM_PAIRS
@@ -148,6 +196,7 @@ def judge(recorded: Recording, gates: int, folder: Path) -> None:
     if not any(one.truth == 1 for one in whole):
         raise SystemExit(f"no series without a change has {wanted} pairs: record more (--pairs, --minutes)")
     bounds(whole, wanted)
+    before_and_after(whole, gates)
     kept = folder / "whole.json"
     recording.write(whole, kept)
     rules = Path(__file__).with_name("rules.py")

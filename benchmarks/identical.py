@@ -1,136 +1,282 @@
 """How often a sweep names one of k identical builds as better, and how often it finds one that is really faster.
 
-    python -m benchmarks.identical --sweeps 20 --copies 4
+    python -m benchmarks.identical --sweeps 200            # simulated hosts, minutes
+    python -m benchmarks.identical --live --sweeps 5       # real processes, here
 
-Copies of one file compete by the sweep's own rules: rounds of fresh processes select, blocks of live processes confirm.
-Then one of them is replaced by a build that does 5% less work. Both figures are rates over sweeps of one run, beside
-the rule that looks at the sweep's intervals alone.
+Whole sweeps (`harness.flow.sweep`): a zoo with k variants that do the same, in rounds, confirmed, stored. What measures
+is the flow's own seam, an executor: a simulated host (`hosts.py`), or real workers that are each given a file of their
+own, copies that differ in their metadata alone. In the second half one build takes 5% less time than the others; live,
+all others carry extra nodes that cost 5%. Beside the confirmed choice stands what the intervals alone would say.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import random
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import common
+from benchmarks.hosts import HOSTS, STARTED, Noise, SimulatedHost, dice_of
 from harness import confirmation
-from harness.measure import coordinator
-from harness.measure.coordinator import Workload
-from harness.measure.pacing import Pace
-from harness.measure.pairs import GroupSpec, measure_block
-from harness.measure.rounds import turns
-from harness.records import Target
-from harness.runtimes.client import Client
-from harness.stats import estimate
+from harness.build.cache import Cache
+from harness.flow.confirm import ConfirmJob
+from harness.flow.execute import Job, workload
+from harness.flow.executors import Executor, JobWatcher, LocalExecutor
+from harness.flow.plan import Selection
+from harness.flow.preview import SweepRequest, preview
+from harness.flow.progress import ProcessOutcome
+from harness.flow.session import Session
+from harness.flow.sweep import SweepWatcher, Swept, sweep
+from harness.gate.selftest import slowing
+from harness.measure import host
+from harness.records import Artifact, Evaluation, Fidelity, RuntimeInfo
+from harness.stats import binomial
 
-LAYERS = 40
-SIDE = 96
+FASTER = 0.95
+"""What the better build takes of the others' time."""
+
+TRUE_S = 0.001
+OPSETS = range(17, 31)
+RUNTIME = RuntimeInfo(name="simulated", version="0")
+EXACT = Evaluation(
+    fidelity=Fidelity(centred_sqnr_db=None, sqnr_db=None, cosine=1.0, max_abs=0.0, top1_agreement=None),
+    accuracy=None,
+    precision="float32",
+)
+
+ZOO = """version: 1
+variants:
+{variants}
+targets:
+  cpu: {{provider: cpu}}
+data:
+  noise: {{source: random, evaluation: 8, calibration: 8}}
+models:
+  net: {{source: onnx, id: net.onnx, data: noise, budget: {{fidelity_db: 30}}}}
+"""
 
 
-def chain(path: Path, layers: int) -> Path:
-    """A file with so many matrix products one after the other, none of which can be left out."""
-    weight = numpy_helper.from_array(np.full((SIDE, SIDE), 1 / SIDE, np.float32), "w")
-    nodes = [helper.make_node("MatMul", [f"x{i}" if i else "x", "w"], [f"x{i + 1}"]) for i in range(layers)]
-    graph = helper.make_graph(
-        nodes,
-        "chain",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [SIDE, SIDE])],
-        [helper.make_tensor_value_info(f"x{layers}", TensorProto.FLOAT, [SIDE, SIDE])],
-        [weight],
+class SimulatedExecutor:
+    """Gives every process the time that a simulated host has for its variant."""
+
+    def __init__(self, machine: SimulatedHost, true_s: Mapping[str, float]) -> None:
+        """Nothing is run.
+
+        Args:
+            machine: the host.
+            true_s: by variant, at pace 1.
+        """
+        self.machine, self.true_s, self.here = machine, true_s, host.here()
+
+    def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
+        """See `harness.flow.executors.Executor`."""
+        for job in jobs:
+            watch.started(job.case)
+            variant = job.case.recipe.name
+            yield ProcessOutcome(
+                case=job.case,
+                process=job.process,
+                started_at=STARTED,
+                samples=self.machine.process(variant, self.true_s[variant]),
+                evaluation=EXACT,
+                placement={job.case.target.provider: 1.0},
+                runtime=RUNTIME,
+                host=self.here,
+            )
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> confirmation.ConfirmedChoice:  # noqa: ARG002
+        """See `harness.flow.executors.Executor`."""
+        if len(job.jobs) == 1:
+            return confirmation.alone(job.candidates[0], job.baseline, job.cut)
+        blocks = [self.machine.block({name: self.true_s[name] for name in job.jobs}) for _ in range(job.blocks)]
+        return confirmation.decide(job.candidates, job.baseline, blocks, cut=job.cut)
+
+
+class CopiesExecutor:
+    """Real workers, each variant on a file of its own."""
+
+    def __init__(self, digests: Mapping[str, str]) -> None:
+        """Nothing is run.
+
+        Args:
+            digests: variant -> under which its file lies in the cache.
+        """
+        self.digests, self.local = digests, LocalExecutor()
+
+    def given(self, job: Job) -> Job:
+        """The same job on the variant's own file."""
+        assert isinstance(job.built, Artifact)
+        built = dataclasses.replace(job.built, digest=self.digests[job.case.recipe.name])
+        return dataclasses.replace(job, built=built)
+
+    def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
+        """See `harness.flow.executors.Executor`."""
+        return self.local.run(map(self.given, jobs), watch)
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> confirmation.ConfirmedChoice:
+        """See `harness.flow.executors.Executor`."""
+        own = {name: self.given(one) for name, one in job.jobs.items()}
+        return self.local.confirm(dataclasses.replace(job, jobs=own), watch)
+
+
+class Nobody:
+    """A watcher that does not look."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Whatever is told."""
+        return lambda *_, **__: None
+
+
+WATCH: SweepWatcher = Nobody()  # type: ignore[assignment]  # it has whatever is asked for
+
+
+def request_of(folder: Path, copies: int, *, processes: int, seconds: float) -> SweepRequest:
+    """A sweep over so many variants of one small network; the folder holds everything of it."""
+    slowing.make([{"make": "mixed", "to": str(folder / "net.onnx")}])
+    # An option that means nothing for a file: equal recipes would be planned once.
+    variants = "\n".join(
+        f"  same{number}: {{steps: [{{export: {{opset: {OPSETS[number]}}}}}]}}" for number in range(copies)
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return path
+    (folder / "zoo.yaml").write_text(ZOO.format(variants=variants), encoding="utf-8")
+    return SweepRequest(
+        zoo=folder / "zoo.yaml",
+        results=folder / "results",
+        cache=folder / "cache",
+        selection=Selection(threads=(1,), batch=(1,)),
+        processes=processes,
+        time_per_case=seconds,
+    )
 
 
-def works(folder: Path, layers: Mapping[str, int]) -> dict[str, Workload]:
-    """A workload for each name."""
-    np.save(folder / "x.npy", np.full((SIDE, SIDE), 0.5, np.float32))
-    target = Target(name="cpu", provider="CPUExecutionProvider", batch=SIDE)
-    return {
-        name: Workload(
-            model=chain(folder / f"{name}.onnx", count),
-            target=target,
-            optimization="disabled",
-            feeds={"x": folder / "x.npy"},
-            dims={},
-        )
-        for name, count in layers.items()
-    }
+def files(request: SweepRequest, *, share: float) -> dict[str, str]:
+    """Variant -> the digest of a file of its own in the cache; all but the first carry nodes that cost a share."""
+    ahead = preview(request)
+    session = Session.of(ahead, cache=request.cache, results=request.results)
+    found = {}
+    nodes = 0
+    for number, case in enumerate(session.cases):
+        job = session.job(case)
+        if not isinstance(job.built, Artifact):
+            raise SystemExit(job.built.reason)
+        cache = Cache(request.cache)
+        work = workload(case, job.built, cache)
+        if share and number:
+            nodes = nodes or slowing.nodes_for(work, share, request.cache / "slowed", pairs=9)
+            work = slowing.with_nodes(work, nodes, request.cache / "slowed")
+        digest = f"{job.built.digest[:-6]}{number:02}{round(1000 * share):04}"
+        path = cache.artifact_path(digest)
+        shutil.copytree(cache.artifact_path(job.built.digest).parent, path.parent, dirs_exist_ok=True)
+        model = onnx.load(work.model)
+        onnx.helper.set_model_props(model, {"copy": str(number)})
+        onnx.save(model, path)
+        found[case.recipe.name] = digest
+    return found
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class NamedBest:
-    """What one sweep said: by its intervals alone, and after confirming."""
+@dataclasses.dataclass(slots=True)
+class Counted:
+    """What sweeps said.
 
-    by_intervals: str
-    sure_by_intervals: bool
-    confirmed: confirmation.ConfirmedChoice
+    Attributes:
+        confirmed: those that name one build, confirmed against all others that compete.
+        slower: those that find some build slower, confirmed; `confirmed` ones among them.
+        right: those that name the first build, confirmed.
+        first: those that name it, confirmed or not.
+        by_intervals: those where one interval lies below all others.
+    """
+
+    sweeps: int = 0
+    confirmed: int = 0
+    slower: int = 0
+    right: int = 0
+    first: int = 0
+    by_intervals: int = 0
+
+    def add(self, swept: Swept) -> None:
+        """Count one."""
+        rows = sorted((row for row in swept.rows if row["latency"]), key=lambda row: row["latency"]["median_s"])
+        choice = next(found for row in rows if (found := confirmation.stored(row)) is not None)
+        self.sweeps += 1
+        self.confirmed += choice.state == confirmation.CONFIRMED
+        self.slower += bool(choice.slower)
+        self.first += choice.best == "same0"
+        self.right += choice.best == "same0" and choice.state == confirmation.CONFIRMED
+        high = rows[0]["latency"]["ci95_high_s"]
+        self.by_intervals += all(row["latency"]["ci95_low_s"] > high for row in rows[1:])
+
+    def told(self, name: str) -> str:
+        """A count with its exact interval."""
+        k = getattr(self, name)
+        low, high = binomial.interval(k, self.sweeps)
+        return f"{k} of {self.sweeps} ({k / self.sweeps:.0%}, 95% {low:.1%} to {high:.1%})"
 
 
-def one_sweep(given: Mapping[str, Workload], *, processes: int, seconds: float, blocks: int, seed: str) -> NamedBest:
-    """Rounds, candidates, blocks, decision: as `harness sweep` does it."""
-    pace = Pace(budget_s=seconds / processes, ci_width=0.02)
-    samples: dict[str, list[coordinator.ProcessSamples]] = {name: [] for name in given}
-    for turn in turns(list(given), processes=processes, seed=seed):
-        samples[turn.case].append(coordinator.time_process(given[turn.case], pace).samples)
-    rows = [
-        {"variant": name, "latency": dataclasses.asdict(estimate.latency(found, 0.02))}
-        for name, found in samples.items()
-    ]
-    rows.sort(key=lambda row: row["latency"]["median_s"])
-    first = rows[0]
-    sure = all(row["latency"]["ci95_low_s"] > first["latency"]["ci95_high_s"] for row in rows[1:])
-    compete, cut = confirmation.candidates(rows)
-    names = [str(row["variant"]) for row in compete]
-    spec = GroupSpec(workloads={name: given[name] for name in names}, clients=dict.fromkeys(names, Client))
-    rng = random.Random(seed)  # noqa: S311  (an order, no secret)
-    measured = [measure_block(spec, rng=rng) for _ in range(blocks)]
-    decided = confirmation.decide(names, "", measured, cut=[str(row["variant"]) for row in cut])
-    return NamedBest(by_intervals=str(first["variant"]), sure_by_intervals=sure, confirmed=decided)
+def experiment(request: SweepRequest, executors: Iterable[Executor]) -> Counted:
+    """So many sweeps as there are executors."""
+    counted = Counted()
+    for number, executor in enumerate(executors):
+        own = dataclasses.replace(request, results=request.results / str(number))
+        counted.add(sweep(own, WATCH, executor=executor))
+    return counted
+
+
+def tell(title: str, same: Counted, faster: Counted) -> None:
+    """Print both halves."""
+    print(f"{title}: identical builds, one named as better than all others: {same.told('confirmed')}")
+    print(f"  some build found slower than another: {same.told('slower')}")
+    print(f"  by intervals alone one is better than all others: {same.told('by_intervals')}")
+    print(f"  one takes 5% less: it is named, confirmed: {faster.told('right')}")
+    print(f"  it is named, confirmed or not: {faster.told('first')}", flush=True)
+
+
+def simulated(asked: argparse.Namespace, hosts: Mapping[str, Noise]) -> None:
+    """Both halves on every host."""
+    with tempfile.TemporaryDirectory(prefix="harness-identical-") as folder:
+        request = request_of(Path(folder), asked.copies, processes=asked.processes, seconds=asked.seconds)
+        names = [f"same{number}" for number in range(asked.copies)]
+        equal = dict.fromkeys(names, TRUE_S)
+        for title, noise in hosts.items():
+            halves = []
+            for kind, times in (("same", equal), ("faster", equal | {"same0": FASTER * TRUE_S})):
+                seeds = (f"{asked.seed}/{title}/{kind}/{number}" for number in range(asked.sweeps))
+                machines = (SimulatedHost(noise, dice_of(seed)) for seed in seeds)
+                own = dataclasses.replace(request, results=request.results / f"{title}-{kind}")
+                halves.append(experiment(own, (SimulatedExecutor(machine, times) for machine in machines)))
+            tell(title, *halves)
+
+
+def live(asked: argparse.Namespace) -> None:
+    """Both halves with real processes."""
+    print(common.host(), flush=True)
+    halves = []
+    for share in (0.0, 1 / FASTER - 1):
+        with tempfile.TemporaryDirectory(prefix="harness-identical-") as folder:
+            request = request_of(Path(folder), asked.copies, processes=asked.processes, seconds=asked.seconds)
+            executor = CopiesExecutor(files(request, share=share))
+            halves.append(experiment(request, [executor] * asked.sweeps))
+    tell("here", *halves)
 
 
 def main() -> None:
-    """Run both experiments and print their rates."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Simulate, or measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=20)
-    parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--copies", type=int, default=6)
     parser.add_argument("--processes", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of inference per case")
-    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of inference per case, live")
+    parser.add_argument("--hosts", nargs="+", choices=list(HOSTS), default=list(HOSTS), metavar="HOST")
+    parser.add_argument("--seed", type=int, default=12)
+    parser.add_argument("--live", action="store_true")
     asked = parser.parse_args()
-    print(common.host())
-    copies = {f"same{i}": LAYERS for i in range(asked.copies)}
-    faster = {**copies, "same0": LAYERS * 95 // 100}
-    for title, layers in (("identical", copies), ("one 5% faster", faster)):
-        with tempfile.TemporaryDirectory(prefix="harness-identical-") as folder:
-            given = works(Path(folder), layers)
-            found = [
-                one_sweep(
-                    given,
-                    processes=asked.processes,
-                    seconds=asked.seconds,
-                    blocks=asked.blocks,
-                    seed=f"{title}/{number}",
-                )
-                for number in range(asked.sweeps)
-            ]
-        named = sum(one.confirmed.state == confirmation.CONFIRMED for one in found)
-        some = sum(bool(one.confirmed.slower) for one in found)
-        sure = sum(one.sure_by_intervals for one in found)
-        right = sum(one.confirmed.state == confirmation.CONFIRMED and one.confirmed.best == "same0" for one in found)
-        best = sum(one.confirmed.best == "same0" for one in found)
-        print(
-            f"{title}: of {len(found)} sweeps of {asked.copies} builds {named} confirm one, {some} find some slower; "
-            f"by intervals alone {sure}; same0 is named in {best}, confirmed in {right}"
-        )
+    if asked.live:
+        live(asked)
+    else:
+        simulated(asked, {name: HOSTS[name] for name in asked.hosts})
 
 
 if __name__ == "__main__":

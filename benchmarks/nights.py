@@ -14,6 +14,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,14 @@ class Months:
 
 
 def simulated(
-    draw: Model, months: int, *, series: int = 40, before: int = 40, effect: float = 0.0, seed: int = 20
+    draw: Model,
+    months: int,
+    *,
+    series: int = 40,
+    before: int = 40,
+    effect: float = 0.0,
+    seed: int = 20,
+    margin: float | None = None,
 ) -> Months:
     """Months of nights.
 
@@ -106,9 +114,10 @@ def simulated(
         before: points that each has when the month begins.
         effect: slow-down of the first series from the month's first night on, as a share; it counts as no false alarm.
         seed: of the draws.
+        margin: slow-down that is allowed, as a share; the gate's own where it is not given.
     """
     rng = np.random.default_rng(seed)
-    settings = GateSettings(max_slowdown=0.0)  # the strictest: any margin raises fewer alarms
+    settings = GateSettings() if margin is None else GateSettings(max_slowdown=margin)
     red, found, unjudged, judged = 0, [], 0, 0
     for _ in range(months):
         values = np.exp(draw(rng, series, before + NIGHTS))
@@ -150,14 +159,21 @@ def main() -> None:
     parser.add_argument("--effects", type=float, nargs="*", default=[0.05, 0.1])
     parser.add_argument("--models", nargs="+", help="parts of their names")
     parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--margin", type=float, default=GateSettings().max_slowdown, help="slow-down that is allowed")
     arguments = parser.parse_args()
-    print(f"{arguments.series} series of {arguments.before} points, then {NIGHTS} nights, {SPREAD:.0%} noise")
+    print(f"{arguments.series} series of {arguments.before} points, then {NIGHTS} nights, {SPREAD:.0%} noise, ", end="")
+    print(f"margin {arguments.margin:.1%}")
     print("| noise | months | false red months (95% exact) | not judged | seen in the month, median nights to it |")
     print("| --- | ---: | ---: | ---: | --- |")
     for name, draw in MODELS.items():
         if arguments.models and not any(part in name for part in arguments.models):
             continue
-        options = {"series": arguments.series, "before": arguments.before, "seed": arguments.seed}
+        options: dict[str, Any] = {
+            "series": arguments.series,
+            "before": arguments.before,
+            "seed": arguments.seed,
+            "margin": arguments.margin,
+        }
         quiet = simulated(draw, arguments.months, **options)
         low, high = binomial.interval(quiet.red, quiet.months)
         seen = []

@@ -266,6 +266,7 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
         if row is not best
         and (row["model"], row["target"], setting(row)) == (best["model"], best["target"], setting(best))
         and can_ship(row)
+        and not row.get("stopped")  # after two processes its interval is wide, and it is certainly slower
         and (row.get("latency") or {}).get("ci95_low_s") is not None
         and row["latency"]["ci95_low_s"] <= high
         and excess(row) == ""

@@ -21,8 +21,12 @@ Row = Mapping[str, Any]
 CONFIRMED, TIED, UNCONFIRMED = "confirmed", "not told apart", "not confirmed"
 STATES = (CONFIRMED, TIED, UNCONFIRMED)
 
-MOST = 4
-"""Candidates that are measured again, the baseline not counted: all their processes live at once."""
+MOST = 6
+"""Candidates that are measured again, the baseline not counted: all their processes live at once. What is cut is never
+told apart, so that a build that is really faster could not be confirmed among more that are near it."""
+
+BLOCKS = 12
+"""Blocks of live processes for each model and target: enough for two-sided p-values of 0.0005 before correction."""
 
 NEAR = 1.25
 """A case within this factor of the fastest always competes: intervals across a few processes are not sure enough."""
@@ -89,21 +93,24 @@ def stored(row: Row | None) -> ConfirmedChoice | None:
     return ConfirmedChoice.of_json(content) if content else None
 
 
-def candidates(inside: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+def candidates(inside: Sequence[Row], room: float = math.inf) -> tuple[list[Row], list[Row]]:
     """The rows that may be the fastest, and those among them that are too many.
 
     Args:
         inside: rows inside the budget, the fastest first.
+        room: bytes that their processes may take together; two are taken in any case.
 
     Returns:
         The fastest, whatever its interval does not exclude, and whatever is within `NEAR` of it: the first `MOST` of
-        them, and the rest.
+        them that there is room for, and the rest.
     """
     first = inside[0]["latency"]
     high = max(first["ci95_high_s"] or first["median_s"], NEAR * first["median_s"])
     compete = [row for row in inside if (row["latency"]["ci95_low_s"] or row["latency"]["median_s"]) <= high]
     compete = compete if inside[0] in compete else [inside[0], *compete]
-    return compete[:MOST], compete[MOST:]
+    taken = itertools.accumulate(row.get("peak_rss_bytes") or 0 for row in compete)
+    most = min(MOST, max(sum(total <= room for total in taken), 2))
+    return compete[:most], compete[most:]
 
 
 def alone(best: str, baseline: str, cut: Sequence[str] = ()) -> ConfirmedChoice:

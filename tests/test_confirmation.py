@@ -107,13 +107,15 @@ def row(variant: str, median: float, half: float = 0.01, **more: Any) -> dict[st
 
 
 def test_candidates_are_what_may_be_the_fastest() -> None:
-    """Whatever the fastest's interval does not exclude, and whatever is near; four at most are measured."""
+    """Whatever the fastest's interval does not exclude, and whatever is near; six at most are measured."""
     sure, wide = row("a", 1.0), row("w", 3.0, half=0.7)
     assert (["a", "w"], []) == names(confirmation.candidates([sure, row("b", 1.5), wide, row("c", 9.0)]))
     assert (["a", "b"], []) == names(confirmation.candidates([sure, row("b", 1.2)]))
     assert (["a", "b"], []) == names(confirmation.candidates([row("a", 1.0, half=0.6), row("b", 1.55)]))
-    many = [row(f"v{i}", 1 + i / 100) for i in range(6)]
-    assert (["v0", "v1", "v2", "v3"], ["v4", "v5"]) == names(confirmation.candidates(many))
+    many = [row(f"v{i}", 1 + i / 100, peak_rss_bytes=100) for i in range(8)]
+    assert ([f"v{i}" for i in range(6)], ["v6", "v7"]) == names(confirmation.candidates(many))
+    assert ["v0", "v1", "v2"] == names(confirmation.candidates(many, room=399))[0]
+    assert ["v0", "v1"] == names(confirmation.candidates(many, room=-1))[0]
 
 
 def names(found: tuple[list[Any], list[Any]]) -> tuple[list[str], list[str]]:

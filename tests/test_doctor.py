@@ -6,6 +6,7 @@ import dataclasses
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from harness import zoo
 from harness.cli.sweep import print_json
 from harness.flow import availability, doctor
 from harness.records import Recipe, Step, Target
+from harness.stats import between
+from tests import outcomes, report_stores
 from tests.conftest import Project
 
 CPU = Target(name="cpu", provider="CPUExecutionProvider")
@@ -81,6 +84,31 @@ def test_precisions_without_a_kernel_are_named(tmp_path: Path) -> None:
     """The CPU provider multiplies float16 (by casting) and has no bfloat16 MatMul."""
     assert "" == availability.precision_problem("float32", [CPU], tmp_path)
     assert "no bfloat16 MatMul kernel on cpu" == availability.precision_problem("bfloat16", [CPU], tmp_path)
+
+
+def test_drift_is_read_from_this_hosts_own_runs(tmp_path: Path) -> None:
+    """Runs of the same artifact on this host; other hosts, artifacts and runs of few processes say nothing of it."""
+
+    def stored(day: int, medians: tuple[int, ...], **run: Any) -> None:
+        of = outcomes.run(id=f"2026013{day % 10}T101502Z-3f9c{day:02}", **run)
+        report_stores.write(tmp_path, of, [outcomes.measured(outcomes.case(), medians)])
+
+    for day in range(7):
+        stored(day, (1_000_000, 1_010_000, 1_020_000 + 10_000 * (day % 2)))
+    stored(7, (9_000_000, 9_010_000, 9_020_000), fingerprint="f" * 12)
+    stored(8, (9_000_000, 9_010_000))
+    apart = doctor.drifted(tmp_path, "0123456789ab")
+    assert 21 == len(apart)
+    assert all(distance < 1 for distance in apart)
+    assert [] == doctor.drifted(tmp_path / "nowhere", "0123456789ab")
+
+
+def test_drift_counts_in_half_widths() -> None:
+    """Welch's interval by hand: equal errors of two runs of five processes have eight degrees of freedom."""
+    one, other = (between.RunMiddle(middle=middle, error=0.01, n=5) for middle in (0.0, 0.05))
+    assert pytest.approx(0.05 / (0.01 * 2**0.5 * 2.306), rel=1e-3) == between.half_widths(one, other)
+    same = between.RunMiddle(middle=0.0, error=0.0, n=5)
+    assert 0.0 == between.half_widths(same, same)
 
 
 def test_recipes_are_written_on_a_line() -> None:

@@ -52,6 +52,12 @@ class Noted:
     def sharpened(self, row: Row) -> None:
         """Not of interest."""
 
+    def stopped(self, row: Row) -> None:
+        """Not of interest."""
+
+    def reopened(self, row: Row) -> None:
+        """Not of interest."""
+
     def started(self, case: Case) -> None:
         """Note it."""
         self.events.append(("started", case.id))

@@ -169,6 +169,26 @@ def test_short_time_goes_to_what_looks_changed() -> None:
     assert script.asked.count(("wide", SCREEN)) < 24
 
 
+def test_short_time_decides_some_cases_rather_than_none() -> None:
+    """Six cases look faster and two slower; there is time for the first look at three: those that look slower first."""
+    seconds = [0.0]
+
+    def taking(ratio: float) -> Callable[[int], float]:
+        def one(_: int) -> float:
+            seconds[0] += 1
+            return ratio
+
+        return one
+
+    ratios = {f"fast{i}": taking(0.9) for i in range(6)} | {f"slow{i}": taking(1.2) for i in range(2)}
+    limit = 8.0 * (len(ratios) + 3) + 0.5
+    done, script, _ = run(ratios, settings=GateSettings(time_limit_s=limit), clock=lambda: seconds[0])
+    assert set(ratios) == set(done.flagged)
+    confirmed = {name for name in ratios if script.asked.count((name, CONFIRM)) >= 8}
+    assert {"slow0", "slow1"} <= confirmed
+    assert 3 == len(confirmed)
+
+
 def test_time_limit_shorter_than_a_pair() -> None:
     """With a limit that is over at once nothing is measured, and it says why."""
     now = iter(range(1000))

@@ -112,6 +112,28 @@ def test_other_weights_are_counted_and_not_compared(tmp_path: Path) -> None:
     ) == found.notes
 
 
+def test_rotating_and_fixed_inputs_are_not_set_against_each_other(tmp_path: Path) -> None:
+    """One input again and again reads too fast: that is no change. Old rows, with nothing said, are fixed."""
+
+    def fixed(row: Row) -> None:
+        row["timed_inputs"] = {"mode": "fixed", "examples": 1}
+
+    def unsaid(row: Row) -> None:
+        row["timed_inputs"] = None
+
+    cases = [measured(case, 5.0) for case in matrix()]
+    report_stores.write(tmp_path, run(0), cases, unsaid)
+    report_stores.write(tmp_path, run(1), cases, fixed)
+    report_stores.write(tmp_path, run(2), cases)
+    data = load(tmp_path)
+    assert len(matrix()) == len(pairs.compared(data, pairs.asked(data, (run(0).id, run(1).id))).moved)
+    for before in (0, 1):
+        found = pairs.compared(data, pairs.asked(data, (run(before).id, run(2).id)))
+        assert found.moved.empty
+        (note,) = found.notes
+        assert note.startswith("4 cases have inputs that rotate on one side and one fixed input on the other")
+
+
 def quality(outcome: Outcome, accuracy: float, decibels: float) -> Outcome:
     """The same with another task metric and fidelity."""
     assert outcome.evaluation is not None

@@ -81,6 +81,14 @@ class Heard:
         """A case is complete."""
         self.rows.append(("finished", row))
 
+    def stopped(self, row: Any) -> None:
+        """A case gets no further process."""
+        self.rows.append(("stopped", row))
+
+    def reopened(self, row: Any) -> None:
+        """It does."""
+        self.rows.append(("reopened", row))
+
 
 def jobs(processes: int = 3) -> list[Job]:
     """Jobs of three variants."""

@@ -11,7 +11,7 @@ from scipy import stats
 
 from benchmarks import drift
 from harness.records import ProcessSamples
-from harness.stats import estimate
+from harness.stats import between, estimate
 
 
 def process(samples: list[int], warmup: tuple[int, ...] = ()) -> ProcessSamples:
@@ -175,6 +175,6 @@ def test_differences_to_believe_are_those_of_two_cases_and_their_drift() -> None
 def test_drift_is_what_the_recordings_show() -> None:
     """At least as far as 95% of the pairs of runs in this repository's history lie apart, and not twice as far."""
     found = drift.distances(drift.HISTORY)
-    seen = drift.at(found, 0.95)
+    seen = between.at(found, 0.95)
     assert len(found) >= 200
     assert seen <= estimate.DRIFT < 2 * seen

@@ -85,6 +85,7 @@ class Console:
             f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
             f"each: up to about {minutes(preview.measuring_s)}, start-ups included"
+            + (f"; confirming up to about {minutes(preview.confirming_s)}" if preview.confirming_s else "")
         )
         if preview.missing:
             by_model: dict[str, list[str]] = {}
@@ -160,19 +161,31 @@ class Console:
         self.done += 1
         self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}")
 
+    def stopped(self, row: Row) -> None:
+        """One line per case that stops early; what it does not run counts no more."""
+        self.done += 1
+        self.all_processes -= self.rounds - processes(row)
+        self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}", end=row["stopped"])
+
+    def reopened(self, row: Row) -> None:
+        """A case that had stopped goes on."""
+        self.done -= 1
+        self.all_processes += self.rounds - processes(row)
+        self.line(row, "goes on")
+
     def took(self) -> None:
         """Count a process."""
         self.processes += 1
         self.elapsed.append(time.monotonic() - self.case_started)
 
-    def line(self, row: Row, place: str) -> None:
-        """What is known of a case."""
+    def line(self, row: Row, place: str, *, end: str = "") -> None:
+        """What is known of a case, and why it ended where that is not as planned."""
         from harness.cli import tables
 
         style = tables.STYLES[row["status"]]
         result = tables.interval(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
-        detail = "  ".join([result, *(m for m in marks if m != "-")])
+        detail = "  ".join([result, *(m for m in marks if m != "-"), *([end] if end else [])])
         self.out.print(
             f"[dim]{place}[/dim] {escape(row['case'])}  [{style}]{row['status']}[/{style}]  {escape(detail)}",
             soft_wrap=True,

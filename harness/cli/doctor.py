@@ -5,9 +5,13 @@ from __future__ import annotations
 from harness.cli import options
 from harness.cli.sweep import print_json
 
+UNSEEN = "as on another host (docs/statistics.md): sweep the same builds a few times to know it of this one"
 
-def doctor(as_json: options.AsJson = False) -> None:
+
+def doctor(results: options.Results = options.RESULTS, as_json: options.AsJson = False) -> None:
     """Find out what this host can do, by doing it: providers, frameworks, measurement floor, noise. Takes ten seconds.
+
+    Stored runs of this host tell how far it drifts between runs.
 
     Example: harness doctor
     """
@@ -16,7 +20,7 @@ def doctor(as_json: options.AsJson = False) -> None:
     from harness.cli import tables
     from harness.flow.doctor import examine
 
-    found = examine()
+    found = examine(results=results)
     if as_json:
         print_json(dataclasses.asdict(found))
         return
@@ -56,6 +60,8 @@ def doctor(as_json: options.AsJson = False) -> None:
         f"  noise       {noise['spread']:.1%} between fresh processes doing the same work; differences below about "
         f"{noise['detectable']:.1%} cannot be seen now"
     )
+    seen = f"in {noise['drift_pairs']:.0f} pairs of this host's runs" if noise["drift_pairs"] else UNSEEN
+    console.print(f"  drift       runs of unchanged work lie up to {noise['drift']:.1f} half-widths apart, {seen}")
     load, steal = noise["load1"], noise["steal"]
     console.print(
         f"  load        {'unknown' if load is None else f'{load:.2f}'}; stolen by the hypervisor: "

@@ -12,7 +12,7 @@ from harness.cli import ending, options
 from harness.cli.sweep import print_json
 from harness.errors import UsageError
 
-FORMATS = ("table", "csv", "json")
+FORMATS = ("table", "csv", "json", "markdown")
 
 
 def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> None:
@@ -50,7 +50,9 @@ def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> No
 def results(
     models: options.Models = None,
     results: options.Results = options.RESULTS,
-    format_: Annotated[str, typer.Option("--format", metavar="table|csv|json", help="How to print.")] = "table",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json|markdown", help="How to print.")
+    ] = "table",
     all_runs: Annotated[bool, typer.Option("--all", help="Every run, not only the newest that has a case.")] = False,
 ) -> None:
     """Show what is stored: the newest run of every case, or all of them.
@@ -70,6 +72,11 @@ def results(
         return
     if format_ == "csv":
         frames.frame(found.rows).map(shown.csv_value).to_csv(sys.stdout, index=False)
+        return
+    if format_ == "markdown":
+        from harness.cli.markdown import render
+
+        sys.stdout.write(render(found.rows))
         return
     from harness.cli import summary
     from harness.cli.console import Console

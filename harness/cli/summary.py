@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import budget, confirmation
-from harness.cli import tables
+from harness.cli import choices, tables
 from harness.shown import markup as escape
 from harness.shown import one_line
 
@@ -60,30 +59,17 @@ def stored(out: RichConsole, rows: Sequence[tables.Row]) -> None:
 
 def choice(out: RichConsole, rows: Sequence[tables.Row]) -> None:
     """The fastest case inside the budget, for each target; rows of other runs or runtimes are not compared."""
-    for (_, target), choice in budget.choices(rows).items():
-        best = choice.best
-        apart = tables.brief([tables.apart(row, choice.rows[0]) for row in choice.apart])
-        also = f"; measured apart and not compared: {apart}" if apart else ""
-        if best is None:
-            judged = any(budget.excess(row) is not None for row in choice.rows)
-            why = "no case is inside the budget" if judged else "no budget or no way to judge it: set one in the zoo"
-            out.print(f"  {escape(target)}: {why}{escape(also)}", soft_wrap=bool(also))
+    for one in choices.spoken(rows):
+        also = f"; measured apart and not compared: {one.apart}" if one.apart else ""
+        if not one.variant:
+            out.print(f"  {escape(one.target)}: {one.why_none}{escape(also)}", soft_wrap=bool(also))
             continue
-        found = confirmation.stored(best)
-        speedup = budget.speedup(best, choice.rows)
-        if found is None:
-            ties = [r["variant"] for r in budget.tied(best, choice.rows)]
-            overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
-            factor = f"{speedup:.2f}x {budget.baseline(best)}" if speedup else ""
-            state = f"{confirmation.UNCONFIRMED}{overlaps}"
-        else:
-            factor, state = found.factor, found.verdict
-        faster = f", {factor}" if factor else ""
-        doubt = f"; {remark}" if (remark := budget.remark(best)) else ""
+        faster = f", {one.factor}" if one.factor else ""
+        doubt = f"; {one.doubt}" if one.doubt else ""
         out.print(
-            f"  fastest inside the budget on [bold]{escape(target)}[/bold]: "
-            f"[bold]{escape(best['variant'])}[/bold] at {tables.seconds(best['latency']['median_s'])}"
-            f"{escape(faster)}; {escape(state)} ({escape(basis(best))}){escape(doubt + also)}",
+            f"  fastest inside the budget on [bold]{escape(one.target)}[/bold]: "
+            f"[bold]{escape(one.variant)}[/bold] at {one.seconds}"
+            f"{escape(faster)}; {escape(one.state)} ({escape(one.basis)}){escape(doubt + also)}",
             soft_wrap=True,
         )
 
@@ -116,6 +102,8 @@ def remarks(out: RichConsole, rows: Sequence[tables.Row]) -> None:
         if not row.get("latency"):
             continue
         lines: list[Any] = list(row.get("notes") or [])
+        if row.get("stopped"):
+            lines.append(row["stopped"])
         if row.get("reason"):
             lines.append(f"{row['status']}: {row['reason']}")
         for line in lines:
@@ -123,13 +111,3 @@ def remarks(out: RichConsole, rows: Sequence[tables.Row]) -> None:
             said.setdefault(FIGURE.sub("#", line), (line, []))[1].append(row["case"])
     for line, ids in said.values():
         out.print(f"[yellow]note[/yellow] {escape(tables.brief(ids))}: {escape(line)}", soft_wrap=True)
-
-
-def basis(row: tables.Row) -> str:
-    """What a choice rests on."""
-    if row.get("accuracy"):
-        judged = budget.judged(row)
-        stated = f"; {judged.phrase}" if judged.verdict == budget.CANNOT_TELL else ""
-        return f"{row['accuracy']['metric']} {tables.accuracy(row)} points{stated}"
-    weights = (row.get("weights") or {}).get("kind", "unknown")
-    return f"fidelity {tables.fidelity(row)}, {weights} weights"

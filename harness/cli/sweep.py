@@ -55,6 +55,15 @@ def sweep(
             "--confirm/--no-confirm", help="Measure what competes for the choice again, side by side, and the baseline."
         ),
     ] = True,
+    early_stop: Annotated[
+        bool | None,
+        typer.Option(
+            "--early-stop/--no-early-stop",
+            help="After two rounds, no further process for a case that is certainly at least twice as slow as the "
+            "fastest inside the budget; the zoo's `early_stop` where not given.",
+            show_default=False,
+        ),
+    ] = None,
     data: options.Data = None,
     inputs: options.Inputs = None,
     budget: options.BudgetText = None,
@@ -65,10 +74,18 @@ def sweep(
         bool, typer.Option("--resume/--fresh", help="Go on with an interrupted sweep of the same plan, or start anew.")
     ] = True,
     as_json: options.AsJson = False,
+    markdown: Annotated[
+        str | None,
+        typer.Option(
+            "--markdown", metavar="FILE|-", help="Write the builds to ship as Markdown; - is standard output."
+        ),
+    ] = None,
 ) -> None:
     """Build every variant of the models, measure it on every target, and store what came of it.
 
     Files that are named are measured without a zoo and outside git; what is assumed of them is printed first.
+
+    Where $GITHUB_STEP_SUMMARY names a file, what `--markdown` would write is added to it.
 
     Exit codes: 0 measured, 2 usage, 4 a case failed, or nothing was measured.
 
@@ -81,7 +98,9 @@ def sweep(
 
     if order not in ORDERS:
         raise UsageError(f"--order {order}: expected one of {', '.join(ORDERS)}")
-    console = Console(quiet_stdout=as_json)
+    if as_json and markdown == "-":
+        raise UsageError("--markdown - --json: only one of them can have standard output; give the former a file")
+    console = Console(quiet_stdout=as_json or markdown == "-")
     root = options.cache_root(cache)
     refine = {"--data": data, "--input": inputs, "--budget": budget}
     if files:
@@ -108,6 +127,7 @@ def sweep(
         resume=resume,
         order=order,
         confirm=confirm,
+        early_stop=early_stop,
     )
     if dry_run:
         ahead = preview(request)
@@ -128,6 +148,9 @@ def sweep(
         from harness.cli import summary
 
         summary.summary(console.out, swept, results)
+    from harness.cli.markdown import deliver
+
+    sys.stdout.write(deliver(swept.rows, markdown))
     measured = any(row.get("latency") for row in swept.rows)
     if not measured or swept.failures or any(row["status"] == "failed" for row in swept.rows):
         raise typer.Exit(EXIT_CASE_FAILED)

@@ -6,6 +6,7 @@ was not told apart from are measured once more, together, in blocks of live proc
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,10 @@ from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
 from harness.errors import WorkerError
 from harness.flow.execute import Job, workload
+from harness.measure import memory
 from harness.measure.pairs import GroupSpec, measure_block
 from harness.records import Artifact
 from harness.runtimes.client import Client
-
-BLOCKS = 12
-"""Blocks of live processes for each model and target: enough for two-sided p-values of 0.0005 before correction."""
 
 Row = Mapping[str, Any]
 
@@ -66,16 +65,18 @@ def confirm_jobs(rows: Sequence[Row], jobs: Mapping[str, Job], *, blocks: int, s
         blocks: for each of them.
         seed: decides every order.
     """
+    free = memory.free_bytes()
     for (model, target), choice in budget.choices(rows).items():
         own = [row for row in choice.rows if row["case"] in jobs]
         inside = sorted(
-            (row for row in own if row["status"] == "measured" and budget.excess(row) == ""),
+            (row for row in own if row["status"] == "measured" and not row["stopped"] and budget.excess(row) == ""),
             key=lambda row: row["latency"]["median_s"],
         )
         if not inside or any(row.get("choice") for row in own):
             continue
-        candidates, cut = confirmation.candidates(inside)
         base = next((row for row in own if row["variant"] == row.get("baseline")), None)
+        beside = (base or {}).get("peak_rss_bytes") or 0
+        candidates, cut = confirmation.candidates(inside, room=math.inf if free is None else free / 2 - beside)
         taking_part = {row["variant"]: row["case"] for row in [*candidates, *([base] if base else [])]}
         yield ConfirmJob(
             model=model,

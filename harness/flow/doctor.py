@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness import processes, provenance, providers
 from harness.build import packages
-from harness.errors import WorkerError
+from harness.errors import StoreError, WorkerError
 from harness.measure import coordinator, host
 from harness.records import Json, Target
 from harness.runtimes.client import Client
-from harness.stats import estimate
+from harness.stats import between, estimate
 
 NOISE_PROCESSES = 6
 NOISE_SECONDS = 0.6
@@ -45,7 +47,9 @@ class Checkup:
         frameworks: module -> its version, or why it does not import.
         floor_s: the measurement floor of the CPU provider in seconds.
         noise: `spread` (relative range of medians over fresh processes), `detectable` (smallest relative difference
-            between two cases to believe, drift between runs included), `load1`, `steal`, `busy`.
+            between two cases to believe, drift between runs included), `drift` (how many half-widths of what their
+            processes say runs of unchanged work lie apart here, 95 times in 100), `drift_pairs` (pairs of this host's
+            runs that it was seen in; 0 where it is another host's, see `estimate.DRIFT`), `load1`, `steal`, `busy`.
         advice: what to do about it, a sentence each.
     """
 
@@ -61,7 +65,11 @@ class Checkup:
 
 
 def examine(
-    *, modules: Sequence[str] = (), processes: int = NOISE_PROCESSES, seconds: float = NOISE_SECONDS
+    *,
+    modules: Sequence[str] = (),
+    processes: int = NOISE_PROCESSES,
+    seconds: float = NOISE_SECONDS,
+    results: Path | None = None,
 ) -> Checkup:
     """Examine this host; takes some ten seconds.
 
@@ -69,6 +77,7 @@ def examine(
         modules: frameworks to import; empty takes all that anything here is built with.
         processes: fresh ones that do the same work, to find out how much it varies.
         seconds: how long each of them works.
+        results: where runs of this host may be stored, which tell how far it drifts.
 
     Raises:
         WorkerError: if not even the CPU provider runs.
@@ -76,7 +85,8 @@ def examine(
     facts = host.facts()
     cpu = Target(name="cpu", provider="CPUExecutionProvider")
     floor_s, runtime = coordinator.floor(cpu)
-    noise = noisiness(cpu, processes, seconds)
+    apart = drifted(results, host.fingerprint(facts)) if results is not None else []
+    noise = noisiness(cpu, processes, seconds, apart)
     return Checkup(
         host=facts,
         fingerprint=host.fingerprint(facts),
@@ -104,14 +114,50 @@ def try_provider(provider: str) -> str | None:
     return None
 
 
-def noisiness(target: Target, processes: int, seconds: float) -> dict[str, float | None]:
-    """How much one and the same work varies over fresh processes right now."""
+def drifted(results: Path, fingerprint: str) -> list[float]:
+    """How far this host's stored runs of the same artifact and runtime lie apart, in half-widths, sorted.
+
+    A folder that cannot be read says nothing.
+    """
+    from harness.store import query
+    from harness.store.rows import runtime_of
+
+    try:
+        rows = query.query(results, all_runs=True).rows
+    except StoreError:
+        return []
+    cases: dict[tuple[str, str, str], list[between.RunMiddle]] = {}
+    for row in rows:
+        latency, artifact = row["latency"] or {}, row["artifact"] or {}
+        n = latency.get("processes") or 0
+        if row["fingerprint"] == fingerprint and n >= between.LEAST_PROCESSES and artifact.get("digest"):
+            low, high = math.log(latency["ci95_low_s"]), math.log(latency["ci95_high_s"])
+            error = (high - low) / 2 / estimate.t_quantile((1 + estimate.CONFIDENCE) / 2, n - 1)
+            one = between.RunMiddle(middle=(low + high) / 2, error=error, n=n)
+            if error > 0:
+                cases.setdefault((row["case"], artifact["digest"], runtime_of(row).label), []).append(one)
+    return between.distances(cases.values())
+
+
+def noisiness(target: Target, processes: int, seconds: float, apart: Sequence[float] = ()) -> dict[str, float | None]:
+    """How much one and the same work varies over fresh processes right now.
+
+    Args:
+        target: where it runs.
+        processes: how many.
+        seconds: how long each works.
+        apart: distances between runs of this host, see `drifted`; too few of them count as none.
+    """
+    enough = len(apart) >= between.LEAST_PAIRS
+    drift = max(between.at(apart, estimate.CONFIDENCE), 1.0) if enough else estimate.DRIFT
     with Client():  # one start beforehand, so that a cold disk is not taken for noise
         before = host.ticks()
     medians = [statistics.median(coordinator.busywork(target, seconds).samples_ns) for _ in range(processes)]
     return host.noise(before, host.ticks()) | {
         "spread": estimate.spread(medians),
-        "detectable": estimate.trusted(medians),
+        "detectable": estimate.trusted(medians, drift),
+        "drift": drift,
+        "drift_pairs": float(len(apart)) if enough else 0.0,
     }
 
 

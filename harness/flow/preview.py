@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness import zoo
+from harness import confirmation, zoo
 from harness.build.cache import Cache
 from harness.build.lookup import lookup_all
 from harness.flow import plan as planning
@@ -13,8 +14,10 @@ from harness.flow.plan import Plan, Selection
 
 START_UP_S = 1.0
 BUILD_S = 10.0
-"""What starting a worker on a network of some hundred megabytes, and building one variant, took on two cores: good for
-saying whether a sweep takes minutes or hours, and used for nothing else."""
+MEMBER_S = 2.0
+"""What starting a worker on a network of some hundred megabytes, building one variant, and one member of a block that
+confirms (start, warm-up, bursts) took on two cores: good for saying whether a sweep takes minutes or hours, and used
+for nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,7 @@ class SweepRequest:
     resume: bool = True
     order: str = "round"
     confirm: bool = True
+    early_stop: bool | None = None
     assumed: bool = False
 
 
@@ -47,12 +51,15 @@ class SweepSettings:
         time_per_case: seconds of inference, warm-up included, over all processes.
         ci_width: full relative width of the 95% interval at which sampling may stop early.
         order: in which order processes run, see `harness.measure.rounds`.
+        early_stop: whether cases that cannot be the fastest stop early, see `harness.flow.early_stop`; never where
+            `order` is not by rounds.
     """
 
     processes: int
     time_per_case: float
     ci_width: float
     order: str = "round"
+    early_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +68,26 @@ class Preview:
 
     Attributes:
         missing: (model, variant) pairs without a usable artifact in the cache.
+        confirm: whether choices are confirmed.
     """
 
     zoo: zoo.Zoo
     plan: Plan
     settings: SweepSettings
     missing: tuple[tuple[str, str], ...]
+    confirm: bool = True
 
     @property
     def measuring_s(self) -> float:
         """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
         return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
+
+    @property
+    def confirming_s(self) -> float:
+        """Seconds that confirming may take: of every model and target as many cases as are confirmed at most."""
+        groups = Counter((case.model.name, case.target.label) for case in self.plan.cases)
+        members = sum(min(count, confirmation.MOST + 1) for count in groups.values() if count > 1)
+        return confirmation.BLOCKS * members * MEMBER_S if self.confirm else 0.0
 
     @property
     def building_s(self) -> float:
@@ -89,6 +105,7 @@ def preview(request: SweepRequest) -> Preview:
         time_per_case=request.time_per_case or defaults.time_per_case_s,
         ci_width=request.ci_width or defaults.ci_width,
         order=request.order,
+        early_stop=defaults.early_stop if request.early_stop is None else request.early_stop,
     )
     cache = Cache(request.cache)
     missing = tuple(
@@ -97,4 +114,4 @@ def preview(request: SweepRequest) -> Preview:
         for variant, found in lookup_all(cache, model, recipes).items()
         if found is None
     )
-    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing)
+    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing, confirm=request.confirm)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from harness.confirmation import ConfirmedChoice
-from harness.flow.confirm import BLOCKS, ConfirmJob, confirm_jobs
+from harness.confirmation import BLOCKS, ConfirmedChoice
+from harness.flow import early_stop
+from harness.flow.confirm import ConfirmJob, confirm_jobs
 from harness.flow.execute import Job, conclude, verdict, why_not
-from harness.flow.progress import ProcessOutcome, Progress, done
+from harness.flow.progress import ProcessOutcome, Progress, done, process_of
 from harness.measure.coordinator import utc_now
 from harness.measure.rounds import turns
-from harness.records import Artifact, Case, Refusal
+from harness.records import Artifact, Case, ProcessSamples, Refusal
 from harness.store.journal import Journal
 from harness.store.rows import plain, runtime_of
 from harness.store.standing import has_numbers, noted
@@ -31,6 +32,12 @@ class RoundWatcher(Protocol):
 
     def finished(self, row: Row) -> None:
         """The last process of a case is stored."""
+
+    def stopped(self, row: Row) -> None:
+        """A case gets no further process, since it cannot be the fastest; the row's `stopped` says why."""
+
+    def reopened(self, row: Row) -> None:
+        """A case that had stopped goes on: what it was slower than has dropped out."""
 
 
 class SweepRounds:
@@ -61,6 +68,14 @@ class SweepRounds:
         for name, job in self._jobs.items():
             if name not in self.rows and isinstance(job.built, Refusal):
                 self._stand(name, job.built.reason)
+        self._given = {name: done(row) for name, row in self.rows.items()}
+        self._reopened: set[str] = set()
+        self._times: dict[str, dict[int, early_stop.RoundTime]] = {name: {} for name in self._jobs}
+        for name in self.rows:
+            self._remember(name)
+        for name in [name for name, row in self.rows.items() if row["stopped"]]:
+            if name not in self._stops(self._jobs[name].case):
+                self._over.discard(name)
 
     def todo(self) -> list[Case]:
         """The cases that are not complete."""
@@ -75,7 +90,10 @@ class SweepRounds:
         return [row for name, row in self.rows.items() if name not in self._over]
 
     def jobs(self) -> Iterator[Job]:
-        """Every process that is still to run, each decided when it is asked for."""
+        """Every process that is still to run, each decided when it is asked for.
+
+        Where a case goes on that had stopped, what it missed is left to another call.
+        """
         if not self._jobs:
             return
         settings = next(iter(self._jobs.values())).settings
@@ -91,7 +109,9 @@ class SweepRounds:
             if settings.order == "round" and turn.process != number:
                 number = turn.process
                 self._watch.round(number + 1, settings.processes)
-            yield replace(self._jobs[turn.case], process=turn.process)
+            process = self._given.get(turn.case, 0)  # the turn's, unless the case had stopped for some rounds
+            self._given[turn.case] = process + 1
+            yield replace(self._jobs[turn.case], process=process)
 
     def take(self, found: ProcessOutcome) -> None:
         """Judge a case anew with one more process, and store it.
@@ -102,21 +122,24 @@ class SweepRounds:
         name = found.case.id
         job = self._jobs[name]
         known = Progress.of_row(self._journal.whole(name)) if name in self.rows else Progress()
-        progress = known.plus(found)
+        progress = replace(known.plus(found), stopped="")  # it is judged anew
         try:
             outcome = conclude(job, progress)
         except Exception as error:  # noqa: BLE001 # an evaluation that is made again may fail, and ends this case alone
-            progress = known.plus(
-                replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, job.case)}")
-            )
+            lost = replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, job.case)}")
+            progress = replace(known.plus(lost), stopped="")
             outcome = conclude(job, progress)
         if progress.ends is None or not self._stand(name, outcome.reason):
             self.rows[name] = self._journal.append(outcome)
+        if found.samples is not None:
+            self._times[name][found.process] = early_stop.round_time(found.samples)
         if progress.over(job.settings.processes):
             self._over.add(name)
             self._watch.finished(self.rows[name])
         else:
+            self._over.discard(name)
             self._watch.sharpened(self.rows[name])
+        self._judge_others(found.case)
 
     def choices(self) -> Iterator[ConfirmJob]:
         """The choices that are still to be confirmed."""
@@ -148,6 +171,52 @@ class SweepRounds:
         self.failures[name] = reason
         self._over.add(name)
         return True
+
+    def _judge_others(self, case: Case) -> None:
+        """Stop cases of the same model and target, or let them go on, as what is known by now says."""
+        found = self._stops(case)
+        for name in self._group(case):
+            row = self.rows[name]
+            if name in found and name not in self._over:
+                self._over.add(name)
+                self.rows[name] = self._journal.put(self._journal.whole(name) | {"stopped": found[name]})
+                self._watch.stopped(self.rows[name])
+            elif row["stopped"] and name in self._over and name not in found:
+                self._over.discard(name)
+                self._reopened.add(name)
+                self.rows[name] = self._journal.put(self._journal.whole(name) | {"stopped": None})
+                self._watch.reopened(self.rows[name])
+
+    def _stops(self, case: Case) -> dict[str, str]:
+        settings = self._jobs[case.id].settings
+        if not settings.early_stop or settings.order != "round":
+            return {}
+        group = self._group(case)
+        stopped = {name for name in group if name in self._over and self.rows[name]["stopped"]}
+        return early_stop.stops(
+            [self.rows[name] for name in group],
+            self._times,
+            planned=settings.processes,
+            stopped=stopped,
+            over=(self._over - stopped) | self._reopened,
+        )
+
+    def _group(self, case: Case) -> list[str]:
+        """The cases of the same model and target that have a row."""
+        key = (case.model.name, case.target.label)
+        return [
+            name
+            for name, job in self._jobs.items()
+            if name in self.rows and (job.case.model.name, job.case.target.label) == key
+        ]
+
+    def _remember(self, name: str) -> None:
+        """What a stored case took, round by round; its processes that crashed left gaps."""
+        whole = self._journal.whole(name)
+        lost = {one["process"] - 1 for one in whole["crashes"] or ()}
+        kept: list[ProcessSamples] = [process_of(one) for one in whole["processes"] or ()]
+        numbers = (number for number in range(len(kept) + len(lost)) if number not in lost)
+        self._times[name] = {number: early_stop.round_time(one) for number, one in zip(numbers, kept, strict=True)}
 
     def _complete(self, row: Row) -> bool:
         planned = self._jobs[row["case"]].settings.processes

@@ -57,6 +57,12 @@ class SweepWatcher(JobWatcher, Protocol):
     def finished(self, row: Row) -> None:
         """The last process of a case is stored."""
 
+    def stopped(self, row: Row) -> None:
+        """A case gets no further process, since it cannot be the fastest; the row's `stopped` says why."""
+
+    def reopened(self, row: Row) -> None:
+        """A case that had stopped goes on: what it was slower than has dropped out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
@@ -100,10 +106,11 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
         rounds = SweepRounds([session.job(case) for case in session.cases], journal, watch)
         watch.measuring(rounds.todo(), rounds.complete(), rounds.begun(), journal.problems)
         runner = executor or LocalExecutor()
-        for found in runner.run(rounds.jobs(), watch):
-            rounds.take(found)
-            for said in found.remade:
-                watch.preparing(said)
+        while rounds.todo():  # once, unless a case goes on that had stopped early
+            for found in runner.run(rounds.jobs(), watch):
+                rounds.take(found)
+                for said in found.remade:
+                    watch.preparing(said)
         for again in rounds.choices() if request.confirm else ():
             watch.preparing(again.text)
             rounds.choose(again, runner.confirm(again, watch))

@@ -51,3 +51,13 @@ def total(smaps: str, folder: str) -> int | None:
 def added(before: int | None, after: int | None) -> int | None:
     """What came with the model; None where either is unknown."""
     return None if before is None or after is None else max(after - before, 0)
+
+
+def free_bytes() -> int | None:
+    """What new processes of this host can have without anything being swapped, in bytes; None where not told."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable: +(\d+) kB", text, re.MULTILINE)
+    return None if found is None else int(found[1]) * 1024

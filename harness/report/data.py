@@ -50,6 +50,7 @@ _NAMED: Final[Mapping[str, str]] = {
     "low_s": "latency.ci95_low_s",
     "high_s": "latency.ci95_high_s",
     "processes": "latency.processes",
+    "inputs": "CASE WHEN timed_inputs.examples > 1 THEN timed_inputs.mode ELSE 'fixed' END",
     "size_bytes": "artifact.bytes",
     "artifact": "artifact.digest",
     "fidelity_db": "fidelity.centred_sqnr_db",

@@ -129,7 +129,9 @@ def compared(data: Data, pair: ComparedPair) -> Compared:
     cases = len({*before["case"]} | {*after["case"]})
     both = matched(before, after, FIXED[pair.before.kind] | FIXED[pair.after.kind])
     same = _same_weights(both)
-    moved = judged(both[same])
+    unsaid = both["inputs"].isna() | both["inputs_before"].isna()  # of asv's files
+    alike = ((both["inputs"] == both["inputs_before"]) | unsaid).to_numpy(bool)
+    moved = judged(both[same & alike])
     moved["quality"] = _quality(moved)
     lost = ((moved["verdict"] != "slower") & (moved["quality"] < 0)).to_numpy(bool)
     slower = (moved["verdict"] == "slower").to_numpy(bool)
@@ -138,10 +140,16 @@ def compared(data: Data, pair: ComparedPair) -> Compared:
     done = {*moved["case"]}
     known = (both["weights"].notna() & both["weights_before"].notna()).to_numpy(bool)
     unlike = {*both["case"][known & ~same]} - done
-    missing = cases - len(done) - len(unlike)
+    fed = {*both["case"][same & ~alike]} - done
+    missing = cases - len(done) - len(unlike) - len(fed)
     notes = [*_differences(pair, moved)]
     if unlike:
         notes.append(f"{_have(len(unlike))} other weights on the two sides: a ratio would be of two models.")
+    if fed:
+        notes.append(
+            f"{_have(len(fed))} inputs that rotate on one side and one fixed input on the other: a ratio would be of "
+            "the inputs."
+        )
     if missing:
         held = "" if "fingerprint" in FIXED[pair.before.kind] | FIXED[pair.after.kind] else " of the same host"
         notes.append(f"{_have(missing)} no numbers on both sides{held}.")

@@ -27,8 +27,8 @@ SHORTEST: Final = 4
 UNKNOWN: Final = float("nan")
 TAKEN: Final = (
     "case", "model", "variant", "target", "run", "commit", "fingerprint", "weights", "weights_kind", "median_s",
-    "low_s", "high_s", "processes", "peak_rss_bytes", "size_bytes", "fidelity_db", "fidelity_max_abs", "accuracy",
-    "accuracy_drop",
+    "low_s", "high_s", "processes", "model_bytes", "inputs", "size_bytes", "fidelity_db", "fidelity_max_abs",
+    "accuracy", "accuracy_drop",
 )  # fmt: skip
 """Columns of `Data.rows` that a comparison needs."""
 

@@ -195,11 +195,15 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
     )
 
 
-def trusted(medians: Sequence[float]) -> float:
+def trusted(medians: Sequence[float], drift: float = DRIFT) -> float:
     """The smallest relative difference between two cases to believe, from one and the same work in fresh processes.
 
     Half the width of Welch's interval of the ratio of two cases with as many processes of this spread each, times
-    `DRIFT`, since two runs differ by what happened to the host in between as well.
+    the drift, since two runs differ by what happened to the host in between as well.
+
+    Args:
+        medians: of the processes.
+        drift: how many half-widths runs of unchanged work lie apart, 95 times in 100.
 
     Raises:
         ValueError: if there are fewer than two numbers.
@@ -207,7 +211,7 @@ def trusted(medians: Sequence[float]) -> float:
     logs = [math.log(m) for m in medians]
     n = len(logs)
     half = t_quantile((1 + CONFIDENCE) / 2, 2 * (n - 1)) * statistics.stdev(logs) * math.sqrt(2 / n)
-    return math.expm1(DRIFT * half)
+    return math.expm1(drift * half)
 
 
 def spread(medians: Sequence[float]) -> float:

@@ -51,6 +51,7 @@ def defaults(entries: ZooFile) -> Defaults:
         processes=own.processes,
         time_per_case_s=own.time_per_case,
         ci_width=own.ci_width,
+        early_stop=own.early_stop,
     )
 
 

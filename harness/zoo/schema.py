@@ -354,6 +354,10 @@ class DefaultsEntry(Strict):
         description="seconds of inference per case, warm-up included, over all processes",
     )
     ci_width: Percent = Field(default=0.02, description="stop earlier when the median's 95% interval is this narrow")
+    early_stop: bool = Field(
+        default=True,
+        description="a sweep's cases stop after two rounds if they are certainly twice as slow as the fastest",
+    )
 
 
 class ZooFile(Strict):

@@ -36,6 +36,7 @@ class Defaults:
     Attributes:
         time_per_case_s: seconds of inference per case, warm-up included, over all of its processes.
         ci_width: sampling stops when the median's 95% interval is at most this share of the median.
+        early_stop: a sweep gives no further process to a case that is certainly far slower than the fastest.
     """
 
     variants: tuple[str, ...]
@@ -45,6 +46,7 @@ class Defaults:
     processes: int
     time_per_case_s: float
     ci_width: float
+    early_stop: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,7 @@ def write(report: Report, outputs: ReportOutputs, *, summary: str | None = None)
     stdout = "".join(text() for target, text in texts if target == STDOUT)
     steps = [partial(_write, Path(to), text()) for to, text in texts if to is not None and to != STDOUT]
     if summary:
-        steps.append(partial(_append, Path(summary), markdown.render(report)))
+        steps.append(partial(append, Path(summary), markdown.render(report)))
     errors = [error for step in steps if (error := attempt(step)) is not None]
     return Written(stdout=stdout, errors=tuple(errors))
 
@@ -181,7 +181,7 @@ def _write(path: Path, text: str) -> None:
         files.write(path, data)
 
 
-def _append(path: Path, text: str) -> None:
+def append(path: Path, text: str) -> None:
     """Add to the job's summary; other steps have written there before."""
     try:
         with path.open("a", encoding="utf-8", errors="replace") as file:

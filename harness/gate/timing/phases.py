@@ -111,9 +111,19 @@ def chooser(settings: GateSettings) -> Chooser:
     return Chooser(
         flag=lambda pairs: any(flagged(metric, pairs, settings) for metric in judged(settings)),
         wide=lambda cases: too_wide(cases, settings),
+        need=lambda pairs: suspicion(pairs, settings),
         looks=tuple(look.pairs for look in looks(settings.confirm_pairs)),
         settled=lambda done: settled(done, settings),
     )
+
+
+def suspicion(pairs: Sequence[Pair], settings: GateSettings) -> float:
+    """How much screening speaks for a change for the worse beyond the margin, from 0 to 1, of whichever metric most.
+
+    That is what a gate is for: where there is no time for all, a case that looks slower is decided first.
+    """
+    found = [screened(metric, pairs, settings) for metric in judged(settings)]
+    return max((1 - one.p / 2 if one.direction == "slower" else one.p / 2 for one in found if one), default=0.0)
 
 
 def settled(done: Measured, settings: GateSettings) -> list[str]:

@@ -85,12 +85,14 @@ class Chooser:
     Attributes:
         flag: whether something may have changed, given a case's pairs, so that it has to be confirmed.
         wide: of all cases, those whose spread is still too wide to have seen a change.
+        need: how much a case needs pairs where there is not time for all: those that need them most come first.
         looks: after how many fresh pairs it is asked what is settled; the last is at all of them.
         settled: of the cases that are being confirmed, those that need no further pair.
     """
 
     flag: Callable[[Sequence[Pair]], bool]
     wide: Callable[[Mapping[str, Sequence[Pair]]], Sequence[str]]
+    need: Callable[[Sequence[Pair]], float] = lambda _: 0.0
     looks: Sequence[int] = ()
     settled: Callable[[Measured], Collection[str]] = lambda _: ()
 
@@ -131,8 +133,10 @@ def measure(
         schedule.rounds(list(specs), settings.screen_pairs, SCREEN)
         while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
             suspects = sum(1 for pairs in working().values() if choose.flag(pairs))
-            if not schedule.allows(len(wide) + suspects * settings.confirm_pairs):
-                break  # what looks changed needs its fresh pairs more than the others need to be narrower
+            # What looks changed needs its fresh pairs more than the others need to be narrower.
+            wide = schedule.first(wide, choose, 1, reserved=suspects * settings.confirm_pairs)
+            if not wide:
+                break
             schedule.rounds(wide, 1, SCREEN)
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
@@ -151,7 +155,8 @@ def confirm(schedule: Rounds, settings: GateSettings, choose: Chooser) -> None:
     Raises:
         OutOfTime: if the time limit is over.
     """
-    left, so_far = list(schedule.done.flagged), 0
+    flagged = list(schedule.done.flagged)
+    left, so_far = schedule.first(flagged, choose, next(iter(choose.looks), settings.confirm_pairs)) or flagged, 0
     for look in (*(n for n in choose.looks if n < settings.confirm_pairs), settings.confirm_pairs):
         schedule.rounds(left, look - so_far, CONFIRM)
         so_far = look
@@ -194,10 +199,26 @@ class Rounds:
                 with ending_at(None if over == math.inf else time.monotonic() + over):
                     self.one(name, phase)
 
-    def allows(self, pairs: int) -> bool:
-        """Whether the time limit leaves room for so many more pairs, at the pace so far."""
+    def room(self) -> float:
+        """For how many more pairs the time limit leaves room, at the pace so far."""
         now, done = self.clock(), sum(len(found) for found in self.done.pairs.values())
-        return self.end == math.inf or now + pairs * (now - self.began) / max(done, 1) <= self.end
+        return math.inf if now <= self.began else (self.end - now) * done / (now - self.began)
+
+    def first(self, names: Sequence[str], choose: Chooser, each: int, *, reserved: int = 0) -> list[str]:
+        """All of the cases where there is time for so many more pairs of each, else as many as there is time for.
+
+        Those that need them most come first: a few cases that are decided say more than many that are not.
+
+        Args:
+            names: the cases.
+            choose: says who needs pairs most.
+            each: pairs of each.
+            reserved: pairs that are kept for others.
+        """
+        room = (self.room() - reserved) / each
+        if room >= len(names):
+            return list(names)
+        return sorted(names, key=lambda name: -choose.need(self.done.pairs[name]))[: max(int(room), 0)]
 
     def one(self, name: str, phase: str) -> None:
         """One pair of one case."""

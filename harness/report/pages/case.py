@@ -249,6 +249,7 @@ def _facts(row: Row) -> Facts:
                     ),
                     ("percentiles", latency["percentile_rule"] or "plain ranks of all samples together"),
                     ("stopped by", str(latency["stop"])),
+                    *([("processes", row["stopped"])] if row.get("stopped") else []),
                 ],
             )
         )

@@ -148,7 +148,7 @@ def table(data: Data, found: Compared, caption: str) -> Table:
                 accuracy(row),
                 fidelity(row),
                 _share(row, "size_bytes"),
-                _share(row, "peak_rss_bytes"),
+                _share(row, "model_bytes"),
                 *(text(measured_on[title], kind="nowrap") for title in several),
             ]
         )
@@ -162,7 +162,7 @@ def table(data: Data, found: Compared, caption: str) -> Table:
             "accuracy#",
             "fidelity#",
             "size#",
-            "peak memory#",
+            "model memory#",
             *several,
         ),
         rows=lines,
