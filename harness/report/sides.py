@@ -105,9 +105,7 @@ def find(data: Data, asked: str) -> ComparedSide:
     if found:
         some = ", ".join(f"{side.kind} {side.name}" for side in found[:SHORTEST])
         more = f" and {len(found) - SHORTEST} more" if len(found) > SHORTEST else ""
-        raise UsageError(
-            f"--compare {asked}: may be {some}{more}; give one of these names in full, with its kind before it (`run:...`) if need be"
-        )
+        raise UsageError(f"--compare {asked}: may be {some}{more}; give one of these names in full (or as kind:name)")
     names = [side.name for side in offered]
     if commit:
         known = [side.name for side in offered if side.kind == "commit"]
