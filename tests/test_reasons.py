@@ -39,6 +39,11 @@ def caught(code: Any) -> Exception:
             f"[ONNXRuntimeError] : 1 : FAIL : Load model from m.onnx failed:{WHERE}Unsupported model IR version: 99\n",
             "Load model from m.onnx failed:Unsupported model IR version: 99",
         ),
+        (
+            "/onnxruntime_src/onnxruntime/core/text/locale.cc:235 onnxruntime::Locale::Locale(const std::string&)::"
+            "<lambda()> Failed to construct locale with name:en_US.UTF-8",
+            "Failed to construct locale with name:en_US.UTF-8",
+        ),
         ("a reason\nof two lines", "a reason of two lines"),
         ("the file /data/onnxruntime/net.onnx: 3 of 4", "the file /data/onnxruntime/net.onnx: 3 of 4"),
     ],
