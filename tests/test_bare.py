@@ -151,6 +151,25 @@ def test_refinements_are_the_zoos_own_keys(tmp_path: Path) -> None:
     assert "fidelity of at least 30 dB, accuracy lost 1%, latency 20ms, size 10MB" in notes[0]
 
 
+def test_a_folder_of_examples_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    """Files of whole feeds, ONNX's own test data, else images; which it is taken for is said."""
+    feeds, sets, photos = (tmp_path / name for name in ("feeds", "sets", "photos"))
+    for folder in (feeds, sets / "test_data_set_0", sets / "test_data_set_1", photos):
+        folder.mkdir(parents=True)
+    for number in range(5):
+        np.savez(feeds / f"{number}.npz", ids=np.zeros((1, 8), np.int64))
+    for one in sets.iterdir():
+        (one / "input_0.pb").write_bytes(numpy_helper.from_array(np.zeros((1, 8), np.int64), "ids").SerializeToString())
+    file = tokens(tmp_path / "tokens.onnx")
+    found = {}
+    for folder in (feeds, sets, photos):
+        taken, notes = loaded(tmp_path, file, data=str(folder))
+        data = taken.models["tokens"].data
+        found[folder.name] = (data.source, data.calibration, data.evaluation)
+        assert f"data: {data.source} of {folder}" in notes[0]
+    assert {"feeds": ("npz", 2, 3), "sets": ("test_sets", 1, 1), "photos": ("images", 16, 16)} == found
+
+
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Also where letter case alone differs, and where a name is none that a zoo may have."""
     for folder in ("a", "b"):

@@ -28,6 +28,9 @@ LIMITS = {FLOOR: "fidelity of at least", "accuracy_drop": "accuracy lost", "late
 """Keys of a budget in words."""
 
 EXAMPLES = 16
+PLACES = ("path", "sets", "folder")
+"""Options of data sources that say where examples lie."""
+
 LISTED = 6
 Entry = dict[str, Any]
 
@@ -129,18 +132,31 @@ def check_inputs(own: list[InputSpec], there: set[str]) -> None:
 
 def with_counts(data: Entry) -> Entry:
     """A data entry with as many examples as there are, half of them at most to calibrate."""
+    rows = _rows(data)
+    if rows is None:
+        return {**data, "calibration": EXAMPLES, "evaluation": EXAMPLES}
+    if data["source"] == "test_sets":  # what they lack to calibrate with is drawn
+        return {**data, "calibration": rows // 2 or EXAMPLES, "evaluation": rows - rows // 2}
+    calibration = max(1, min(EXAMPLES, rows // 2))
+    return {**data, "calibration": calibration, "evaluation": max(1, rows - calibration)}
+
+
+def _rows(data: Entry) -> int | None:
+    """How many examples there are; None where that is not known before they are read."""
     import numpy as np
 
-    counts = {"calibration": EXAMPLES, "evaluation": EXAMPLES}
-    if data["source"] == "npz":
-        try:
-            with np.load(data["path"], allow_pickle=False) as file:
-                rows = min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
-        except Exception as error:
-            raise UsageError(f"--data {data['path']} cannot be read as .npz: {error}") from error
-        counts["calibration"] = max(1, min(EXAMPLES, rows // 2))
-        counts["evaluation"] = max(1, rows - counts["calibration"])
-    return {**data, **counts}
+    if data["source"] == "test_sets":
+        return len(beside.sets(Path(data["sets"])))
+    if data["source"] != "npz":
+        return None
+    path = Path(data["path"])
+    if path.is_dir():
+        return len(list(path.glob("*.npz")))
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
+    except Exception as error:
+        raise UsageError(f"--data {path} cannot be read as .npz: {error}") from error
 
 
 def rejected(whole: Mapping[str, Any]) -> str:
@@ -156,7 +172,9 @@ def notes(
 ) -> list[str]:
     """What was assumed, for a person."""
     defaults, data = whole["defaults"], whole["data"]["examples"]
-    what = data.get("path") or data.get("folder") or "random numbers"
+    what = (
+        f"{data['source']} of {place}" if (place := next(filter(None, map(data.get, PLACES)), "")) else "random numbers"
+    )
     first = next(iter(whole["models"].values()))
     said = {key: f"{value:g} dB" if key == FLOOR else value for key, value in first["budget"].items()}
     limits = ", ".join(f"{LIMITS[key]} {value}" for key, value in said.items())

@@ -97,14 +97,14 @@ def ordered(cases: Sequence[CaseVerdict]) -> list[CaseVerdict]:
 def telling(case: CaseVerdict) -> list[Finding]:
     """The findings of a case that deserve words: all that are not quiet, gravest first; latency where all are quiet.
 
-    Inputs or outputs that changed are told in any case: whoever calls the model must know.
+    Inputs or outputs that changed are named in any case: whoever calls the model must know.
     """
     loud = [f for f in case.findings if f.verdict not in QUIET or f.accepted]
-    told = [f for f in case.findings if f.metric == SIGNATURE and f not in loud]
+    changed = [f for f in case.findings if f.metric == SIGNATURE and f not in loud]
     if loud:
-        return [*sorted(loud, key=lambda f: -GRAVITY.index(f.verdict)), *told]
+        return [*sorted(loud, key=lambda f: -GRAVITY.index(f.verdict)), *changed]
     timed = [f for f in case.findings if f.metric == "latency"]
-    return [*(timed or case.findings[:1]), *(f for f in told if f not in case.findings[:1] or timed)]
+    return [*(timed or case.findings[:1]), *(f for f in changed if f not in case.findings[:1] or timed)]
 
 
 def said(finding: Finding) -> str:
@@ -129,8 +129,8 @@ def ratio(finding: Finding) -> float | None:
 
 def needs_a_reader(case: CaseVerdict) -> bool:
     """Whether anything is to be said of a case; of one that just passed there is not."""
-    told = any(finding.accepted or finding.metric == SIGNATURE for finding in case.findings)
-    return case.verdict is not Verdict.PASS or told
+    named = any(finding.accepted or finding.metric == SIGNATURE for finding in case.findings)
+    return case.verdict is not Verdict.PASS or named
 
 
 def grouped(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, str]]:
