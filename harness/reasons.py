@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent
 NOISE: Final = (
     re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : "),
     re.compile(r"Exception during initialization: "),
-    re.compile(r"/[^ :]*/onnxruntime/[^ :]+:\d+ (?:[^ ()]+ )*[^ ()]+\([^)]*\) (?:const )?"),
+    re.compile(r"/[^ :]*/onnxruntime/[^ :]+:\d+ (?:[^ ()]+ )*[^ ()]+\([^)]*\)(?:::<lambda\([^)]*\)>)? (?:const )?"),
 )
 """What onnxruntime puts before its reason: its own names for the kind, and where in its source it stood."""
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, save_model
+from onnx import TensorProto, helper, numpy_helper, save_model
 
 from harness import cli, zoo
 from harness.errors import UsageError
-from harness.init import assume, bare
+from harness.init import assume, bare, sizes
 from harness.init.bare import Refinements
 from tests import builders
 
@@ -63,6 +64,64 @@ def test_a_file_is_measured_as_it_stands_first(tmp_path: Path) -> None:
     assert "guessed sizes: seq = 16" in notes[1]
 
 
+def voice(path: Path) -> Path:
+    """Samples that are padded by their own mirror image, beside a state whose batch has a name of its own."""
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["padded"], mode="reflect"),
+        helper.make_node("ReduceMean", ["padded"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Unsqueeze", ["mean", "first"], ["row"]),
+        helper.make_node("Concat", ["row", "row"], ["rows"], axis=0),
+        helper.make_node("Concat", ["state", "rows"], ["y"], axis=2),
+    ]
+    weights = [
+        numpy_helper.from_array(np.array([0, 0, 0, 100]), "pads"),
+        numpy_helper.from_array(np.array([0]), "first"),
+    ]
+    inputs = [builders.value("x", ["batch", "samples"]), builders.value("state", [2, "streams", 4])]
+    return builders.save(path, nodes, inputs, [builders.value("y", [2, "streams", 5])], weights=weights)
+
+
+def picture(path: Path) -> Path:
+    """A network for images of any height and width."""
+    node = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    ends = [builders.value("x", ["n", 3, "height", "width"])], [builders.value("y", ["n", 3, 1, 1])]
+    return builders.save(path, [node], *ends)
+
+
+def test_sizes_are_tried_out(tmp_path: Path) -> None:
+    """What is written runs: samples that suffice, a state of as many streams, and an image of an image's size."""
+    found, notes = loaded(tmp_path, voice(tmp_path / "voice.onnx"), picture(tmp_path / "picture.onnx"))
+    assert {"samples": 128, "streams": 1} == found.models["voice"].dims
+    assert {"height": 224, "width": 224} == found.models["picture"].dims
+    assert "guessed sizes: samples = 128, streams = 1" in notes[1]
+
+
+def test_where_no_size_fits_the_build_looks_once_more(tmp_path: Path) -> None:
+    """Nothing is written that is known not to run; one's own word stands all the same."""
+    nodes = [helper.make_node("Concat", ["x", "w"], ["y"], axis=0)]
+    ends = [builders.value("x", ["n", "wide"])], [builders.value("y", ["m", "wide"])]
+    path = builders.save(tmp_path / "odd.onnx", nodes, *ends, weights=[builders.weight("w", 2, 1000)])
+    found, notes = loaded(tmp_path, path)
+    assert ((), {}) == (found.models["odd"].inputs, found.models["odd"].dims)
+    assert "read when it is built" in notes[1]
+    found, _ = loaded(tmp_path, path, inputs=("x=float32[batch,1000]",))
+    assert ("batch", 1000) == found.models["odd"].inputs[0].shape
+
+
+def test_a_file_that_kills_the_child_has_no_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have theirs: one child was for the file that ends it."""
+    deadly = """
+import json, sys
+for path in json.loads(sys.stdin.readline())["paths"]:
+    if "deadly" in path:
+        sys.exit(1)
+    print(json.dumps({"path": path, "sizes": {"axis": 3}}), flush=True)
+"""
+    monkeypatch.setattr(sizes, "COMMAND", (sys.executable, "-c", deadly))
+    paths = [tmp_path / name for name in ("one.onnx", "deadly.onnx", "two.onnx")]
+    assert [{"axis": 3}, None, {"axis": 3}] == [sizes.find(paths)[path] for path in paths]
+
+
 def test_the_same_files_are_the_same_zoo(tmp_path: Path) -> None:
     """An interrupted sweep is found again by the path of its zoo."""
     file = tokens(tmp_path / "tokens.onnx")
@@ -90,6 +149,25 @@ def test_refinements_are_the_zoos_own_keys(tmp_path: Path) -> None:
         budget.fidelity_db, budget.accuracy_drop, budget.latency_s, budget.size_bytes,
     )  # fmt: skip
     assert "fidelity of at least 30 dB, accuracy lost 1%, latency 20ms, size 10MB" in notes[0]
+
+
+def test_a_folder_of_examples_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+    """Files of whole feeds, ONNX's own test data, else images; which it is taken for is said."""
+    feeds, sets, photos = (tmp_path / name for name in ("feeds", "sets", "photos"))
+    for folder in (feeds, sets / "test_data_set_0", sets / "test_data_set_1", photos):
+        folder.mkdir(parents=True)
+    for number in range(5):
+        np.savez(feeds / f"{number}.npz", ids=np.zeros((1, 8), np.int64))
+    for one in sets.iterdir():
+        (one / "input_0.pb").write_bytes(numpy_helper.from_array(np.zeros((1, 8), np.int64), "ids").SerializeToString())
+    file = tokens(tmp_path / "tokens.onnx")
+    found = {}
+    for folder in (feeds, sets, photos):
+        taken, notes = loaded(tmp_path, file, data=str(folder))
+        data = taken.models["tokens"].data
+        found[folder.name] = (data.source, data.calibration, data.evaluation)
+        assert f"data: {data.source} of {folder}" in notes[0]
+    assert {"feeds": ("npz", 2, 3), "sets": ("test_sets", 1, 1), "photos": ("images", 16, 16)} == found
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -186,9 +186,10 @@ def test_wrong_recipe_fails_without_a_child(tmp_path: Path, monkeypatch: pytest.
 DYING_CHILD = """
 import json, os, signal, sys
 job = json.loads(sys.stdin.readline())
-name = job["recipes"][0]["name"]
-print(json.dumps({"event": "begin", "variant": name}), flush=True)
-step = {"event": "step", "variant": name, "step": "quantize", "state": "started", "seconds": 0, "detail": ""}
+model, name = job["models"][0]["model"]["name"], job["models"][0]["recipes"][0]["name"]
+place = {"model": model, "variant": name}
+print(json.dumps({"event": "begin", **place}), flush=True)
+step = {"event": "step", **place, "step": "quantize", "state": "started", "seconds": 0, "detail": ""}
 print(json.dumps(step), flush=True)
 os.makedirs(os.path.join(job["cache"], f".tmp-{os.getpid()}-half"))
 sys.stderr.write("the last lines\\n"); sys.stderr.flush()
@@ -197,7 +198,7 @@ if name == "fp32":
 if name == "fp16":
     import time
     time.sleep(60)
-print(json.dumps({"event": "refused", "variant": name, "status": "skipped", "reason": "fine"}), flush=True)
+print(json.dumps({"event": "refused", **place, "status": "skipped", "reason": "fine"}), flush=True)
 """
 
 
@@ -214,6 +215,32 @@ def test_killed_child_takes_one_variant_with_it(tmp_path: Path, monkeypatch: pyt
     for part in ("SIGKILL", "memory", "quantize", "the last lines"):
         assert part in fp32.reason
     assert [] == list(cache.root.glob(".tmp-*"))
+
+
+DEADLY_CHILD = """
+import json, os, signal, sys
+job = json.loads(sys.stdin.readline())
+for one in job["models"]:
+    place = {"model": one["model"]["name"], "variant": one["recipes"][0]["name"]}
+    print(json.dumps({"event": "begin", **place}), flush=True)
+    if place["model"] == "deadly" or place["model"] == "poisoned" and len(job["models"]) > 1:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    more = {"status": "skipped", "reason": f"one of {len(job['models'])}"}
+    print(json.dumps({"event": "refused", **place, **more}), flush=True)
+"""
+
+
+def test_files_share_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death costs the file at work alone: not those before or behind it, nor one that only dies behind others."""
+    monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DEADLY_CHILD))
+    names = ("first", "deadly", "second", "poisoned", "third")
+    files = [replace(specs.file_model(tmp_path / f"{name}.onnx"), name=name) for name in names]
+    requests = [(one, [specs.FP32]) for one in files]
+    built = build(Cache(tmp_path / "cache"), requests, on_event=lambda _: None)
+
+    ends = {name: one.reason for (name, _), one in built.items() if isinstance(one, Refusal)}
+    assert "SIGSEGV" in ends.pop("deadly")
+    assert {"first": "one of 5", "second": "one of 3", "poisoned": "one of 1", "third": "one of 1"} == ends
 
 
 def test_interrupt_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,9 +275,34 @@ def dying(tmp_path: Path, *starts: int) -> Callable[[], Client]:
     return lambda: dead() if next(count) in starts else Client()
 
 
+def test_outputs_come_of_the_first_process_that_is_timed(job: Job, tmp_path: Path) -> None:
+    """Two planned processes are two workers; where a timed one can show no outputs, a third does."""
+    starts: list[int] = []
+
+    def start() -> Client:
+        starts.append(1)
+        return Client()
+
+    outcome = run_case(dataclasses.replace(job, client=start))
+    assert (Status.MEASURED, 2) == (outcome.status, len(starts)), outcome.reason
+    assert outcome.evaluation is not None
+
+    cannot = "from harness.runtimes.onnxruntime import worker as w; w.Worker.outputs = None; w.main()"
+    count = itertools.count(1)
+    (job.cache / "evaluations").rename(job.cache / "elsewhere")
+
+    def lame() -> Client:
+        return Client([sys.executable, "-c", cannot]) if next(count) == 1 else Client()
+
+    again = run_case(dataclasses.replace(job, client=lame))
+    assert (Status.MEASURED, 4) == (again.status, next(count)), again.reason
+    assert again.evaluation is not None
+    assert outcome.evaluation.fidelity == again.evaluation.fidelity
+
+
 def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(job: Job, tmp_path: Path) -> None:
     """What was timed is stored; a median over half a case would not be what was asked for."""
-    outcome = run_case(dataclasses.replace(job, client=dying(tmp_path, 3)))  # the second start evaluates
+    outcome = run_case(dataclasses.replace(job, client=dying(tmp_path, 2)))
     assert Status.FAILED is outcome.status
     assert outcome.reason.startswith("process 2: the worker died")
     assert 1 == len(outcome.processes)
@@ -288,7 +313,7 @@ def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(job: 
 def test_a_case_whose_processes_crash_every_second_time_has_numbers_that_say_so(job: Job, tmp_path: Path) -> None:
     """Two of five: the three others make the number, and a note travels with it."""
     settings = dataclasses.replace(SETTINGS, processes=5, time_per_case=0.5)
-    outcome = run_case(dataclasses.replace(job, settings=settings, client=dying(tmp_path, 3, 5)))
+    outcome = run_case(dataclasses.replace(job, settings=settings, client=dying(tmp_path, 2, 4)))
     assert Status.MEASURED is outcome.status, outcome.reason
     assert outcome.latency is not None
     assert 3 == outcome.latency.processes == len(outcome.processes)

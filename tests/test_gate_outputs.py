@@ -15,7 +15,7 @@ from rich.console import Console
 from harness import units
 from harness.cli import gate
 from harness.errors import StoreError, UsageError
-from harness.gate.model import Report, Verdict, exit_code
+from harness.gate.model import Finding, Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
 from harness.gate.outputs import as_json, console, delivery, junit, markdown
 from harness.gate.outputs.delivery import ReportOutputs
@@ -338,6 +338,21 @@ def test_the_console_takes_nothing_for_markup() -> None:
 
 
 # --- Markdown ---
+
+
+def test_a_changed_signature_is_named_whatever_the_verdict() -> None:
+    """Whoever calls the model must know, also where the gate passes."""
+    changed = Finding(
+        metric="signature", verdict=Verdict.PASS, sentence="outputs changed: y: float [4] -> z: float [4]"
+    )
+    for case in (
+        reports.case(verdict=Verdict.PASS, findings=(reports.steady(), changed)),
+        reports.case(findings=(changed, reports.slower())),
+    ):
+        assert summary.needs_a_reader(case)
+        assert case.findings[0].sentence in summary.sentence(case)
+        assert 1 == summary.sentence(case).count(changed.sentence)
+        assert changed.sentence in shown(reports.report(case))
 
 
 def test_markdown_is_short_above_the_fold() -> None:

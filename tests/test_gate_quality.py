@@ -246,6 +246,23 @@ def test_outputs_of_a_changed_file_meet_by_position() -> None:
     assert base.reference["y"] is quality.against(renamed, base).reference["logits"]
 
 
+def test_outputs_of_another_shape_are_set_apart() -> None:
+    """What can be compared is: an output that is wider, or gone, does not fail the run."""
+    base = given(SURE, SURE)
+    both = dataclasses.replace(base, outputs={**base.outputs, "z": base.outputs["y"]})
+    both = dataclasses.replace(both, reference=both.outputs)
+    wide = dataclasses.replace(both, outputs={**both.outputs, "z": [np.zeros((1, 6), np.float32)] * N})
+    rest, findings = quality.comparable(quality.against(wide, both))
+    assert (["y"], ["y"]) == (list(rest.outputs), list(rest.reference))
+    said = "fidelity cannot be compared where outputs changed: output `z` has shape (1, 6), base (1, 4)"
+    assert [(Verdict.INCONCLUSIVE, said)] == [(one.verdict, one.sentence) for one in findings]
+
+    rest, findings = quality.comparable(quality.against(base, both))
+    assert (["y"], ["y"]) == (list(rest.outputs), list(rest.reference))
+    assert "head has no output `z`" in findings[0].sentence
+    assert (base, ()) == quality.comparable(base)
+
+
 def test_fidelity_between_different_weights_is_not_compared() -> None:
     """Each side is close to weights of its own; with labels, accuracy is compared as ever."""
     base, head = pairs.contender("base", case=outcomes.case()), pairs.contender("head", case=outcomes.case())

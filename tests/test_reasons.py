@@ -39,6 +39,10 @@ def caught(code: Any) -> Exception:
             f"[ONNXRuntimeError] : 1 : FAIL : Load model from m.onnx failed:{WHERE}Unsupported model IR version: 99\n",
             "Load model from m.onnx failed:Unsupported model IR version: 99",
         ),
+        (
+            "/src/onnxruntime/text/locale.cc:235 ort::Locale::Locale(const string&)::<lambda()> Failed to construct X",
+            "Failed to construct X",
+        ),
         ("a reason\nof two lines", "a reason of two lines"),
         ("the file /data/onnxruntime/net.onnx: 3 of 4", "the file /data/onnxruntime/net.onnx: 3 of 4"),
     ],

@@ -1,4 +1,4 @@
-"""The build child: reads one job from stdin, builds one model's variants, and tells of it in JSON lines.
+"""The build child: reads one job from stdin, builds variants of its models, and tells of it in JSON lines.
 
 Run as `python -m harness.build.child`. The events go to what was stdout when it started; what
 libraries print goes to stderr. When stdin ends, the parent is gone, and the child goes too.
@@ -28,10 +28,11 @@ def main() -> int:
     from harness.frameworks import hub
 
     hub.remember(job["unreachable"])
-    model = wire.model_from_json(job["model"])
-    recipes = [wire.recipe_from_json(one) for one in job["recipes"]]
     try:
-        run(Path(job["cache"]), model, recipes, channel)
+        for asked in job["models"]:
+            model = wire.model_from_json(asked["model"])
+            recipes = [wire.recipe_from_json(one) for one in asked["recipes"]]
+            run(Path(job["cache"]), model, recipes, channel)
     except StoreError as error:
         jobs.send(channel, event="store", reason=str(error))
         return 1
@@ -39,7 +40,7 @@ def main() -> int:
 
 
 def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) -> None:
-    """Build each variant and send an event for every step and every end.
+    """Build each variant of a model and send an event for every step and every end.
 
     Raises:
         StoreError: the cache cannot be written.
@@ -50,15 +51,18 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
 
     variant = ""
 
+    def send(event: str, **more: object) -> None:
+        jobs.send(channel, event=event, model=model.name, variant=variant, **more)
+
     def tell(step: str, state: str, seconds: float, detail: str) -> None:
-        jobs.send(channel, event="step", variant=variant, step=step, state=state, seconds=seconds, detail=detail)
+        send("step", step=step, state=state, seconds=seconds, detail=detail)
 
     maker = Maker(Cache(root), model, tell)
     pending, changed = list(recipes), False
     while pending:
         recipe = pending.pop(0)
         variant = recipe.name
-        jobs.send(channel, event="begin", variant=variant)
+        send("begin")
         try:
             maker.make(recipe)
         except StoreError:
@@ -71,15 +75,15 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
         except BuildError as error:
             end = refusal(error)
             reason = reasons.with_sizes(end.reason, model.dims) if end.status is Status.FAILED else end.reason
-            jobs.send(channel, event="refused", variant=variant, status=end.status.value, reason=reason)
+            send("refused", status=end.status.value, reason=reason)
         except Exception as error:  # noqa: BLE001 # one broken variant must not take the others along
             import traceback
 
             traceback.print_exc()
             reason = f"{model.name}/{variant}: {reasons.with_sizes(reasons.reason_of(error), model.dims)}"
-            jobs.send(channel, event="refused", variant=variant, status="failed", reason=reason)
+            send("refused", status="failed", reason=reason)
         else:
-            jobs.send(channel, event="built", variant=variant)
+            send("built")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Building from the parent's side: what is missing is built in one child process per model.
+"""Building from the parent's side: what is missing is built in child processes.
 
-Nothing here imports a framework. A child that dies takes one variant with it, and the rest is tried in a new one.
+Nothing here imports a framework. Small files share a child, a framework's model has its own. A child that dies takes
+one variant with it, and the rest is tried in a new one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
     from harness.build.cache import Cache
     from harness.records import ModelSpec, Recipe
 
+    _Asked = tuple[ModelSpec, list[Recipe]]
+
 __all__ = ["BuildEvent", "build", "lookup"]
 
 COMMAND = (sys.executable, "-P", "-m", "harness.build.child")
 """`-P` keeps the working folder from shadowing what the child imports."""
+
+TOGETHER, TOGETHER_BYTES = 25, 64 * 1024 * 1024
+"""So many files at most are built in one child, and so many bytes of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,29 +78,59 @@ def build(
     """
     results: dict[tuple[str, str], Built] = {}
     hub.ask_all([url for model, _ in requests if (url := _hub_of(model)) is not None])
-    for model, recipes in requests:
-        missing: list[Recipe] = []
-        for recipe in recipes:
-            found = lookup(cache, model, recipe, probe=True, deep=True)
-            for said in cache.remade():
-                on_event(BuildEvent(model=model.name, variant=recipe.name, step="", state="damaged", detail=said))
-            if found is None:
-                missing.append(recipe)
-            else:
-                results[model.name, recipe.name] = found
-                detail = found.reason if isinstance(found, Refusal) else ""
-                on_event(BuildEvent(model=model.name, variant=recipe.name, step="", state="cached", detail=detail))
+    for group in _groups(requests):
+        missing: list[_Asked] = []
+        for model, recipes in group:
+            lacking: list[Recipe] = []
+            for recipe in recipes:
+                found = lookup(cache, model, recipe, probe=True, deep=True)
+                for said in cache.remade():
+                    on_event(BuildEvent(model=model.name, variant=recipe.name, step="", state="damaged", detail=said))
+                if found is None:
+                    lacking.append(recipe)
+                else:
+                    results[model.name, recipe.name] = found
+                    detail = found.reason if isinstance(found, Refusal) else ""
+                    on_event(BuildEvent(model=model.name, variant=recipe.name, step="", state="cached", detail=detail))
+            if lacking:
+                missing.append((model, lacking))
         if missing:
-            results |= _build_model(cache, model, recipes, missing, on_event)
+            names = {model.name for model, _ in missing}
+            results |= _build_missing(cache, [one for one in group if one[0].name in names], missing, on_event)
     return results
 
 
-def _build_model(
-    cache: Cache,
-    model: ModelSpec,
-    recipes: Sequence[Recipe],
-    missing: list[Recipe],
-    on_event: Callable[[BuildEvent], None],
+def _groups(requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]]) -> Iterator[list[tuple[ModelSpec, list[Recipe]]]]:
+    """The models that one child builds one after the other: small files share one, anything else has its own.
+
+    Starting a child costs more than building a small file; a model of a framework is worth one of its own, so that what
+    it holds is freed with it.
+    """
+    group: list[tuple[ModelSpec, list[Recipe]]] = []
+    together = 0
+    for model, recipes in requests:
+        size = _bytes_of(model)
+        if group and (size is None or together + size > TOGETHER_BYTES or len(group) == TOGETHER):
+            yield group
+            group, together = [], 0
+        group.append((model, list(recipes)))
+        together += TOGETHER_BYTES if size is None else size
+    if group:
+        yield group
+
+
+def _bytes_of(model: ModelSpec) -> int | None:
+    """The size of the file that a model is, which may be missing; None where a framework makes the model."""
+    if not frameworks.get(model.source).file:
+        return None
+    try:
+        return Path(model.id).stat().st_size
+    except OSError:
+        return 0
+
+
+def _build_missing(
+    cache: Cache, wanted: Sequence[_Asked], missing: list[_Asked], on_event: Callable[[BuildEvent], None]
 ) -> dict[tuple[str, str], Built]:
     """Children until every missing variant has come to its end, then what the cache says of all of them.
 
@@ -103,56 +139,94 @@ def _build_model(
     """
     results: dict[tuple[str, str], Built] = {}
     for _ in range(2):
-        refused: dict[str, Refusal] = {}
-        pending = missing
-        while pending:
-            ended = _run_child(cache, model, pending, on_event)
-            refused |= {name: end for name, end in ended.items() if end is not None}
-            pending = [recipe for recipe in pending if recipe.name not in ended]
+        refused = _run_children(cache, missing, on_event)
         missing = []
-        for recipe in recipes:
-            found = refused.get(recipe.name) or lookup(cache, model, recipe, probe=True)
-            if found is None:
-                missing.append(recipe)
-                found = Refusal(
-                    status=Status.FAILED,
-                    reason=f"{model.name}/{recipe.name} was built and is not in the cache {cache.root} any more. Is "
-                    f"something else clearing it? Run the same command again.",
-                )
-            results[model.name, recipe.name] = found
+        for model, recipes in wanted:
+            lacking: list[Recipe] = []
+            for recipe in recipes:
+                found = refused.get((model.name, recipe.name)) or lookup(cache, model, recipe, probe=True)
+                if found is None:
+                    lacking.append(recipe)
+                    found = Refusal(
+                        status=Status.FAILED,
+                        reason=f"{model.name}/{recipe.name} was built and is not in the cache {cache.root} any more. "
+                        f"Is something else clearing it? Run the same command again.",
+                    )
+                results[model.name, recipe.name] = found
+            if lacking:
+                missing.append((model, lacking))
         if not missing:
             break
     return results
 
 
+def _run_children(
+    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None]
+) -> dict[tuple[str, str], Refusal]:
+    """Children until all that was asked for has come to its end; a death costs the variant at work, and no other.
+
+    A variant that dies behind other models is tried once more in a child without them: what they left there may have
+    been the cause.
+    """
+    refused: dict[tuple[str, str], Refusal] = {}
+    waiting = [list(asked)]
+    while waiting:
+        pending = waiting.pop(0)
+        ended, dead = _run_child(cache, pending, on_event)
+        refused |= {name: end for name, end in ended.items() if end is not None}
+        left = [(model, [one for one in recipes if (model.name, one.name) not in ended]) for model, recipes in pending]
+        if dead is not None:
+            name, variant = dead.place
+            if name == pending[0][0].name:
+                refused[dead.place] = dead.end
+                on_event(_ending(name, variant, dead.end))
+                left[0] = (left[0][0], [one for one in left[0][1] if one.name != variant])
+            else:
+                waiting.append([one for one in left if one[0].name == name])
+                left = [one for one in left if one[0].name != name]
+        if left := [one for one in left if one[1]]:
+            waiting.append(left)
+    return refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Death:
+    """What a child died of: the model and variant that it was at, and what is said of that."""
+
+    place: tuple[str, str]
+    end: Refusal
+
+
 def _run_child(
-    cache: Cache, model: ModelSpec, recipes: list[Recipe], on_event: Callable[[BuildEvent], None]
-) -> dict[str, Refusal | None]:
+    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None]
+) -> tuple[dict[tuple[str, str], Refusal | None], _Death | None]:
     """One child over these variants.
 
     Returns:
-        variant -> its refusal, or None where it was built; a variant that the child never came to is absent.
+        (model, variant) -> its refusal, or None where it was built; a variant that the child never came to is absent.
+        And what it died of before it came to its end, if it did.
 
     Raises:
         StoreError: the cache cannot be written.
     """
-    ended: dict[str, Refusal | None] = {}
-    current, step = recipes[0].name, "start"
-    with _child(cache, model, recipes) as builder:
+    ended: dict[tuple[str, str], Refusal | None] = {}
+    every = [(model.name, recipe.name) for model, recipes in asked for recipe in recipes]
+    current, step = every[0], "start"
+    with _child(cache, asked) as builder:
         for event in builder.messages():
             if (kind := event.get("event")) is None:
                 continue
             if kind == "store":
                 raise StoreError(str(event["reason"]))
             if kind == "begin":
-                current, step = str(event["variant"]), "start"
+                current, step = (str(event["model"]), str(event["variant"])), "start"
                 continue
             if kind == "step":
                 step = str(event["step"])
                 on_event(
                     BuildEvent(
-                        model=model.name,
-                        variant=current,
+                        model=current[0],
+                        variant=current[1],
                         step=step,
                         state=str(event["state"]),
                         seconds=float(event["seconds"]),
@@ -162,17 +236,15 @@ def _run_child(
                 continue
             end = Refusal(status=Status(event["status"]), reason=str(event["reason"])) if kind == "refused" else None
             ended[current] = end
-            on_event(_ending(model, current, end))
+            on_event(_ending(*current, end))
         code = builder.wait()
-    if code != 0 and any(recipe.name not in ended for recipe in recipes):
-        if current in ended:
-            current = next(recipe.name for recipe in recipes if recipe.name not in ended)
-        ended[current] = Refusal(status=Status.FAILED, reason=_obituary(model, current, step, code, builder))
-        on_event(_ending(model, current, ended[current]))
-    elif code == 0:
-        for recipe in recipes:
-            ended.setdefault(recipe.name, None)
-    return ended
+    left = [one for one in every if one not in ended]
+    if code == 0:
+        return ended | dict.fromkeys(left), None
+    if not left:
+        return ended, None
+    place = left[0] if current in ended else current
+    return ended, _Death(place=place, end=Refusal(status=Status.FAILED, reason=_obituary(*place, step, code, builder)))
 
 
 def _hub_of(model: ModelSpec) -> str | None:
@@ -181,20 +253,22 @@ def _hub_of(model: ModelSpec) -> str | None:
     return frameworks.get(model.source).hub_url() if asks else None
 
 
-def _ending(model: ModelSpec, variant: str, end: Refusal | None) -> BuildEvent:
+def _ending(model: str, variant: str, end: Refusal | None) -> BuildEvent:
     state, detail = ("done", "") if end is None else ("refused", end.reason)
-    return BuildEvent(model=model.name, variant=variant, step="", state=state, detail=detail)
+    return BuildEvent(model=model, variant=variant, step="", state=state, detail=detail)
 
 
 @contextlib.contextmanager
-def _child(cache: Cache, model: ModelSpec, recipes: list[Recipe]) -> Iterator[jobs.RunningChild]:
+def _child(cache: Cache, asked: Sequence[_Asked]) -> Iterator[jobs.RunningChild]:
     """A running child with its job; afterwards the child is gone, and so is what it left unfinished."""
-    url = _hub_of(model)
+    urls = {url for model, _ in asked if (url := _hub_of(model))}
     job = {
         "cache": str(cache.root),
-        "model": wire.model_to_json(model),
-        "recipes": [wire.recipe_to_json(recipe) for recipe in recipes],
-        "unreachable": {url: hub.unreachable(url)} if url else {},
+        "models": [
+            {"model": wire.model_to_json(model), "recipes": [wire.recipe_to_json(recipe) for recipe in recipes]}
+            for model, recipes in asked
+        ],
+        "unreachable": {url: hub.unreachable(url) for url in urls},
     }
     package = str(Path(harness.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -208,7 +282,7 @@ def _child(cache: Cache, model: ModelSpec, recipes: list[Recipe]) -> Iterator[jo
             cache.sweep_up(builder.process.pid)
 
 
-def _obituary(model: ModelSpec, variant: str, step: str, code: int, builder: jobs.RunningChild) -> str:
+def _obituary(model: str, variant: str, step: str, code: int, builder: jobs.RunningChild) -> str:
     """What is known of a child's death."""
     if builder.watch.why:
         how = builder.watch.why
@@ -222,6 +296,6 @@ def _obituary(model: ModelSpec, variant: str, step: str, code: int, builder: job
     else:
         how = f"ended with exit code {code}"
     words = "".join(builder.stderr).strip()
-    return f"{model.name}/{variant}: the build process {how} during the step `{step}`." + (
+    return f"{model}/{variant}: the build process {how} during the step `{step}`." + (
         f" Its last stderr lines:\n{words}" if words else ""
     )

@@ -48,7 +48,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="FILE.npz|FOLDER",
-        help="Of files without a zoo: examples, or a folder of images.",
+        help="Of files without a zoo: examples, or a folder of them (.npz, test_data_set_N, images).",
         show_default="random numbers",
     ),
 ]

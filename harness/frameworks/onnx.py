@@ -17,12 +17,13 @@ from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
 from harness.frameworks import base, onnx_recognize
-from harness.records import Json, Weights
+from harness.records import BATCH, Json, Weights
 from harness.special_files import require_plain, special
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.frameworks import onnx_inputs
     from harness.frameworks.base import Array
     from harness.records import ModelSpec
 
@@ -65,19 +66,12 @@ def load(model: ModelSpec) -> OnnxFile:
     """
     import onnxruntime
 
-    from harness.frameworks import onnx_inputs
-
     path = Path(model.id)
     content = parse(path)
     files = external_files(content, path)
-    graph = onnx_inputs.read(content, path)
     session = _session(onnxruntime, path)
-
-    def attempt(chosen: ModelSpec) -> None:
-        run(onnxruntime, session, next(_examples(chosen)).feed)
-
-    settled = onnx_inputs.settle(model, graph, path, attempt)
-    constant = [] if graph.inputs else ["the model has no inputs: it computes a constant"]
+    settled = _settled(model, content, session)
+    constant = [] if settled.model.inputs else ["the model has no inputs: it computes a constant"]
     return OnnxFile(
         weights=Weights(kind="file", digest=_digest([path, *files])),
         origin=f"onnxruntime {onnxruntime.__version__} on the file itself, optimizations disabled",
@@ -93,6 +87,37 @@ def load(model: ModelSpec) -> OnnxFile:
             "external": bool(files),
         },
     )
+
+
+def _settled(model: ModelSpec, content: Any, session: Any) -> onnx_inputs.Settled:
+    """The model with a size for whatever the file and the zoo leave open, tried out in a session."""
+    import onnxruntime
+
+    from harness.frameworks import onnx_inputs
+
+    path = Path(model.id)
+
+    def attempt(chosen: ModelSpec) -> None:
+        run(onnxruntime, session, next(_examples(chosen)).feed)
+
+    return onnx_inputs.settle(model, onnx_inputs.read(content, path), path, attempt)
+
+
+def open_sizes(model: ModelSpec) -> Mapping[str, int] | None:
+    """Sizes of the axes that a file leaves open and the zoo does not name, batch axes aside, with which it runs.
+
+    None where no guess runs, or where only one does that fixes the batch.
+
+    Raises:
+        BuildError: as `load`.
+    """
+    import onnxruntime
+
+    path = Path(model.id)
+    content = parse(path)
+    external_files(content, path)
+    settled = _settled(model, content, _session(onnxruntime, path))
+    return settled.model.dims if settled.ran and BATCH not in settled.model.dims else None
 
 
 def _examples(model: ModelSpec) -> Iterator[data.Example]:

@@ -7,7 +7,7 @@ guess is reported.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 GUESSES = (16, 32, 64, 128, 224, 256, 512, 1)
 """Sizes for an open axis, in the order in which they are tried."""
+
+PIXELS = (224, 320, 640, 256, 512, 128, 64, 48, 32, 16, 1)
+"""The same for images: a network that runs on 16 x 16 pixels says little there of what it takes on a photograph."""
+
+CHANNELS = (1, 3, 4)
+MOST_AXES = 4
+"""Up to so many open axes, those of size 1 beside the others are tried, too."""
 
 RANKS = (2, 1, 3, 4, 0)
 """Numbers of axes for an input that says nothing of its shape, in the order in which they are tried."""
@@ -158,10 +165,12 @@ class Settled:
     Attributes:
         model: with inputs, and a size for every open axis.
         guesses: what was assumed, one sentence each.
+        ran: whether it was tried out, and ran.
     """
 
     model: ModelSpec
     guesses: tuple[str, ...] = ()
+    ran: bool = False
 
 
 def settle(model: ModelSpec, graph: GraphInputs, path: Path, attempt: Callable[[ModelSpec], None]) -> Settled:
@@ -188,7 +197,7 @@ def settle(model: ModelSpec, graph: GraphInputs, path: Path, attempt: Callable[[
             raise
         except Exception:  # noqa: BLE001, S112 # the next guess may do; what the first one met is reported when it is run
             continue
-        return Settled(model=chosen, guesses=_assumed(model, chosen))
+        return Settled(model=chosen, guesses=_assumed(model, chosen), ran=True)
     assert first is not None  # noqa: S101 # there is always one choice
     return Settled(model=first, guesses=_assumed(model, first))
 
@@ -201,14 +210,43 @@ def _choices(model: ModelSpec, shapeless: frozenset[str]) -> Iterator[ModelSpec]
             for one in model.inputs
         )
         shaped = replace(model, inputs=inputs)
-        for batch, size in itertools.product((True, False), GUESSES):
-            sized = _sized(shaped, size, batch=batch)
-            yield sized
-            if not batch and size == GUESSES[0]:
-                yield from _other_values(sized)
-            if sized.dims == model.dims:  # nothing is open, so that no other size can be tried
-                yield from _other_values(sized)
-                break
+        guesses = PIXELS if any(map(_image, inputs)) else GUESSES
+        for batch in (True, False):
+            for size in guesses:
+                sized = _sized(shaped, size, batch=batch)
+                yield sized
+                if not batch and size == guesses[0]:
+                    yield from _other_values(sized)
+                if sized.dims == model.dims:  # nothing is open, so that no other size can be tried
+                    yield from _other_values(sized)
+                    break
+            else:
+                yield from _some_at_one(shaped, guesses, batch=batch)
+                continue
+            break
+
+
+def _image(one: InputSpec) -> bool:
+    """Whether an input looks like pictures: four axes, few channels in the second or the last, and open sides."""
+    if len(one.shape) != 4 or not one.dtype.startswith(("float", "uint8", "bfloat")):  # noqa: PLR2004
+        return False
+    return any(
+        one.shape[channel] in CHANNELS and any(isinstance(side, str) for side in sides)
+        for channel, sides in ((1, one.shape[2:]), (3, one.shape[1:3]))
+    )
+
+
+def _some_at_one(model: ModelSpec, guesses: Sequence[int], *, batch: bool) -> Iterator[ModelSpec]:
+    """The model with one open axis of size 1 and a size for the others, or the other way round.
+
+    A state whose batch has a name of its own is 1 beside samples that are many.
+    """
+    axes = sorted(set(_sized(model, 1, batch=batch).dims) - set(model.dims))
+    if not 1 < len(axes) <= MOST_AXES:
+        return
+    apart = [{axis} for axis in axes] + [set(axes) - {axis} for axis in axes if len(axes) > 2]  # noqa: PLR2004
+    for size, ones in itertools.product((size for size in guesses if size > 1), apart):
+        yield replace(model, dims={**{axis: 1 if axis in ones else size for axis in axes}, **model.dims})
 
 
 def _sized(model: ModelSpec, size: int, *, batch: bool) -> ModelSpec:

@@ -16,8 +16,8 @@ from typing import Any
 from harness import jobs
 from harness.data import beside
 from harness.errors import HarnessError, UsageError
-from harness.init import document, models
-from harness.records import BATCH, InputSpec
+from harness.init import document, models, sizes
+from harness.records import InputSpec
 from harness.special_files import require_plain
 
 AS_IS = "as-is"
@@ -29,6 +29,9 @@ LIMITS = {FLOOR: "fidelity of at least", "accuracy_drop": "accuracy lost", "late
 """Keys of a budget in words."""
 
 EXAMPLES = 16
+PLACES = ("path", "sets", "folder")
+"""Options of data sources that say where examples lie."""
+
 LISTED = 6
 Entry = dict[str, Any]
 
@@ -55,18 +58,27 @@ def assume(request: Mapping[str, Any]) -> dict[str, Any]:
     usual = {FLOOR: 20}
     base: Entry = {"source": "onnx", "data": "examples", "budget": request["budget"] or usual}
     known: dict[str, tuple[InputSpec, ...]] = {}
+    sized: dict[str, sizes.Sizes] = {}
+    there: set[str] = set()
     entries: dict[str, Entry] = {}
     for name, path in request["models"].items():
         found = () if request.get("unread") else read(path)
         known[name] = tuple(refined(found, own))
+        there |= {one.name for one in known[name]}
         # Test inputs that lie beside a file are found without being named.
         left = ("data",) if not request["data"] and beside.of_file(Path(path)) else ()
-        entries[name] = entry({**{key: one for key, one in base.items() if key not in left}, "id": path}, known[name])
-    check_inputs(own, known)
+        if not request["data"] and not left:  # examples of one's own have sizes of their own
+            fits = sizes.of(Path(path), known[name])
+            if fits is None and not set(known[name]) & set(own):
+                known[name] = ()
+            sized[name] = fits or {}
+        this = {**{key: one for key, one in base.items() if key not in left}, "id": path}
+        entries[name] = entry(this, known[name], sized.get(name, {}))
+    check_inputs(own, there)
     if rejected({**whole, "models": entries}):
         entries = {name: accepted(whole, name, one, known[name], own) for name, one in entries.items()}
     whole["models"] = entries
-    return {"zoo": whole, "notes": notes(whole, known, request)}
+    return {"zoo": whole, "notes": notes(whole, known, sized, request)}
 
 
 def accepted(whole: Entry, name: str, one: Entry, inputs: Sequence[InputSpec], own: Sequence[InputSpec]) -> Entry:
@@ -98,22 +110,21 @@ def refined(found: tuple[InputSpec, ...], own: list[InputSpec]) -> list[InputSpe
     return [said.get(one.name, one) for one in found]
 
 
-def entry(base: Entry, inputs: tuple[InputSpec, ...]) -> Entry:
-    """A model's entry, its inputs and the guessed sizes of their axes included."""
+def entry(base: Entry, inputs: tuple[InputSpec, ...], fits: sizes.Sizes) -> Entry:
+    """A model's entry, its inputs and the sizes of their open axes included."""
     if not inputs:
         return base
-    dims = models.guessed(inputs)
+    dims = models.guessed(inputs, fits)
     stated = {one.name: {"dtype": one.dtype, "shape": list(one.shape)} for one in inputs}
     return {**base, "inputs": stated, **({"dims": dims} if dims else {})}
 
 
-def check_inputs(own: list[InputSpec], known: Mapping[str, tuple[InputSpec, ...]]) -> None:
+def check_inputs(own: list[InputSpec], there: set[str]) -> None:
     """Refuse what is said of an input that no file has.
 
     Raises:
         UsageError: naming the inputs that there are.
     """
-    there = {one.name for inputs in known.values() for one in inputs}
     for one in own:
         if one.name not in there:
             have = f"the inputs are {', '.join(sorted(there))}" if there else "none of them could be read"
@@ -122,19 +133,32 @@ def check_inputs(own: list[InputSpec], known: Mapping[str, tuple[InputSpec, ...]
 
 def with_counts(data: Entry) -> Entry:
     """A data entry with as many examples as there are, half of them at most to calibrate."""
+    rows = _rows(data)
+    if rows is None:
+        return {**data, "calibration": EXAMPLES, "evaluation": EXAMPLES}
+    if data["source"] == "test_sets":  # what they lack to calibrate with is drawn
+        return {**data, "calibration": rows // 2 or EXAMPLES, "evaluation": rows - rows // 2}
+    calibration = max(1, min(EXAMPLES, rows // 2))
+    return {**data, "calibration": calibration, "evaluation": max(1, rows - calibration)}
+
+
+def _rows(data: Entry) -> int | None:
+    """How many examples there are; None where that is not known before they are read."""
     import numpy as np
 
-    counts = {"calibration": EXAMPLES, "evaluation": EXAMPLES}
-    if data["source"] == "npz":
-        try:
-            require_plain(Path(data["path"]))
-            with np.load(data["path"], allow_pickle=False) as file:
-                rows = min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
-        except Exception as error:
-            raise UsageError(f"--data {data['path']} cannot be read as .npz: {error}") from error
-        counts["calibration"] = max(1, min(EXAMPLES, rows // 2))
-        counts["evaluation"] = max(1, rows - counts["calibration"])
-    return {**data, **counts}
+    if data["source"] == "test_sets":
+        return len(beside.sets(Path(data["sets"])))
+    if data["source"] != "npz":
+        return None
+    path = Path(data["path"])
+    if path.is_dir():
+        return len(list(path.glob("*.npz")))
+    try:
+        require_plain(path)
+        with np.load(path, allow_pickle=False) as file:
+            return min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
+    except Exception as error:
+        raise UsageError(f"--data {path} cannot be read as .npz: {error}") from error
 
 
 def rejected(whole: Mapping[str, Any]) -> str:
@@ -142,10 +166,17 @@ def rejected(whole: Mapping[str, Any]) -> str:
     return document.refused(json.dumps(whole, indent=1))
 
 
-def notes(whole: Entry, known: Mapping[str, tuple[InputSpec, ...]], request: Mapping[str, Any]) -> list[str]:
+def notes(
+    whole: Entry,
+    known: Mapping[str, tuple[InputSpec, ...]],
+    sized: Mapping[str, sizes.Sizes],
+    request: Mapping[str, Any],
+) -> list[str]:
     """What was assumed, for a person."""
     defaults, data = whole["defaults"], whole["data"]["examples"]
-    what = data.get("path") or data.get("folder") or "random numbers"
+    what = (
+        f"{data['source']} of {place}" if (place := next(filter(None, map(data.get, PLACES)), "")) else "random numbers"
+    )
     first = next(iter(whole["models"].values()))
     said = {key: f"{value:g} dB" if key == FLOOR else value for key, value in first["budget"].items()}
     limits = ", ".join(f"{LIMITS[key]} {value}" for key, value in said.items())
@@ -160,7 +191,7 @@ def notes(whole: Entry, known: Mapping[str, tuple[InputSpec, ...]], request: Map
         path = Path(request["models"][name]).name
         stated = ", ".join(f"{one.name} {one.dtype} [{', '.join(map(str, one.shape))}]" for one in inputs)
         line = f"{name} ({path}): " + (f"inputs {stated}" if stated else "its inputs are read when it is built")
-        dims = {axis: size for axis, size in models.guessed(inputs).items() if axis != BATCH}
+        dims = models.guessed(inputs, sized.get(name))
         if dims:
             guesses = ", ".join(f"{axis} = {size}" for axis, size in dims.items())
             line += f"; guessed sizes: {guesses} (set them with --input)"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import jobs
+from harness.data import beside
 from harness.errors import UsageError
 from harness.init import assume, models
 from harness.special_files import special
@@ -38,7 +39,8 @@ class Refinements:
 
     Attributes:
         inputs: `NAME=DTYPE[axes]`, instead of what the file says of that input.
-        data: an .npz file or a folder of images; None takes random numbers.
+        data: an .npz file, or a folder of .npz files (one per example), of test_data_set_N folders or of images; None
+            takes random numbers.
         budget: such as `20dB`, `1%`, `20ms` or `10MB`, several separated by commas; None takes the usual one.
     """
 
@@ -147,10 +149,19 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
         return None
     path = Path(text).expanduser()
     if path.is_dir():
-        return {"source": "images", "folder": str(path.resolve())}
+        whole = str(path.resolve())
+        if any(path.glob("*.npz")):
+            return {"source": "npz", "path": whole}
+        if beside.sets(path):
+            return {"source": "test_sets", "sets": whole}
+        return {"source": "images", "folder": whole}
     if path.is_file() and path.suffix.lower() == ".npz":
         return {"source": "npz", "path": str(path.resolve())}
-    what = "is neither an .npz file nor a folder of images" if path.exists() else "does not exist"
+    what = (
+        "is neither an .npz file nor a folder of .npz files, test_data_set_N folders or images"
+        if path.exists()
+        else "does not exist"
+    )
     raise UsageError(f"--data {text}: {what}; any other data belongs in a zoo (`harness init` writes one)")
 
 

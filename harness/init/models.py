@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +69,9 @@ def choose(folder: Path, models: Sequence[str], inputs: Sequence[str]) -> Chosen
     specs = [parse_input(text) for text in inputs]
     if models:
         alone = len(models) == 1
+        sized = _sizes(folder, [model for model in models if model.endswith(".onnx")])
         parts = [
-            _onnx(folder, model, alone=alone) if model.endswith(".onnx") else _torch(folder, model, specs)
+            _onnx(folder, model, sized, alone=alone) if model.endswith(".onnx") else _torch(folder, model, specs)
             for model in models
         ]
         if specs and all(model.endswith(".onnx") for model in models):
@@ -91,7 +92,8 @@ def choose(folder: Path, models: Sequence[str], inputs: Sequence[str]) -> Chosen
     if not found:
         text = _entry("tiny", "torch", f"{Path(EXAMPLE_FILE).stem}:build", [EXAMPLE_INPUT], "seeded")
         return Chosen(text=text, torch=True, example=True, notes=("no .onnx file is here, so an example was written",))
-    chosen = _onnx(folder, str(folder / found[0]))
+    first = str(folder / found[0])
+    chosen = _onnx(folder, first, _sizes(folder, [first]))
     others = found[1 : 1 + LISTED]
     listed = "".join(f"\n  # {entry_name(name)}: {{source: onnx, id: {json.dumps(name)}}}" for name in others)
     more = f"{len(found) - 1} more .onnx files are here; add those that you ship" if len(found) > 1 else ""
@@ -123,10 +125,22 @@ def parse_input(text: str) -> InputSpec:
     return InputSpec(name=match["name"], dtype=match["dtype"], shape=shape)
 
 
-def _onnx(folder: Path, model: str, *, alone: bool = True) -> Chosen:
+def _place(folder: Path, model: str) -> Path | None:
+    """Where a file lies that was named; None where there is none."""
+    return next((one.resolve() for one in (Path(model), folder / model) if one.is_file()), None)
+
+
+def _sizes(folder: Path, models: Sequence[str]) -> Mapping[Path, Mapping[str, int] | None]:
+    """Sizes for the open axes of the files among these."""
+    from harness.init import sizes
+
+    return sizes.find([path for model in models if (path := _place(folder, model)) is not None])
+
+
+def _onnx(folder: Path, model: str, sized: Mapping[Path, Mapping[str, int] | None], *, alone: bool = True) -> Chosen:
     from harness.frameworks import onnx
 
-    path = next((one.resolve() for one in (Path(model), folder / model) if one.is_file()), None)
+    path = _place(folder, model)
     if path is None:
         raise UsageError(f"--model {model}: there is no file {model}, neither here nor in {folder}")
     top = provenance.checkout(folder, ignore=folder).top or folder
@@ -146,9 +160,12 @@ def _onnx(folder: Path, model: str, *, alone: bool = True) -> Chosen:
     notes = [f"git ignores {path.name}: asv measures what is committed, so add it with `git add -f`"] if ignored else []
     if guessed(inputs):
         notes.append(f"{path.name} has dynamic axes: look at `dims` in model_zoo.yaml, their sizes are guesses")
+    dims = sized.get(path)
+    if dims is None and guessed(inputs):
+        inputs = ()  # none of the usual sizes is known to fit: the build looks, and says what it met
     files = [relative, *(os.path.relpath(file, folder.resolve()) for file in outside)]
     data = not beside.of_file(path)
-    text = _entry(entry_name(path.name), "onnx", relative, inputs, data=data)
+    text = _entry(entry_name(path.name), "onnx", relative, inputs, data=data, sizes=dims)
     if document.refused(document.template().replace(document.MODELS, text)):
         # What a zoo cannot say of an input, the file says itself when it is built.
         text = _entry(entry_name(path.name), "onnx", relative, (), data=data)
@@ -186,13 +203,17 @@ def file_inputs(path: Path) -> tuple[InputSpec, ...]:
     """
     from harness.frameworks import onnx
 
-    spec = ModelSpec(
+    onnx.parse(path)
+    found = onnx.with_inputs(file_model(path), path).inputs
+    return tuple(_renamed(found)) if all(map(_plain, found)) else ()
+
+
+def file_model(path: Path) -> ModelSpec:
+    """A model that is a file, of which nothing else is said; random numbers are its data."""
+    return ModelSpec(
         name="model", source="onnx", id=str(path), task=None, weights=WeightsSpec(), inputs=(), dims={},
         data=DataSpec(name="examples", source="random"),
     )  # fmt: skip
-    onnx.parse(path)
-    found = onnx.with_inputs(spec, path).inputs
-    return tuple(_renamed(found)) if all(map(_plain, found)) else ()
 
 
 def _renamed(inputs: Sequence[InputSpec]) -> list[InputSpec]:
@@ -213,10 +234,10 @@ def _renamed(inputs: Sequence[InputSpec]) -> list[InputSpec]:
     ]
 
 
-def guessed(inputs: Sequence[InputSpec]) -> dict[str, int]:
-    """A size for every dynamic axis but the batch."""
+def guessed(inputs: Sequence[InputSpec], sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+    """A size for every dynamic axis but the batch: the one that is known to fit, else the usual one."""
     names = [axis for one in inputs for axis in one.shape if isinstance(axis, str) and axis != "batch"]
-    return dict.fromkeys(names, GUESS)
+    return {**dict.fromkeys(names, GUESS), **(sizes or {})}
 
 
 def _entry(
@@ -227,6 +248,7 @@ def _entry(
     weights: str | None = None,
     *,
     data: bool = True,
+    sizes: Mapping[str, int] | None = None,
 ) -> str:
     """One model as YAML; JSON's quoting is YAML's."""
     meaning = {
@@ -242,8 +264,8 @@ def _entry(
     lines += ["    inputs:"] if inputs else []
     for one in inputs:
         lines.append(f"      {json.dumps(one.name)}: {{dtype: {one.dtype}, shape: [{', '.join(map(str, one.shape))}]}}")
-    if dims := guessed(inputs):
-        sizes = ", ".join(f"{axis}: {size}" for axis, size in dims.items())
-        lines.append(f"    dims: {{{sizes}}}    # guesses: set the sizes that you ship")
+    if dims := guessed(inputs, sizes):
+        listed = ", ".join(f"{axis}: {size}" for axis, size in dims.items())
+        lines.append(f"    dims: {{{listed}}}    # guesses: set the sizes that you ship")
     lines.append("    budget: {fidelity_db: 20}    # what a build may cost; `latency: 20ms` and `size: 10MB` as well")
     return "\n".join(lines)

@@ -161,6 +161,7 @@ def time_process(
     client: ClientFactory = Client,
     on_burst: Callable[[], None] | None = None,
     reference: bool = True,
+    afterwards: Callable[[Client], None] = lambda _: None,
 ) -> Timed:
     """Measure once, in a fresh process; in another one where the first does not survive the reference workload.
 
@@ -170,21 +171,28 @@ def time_process(
         client: starts the worker.
         on_burst: called between bursts, while the worker is idle; must return quickly.
         reference: whether to time the reference workload before and after, where the worker knows how to.
+        afterwards: called with the worker once all is timed and read, while it lives, so that what else is asked of the
+            model takes no second process; must not raise.
 
     Raises:
         WorkerRefusal: if the runtime cannot run it.
         WorkerError: if the worker dies, hangs or answers nonsense.
     """
     try:
-        return timed_once(workload, plan, client, on_burst, reference)
+        return timed_once(workload, plan, client, on_burst, reference, afterwards)
     except ReferenceLost as lost:
-        found = timed_once(workload, plan, client, on_burst, reference=False)
+        found = timed_once(workload, plan, client, on_burst, reference=False, afterwards=afterwards)
         samples = dataclasses.replace(found.samples, reference_problem=str(lost))
         return dataclasses.replace(found, samples=samples)
 
 
 def timed_once(
-    workload: Workload, plan: Pace, client: ClientFactory, on_burst: Callable[[], None] | None, reference: bool
+    workload: Workload,
+    plan: Pace,
+    client: ClientFactory,
+    on_burst: Callable[[], None] | None,
+    reference: bool,
+    afterwards: Callable[[Client], None] = lambda _: None,
 ) -> Timed:
     """As `time_process`, in one process.
 
@@ -220,6 +228,8 @@ def timed_once(
                 after = reference_workload.take(worker)
             except ReferenceLost as lost:
                 after = ReferenceTimes(problem=str(lost))
+        if not after.problem:
+            afterwards(worker)
     known = [p for p in preempted if p is not None]
     samples = ProcessSamples(
         started_at=started_at,
@@ -308,7 +318,7 @@ def observe(
     folder: Path,
     client: ClientFactory = Client,
 ) -> Observed:
-    """Run every example once and profile some runs, in a process that is not timed.
+    """Run every example once and profile some runs, in a process that is not timed, or not any more.
 
     Writes value files into `folder`, where paths were fed `<index>.npy` per output with the batch axis first.
 

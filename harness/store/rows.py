@@ -34,7 +34,7 @@ def plain(value: Any) -> Json:
     """
     if isinstance(value, Enum):
         value = value.value
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, (bool, int, str)):  # first, since most of what is stored are samples
         return value
     if isinstance(value, Integral):  # NumPy's numbers as well
         return int(value)

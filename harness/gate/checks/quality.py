@@ -31,6 +31,7 @@ from harness.runtimes.client import Client
 from harness.stats import correctness
 from harness.stats.rule import Margin
 from harness.tasks import evaluation
+from harness.tasks import fidelity as closeness
 from harness.tasks.base import Evaluated, Paired
 
 
@@ -119,9 +120,10 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
     if errors:
         return Quality(broken=because(errors), observed=observed)
     ours, theirs = match.base.built, match.head.built
+    apart: tuple[Finding, ...] = ()
     if isinstance(ours, Artifact) and isinstance(theirs, Artifact) and changed_file(ours, theirs):
         # Each file is its own reference: that head is true to itself says nothing of the change.
-        given = against(found["head"].given, found["base"].given)
+        given, apart = comparable(against(found["head"].given, found["base"].given))
         found["head"] = dataclasses.replace(found["head"], given=given)
     sides = found["base"].given, found["head"].given
     try:
@@ -131,6 +133,7 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
             *([accuracy(match.head, paired, settings)] if paired is not None else []),
             # Each side is close to weights of its own: how close says nothing of the other.
             *([] if retrained(match) else fidelity(match.head, *sides, settings, judged_by_labels=paired is not None)),
+            *apart,
         )
     except ValueError as error:
         return Quality(broken=Broken(reason=str(error)), observed=observed)
@@ -146,6 +149,29 @@ def against(head: Evaluated, base: Evaluated) -> Evaluated:
     met = [name if name is not None else next(rest) for name in names]
     random = tuple(now for now, name in zip(met, base.reference, strict=True) if name in base.random)
     return dataclasses.replace(head, reference=dict(zip(met, base.reference.values(), strict=True)), random=random)
+
+
+def comparable(head: Evaluated) -> tuple[Evaluated, tuple[Finding, ...]]:
+    """The head's outputs that can be set against the base's, and a finding of those that cannot.
+
+    An output of another shape is a change on purpose or a mistake, and the run is sound: everything else is compared.
+    """
+    apart: dict[str, str] = {}
+    for name in head.reference:
+        if name not in head.outputs:
+            apart[name] = f"head has no output `{name}`"
+            continue
+        try:
+            closeness.compared({name: head.reference[name]}, {name: head.outputs[name]}, head.random)
+        except ValueError as error:
+            apart[name] = str(error).replace("the reference", "base")
+    if not apart:
+        return head, ()
+    rest = {name: values for name, values in head.outputs.items() if name not in apart}
+    reference = {name: values for name, values in head.reference.items() if name not in apart}
+    sentence = f"fidelity cannot be compared where outputs changed: {'; '.join(apart.values())}"
+    found = Finding(metric="fidelity", verdict=Verdict.INCONCLUSIVE, sentence=sentence, n=head.examples, unit="dB")
+    return dataclasses.replace(head, outputs=rest, reference=reference), (found,)
 
 
 def because(errors: Mapping[str, Exception]) -> Broken:

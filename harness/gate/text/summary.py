@@ -73,6 +73,9 @@ def headline(report: Report) -> str:
     return "; ".join([text, *([", ".join(rest)] if rest else []), *stopped]) + "."
 
 
+SIGNATURE = "signature"
+"""The metric of what a model takes and gives."""
+
 UNMEASURED = "not measured: "
 """How the note of a case begins that is the same on both sides."""
 
@@ -92,12 +95,16 @@ def ordered(cases: Sequence[CaseVerdict]) -> list[CaseVerdict]:
 
 
 def telling(case: CaseVerdict) -> list[Finding]:
-    """The findings of a case that deserve words: all that are not quiet, gravest first; latency where all are quiet."""
+    """The findings of a case that deserve words: all that are not quiet, gravest first; latency where all are quiet.
+
+    Inputs or outputs that changed are named in any case: whoever calls the model must know.
+    """
     loud = [f for f in case.findings if f.verdict not in QUIET or f.accepted]
+    changed = [f for f in case.findings if f.metric == SIGNATURE and f not in loud]
     if loud:
-        return sorted(loud, key=lambda f: -GRAVITY.index(f.verdict))
+        return [*sorted(loud, key=lambda f: -GRAVITY.index(f.verdict)), *changed]
     timed = [f for f in case.findings if f.metric == "latency"]
-    return timed or list(case.findings[:1])
+    return [*(timed or case.findings[:1]), *(f for f in changed if f not in case.findings[:1] or timed)]
 
 
 def said(finding: Finding) -> str:
@@ -122,7 +129,8 @@ def ratio(finding: Finding) -> float | None:
 
 def needs_a_reader(case: CaseVerdict) -> bool:
     """Whether anything is to be said of a case; of one that just passed there is not."""
-    return case.verdict is not Verdict.PASS or any(finding.accepted for finding in case.findings)
+    named = any(finding.accepted or finding.metric == SIGNATURE for finding in case.findings)
+    return case.verdict is not Verdict.PASS or named
 
 
 def grouped(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, str]]:
