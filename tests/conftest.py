@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -95,27 +95,32 @@ class Project:
 
     def here(self, *arguments: str) -> tuple[int, str, str]:
         """Run `harness` in this process: exit code, standard output, standard error."""
-        streams = io.BytesIO(), io.BytesIO()
-        out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
-        code: object = 0
-        with (
-            contextlib.chdir(self.root),
-            mock.patch.dict(os.environ, self.environment()),
-            mock.patch.object(sys, "argv", ["harness", *quick(arguments)]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
-        assert isinstance(code, int), code
-        said, complained = (each.getvalue().decode("utf-8") for each in streams)
-        return code, said, complained
+        return here(self.root, self.environment(), *quick(arguments))
 
     def environment(self) -> dict[str, str]:
         """The variables of the environment that `harness` is run with, beside those of the tests."""
         return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+
+
+def here(folder: Path, environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
+    """Run `harness` in this process, in a folder: exit code, standard output, standard error."""
+    streams = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
+    code: object = 0
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", ["harness", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    assert isinstance(code, int), code
+    said, complained = (each.getvalue().decode("utf-8") for each in streams)
+    return code, said, complained
 
 
 def quick(arguments: Sequence[str]) -> Sequence[str]:
