@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -21,7 +21,7 @@ from harness.measure import coordinator
 from harness.store.files import Lock
 from tests import builders
 
-os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.1")
+os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.05")
 
 # How long an example takes says something of the machine, and nothing of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -35,7 +35,7 @@ defaults:
   threads: [1]
   batch: [1]
   processes: 2
-  time_per_case: 0.4
+  time_per_case: 0.1
   ci_width: 5%
 variants:
   fp32: {precision: float32, optimization: disabled, steps: [export]}
@@ -52,10 +52,6 @@ models:
 """
 
 
-READING = ("cache", "history", "inspect", "results")
-"""Verbs that start no worker and build nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Project:
     """A folder with `model_zoo.yaml` and `tiny.onnx`, a cache and results of its own."""
@@ -70,31 +66,24 @@ class Project:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `harness` with these arguments; a sweep confirms its choice only where a test asks for that."""
-        if arguments[0] == "sweep" and not {"--confirm", "--no-confirm"} & set(arguments):
-            arguments = (*arguments, "--no-confirm")
+        """Start `harness` with these arguments in a process of its own: to be interrupted, or beside another one."""
         environment = os.environ | self.environment()
         # A job in the background of a shell ignores SIGINT and hands that down; these are to hear it.
         code = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
             "from harness.cli import main; main()"
         )
-        command = [sys.executable, "-c", code, *arguments]
+        command = [sys.executable, "-c", code, *quick(arguments)]
         return subprocess.Popen(
             command, cwd=self.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Run `harness`, expect this exit code, and return standard output.
+        """Run `harness` in this process, expect this exit code, and return standard output.
 
-        Verbs that only read run in this process, which saves a start and the imports.
+        Workers and builds are processes of their own all the same; what is saved is a start, and the imports.
         """
-        if arguments[0] in READING:
-            found, out, err = self.here(*arguments)
-        else:
-            process = self.start(*arguments)
-            out, err = process.communicate(timeout=300)
-            found = process.returncode
+        found, out, err = self.here(*arguments)
         assert code == found, f"{' '.join(arguments)}:\n{out}\n{err}"
         return out
 
@@ -106,27 +95,38 @@ class Project:
 
     def here(self, *arguments: str) -> tuple[int, str, str]:
         """Run `harness` in this process: exit code, standard output, standard error."""
-        streams = io.BytesIO(), io.BytesIO()
-        out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
-        code: object = 0
-        with (
-            contextlib.chdir(self.root),
-            mock.patch.dict(os.environ, self.environment()),
-            mock.patch.object(sys, "argv", ["harness", *arguments]),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
-        assert isinstance(code, int), code
-        said, complained = (each.getvalue().decode("utf-8") for each in streams)
-        return code, said, complained
+        return here(self.root, self.environment(), *quick(arguments))
 
     def environment(self) -> dict[str, str]:
         """The variables of the environment that `harness` is run with, beside those of the tests."""
         return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+
+
+def here(folder: Path, environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
+    """Run `harness` in this process, in a folder: exit code, standard output, standard error."""
+    streams = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
+    code: object = 0
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", ["harness", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    assert isinstance(code, int), code
+    said, complained = (each.getvalue().decode("utf-8") for each in streams)
+    return code, said, complained
+
+
+def quick(arguments: Sequence[str]) -> Sequence[str]:
+    """Arguments of `harness`, where a sweep confirms its choice only where a test asks for that."""
+    asked = arguments[:1] != ("sweep",) or {"--confirm", "--no-confirm"} & set(arguments)
+    return arguments if asked else (*arguments, "--no-confirm")
 
 
 @pytest.fixture

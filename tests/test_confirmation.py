@@ -200,11 +200,13 @@ def confirm_json(found: ConfirmedChoice) -> Any:
     return plain(found)
 
 
-def test_a_sweep_confirms_its_choice(project: Project) -> None:
+def test_a_sweep_confirms_its_choice(built_project: Project) -> None:
     """Real workers: the sentence of the terminal, the row, and `harness results` say the same."""
     import json
 
-    out = project.run("sweep", "--processes", "1", "--time-per-case", "0.2", "--confirm")
+    project = built_project
+    quick = ("sweep", "--processes", "1", "--time-per-case", "0.05", "--variants", "fp32,fp32-fused")
+    out = project.run(*quick, "--confirm")
     line = next(line for line in out.splitlines() if "fastest inside the budget on" in line)
     assert "confirmed" in line or "not told apart from" in line
     rows = json.loads(project.run("results", "--format", "json"))
@@ -215,5 +217,5 @@ def test_a_sweep_confirms_its_choice(project: Project) -> None:
     assert found.factor in line
     assert found.verdict in project.run("results")
     assert "fp32" == found.baseline
-    plain = project.run("sweep", "--processes", "1", "--time-per-case", "0.2", "--no-confirm", "--fresh")
+    plain = project.run(*quick, "--no-confirm", "--fresh")
     assert "not confirmed" in plain

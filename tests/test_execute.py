@@ -44,7 +44,7 @@ from tests import builders, specs
 from tests.conftest import Project
 from tests.workers import worker
 
-SETTINGS = SweepSettings(processes=2, time_per_case=0.2, ci_width=0.05)
+SETTINGS = SweepSettings(processes=2, time_per_case=0.05, ci_width=0.05)
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_a_crash_in_the_second_process_keeps_the_first_but_makes_no_number(job: 
 
 def test_a_case_whose_processes_crash_every_second_time_has_numbers_that_say_so(job: Job, tmp_path: Path) -> None:
     """Two of five: the three others make the number, and a note travels with it."""
-    settings = dataclasses.replace(SETTINGS, processes=5, time_per_case=0.5)
+    settings = dataclasses.replace(SETTINGS, processes=5, time_per_case=0.1)
     outcome = run_case(dataclasses.replace(job, settings=settings, client=dying(tmp_path, 2, 4)))
     assert Status.MEASURED is outcome.status, outcome.reason
     assert outcome.latency is not None

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from harness.build import packages
 from harness.cli import app
+from tests.conftest import here
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,9 +49,8 @@ def test_commands_of_the_readme_work(command: str, tmp_path: Path) -> None:
     if "--help" in arguments:
         assert "Usage: harness gate" in help_of(*arguments)
         return
-    run = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stderr
+    code, out, err = here(ROOT, {}, *arguments)
+    assert 0 == code, out + err
 
 
 def test_the_first_thing_is_how_to_set_up() -> None:

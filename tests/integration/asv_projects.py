@@ -6,6 +6,7 @@ commands like virtualenv's, and the interpreter that runs the tests instead of o
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -13,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +30,7 @@ SUITE = (Path(__file__).parents[2] / "benchmarks/suite/sweep.py").read_text(enco
 ZOO = (
     conftest.ZOO.partition("  tiny:")[0]
     .replace("variants: [fp32, fp32-fused, int8-static]", "variants: [fp32]")
-    .replace("time_per_case: 0.4", "time_per_case: 0.2")
+    .replace("processes: 2", "processes: 1")
 )
 
 LINKED = """
@@ -172,9 +174,20 @@ def create(root: Path, built: Path) -> AsvProject:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
     (root / "home").mkdir()
+    (root / "home/.asv-machine.json").write_text(machine(), encoding="utf-8")
     project.git("init", "--quiet")
-    project.asv("machine", "--yes")
     return project
+
+
+@functools.cache
+def machine() -> str:
+    """What `asv machine --yes` writes of this machine, asked once for all projects."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = AsvProject(Path(folder))
+        (project.root / "home").mkdir()
+        project.configure(plugins=[])
+        project.asv("machine", "--yes")
+        return (project.root / "home/.asv-machine.json").read_text(encoding="utf-8")
 
 
 def chain(path: Path, length: int) -> Path:

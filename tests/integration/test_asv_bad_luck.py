@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,26 @@ def project(tmp_path: Path, built: Path) -> AsvProject:
     return project
 
 
-def test_a_result_file_cut_in_half_is_left_alone(project: AsvProject) -> None:
-    """A run says which file and stops before it measures; asv publish leaves it out and shows the other commit."""
-    first = project.git("rev-parse", "HEAD")
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, built: Path) -> AsvProject:
+    """A project whose one commit was measured; only to be copied."""
+    project = asv_projects.create(tmp_path_factory.mktemp("measured"), built)
+    project.commit("Start")
     project.asv(*RUN, *SIZE)
+    return project
+
+
+@pytest.fixture
+def measured(tmp_path: Path, once: AsvProject) -> AsvProject:
+    """A project whose one commit was measured."""
+    shutil.copytree(once.root, tmp_path, dirs_exist_ok=True)
+    return AsvProject(tmp_path)
+
+
+def test_a_result_file_cut_in_half_is_left_alone(measured: AsvProject) -> None:
+    """A run says which file and stops before it measures; asv publish leaves it out and shows the other commit."""
+    project = measured
+    first = project.git("rev-parse", "HEAD")
     second = project.commit("Second")
     project.asv(*RUN, *SIZE)
     (file,) = project.files(second)
@@ -42,18 +59,18 @@ def test_a_result_file_cut_in_half_is_left_alone(project: AsvProject) -> None:
     assert numbers(project.values(first, "artifact_size"))
 
 
-def test_a_damaged_list_of_benchmarks_is_named(project: AsvProject) -> None:
+def test_a_damaged_list_of_benchmarks_is_named(measured: AsvProject) -> None:
     """By itself asv would replace it, with what other commits and sweeps added to the axes gone."""
-    project.asv(*RUN, *SIZE)
+    project = measured
     path = project.root / "results/benchmarks.json"
     path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8")
     assert "benchmarks.json is damaged" in project.asv(*RUN, *SIZE, code=1)
     assert 100 == path.stat().st_size
 
 
-def test_a_missing_machine_file_is_written_again(project: AsvProject) -> None:
+def test_a_missing_machine_file_is_written_again(measured: AsvProject) -> None:
     """Without it asv publish shows nothing of the machine; the next run brings everything back."""
-    project.asv(*RUN, *SIZE)
+    project = measured
     (machine,) = project.root.glob("results/*/machine.json")
     machine.unlink()
     assert "Skipping results: could not load" in project.asv("publish")
@@ -102,9 +119,9 @@ def test_two_asv_runs_take_turns_in_one_environment(project: AsvProject) -> None
     assert any("Waiting for another asv" in out for out in outs)
 
 
-def test_an_environment_that_cannot_be_installed_changes_nothing(project: AsvProject) -> None:
+def test_an_environment_that_cannot_be_installed_changes_nothing(measured: AsvProject) -> None:
     """The run stops with exit code 1; what was stored before is as it was, and the machine is still known."""
-    project.asv(*RUN, *SIZE)
+    project = measured
     before = {path: path.read_bytes() for path in project.files()}
     project.configure(environment_type="virtualenv", matrix={"req": {"no-such-package-anywhere": ["1"]}})
     project.environment.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(project.root / "home"))

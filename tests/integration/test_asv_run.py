@@ -26,6 +26,8 @@ def project(tmp_path: Path, built: Path) -> AsvProject:
 
 def test_all_metrics_of_a_commit_are_stored_published_and_compared(project: AsvProject) -> None:
     """A commit in an environment of its own, a second one with another recipe, then asv's pages and its comparison."""
+    project.zoo("tiny", processes="2")
+    project.commit("Two processes")
     out = project.asv("run", "HEAD^!")
     first = project.git("rev-parse", "HEAD")
     for metric in set(METRICS) - {"accuracy_drop"}:
@@ -109,7 +111,7 @@ def test_bench_selects_cases_and_skip_existing_knows_them(project: AsvProject) -
 
 def test_rounds_measure_anew_and_interleave(project: AsvProject) -> None:
     """Two rounds over two commits: four samples each, none handed out twice."""
-    project.zoo("tiny", batch="[512]")  # long enough that two medians are hardly the same nanosecond
+    project.zoo("tiny", batch="[512]", processes="2")  # long enough that two medians are hardly the same nanosecond
     first = project.commit("Large batches")
     second = project.commit("Nothing")
     rounds = ("--interleave-rounds", "--attribute", "rounds=2", "--bench", "track_latency", "--verbose")

@@ -30,7 +30,7 @@ from harness.gate.sides import build, matching, worktrees
 from harness.gate.sides import resolve as sides
 from harness.gate.text import sentences
 from harness.gate.timing import findings, lock, phases
-from harness.gate.timing.rounds import CTRL_C, SCREEN, measure
+from harness.gate.timing.rounds import CTRL_C, SCREEN, MeasurePair, measure
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import CaseId
 from harness.runtimes import resolve as runtimes
@@ -341,9 +341,11 @@ def ends_differ(points: Sequence[BisectPoint], good: str, bad: str) -> tuple[Bis
 class MeasurablePoints:
     """A match of two points, ready to be measured."""
 
-    def __init__(self, match: Match, settings: GateSettings, watch: GateWatcher, cache: Path) -> None:
+    def __init__(
+        self, match: Match, settings: GateSettings, watch: GateWatcher, cache: Path, pair: MeasurePair
+    ) -> None:
         self.name, self.same, self.retrained = match.name, match.same, matching.retrained(match)
-        self.settings, self.watch, self.cache = settings, watch, cache
+        self.settings, self.watch, self.cache, self.pair = settings, watch, cache, pair
         self.spec: PairSpec = pair_spec(match, settings)
 
     def pairs(self, count: int) -> Sequence[Pair]:
@@ -354,7 +356,7 @@ class MeasurablePoints:
         """
         try:
             with lock.alone(self.cache, self.watch.say):
-                return [measure_pair(self.spec, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
+                return [self.pair(self.spec, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
         except WorkerError as error:
             raise Unusable(str(error)) from error
 
@@ -366,7 +368,9 @@ class MeasurablePoints:
             KeyboardInterrupt: if somebody stops it.
         """
         with lock.alone(self.cache, self.watch.say):
-            done = measure({self.name: self.spec}, self.settings, phases.chooser(self.settings), self.watch)
+            done = measure(
+                {self.name: self.spec}, self.settings, phases.chooser(self.settings), self.watch, pair=self.pair
+            )
         if done.interrupted == CTRL_C:
             raise KeyboardInterrupt
         if self.name in done.broken:
@@ -375,8 +379,10 @@ class MeasurablePoints:
         return dataclasses.replace(found, sentence=sentences.retrained(found.sentence)) if self.retrained else found
 
 
-def preparer(place: BisectCase, settings: GateSettings, watch: GateWatcher) -> Prepare:
-    """Builds two points and sets them against each other."""
+def preparer(
+    place: BisectCase, settings: GateSettings, watch: GateWatcher, *, pair: MeasurePair = measure_pair
+) -> Prepare:
+    """Builds two points and sets them against each other; `pair` measures them."""
     selection = place.selection
 
     def prepare(base: BisectPoint, head: BisectPoint) -> PointPair:
@@ -401,6 +407,6 @@ def preparer(place: BisectCase, settings: GateSettings, watch: GateWatcher) -> P
         verdict = judge.without_measuring(match, {"base": found[0], "head": found[1]})
         if verdict is not None:
             raise Unusable(verdict.reason)
-        return MeasurablePoints(match, settings, watch, place.cache)
+        return MeasurablePoints(match, settings, watch, place.cache, pair)
 
     return prepare
