@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from harness import frameworks, jobs
+from harness import frameworks, jobs, scratch
 from harness.build.lookup import lookup
 from harness.errors import StoreError
 from harness.frameworks import hub
@@ -73,6 +73,8 @@ def build(
         StoreError: the cache cannot be written.
     """
     results: dict[tuple[str, str], Built] = {}
+    scratch.sweep_up()
+    cache.tidy()
     hub.ask_all([url for model, _ in requests if (url := _hub_of(model)) is not None])
     for model, recipes in requests:
         missing: list[Recipe] = []

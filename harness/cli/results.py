@@ -61,6 +61,8 @@ def results(
     found = query.query(results, models=options.names(models) or None, all_runs=all_runs)
     for problem in found.problems:
         sys.stderr.write(f"harness: left out: {problem}\n")
+    for note in found.notes:
+        sys.stderr.write(f"harness: {note}\n")
     if format_ == "json":
         print_json([public(row) for row in found.rows])
         return

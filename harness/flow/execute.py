@@ -6,18 +6,17 @@ import dataclasses
 import hashlib
 import json
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import reasons
+from harness import reasons, scratch
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
-from harness.measure import coordinator, host, placement, reference_workload, rotation
+from harness.measure import coordinator, host, placement, reference_workload, room, rotation
 from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
 from harness.records import (
@@ -116,9 +115,11 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         return dataclasses.replace(nothing, ends=Status.UNSUPPORTED, reason=why)
     job = dataclasses.replace(job, host=job.host or host.here())
     nothing = dataclasses.replace(nothing, runtime=job.runtime, host=job.host)
-    before = host.ticks()
+    cache, before = Cache(job.cache), host.ticks()
     try:
-        work = workload(case, built, Cache(job.cache))
+        work = workload(case, built, cache)
+        if why := room.too_large(work, built.reference, cache.reference_dir(built.reference.digest)):
+            return dataclasses.replace(nothing, ends=Status.FAILED, reason=why)
         timed = coordinator.time_process(work, job.pace, client=job.client or Client, on_burst=on_burst)
     except Exception as error:  # noqa: BLE001 # whatever one case does is its own outcome, and the others go on
         refused = isinstance(error, WorkerRefusal) and error.kind != "memory"
@@ -133,7 +134,6 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         notes=timed.notes,
         noise=host.noise(before, host.ticks()),
     )
-    cache = Cache(job.cache)
     try:
         found = dataclasses.replace(found, evaluation=evaluate(job, built, timed.runtime, cache))
     except Exception as error:  # noqa: BLE001 # as above
@@ -293,15 +293,15 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         from harness.tasks import evaluation
 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
-        with tempfile.TemporaryDirectory(prefix="harness-outputs-") as folder:
+        with scratch.folder("outputs") as folder:
             seen = coordinator.observe(
-                work, examples=artifact.reference.examples, folder=Path(folder), client=job.client or Client
+                work, examples=artifact.reference.examples, folder=folder, client=job.client or Client
             )
             given = evaluation.stored(
                 artifact.reference,
                 cache.reference_dir(artifact.reference.digest),
                 seen.outputs,
-                Path(folder),
+                folder,
                 case.model.outputs,
             )
             scores = evaluation.score(given, case.model.task)
