@@ -39,7 +39,7 @@ def owner() -> str:
 
 
 def dead(name: str) -> bool:
-    """Whether a name is of a process of this system that has ended; False where that cannot be told."""
+    """Whether a name is of a process of this system that has ended; False where that is not known."""
     found = OWNER.search(name)
     if found is None or found[3] != _system() or found[2] == "0":
         return False
