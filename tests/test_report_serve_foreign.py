@@ -98,7 +98,7 @@ def test_other_sites_read_nothing(port: int, path: str, headers: dict[str, str])
 @pytest.mark.parametrize("headers", [{}, {"Sec_Fetch_Site": "none"}, {"Sec_Fetch_Site": "same-origin"}])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost:9000"])
 def test_its_own_pages_do(port: int, headers: dict[str, str], host: str) -> None:
-    """Typed, followed inside the site, through a tunnel, or by something that is no browser."""
+    """Typed, followed inside the site, through a tunnel, or by something else than a browser."""
     status, answered, body = ask(port, "/data/site.js", Host=host, **headers)
     assert (200, True) == (status, HIDDEN in body)
     assert "text/javascript; charset=utf-8" == answered["Content-Type"]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from harness import scratch
 from harness.asv import exchange
 from harness.store import files
 from harness.store.asv.merge import NAMES
@@ -24,7 +25,7 @@ class State:
     """What one asv process knows: a folder to talk with the benchmarks' processes, and what they said."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="harness-asv-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"harness-asv-{scratch.owner()}-"))
         self.quick = False
         self.dimensions: dict[str, dict[str, str]] = {}
         self.weights: dict[str, dict[str, str]] = {}

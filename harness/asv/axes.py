@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import git, zoo
+from harness import git, scratch, zoo
 from harness.asv import processes
 from harness.asv.answers import State
 from harness.asv.commit import axes_of, cases
@@ -78,7 +77,7 @@ def zoo_axes(repo: Any, environment: Any, commits: Sequence[str]) -> Iterator[li
         if content is not None:
             texts.setdefault(content.decode("utf-8", errors="replace"), commit)
     for text, commit in texts.items():
-        with tempfile.TemporaryDirectory(prefix="harness-zoo-") as folder:
+        with scratch.folder("zoo") as folder:
             copy = Path(folder) / Path(name).name
             copy.write_text(text, encoding="utf-8")
             try:

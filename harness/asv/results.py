@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harness import flavours
+from harness import flavours, scratch
 from harness.asv.answers import State
 from harness.asv.commit import policy
 from harness.asv.environments import fingerprint
@@ -69,7 +68,7 @@ def patch(state: State) -> None:
             mine = {name: points for name, points in mine.items() if name not in NAMES}
         if not mine:
             return
-        with tempfile.TemporaryDirectory(prefix="harness-asv-save-") as folder:
+        with scratch.folder("asv-save") as folder:
             plain_save(self, folder)
             fresh = asv_files.read(next(Path(folder).glob("*/*.json")))
         dimensions = state.dimensions.get(self._env_name) or {}

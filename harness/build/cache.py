@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import sealed
+from harness import scratch, sealed
 from harness.build import manifest
 from harness.build.manifest import META
 from harness.errors import StoreError
@@ -158,6 +158,11 @@ class Cache:
         for folder in self.root.glob(f"{TEMPORARY}{pid}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def tidy(self) -> tuple[Path, ...]:
+        """Remove what killed processes of this system left unfinished, and say what."""
+        places = [self.root, *(self.root / kind for kind in KINDS)]
+        return tuple(path for place in places for path in scratch.sweep_up(place, TEMPORARY))
+
     def evaluation(self, key: str) -> dict[str, Any] | None:
         """What an evaluation gave, or None when it is absent or damaged."""
         return self._json("evaluations", key)
@@ -258,7 +263,7 @@ class Cache:
 
 def _temporary() -> str:
     """A name that nobody else has, and that says whose it is."""
-    return f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
+    return f"{TEMPORARY}{scratch.owner()}-{secrets.token_hex(6)}"
 
 
 def refuses(root: Path, error: OSError) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from harness import frameworks, jobs, processes
+from harness import frameworks, jobs, processes, scratch
 from harness.build.lookup import lookup
 from harness.errors import StoreError
 from harness.frameworks import hub
@@ -77,6 +77,8 @@ def build(
         StoreError: the cache cannot be written.
     """
     results: dict[tuple[str, str], Built] = {}
+    scratch.sweep_up()
+    cache.tidy()
     hub.ask_all([url for model, _ in requests if (url := _hub_of(model)) is not None])
     for group in _groups(requests):
         missing: list[_Asked] = []

@@ -54,6 +54,8 @@ def history(
     found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
     for problem in found.problems:
         ending.say(f"left out: {problem}")
+    for note in found.notes:
+        ending.say(note)
     known = {series.metric for series in found.series}
     if not found.series or any(name not in known for name in metrics if not has_glob(name)):
         refuse_unknown(results, case, metrics)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from harness import bounds, shown
+from harness import bounds, scratch, shown
 from harness.cli import ending, options
 from harness.errors import UsageError
 
@@ -111,7 +110,7 @@ def serve(
     def said(news: str) -> None:
         ending.say(news)
 
-    with tempfile.TemporaryDirectory(prefix="harness-site-") as folder:
+    with scratch.folder("site") as folder:
         listen(_request(results, Path(folder) / "site", compare, since, asv_html, live=True), port, ready, said)
 
 

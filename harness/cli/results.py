@@ -67,6 +67,8 @@ def results(
     found = query.query(results, models=options.names(models) or None, all_runs=all_runs)
     for problem in found.problems:
         ending.say(f"left out: {problem}")
+    for note in found.notes:
+        ending.say(note)
     if format_ == "json":
         print_json([public(row) for row in found.rows])
         return

@@ -7,18 +7,17 @@ import dataclasses
 import hashlib
 import json
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import reasons
+from harness import reasons, scratch
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
-from harness.measure import coordinator, host, placement, reference_workload, rotation
+from harness.measure import coordinator, host, placement, reference_workload, room, rotation
 from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
 from harness.records import (
@@ -130,6 +129,8 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
 
     try:
         work = workload(case, built, cache)
+        if why := room.too_large(work, built.reference, cache.reference_dir(built.reference.digest)):
+            return dataclasses.replace(nothing, ends=Status.FAILED, reason=why)
         timed = coordinator.time_process(
             work, job.pace, client=job.client or Client, on_burst=on_burst, afterwards=look
         )
@@ -306,15 +307,15 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         from harness.tasks import evaluation
 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
-        with tempfile.TemporaryDirectory(prefix="harness-outputs-") as folder:
+        with scratch.folder("outputs") as folder:
             seen = coordinator.observe(
-                work, examples=artifact.reference.examples, folder=Path(folder), client=job.client or Client
+                work, examples=artifact.reference.examples, folder=folder, client=job.client or Client
             )
             given = evaluation.stored(
                 artifact.reference,
                 cache.reference_dir(artifact.reference.digest),
                 seen.outputs,
-                Path(folder),
+                folder,
                 case.model.outputs,
             )
             scores = evaluation.score(given, case.model.task)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from harness import zoo
+from harness import scratch, zoo
 from harness.errors import ZooError
 from harness.zoo import text as texts
 
@@ -28,7 +27,7 @@ def content() -> dict[str, Any]:
 
 def refused(text: str) -> str:
     """Why a zoo of this text is refused; empty where it is accepted."""
-    with tempfile.TemporaryDirectory(prefix="harness-zoo-") as folder:
+    with scratch.folder("zoo") as folder:
         path = Path(folder) / "model_zoo.yaml"
         path.write_text(text, encoding="utf-8")
         try:

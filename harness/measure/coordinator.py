@@ -9,13 +9,13 @@ import dataclasses
 import datetime as dt
 import os
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import memory, placement, reference_workload
 from harness.measure.pacing import Pace, Paced, pace
@@ -412,8 +412,8 @@ def shipped(model: Path, shape: tuple[int, ...], target: Target, plan: Pace, cli
     """Time a model that comes with harness, whose one input `x` is floats of this shape."""
     import numpy as np
 
-    with tempfile.TemporaryDirectory(prefix="harness-floor-") as folder:
-        feed = Path(folder) / "x.npy"
+    with scratch.folder("floor") as folder:
+        feed = folder / "x.npy"
         np.save(feed, np.full(shape, 0.5, dtype=np.float32))
         target = dataclasses.replace(target, batch=shape[0])
         workload = Workload(model=model, target=target, optimization="all", feeds={"x": feed}, dims={})

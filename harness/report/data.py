@@ -20,6 +20,7 @@ from harness.report.rows import ordered, picked
 from harness.store import query, standing
 from harness.store.asv import reconcile as asv_values
 from harness.store.asv.reconcile import Values
+from harness.store.clock import ahead, settled
 from harness.store.commits import commits
 from harness.store.rows import Row, runtime_of
 from harness.store.series import epoch_ms
@@ -262,7 +263,15 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         machines=_machines(rows),
         subjects=git.subjects(repo, sorted(of)) if repo is not None else {},
         commit_url=commit_url,
-        problems=tuple(dict.fromkeys((*(str(problem) for problem in found.problems), *values.problems))),
+        problems=tuple(
+            dict.fromkeys(
+                (
+                    *(str(problem) for problem in found.problems),
+                    *values.problems,
+                    *ahead((run.id, run.started_at) for run in runs),
+                )
+            )
+        ),
         since=since,
         positions=order.positions,
         repo=repo,
@@ -329,7 +338,7 @@ def _runs(rows: pd.DataFrame) -> tuple[tuple[StoredRun, ...], pd.DataFrame]:
         )
         for row in found.values()
     ]
-    return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True)), rows
+    return tuple(sorted(runs, key=lambda run: (settled(run.started_at), run.id), reverse=True)), rows
 
 
 def _with_runtimes(rows: pd.DataFrame, versions: Mapping[str, Mapping[str, str] | None]) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.store import query
+from harness.store.clock import settled
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
@@ -30,5 +31,5 @@ def _finite(value: Any) -> Any:
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
     """Rows by case in natural order, newest run first."""
-    newest_first = sorted(rows, key=lambda row: (row["run_started_at"], row["run"]), reverse=True)
+    newest_first = sorted(rows, key=lambda row: (settled(row["run_started_at"]), row["run"]), reverse=True)
     return sorted(newest_first, key=lambda row: query.natural(row["case"]))

@@ -17,6 +17,7 @@ from harness.errors import StoreError
 from harness.metrics import BY_NAME
 from harness.store import history_asv, history_samples
 from harness.store.asv.benchmarks import BENCHMARKS
+from harness.store.clock import ahead, settled
 from harness.store.commits import Commits, commits
 from harness.store.query import natural
 from harness.store.series import History, Key, Point, Series, when
@@ -75,7 +76,8 @@ def history(
             groups.setdefault(key, []).append(point)
         else:
             groups[key][twin] = _with_interval(groups[key][twin], point)
-    return History(series=_series(_plainly_named(groups), order), problems=tuple(problems))
+    runs = {(point.run or point.commit or "", point.started_at) for points in groups.values() for point in points}
+    return History(series=_series(_plainly_named(groups), order), problems=tuple(problems), notes=ahead(runs))
 
 
 def _plainly_named(groups: Groups) -> Groups:
@@ -136,8 +138,8 @@ def _place(point: Point) -> tuple[bool, float, str, bool, str]:
     known = point.position is not None
     return (
         not known,
-        float(point.position) if point.position is not None else when(point),
+        float(point.position) if point.position is not None else when(point) if settled(point.started_at) else 0.0,
         "" if known else point.commit or "",
         point.dirty,
-        point.started_at,
+        settled(point.started_at),
     )

@@ -15,6 +15,7 @@ from harness.errors import StoreError
 from harness.special_files import special
 from harness.store import absent, content
 from harness.store.absent import STORED
+from harness.store.clock import ahead, limit, settled_sql
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.rows import Row
 from harness.store.samples import check_schema, damaged
@@ -45,10 +46,12 @@ class Query:
     Attributes:
         rows: without samples, ordered by case, newest run first.
         problems: files that were left out and why, one error each.
+        notes: what else a reader has to know: runs from the future.
     """
 
     rows: tuple[Row, ...]
     problems: tuple[StoreError, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> Query:
@@ -77,6 +80,7 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
             try:
                 good = [path for path in paths if _admit(connection, path, problems)]
                 records = _select(connection, good, problems, all_runs=all_runs)
+                notes = _ahead(connection, good, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
                     raise StoreError(
@@ -88,7 +92,7 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
     rows = rows if all_runs else standing(rows)
     if models is not None:
         rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
-    return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems))
+    return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems), notes=notes)
 
 
 def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> list[Row]:
@@ -132,7 +136,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
     import duckdb
 
     columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
-    order = 'ORDER BY run_started_at, run, started_at, "case"'
+    order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
     sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
     problems: list[StoreError] = []
     with duckdb.connect() as connection:
@@ -304,11 +308,12 @@ def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, a
     if not paths:
         return []
     columns = ", ".join(f'"{name}"' for name in LIGHT)
-    latest = "ORDER BY run_started_at DESC, run DESC"
+    time = settled_sql("run_started_at")
+    latest = f"ORDER BY {time} DESC, run DESC"
     newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
     select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
-    select += " ORDER BY run_started_at DESC, run DESC, started_at"
+    select += f" {latest}, started_at"
     try:
         found = connection.execute(select, [[_literal(path) for path in paths]])
         return [dict(zip(LIGHT, values, strict=True)) for values in found.fetchall()]
@@ -324,6 +329,14 @@ def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, a
         if len(good) == len(paths):
             raise
         return _select(connection, good, problems, all_runs=all_runs)
+
+
+def _ahead(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:
+    """Which runs say that they are of the future; not asked where files are damaged, which says enough."""
+    if problems or not paths:
+        return ()
+    sql = f"SELECT DISTINCT run, run_started_at FROM {STORED} WHERE run_started_at > '{limit()}'"  # noqa: S608  (our own names)
+    return ahead(connection.execute(sql, [[_literal(path) for path in paths]]).fetchall())
 
 
 def _vanished(path: Path) -> None:

@@ -99,10 +99,12 @@ class History:
 
     Attributes:
         problems: files, or benchmarks of files, that were left out and why, one error each.
+        notes: what else a reader has to know: runs from the future.
     """
 
     series: tuple[Series, ...]
     problems: tuple[StoreError, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def when(point: Point) -> float:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import tasks
+from harness import scratch, tasks
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.execute import UNSUPPORTED_KINDS, evaluation_target, workload
@@ -77,7 +76,7 @@ def computed(contender: Contender) -> EvaluatedOutputs:
     cache = Cache(contender.cache)
     case = dataclasses.replace(contender.case, target=evaluation_target(contender.case, artifact))
     folder = cache.reference_dir(artifact.reference.digest)
-    with tempfile.TemporaryDirectory(prefix="harness-outputs-") as outputs:
+    with scratch.folder("outputs") as outputs:
         observed = coordinator.observe(
             workload(case, artifact, cache),
             examples=artifact.reference.examples,

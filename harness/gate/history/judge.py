@@ -64,7 +64,7 @@ def judge(
     settings = settings or GateSettings()
     found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since, reference=True)
     going, stale = newest(found.series)
-    notes = [f"left out: {problem}" for problem in found.problems]
+    notes = [*(f"left out: {problem}" for problem in found.problems), *found.notes]
     level = spending.PROMISE
     points = [one.points[-1] for one in going]
     if points:

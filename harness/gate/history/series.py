@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.store.clock import settled
 from harness.store.history import Point, Series
 from harness.store.series import when
 
@@ -40,7 +41,7 @@ def kind(series: Series) -> Kind:
 
 def age(point: Point) -> tuple[int, str, float]:
     """What is newest: by place in git's order, then by when it ran."""
-    return -1 if point.position is None else point.position, point.started_at, when(point)
+    return -1 if point.position is None else point.position, settled(point.started_at), when(point)
 
 
 def name(key: Key, among: Iterable[Key]) -> str:

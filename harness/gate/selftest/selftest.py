@@ -7,7 +7,6 @@ then played on the pairs that were recorded.
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness import scratch
 from harness.errors import HarnessError, UsageError
 from harness.gate.model import GateSettings
 from harness.gate.selftest import recording as recordings
@@ -90,12 +90,12 @@ def record(
         WorkerError: if one cannot be measured.
         KeyboardInterrupt: passed on.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-selftest-") as scratch:
-        works = dict(list(workloads(Path(scratch)).items())[:cases])
+    with scratch.folder("selftest") as place:
+        works = dict(list(workloads(place).items())[:cases])
         specs: dict[str, PairSpec] = {}
         truth: dict[str, tuple[str, float, int]] = {}
         for name, work in works.items():
-            folder = Path(scratch) / name
+            folder = place / name
             nodes = nodes_for(work, slow, folder)
             for share, count in ((0.0, 0), (slow, nodes)):
                 key = f"{name} {share:+.0%}"
