@@ -104,7 +104,7 @@ def run(
 
 @pytest.fixture
 def fake(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """As `run`, but nothing is built or measured: every case has one outcome, and `asked` hears what a build was asked."""
+    """As `run`, but nothing is built or measured: cases have one outcome, and `asked` hears what a build was asked."""
 
     def start(
         *arguments: str,
