@@ -16,6 +16,7 @@ from typing import Any
 from harness import flavours
 from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo
 from harness.store.columns import COLUMNS, HEAVY
+from harness.store.compact import LISTS, nanoseconds
 
 OWN = flavours.PLAIN
 """What a target asks for that runs on the onnxruntime installed beside harness."""
@@ -98,7 +99,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "versions": plain(run.versions),
         "settings": plain(run.settings),
         "floor_s": plain(run.floor_s),
-        "processes": plain(outcome.processes),
+        "processes": [_process(one) for one in outcome.processes],
     }
     return {key: row[key] for key in COLUMNS}
 
@@ -190,6 +191,16 @@ def _case(case: Case) -> Row:
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
         "budget": plain(model.budget),
+    }
+
+
+def _process(process: ProcessSamples) -> Row:
+    """A process as it is stored: its samples stay a block of integers."""
+    return {
+        field.name: nanoseconds(getattr(process, field.name))
+        if field.name in LISTS
+        else plain(getattr(process, field.name))
+        for field in fields(process)
     }
 
 
