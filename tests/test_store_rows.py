@@ -74,7 +74,7 @@ def test_nothing_is_nan() -> None:
     row = to_row(run(), measured(evaluation=Evaluation(fidelity=odd, accuracy=None)))
     numbers = {"centred_sqnr_db": None, "sqnr_db": None, "cosine": 1.0, "max_abs": 0.0, "top1_agreement": None}
     assert numbers.items() <= row["fidelity"].items()
-    json.dumps(row, allow_nan=False)
+    json.dumps(row, allow_nan=False, default=list)
 
 
 def test_public_has_no_samples() -> None:

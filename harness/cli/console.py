@@ -17,6 +17,7 @@ from rich.text import Text
 
 from harness import budget, confirmation
 from harness.cli import tables
+from harness.cli.wide import print_table
 
 if TYPE_CHECKING:
     from harness.build.pipeline import BuildEvent
@@ -213,7 +214,7 @@ class Console:
             rows = [row for row in swept.rows if row["model"] == model]
             self.out.print()
             if any(row.get("latency") for row in rows):
-                self.out.print(tables.model_table(model, rows))
+                print_table(self.out, tables.model_table(model, rows))
             self.choice(rows)
         self.refusals(swept.rows)
         self.remarks(swept.rows)
@@ -232,7 +233,7 @@ class Console:
             groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
         for (model, _), group in groups.items():
             if any(row.get("latency") for row in group):
-                self.out.print(tables.model_table(model, group))
+                print_table(self.out, tables.model_table(model, group))
                 if len(tables.settings(group)) > 1:
                     self.out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
                 self.choice(group)

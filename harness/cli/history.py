@@ -14,7 +14,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.results import FORMATS
-from harness.cli.sweep import print_json
+from harness.cli.sweep import print_list
 from harness.errors import UsageError
 from harness.records import case_id
 from harness.suggest import suggest
@@ -58,7 +58,7 @@ def history(
     if not found.series or any(name not in known for name in metrics if not has_glob(name)):
         refuse_unknown(results, case, metrics)
     if format_ == "json":
-        print_json([asdict(series) for series in found.series])
+        print_list(asdict(series) for series in found.series)
     elif format_ == "csv":
         write_csv(found.series)
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from harness.store.columns import COLUMNS, JSON
@@ -66,12 +67,18 @@ def sql_type(kind: Any) -> str:
     return {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", JSON: "VARCHAR"}[kind]
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Any:
+    """JSON text; the rows of a run have most of theirs in common, so that one value stands in all of them."""
+    return json.loads(text)
+
+
 def _whole(value: Any, kind: Any) -> Any:
     """A value with every field of its type."""
     if value is None:
         return None
     if kind is JSON:
-        return json.loads(value)
+        return _parsed(value)
     if isinstance(kind, Mapping):
         return {name: _whole(value.get(name), inner) for name, inner in kind.items()}
     if isinstance(kind, list) and isinstance(kind[0], Mapping):
