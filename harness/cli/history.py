@@ -15,6 +15,7 @@ import typer
 from harness.cli import options
 from harness.cli.results import FORMATS
 from harness.cli.sweep import print_list
+from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.records import case_id
 from harness.suggest import suggest
@@ -51,7 +52,8 @@ def history(
     from harness.store.history import history as read
 
     metrics = options.names(metric)
-    found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
+    with kept():
+        found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
     for problem in found.problems:
         sys.stderr.write(f"harness: left out: {problem}\n")
     known = {series.metric for series in found.series}

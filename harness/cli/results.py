@@ -9,6 +9,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.sweep import print_json, print_list
+from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.metrics import METRICS
 
@@ -70,7 +71,8 @@ def results(
     from harness.store.rows import public
 
     columns = SHOWN if format_ == "table" else query.LIGHT
-    found = query.query(results, models=options.names(models) or None, all_runs=all_runs, columns=columns)
+    with kept():
+        found = query.query(results, models=options.names(models) or None, all_runs=all_runs, columns=columns)
     for problem in found.problems:
         sys.stderr.write(f"harness: left out: {problem}\n")
     if format_ == "json":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename LIKE '%.parts%', filename) = 1"
 """A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough."""
 
+DIGITS = re.compile(r"(\d+)")
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
 ALWAYS = frozenset({"case", "model", "status", "reason", "notes", "latency", "run", "run_started_at", "started_at"})
 """What rows are chosen, ordered and marked by."""
@@ -177,11 +178,14 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     return [absent.row(dict(zip(columns, values, strict=True)), columns) for values in found]
 
 
-def natural(text: str) -> list[tuple[bool, int, str]]:
+@lru_cache(maxsize=100_000)
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
-    return [
-        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in re.split(r"(\d+)", text)
-    ]
+    # Text and digits take turns.
+    return tuple(
+        (False, int(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
+        for place, piece in enumerate(DIGITS.split(text))
+    )
 
 
 def sample_files(results: Path) -> list[Path]:
@@ -310,12 +314,11 @@ def _select(
     select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
     select += " ORDER BY run_started_at DESC, run DESC, started_at"
+    rows: list[Row] = []
     try:
         found = connection.execute(select, [[_literal(path) for path in paths]])
-        rows: list[Row] = []
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
-        return rows
     except duckdb.Error:
         good = []
         for path in paths:
@@ -328,6 +331,7 @@ def _select(
         if len(good) == len(paths):
             raise
         return _select(connection, good, problems, wanted, all_runs=all_runs)
+    return rows
 
 
 def _vanished(path: Path) -> None:
