@@ -278,16 +278,30 @@ def baseline(row: Row) -> str:
     return str(row.get("baseline") or "fp32")
 
 
-def speedup(row: Row, rows: Sequence[Row]) -> float | None:
+class Baselines:
+    """The medians that speed-ups of some rows refer to, looked up and not searched for: rows may be thousands."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        """Find them.
+
+        Args:
+            rows: among which the baselines are.
+        """
+        self._medians: dict[tuple[Any, ...], float] = {}
+        for row in rows:
+            if median := (row.get("latency") or {}).get("median_s"):
+                self._medians.setdefault((row["model"], row["target"], row["variant"], setting(row)), median)
+
+    def speedup(self, row: Row) -> float | None:
+        """As the function `speedup`."""
+        own = (row.get("latency") or {}).get("median_s")
+        base = self._medians.get((row["model"], row["target"], baseline(row), setting(row)))
+        return float(base / own) if base and own else None
+
+
+def speedup(row: Row, rows: Iterable[Row]) -> float | None:
     """Median of the baseline over this row's median: of the same model, target and `setting`; None without either."""
-    own = (row.get("latency") or {}).get("median_s")
-    name = baseline(row)
-    for other in rows:
-        base = (other.get("latency") or {}).get("median_s")
-        same = (other["model"], other["target"], setting(other)) == (row["model"], row["target"], setting(row))
-        if other["variant"] == name and base and own and same:
-            return float(base / own)
-    return None
+    return Baselines(rows).speedup(row)
 
 
 def _weights(row: Row) -> str | None:

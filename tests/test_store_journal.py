@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
+import shutil
 import subprocess
 import sys
+import tracemalloc
+import warnings
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import StoreError
 from harness.records import Run
-from harness.store import files, journal, query, samples
+from harness.store import files, journal, parts, query, samples
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
-from tests.outcomes import case, measured, refused, run
+from tests.outcomes import case, measured, process, refused, run
 
 LATER = "20260201T000000Z-aaaaaa"
 
@@ -147,22 +156,120 @@ def test_crash_after_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert ["20260131T101502Z-3f9c2a.parquet", f"{LATER}.parts"] == entries(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_full_disk_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No space for the one file: the parts stay, and the run is finished later without loss."""
+    """No space for the one file: the parts stay, which is said, and the run is finished later without loss."""
     open_ = started(tmp_path, None, "fp32", "fp16")
-
-    def full(path: Path, data: bytes) -> None:
-        with files.guarded("write", path):
-            raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patched:
-        patched.setattr(files, "write", full)
-        with pytest.raises(StoreError, match="No space left on device"):
+        patched.setattr(Path, "open", lambda _path, mode: io.open("/dev/full", mode))  # noqa: SIM115, UP020  (Path.open is what is replaced)
+        with pytest.raises(StoreError, match=r"No space left on device.*untouched.*free some space"):
             open_.finish()
+    assert ["20260131T101502Z-3f9c2a.parts"] == entries(tmp_path)
     open_.close()
     with Journal.open(tmp_path, run(id=LATER), resume=True) as again:
         assert 2 == len(again.rows)
         assert 2 == len(samples.read(again.finish()))
+
+
+def test_merged_a_group_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many cases there are, no more of them are in memory than make up one group of rows."""
+    alive: list[int] = []
+    groups = parts.groups
+
+    def counted(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        for group in groups(tables, most_rows=3):
+            alive.append(group.num_rows)
+            yield group
+
+    open_ = started(tmp_path, None, *(f"v{place}" for place in range(8)))
+    monkeypatch.setattr(parts, "groups", counted)
+    path = open_.finish()
+    open_.close()
+    assert [3, 3, 2] == alive
+    with pq.ParquetFile(path) as file:
+        assert 3 == file.num_row_groups
+    expected = [to_row(run(), measured(case(variant=f"v{place}"))) for place in range(8)]
+    assert expected == samples.read(path)
+    assert expected == list(samples.stream(path))
+
+
+def test_samples_never_become_objects(tmp_path: Path) -> None:
+    """Reading and merging take the memory of one case, not of all: samples are blocks of integers all the way."""
+    many = replace(measured(), processes=tuple(process(10**6, 20_001) for _ in range(2)))
+    open_ = Journal.open(tmp_path, run(), resume=True)
+    for place in range(6):
+        open_.append(replace(many, case=case(variant=f"v{place}")))
+    tracemalloc.start()
+    rows = sum(1 for row in open_.whole_rows() if isinstance(row["processes"][0]["samples_ns"], array))
+    open_.finish()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    open_.close()
+    assert 6 == rows
+    assert peak < 6 * 2 * 20_001 * 8  # all samples together, at 8 bytes each
+
+
+def test_merging_parts_of_an_earlier_version(tmp_path: Path) -> None:
+    """A sweep that was interrupted before an update is finished after it, with what its parts lack as null."""
+    open_ = started(tmp_path, None, "fp32", "fp16")
+    part = next(journal.part_files(tmp_path / "samples" / "20260131T101502Z-3f9c2a.parts"))
+    pq.write_table(pq.read_table(part, partitioning=None).drop_columns(["model_bytes", "choice"]), part)
+    path = open_.finish()
+    open_.close()
+    assert {None, 6_000_000} == {row["model_bytes"] for row in samples.read(path)}
+
+
+def merged_until(results: Path, call: Callable[[], tuple[object, str]], nth: int) -> None:
+    """Finish a run of three cases in a process that ends, as by kill -9, at the nth call of something."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other threads of the tests are none of the child's business
+        child = os.fork()
+    if not child:
+        open_ = Journal.open(results, run(id=LATER), resume=True)
+        where, name = call()
+        original, calls = getattr(where, name), itertools.count(1)
+
+        def killed(*arguments: object, **named: object) -> object:
+            if next(calls) == nth:
+                os._exit(9)
+            return original(*arguments, **named)
+
+        setattr(where, name, killed)
+        parts.GROUP_ROWS = 1  # type: ignore[misc]
+        open_.finish()
+        os._exit(0)
+    assert 9 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="ends a process at a chosen step")
+@pytest.mark.parametrize(
+    ("call", "nth", "left"),
+    [
+        (lambda: (parts, "table"), 2, ".parquet.tmp .parts"),
+        (lambda: (os, "fsync"), 1, ".parquet.tmp .parts"),
+        (lambda: (Path, "replace"), 1, ".parquet.tmp .parts"),
+        (lambda: (files, "sync_folder"), 1, ".parquet .parts"),
+        (lambda: (shutil, "rmtree"), 1, ".parquet .parts"),
+        (lambda: (os, "unlink"), 2, ".parquet .parts"),
+    ],
+    ids=["merging", "before fsync", "before rename", "after rename", "before removal", "amid removal"],
+)
+def test_killed_while_merging(tmp_path: Path, call: Callable[[], tuple[object, str]], nth: int, left: str) -> None:
+    """Killed at any step of the merge: nothing is torn, the next sweep loses no case and leaves no leftover."""
+    variants = ("fp32", "fp16", "int8")
+    started(tmp_path, None, *variants).close()
+    merged_until(tmp_path, call, nth)
+    name = "20260131T101502Z-3f9c2a"
+    assert left.split() == sorted(entry.lstrip(".").removeprefix(name) for entry in entries(tmp_path))
+    assert 3 == len(query.rows(tmp_path, all_runs=True))
+    with Journal.open(tmp_path, run(id=LATER), resume=True) as again:
+        if ".parquet" in left.split():
+            assert LATER == again.run.id
+        else:
+            again.finish()
+    assert [f"{name}.parquet"] == entries(tmp_path)
+    expected = [to_row(run(), measured(case(variant=variant))) for variant in sorted(variants)]
+    assert expected == samples.read(tmp_path / "samples" / f"{name}.parquet")
 
 
 def test_killed_process_loses_nothing_finished(tmp_path: Path) -> None:

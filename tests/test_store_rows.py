@@ -53,7 +53,9 @@ def test_values() -> None:
     assert 54_000_000 == row["peak_rss_bytes"]
     assert {"CPUExecutionProvider": 1.0} == row["placement"]
     assert "20260131T101502Z-3f9c2a" == row["run"]
-    assert [2_000_000 - 2000, 2_000_000 - 1000, 2_000_000, 2_001_000, 2_002_000] == row["processes"][0]["samples_ns"]
+    assert [2_000_000 - 2000, 2_000_000 - 1000, 2_000_000, 2_001_000, 2_002_000] == list(
+        row["processes"][0]["samples_ns"]
+    )
 
 
 def test_absent_is_none() -> None:
@@ -72,7 +74,7 @@ def test_nothing_is_nan() -> None:
     row = to_row(run(), measured(evaluation=Evaluation(fidelity=odd, accuracy=None)))
     numbers = {"centred_sqnr_db": None, "sqnr_db": None, "cosine": 1.0, "max_abs": 0.0, "top1_agreement": None}
     assert numbers.items() <= row["fidelity"].items()
-    json.dumps(row, allow_nan=False)
+    json.dumps(row, allow_nan=False, default=list)
 
 
 def test_public_has_no_samples() -> None:

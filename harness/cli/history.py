@@ -15,7 +15,8 @@ import typer
 from harness import shown
 from harness.cli import ending, options
 from harness.cli.results import FORMATS
-from harness.cli.sweep import print_json
+from harness.cli.sweep import print_list
+from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.suggest import suggest
 
@@ -51,7 +52,8 @@ def history(
     from harness.store.history import history as read
 
     metrics = options.names(metric)
-    found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
+    with kept():
+        found = read(results, repo=Path.cwd(), cases=patterns(case), metrics=metrics, since=since)
     for problem in found.problems:
         ending.say(f"left out: {problem}")
     for note in found.notes:
@@ -60,7 +62,7 @@ def history(
     if not found.series or any(name not in known for name in metrics if not has_glob(name)):
         refuse_unknown(results, case, metrics)
     if format_ == "json":
-        print_json([asdict(series) for series in found.series])
+        print_list(asdict(series) for series in found.series)
     elif format_ == "csv":
         write_csv(found.series)
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import sparklines, tables
+from harness.cli.wide import print_table
 from harness.shown import cell
 from harness.units import seconds, size
 
@@ -41,10 +43,10 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
         others = [name for name in several if name not in kept]
     blocks = sparklines.fits(console.out.encoding)
     if case is None:
-        console.out.print(listing(shown, blocks=blocks))
+        print_table(console.out, listing(shown, blocks=blocks))
     else:
-        for series in shown:
-            console.out.print(points_table(series, apart(series, shown), blocks=blocks))
+        for series, which in zip(shown, apart(shown), strict=True):
+            print_table(console.out, points_table(series, which, blocks=blocks))
             console.out.print()
     if others:
         console.out.print(
@@ -81,12 +83,12 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
             name, justify="right" if side == "right" else "left", no_wrap=name in ("case", "last", "change")
         )
     table.add_column("oldest to newest", no_wrap=True)
-    for series in shown:
+    for series, which in zip(shown, apart(shown), strict=True):
         change, worse = difference(series)
         table.add_row(
             cell(series.case),
             cell(series.metric),
-            cell(apart(series, shown)),
+            cell(which),
             str(len(series.points)),
             cell(with_interval(series.points[-1], series.unit)),
             cell(change, style="red" if worse else ""),
@@ -179,12 +181,21 @@ def difference(series: Series) -> tuple[str, bool]:
     return (f"({text})" if overlap else text), new > old and not overlap
 
 
-def apart(series: Series, shown: Sequence[Series]) -> str:
-    """What tells a series from the others of its case and metric; empty where it is the only one."""
-    same = [other for other in shown if (other.case, other.metric) == (series.case, series.metric)]
-    names = [name for name in ("runtime", "weights", "host") if len({getattr(other, name) for other in same}) > 1]
-    own = [getattr(series, name) or f"no {name}" for name in names]
-    twins = [other for other in same if all(getattr(other, name) == getattr(series, name) for name in names)]
-    if len(twins) > 1:
-        own.append(series.environment)
-    return ", ".join(own)
+def apart(shown: Sequence[Series]) -> list[str]:
+    """For each series what tells it from the others of its case and metric; empty where it is the only one."""
+    groups: dict[tuple[str, str], list[Series]] = {}
+    for series in shown:
+        groups.setdefault((series.case, series.metric), []).append(series)
+    kinds = ("runtime", "weights", "host")
+    names = {
+        group: [name for name in kinds if len({getattr(other, name) for other in same}) > 1]
+        for group, same in groups.items()
+    }
+    twins = Counter((series.case, series.metric, *(getattr(series, name) for name in kinds)) for series in shown)
+    found = []
+    for series in shown:
+        own = [getattr(series, name) or f"no {name}" for name in names[series.case, series.metric]]
+        if twins[series.case, series.metric, *(getattr(series, name) for name in kinds)] > 1:
+            own.append(series.environment)
+        found.append(", ".join(own))
+    return found

@@ -58,6 +58,7 @@ class Command(TyperCommand):
 def report(
     results: options.Results = options.RESULTS,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the site is written.")] = SITE,
+    models: options.Models = None,
     compare: Compare = None,
     since: Since = "",
     asv_html: HTML = None,
@@ -71,7 +72,7 @@ def report(
     from harness.report.site import build
 
     _check(out, results)
-    built = build(_request(results, out, compare, since, asv_html))
+    built = build(_request(results, out, compare, since, asv_html, models=options.names(models)))
     _say(built)
     page = _page(built, compare, results)
     sys.stdout.write(f"{shown.terminal(str(page))}\n")
@@ -87,6 +88,7 @@ def serve(
             "--port", min=bounds.PORT.least, max=bounds.PORT.most, help="Port of 127.0.0.1; 0 takes a free one."
         ),
     ] = PORT,
+    models: options.Models = None,
     compare: Compare = None,
     since: Since = "",
     asv_html: HTML = None,
@@ -111,7 +113,12 @@ def serve(
         ending.say(news)
 
     with scratch.folder("site") as folder:
-        listen(_request(results, Path(folder) / "site", compare, since, asv_html, live=True), port, ready, said)
+        listen(
+            _request(results, Path(folder) / "site", compare, since, asv_html, models=options.names(models), live=True),
+            port,
+            ready,
+            said,
+        )
 
 
 def plot(
@@ -204,7 +211,14 @@ def _pairs(compare: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _request(
-    results: Path, out: Path, compare: Sequence[str] | None, since: str, asv_html: Path | None, *, live: bool = False
+    results: Path,
+    out: Path,
+    compare: Sequence[str] | None,
+    since: str,
+    asv_html: Path | None,
+    *,
+    models: Sequence[str],
+    live: bool = False,
 ) -> SiteRequest:
     from harness.report.repository import configuration
     from harness.report.site import SiteRequest
@@ -222,6 +236,7 @@ def _request(
         compare=_pairs(compare),
         since=since,
         live=live,
+        models=models,
         processes=os.cpu_count() or 1,
     )
 

@@ -9,10 +9,22 @@ import typer
 
 from harness import shown
 from harness.cli import ending, options
-from harness.cli.sweep import print_json
+from harness.cli.sweep import print_json, print_list
+from harness.cli.wide import kept
 from harness.errors import UsageError
+from harness.metrics import METRICS
 
 FORMATS = ("table", "csv", "json", "markdown")
+
+CHUNK = 2_000
+"""Rows that become a table of pandas at a time."""
+
+SHOWN = (
+    "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
+    "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "budget", "run",
+    "run_started_at", "fingerprint", *(metric.column.partition(".")[0] for metric in METRICS),
+)  # fmt: skip
+"""The stored columns that tables are made of: the rest is half of the time and most of the memory."""
 
 
 def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> None:
@@ -64,16 +76,21 @@ def results(
     from harness.store import frames, query
     from harness.store.rows import public
 
-    found = query.query(results, models=options.names(models) or None, all_runs=all_runs)
+    columns = SHOWN if format_ == "table" else query.LIGHT
+    with kept():
+        found = query.query(results, models=options.names(models) or None, all_runs=all_runs, columns=columns)
     for problem in found.problems:
         ending.say(f"left out: {problem}")
     for note in found.notes:
         ending.say(note)
     if format_ == "json":
-        print_json([public(row) for row in found.rows])
+        print_list(map(public, found.rows))
         return
     if format_ == "csv":
-        frames.frame(found.rows).map(shown.csv_value).to_csv(sys.stdout, index=False)
+        for start in range(0, max(len(found.rows), 1), CHUNK):
+            frames.frame(found.rows[start : start + CHUNK]).map(shown.csv_value).to_csv(
+                sys.stdout, index=False, header=not start
+            )
         return
     if format_ == "markdown":
         from harness.cli.markdown import render

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import choices, tables
+from harness.cli.wide import print_table
 from harness.shown import markup as escape
 from harness.shown import one_line
 
@@ -29,7 +30,7 @@ def summary(out: RichConsole, swept: Swept, results: Path) -> None:
         rows = [row for row in swept.rows if row["model"] == model]
         out.print()
         if any(row.get("latency") for row in rows):
-            out.print(tables.model_table(model, rows))
+            print_table(out, tables.model_table(model, rows))
         choice(out, rows)
     refusals(out, swept.rows)
     remarks(out, swept.rows)
@@ -49,7 +50,7 @@ def stored(out: RichConsole, rows: Sequence[tables.Row]) -> None:
         groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
     for (model, _), group in groups.items():
         if any(row.get("latency") for row in group):
-            out.print(tables.model_table(model, group))
+            print_table(out, tables.model_table(model, group))
             if len(tables.settings(group)) > 1:
                 out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
             choice(out, group)

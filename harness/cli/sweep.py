@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,9 @@ from harness.cli import options
 from harness.errors import UsageError
 
 EXIT_CASE_FAILED = 4
+
+FEW = 100
+"""Up to so many values, JSON is written for somebody who reads it."""
 
 
 def sweep(
@@ -159,6 +164,20 @@ def sweep(
 def print_json(value: Any) -> None:
     """JSON on standard output."""
     sys.stdout.write(shown.json(json.dumps(value, indent=2, allow_nan=False)) + "\n")
+
+
+def print_list(values: Iterable[Any]) -> None:
+    """A JSON list on standard output; a long one with a value on each line, for it is not read by eye."""
+    waiting = iter(values)
+    first = list(itertools.islice(waiting, FEW + 1))
+    if len(first) <= FEW:
+        print_json(first)
+        return
+    opening = "[\n"
+    for value in itertools.chain(first, waiting):
+        sys.stdout.write(opening + json.dumps(value, allow_nan=False))
+        opening = ",\n"
+    sys.stdout.write("\n]\n")
 
 
 def folder(path: Path) -> str:

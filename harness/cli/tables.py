@@ -10,7 +10,7 @@ from rich.table import Table
 from harness import budget, units
 from harness.metrics import METRICS, stored
 from harness.shown import cell
-from harness.store.rows import measured_on
+from harness.store.rows import measured_on, tell_apart
 from harness.units import NONE, seconds, size, value
 
 __all__ = [
@@ -84,10 +84,11 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
     if several:
         table.add_column("measured on")
     best = budget.fastest(rows)
+    baselines, measured_where = budget.Baselines(rows), tell_apart(measured)
     for row in rows:
         if not row.get("latency"):
             continue
-        speedup = budget.speedup(row, rows)
+        speedup = baselines.speedup(row)
         chosen = best.get((model, row["target"])) is row
         over = budget.excess(row)
         table.add_row(
@@ -101,7 +102,7 @@ def model_table(model: str, rows: Sequence[Row]) -> Table:
             size((row.get("artifact") or {}).get("bytes")),
             *(value(stored(row, one.column), one.unit) for one in SHOWN),
             cell(row["status"], style=STYLES[row["status"]]),
-            *([cell(measured_on(dict(row), measured))] if several else []),
+            *([cell(measured_where(dict(row)))] if several else []),
         )
     return table
 

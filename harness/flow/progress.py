@@ -126,8 +126,7 @@ class Progress:
 def process_of(stored: Mapping[str, Any]) -> ProcessSamples:
     """The inverse of what a row keeps of a process."""
     found: dict[str, Any] = {name: stored[name] for name in ProcessSamples.__dataclass_fields__}
-    lists: dict[str, Any] = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
-    return ProcessSamples(**(found | lists))
+    return ProcessSamples(**found)
 
 
 def done(row: Mapping[str, Any]) -> int:

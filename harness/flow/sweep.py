@@ -116,7 +116,7 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
             rounds.choose(again, runner.confirm(again, watch))
         why_not = session.checkout.why_not_clean
         # Before the run is finished: a damaged asv file then leaves it open, and nothing is measured again.
-        asv_files = () if why_not else asv.write(request.results, journal.run, journal.read())
+        asv_files = () if why_not else asv.write(request.results, journal.run, journal.whole_rows())
         samples = journal.finish()
 
     rows = tuple(rounds.rows[case.id] for case in session.cases)

@@ -44,6 +44,9 @@ FLOOR_BUDGET = "HARNESS_FLOOR_BUDGET"
 Tests set it: they run hundreds of workers, and need a floor but no precise one.
 """
 
+MOST_NS = 2**63
+"""What a duration in nanoseconds is below, as it is stored: 292 years."""
+
 NEAR_FLOOR = 20.0
 """A median within this factor of the floor says more about the binding than about the model."""
 
@@ -277,9 +280,18 @@ def burst(worker: Client, n: int, deadline_s: float, *, at: int | None = None) -
     """
     reply = worker.ask("burst", deadline_s, n=n, **({} if at is None else {"at": at}))
     durations = reply.get("durations_ns")
-    if not isinstance(durations, list) or len(durations) != n or not all(type(d) is int and d >= 0 for d in durations):
+    if (
+        not isinstance(durations, list)
+        or len(durations) != n
+        or not all(type(d) is int and 0 <= d < MOST_NS for d in durations)
+    ):
         raise WorkerError(f"the worker was asked for {n} durations in whole nanoseconds and answered {durations!r:.80}")
     return durations, reply.get("preempted")
+
+
+def is_duration(value: object) -> bool:
+    """Whether it is a time in whole nanoseconds that can be stored."""
+    return type(value) is int and 0 <= value < MOST_NS
 
 
 def placed(opened: Mapping[str, Any]) -> Mapping[str, int]:

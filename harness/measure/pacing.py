@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from array import array
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -49,8 +50,8 @@ class Pace:
 class Paced:
     """What one process was timed to: durations in nanoseconds, and how it ended (see `ProcessSamples`)."""
 
-    warmup_ns: tuple[int, ...]
-    samples_ns: tuple[int, ...]
+    warmup_ns: array[int]
+    samples_ns: array[int]
     steady: bool
     stop: str
 
@@ -62,7 +63,7 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
         plan: the bounds.
         first_ns: the first inference of the process: the only hint of how long one takes.
     """
-    warmup: list[int] = []
+    warmup = array("q")
     medians: list[float] = []
     typical: float = max(first_ns, 1)
     most_warmup_s = plan.most_warmup_share * plan.budget_s
@@ -78,7 +79,7 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
             break
         if spent >= most_warmup_s or len(warmup) >= plan.most_warmups:
             break
-    samples: list[int] = []
+    samples = array("q")
     while True:
         burst = yield min(size(plan, typical), plan.most_samples - len(samples))
         samples.extend(burst)
@@ -93,7 +94,7 @@ def pace(plan: Pace, first_ns: int) -> Generator[int, Sequence[int], Paced]:
             stop = "count"
         else:
             continue
-        return Paced(warmup_ns=tuple(warmup), samples_ns=tuple(samples), steady=steady, stop=stop)
+        return Paced(warmup_ns=warmup, samples_ns=samples, steady=steady, stop=stop)
 
 
 def is_steady(plan: Pace, medians: Sequence[float]) -> bool:

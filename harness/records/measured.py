@@ -5,7 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.records.asked import Case, Json
@@ -22,7 +22,8 @@ class ProcessSamples:
         started_at: UTC, ISO 8601.
         first_inference_ns: the first run in the process, also not part of `samples_ns`.
         warmup_ns: the runs before steady state, `first_inference_ns` not included.
-        samples_ns: one entry per inference of the whole batch, in the order they ran.
+        samples_ns: one entry per inference of the whole batch, in the order they ran. Like `warmup_ns` an array of
+            64-bit integers where it was measured or read: there may be tens of thousands.
         steady: whether steady state was detected, rather than the warm-up limit reached.
         stop: `precise` (interval as narrow as asked), `time` (budget) or `count` (most samples kept).
         peak_rss_bytes: the worker's peak resident memory, read from outside; None where the OS does not tell.
@@ -38,8 +39,8 @@ class ProcessSamples:
     started_at: str
     session_ns: int
     first_inference_ns: int
-    warmup_ns: tuple[int, ...]
-    samples_ns: tuple[int, ...]
+    warmup_ns: Sequence[int]
+    samples_ns: Sequence[int]
     steady: bool
     stop: str
     peak_rss_bytes: int | None = None

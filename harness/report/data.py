@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import flavours, git
 from harness.metrics import METRICS
 from harness.records import Status
-from harness.report import wording
+from harness.report import limits, wording
 from harness.report.rows import ordered, picked
 from harness.store import query, standing
 from harness.store.asv import reconcile as asv_values
@@ -228,7 +228,15 @@ class Data:
         return frozenset() if self.rows.empty else frozenset(self.rows["case"].cat.categories)
 
 
-def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url: str = "") -> Data:
+def load(
+    results: Path,
+    *,
+    repo: Path | None = None,
+    since: str = "",
+    commit_url: str = "",
+    models: Sequence[str] = (),
+    most_cases: int | None = None,
+) -> Data:
     """Read what is stored.
 
     Args:
@@ -236,9 +244,11 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         repo: the git repository that commits belong to, for their subjects and for `since`.
         since: leave runs of commits before this revision out of everything.
         commit_url: what stands before a commit's hash in a link.
+        models: names or globs of those that are wanted; none takes all.
+        most_cases: leave out all but so many cases, and say so (`harness.report.limits`); None takes all.
 
     Raises:
-        UsageError: if git does not know `since`.
+        UsageError: if git does not know `since`, or nothing is stored of a model.
         StoreError: if the folder cannot be listed.
     """
     found = query.table(results, COLUMNS, CATEGORIES)
@@ -249,11 +259,18 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         kept = {run.id for run in runs if order.wants(run.commit, _moment(run))}
         rows = rows[rows["run"].isin(kept)].reset_index(drop=True)
         runs = tuple(run for run in runs if run.id in kept)
-    if since:
+    values = asv_values.load(results, order, rows)
+    every = rows
+    rows, left_out = limits.newest(limits.of_models(rows, models), len(rows) if most_cases is None else most_cases)
+    if len(rows) < len(every):
+        rows = rows.reset_index(drop=True)
+        kept = set(rows["run"])
+        runs = tuple(run for run in runs if run.id in kept)
+        values = limits.values_of(values, models, set(every["case"]) - set(rows["case"]))
+    if since or rows is not every:
         for name in ({*CATEGORIES} - {*MEASURED}) | {"runtime", "tag"}:
             rows[name] = rows[name].cat.remove_unused_categories()
     newest = _newest(rows)
-    values = asv_values.load(results, order, rows)
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
     return Data(
         results=results,
@@ -266,6 +283,7 @@ def load(results: Path, *, repo: Path | None = None, since: str = "", commit_url
         problems=tuple(
             dict.fromkeys(
                 (
+                    *filter(None, [left_out]),
                     *(str(problem) for problem in found.problems),
                     *values.problems,
                     *ahead((run.id, run.started_at) for run in runs),

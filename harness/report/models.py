@@ -95,6 +95,9 @@ def stale(
         # Pages of cases name and link a series; its numbers are in a script of its own.
         of_case.setdefault(group[0].case, []).append(replace(group[0], at=None, numbers=None, low=None, high=None))
     newest = dict(list(data.newest.groupby("model", observed=True)))
+    latest: dict[str, list[Row]] = {}
+    for row in data.latest:
+        latest.setdefault(row["model"], []).append(row)
     found = []
     for name, rows in data.rows.groupby("model", observed=True):
         recent = _recent(data, rows)
@@ -105,11 +108,16 @@ def stale(
         key = keys.rows(shown, extra=[one.id for group in own.values() for one in group])
         paths = [links.model(str(name)), links.raw(str(name)), *(links.case(case) for case in cases)]
         if not all(output.keep(path, key) for path in paths):
-            latest = tuple(row for row in data.latest if row["model"] == name)
             found.append(
                 ModelJob(
                     name=str(name),
-                    data=replace(data, rows=data.rows.iloc[:0], latest=latest, positions={}, asv=Values()),
+                    data=replace(
+                        data,
+                        rows=data.rows.iloc[:0],
+                        latest=tuple(latest.get(str(name), ())),
+                        positions={},
+                        asv=Values(),
+                    ),
                     recent=_slim(rows[rows["run"].isin(recent)]),
                     newest=_slim(newest[name]),
                     cases=cases,

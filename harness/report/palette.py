@@ -41,7 +41,7 @@ class SeriesStyle:
     symbol: str
 
 
-def rank(variant: str) -> tuple[int, list[tuple[bool, int, str]]]:
+def rank(variant: str) -> tuple[int, tuple[tuple[bool, int, str], ...]]:
     """A sort key: the known variants in their order, then others in natural order."""
     return (KNOWN.index(variant) if variant in KNOWN else len(KNOWN)), natural(variant)
 

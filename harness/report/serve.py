@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from harness.errors import HarnessError, UsageError
 from harness.report import pairs
-from harness.report.data import Data, load
+from harness.report.data import Data
 from harness.report.pages import compare
 from harness.report.parts import assign, script_json
 from harness.report.site import Built, SiteRequest, build
@@ -127,7 +127,7 @@ class Site:
     def _compared(self, identity: str) -> str:
         request = self.request
         if self._data is None:
-            self._data = load(request.results, repo=request.repo, since=request.since, commit_url=request.commit_url)
+            self._data = request.read()
         pair = pairs.pair_of(self._data, identity)
         if pair is None:
             raise UsageError("one of the two is no longer stored: load this page again")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import harness
 from harness.records import case_id
-from harness.report import histories, links, models, pairs, render
+from harness.report import histories, limits, links, models, pairs, render
 from harness.report.data import Data, load
 from harness.report.histories import ChartedSeries
 from harness.report.keys import Keys
@@ -35,6 +35,7 @@ class SiteRequest:
         live: whether the pages ask a server for news, as `harness serve` wants it.
         processes: that may work at once; a script that asks for more than one needs the `__main__` guard of
             `multiprocessing`.
+        models: names or globs of the models that the site is about; none takes all.
     """
 
     results: Path
@@ -46,6 +47,23 @@ class SiteRequest:
     since: str = ""
     live: bool = False
     processes: int = 1
+    models: Sequence[str] = ()
+
+    def read(self) -> Data:
+        """What the site shows of what is stored.
+
+        Raises:
+            UsageError: if a revision or model is not known.
+            StoreError: if the results cannot be read.
+        """
+        return load(
+            self.results,
+            repo=self.repo,
+            since=self.since,
+            commit_url=self.commit_url,
+            models=self.models,
+            most_cases=limits.MOST_CASES,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +94,7 @@ def build(request: SiteRequest) -> Built:
 
 
 def _build(request: SiteRequest, pool: Executor | None) -> Built:
-    data = load(request.results, repo=request.repo, since=request.since, commit_url=request.commit_url)
+    data = request.read()
     if not data.rows.empty or data.asv.series:
         for names in request.compare:
             pairs.asked(data, names)  # a side that nobody measured is said before anything is written

@@ -8,7 +8,8 @@ Columns and fields that this version does not know are left out.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from harness import foreign
@@ -23,7 +24,11 @@ REQUIRED: Final = ("case", "run", "model", "variant", "target", "status")
 
 def row(record: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """What was read, as a row of these columns, each as whole as `COLUMNS` has it; JSON text becomes mappings again."""
-    return {name: _whole(record.get(name), COLUMNS[name]) for name in names}
+    found = {name: record.get(name) for name in names}
+    for name in MADE & found.keys():
+        if (value := found[name]) is not None:
+            found[name] = READERS[name](value)
+    return found
 
 
 def problem(leaves: Iterable[tuple[str, str, str]]) -> str:
@@ -74,17 +79,39 @@ def sql_type(kind: Any) -> str:
     return {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", JSON: "VARCHAR"}[kind]
 
 
-def _whole(value: Any, kind: Any) -> Any:
-    """A value with every field of its type."""
-    if value is None:
-        return None
-    if kind is JSON:
-        return foreign.parsed(value)
-    if isinstance(kind, Mapping):
-        return {name: _whole(value.get(name), inner) for name, inner in kind.items()}
-    if isinstance(kind, list) and isinstance(kind[0], Mapping):
-        return [_whole(entry, kind[0]) for entry in value]
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Any:
+    """JSON text; the rows of a run have most of theirs in common, so that one value stands in all of them."""
+    return foreign.parsed(text)
+
+
+def _same(value: Any) -> Any:
     return value
+
+
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """What makes a stored value, not null, one with every field of its type; decided once for each column."""
+    if kind is JSON:
+        return _parsed
+    if isinstance(kind, list):
+        of = _reader(kind[0])
+        return _same if of is _same else lambda value: [None if one is None else of(one) for one in value]
+    if not isinstance(kind, Mapping):
+        return _same
+    names = tuple(kind)
+    inner = {name: of for name, one in kind.items() if (of := _reader(one)) is not _same}
+
+    def whole(value: Any) -> dict[str, Any]:
+        # What a file of this version holds is whole already, which is cheaper to see than to make.
+        found = (
+            value if isinstance(value, dict) and tuple(value) == names else {name: value.get(name) for name in names}
+        )
+        for name, of in inner.items():
+            if found[name] is not None:
+                found[name] = of(found[name])
+        return found
+
+    return whole
 
 
 def _named(physical: str, converted: str) -> str:
@@ -120,3 +147,7 @@ STORED_AS: Final[Mapping[Any, frozenset[tuple[str, str]]]] = {
 
 STORED: Final = stored(COLUMNS)
 """`stored` of all columns: what stands after FROM."""
+
+READERS: Final = {name: _reader(kind) for name, kind in COLUMNS.items()}
+MADE: Final = frozenset(name for name, of in READERS.items() if of is not _same)
+"""The columns whose values are made of what is stored; the others are taken as they are."""

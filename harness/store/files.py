@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from harness.errors import StoreError
 from harness.special_files import require_plain
@@ -60,12 +60,25 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         StoreError: where it cannot be written, with the remedy.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of another when the block ends, whole; or leaves what was there.
+
+    The caller holds the lock that guards `path`.
+
+    Raises:
+        StoreError: where it cannot be written, with the remedy.
+    """
+    temporary = temporary_of(path)
     with guarded("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -73,6 +86,11 @@ def write(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def temporary_of(path: Path) -> Path:
+    """What a file is called while it is written; one that is found without its writer is a leftover."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def sync_folder(folder: Path) -> None:

@@ -68,9 +68,11 @@ def history(
             results, order, wanted_case, wanted_metric, problems, reference=reference
         ):
             groups.setdefault(key, []).append(point)
-    known = {key: _by_commit(points) for key, points in groups.items()}
+    known: dict[Key, dict[str, list[int]]] = {}
     for key, point in history_asv.points(results, order, wanted_case, wanted_metric, problems):
-        of_commit = known.get(key, {}).get(point.commit or "", [])
+        if key not in known:
+            known[key] = _by_commit([one for one in groups.get(key, []) if one.source == "samples"])
+        of_commit = known[key].get(point.commit or "", [])
         twin = next((at for at in of_commit if _same(groups[key][at], point)), None)
         if twin is None:
             groups.setdefault(key, []).append(point)

@@ -25,12 +25,15 @@ from typing import Any, Self
 
 from harness.errors import StoreError
 from harness.records import Outcome, Run
-from harness.store import files, samples
-from harness.store.columns import SCHEMA, SCHEMA_KEY
+from harness.store import files, parts, samples
+from harness.store.columns import COLUMNS, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row, plain, public, to_row
 
 SAME = ("plan", "commit", "dirty", "fingerprint", "versions", "settings")
 """What an unfinished run must share with a new one to be resumed: all that its numbers depend on."""
+
+SHARED = tuple(name for name, kind in COLUMNS.items() if kind is JSON or isinstance(kind, Mapping))
+"""Columns whose values many rows of a run have in common."""
 
 
 class Journal:
@@ -49,6 +52,7 @@ class Journal:
         self._results = results
         self._folder = folder
         self._lock = lock
+        self._facts: dict[str, Any] = {}
 
     @classmethod
     def open(cls, results: Path, run: Run, *, resume: bool) -> Self:
@@ -102,7 +106,7 @@ class Journal:
     def put(self, row: Row) -> Row:
         """Keep a whole row, as `append` does."""
         files.write(self._part(row["case"]), samples.encode([row]))
-        self.rows[row["case"]] = public(row)
+        self.rows[row["case"]] = self._shared(public(row))
         return self.rows[row["case"]]
 
     def whole(self, case: str) -> Row:
@@ -114,17 +118,18 @@ class Journal:
         (row,) = samples.read(self._part(case))
         return row
 
-    def read(self) -> list[Row]:
-        """Every finished case with its samples, in order of measurement.
+    def whole_rows(self) -> Iterator[Row]:
+        """Every finished case with its samples, in order of measurement, a few of them in memory at a time.
 
         Raises:
             StoreError: if a part has been damaged by others.
         """
         path = finished(self._folder)
         if path.exists():
-            return samples.read(path)
-        rows = [row for part in part_files(self._folder) for row in samples.read(part)]
-        return sorted(rows, key=lambda row: (row["started_at"], row["case"]))
+            yield from samples.stream(path)
+            return
+        for part in self._parts():
+            yield from samples.stream(part)
 
     def finish(self) -> Path:
         """Turn the parts into the run's one file. Doing it again, or after a crash half-way, changes nothing.
@@ -137,7 +142,7 @@ class Journal:
         """
         path = finished(self._folder)
         if not path.exists():
-            files.write(path, samples.encode(self.read()))
+            parts.merge(self._parts(), path)
         self._remove()
         return path
 
@@ -153,14 +158,28 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _shared(self, row: Row) -> Row:
+        """A row whose facts of the whole run are the ones that the other rows have: thousands of rows are kept."""
+        for name in SHARED:
+            text = json.dumps(row[name])
+            row[name] = self._facts.setdefault(text, row[name])
+        return row
+
     def _load(self) -> None:
         problems = []
         for part in part_files(self._folder):
             try:
-                self.rows.update({row["case"]: row for row in samples.read(part, samples=False)})
+                found = samples.read(part, samples=False)
             except StoreError as error:
                 problems.append(str(error))
+            else:
+                self.rows.update({row["case"]: self._shared(row) for row in found})
         self.problems = tuple(problems)
+
+    def _parts(self) -> list[Path]:
+        """The parts in order of their cases' start; those that cannot be read come last, for whoever reads them."""
+        known = {self._part(row["case"]): (row["started_at"], row["case"]) for row in self.rows.values()}
+        return sorted(part_files(self._folder), key=lambda part: (part not in known, known.get(part, ("", ""))))
 
     def _part(self, case: str) -> Path:
         return self._folder / f"{hashlib.sha256(case.encode()).hexdigest()[:20]}.parquet"
@@ -193,6 +212,8 @@ def _abandoned(results: Path) -> Iterator[tuple[Path, files.Lock]]:
         lock = files.Lock.attempt(folder / "lock")
         if lock is None:
             continue
+        with files.guarded("remove", folder):
+            files.temporary_of(finished(folder)).unlink(missing_ok=True)  # whoever was writing it was killed
         empty = not (folder / "run.header").exists() and next(part_files(folder), None) is None
         if empty or finished(folder).exists():
             lock.release()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename LIKE '%.parts%', filename) = 1"
 """A part and the finished run, or two copies of a file, hold the same case of the same run: one is enough."""
 
+DIGITS = re.compile(r"(\d+)")
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
 NODES = (
     "SELECT file_name, name, coalesce(num_children, 0), coalesce(type, ''), "
@@ -34,6 +35,12 @@ NODES = (
     "ELSE coalesce(converted_type, 'NONE') END FROM parquet_schema(?)"
 )
 """The schema of every file, depth first."""
+
+ALWAYS = frozenset({"case", "model", "status", "reason", "notes", "latency", "run", "run_started_at", "started_at"})
+"""What rows are chosen, ordered and marked by."""
+
+FETCH = 2_000
+"""Rows that are taken from DuckDB at a time."""
 
 ATTEMPTS = 5
 """How often the folder is listed where files vanish while they are read: a run that finishes replaces its parts."""
@@ -54,7 +61,13 @@ class Query:
     notes: tuple[str, ...] = ()
 
 
-def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> Query:
+def query(
+    results: Path,
+    *,
+    models: Sequence[str] | None = None,
+    all_runs: bool = False,
+    columns: Sequence[str] = LIGHT,
+) -> Query:
     """What is stored, leaving out files that cannot be read.
 
     The newest run that has a case gives its row, whatever its weights, host or commit: it answers "what became of
@@ -67,19 +80,21 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
         results: the results folder; one that is missing holds nothing.
         models: names or globs; None takes all.
         all_runs: every run's rows instead of the newest per case.
+        columns: stored columns that rows are to have, none of them heavy; those that tell rows apart are always there.
 
     Raises:
         StoreError: where the folder itself cannot be listed.
     """
     import duckdb
 
+    columns = tuple(name for name in LIGHT if name in columns or name in ALWAYS)
     with duckdb.connect() as connection:
         for attempt in range(ATTEMPTS):
             paths = sample_files(results)
             problems: list[StoreError] = []
             try:
                 good = [path for path in paths if _admit(connection, path, problems)]
-                records = _select(connection, good, problems, all_runs=all_runs)
+                rows = _select(connection, good, problems, columns, all_runs=all_runs)
                 notes = _ahead(connection, good, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
@@ -88,7 +103,6 @@ def query(results: Path, *, models: Sequence[str] | None = None, all_runs: bool 
                     ) from None
                 continue
             break
-    rows = [absent.row(record, LIGHT) for record in records]
     rows = rows if all_runs else standing(rows)
     if models is not None:
         rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
@@ -176,11 +190,14 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     return [absent.row(dict(zip(columns, values, strict=True)), columns) for values in found]
 
 
-def natural(text: str) -> list[tuple[bool, int, str]]:
+@lru_cache(maxsize=100_000)
+def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
-    return [
-        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in re.split(r"(\d+)", text)
-    ]
+    # Text and digits take turns.
+    return tuple(
+        (False, int(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
+        for place, piece in enumerate(DIGITS.split(text))
+    )
 
 
 def sample_files(results: Path) -> list[Path]:
@@ -301,22 +318,26 @@ def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
     return False
 
 
-def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, all_runs: bool) -> list[Row]:
+def _select(
+    connection: Any, paths: list[Path], problems: list[StoreError], wanted: Sequence[str], *, all_runs: bool
+) -> list[Row]:
     """The rows of all files in one query; only where that fails is the culprit looked for, file by file."""
     import duckdb
 
     if not paths:
         return []
-    columns = ", ".join(f'"{name}"' for name in LIGHT)
+    columns = ", ".join(f'"{name}"' for name in wanted)
     time = settled_sql("run_started_at")
     latest = f"ORDER BY {time} DESC, run DESC"
     newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
     select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
     select += f" {latest}, started_at"
+    rows: list[Row] = []
     try:
         found = connection.execute(select, [[_literal(path) for path in paths]])
-        return [dict(zip(LIGHT, values, strict=True)) for values in found.fetchall()]
+        while some := found.fetchmany(FETCH):
+            rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
         good = []
         for path in paths:
@@ -328,7 +349,8 @@ def _select(connection: Any, paths: list[Path], problems: list[StoreError], *, a
                 problems.append(damaged(path, error))
         if len(good) == len(paths):
             raise
-        return _select(connection, good, problems, all_runs=all_runs)
+        return _select(connection, good, problems, wanted, all_runs=all_runs)
+    return rows
 
 
 def _ahead(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from numbers import Integral, Real
@@ -16,6 +16,7 @@ from typing import Any
 from harness import flavours
 from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo
 from harness.store.columns import COLUMNS, HEAVY
+from harness.store.compact import LISTS, nanoseconds
 
 OWN = flavours.PLAIN
 """What a target asks for that runs on the onnxruntime installed beside harness."""
@@ -98,7 +99,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "versions": plain(run.versions),
         "settings": plain(run.settings),
         "floor_s": plain(run.floor_s),
-        "processes": plain(outcome.processes),
+        "processes": [_process(one) for one in outcome.processes],
     }
     return {key: row[key] for key in COLUMNS}
 
@@ -140,24 +141,38 @@ def runtime_of(row: Mapping[str, Any]) -> RuntimeInfo:
 
 
 def measured_on(row: Row, among: Sequence[Row]) -> str:
-    """What measured a row, where and when, as far as it tells the row from others.
+    """As the function that `tell_apart` returns, for a single row."""
+    return tell_apart(among)(row)
+
+
+def tell_apart(among: Iterable[Row]) -> Callable[[Row], str]:
+    """What says what measured a row, where and when, as far as it tells the row from others.
 
     Args:
-        row: one of them, or another.
-        among: rows; names only that in which they and the row are not all the same.
+        among: rows; only that is named in which they and the row are not all the same.
 
     Returns:
-        Such as `onnxruntime-gpu 1.31.1, host 0123456789ab, run of 2026-01-31 10:15`; empty where nothing differs.
+        A function of a row, one of them or another, that gives such as `onnxruntime-gpu 1.31.1, host 0123456789ab,
+        run of 2026-01-31 10:15`; empty where nothing differs.
     """
-    runtime = runtime_of(row)
-    parts = []
-    if any(runtime_of(other) != runtime for other in among):
-        parts.append(runtime.label if runtime.version else flavours.UNKNOWN_VERSION)
-    if any(other["fingerprint"] != row["fingerprint"] for other in among):
-        parts.append(f"host {row['fingerprint']}")
-    if any(other["run"] != row["run"] for other in among):
-        parts.append(f"run of {row['run_started_at'][:16].replace('T', ' ')}")
-    return ", ".join(parts)
+    runtimes, hosts, runs = set(), set(), set()
+    for other in among:
+        runtimes.add(runtime_of(other))
+        hosts.add(other["fingerprint"])
+        runs.add(other["run"])
+
+    def tell(row: Row) -> str:
+        runtime = runtime_of(row)
+        parts = []
+        if runtimes - {runtime}:
+            parts.append(runtime.label if runtime.version else flavours.UNKNOWN_VERSION)
+        if hosts - {row["fingerprint"]}:
+            parts.append(f"host {row['fingerprint']}")
+        if runs - {row["run"]}:
+            parts.append(f"run of {row['run_started_at'][:16].replace('T', ' ')}")
+        return ", ".join(parts)
+
+    return tell
 
 
 def _measured_by(runtime: RuntimeInfo | None) -> Row | None:
@@ -190,6 +205,16 @@ def _case(case: Case) -> Row:
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
         "budget": plain(model.budget),
+    }
+
+
+def _process(process: ProcessSamples) -> Row:
+    """A process as it is stored: its samples stay a block of integers."""
+    return {
+        field.name: nanoseconds(getattr(process, field.name))
+        if field.name in LISTS
+        else plain(getattr(process, field.name))
+        for field in fields(process)
     }
 
 

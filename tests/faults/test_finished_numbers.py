@@ -109,7 +109,7 @@ def test_a_second_sweep_that_fails_leaves_asv_and_shows_both_everywhere(tmp_path
         with Journal.open(tmp_path, one, resume=False) as journal:
             journal.append(outcome)
             journal.append(measured(case(variant="b")))
-            asv.write(tmp_path, one, journal.read())
+            asv.write(tmp_path, one, journal.whole_rows())
             journal.finish()
         found.append([path.read_bytes() for path in sorted(tmp_path.glob("*/*-harness-*.json"))])
     assert found[0] == [_without_times(*pair) for pair in zip(*found, strict=True)]

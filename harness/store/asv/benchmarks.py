@@ -108,10 +108,10 @@ def latency_samples(row: Row) -> list[float]:
     is quadratic in asv). From a single process there is only its own spread: its quantiles in steps of 1%, which
     keep median and quartiles as they are. Every sample is in the run's Parquet file.
     """
-    processes = [[ns / 1e9 for ns in process["samples_ns"]] for process in row["processes"] if process["samples_ns"]]
+    processes = [process["samples_ns"] for process in row["processes"] if process["samples_ns"]]
     if len(processes) != 1:
-        return [statistics.median(process) for process in processes]
-    ordered = sorted(processes[0])
+        return [statistics.median(process) / 1e9 for process in processes]
+    ordered = [ns / 1e9 for ns in sorted(processes[0])]
     if len(ordered) <= QUANTILES:
         return ordered
     return [_quantile(ordered, step / (QUANTILES - 1)) for step in range(QUANTILES)]

@@ -13,13 +13,14 @@ import itertools
 import math
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.errors import NewerSchema, StoreError
-from harness.records import Run
+from harness.metrics import METRICS
+from harness.records import Run, Status
 from harness.store import files
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable, parameters
@@ -29,7 +30,7 @@ from harness.store.query import natural
 from harness.store.rows import Row
 
 
-def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
+def write(results: Path, run: Run, rows: Iterable[Row]) -> tuple[Path, ...]:
     """Merge a run's rows into asv's files. Doing it again changes nothing.
 
     Values of the same case, commit and environment are replaced, but never a number by a failure, which stands in the
@@ -38,7 +39,8 @@ def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
     Args:
         results: asv's `results_dir`.
         run: of a clean checkout.
-        rows: with their samples (`Journal.read`, `samples.read`), all of that run.
+        rows: with their samples (`Journal.whole_rows`, `samples.stream`), all of that run. What asv keeps of the
+            samples is taken from each as it comes, so that they need not be in memory together.
 
     Returns:
         The files that were written.
@@ -50,8 +52,7 @@ def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
     """
     if run.commit is None or run.dirty:
         raise ValueError("only a clean checkout's commit has a place in asv's history")
-    if any("processes" not in row or row["run"] != run.id for row in rows):
-        raise ValueError("asv's statistics need rows of this very run, with their samples")
+    rows = [_summed_up(row, run) for row in rows]
     with files.Lock.wait(files.lock_of(results)):
         machine = _machine(results)
         contents = {results / machine["machine"] / "machine.json": dump(machine, MACHINE_VERSION)}
@@ -62,6 +63,29 @@ def write(results: Path, run: Run, rows: Sequence[Row]) -> tuple[Path, ...]:
         for path, content in contents.items():
             files.write(path, content)
     return tuple(contents)
+
+
+KEPT = (
+    "case", "model", "variant", "provider", "target_name", "runtime", "intra_threads", "inter_threads", "batch",
+    "status", "weights", "measured_by", "versions", "fingerprint", "run",
+)  # fmt: skip
+"""The columns that say which value of asv's a row is."""
+
+READ = tuple(dict.fromkeys([*KEPT, *(read.partition(".")[0] for metric in METRICS for read in metric.reads)]))
+"""`KEPT`, and what the metrics are made of."""
+
+
+def _summed_up(row: Row, run: Run) -> Row:
+    """As much of a row as its values in asv's files need; `samples` are those that asv computes its statistics from.
+
+    Raises:
+        ValueError: if it carries no samples or is of another run.
+    """
+    if "processes" not in row or row["run"] != run.id:
+        raise ValueError("asv's statistics need rows of this very run, with their samples")
+    measured = bool(row["processes"]) and Status(row["status"]).has_numbers
+    of = {one.name: one.samples(row) for one in BENCHMARKS if one.samples and measured}
+    return {**{name: row[name] for name in READ}, "samples": of}
 
 
 def check(results: Path, run: Run) -> None:
@@ -225,7 +249,7 @@ def _point(metric: AsvBenchmark, row: Row | None) -> tuple[float | None, list[fl
     value = nullable(metric.value, row)
     if metric.samples is None or value is None or math.isnan(value):
         return value, None
-    return value, metric.samples(row) or None
+    return value, row["samples"].get(metric.name) or None
 
 
 def _saved(results: Any, path: Path) -> bytes:

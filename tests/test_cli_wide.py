@@ -1,0 +1,70 @@
+"""Tables of many rows on a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness import budget
+from harness.cli import tables
+from harness.cli.wide import LARGE, print_table
+from harness.store.rows import to_row
+from tests.outcomes import case, measured, run
+
+
+def made(rows: int, word: str = "naïve 模型") -> Table:
+    """A table of two columns with a title."""
+    table = Table(title=Text("a title"), title_justify="left", title_style="bold", header_style="bold", box=None)
+    table.pad_edge = False
+    table.add_column("name", no_wrap=True)
+    table.add_column("value", justify="right")
+    for place in range(rows):
+        table.add_row(Text(word, style="bold" if place % 2 else ""), str(place * 7))
+    return table
+
+
+def printed(show: Callable[[Console], None], *, width: int = 80, terminal: bool = False) -> list[str]:
+    """The lines of a console, without blanks at their ends."""
+    file = io.StringIO()
+    show(Console(file=file, width=width, force_terminal=terminal, color_system="standard" if terminal else None))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_as_rich_prints_it() -> None:
+    """What fits into the terminal looks as it does without the short way, wide characters included."""
+    expected = printed(lambda console: console.print(made(5)))
+    assert expected == printed(lambda console: print_table(console, made(5)))
+    assert "\x1b[1m" in "".join(printed(lambda console: print_table(console, made(5)), terminal=True))
+
+
+def test_only_small_tables_are_folded() -> None:
+    """A small table too wide for the terminal is folded, a large one has one line for every row."""
+    small = printed(lambda console: print_table(console, made(3, "word " * 20)), width=40)
+    assert max(map(len, small)) <= 40
+    large = printed(lambda console: print_table(console, made(LARGE, "word " * 20)), width=40)
+    assert LARGE + 2 == len(large)
+
+
+def test_markup_is_text() -> None:
+    """Square brackets in names are not taken for markup."""
+    assert any("[/x]" in line for line in printed(lambda console: print_table(console, made(LARGE, "[/x]"))))
+
+
+def test_a_table_looks_at_each_row_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The baseline of a row and what tells it from others are looked up, not searched for among all rows."""
+    looked: list[Any] = []
+    setting = budget.setting
+    monkeypatch.setattr(budget, "setting", lambda row: looked.append(row) or setting(row))  # type: ignore[func-returns-value]
+    counts = []
+    for number in (50, 100):
+        rows = [to_row(run(), measured(case(variant=f"v{place}"))) for place in range(number)]
+        looked.clear()
+        tables.model_table("digits_cnn", rows)
+        counts.append(len(looked))
+    assert counts[1] <= 2 * counts[0]
