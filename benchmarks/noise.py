@@ -12,9 +12,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.gate.model import GateSettings
 from harness.report.ratios import interval
 from harness.stats import estimate, paired, scan, strength
 from harness.stats.rule import CONFIRM_PAIRS, SCREEN_PAIRS
+
+MARGIN = GateSettings().max_slowdown
+"""The gate's own, where nothing is asked for."""
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -42,8 +46,10 @@ NOISE: dict[str, Draw] = {
 }
 
 
-def gate(rng: np.random.Generator, draw: Draw, cases: int, effect: float) -> tuple[bool, int, int]:
-    """One whole gate in which case 0 alone is slower by `effect`.
+def gate(
+    rng: np.random.Generator, draw: Draw, cases: int, effect: float, margin: float = MARGIN
+) -> tuple[bool, int, int]:
+    """One whole gate in which case 0 alone is slower by `effect`, of which `margin` is allowed.
 
     Returns:
         Whether that was confirmed as slower, how many other cases were confirmed as anything, how many were flagged.
@@ -51,11 +57,14 @@ def gate(rng: np.random.Generator, draw: Draw, cases: int, effect: float) -> tup
     truth = np.zeros(cases)
     truth[0] = math.log1p(effect)
     pairs = draw(rng, (cases, SCREEN_PAIRS)) + truth[:, None]
-    screened = {index: paired.screen(pairs[index].tolist()) for index in range(cases)}
+    screened = {index: paired.screen(pairs[index].tolist(), margin=margin) for index in range(cases)}
     flagged = [index for index in screened if screened[index].flagged]
     fresh = {str(i): (draw(rng, (CONFIRM_PAIRS,)) + truth[i]).tolist() for i in flagged}
     confirmed = paired.confirm(
-        fresh, directions={str(i): screened[i].direction for i in flagged}, planned=CONFIRM_PAIRS
+        fresh,
+        directions={str(i): screened[i].direction for i in flagged},
+        margin=margin,
+        planned=CONFIRM_PAIRS,
     )
     alarms = {name for name, found in confirmed.items() if found.significant}
     hit = bool(effect) and "0" in alarms and confirmed["0"].direction == "slower"
@@ -122,7 +131,7 @@ def _held(over: dict[str, float], under: dict[str, float]) -> tuple[bool, bool]:
 
 
 def detectable(repeats: int) -> None:
-    """Print the power of the rule at the effect that it calls detectable (asked: 80%), spread seen in 8 pairs."""
+    """Print the power of the rule at the effect that it calls detectable (asked: 80%), without a margin."""
     print("power at the effect that was called detectable (asked .80), its median")
     for name, draw in NOISE.items():
         rng = np.random.default_rng(9)
@@ -130,7 +139,7 @@ def detectable(repeats: int) -> None:
         for _ in range(repeats):
             effect = paired.detectable(draw(rng, (SCREEN_PAIRS,)).tolist())
             effects.append(effect)
-            hits.append(gate(rng, draw, 1, effect)[0])
+            hits.append(gate(rng, draw, 1, effect, margin=0.0)[0])
         print(f"{name:<12} {np.mean(hits):.3f}  {np.median(effects):.4f}", flush=True)
 
 

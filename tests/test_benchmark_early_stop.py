@@ -74,8 +74,8 @@ def test_three_looks_take_fewer_pairs_than_one(scripts: Any) -> None:
     settings, dice = power.GateSettings(), random.Random(4)
     slow = [0.18 + dice.gauss(0, 0.02) for _ in range(28)]
     assert ("slower", 28) == power.settled(slow, settings, looks=False)
-    told, pairs = power.settled(slow, settings, looks=True)
-    assert ("slower", True) == (told, pairs < 28)
+    said, pairs = power.settled(slow, settings, looks=True)
+    assert ("slower", True) == (said, pairs < 28)
     same = [(-1) ** number * 0.02 for number in range(28)]
     assert ("", 8) == power.settled(same, settings, looks=True)
 

@@ -45,7 +45,7 @@ def test_the_factor_is_the_lower_end_of_students_interval() -> None:
 
 
 def test_others_of_the_same_rounds_tell_the_spread() -> None:
-    """Two rounds of five cases: four degrees of freedom instead of one; a pace that all of them saw is no spread."""
+    """Two rounds of five cases: four degrees of freedom instead of one; a pace that all of them saw adds no spread."""
     others = [[5.0, 5.1], [7.0, 6.9], [2.0, 2.02]]
     alone, together = at_least([3.0, 3.1], [1.0, 1.0]), at_least([3.0, 3.1], [1.0, 1.0], others)
     assert alone < 2.5 < together < 3.05

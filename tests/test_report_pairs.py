@@ -113,7 +113,7 @@ def test_other_weights_are_counted_and_not_compared(tmp_path: Path) -> None:
 
 
 def test_rotating_and_fixed_inputs_are_not_set_against_each_other(tmp_path: Path) -> None:
-    """One input again and again reads too fast: that is no change. Old rows, with nothing said, are fixed."""
+    """One input again and again reads too fast, and nothing changed. Old rows, with nothing said, are fixed."""
 
     def fixed(row: Row) -> None:
         row["timed_inputs"] = {"mode": "fixed", "examples": 1}

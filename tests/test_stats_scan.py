@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.stats import changes, scan, strength
+from harness.stats import changes, drift, scan, strength
 
 
 def latencies(seed: int, rows: int, n: int, phi: float = 0.0) -> list[list[float]]:
@@ -246,3 +246,32 @@ def test_stopping_early_changes_no_p_value_that_counts() -> None:
     for place, early in zip(whole, changes.places(rows, ignore=0.05), strict=True):
         assert place.index == early.index
         assert (place.p if place.p <= 0.05 else 1.0) == early.p
+
+
+@pytest.mark.parametrize("series", [4, 40])
+def test_series_that_moved_together_are_not_judged_without_a_reference(series: int) -> None:
+    """A pace that all of them share changed none of them; a change of one is still found, and independent ones are."""
+    rng = np.random.default_rng(7)
+    pace = np.concatenate([np.zeros(30), np.full(10, 0.05)])
+    names = [str(number) for number in range(series)]
+    own = {name: rng.normal(0, 0.01, 40) for name in names}
+    kinds = dict.fromkeys(names, "latency")
+    moved = scan.scan({name: np.exp(noise + pace).tolist() for name, noise in own.items()}, kinds=kinds, unpaced=names)
+    assert all("moved together" in found.abstained for found in moved.values())
+    one = {name: np.exp(noise + (4 * pace if name == "0" else 0.0)).tolist() for name, noise in own.items()}
+    found = scan.scan(one, kinds=kinds, unpaced=names)
+    assert not any("moved together" in each.abstained for each in found.values())
+    assert [30] == [change.index for change in found["0"].changes]
+
+
+def test_independent_series_rarely_look_as_if_they_moved_together() -> None:
+    """Neighbours that correlate by 0.6 within each series do not make a shared pace: 2 of 100 groups at most."""
+    rng = np.random.default_rng(6)
+    seen = 0
+    for _ in range(100):
+        rows = rng.normal(0, 0.02, (10, 40))
+        for place in range(1, 40):
+            rows[:, place] = 0.6 * rows[:, place - 1] + 0.8 * rows[:, place]
+        logs = {str(number): row for number, row in enumerate(rows)}
+        seen += bool(drift.moved_together(logs, dict.fromkeys(logs, "latency")))
+    assert seen <= 2

@@ -30,14 +30,14 @@ CASES = ("case", "median [95%]", "speed-up", "fidelity", "accuracy", "status", "
 
 def render(rows: Sequence[Row]) -> str:
     """The summary; never longer than GitHub takes, and it says how many cases it leaves out."""
-    told = choices.spoken(rows)
-    listed = _doubts(told)
+    known = choices.spoken(rows)
+    listed = _doubts(known)
     listed += [f"{status}: {tables.brief(ids)}: {reason}" for status, reason, ids in tables.without_numbers(rows)]
     head = [
         "### Builds to ship",
         "",
-        *(_table(SHIP, [_chosen(one) for one in told[:MOST_LISTED]]) if told else ["No case has a number."]),
-        *([f"and {len(told) - MOST_LISTED} more"] if len(told) > MOST_LISTED else []),
+        *(_table(SHIP, [_chosen(one) for one in known[:MOST_LISTED]]) if known else ["No case has a number."]),
+        *([f"and {len(known) - MOST_LISTED} more"] if len(known) > MOST_LISTED else []),
         "",
         *[f"- {escape(_cut(text))}" for text in listed[:MOST_LISTED]],
         "",
@@ -88,9 +88,9 @@ def _chosen(one: choices.SpokenChoice) -> list[str]:
     return [one.model, one.target, one.variant, one.median, one.factor or units.NONE, one.state, one.basis]
 
 
-def _doubts(told: Sequence[choices.SpokenChoice]) -> list[str]:
-    found = [f"{one.model}/{one.variant} on {one.target}: {one.doubt}" for one in told if one.doubt]
-    apart = [one for one in told if one.apart]
+def _doubts(known: Sequence[choices.SpokenChoice]) -> list[str]:
+    found = [f"{one.model}/{one.variant} on {one.target}: {one.doubt}" for one in known if one.doubt]
+    apart = [one for one in known if one.apart]
     return found + [f"{one.model} on {one.target}: measured apart and not compared: {one.apart}" for one in apart]
 
 

@@ -54,7 +54,7 @@ def added(before: int | None, after: int | None) -> int | None:
 
 
 def free_bytes() -> int | None:
-    """What new processes of this host can have without anything being swapped, in bytes; None where not told."""
+    """What new processes of this host can have without anything being swapped, in bytes; None where unknown."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="utf-8")
     except OSError:

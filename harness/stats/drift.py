@@ -33,6 +33,13 @@ ENOUGH = 300
 """Points of one kind from which on differences are asked, too: of fewer they say little, and the larger of two poor
 estimates is too large."""
 
+SERIES = 4
+"""Series of one kind that it takes to see what all of them did together."""
+
+SHARED = 2.5
+"""By how much more than independent series they may vary together, as a ratio of variances: over 40 points it is 1 give
+or take 0.23, and 0.33 where neighbours correlate by 0.6."""
+
 STEP = 0.05
 """Correlations are rounded up to multiples of it, so that series share their tables."""
 
@@ -84,6 +91,38 @@ def correlations(
             strong = together > MOST or one - 1.64 / math.sqrt(n) > SURE
             worse = max(together, one)
             found[name] = rounded, f"neighbouring points correlate ({worse:.2f}): the host drifted" if strong else ""
+    return found
+
+
+def moved_together(logs: Mapping[str, Floats], kinds: Mapping[str, object]) -> dict[str, str]:
+    """The series that moved with most others of their kind, each with the reason; the rest is left out.
+
+    The median over series, point by point from the newest back, hardly knows what one of them did. Where it varies more
+    than the median of as many independent series would, something moved all of them: a host's pace, or a change that
+    is in all of them, and nothing tells which.
+
+    Args:
+        logs: name -> logarithms of its values, the newest last.
+        kinds: name -> what it shares its drift with; a name that is missing takes no part.
+    """
+    import numpy as np
+
+    groups: dict[object, list[str]] = {}
+    for name in logs:
+        if name in kinds:
+            groups.setdefault(kinds[name], []).append(name)
+    found: dict[str, str] = {}
+    for names in groups.values():
+        n = min(len(logs[name]) for name in names)
+        if len(names) < SERIES:
+            continue
+        rows = np.array([logs[name][-n:] - np.median(logs[name][-n:]) for name in names])
+        # Robust, so that a step in one series does not count as noise; pi / 2 is the median's variance against the mean's.
+        noise = np.median((1.4826 * np.median(np.abs(rows), axis=1)) ** 2)
+        together = float(np.median(rows, axis=0).var(ddof=1))
+        if noise > 0 and together > SHARED * math.pi / 2 * noise / len(names):
+            why = f"{len(names)} series moved together, and no reference workload tells the host's pace from a change"
+            found |= dict.fromkeys(names, why)
     return found
 
 

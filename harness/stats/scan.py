@@ -87,6 +87,7 @@ def scan(
     exact: Collection[str] = (),
     any_false: float | None = None,
     kinds: Mapping[str, object] | None = None,
+    unpaced: Collection[str] = (),
 ) -> dict[str, Scan]:
     """Search all series at once.
 
@@ -96,6 +97,7 @@ def scan(
         exact: names of series without noise, such as size or node counts: every step in them is a change at once.
         any_false: where given, the chance of any false finding at all in a round (Holm), instead of `fdr`.
         kinds: name -> what it shares its drift with, such as host and metric (`harness.stats.drift`).
+        unpaced: names of series that a host's pace is still in; where those of a kind moved together none is judged.
 
     Returns:
         For every name its changes, or why it was not judged.
@@ -124,6 +126,10 @@ def scan(
             found[name] = Scan()  # it could never be called a change, so it takes no share of the level
         else:
             judged[name] = np.log(values)
+    left = {name: judged[name] for name in unpaced if name in judged}
+    for name, why in drift.moved_together(left, kinds or {}).items():
+        found[name] = Scan(abstained=why)
+        del judged[name]
     # Correlation is looked at with the levels that would be found if nothing else were searched; only series that
     # pass it enter the family.
     alone = _segment(judged, FDR, {}, adjust=list)

@@ -108,6 +108,7 @@ def _verdicts(series: Sequence[Series], settings: GateSettings, level: float) ->
         exact={str(place) for place, one in enumerate(judged) if one.series.metric in EXACT},
         any_false=level,
         kinds={str(place): (one.series.host, one.series.metric) for place, one in enumerate(judged)},
+        unpaced=[str(place) for place, one in enumerate(judged) if _in_host_time(one)],
     )
     by_case: dict[Key, list[tuple[_Judged, Finding]]] = {}
     for place, one in enumerate(judged):
@@ -163,6 +164,11 @@ def _is_number(point: Point, metric: str) -> bool:
 def _divided(one: _Judged) -> bool:
     """Whether every point has the time of the reference workload: a host that got slower is then no change."""
     return one.series.metric == LATENCY.name and bool(one.points) and all(point.reference_ns for point in one.points)
+
+
+def _in_host_time(one: _Judged) -> bool:
+    """Whether a host's pace is still in the values."""
+    return BY_NAME[one.series.metric].unit == "seconds" and not _divided(one)
 
 
 def _values(one: _Judged) -> list[float]:
