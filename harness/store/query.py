@@ -93,7 +93,7 @@ def query(
             paths = sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = [path for path in paths if _admit(connection, path, problems)]
+                good = _each_admitted(connection, paths, problems)
                 rows = _select(connection, good, problems, columns, all_runs=all_runs)
                 notes = _ahead(connection, good, problems)
             except FileNotFoundError:
@@ -239,6 +239,21 @@ def _admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]
         _check(connection, paths)
     except (duckdb.Error, StoreError, UnicodeDecodeError):
         return [path for path in paths if _answers(connection, path, problems, "SELECT 1")]
+    return list(paths)
+
+
+def _each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
+    """The same for whoever lists the folder again where a file has gone.
+
+    Raises:
+        FileNotFoundError: if one has.
+    """
+    import duckdb
+
+    try:
+        _check(connection, paths)
+    except (duckdb.Error, StoreError, UnicodeDecodeError):
+        return [path for path in paths if _admit(connection, path, problems)]
     return list(paths)
 
 
