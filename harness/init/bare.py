@@ -20,6 +20,7 @@ from typing import Any
 from harness import jobs
 from harness.errors import UsageError
 from harness.init import assume, models
+from harness.paths import typed
 from harness.store import files
 from harness.suggest import similar
 
@@ -79,7 +80,7 @@ def assumed(
         UsageError: a file is not there, or a refinement makes no sense.
         StoreError: the cache cannot be written.
     """
-    found = [Path(text.removeprefix(PREFIX)).expanduser() for text in paths]
+    found = [typed(text.removeprefix(PREFIX)) for text in paths]
     if missing := [str(path) for path in found if not path.is_file()]:
         zoo = next((name for name in missing if name.endswith((".yaml", ".yml"))), None)
         way = f"; a zoo is given with --zoo {zoo}" if zoo else similar_files(missing[0])
@@ -141,7 +142,7 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
     """
     if text is None:
         return None
-    path = Path(text).expanduser()
+    path = typed(text)
     if path.is_dir():
         return {"source": "images", "folder": str(path.resolve())}
     if path.is_file() and path.suffix.lower() == ".npz":
