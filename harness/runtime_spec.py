@@ -11,6 +11,7 @@ import re
 from pathlib import Path, PurePath
 
 from harness.flavours import FLAVOURS, WHEELS, normal
+from harness.paths import typed
 from harness.suggest import suggest
 
 CURRENT = "current"
@@ -61,4 +62,4 @@ def anchored(text: str, folder: Path) -> str:
     spec = text.strip()
     if is_own(spec):
         return OWN
-    return str(folder / Path(spec).expanduser()) if is_path(spec) else spec
+    return str(folder / typed(spec)) if is_path(spec) else spec

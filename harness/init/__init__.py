@@ -6,8 +6,10 @@ What is there stays as it is: a file is made or not written at all, and only .gi
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,21 +121,43 @@ def texts(folder: Path, top: Path, conf: Mapping[str, Any], requirements: Sequen
     inside = folder.resolve().relative_to(top.resolve()).as_posix()
     prefix = "" if inside == "." else f"{inside}/"
     packages = shlex.join([*(["."] if settings.is_package(folder) else []), *requirements])
-    workflow = template("harness.yml")
-    for word, value in {
-        "BRANCH": settings.branch(folder),
-        "FOLDER": inside,
+    words = {
+        "BRANCHES": f"[{scalar(pattern(settings.branch(folder)), '[{}]')}]",
+        "FOLDER": scalar(inside, "{}"),
         "PREFIX": prefix,
         "PYTHON": ".".join(platform.python_version_tuple()[:2]),
-        "REQUIREMENTS": packages,
-    }.items():
-        workflow = workflow.replace(f"@{word}@", value)
+        "INSTALL": scalar(f"python -m pip install {packages}", "a: {}"),
+    }
+    # All at once: a name that is put in may look like a word to be replaced.
+    workflow = re.sub("@([A-Z]+)@", lambda found: words[found[1]], template("harness.yml"))
     return {
         CONFIGURATION: json.dumps(conf, indent=4) + "\n",
         (suite / "__init__.py").as_posix(): "",
         (suite / "sweep.py").as_posix(): template("sweep.py"),
         Path(os.path.relpath(top.resolve() / WORKFLOW, folder.resolve())).as_posix(): workflow,
     }
+
+
+def pattern(branch: str) -> str:
+    """A branch as GitHub's filter of branches has it, where some characters that git allows mean something."""
+    return re.sub(r"\+|^!", r"\\\g<0>", branch)
+
+
+def scalar(text: str, place: str) -> str:
+    """A text as YAML has it: as it is where that means the same, else in quotes.
+
+    Args:
+        text: anything.
+        place: what stands around it, with `{}` for the text.
+    """
+    import yaml
+
+    quoted = yaml.dump(text, default_style='"', width=math.inf).strip()
+    try:
+        plain = yaml.safe_load(place.replace("{}", text)) == yaml.safe_load(place.replace("{}", quoted))
+    except yaml.YAMLError:
+        plain = False
+    return text if plain else quoted
 
 
 def template(name: str) -> str:

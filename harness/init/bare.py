@@ -21,6 +21,7 @@ from harness import jobs
 from harness.data import beside
 from harness.errors import UsageError
 from harness.init import assume, models
+from harness.paths import typed
 from harness.special_files import special
 from harness.store import files
 from harness.suggest import similar
@@ -82,7 +83,7 @@ def assumed(
         UsageError: a file is not there, or a refinement makes no sense.
         StoreError: the cache cannot be written.
     """
-    found = [Path(text.removeprefix(PREFIX)).expanduser() for text in paths]
+    found = [typed(text.removeprefix(PREFIX)) for text in paths]
     for path in found:
         if what := special(path):
             raise UsageError(f"{path} is {what}; give a plain file")
@@ -147,7 +148,7 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
     """
     if text is None:
         return None
-    path = Path(text).expanduser()
+    path = typed(text)
     if path.is_dir():
         whole = str(path.resolve())
         if any(path.glob("*.npz")):

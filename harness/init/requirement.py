@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from harness import __version__, flavours, provenance
+from harness.paths import typed
 
 NAME = "onnx-harness"
 FOR_TORCH = ("torch", "onnxscript")
@@ -28,7 +29,7 @@ def own(given: str | None = None) -> str:
         repository where it came from one (PEP 610), else its version.
     """
     if given is not None:
-        path = Path(given).expanduser()
+        path = typed(given)
         return str(path.resolve()) if path.exists() else given
     try:
         text = metadata.distribution(NAME).read_text("direct_url.json")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, PLAIN, normal
+from harness.paths import typed
 from harness.runtime_spec import CURRENT, is_spec, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
@@ -84,7 +85,7 @@ def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -
     if is_spec(spec):
         return _installed(spec, {"requirement": spec.replace(" ", "")}, root, install, say)
     if looks_like_path(spec):
-        path = Path(spec).expanduser()
+        path = typed(spec)
         if not path.exists():
             raise UsageError(f"runtime {spec}: there is no such file; give the path of a Python interpreter")
         if path.is_dir():
@@ -170,7 +171,7 @@ def _digest(*parts: str) -> str:
 
 
 def _wheel(spec: str) -> dict[str, str]:
-    path = Path(spec).expanduser().absolute()
+    path = typed(spec).absolute()
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -117,7 +117,7 @@ def moved_together(logs: Mapping[str, Floats], kinds: Mapping[str, object]) -> d
         if len(names) < SERIES:
             continue
         rows = np.array([logs[name][-n:] - np.median(logs[name][-n:]) for name in names])
-        # Robust, so that a step in one series does not count as noise; pi / 2 is the median's variance against the mean's.
+        # Robust: a step in one series does not count as noise; pi / 2 is the median's variance against the mean's.
         noise = np.median((1.4826 * np.median(np.abs(rows), axis=1)) ** 2)
         together = float(np.median(rows, axis=0).var(ddof=1))
         if noise > 0 and together > SHARED * math.pi / 2 * noise / len(names):

@@ -11,6 +11,7 @@ from harness import data as sources
 from harness import frameworks, runtime_spec
 from harness.data import beside
 from harness.options import by_name
+from harness.paths import typed
 from harness.providers import SHORT, full_name, uses_session_threads
 from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
 from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
@@ -174,7 +175,7 @@ def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
 
 
 def _absolute(folder: Path, path: str) -> str:
-    return str((folder / Path(path).expanduser()).absolute())
+    return str((folder / typed(path)).absolute())
 
 
 def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
