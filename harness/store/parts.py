@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from harness.store import files, samples
 
-GROUP_BYTES: Final = 8_000_000
+GROUP_BYTES: Final = 4_000_000
 """What a group of rows takes in memory, about; a single row may be larger."""
 
 GROUP_ROWS: Final = 2_000

@@ -7,6 +7,7 @@ history are in `harness.store.columns`.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -20,6 +21,8 @@ from harness.store import absent, compact, content
 from harness.store.columns import COLUMNS, HEAVY, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row
 
+POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
+
 HEAVY_BATCH: Final = 16
 """Rows whose samples are held at a time, by whoever reads them one after the other."""
 
@@ -29,6 +32,7 @@ LIGHT_BATCH: Final = 2_000
 
 def encode(rows: Iterable[Row]) -> bytes:
     """A Parquet file of whole rows, in order of their start, with a checksum on every page."""
+    plain_memory()
     import pyarrow as pa
 
     found = as_table(sorted(rows, key=lambda row: (row["started_at"], row["case"])))
@@ -51,8 +55,24 @@ def writer(sink: Any) -> Any:
 
 
 @cache
+def plain_memory() -> None:
+    """Let Arrow ask the system for memory: its own allocator keeps what was freed, 40 MB of a sweep's 140.
+
+    Arrow reads the variable once, when it is first asked for memory; it does not reach processes started later.
+    """
+    before = os.environ.get(POOL)
+    os.environ.setdefault(POOL, "system")
+    import pyarrow as pa
+
+    pa.default_memory_pool()
+    if before is None:
+        del os.environ[POOL]
+
+
+@cache
 def schema() -> Any:
     """Arrow's schema of a stored file."""
+    plain_memory()
     import pyarrow as pa
 
     return pa.schema(
@@ -62,6 +82,7 @@ def schema() -> Any:
 
 def as_table(rows: Sequence[Row]) -> Any:
     """Whole rows as Arrow's table, in the order that they come in."""
+    plain_memory()
     import pyarrow as pa
     import pyarrow.json
 
@@ -112,6 +133,7 @@ def opened(path: Path) -> Iterator[Any]:
     Raises:
         NewerSchema, StoreError, FileNotFoundError: as `stream`.
     """
+    plain_memory()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
