@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,9 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness import zoo as zoos
+from harness.build import keys
+from harness.build.cache import Cache
 from harness.cli import main
 from harness.measure import coordinator
 from harness.store.files import Lock
@@ -50,6 +54,11 @@ targets:
 models:
   tiny: {source: onnx, id: tiny.onnx, budget: {fidelity_db: 5}}
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first; the order of the others stays."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +180,19 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def built_project(project: Project, built: Path) -> Project:
     """A small project whose artifacts are in its cache."""
-    shutil.copytree(built, project.root / "cache")
+    take_over(built, project.root)
     return project
+
+
+def take_over(built: Path, root: Path) -> None:
+    """Put `tiny.onnx` and the cache of what was built into a project, where nothing has to be loaded again.
+
+    A cache knows the weights of a file by its path and its time.
+    """
+    shutil.copytree(built, root / "cache")
+    shutil.copy2(built.parent / "tiny.onnx", root / "tiny.onnx")
+    cache = Cache(root / "cache")
+    (known,) = (root / "cache" / "sources").glob("*.json")
+    content = known.read_text(encoding="utf-8").replace(str(built.parent), str(root))
+    model = zoos.load(root / "model_zoo.yaml").models["tiny"]
+    cache.put_resolution(keys.source_key(model), json.loads(content))

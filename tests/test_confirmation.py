@@ -200,6 +200,7 @@ def confirm_json(found: ConfirmedChoice) -> Any:
     return plain(found)
 
 
+@pytest.mark.long
 def test_a_sweep_confirms_its_choice(built_project: Project) -> None:
     """Real workers: the sentence of the terminal, the row, and `harness results` say the same."""
     import json

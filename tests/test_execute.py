@@ -41,7 +41,7 @@ from harness.runtimes import client as clients
 from harness.runtimes.client import Client
 from harness.runtimes.clients import WorkerStarter
 from tests import builders, specs
-from tests.conftest import Project
+from tests.conftest import Project, take_over, write_project
 from tests.workers import worker
 
 SETTINGS = SweepSettings(processes=2, time_per_case=0.05, ci_width=0.05)
@@ -53,13 +53,22 @@ def case(project: Project) -> Case:
     return planning.plan(zoo.load(project.root / "model_zoo.yaml"), planning.Selection(variants=("fp32",))).cases[0]
 
 
-@pytest.fixture
-def job(case: Case, project: Project) -> Job:
-    """The job of `case`, built into an empty cache."""
-    root = project.root / "cache"
-    found = pipeline.build(Cache(root), [(case.model, [case.recipe])], on_event=lambda _: None)["tiny", "fp32"]
+@pytest.fixture(scope="module")
+def found(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The artifact of tiny/fp32, which does not depend on where it lies."""
+    project = write_project(tmp_path_factory.mktemp("found"))
+    take_over(built, project.root)
+    (case,) = planning.plan(zoo.load(project.root / "model_zoo.yaml"), planning.Selection(variants=("fp32",))).cases
+    cache = Cache(project.root / "cache")
+    found = pipeline.build(cache, [(case.model, [case.recipe])], on_event=lambda _: None)["tiny", "fp32"]
     assert isinstance(found, Artifact)
-    return Job(case=case, built=found, settings=SETTINGS, cache=root)
+    return found
+
+
+@pytest.fixture
+def job(case: Case, built_project: Project, found: Artifact) -> Job:
+    """The job of `case`, whose artifact is in the cache, and no evaluation."""
+    return Job(case=case, built=found, settings=SETTINGS, cache=built_project.root / "cache")
 
 
 def of_target(job: Job, **changes: Any) -> Job:

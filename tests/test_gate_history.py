@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import json
 import random
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,16 +29,25 @@ from tests.test_provenance import git
 CASE = outcomes.case().id
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> tuple[Path, list[str]]:
-    """A clone with forty commits, oldest first."""
-    git(tmp_path, "init")
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A clone with forty commits, oldest first; only to be copied."""
+    top = tmp_path_factory.mktemp("forty")
+    git(top, "init")
     for place in range(40):
-        git(tmp_path, "commit", "--allow-empty", "-m", f"Commit {place}")
+        git(top, "commit", "--allow-empty", "-m", f"Commit {place}")
     listed = subprocess.run(
-        ["git", "-C", str(tmp_path), "rev-list", "--reverse", "HEAD"], check=True, capture_output=True, text=True
+        ["git", "-C", str(top), "rev-list", "--reverse", "HEAD"], check=True, capture_output=True, text=True
     )
-    return tmp_path, listed.stdout.split()
+    return top, listed.stdout.split()
+
+
+@pytest.fixture
+def repo(tmp_path: Path, forty: tuple[Path, list[str]]) -> tuple[Path, list[str]]:
+    """A clone with forty commits, oldest first."""
+    top, commits = forty
+    shutil.copytree(top, tmp_path, dirs_exist_ok=True)
+    return tmp_path, commits
 
 
 def sweep(results: Path, commit: str | None, place: int, *found: Outcome, **changes: object) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from benchmarks import onnx_backend
 
 SAMPLE = 150
 
 
+@pytest.mark.long
 def test_a_sample_is_measured_as_expected(tmp_path: Path) -> None:
     """Half of them on their own inputs, whose outputs are the expected ones, half on inputs that are drawn to fit."""
     found = list(onnx_backend.tests())

@@ -34,7 +34,10 @@ def help_of(*arguments: str) -> str:
     return " ".join(done.output.split())
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=pytest.mark.long) if one.startswith("harness doctor") else one for one in commands()],
+)
 def test_commands_of_the_readme_work(command: str, tmp_path: Path) -> None:
     """Each runs as it stands; sweeps show their plan instead of taking minutes, and gates are only parsed."""
     arguments = shlex.split(command)[1:]
@@ -96,6 +99,7 @@ def test_shell_completion_is_offered() -> None:
 OPTIONAL = (*(name for name in packages.modules() if name != "onnx"), "scipy")
 
 
+@pytest.mark.long
 def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> None:
     """No torch and no AGPL package: an .onnx file is fused, quantized and measured; what needs more fails with why."""
     from tests.builders import tiny_conv

@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -159,11 +158,10 @@ class AsvProject:
 
 def create(root: Path, built: Path) -> AsvProject:
     """A project of the models `tiny` and `one`, not yet committed; its cache is a copy of `built`."""
-    shutil.copytree(built, root / "cache")
-    builders.tiny_conv(root / "tiny.onnx")
     builders.one_node(root / "one.onnx")
     project = AsvProject(root)
     project.zoo("tiny")
+    conftest.take_over(built, root)
     project.configure()
     for name, text in {
         "benchmarks/__init__.py": "",

@@ -18,6 +18,7 @@ def project(tmp_path: Path, built: Path) -> AsvProject:
     return asv_projects.create(tmp_path, built)
 
 
+@pytest.mark.long
 def test_the_regressions_page_names_the_commit_that_slowed_a_model(project: AsvProject) -> None:
     """Six commits, the fourth of which gives a model thirty times the work: asv names that one, and no other."""
     project.environment.update(HARNESS_PROCESSES="1", HARNESS_TIME_PER_CASE="0.05")

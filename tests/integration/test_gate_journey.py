@@ -120,6 +120,7 @@ def test_a_bump_of_the_runtime_fails_with_a_sentence(project: Project) -> None:
     assert "% slower (95% interval " in out
 
 
+@pytest.mark.long
 def test_slower_interpreter_fails(repository: Project) -> None:
     """A runtime that does everything twice is a regression, with a sentence, exit code 1, and every pair's numbers."""
     slow = interpreter(repository, TWICE)
@@ -245,6 +246,7 @@ class Measured:
         return dataclasses.replace(found, phase=phase, log_ratio=found.log_ratio + noise)
 
 
+@pytest.mark.long
 def test_bisect_finds_the_commit(repository: Project) -> None:
     """Over six commits, one of which has a broken zoo and one of which switches optimization off, that one is named."""
     root = repository.root

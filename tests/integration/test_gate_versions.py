@@ -53,7 +53,10 @@ models:
       image: {dtype: float32, shape: [batch, 1, 8, 8]}
 """
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the paths of worktrees are POSIX ones")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="the paths of worktrees are POSIX ones"),
+    pytest.mark.long,
+]
 
 
 def git(folder: Path, *arguments: str) -> str:

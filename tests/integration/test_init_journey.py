@@ -53,6 +53,7 @@ def first_chart(project: AsvProject, *arguments: str) -> set[str]:
     return set(models)
 
 
+@pytest.mark.long
 def test_an_onnx_file_to_a_first_chart(project: AsvProject) -> None:
     """The repository holds one .onnx file and is not a Python package."""
     builders.tiny_conv(project.root / "net.onnx")
@@ -60,6 +61,7 @@ def test_an_onnx_file_to_a_first_chart(project: AsvProject) -> None:
     assert "No problems found" in project.asv("check", "--environment", "existing:same")
 
 
+@pytest.mark.long
 def test_a_torch_model_to_a_first_chart(project: AsvProject) -> None:
     """The repository holds one module with a torch model; a second commit changes it, and that is what is measured."""
     net = project.root / "net.py"

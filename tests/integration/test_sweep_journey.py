@@ -191,6 +191,7 @@ def test_bad_models_are_outcomes_and_the_sweep_goes_on(built_project: Project, s
         assert said.lower() in row["reason"].lower()
 
 
+@pytest.mark.long
 def test_odd_models_are_measured_as_they_stand(built_project: Project) -> None:
     """What onnxruntime runs has numbers, with a note where it is odd; what a step makes of nonsense fails."""
     project = built_project
