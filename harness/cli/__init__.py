@@ -10,6 +10,7 @@ import typer
 from harness.cli import (
     artifacts,
     bisect,
+    compare,
     doctor,
     ending,
     gate,
@@ -29,6 +30,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "inspect": artifacts.inspect,
     "results": results.results,
     "history": history.history,
+    "compare": compare.compare,
     "import": imports.import_,
     "gate": gate.gate,
     "selftest": selftest.selftest,
