@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from typing import Annotated
 
 import typer
 
+import harness
 from harness.cli import (
     artifacts,
     bisect,
@@ -17,6 +19,7 @@ from harness.cli import (
     history,
     imports,
     init,
+    loudness,
     report,
     results,
     selftest,
@@ -53,13 +56,31 @@ def program(verbs: Iterable[str] = VERBS) -> typer.Typer:
         help="Benchmark ONNX Runtime builds of a model zoo: latency, accuracy cost, size and memory of every variant.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
         epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 70 internal error, 130 interrupted.",
     )
-    made.callback()(lambda: None)  # without one, typer takes a program of one verb for that verb
+    made.callback()(_before_the_verb)  # without one, typer takes a program of one verb for that verb
     for verb in verbs:
-        made.command(verb, cls=report.Command if verb in OF_PAIRS else None)(VERBS[verb])
+        made.command(verb, cls=report.Command if verb in OF_PAIRS else None)(loudness.heard(VERBS[verb]))
     return made
+
+
+def _version(asked: bool) -> None:
+    """Print it where it was asked for, before a verb is missed."""
+    if asked:
+        ending.out(f"harness {harness.__version__}")
+        raise typer.Exit
+
+
+def _before_the_verb(
+    version: Annotated[  # noqa: ARG001  (its callback has answered)
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+    ] = False,
+    quiet: loudness.Quiet = False,
+    verbose: loudness.Verbose = False,
+) -> None:
+    loudness.choose(quiet=quiet, verbose=verbose)
 
 
 app = program()
@@ -67,4 +88,5 @@ app = program()
 
 def main() -> None:
     """Run the command line; whatever is raised becomes a message and an exit code."""
+    loudness.start()
     ending.run(program([verb for verb in sys.argv[1:2] if verb in VERBS] or VERBS))

@@ -51,7 +51,7 @@ def print_table(console: Console, table: Table) -> None:
     if folded and table.row_count < LARGE:
         console.print(table)
         return
-    colour = console.is_terminal and not console.no_color
+    colour = console.color_system is not None and not console.no_color
     if table.title:
         console.print(table.title, style="bold", soft_wrap=True, highlight=False)
     bold = Style.parse("bold")
