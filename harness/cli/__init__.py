@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import Annotated
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from harness.cli import (
     artifacts,
     bisect,
     compare,
+    configuration,
     doctor,
     ending,
     gate,
@@ -49,14 +51,19 @@ OF_PAIRS = ("report", "serve", "plot")
 """Verbs with `--compare`."""
 
 
-def program(verbs: Iterable[str] = VERBS) -> typer.Typer:
-    """The command line with these verbs: typer reads the options of all that it is given, whichever is called."""
+def program(verbs: Iterable[str] = VERBS, defaults: Mapping[str, Any] | None = None) -> typer.Typer:
+    """The command line with these verbs: typer reads the options of all that it is given, whichever is called.
+
+    Args:
+        verbs: their names.
+        defaults: verb -> parameter -> value, see `harness.cli.configuration`.
+    """
     made = typer.Typer(
         name="harness",
         help="Benchmark ONNX Runtime builds of a model zoo: latency, accuracy cost, size and memory of every variant.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "default_map": defaults or {}},
         rich_markup_mode=None,  # rich help costs more to import than all the rest of `harness --help`
         epilog="Exit codes: 0 done, 2 bad usage or zoo, 4 a case failed, 70 internal error, 130 interrupted.",
     )
@@ -89,4 +96,12 @@ app = program()
 def main() -> None:
     """Run the command line; whatever is raised becomes a message and an exit code."""
     loudness.start()
-    ending.run(program([verb for verb in sys.argv[1:2] if verb in VERBS] or VERBS))
+    ending.run(_run)
+
+
+def _run() -> None:
+    """Run the verb that is named, with the defaults of the project."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    completing = any(name.endswith("_COMPLETE") for name in os.environ)
+    known = {} if completing else configuration.defaults(VERBS, verb)
+    program([verb] if verb in VERBS and sys.argv[1] == verb else VERBS, known)(prog_name="harness")
