@@ -46,8 +46,11 @@ def in_seconds(value: float) -> tuple[float, str]:
 
 
 def interval(median: float | None, low: float | None, high: float | None) -> str:
-    """A duration with its interval in the same unit, such as `12.3 ms [12.1, 12.6]`; `-` where there is none."""
-    if median is None or not math.isfinite(median) or low is None or high is None:
+    """A duration with its interval in the same unit, such as `12.3 ms [12.1, 12.6]`; `-` where there is none.
+
+    No duration is below zero: an interval that says so, as other tools and the first versions wrote it, is left out.
+    """
+    if median is None or not math.isfinite(median) or low is None or high is None or low < 0:
         return seconds(median)
     factor, unit = in_seconds(median)
     return f"{digits(median * factor)} {unit} [{digits(low * factor)}, {digits(high * factor)}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
 
-TARGET_WIDTH = 160
-"""Columns to assume where the output is not a terminal, so that tables are not folded."""
+UNBOUNDED = 10_000
+"""The width of a pipe or a file where `COLUMNS` is not set: nothing is folded or left out."""
 
 
 class Console:
@@ -33,7 +34,9 @@ class Console:
         """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""
         self.out = Terminal(stderr=quiet_stdout, highlight=False, soft_wrap=False)
         if not self.out.is_terminal:
-            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=TARGET_WIDTH)
+            columns = os.environ.get("COLUMNS", "")
+            width = int(columns) if columns.isdecimal() and int(columns) > 0 else UNBOUNDED
+            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=width)
         self.live: Live | None = None
         self.drawn = 0.0
         self.total = self.done = 0

@@ -14,7 +14,7 @@ import typer
 
 from harness import shown
 from harness.cli import ending, options
-from harness.cli.results import FORMATS
+from harness.cli.options import FORMATS
 from harness.cli.sweep import print_list
 from harness.cli.wide import kept
 from harness.errors import UsageError

@@ -12,6 +12,7 @@ import typer
 from harness import bounds, units
 from harness.bounds import Bound
 from harness.errors import UsageError
+from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.init.bare import Refinements
@@ -33,7 +34,20 @@ CacheDir = Annotated[
 Models = Annotated[str | None, typer.Option("--models", "-m", metavar="A,B", help="Models, by name or glob.")]
 Variants = Annotated[str | None, typer.Option("--variants", metavar="A,B", help="Variants, by name or glob.")]
 Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="Targets, by name or glob.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+StoredTargets = Annotated[
+    str | None,
+    typer.Option("--targets", metavar="A,B", help="Targets with threads and batch, or globs: cpu-t1-b1, cpu-*."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="table|csv|json|markdown",
+        help="How to print; all but table have standard output to themselves.",
+        show_default="table",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 
 Inputs = Annotated[
     list[str] | None,
@@ -92,6 +106,22 @@ def refinements(refine: Mapping[str, Any]) -> Refinements:
     from harness.init.bare import Refinements
 
     return Refinements(inputs=tuple(refine["--input"] or ()), data=refine["--data"], budget=refine["--budget"])
+
+
+TABLE, CSV, JSON, MARKDOWN = FORMATS = ("table", "csv", "json", "markdown")
+
+
+def chosen_format(given: str | None, *, as_json: bool = False) -> str:
+    """The format to print in, from `--format` and `--json`.
+
+    Raises:
+        UsageError: if there is no such format, or the two contradict each other.
+    """
+    if given is not None and given not in FORMATS:
+        raise UsageError(f"--format {shown(given)}: {suggest(given, FORMATS)}")
+    if as_json and given not in (None, JSON):
+        raise UsageError(f"--json --format {given}: --json is short for --format json; give one of them")
+    return JSON if as_json else given or TABLE
 
 
 def names(text: str | None) -> tuple[str, ...]:
