@@ -40,6 +40,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "cache": artifacts.cache,
     "init": init.init,
 }
+CLASSES = {"gate": gate.GateCommand}
+"""Verbs that read their words in a way of their own."""
+
 OF_PAIRS = ("report", "serve", "plot")
 """Verbs with `--compare`."""
 
@@ -56,7 +59,7 @@ def program(verbs: Iterable[str] = VERBS) -> typer.Typer:
     )
     made.callback()(lambda: None)  # without one, typer takes a program of one verb for that verb
     for verb in verbs:
-        made.command(verb, cls=report.Command if verb in OF_PAIRS else None)(VERBS[verb])
+        made.command(verb, cls=report.Command if verb in OF_PAIRS else CLASSES.get(verb))(VERBS[verb])
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness import shown
 from harness.cli import options
 from harness.cli.sweep import print_json
-from harness.layout import TextTable, plain
+from harness.layout import TextColumn, TextTable, plain
 
 
 def emit(
@@ -32,6 +32,16 @@ def emit(
         write_csv(records)
     else:
         sys.stdout.write(markdown(grids) or f"{shown.markdown(empty)}\n")
+
+
+def emit_facts(format_: str, value: Mapping[str, Any]) -> None:
+    """Print what is known of one thing in any format but `table`: CSV and Markdown have a line for each fact."""
+    lines = list(flat(value))
+    table = TextTable(
+        columns=(TextColumn(name="name"), TextColumn(name="value")),
+        rows=[(name, "" if one is None else str(one)) for name, one in lines],
+    )
+    emit(format_, value=value, records=[{"name": name, "value": one} for name, one in lines], grids=[table])
 
 
 def write_csv(records: Iterable[Mapping[str, Any]]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from harness import bounds
 from harness.cli import ending, options
@@ -25,6 +26,30 @@ if TYPE_CHECKING:
 
 
 EXIT_INCONCLUSIVE = 3
+JSON_FILE = "--json-file"
+
+
+class GateCommand(TyperCommand):
+    """`harness gate`, whose `--json` took a file once: it does so still, and says how that is written now."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read `--json FILE` as `--json-file FILE`; the verb has no arguments that a file could be."""
+        rest: list[str] = super().parse_args(ctx, renamed(args))
+        return rest
+
+
+def renamed(args: Sequence[str]) -> list[str]:
+    """The words of the command line, with `--json FILE` as it is written now."""
+    found = []
+    for place, arg in enumerate(args):
+        after = args[place + 1] if place + 1 < len(args) else ""
+        with_file = arg == "--json" and (after == "-" or (after and not after.startswith("-")))
+        if arg.startswith("--json=") or with_file:
+            ending.say("--json FILE is --json-file FILE now; --json alone prints the report on standard output")
+            found.append(JSON_FILE + arg.removeprefix("--json"))
+        else:
+            found.append(arg)
+    return found
 
 
 def gate(
@@ -81,7 +106,9 @@ def gate(
     cache: options.CacheDir = None,
     markdown: Markdown = None,
     junit: Junit = None,
-    as_json: Json = None,
+    json_file: JsonFile = None,
+    format_: options.Format = None,
+    as_json: options.AsJson = False,
     annotations: Annotations = False,
     allow_inconclusive: AllowInconclusive = False,
     accept: Accept = None,
@@ -103,7 +130,8 @@ def gate(
     outputs = delivery.ReportOutputs(
         markdown=markdown,
         junit=junit,
-        json=as_json,
+        json=json_file,
+        format=options.chosen_format(format_, as_json=as_json),
         annotations=annotations,
         allow_inconclusive=allow_inconclusive,
     )
@@ -351,9 +379,9 @@ Markdown = Annotated[
     str | None, typer.Option("--markdown", metavar="FILE|-", help="Write a pull-request comment; - is standard output.")
 ]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, one test per case.")]
-Json = Annotated[
+JsonFile = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE|-", help="Write everything as JSON, every pair's numbers included."),
+    typer.Option(JSON_FILE, metavar="FILE", help="Write everything as JSON, every pair's numbers included."),
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
 AllowInconclusive = Annotated[
@@ -373,7 +401,9 @@ Metric = Annotated[
 Until = Annotated[str | None, typer.Option("--until", metavar="DAY", help="Accept until this day, such as 2026-12-31.")]
 From = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="The report (--json) to accept from.", show_default="the last gate's"),
+    typer.Option(
+        "--from", metavar="FILE", help="The report (--json-file) to accept from.", show_default="the last gate's"
+    ),
 ]
 
 

@@ -237,7 +237,7 @@ def test_a_regression_fails_until_it_is_accepted(runner: Runner) -> None:
     quick = {"time-limit": "1s", "allow-inconclusive": "true"}
     code, said = runner.action(**quick)
     assert 1 == code, said
-    assert "::error title=tiny/small on cpu-t1::" in said
+    assert "::error title=tiny/small/cpu-t1-b1::" in said
     report = Path(runner.outputs["gate"]["report"]) / "gate.json"
     (case,) = json.loads(report.read_text(encoding="utf-8"))["cases"]
     assert ["size"] == [found["metric"] for found in case["findings"] if found["verdict"] == "regression"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from harness.gate.model import CaseVerdict, Report, Verdict
 from harness.gate.text import summary
-from harness.gate.text.sentences import spoken
 from harness.shown import annotation, annotation_property
 from harness.units import count
 
@@ -26,7 +25,7 @@ def render(report: Report) -> str:
     for case in summary.ordered(report.cases):
         level = _level(case)
         if level:
-            levels[level].append(_command(level, spoken(case.name), summary.sentence(case)))
+            levels[level].append(_command(level, case.name, summary.sentence(case)))
     if not report.cases:
         levels["warning"].append(_command("warning", "harness gate", summary.headline(report)))
     lines: list[str] = []

@@ -68,7 +68,7 @@ def load(path: Path) -> Report:
         content = foreign.mapping(foreign.content(path))
         if content["schema"] != SCHEMA:
             raise StoreError(
-                f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json."
+                f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json-file."
             )
         return Report(
             base=_read_side(content["base"]),
@@ -79,10 +79,12 @@ def load(path: Path) -> Report:
             notes=tuple(content["notes"]),
         )
     except OSError as error:
-        raise StoreError(f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json {path}") from error
+        raise StoreError(
+            f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json-file {path}"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise StoreError(
-            f"{path} is not a report of `harness gate --json` ({type(error).__name__}: {error}). Write it again."
+            f"{path} is not a report of `harness gate --json-file` ({type(error).__name__}: {error}). Write it again."
         ) from error
 
 

@@ -15,10 +15,11 @@ from harness import git, provenance
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.gate import accepted_changes
 from harness.gate.model import Report
-from harness.gate.outputs import as_json, junit, markdown
+from harness.gate.outputs import as_csv, as_json, junit, markdown
 from harness.store import files
 
 STDOUT = "-"
+JSON_FILE = "--json-file"
 
 FOLDER = "gates"
 """Below the results folder: every gate as JSON, with every pair's numbers."""
@@ -33,13 +34,14 @@ class ReportOutputs:
     markdown: str | None = None
     junit: Path | None = None
     json: str | None = None
+    format: str = "table"
     annotations: bool = False
     allow_inconclusive: bool = False
 
     @property
     def quiet_stdout(self) -> bool:
         """Whether standard output is one output's alone, so that everything else goes to standard error."""
-        return STDOUT in (self.markdown, self.json)
+        return self.format != "table" or STDOUT in (self.markdown, self.json)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -67,8 +69,10 @@ def check(outputs: ReportOutputs, *, accepted: Path | None = None) -> None:
         UsageError: if two outputs want standard output, a file's folder does not exist, or the file of accepted
             changes is malformed.
     """
-    if outputs.markdown == outputs.json == STDOUT:
-        raise UsageError("--markdown - --json -: only one of them can have standard output; give the other a file")
+    wanted = [f"{name} -" for name, to in (("--markdown", outputs.markdown), (JSON_FILE, outputs.json)) if to == STDOUT]
+    wanted += [f"--format {outputs.format}"] if outputs.format != "table" else []
+    if len(wanted) > 1:
+        raise UsageError(f"{' '.join(wanted)}: only one of them can have standard output; give the other a file")
     for option, path in _files(outputs):
         if path.is_dir():
             raise UsageError(f"{option} {path}: is a folder; give a file")
@@ -103,6 +107,12 @@ def write(report: Report, outputs: ReportOutputs, *, summary: str | None = None)
         (outputs.markdown, lambda: markdown.render(report)),
         (outputs.junit, lambda: junit.render(report)),
         (outputs.json, lambda: as_json.render(report, allow_inconclusive=outputs.allow_inconclusive)),
+        (STDOUT if outputs.format == "markdown" else None, lambda: markdown.render(report)),
+        (STDOUT if outputs.format == "csv" else None, lambda: as_csv.render(report)),
+        (
+            STDOUT if outputs.format == "json" else None,
+            lambda: as_json.render(report, allow_inconclusive=outputs.allow_inconclusive),
+        ),
     ]
     stdout = "".join(text() for target, text in texts if target == STDOUT)
     steps = [partial(_write, Path(to), text()) for to, text in texts if to is not None and to != STDOUT]
@@ -166,7 +176,7 @@ def _files(outputs: ReportOutputs) -> list[tuple[str, Path]]:
     given: list[tuple[str, str | Path | None]] = [
         ("--markdown", outputs.markdown),
         ("--junit", outputs.junit),
-        ("--json", outputs.json),
+        (JSON_FILE, outputs.json),
     ]
     return [(option, Path(value)) for option, value in given if value is not None and value != STDOUT]
 

@@ -21,22 +21,17 @@ VERSUS = " vs "
 
 
 def about(name: str, sentence: str) -> str:
-    """A sentence with the name of what it is about: `resnet50/int8-static on cpu-t2: 4.8% slower (...)`."""
-    return f"{spoken(name)}: {sentence}"
+    """A sentence with the name of what it is about: `resnet50/int8-static/cpu-t2-b1: 4.8% slower (...)`."""
+    return f"{name}: {sentence}"
 
 
-def spoken(name: str) -> str:
-    """A case's id as people say it: `resnet50/int8-static on cpu-t2`; any other name as it is.
-
-    A batch of one goes without saying; any other is named. Of `a vs b` each is said so.
-    """
+def earlier_name(name: str) -> str:
+    """A case's id as earlier versions of the reports had it, from which people copy: `m/v on cpu-t1`."""
     if VERSUS in name:
-        return VERSUS.join(spoken(part) for part in name.split(VERSUS))
+        return VERSUS.join(map(earlier_name, name.split(VERSUS)))
     case, note, rest = name.partition(" ")
     named = case_id.parts(case)
-    if not all(named):
-        return name
-    return f"{named.model}/{named.variant} on {named.label.removesuffix('-b1')}{note}{rest}"
+    return f"{named.model}/{named.variant} on {named.label.removesuffix('-b1')}{note}{rest}" if all(named) else name
 
 
 # --- timed metrics: a ratio with an interval -----------------------------------------------------

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from harness.gate.model import GRAVITY, CaseVerdict, Finding, Report, Side, Verdict, exit_code
 from harness.gate.text.phrases import short
-from harness.gate.text.sentences import spoken
 from harness.units import count, seconds, share
 
 QUIET = frozenset({Verdict.PASS, Verdict.NOT_COMPARABLE})
@@ -137,7 +136,7 @@ def grouped(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, str]]:
     """(verdict, names, sentence), in order; cases of which the same is to be said stand together."""
     groups: dict[tuple[Verdict, str], list[str]] = {}
     for case in cases:
-        groups.setdefault((case.verdict, sentence(case)), []).append(spoken(case.name))
+        groups.setdefault((case.verdict, sentence(case)), []).append(case.name)
     return [(verdict, _names(names), text) for (verdict, text), names in groups.items()]
 
 
