@@ -608,3 +608,15 @@ def test_a_file_after_json_is_still_written(
     """Workflows that were written for earlier versions go on, and hear how it is written now."""
     assert read == gate.renamed(given)
     assert ("--json-file FILE now" in capsys.readouterr().err) == (given != read)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_table_of_a_gate_fits(width: int) -> None:
+    """One line for every row at any width, with the change and both bounds."""
+    out = io.StringIO()
+    console.show(reports.mixed(), Console(file=out, width=width, highlight=False))
+    lines = out.getvalue().splitlines()[3:10]
+    assert lines[0].startswith("case")
+    assert all(len(line) <= width for line in lines)
+    assert "+4.8% [+3.9%, +5.6%]" in lines[1]
+    assert ("base" in lines[0]) == (width > 80)

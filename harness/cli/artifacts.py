@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import bounds
+from harness import bounds, units
 from harness.cli import options
 from harness.cli.sweep import EXIT_CASE_FAILED
 from harness.errors import CaseIdError, UsageError
@@ -271,10 +270,9 @@ def pruning(text: str) -> dict[str, Any]:
         return {"everything": True}
     if text in KINDS:
         return {"kind": text}
-    units = {"d": 86400, "h": 3600, "m": 60}
-    age = bounds.AGE.parse(text[:-1])
-    if text[-1:] in units and not math.isnan(age):
-        return {"older_than_s": age * units[text[-1]]}
+    age = units.parse_duration(text, bare="")
+    if age in bounds.AGE:
+        return {"older_than_s": age}
     raise UsageError(
         f"--prune {options.shown(text)}: expected an age such as 30d or 12h, one of {', '.join(KINDS)}, or all"
     )

@@ -196,15 +196,15 @@ def decibels(text: str | None, option: str, default: float) -> float:
     return value
 
 
-def duration(text: str, option: str) -> float:
+def duration(text: str, option: str, bound: Bound = bounds.TIME_LIMIT) -> float:
     """Seconds, from a duration such as 90, 90s, 10m or 1h.
 
     Raises:
-        UsageError: if it is not one, or not above zero.
+        UsageError: if it is not one, or outside what the option takes.
     """
-    value = units.parse_long_duration(text)
-    if value not in bounds.TIME_LIMIT:
-        most = bounds.TIME_LIMIT.most // 3600
+    value = units.parse_duration(text)
+    if value not in bound:
+        most = bound.most // 3600
         raise UsageError(
             f"{option} {shown(text)}: expected a duration above 0 and up to {most}h, such as 90s, 10m or 1h"
         )

@@ -36,7 +36,10 @@ def sweep(
     ] = None,
     batch: Annotated[str | None, typer.Option(metavar="1,8", help="Batch sizes.")] = None,
     time_per_case: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds of inference per case, over all its processes.")
+        str | None,
+        typer.Option(
+            metavar="15s", help="Inference per case, over all its processes: 500ms, 15s, 2m; seconds as such."
+        ),
     ] = None,
     ci_width: Annotated[
         str | None, typer.Option(metavar="2%", help="Stop a case early when its 95% interval is this narrow.")
@@ -131,7 +134,9 @@ def sweep(
             batch=options.counts(batch, "--batch", bounds.BATCH),
         ),
         processes=processes,
-        time_per_case=options.within(time_per_case, "--time-per-case", bounds.TIME_PER_CASE),
+        time_per_case=None
+        if time_per_case is None
+        else options.duration(time_per_case, "--time-per-case", bounds.TIME_PER_CASE),
         ci_width=options.ratio(ci_width, "--ci-width"),
         resume=resume,
         order=order,
