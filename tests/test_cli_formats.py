@@ -17,17 +17,14 @@ from tests.conftest import Project
 WRITERS = {"init", "import", "report", "serve", "plot", "selftest", "bisect"}
 """Verbs that print no table of data."""
 
-OTHERS = {"history", "compare"}
-"""Verbs of stored sides and series, which have formats of their own."""
-
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_the_options_are_the_same_of_every_verb(verb: str) -> None:
     """`--json` is short for `--format json` and takes a file nowhere; whoever prints data has both."""
     hints = typing.get_type_hints(VERBS[verb], include_extras=True)
     assert hints.get("as_json", options.AsJson) == options.AsJson
-    assert hints.get("format_", options.Format) == options.Format or verb in OTHERS
-    assert {"as_json", "format_"} <= hints.keys() or verb in {*WRITERS, *OTHERS}
+    assert hints.get("format_", options.Format) == options.Format
+    assert {"as_json", "format_"} <= hints.keys() or verb in WRITERS
 
 
 @pytest.mark.parametrize(

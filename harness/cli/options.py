@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +32,25 @@ CacheDir = Annotated[
         show_default="the user's cache folder",
     ),
 ]
-Models = Annotated[str | None, typer.Option("--models", "-m", metavar="A,B", help="Models, by name or glob.")]
+
+
+def known_models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the zoo's models that a shell may put in place of an unfinished list; none where there is no zoo."""
+    from harness import zoo as zoos
+    from harness.errors import HarnessError
+
+    lead, comma, last = incomplete.rpartition(",")
+    try:
+        models = zoos.load(Path(ctx.params.get("zoo") or os.environ.get("HARNESS_ZOO") or ZOO)).models
+    except (HarnessError, OSError):
+        return []
+    return [f"{lead}{comma}{name}" for name in models if name.startswith(last)]
+
+
+Models = Annotated[
+    str | None,
+    typer.Option("--models", "-m", metavar="A,B", help="Models, by name or glob.", autocompletion=known_models),
+]
 Variants = Annotated[str | None, typer.Option("--variants", metavar="A,B", help="Variants, by name or glob.")]
 Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="Targets, by name or glob.")]
 StoredTargets = Annotated[
