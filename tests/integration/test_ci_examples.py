@@ -374,6 +374,19 @@ def test_the_gitlab_example_runs(runner: Runner) -> None:
     assert "" == status.stdout
 
 
+def test_the_workflow_that_init_writes_runs(runner: Runner) -> None:
+    """Its gate, as it stands: a pass, its reports, and the job's summary."""
+    done = runner.bash("harness init --ci gate --harness onnx-harness==0.1.0")
+    assert 0 == done.returncode, done.stderr
+    runner.commit("Gate pull requests")
+    (job,) = document(str(runner.clone / ".github/workflows/gate.yml"))["jobs"].values()
+    (gate,) = [step for step in job["steps"] if step.get("name") == "Gate"]
+    done = runner.bash(gate["run"], **{**gate["env"], "BASE": "refs/remotes/origin/main"})
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert {"gate.md", "gate.xml", "gate.json"} <= {path.name for path in (runner.folder / "temp/gate").iterdir()}
+    assert "Pass" in (runner.folder / "summary.md").read_text(encoding="utf-8")
+
+
 def test_the_nightly_example_runs(runner: Runner) -> None:
     """A sweep and its history: too few nights to judge, which fails nothing, and the summary says so."""
     (job,) = document("docs/ci/github-nightly.yml")["jobs"].values()
