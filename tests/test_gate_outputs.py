@@ -282,7 +282,7 @@ def test_cases_of_which_the_same_is_said_stand_together() -> None:
     expected = "m00/v/cpu-t1-b1, m01/v/cpu-t1-b1, m02/v/cpu-t1-b1 and 57 more cases"
     assert f"{expected}: not judged: 1 point" in shown(reports.report(*cases))
     assert f"- :no_entry_sign: **{expected}**: not judged: 1 point\n" in markdown.render(reports.report(*cases))
-    assert 60 == shown(reports.report(*cases)).count("  not comparable")
+    assert 60 == shown(reports.report(*cases)).count("  not compared")
 
 
 def test_notes_that_differ_in_figures_alone_are_said_once() -> None:
@@ -306,7 +306,32 @@ def test_metrics_that_were_not_judged_need_no_words_beside_others() -> None:
 def test_the_console_says_a_verdict_once() -> None:
     """Its word stands before the case; the sentence does not begin with it again."""
     lines = [line for line in shown(reports.mixed()).splitlines() if "the sides differ in" in line]
-    assert ["not comparable  m/fp16/cpu-t1-b1: no verdict, since the sides differ in weights: base a, head b"] == lines
+    assert ["not compared  m/fp16/cpu-t1-b1: no verdict, since the sides differ in weights: base a, head b"] == lines
+
+
+def test_a_verdict_stands_beside_the_metric_that_it_rests_on() -> None:
+    """An improvement of the size stands on the size's row, and not on that of a latency that stayed as it was."""
+    smaller = reports.slower(0.8, metric="size", verdict=Verdict.IMPROVEMENT, sentence="artifact shrank")
+    doubt = reports.slower(1.3, metric="first_inference", verdict=Verdict.INCONCLUSIVE, sentence="cannot tell")
+    case = reports.case(verdict=Verdict.IMPROVEMENT, findings=(reports.steady(), doubt, smaller))
+    text = shown(reports.report(case))
+    rows = [
+        line.split() for line in text.splitlines() if line.startswith(("resnet50/int8-static/cpu-t2-b1  ", "     "))
+    ]
+    assert [["improvement", "size"], ["pass", "latency"], ["inconclusive", "first_inference"]] == [
+        rows[0][1:3], rows[1][:2], rows[2][:2]
+    ]  # fmt: skip
+    assert "improvement  resnet50/int8-static/cpu-t2-b1: artifact shrank; cannot tell" in text
+
+
+def test_a_history_that_passes_in_size_alone_does_not_pass_in_latency() -> None:
+    """The row of the verdict is the size's; the latency's says that it was not judged."""
+    judged_not = reports.slower(verdict=Verdict.NOT_COMPARABLE, sentence="latency not judged: 2 points")
+    quiet = replace(judged_not, ratio=None, low=None, high=None)
+    size = reports.slower(1.0, metric="size", verdict=Verdict.PASS, sentence="artifact as before")
+    text = shown(reports.report(reports.case(verdict=Verdict.PASS, findings=(quiet, size))))
+    rows = [line.split() for line in text.splitlines() if " latency " in line or " size " in line]
+    assert [["pass", "size"], ["latency"]] == [rows[0][1:3], rows[1][:1]]
 
 
 def test_what_got_better_does_not_order_what_got_worse() -> None:
@@ -495,6 +520,32 @@ def test_annotations_have_levels_and_an_end() -> None:
     lines = workflow.render(reports.report(*many)).splitlines()
     assert 10 == len(lines)
     assert "21 more cases" in lines[-1]
+    apart = [reports.case(f"m{i}/v/cpu-t1-b1", Verdict.NOT_COMPARABLE, reason="no CUDA") for i in range(8)]
+    (line,) = workflow.render(reports.report(*apart)).splitlines()
+    assert line.endswith("and 5 more cases::not compared: no CUDA")
+    assert workflow.render(reports.mixed(), warn_only=True).count("::error") == 0
+
+
+def test_what_fails_a_gate_is_asked_for() -> None:
+    """Each policy leaves its exit codes and says in a note what it forgave; a mistake of usage is named."""
+    for fail_on, codes in {"inconclusive": (1, 3, 4), "regression": (1, 0, 4), "never": (0, 0, 0)}.items():
+        for verdict, code, plain in zip(
+            (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.FAILED), codes, (1, 3, 4), strict=True
+        ):
+            report = reports.report(reports.case(verdict=verdict))
+            assert code == exit_code(report, fail_on=fail_on)
+            notes = delivery.forgiven(report, fail_on).notes
+            expected = (
+                () if code == plain else (f"exit code 0 instead of {plain}, since --fail-on {fail_on} was given",)
+            )
+            assert expected == notes
+    assert ("inconclusive", "regression", "never") == (
+        delivery.failing(None), delivery.failing(None, allow_inconclusive=True), delivery.failing("never")
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="did you mean 'regression'"):
+        delivery.failing("regresion")
+    with pytest.raises(UsageError, match="omit one"):
+        delivery.failing("never", allow_inconclusive=True)
 
 
 # --- delivery ---
@@ -525,8 +576,8 @@ def test_everything_is_written_and_the_summary_appended(
 
 
 def test_standard_output_can_be_jsons_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """Then the table and the annotations go to standard error; --allow-inconclusive changes 3 into 0 in both places."""
-    outputs = ReportOutputs(json="-", annotations=True, allow_inconclusive=True)
+    """Then the table and the annotations go to standard error; --fail-on regression changes 3 into 0 in both places."""
+    outputs = ReportOutputs(json="-", annotations=True, fail_on="regression")
     assert 0 == gate.deliver(reports.report(), outputs)
     captured = capsys.readouterr()
     assert 0 == json.loads(captured.out)["exit_code"]

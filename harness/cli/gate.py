@@ -110,6 +110,7 @@ def gate(
     format_: options.Format = None,
     as_json: options.AsJson = False,
     annotations: Annotations = False,
+    fail_on: FailOn = None,
     allow_inconclusive: AllowInconclusive = False,
     accept: Accept = None,
     reason: Reason = None,
@@ -133,7 +134,7 @@ def gate(
         json=json_file,
         format=options.chosen_format(format_, as_json=as_json),
         annotations=annotations,
-        allow_inconclusive=allow_inconclusive,
+        fail_on=delivery.failing(fail_on, allow_inconclusive=allow_inconclusive),
     )
     accepted = accepted_changes.beside(zoo)
     root = options.cache_root(cache)
@@ -211,7 +212,7 @@ def gate(
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
         except OutOfTime:
             console.say("the time limit was over before the sides were known: there is no verdict")
-            raise typer.Exit(0 if allow_inconclusive else EXIT_INCONCLUSIVE) from None
+            raise typer.Exit(EXIT_INCONCLUSIVE if outputs.fail_on == "inconclusive" else 0) from None
     last = delivery.last_report(root, zoo)
     raise typer.Exit(
         deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
@@ -384,9 +385,16 @@ JsonFile = Annotated[
     typer.Option(JSON_FILE, metavar="FILE", help="Write everything as JSON, every pair's numbers included."),
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
-AllowInconclusive = Annotated[
-    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the answer is inconclusive, instead of 3.")
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        metavar="WHAT",
+        help="inconclusive: all but a pass; regression: inconclusive ends with 0, too; never: only warn.",
+        show_default="inconclusive",
+    ),
 ]
+AllowInconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="The same as --fail-on regression.")]
 Budgets = Annotated[
     str, typer.Option("--budgets", metavar="base|head", help="Whose zoo says what accuracy may be lost, and more.")
 ]
@@ -443,6 +451,7 @@ def deliver(
         shown = delivery.with_accepted(report, accepted)
     except UsageError as error:
         errors.append(error)
+    shown = delivery.forgiven(shown, outputs.fail_on)
     console.show(shown, Console(quiet_stdout=outputs.quiet_stdout).out)
     written = delivery.write(shown, outputs, summary=os.environ.get(delivery.SUMMARY_VARIABLE))
     sys.stdout.write(written.stdout)
@@ -450,14 +459,16 @@ def deliver(
     if last is not None and (why := delivery.keep_last(report, last)):
         ending.say(why)
     if outputs.annotations:
-        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(annotations.render(shown))
+        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(
+            annotations.render(shown, warn_only=outputs.fail_on == "never")
+        )
     if (failure := delivery.attempt(keep)) is not None:
         errors.append(failure)
     if errors:
         for each in errors[:-1]:
             ending.say(str(each))
         raise errors[-1]
-    return exit_code(shown, allow_inconclusive=outputs.allow_inconclusive)
+    return exit_code(shown, fail_on=outputs.fail_on)
 
 
 def write_accepted(

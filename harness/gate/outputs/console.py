@@ -73,11 +73,21 @@ def findings_table(cases: list[CaseVerdict]) -> TextTable:
     """Every case with the findings that somebody may want to see."""
     rows = []
     for case in cases:
-        shown = [f for f in case.findings if f.metric in ALWAYS or f.verdict not in summary.QUIET or f.accepted]
-        for place, finding in enumerate(shown or [None]):
-            named = (cell(case.name), cell(case.verdict.value, style=STYLES[case.verdict]))
-            rows.append((*(named if place == 0 else (cell(""), cell(""))), *_cells(finding)))
+        for place, finding in enumerate(_shown(case) or [None]):
+            verdict = case.verdict if place == 0 or finding is None else finding.verdict
+            own = cell("" if place and verdict is Verdict.NOT_COMPARABLE else verdict.value, style=STYLES[verdict])
+            rows.append((cell(case.name if place == 0 else ""), own, *_cells(finding)))
     return TextTable(columns=COLUMNS, rows=rows)
+
+
+def _shown(case: CaseVerdict) -> list[Finding]:
+    """The findings that have a row: what the case's verdict rests on comes first, beside it."""
+    found = [f for f in case.findings if f.metric in ALWAYS or f.verdict not in summary.QUIET or f.accepted]
+    found.sort(key=lambda f: not summary.rests_on(case, f))
+    if found and summary.rests_on(case, found[0]):
+        return found
+    first = next((f for f in case.findings if summary.rests_on(case, f)), None)
+    return found if first is None else [first, *found]
 
 
 def _cells(finding: Finding | None) -> tuple[Text, ...]:

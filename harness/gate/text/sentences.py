@@ -116,6 +116,7 @@ def unclear(
     high: float | None = None,
     allowed: float = 0.0,
     why: str = "",
+    stage: str = "",
     remedy: str = "",
     counted: str = "pair",
     confidence: float = 0.95,
@@ -135,6 +136,7 @@ def unclear(
         high: upper end.
         allowed: the margin within `wanted`; named where above zero.
         why: what stopped the measurement, such as `time limit`.
+        stage: when it did, such as `before confirmation`; empty where screening was not over.
         remedy: what would help; by default the number of pairs that the spread asks for.
         counted: what `n` counts, in the singular.
         confidence: of the interval.
@@ -147,7 +149,7 @@ def unclear(
         text += f" from {count(n, counted)}" if n else ": nothing was measured"
     parts = [text]
     if why:
-        parts.append(f"stopped by {why}")
+        parts.append(" ".join(filter(None, ("stopped", stage, "by", why))))
     if detectable is not None and math.isfinite(detectable):
         asked = f"{share(wanted)} was asked for" + (f", the allowed {share(allowed)} included" if allowed > 0 else "")
         if detectable > wanted:
