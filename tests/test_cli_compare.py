@@ -79,9 +79,8 @@ def test_programs_get_the_same_numbers(stored: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
-def test_a_narrow_terminal_keeps_ratios_whole(stored: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_keeps_ratios_whole(stored: Path, width: int) -> None:
     """What matters least is left out and named; interval and verdict stay, and only a case's name is cut."""
-    monkeypatch.setattr("harness.cli.console.TARGET_WIDTH", width)
     lines = printed(stored, OLD, NEW, columns=width).splitlines()
     first = lines[3]
     assert "1.20x [1.17, 1.23]" in first

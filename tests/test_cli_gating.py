@@ -180,7 +180,7 @@ def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Found and confirmed, found and not confirmed, a range that remains, and ends that do not differ."""
     done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=SLOWER))
     assert done
-    assert "m/fp32 on cpu-t1: the change came with commit two\nAgainst commit one: 30.0% slower\n" == out
+    assert "m/fp32/cpu-t1: the change came with commit two\nAgainst commit one: 30.0% slower\n" == out
     done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=ALIKE))
     assert not done
     assert "did not confirm it against commit one: not slower" in out

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from harness import shown
 from harness.cli import app
 from harness.errors import UsageError
 from harness.store.series import History
@@ -96,6 +97,12 @@ def test_json_and_csv_say_the_same(commits: list[str]) -> None:
     assert commits == [point["commit"] for point in series["points"]]
     assert [0.0005, None, 0.00055] == [point["value"] for point in series["points"]]
     rows = list(csv.DictReader(io.StringIO(run(INT8, "--metric", "latency", "--format", "csv"))))
+    assert run(INT8, "--metric", "latency", "--json") == run(INT8, "--metric", "latency", "--format", "json")
+    lines = run(INT8, "--metric", "latency", "--format", "markdown").splitlines()
+    assert f"### {shown.markdown(INT8)}, latency" == lines[0]
+    assert "| commit | date | value | n |" == lines[2]
+    assert len(rows) == len(lines) - 4
+    assert run("--format", "markdown").startswith("| case | metric | runtime | host | points | last | change |")
     assert commits == [row["commit"] for row in rows]
     assert ["0.0005", "", "0.00055"] == [row["value"] for row in rows]
 

@@ -50,7 +50,7 @@ def test_a_choice_has_both_numbers_and_its_state() -> None:
     assert "not told apart from int8-entropy" in line
     assert "3.33x fp32-default" in said
     assert "stopped after 2 of 5 processes: at least 6.9x int8" in said
-    assert "MatMul &lt;has> no weights" in said
+    assert "MatMul &lt;has&gt; no weights" in said
     assert "net|1" not in said.replace("net\\|1", ""), "a name must not break the table"
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in said.splitlines() if line.startswith("|")}
     assert {len(markdown.SHIP) + 1, len(markdown.CASES) + 1} == widths
@@ -62,7 +62,7 @@ def test_what_was_not_confirmed_says_so() -> None:
         [row("fp32-default", 10.0), row("int8", 3.0, status="mixed", reason="54% of compute in int8")]
     )
     assert "not confirmed" in said
-    assert "- net\\|1/int8 on cpu-t1-b1: mixed: 54% of compute in int8" in said
+    assert "- net\\|1/int8/cpu-t1-b1: mixed: 54% of compute in int8" in said
 
 
 def test_no_budget_and_no_number() -> None:

@@ -47,6 +47,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "cache": artifacts.cache,
     "init": init.init,
 }
+CLASSES = {"gate": gate.GateCommand}
+"""Verbs that read their words in a way of their own."""
+
 OF_PAIRS = ("report", "serve", "plot")
 """Verbs with `--compare`."""
 
@@ -69,7 +72,7 @@ def program(verbs: Iterable[str] = VERBS, defaults: Mapping[str, Any] | None = N
     )
     made.callback()(_before_the_verb)  # without one, typer takes a program of one verb for that verb
     for verb in verbs:
-        made.command(verb, cls=report.Command if verb in OF_PAIRS else None)(loudness.heard(VERBS[verb]))
+        made.command(verb, cls=report.Command if verb in OF_PAIRS else CLASSES.get(verb))(loudness.heard(VERBS[verb]))
     return made
 
 

@@ -11,7 +11,6 @@ import typer
 
 from harness import shown
 from harness.cli import ending, options
-from harness.cli.results import FORMATS
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,9 +51,8 @@ def compare(
         str | None, typer.Option("--targets", metavar="A,B", help="Targets with threads and batch, or globs: cpu-t1-*.")
     ] = None,
     results: options.Results = options.RESULTS,
-    format_: Annotated[
-        str, typer.Option("--format", metavar="table|csv|json|markdown", help="How to print.")
-    ] = "table",
+    format_: options.Format = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Set two runs, commits, runtimes or hosts against each other: latency, accuracy, fidelity, size and memory.
 
@@ -65,8 +63,7 @@ def compare(
 
     Example: harness compare v1.0 HEAD --models 'resnet*'
     """
-    if format_ not in FORMATS:
-        raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    format_ = options.chosen_format(format_, as_json=as_json)
     from harness.report import choice, pairs
     from harness.report import data as stored
 
@@ -131,10 +128,8 @@ def _list(data: Data, format_: str) -> None:
     if format_ != "table":
         _write(heads, [(side.kind, side.name, side.label) for side in found], format_)
         return
-    from rich.table import Table as Listing
-
     from harness.cli.console import Console
-    from harness.cli.wide import print_table
+    from harness.layout import TextColumn, TextTable, print_grid
 
     out = Console().out
     if not found:
@@ -144,16 +139,14 @@ def _list(data: Data, format_: str) -> None:
             soft_wrap=True,
         )
         return
-    table = Listing(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, no_wrap=True, overflow="ellipsis")
+    rows: list[tuple[str, str, str]] = []
     left = 0
     for kind in sides.KINDS:
         of_kind = sides.of_kind(data, kind)
         left += len(of_kind[MOST_LISTED:])
-        for side in of_kind[:MOST_LISTED]:
-            table.add_row(kind, shown.cell(side.name), shown.cell(side.label))
-    print_table(out, table)
+        rows += [(kind, side.name, side.label) for side in of_kind[:MOST_LISTED]]
+    columns = (TextColumn(name=heads[0]), TextColumn(name=heads[1]), TextColumn(name=heads[2], rank=1, least=16))
+    print_grid(out, TextTable(columns=columns, rows=rows))
     if left:
         out.print(f"and {left:,} older ones: harness compare --format csv", style="dim", soft_wrap=True)
     out.print("harness compare BEFORE AFTER takes two of these names", style="dim", soft_wrap=True)
@@ -219,59 +212,37 @@ def _said(pair: ComparedPair, found: Compared) -> list[str]:
 
 def _print(heads: Sequence[str], rows: Sequence[Sequence[str]], table: Table, said: Sequence[str]) -> None:
     """For people: columns that the terminal has room for, and the answer last."""
-    from rich.cells import cell_len
-    from rich.table import Table as Listing
-
     from harness.cli.console import Console
-    from harness.cli.wide import BETWEEN, print_table
+    from harness.layout import TextColumn, TextTable, print_grid
 
     out = Console().out
     plain = [head.removesuffix("#") for head in heads]
-    widths = [max(map(cell_len, (head, *(row[place] for row in rows))), default=0) for place, head in enumerate(plain)]
     same = [place for place in range(1, len(plain)) if {row[place] for row in rows} == {SAME}]
     left = [place for place in range(len(plain)) if place not in same]
-    for name in DROPPED:
-        if sum(widths[place] + len(BETWEEN) for place in left) - len(BETWEEN) <= out.width:
-            break
-        left = [place for place in left if plain[place] != name]
-    listing = Listing(box=None, pad_edge=False, header_style="bold")
-    for place in left:
-        listing.add_column(
-            shown.cell(plain[place]),
-            justify="right" if heads[place].endswith("#") else "left",
-            no_wrap=True,
+    columns = tuple(
+        TextColumn(
+            name=plain[place],
+            right=heads[place].endswith("#"),
+            rank=len(DROPPED) + 1 - DROPPED.index(plain[place]) if plain[place] in DROPPED else 0,
+            least=0 if place else LEAST_CASE,
         )
-    # Of what is still too long only a case's name is cut, never a number.
-    room = max(out.width - sum(widths[place] + len(BETWEEN) for place in left[1:]), LEAST_CASE)
+        for place in left
+    )
     verdict = table.columns.index("latency")
+    lines = []
     for row, cells in zip(rows, table.rows, strict=True):
         style = STYLES.get(cells[verdict].kind, "")
-        listing.add_row(
-            shown.cell(_end(row[0], room)),
-            *(shown.cell(row[place], style=style if plain[place] == "latency" else "") for place in left[1:]),
-        )
+        lines.append([shown.cell(row[place], style=style if plain[place] == "latency" else "") for place in left])
     for line in said[:2]:
         out.print(line, markup=False, soft_wrap=True)
-    print_table(out, listing)
+    hidden = print_grid(out, TextTable(columns=columns, rows=lines))
     if same:
         out.print(f"the same in every case: {', '.join(plain[place] for place in same)}", style="dim", soft_wrap=True)
-    hidden = [plain[place] for place in range(len(plain)) if place not in (*left, *same)]
     if hidden:
         out.print(f"no room for {', '.join(hidden)}: --format csv has them", style="dim", soft_wrap=True)
     for line in said[2:-1]:
         out.print(line, markup=False, style="dim", soft_wrap=True)
     out.print(said[-1], markup=False, style="bold", soft_wrap=True)
-
-
-def _end(name: str, room: int) -> str:
-    """The end of a name that is too long, since cases of one model differ there."""
-    from rich.cells import cell_len
-
-    if cell_len(name) <= room:
-        return name
-    while name and cell_len(name) >= room:
-        name = name[1:]
-    return f"…{name}"
 
 
 def _write(heads: Sequence[str], rows: Sequence[Sequence[Any]], format_: str) -> None:

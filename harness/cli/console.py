@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
 
+UNBOUNDED = 10_000
+"""The width of a pipe or a file where `COLUMNS` is not set: nothing is folded or left out."""
+
 PLAIN_S = 30.0
 """Where there is no terminal, a line says how far it is at most this often, so that a log shows that it goes on."""
-
-TARGET_WIDTH = 160
-"""Columns to assume where the output is not a terminal, so that tables are not folded."""
 
 
 class Console:
@@ -37,7 +38,9 @@ class Console:
         """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""
         self.out = Terminal(stderr=quiet_stdout, highlight=False, soft_wrap=False)
         if not self.out.interactive:
-            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=TARGET_WIDTH)
+            columns = os.environ.get("COLUMNS", "")
+            width = int(columns) if columns.isdecimal() and int(columns) > 0 else UNBOUNDED
+            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=width)
         self.live: Live | None = None
         self.loudness = loudness()
         self.drawn = time.monotonic()
