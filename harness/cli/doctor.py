@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from harness.cli import options
-from harness.cli.sweep import print_json
 
 UNSEEN = "as on another host (docs/statistics.md): sweep the same builds a few times to know it of this one"
 
 
-def doctor(results: options.Results = options.RESULTS, as_json: options.AsJson = False) -> None:
+def doctor(
+    results: options.Results = options.RESULTS, format_: options.Format = None, as_json: options.AsJson = False
+) -> None:
     """Find out what this host can do, by doing it: providers, frameworks, measurement floor, noise. Takes ten seconds.
 
     Stored runs of this host tell how far it drifts between runs.
 
     Example: harness doctor
     """
+    format_ = options.chosen_format(format_, as_json=as_json)
     import dataclasses
 
-    from harness.cli import tables
+    from harness.cli import formats, tables
     from harness.flow.doctor import examine
 
     found = examine(results=results)
-    if as_json:
-        print_json(dataclasses.asdict(found))
+    if format_ != options.TABLE:
+        formats.emit_facts(format_, dataclasses.asdict(found))
         return
     from harness.cli.terminal import Terminal
     from harness.shown import markup

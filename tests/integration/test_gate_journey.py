@@ -117,7 +117,7 @@ def test_a_bump_of_the_runtime_fails_with_a_sentence(project: Project) -> None:
     out = project.run("gate", "--base", "main", code=1)
     assert "Regression: 1 of 1 case got worse." in out
     assert f", onnxruntime {slow.base}); head: working tree (" in out
-    assert f"regression  trees/fp32 on cpu-t1-b{slow.shape[0]}: " in out
+    assert f"regression  trees/fp32/cpu-t1-b{slow.shape[0]}: " in out
     assert "% slower (95% interval " in out
 
 
@@ -131,7 +131,7 @@ def test_slower_interpreter_fails(repository: Project) -> None:
         slow,
         *QUICK,
         "--remeasure-same",
-        "--json",
+        "--json-file",
         "out.json",
         code=1,
     )
@@ -171,7 +171,16 @@ def test_time_limit_shorter_than_one_pair(repository: Project) -> None:
 def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
     """Ctrl-C while pairs are measured: what there is, inconclusive, exit code 3."""
     process = repository.start(
-        "gate", "--base", "HEAD", "--variants", "fp32", "--remeasure-same", "--pairs", "200,200", "--json", "out.json"
+        "gate",
+        "--base",
+        "HEAD",
+        "--variants",
+        "fp32",
+        "--remeasure-same",
+        "--pairs",
+        "200,200",
+        "--json-file",
+        "out.json",
     )
     assert process.stdout is not None
     for line in process.stdout:

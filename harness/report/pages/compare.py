@@ -77,8 +77,8 @@ def parts(data: Data, pair: ComparedPair, found: Compared) -> dict[str, Any]:
     moved = found.moved
     groups = [*found.groups()]
     return {
-        "counts": {name: int((moved["verdict"] == name).sum()) for name in ("slower", "faster", "same", "unjudged")},
-        "lost": int((moved["quality"] < 0).sum()),
+        "counts": found.counts,
+        "lost": found.counts["worse"],
         "notes": found.notes,
         "groups": [
             {

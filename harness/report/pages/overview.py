@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.records.status import WITH_NUMBERS
@@ -75,7 +75,10 @@ def overview(
 
 
 def since_the_run_before(data: Data) -> pd.DataFrame:
-    """Each case's newest row against the one before it of the same weights and host, one list over all hosts."""
+    """Each case's newest row against the one before it of the same weights and host, one list over all hosts.
+
+    Whichever run it is in: a small sweep of one model says nothing new of the others, and takes nothing from the page.
+    """
     import pandas as pd
 
     rows = data.rows
@@ -84,8 +87,6 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
     for host in data.hosts:
         own = usable[usable["fingerprint"] == host]
         last = own.drop_duplicates("case", keep="last")
-        newest = data.newest_run(host)
-        last = last[last["run"] == newest]
         rest = own[~own.index.isin(last.index)].drop_duplicates(["case", "weights"], keep="last")
         keys = rest["case"].astype(str) + "\n" + rest["weights"].astype(str)
         wanted = set(last["case"].astype(str) + "\n" + last["weights"].astype(str))
@@ -111,19 +112,23 @@ def _sides(data: Data, moved: pd.DataFrame) -> list[dict[str, Any]]:
     """Which two measurements each host's changes lie between, and what came of it."""
     found = []
     for host, group in moved.groupby("fingerprint", observed=True, sort=False):
-        before = [data.run(str(run)) for run in group["run_before"].unique()]
-        oldest_first = sorted(before, key=lambda run: (run.started_at, run.id))
-        more = f" and {wording.plural(len(oldest_first) - 1, 'earlier run')}" if len(oldest_first) > 1 else ""
         found.append(
             {
                 "host": str(host),
                 "name": data.host(str(host)),
-                "before": oldest_first[-1].label + more,
-                "after": data.run(data.newest_run(str(host))).label,
+                "before": _newest_of(data, group["run_before"].unique()),
+                "after": _newest_of(data, group["run"].unique()),
                 "counts": {name: int((group["verdict"] == name).sum()) for name in VERDICTS},
             }
         )
     return found
+
+
+def _newest_of(data: Data, runs: Iterable[Any]) -> str:
+    """The newest of some runs, and how many others there are."""
+    newest_first = sorted((data.run(str(run)) for run in runs), key=lambda run: (run.started_at, run.id), reverse=True)
+    earlier = len(newest_first) - 1
+    return newest_first[0].label + (f" and {wording.plural(earlier, 'earlier run')}" if earlier else "")
 
 
 def _past(series: Mapping[str, Sequence[ChartedSeries]]) -> Mapping[str, int]:
