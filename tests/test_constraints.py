@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -98,3 +100,29 @@ def test_the_constraints_travel_with_the_package() -> None:
     build = tomllib.loads((constraints.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
     assert {"constraints.txt": "harness/constraints.txt"} == build["targets"]["wheel"]["force-include"]
     assert "constraints.txt" in build["targets"]["sdist"]["include"]
+
+
+def test_ci_runs_what_was_tested_the_wheel_and_the_newest() -> None:
+    """The job with the newest of everything may fail, the others not; the wheel is tried on every Python we name."""
+    jobs = yaml.safe_load((constraints.ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    assert {"newest"} == {name for name, job in jobs.items() if job.get("continue-on-error")}
+    steps = {name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    assert steps["tested"].strip() == ".ci/run"
+    assert steps["newest"].strip() == ".ci/run newest"
+    assert ".ci/wheel" in steps["wheel"]
+    project = tomllib.loads((constraints.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [one.rpartition(" ")[2] for one in project["classifiers"] if ":: Python :: 3." in one]
+    assert named == jobs["wheel"]["strategy"]["matrix"]["python"]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("", "-c constraints.txt"), ("newest", "--upgrade")])
+def test_ci_installs_with_the_command_of_the_readme(mode: str, expected: str) -> None:
+    """As it stands, or with the newest versions in place of the tested ones: the lines of .ci/run that make it."""
+    script = (constraints.ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    wanted = ("constraints=", '[ "${1:-}"', "command=", 'echo "+')
+    lines = "\n".join(line for line in script if line.startswith(wanted))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", lines, "run", mode],
+        cwd=constraints.ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith(f"+ python -m pip install {expected} -e '.[dev]' && pytest -n 2")

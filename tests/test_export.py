@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import zoo as zoos
+from harness.build import keys
+from harness.build.cache import Cache
 from harness.errors import UsageError
 from harness.export import choose, examples
 from harness.export.bundle import licence
+from harness.export.described import described
 from harness.frameworks import names
+from harness.init.bare import FOLDER
 from harness.store.rows import Row
 from tests import outcomes, report_stores
 from tests.conftest import Project
@@ -178,6 +183,26 @@ def test_a_case_without_numbers_is_refused_with_its_reason(tmp_path: Path) -> No
     report_stores.write(tmp_path, report_stores.run(), [outcomes.refused(reason="it broke")])
     with pytest.raises(UsageError, match="it broke"):
         choose.choose(tmp_path, "digits_cnn/fp32")
+
+
+def test_a_file_without_a_zoo_keeps_the_sizes_of_its_axes(measured: Project, tmp_path: Path) -> None:
+    """The zoo that was assumed for it is found by its weights; one with another model of that name is not taken."""
+    assumed = tmp_path / FOLDER / "0" / "model_zoo.yaml"
+    assumed.parent.mkdir(parents=True)
+    zoo = (measured.root / "model_zoo.yaml").read_text(encoding="utf-8")
+    assumed.write_text(zoo.replace("id: tiny.onnx", f"id: {measured.root}/tiny.onnx"), encoding="utf-8")
+    row: Row = choose.choose(measured.root / "results", CASE).row
+    cache = Cache(tmp_path)
+    model = zoos.load(assumed).models["tiny"]
+    cache.put_resolution(keys.source_key(model), {"weights": row["weights"]})
+    other = tmp_path / "other.yaml"
+    other.write_text(zoo.replace("id: tiny.onnx", "id: another.onnx"), encoding="utf-8")
+    (tmp_path / "another.onnx").write_bytes(b"")
+    cache.put_resolution(
+        keys.source_key(zoos.load(other).models["tiny"]), {"weights": {**row["weights"], "digest": "another"}}
+    )
+    assert model == described(cache, other, row)
+    assert None is described(cache, tmp_path / "missing.yaml", {**row, "model": "unknown"})
 
 
 def test_every_licence_is_a_sentence() -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import harness
-from harness import frameworks, scratch, values, zoo
+from harness import frameworks, scratch, values
 from harness.build.cache import MODEL, Cache
-from harness.errors import BuildError, HarnessError, StoreError, UsageError, WorkerError
+from harness.errors import BuildError, StoreError, UsageError, WorkerError
 from harness.export import examples
 from harness.export.choose import ExportChoice
+from harness.export.described import described
 from harness.export.text import readme
 from harness.measure.coordinator import OPEN_DEADLINE_S, Workload, utc_now, written
 from harness.records import ModelSpec, Reference, Target, ValueEntry, wire
@@ -83,7 +84,7 @@ def export(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} exists and is not empty: give another folder, or remove it first")
     meta, reference = _held(cache, row)
-    model = _model(zoo_file, row["model"])
+    model = described(cache, zoo_file, row)
     temporary = out.parent / f".{out.name}-{scratch.owner()}"
     try:
         temporary.mkdir(parents=True)
@@ -159,14 +160,6 @@ def _held(cache: Cache, row: Row) -> tuple[Mapping[str, Any], Reference]:
             )
         found[kind] = meta
     return found["artifacts"], wire.reference_from_json(found["references"])
-
-
-def _model(zoo_file: Path, name: str) -> ModelSpec | None:
-    """The zoo's entry; None where there is no zoo, or no such model in it."""
-    try:
-        return zoo.load(zoo_file).models.get(name) if zoo_file.exists() else None
-    except HarnessError:
-        return None  # a zoo that has a mistake does not keep a build from being shipped
 
 
 def _copy(cache: Cache, digest: str, meta: Mapping[str, Any], folder: Path) -> None:

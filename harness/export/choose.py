@@ -107,7 +107,9 @@ def _winner(model: str, rows: Sequence[Row]) -> ExportChoice:
     times = budget.speedup(row, choice.rows)
     said = [
         f"`{row['variant']}` is the fastest build of {model} inside its budget on {row['target']}",
-        f"{times:.2f} times as fast as {budget.baseline(row)}" if times else "",
+        f"{times:.2f} times as fast as {budget.baseline(row)}"
+        if times and row["variant"] != budget.baseline(row)
+        else "",
         confirmed.verdict if confirmed else confirmation.UNCONFIRMED,
         choice.judgement.phrase if choice.judgement else "",
         budget.remark(row),
