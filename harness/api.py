@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError, UsageError
+from harness.paths import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ def history(
     """Every number that was stored, over commits.
 
     Args:
-        case: cases, or globs of them such as `resnet50/*`; none takes all.
+        case: cases, beginnings of them such as `resnet50/int8`, or globs; none takes all.
         folder: the results folder.
         metric: names or globs, such as `latency`; none takes all.
         since: a revision; older commits are left out.
@@ -141,7 +142,8 @@ def history(
     from harness.store.history import history as read
 
     cases, metrics = _names(case), _names(metric)
-    found = read(_stored(folder), repo=None if repo is None else Path(repo), cases=cases, metrics=metrics, since=since)
+    wanted = tuple(pattern for one in cases for pattern in _beginning(one))
+    found = read(_stored(folder), repo=None if repo is None else Path(repo), cases=wanted, metrics=metrics, since=since)
     if (cases or metrics) and not found.series:
         raise UsageError(f"{Path(folder)}: there is no history of {', '.join((*cases, *metrics))}")
     of_series = [field.name for field in fields(Series) if field.name != "points"]
@@ -280,13 +282,20 @@ def _names(given: Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+def _beginning(case: str) -> tuple[str, ...]:
+    """The globs that a case stands for, as for the verb: itself, and what begins with it where it is not a glob."""
+    import glob
+
+    return (case,) if glob.has_magic(case) else (case, f"{glob.escape(case)}*")
+
+
 def _stored(folder: str | Path) -> Path:
     """The results folder.
 
     Raises:
         StoreError: if it is none: a name that is mistyped must not look like a store with nothing in it.
     """
-    path = Path(folder).expanduser()
+    path = typed(folder)
     if not path.is_dir():
         raise StoreError(f"{path} is not a folder: give the results folder of a project, or make one: harness sweep")
     return path

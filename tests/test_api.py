@@ -35,7 +35,7 @@ def test_importing_harness_imports_no_library() -> None:
     code = "import sys, harness; print(sorted(m for m in sys.modules if m.partition('.')[0] in %r))"
     names = {"harness", "pandas", "numpy", "pyarrow", "duckdb", "typer", "pydantic", "yaml"}
     out = subprocess.run([sys.executable, "-c", code % names], capture_output=True, text=True, check=True).stdout
-    assert "['harness', 'harness.api', 'harness.errors']" == out.strip()
+    assert "['harness', 'harness.api', 'harness.errors', 'harness.paths']" == out.strip()
 
 
 def test_results_are_one_line_per_case(stored: Path) -> None:
@@ -98,6 +98,7 @@ def test_history_is_one_line_per_point(stored: Path) -> None:
     assert found["value"][3] > 1.4 * found["value"][0]
     assert "Float64" == found["value"].dtype
     assert {"seconds"} == {*found["unit"]}
+    assert 8 == len(harness.history("digits_cnn/int8", stored, metric="latency", repo=None))
 
 
 def test_a_report_of_a_gate_is_read(tmp_path: Path) -> None:

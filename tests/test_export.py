@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.build import keys
 from harness.build.cache import Cache
 from harness.errors import UsageError
 from harness.export import choose, examples
-from harness.export.bundle import licence
+from harness.export.bundle import export, licence
 from harness.export.described import described
 from harness.frameworks import names
 from harness.init.bare import FOLDER
@@ -123,6 +124,24 @@ def test_an_export_takes_no_ones_place(measured: Project, exported: Path) -> Non
     before = sorted(exported.rglob("*"))
     assert "is not empty" in measured.error("export", CASE, "--out", "out")
     assert before == sorted(exported.rglob("*"))
+
+
+def test_a_target_of_another_host_is_exported_unchecked(measured: Project, tmp_path: Path) -> None:
+    """Samples go along, expected outputs do not, and both say so; the program says that it cannot run here."""
+    choice = choose.choose(measured.root / "results", CASE)
+    row = {**choice.row, "provider": "QNNExecutionProvider"}
+    done = export(
+        replace(choice, row=row),
+        cache=Cache(measured.root / "cache"),
+        out=tmp_path / "out",
+        zoo_file=measured.root / "model_zoo.yaml",
+    )
+    assert "does not run on this host" in done.unchecked
+    assert [] == content(done.folder, "session.json")["outputs"]
+    assert "does not run on this host" in (done.folder / "README.md").read_text(encoding="utf-8")
+    code, out = run(done.folder)
+    assert 2 == code, out
+    assert "has no QNNExecutionProvider" in out
 
 
 def test_an_artifact_that_is_gone_is_said_with_the_way_back(measured: Project, tmp_path: Path) -> None:

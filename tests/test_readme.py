@@ -137,7 +137,7 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
     assert "onnx-harness[zoo]" in failed
 
 
-HELP_IMPORTS = {"api", "cli", "errors", "stats", "stats.rule", "suggest", "units"}
+HELP_IMPORTS = {"api", "cli", "errors", "paths", "stats", "stats.rule", "suggest", "units"}
 """What of harness `--help` imports, beside the verbs."""
 
 PLAN_IMPORTS = {
