@@ -240,4 +240,10 @@ def test_every_licence_is_a_sentence() -> None:
 def test_a_language_is_a_module() -> None:
     """Python is there; what is not is answered with what is."""
     assert "python" in examples.names()
-    assert examples.get("python").start[-1] == "python run.py"
+    by = {"name": "onnxruntime", "package": "onnxruntime-gpu", "version": "1.31.1"}
+    start = examples.get("python").start
+    cpu = {"measured_by": by, "provider": "CPUExecutionProvider"}
+    assert ("python -m pip install numpy onnxruntime==1.31.1", "python run.py") == start(cpu)
+    evil = start({**cpu, "measured_by": {**by, "version": "1; rm -rf x"}})
+    assert "python -m pip install numpy onnxruntime" == evil[0]
+    assert start({**cpu, "provider": "CUDAExecutionProvider"})[0].endswith(" onnxruntime-gpu==1.31.1")

@@ -102,7 +102,8 @@ def export(
         _write(temporary / SESSION, session)
         example.write(temporary)
         (temporary / README).write_text(
-            readme(choice, session, model=model, licence=licence(row, model), start=example.start), encoding="utf-8"
+            readme(choice, session, model=model, licence=licence(row, model), start=example.start(session)),
+            encoding="utf-8",
         )
         _write(temporary / PROVENANCE, _provenance(choice, model, temporary))
         if out.exists():
@@ -127,9 +128,9 @@ def licence(row: Row, model: ModelSpec | None) -> str:
     if kind == "file":
         return "The file was given to harness; its licence is whatever its author gave it, and not known to harness."
     if kind == "trained" and model is not None:
-        own = f"The weights were trained in the build, by `{model.id}`; its data has a say in their licence."
+        own = f"The weights were trained in the build, by {model.id}; its data has a say in their licence."
         return f"{own} {DIGITS}" if model.id.startswith("harness.") else own
-    source = f" They come from {model.source} `{model.id}`." if model is not None else ""
+    source = f" They come from {model.source}, where they are {model.id}." if model is not None else ""
     return f"{known or 'The licence of the weights is not known to harness: ask where they come from.'}{source}"
 
 

@@ -87,7 +87,7 @@ def _named(what: str, variant: str, label: str, rows: Sequence[Row]) -> ExportCh
     row = _only(made, what)
     doubts = [f"outside its budget: {over}" if (over := budget.excess(row)) else "", budget.remark(row)]
     remarks = "; ".join(filter(None, doubts))
-    return ExportChoice(row=row, why=f"`{row['case']}` was asked for by name{f' ({remarks})' if remarks else ''}.")
+    return ExportChoice(row=row, why=f"{row['case']} was asked for by name{f' ({remarks})' if remarks else ''}.")
 
 
 def _winner(model: str, rows: Sequence[Row]) -> ExportChoice:
@@ -106,7 +106,7 @@ def _winner(model: str, rows: Sequence[Row]) -> ExportChoice:
     confirmed = confirmation.stored(row)
     times = budget.speedup(row, choice.rows)
     said = [
-        f"`{row['variant']}` is the fastest build of {model} inside its budget on {row['target']}",
+        f"{row['variant']} is the fastest build of {model} inside its budget on {row['target']}",
         f"{times:.2f} times as fast as {budget.baseline(row)}"
         if times and row["variant"] != budget.baseline(row)
         else "",

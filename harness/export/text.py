@@ -9,6 +9,7 @@ from typing import Any
 from harness import budget
 from harness.export.choose import ExportChoice
 from harness.records import ModelSpec
+from harness.shown import markdown
 from harness.units import seconds
 
 WIDTH = 110
@@ -23,7 +24,7 @@ def readme(
     runtime = f"{by.get('package') or by.get('name') or row['runtime']} {by.get('version') or ''}".strip()
     blocks = [
         f"# {row['case']}",
-        _wrapped(choice.why),
+        _wrapped(markdown(choice.why)),
         "```\n" + "\n".join(start) + "\n```",
         _wrapped(_checked(session)),
         "## Measured",
@@ -31,7 +32,7 @@ def readme(
         "## Session",
         "\n".join(f"- {line}" for line in _settings(session)),
         "## Licence of the weights",
-        _wrapped(licence),
+        _wrapped(markdown(licence)),
         "## Files",
         "\n".join(
             (
@@ -41,7 +42,7 @@ def readme(
                 "- `provenance.json`: the stored row with versions, host and commit, and a SHA-256 of every file",
             )
         ),
-        *([f"Made of {model.source} `{model.id}`."] if model is not None else []),
+        *([f"Made of {model.source}: {markdown(model.id)}."] if model is not None else []),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -52,7 +53,7 @@ def _wrapped(text: str) -> str:
 
 def _checked(session: Mapping[str, Any]) -> str:
     if session["unchecked"]:
-        return f"It only runs the samples: {session['unchecked']}."
+        return f"It only runs the samples: {markdown(session['unchecked'])}."
     return (
         f"It feeds {session['samples']} samples and compares what comes out with what this build gave where it was "
         f"exported; numbers may lie apart by {session['tolerance']:.1%} of the largest, since other processors round "
@@ -66,10 +67,10 @@ def _measured(row: Mapping[str, Any], runtime: str) -> list[str]:
     within = f" (95% interval {seconds(low)} to {seconds(high)})" if low is not None and high is not None else ""
     name = " ".join(str(host[key]) for key in ("name", "cpu") if host.get(key))
     commit = f"{row.get('commit') or 'none'}{' (changed tree)' if row.get('dirty') else ''}"
-    reason = f": {row['reason']}" if row.get("reason") else ""
+    reason = f": {markdown(row['reason'])}" if row.get("reason") else ""
     return [
-        f"median {seconds(latency['median_s'])}{within}, {row['target']}, on {name or row['fingerprint']}",
-        f"by {runtime}, run {row['run']}, commit {commit}",
+        f"median {seconds(latency['median_s'])}{within}, {row['target']}, on {markdown(name or row['fingerprint'])}",
+        f"by {markdown(runtime)}, run {row['run']}, commit {commit}",
         f"status {row['status']}{reason}; budget: {budget.judged(row).verdict}",
         f"weights {(row.get('weights') or {}).get('kind', 'unknown')}; {row['artifact']['bytes']:,} bytes",
     ]
@@ -90,4 +91,5 @@ def _settings(session: Mapping[str, Any]) -> list[str]:
 
 
 def _spoken(value: Any) -> str:
-    return ", ".join(f"`{key}` = {one}" for key, one in value.items()) if isinstance(value, Mapping) else str(value)
+    items = [f"{key} = {one}" for key, one in value.items()] if isinstance(value, Mapping) else [str(value)]
+    return ", ".join(map(markdown, items))

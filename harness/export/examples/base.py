@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +14,8 @@ class LanguageExample:
 
     Attributes:
         write: puts its files into the folder of an export, which is otherwise finished.
-        start: the commands that run it there, a line each, for the README.
+        start: what `session.json` says -> the commands that run it there, a line each, for the README.
     """
 
     write: Callable[[Path], None]
-    start: tuple[str, ...]
+    start: Callable[[Mapping[str, Any]], tuple[str, ...]]
