@@ -137,11 +137,15 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
     assert "onnx-harness[zoo]" in failed
 
 
-HELP_IMPORTS = {"api", "cli", "errors", "paths", "stats", "stats.rule", "suggest", "units"}
+HELP_IMPORTS = {
+    *("api", "bounds", "cli", "errors", "internal", "metrics", "paths", "scratch", "shown", "stats", "stats.rule"),
+    *("suggest", "units"),
+}
 """What of harness `--help` imports, beside the verbs."""
 
 PLAN_IMPORTS = {
     *("api", "build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
+    *("bounds", "confirmation", "internal", "metrics", "paths", "scratch", "sealed", "shown", "special_files"),
     *("errors", "flavours", "graphs", "installed", "options", "providers", "reasons", "registry", "runtime_spec"),
     *("session_options", "stats", "suggest", "units", "values"),
 }
