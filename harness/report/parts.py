@@ -109,6 +109,7 @@ class Chart:
         source: a script, relative to the page, that assigns the figure when it is asked for.
         ask: the label of the button that asks.
         small: fits beside another one.
+        wide: takes the whole width, whatever stands beside it.
     """
 
     id: str
@@ -120,6 +121,7 @@ class Chart:
     source: str = ""
     ask: str = ""
     small: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

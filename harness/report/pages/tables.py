@@ -40,11 +40,10 @@ def changes_table(
     """
     lines, facets = [], []
     for row in records(moved):
-        interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
         lines.append(
             [
                 text(row["case"], href=root + links.case(row["case"])),
-                num(f"{wording.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                changed(row),
                 num(wording.number(row["median_s_before"], "seconds"), row["median_s_before"]),
                 num(wording.number(row["median_s"], "seconds"), row["median_s"]),
                 text(row["verdict"], kind=row["verdict"]),
@@ -57,7 +56,7 @@ def changes_table(
             said = why.get((row["fingerprint"], row["case"]))
             lines[-1].append(text(wording.NONE if said is None else "; ".join(said) or NOTHING, kind="long"))
         facets.append({"host": row["fingerprint"]})
-    columns = ("case", "ratio [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#")
+    columns = ("case", "change [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#")
     return Table(
         columns=columns if why is None else (*columns, "what differs"),
         rows=lines,
@@ -65,6 +64,12 @@ def changes_table(
         caption=caption,
         searchable=len(lines) > SEARCHABLE,
     )
+
+
+def changed(row: Mapping[str, Any]) -> Cell:
+    """How much a case's latency changed, with its interval: `+44.9% [+38.1%, +48.2%]`."""
+    ends = "" if row["low"] is None else f" [{wording.change(row['low'])}, {wording.change(row['high'])}]"
+    return num(f"{wording.change(row['ratio'])}{ends}", row["ratio"], kind=row["verdict"])
 
 
 def status_table(rows: Sequence[Row], *, only_without_numbers: bool, root: str = "") -> Table:
