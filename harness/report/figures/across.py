@@ -44,6 +44,9 @@ SAME: Final = "#d9dce1"
 RULE: Final = f"grey: within {LEAST_CHANGE:.0%},<br>or interval<br>holds 0%"
 """What grey means, in the legend."""
 
+MOST_LINES: Final = 150
+"""With more lines the coverage has one for each model, and a column for each variant."""
+
 MOST: Final = 30
 """Changes drawn; the table has all of them."""
 
@@ -56,16 +59,18 @@ def coverage(frame: pd.DataFrame) -> Figure:
     """
     found = records(frame)
     names = list(STATUS)
-    lines = sorted({(row["model"], row["variant"]) for row in found}, key=lambda key: (natural(key[0]), rank(key[1])))
-    columns = sorted({row["target"] for row in found}, key=natural)
+    folded = len({(row["model"], row["variant"]) for row in found}) > MOST_LINES
+    place = _of_model if folded else _of_variant
+    lines = sorted({place(row)[0] for row in found}, key=_in_order)
+    columns = sorted({place(row)[1] for row in found}, key=_in_order)
     traces = []
     for host in dict.fromkeys(row["host"] for row in found):
-        cells = {(row["model"], row["variant"], row["target"]): row for row in found if row["host"] == host}
-        grid = [[cells.get((*line, target)) for target in columns] for line in lines]
+        cells = {place(row): row for row in found if row["host"] == host}
+        grid = [[cells.get((line, at)) for at in columns] for line in lines]
         traces.append(
             {
                 "type": "heatmap",
-                "x": [label(target, 24) for target in columns],
+                "x": [label("/".join(at), 34) for at in columns],
                 "y": [label("/".join(line), 44) for line in lines],
                 "z": [[None if cell is None else names.index(cell["status"]) for cell in line] for line in grid],
                 # A sign in each cell: what became of it must not hang on telling colours apart.
@@ -102,6 +107,24 @@ def coverage(frame: pd.DataFrame) -> Figure:
     )
 
 
+Place = tuple[tuple[str, ...], tuple[str, ...]]
+"""The line and the column of a cell."""
+
+
+def _of_variant(row: Record) -> Place:
+    return (row["model"], row["variant"]), (row["target"],)
+
+
+def _of_model(row: Record) -> Place:
+    """A line for each model: hundreds of lines would be a chart that nobody sees the whole of."""
+    return (row["model"],), (row["target"], row["variant"])
+
+
+def _in_order(names: tuple[str, ...]) -> tuple[Any, ...]:
+    """By the first name, then by the variant's rank where there is one."""
+    return natural(names[0]), *(rank(name) for name in names[1:])
+
+
 def changes(frame: pd.DataFrame) -> Figure:
     """Ratios between two sides with their intervals, regressions on top.
 
@@ -131,7 +154,7 @@ def changes(frame: pd.DataFrame) -> Figure:
         traces,
         height=120 + 26 * max(len(found), 2),
         meta={"perLine": 28},
-        xaxis=axis("change of latency, after against before", type="log", **_round(found)),
+        xaxis=axis("change of latency", type="log", **_round(found)),
         yaxis=axis(type="category", autorange="reversed"),
         shapes=[
             {

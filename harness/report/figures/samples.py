@@ -226,16 +226,17 @@ def _spread(row: Record) -> str:
     took = {name: wording.number(row[name], "seconds") for name in ("low", "first", "median", "third", "high")}
     return (
         f"<b>{label(row['case'], 80)}</b><br>median {took['median']}<br>half of them {took['first']} to "
-        f"{took['third']}<br>90% {took['low']} to {took['high']}<br>{_outliers(row)}<br>{row['n']:,} samples"
+        f"{took['third']}<br>90% {took['low']} to {took['high']}<br>{_outliers(row)}"
     )
 
 
 def _outliers(row: Record) -> str:
-    return f"{_count(row)}, max {wording.number(row['largest'], 'seconds')}"
+    among = f" of {row['n']:,}"
+    return f"{_count(row, among)}, max {wording.number(row['largest'], 'seconds')}"
 
 
-def _count(row: Record) -> str:
-    return f"{row['outliers']:,} over {OUTLIER:g}x" if row["outliers"] else f"none over {OUTLIER:g}x"
+def _count(row: Record, among: str = "") -> str:
+    return f"{row['outliers'] or 'none'}{among} over {OUTLIER:g}x"
 
 
 LINEAR_OR_LOG = {

@@ -15,7 +15,7 @@ from harness.report.figures.base import Record, records
 from harness.report.figures.pareto import limit
 from harness.report.pages import insides
 from harness.report.pages.ship import comparable
-from harness.report.pages.tables import cases_table
+from harness.report.pages.tables import cases_table, reasons_table
 from harness.report.palette import SeriesStyle
 from harness.report.parts import Cell, Chart, Facet, Grid, Page, Pick, Table, num, text
 from harness.stats.estimate import across
@@ -171,20 +171,7 @@ def _without(every: Sequence[Row], at: Sequence[int]) -> Table | None:
     rows = [(row, place) for row, place in zip(every, at, strict=True) if row["status"] != "measured"]
     if not rows:
         return None
-    return Table(
-        columns=("variant", "target", "status", "reason"),
-        rows=[
-            [
-                text(row["variant"], href="../" + links.case(row["case"])),
-                text(row["target"]),
-                text(row["status"], kind=f"status status-{row['status']}"),
-                text(row["reason"] or wording.NONE),
-            ]
-            for row, _ in rows
-        ],
-        at=[place for _, place in rows],
-        caption="Mixed, unverified, emulated, unsupported, skipped and failed cases",
-    )
+    return reasons_table([row for row, _ in rows], "../", [place for _, place in rows])
 
 
 WHAT: Final = {

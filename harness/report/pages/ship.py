@@ -48,6 +48,7 @@ def ship(data: Data) -> Table:
         ),
         rows=[[*cells, text(apart or wording.NONE, kind="long")] if several else cells for _, cells, apart, _ in found],
         facets=[facets for *_, facets in found],
+        lead=2,
         caption="The fastest build inside its budget",
     )  # fmt: skip
 
@@ -75,7 +76,7 @@ def _choice(choice: ShipChoice) -> list[Cell]:
         name(best["variant"], links.case(best["case"]), "best"),
         num(wording.latency(best), best["latency"]["median_s"]),
         against_baseline(best, rows),
-        text("; ".join(filter(None, [cost(best), budget.remark(best)]))),
+        text("; ".join(filter(None, [cost(best), budget.remark(best)])), kind="mid"),
         text(
             ", ".join(ties) or wording.NONE,
             title="their intervals overlap: the data cannot tell them apart" if ties else "",

@@ -57,6 +57,7 @@ def newest(data: Data, series: Mapping[str, Sequence[ChartedSeries]]) -> Table:
         rows=[cells for _, cells, _ in found],
         facets=[facets for _, _, facets in found],
         caption="Newest values of asv's files",
+        lead=4,
         searchable=len(found) > levels.SHOWN,
     )
 

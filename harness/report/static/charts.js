@@ -62,11 +62,15 @@ harness.charts = (() => {
     });
   }
 
-  // On a phone: names on two lines, fewer ticks, and short words at the right of a line.
-  function narrow(traces, layout) {
+  // Short words at the right of a line where there is no room for more.
+  function brief(traces) {
     traces.forEach((trace, place) => {
       if (trace.mode === "text" && trace.customdata) traces[place] = { ...trace, text: trace.customdata, textfont: { size: 10 } };
     });
+  }
+
+  // On a phone: names on two lines, and fewer ticks.
+  function narrow(traces, layout) {
     const axis = layout.yaxis || {};
     if (axis.type === "category") {
       const names = [...new Set(traces.flatMap((trace) => trace.y || []))];
@@ -124,8 +128,14 @@ harness.charts = (() => {
     box.querySelector(".plot").after(harness.element("div", { class: "chart-tools" }, ...buttons));
   }
 
+  let printing = false;
+
+  // On paper (A4) a chart is as wide as its place there, whatever the window's width.
+  const width = (box) => (!printing ? box.querySelector(".plot").clientWidth : box.closest(".grid") && !box.matches(".wide") ? 320 : 670);
+
   function draw(box) {
     const { plot, figure } = drawn.get(box);
+    const wide = width(box);
     const named = new Set();
     const traces = figure.data.map((trace) => filtered(trace, (figure.layout.meta || {}).ignore)).filter(Boolean).map((trace) => {
       const group = trace.meta && trace.meta.legend;
@@ -134,8 +144,9 @@ harness.charts = (() => {
       named.add(group);
       return { ...trace, showlegend: first };
     });
-    const layout = themed(figure.layout, plot.clientWidth);
-    fit(traces, plot.clientWidth);
+    const layout = themed(figure.layout, wide);
+    if (printing) Object.assign(layout, { width: wide, autosize: false });
+    fit(traces, wide);
     // Budgets are lines of the rows that have them.
     const meant = figure.layout.meta && figure.layout.meta.lines;
     if (meant) {
@@ -146,13 +157,14 @@ harness.charts = (() => {
     if (per) layout.height = 110 + per * Math.max(lines(traces), 2);
     plot.style.minHeight = layout.height + "px";
     if (figure.layout.meta && figure.layout.meta.reach) layout.xaxis = { ...layout.xaxis, ...reach(traces) };
-    if (plot.clientWidth < 560) narrow(traces, layout);
+    if (wide < 860) brief(traces);
+    if (wide < 560) narrow(traces, layout);
     const empty = !traces.length;
     plot.classList.toggle("empty", empty);
     if (empty) layout.shapes = [];
     if (empty) layout.annotations = [{ text: "nothing to show with these filters", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5 }];
     return Plotly.react(plot, traces, layout, {
-      responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
+      responsive: !printing, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
     }).then(() => { box.dataset.drawn = String(Number(box.dataset.drawn || 0) + 1); });
   }
 
@@ -201,6 +213,29 @@ harness.charts = (() => {
     }
   });
   const redraw = () => { for (const box of drawn.keys()) if (box.isConnected) draw(box); else drawn.delete(box); };
+  // Everything that the page holds is drawn before it is printed, on white paper.
+  let theme = "";
+  addEventListener("beforeprint", () => {
+    printing = true;
+    theme = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    for (const box of document.querySelectorAll("[data-chart]")) {
+      const script = box.querySelector("script.figure");
+      const held = box.dataset.source && harness.received["raw/" + box.dataset.source.replace(/^.*\/|\.js$/g, "")];
+      if (drawn.has(box)) draw(box);
+      else if (script) show(box, JSON.parse(script.textContent));
+      else if (held) { box.querySelectorAll("button.ask").forEach((button) => button.remove()); show(box, held[box.dataset.chart]); }
+    }
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    document.documentElement.dataset.theme = theme;
+    redraw();
+  });
+  // What is drawn on demand is fetched when the page has nothing else to do, so that it is there for the printer.
+  addEventListener("load", () => (window.requestIdleCallback || setTimeout)(() => {
+    for (const box of document.querySelectorAll("[data-source]")) harness.load("raw", box.dataset.source.replace(/^.*\/|\.js$/g, ""), box.dataset.source).catch(() => {});
+  }));
   document.addEventListener("harness:theme", redraw);
   document.addEventListener("harness:filter", redraw);
   find(document);
