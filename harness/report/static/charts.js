@@ -70,7 +70,7 @@ harness.charts = (() => {
   }
 
   // On a phone: names on two lines, and fewer ticks.
-  function narrow(traces, layout) {
+  function narrow(traces, layout, wide) {
     const axis = layout.yaxis || {};
     if (axis.type === "category") {
       const names = [...new Set(traces.flatMap((trace) => trace.y || []))];
@@ -84,7 +84,7 @@ harness.charts = (() => {
         const first = Math.max(tickvals.indexOf(1), 0) % each; // no change keeps its tick
         const kept = (values) => values.filter((_, at) => at % each === first);
         layout[key] = { ...layout[key], tickvals: kept(tickvals), ...(ticktext ? { ticktext: kept(ticktext) } : {}) };
-      } else if (!tickvals && type !== "category" && type !== "multicategory") layout[key] = { ...layout[key], nticks: 5 };
+      } else if (!tickvals && type !== "category" && type !== "multicategory") layout[key] = { ...layout[key], nticks: wide < 400 ? 5 : 9 };
     }
   }
 
@@ -158,7 +158,7 @@ harness.charts = (() => {
     plot.style.minHeight = layout.height + "px";
     if (figure.layout.meta && figure.layout.meta.reach) layout.xaxis = { ...layout.xaxis, ...reach(traces) };
     if (wide < 860) brief(traces);
-    if (wide < 560) narrow(traces, layout);
+    if (wide < 560) narrow(traces, layout, wide);
     const empty = !traces.length;
     plot.classList.toggle("empty", empty);
     if (empty) layout.shapes = [];
