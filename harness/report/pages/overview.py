@@ -14,7 +14,7 @@ from harness.report.histories import ChartedSeries
 from harness.report.pages import levels, values, why
 from harness.report.pages.levels import SHOWN
 from harness.report.pages.ship import ship
-from harness.report.pages.tables import changes_table, status_table
+from harness.report.pages.tables import changes_table, reasons_table
 from harness.report.parts import Chart, Facet, Page, Table, num, text
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def overview(
             "hosts": _hosts(data),
             "runs": _runs(data),
             "asv": asv,
+            "measured_on": " ".join(data.hosts),
+            "values_only": [host for host in data.every_host if host not in data.hosts],
         },
     )
 
@@ -99,10 +101,12 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
 def _moved(shown: pd.DataFrame, reasons: Mapping[why.Key, Sequence[str]]) -> Chart | None:
     if shown.empty:
         return None
+    most = shown["fingerprint"].value_counts().max()
+    cut = "" if most <= across.MOST else f" The first {across.MOST} of a host; the table has all of them."
     return Chart(
         id="moved",
         title="Latency against the run before",
-        note="Right of the line is slower. Bars are 95% intervals across processes.",
+        note=f"Right of the line is slower. Bars are 95% intervals across processes.{cut}",
         figure=across.changes(shown),
         table=changes_table(shown, caption="What changed since the run before", why=reasons),
     )
@@ -151,9 +155,9 @@ def _coverage(data: Data) -> Chart:
     return Chart(
         id="coverage",
         title="Coverage of the matrix",
-        note="The newest outcome of every case; hover or read the table for the reason.",
+        note="The newest outcome of every case; the table has each reason once per model.",
         figure=across.coverage(frame),
-        table=status_table(data.latest, only_without_numbers=False),
+        table=reasons_table(data.latest),
     )
 
 
