@@ -51,6 +51,8 @@ since the profile is of many runs and tells the work of each kernel."""
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
 
+PYTHON = "python"
+
 WIDE_SPREAD = 0.10
 """Between-process spread of the median from which the case says so."""
 
@@ -288,11 +290,12 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     """
     case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
+    language = "" if runtime.language == PYTHON else runtime.language  # keys from before there were others stay valid
     asked = {
         "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
-        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
+        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest, language])],
         "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
         "optimization": case.recipe.optimization,
         "host": (job.host or host.here()).fingerprint,
@@ -331,6 +334,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "arithmetic": placement.arithmetic(seen.nodes, packed),
             "computation": placement.computation(seen.nodes, packed),
             "inside": placement.inside(seen.nodes, packed),
+            "lacks": list(seen.lacks.values()),
         }
         cache.put_evaluation(key, known)
         found = _read(known, artifact, case)
@@ -354,7 +358,7 @@ def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluatio
         arithmetic=known["arithmetic"],
         computation=known["computation"],
         precision=placement.claim(artifact.precision or case.recipe.precision, artifact.stated.get("weights", {})),
-        remarks=tuple(filter(None, [known["inside"]])),
+        remarks=tuple(filter(None, [known["inside"], *known.get("lacks", ())])),
         metrics=tuple(MetricValue(**one) for one in known["metrics"]),
         parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )

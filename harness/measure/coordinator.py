@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import memory, placement, reference_workload
+from harness.measure import memory, placement, profile, reference_workload
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
@@ -141,6 +141,7 @@ class Observed:
         kernels: executed kernels of one run.
         outputs: where the outputs are, relative to the folder that was given.
         nodes: what each node took over all runs, as the worker profiled it.
+        lacks: what of it the worker cannot say -> why.
     """
 
     kernels: Mapping[str, int]
@@ -150,6 +151,7 @@ class Observed:
     placement: Mapping[str, float] = dataclasses.field(default_factory=dict)
     outputs: ValueSet = dataclasses.field(default_factory=ValueSet)
     nodes: Sequence[NodeRow] = ()
+    lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def utc_now() -> str:
@@ -343,9 +345,11 @@ def observe(
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
         answer = worker.ask("outputs", limit, **workload.all_examples(examples, folder))
-        worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
-        burst(worker, profiled_runs(first_ns), limit)
-        answer_nodes = worker.ask("profile", PROFILE_DEADLINE_S)
+        answer_nodes: Mapping[str, Any] = {"nodes": ()}
+        if "profile" not in worker.lacks:
+            worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
+            burst(worker, profiled_runs(first_ns), limit)
+            answer_nodes = profile.take(worker, PROFILE_DEADLINE_S)
         rows = answer_nodes["nodes"]
         if placement.lacks_shapes(rows):
             rows = placement.with_shapes(rows, unpacked(worker, workload, limit))
@@ -357,6 +361,7 @@ def observe(
             placement=placement.shares(placed(opened)),
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
+            lacks=worker.lacks,
         )
 
 
@@ -378,7 +383,7 @@ def unpacked(worker: Client, workload: Workload, limit: float) -> Sequence[NodeR
     try:
         worker.ask("open", OPEN_DEADLINE_S, **request)
         burst(worker, 1, limit)
-        rows: Sequence[NodeRow] = worker.ask("profile", PROFILE_DEADLINE_S)["nodes"]
+        rows: Sequence[NodeRow] = profile.take(worker, PROFILE_DEADLINE_S)["nodes"]
     except WorkerRefusal:
         return ()
     return rows
