@@ -51,8 +51,6 @@ since the profile is of many runs and tells the work of each kernel."""
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
 
-PYTHON = "python"
-
 WIDE_SPREAD = 0.10
 """Between-process spread of the median from which the case says so."""
 
@@ -290,12 +288,11 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     """
     case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
-    language = "" if runtime.language == PYTHON else runtime.language  # keys from before there were others stay valid
     asked = {
         "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
-        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest, language])],
+        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
         "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
         "optimization": case.recipe.optimization,
         "host": (job.host or host.here()).fingerprint,
