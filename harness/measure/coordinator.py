@@ -44,6 +44,9 @@ FLOOR_BUDGET = "HARNESS_FLOOR_BUDGET"
 Tests set it: they run hundreds of workers, and need a floor but no precise one.
 """
 
+MEMORY = "memory"
+"""What a worker lacks whose model runs in processes that are not its own."""
+
 MOST_NS = 2**63
 """What a duration in nanoseconds is below, as it is stored: 292 years."""
 
@@ -208,7 +211,7 @@ def timed_once(
     started_at = utc_now()
     after = ReferenceTimes()
     with client() as worker:
-        empty = memory.held_bytes(worker.pid, workload.model.parent)
+        empty = held_bytes(worker, workload)
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         before = reference_workload.take(worker) if reference else ReferenceTimes()
@@ -225,8 +228,8 @@ def timed_once(
             except StopIteration as stop:
                 paced: Paced = stop.value
                 break
-        peak = worker.peak_rss_bytes()
-        held = memory.held_bytes(worker.pid, workload.model.parent)
+        peak = None if MEMORY in worker.lacks else worker.peak_rss_bytes()
+        held = held_bytes(worker, workload)
         runtime = worker.runtime
         if reference:
             try:
@@ -260,6 +263,11 @@ def timed_once(
         notes=tuple(map(str, opened.get("notes") or ())),
         examples=rotated(opened),
     )
+
+
+def held_bytes(worker: Client, workload: Workload) -> int | None:
+    """What a worker holds of its own and of the model's files; None where the model runs in other processes."""
+    return None if MEMORY in worker.lacks else memory.held_bytes(worker.pid, workload.model.parent)
 
 
 def rotated(opened: Mapping[str, Any]) -> int:

@@ -72,8 +72,8 @@ def _library(version: str, folder: str, root: Path, install: bool, say: Say) -> 
         for found in _libraries(inside):
             return found
         raise UsageError(
-            f"the wheel of onnxruntime {version} has no {LIBRARY} for other programs: name a newer release, or a folder "
-            f"that has the library, such as cpp:/opt/onnxruntime"
+            f"the wheel of onnxruntime {version} has no {LIBRARY} for other programs: name a newer release, or a "
+            f"folder that has the library, such as cpp:/opt/onnxruntime"
         )
     spec = importlib.util.find_spec("onnxruntime")
     own = Path(spec.origin).parent / "capi" if spec and spec.origin else None

@@ -26,9 +26,21 @@ export function kindOf(error) {
   return "runtime";
 }
 
-/** Serve requests until `close` or the end of the input. */
+const refusal = (error) => ({ ok: false, kind: kindOf(error), message: String(error.message ?? error) });
+
+/**
+ * Serve requests until `close` or the end of the input.
+ *
+ * @param hello makes what the first line says; where it cannot, the line says why
+ * @param commands name -> what answers it
+ */
 export async function serve(hello, commands) {
-  send({ ok: true, protocol: PROTOCOL, pid: process.pid, ...hello });
+  try {
+    send({ ok: true, protocol: PROTOCOL, pid: process.pid, ...(await hello()) });
+  } catch (error) {
+    send(refusal(error));
+    return;
+  }
   for await (const line of readline.createInterface({ input: process.stdin, crlfDelay: Infinity })) {
     const request = JSON.parse(line);
     if (request.cmd === "close") break;
@@ -38,7 +50,7 @@ export async function serve(hello, commands) {
       if (!command) throw new Error(`this worker does not know \`${request.cmd}\``);
       reply = { ...(await command(request)), ok: true };
     } catch (error) {
-      reply = { ok: false, kind: kindOf(error), message: String(error.message ?? error) };
+      reply = refusal(error);
     }
     send(reply);
   }

@@ -13,8 +13,9 @@ import { serve } from "../javascript/serve.mjs";
 import { Refused } from "../javascript/values.mjs";
 
 const load = createRequire(path.join(path.resolve(process.argv[2]), "worker.cjs"));
-const ort = load("onnxruntime-node");
 const { version } = load("onnxruntime-node/package.json");
+let ort; // loaded for the hello, which says why where it cannot be
+let available = [];
 
 const PROVIDERS = {
   cpu: "CPUExecutionProvider",
@@ -24,7 +25,6 @@ const PROVIDERS = {
   webgpu: "WebGpuExecutionProvider",
   coreml: "CoreMLExecutionProvider",
 };
-const AVAILABLE = ort.listSupportedBackends().map(({ name }) => PROVIDERS[name] ?? name);
 const NOTE = "timed with session.run() of onnxruntime-node, the copies of inputs and outputs included";
 
 const state = { session: null, inputs: [], outputs: [], feeds: [], next: 0, references: new Map(), profile: "" };
@@ -49,8 +49,8 @@ function nested(config) {
 function sessionOptions(request) {
   const asked = request.options ?? {};
   const short = Object.keys(PROVIDERS).find((name) => PROVIDERS[name] === asked.provider) ?? asked.provider;
-  if (!AVAILABLE.includes(asked.provider)) {
-    throw new Refused("provider", `this onnxruntime-node has no ${asked.provider}; it has ${AVAILABLE.join(", ")}`);
+  if (!available.includes(asked.provider)) {
+    throw new Refused("provider", `this onnxruntime-node has no ${asked.provider}; it has ${available.join(", ")}`);
   }
   const config = { ...(asked.config ?? {}) };
   const parallel = config["session.execution_mode"] === "1";
@@ -146,17 +146,21 @@ async function profile() {
   return { file: path.join(folder, files.at(-1)) };
 }
 
-const hello = {
-  runtime: {
-    name: "onnxruntime-node",
-    version,
-    build: `Node ${process.versions.node}, onnxruntime ${ort.env?.versions?.node ?? version}`,
-    language: "javascript",
-    providers: AVAILABLE,
-  },
-  features: ["rotate", "reference"],
-  lacks: { placement: "onnxruntime-node does not tell which provider took which node" },
-};
+function hello() {
+  ort = load("onnxruntime-node");
+  available = ort.listSupportedBackends().map(({ name }) => PROVIDERS[name] ?? name);
+  return {
+    runtime: {
+      name: "onnxruntime-node",
+      version,
+      build: `Node ${process.versions.node}, onnxruntime ${ort.env?.versions?.node ?? version}`,
+      language: "javascript",
+      providers: available,
+    },
+    features: ["rotate", "reference"],
+    lacks: { placement: "onnxruntime-node does not tell which provider took which node" },
+  };
+}
 
 await serve(hello, { open, burst, reference, outputs, profile });
 process.exit(0); // tearing a session down takes as long as it likes, and nobody measures it
