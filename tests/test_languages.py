@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,7 +279,7 @@ def in_node(script: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-ARRAYS = {
+ARRAYS: dict[str, Any] = {
     "floats": np.arange(6, dtype=np.float32).reshape(2, 3),
     "columns": np.asfortranarray(np.arange(24, dtype=np.float64).reshape(2, 3, 4)),
     "half": np.array([1.5, -2.0], dtype=np.float16),

@@ -373,6 +373,19 @@ def observe(
         )
 
 
+def computed(workload: Workload, *, examples: int, folder: Path, client: ClientFactory = Client) -> ValueSet:
+    """The outputs of every example alone, as `observe` has them.
+
+    Raises:
+        WorkerRefusal, WorkerError: as `time_process`.
+    """
+    with client() as worker:
+        worker.ask("open", OPEN_DEADLINE_S, **workload.request())
+        first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
+        limit = 120.0 + 20.0 * examples / workload.target.batch * first_ns / 1e9
+        return written(worker.ask("outputs", limit, **workload.all_examples(examples, folder)))
+
+
 def profiled_runs(first_ns: int) -> int:
     """How many runs are profiled: as many as fit in `PROFILE_S`, from 3 to `MOST_PROFILED`."""
     return max(3, min(MOST_PROFILED, int(PROFILE_S * 1e9 / max(first_ns, 1))))
