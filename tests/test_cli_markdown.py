@@ -50,7 +50,7 @@ def test_a_choice_has_both_numbers_and_its_state() -> None:
     assert "not told apart from int8-entropy" in line
     assert "3.33x fp32-default" in said
     assert "stopped after 2 of 5 processes: at least 6.9x int8" in said
-    assert "MatMul &lt;has> no weights" in said
+    assert "MatMul &lt;has&gt; no weights" in said
     assert "net|1" not in said.replace("net\\|1", ""), "a name must not break the table"
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in said.splitlines() if line.startswith("|")}
     assert {len(markdown.SHIP) + 1, len(markdown.CASES) + 1} == widths

@@ -134,7 +134,7 @@ def test_values_of_asv_become_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert row["latency"]["median_s"] == line["median_s"]
     assert line["low_s"] < line["median_s"] < line["high_s"]
     assert row["artifact"]["bytes"] == line["size_bytes"]
-    assert row["peak_rss_bytes"] == line["peak_rss_bytes"]
+    assert row["model_bytes"] == line["model_bytes"]
     assert row["fidelity"]["centred_sqnr_db"] == pytest.approx(line["fidelity_db"])
     assert max(row["accuracy"]["drop"], 0) == pytest.approx(line["accuracy_drop"])
     assert ("digits_cnn", "fp32", "cpu-t1-b1") == (line["model"], line["variant"], line["target"])

@@ -14,7 +14,6 @@ import typer
 from harness import bounds
 from harness.cli import ending, options
 from harness.errors import HarnessError, UsageError
-from harness.records import case_id
 from harness.shown import terminal
 from harness.suggest import suggest
 
@@ -315,6 +314,8 @@ def case_globs(selection: Selection) -> tuple[str, ...]:
     """
     if selection == type(selection)():
         return ()
+    from harness.records import case_id
+
     counts = [str(n) for n in selection.threads] if selection.threads else ["[0-9]*"]
     batches = [str(n) for n in selection.batch] if selection.batch else ["[0-9]*"]
     chosen = product(selection.models or ("*",), selection.variants or ("*",), selection.targets or ("*",))

@@ -16,7 +16,6 @@ from harness import shown
 from harness.cli import ending, options
 from harness.cli.results import FORMATS
 from harness.cli.sweep import print_list
-from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.suggest import suggest
 
@@ -49,6 +48,7 @@ def history(
     """
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    from harness.cli.wide import kept
     from harness.store.history import history as read
 
     metrics = options.names(metric)

@@ -10,7 +10,6 @@ import typer
 from harness import shown
 from harness.cli import ending, options
 from harness.cli.sweep import print_json, print_list
-from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.metrics import METRICS
 
@@ -73,6 +72,7 @@ def results(
     """
     if format_ not in FORMATS:
         raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    from harness.cli.wide import kept
     from harness.store import frames, query
     from harness.store.rows import public
 
