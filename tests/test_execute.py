@@ -427,15 +427,15 @@ def test_another_language_has_to_compute_what_python_does(job: Job, monkeypatch:
     job = of_target(job, runtime="cpp")  # the job's own client runs it, which is Python's
     assert Status.MEASURED is run_case(job).status
     inventory.prune(Cache(job.cache), kind="evaluations")
-    computed = coordinator.computed
+    observe = coordinator.observe
 
     def other(work: Workload, **rest: Any) -> Any:
-        found = computed(work, **rest)
+        found = observe(work, **rest)
         for path in rest["folder"].glob("0.npy"):
             np.save(path, np.load(path) + 1)
         return found
 
-    monkeypatch.setattr(coordinator, "computed", other)
+    monkeypatch.setattr(coordinator, "observe", other)
     outcome = run_case(job)
     assert Status.FAILED is outcome.status
     assert "they are not those of Python: `" in outcome.reason
