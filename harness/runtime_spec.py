@@ -3,6 +3,9 @@
 A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
 a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. A target's runtime
 may also be `onnxruntime` alone, which there means the same as `current`.
+
+In other languages it is `node`, `browser` or `cpp`, alone, with a version (`node==1.30.0`) or with the folder that the
+library lies in (`cpp:/opt/onnxruntime`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,13 @@ from harness.suggest import suggest
 CURRENT = "current"
 OWN = "onnxruntime"
 """What a target has that says nothing else: the onnxruntime installed beside harness."""
+
+LANGUAGES = ("node", "browser", "cpp")
+"""Runtimes in other languages than Python, see `harness.runtimes.languages`."""
+
+LANGUAGE = re.compile(
+    rf"(?P<name>{'|'.join(LANGUAGES)})(?:==(?P<version>[0-9][A-Za-z0-9.+-]*)|:(?P<folder>.+))?", re.DOTALL
+)
 
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
@@ -39,6 +49,15 @@ def is_own(text: str) -> bool:
     return text in (OWN, CURRENT)
 
 
+def language(text: str) -> tuple[str, str, str] | None:
+    """The language, the version and the folder that a runtime names, such as `node==1.30.0`; None where it is Python.
+
+    A folder follows the language and a colon, and brings the library instead of a package.
+    """
+    found = LANGUAGE.fullmatch(text.strip())
+    return (found["name"], found["version"] or "", found["folder"] or "") if found else None
+
+
 def is_path(text: str) -> bool:
     """Whether a spec names a file: a wheel, or something with a separator that is not a requirement."""
     return text.endswith(".whl") or ("/" in text or "\\" in text)
@@ -46,14 +65,14 @@ def is_path(text: str) -> bool:
 
 def problem(text: str) -> str:
     """Why a text cannot be a runtime; empty where it can. Files are not looked for."""
-    return "" if is_spec(text) or is_path(text) else unknown(text)
+    return "" if language(text) or is_spec(text) or is_path(text) else unknown(text)
 
 
 def unknown(text: str) -> str:
     """The sentence for a text that is not a runtime."""
     return (
-        f"{text!r} is not a runtime: expected `current`, a build such as onnxruntime==1.23.0, a wheel, or the path of "
-        f"a Python interpreter; {suggest(named(text), FLAVOURS)}"
+        f"{text!r} is not a runtime: expected `current`, a build such as onnxruntime==1.23.0, a wheel, the path of "
+        f"a Python interpreter, or {', '.join(LANGUAGES)}; {suggest(named(text), (*FLAVOURS, *LANGUAGES))}"
     )
 
 
@@ -62,4 +81,7 @@ def anchored(text: str, folder: Path) -> str:
     spec = text.strip()
     if is_own(spec):
         return OWN
+    if found := language(spec):
+        name, _, place = found
+        return f"{name}:{folder / typed(place)}" if place else spec
     return str(folder / typed(spec)) if is_path(spec) else spec

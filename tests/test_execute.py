@@ -23,7 +23,8 @@ from harness.flow import plan as planning
 from harness.flow.execute import Job, remarks, run_case, workload
 from harness.flow.preview import SweepSettings
 from harness.frameworks import onnx
-from harness.measure import host
+from harness.measure import coordinator, host
+from harness.measure.coordinator import Workload
 from harness.records import (
     Artifact,
     Case,
@@ -419,3 +420,23 @@ def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:
     assert "claims float16, but its computation was 100% float" == found.reason
     unknown = dataclasses.replace(job.built, stated={})  # built by an earlier version
     assert Status.MEASURED is run_case(dataclasses.replace(job, built=unknown)).status
+
+
+def test_another_language_has_to_compute_what_python_does(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not, the case fails with the first value that differs; where it does, it is measured."""
+    job = of_target(job, runtime="cpp")  # the job's own client runs it, which is Python's
+    assert Status.MEASURED is run_case(job).status
+    inventory.prune(Cache(job.cache), kind="evaluations")
+    observe = coordinator.observe
+
+    def other(work: Workload, **rest: Any) -> Any:
+        found = observe(work, **rest)
+        for path in rest["folder"].glob("0.npy"):
+            np.save(path, np.load(path) + 1)
+        return found
+
+    monkeypatch.setattr(coordinator, "observe", other)
+    outcome = run_case(job)
+    assert Status.FAILED is outcome.status
+    assert "they are not those of Python: `" in outcome.reason
+    assert "of example 0 is" in outcome.reason

@@ -10,9 +10,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness import reasons, scratch
+from harness import reasons, runtime_spec, scratch
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
@@ -42,6 +42,9 @@ from harness.records import (
 from harness.runtimes.client import Client
 from harness.stats import estimate
 from harness.units import seconds
+
+if TYPE_CHECKING:
+    from harness.tasks.base import Evaluated
 
 EVALUATION_FORMAT = 4
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
@@ -318,6 +321,8 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
                 folder,
                 case.model.outputs,
             )
+            if runtime_spec.language(case.target.runtime) and (why := unlike_python(job, artifact, work, given)):
+                raise ValueError(f"they are not those of Python: {why}")
             scores = evaluation.score(given, case.model.task)
         known = {
             "made_by": f"{case.model.name}/{case.recipe.name} on {target.provider}",
@@ -331,10 +336,31 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "arithmetic": placement.arithmetic(seen.nodes, packed),
             "computation": placement.computation(seen.nodes, packed),
             "inside": placement.inside(seen.nodes, packed),
+            "lacks": list(seen.lacks.values()),
         }
         cache.put_evaluation(key, known)
         found = _read(known, artifact, case)
     return found
+
+
+def unlike_python(job: Job, artifact: Artifact, work: Workload, given: Evaluated) -> str:
+    """How what another language computed differs from what Python does; empty where it does not, or Python cannot tell.
+
+    Raises:
+        ValueError, OSError: as `evaluation.stored`.
+    """
+    from harness.tasks import alike, evaluation
+
+    target = dataclasses.replace(work.target, runtime=runtime_spec.OWN, provider=placement.CPU, provider_options={})
+    reference = Cache(job.cache).reference_dir(artifact.reference.digest)
+    with scratch.folder("python") as folder:
+        try:
+            examples = artifact.reference.examples
+            found = coordinator.computed(dataclasses.replace(work, target=target), examples=examples, folder=folder)
+        except WorkerError:
+            return ""
+        own = evaluation.stored(artifact.reference, reference, found, folder)
+        return alike.difference(own.reference, own.outputs, given.outputs, given.random)
 
 
 def _evaluation(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluation | None:
@@ -354,7 +380,7 @@ def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluatio
         arithmetic=known["arithmetic"],
         computation=known["computation"],
         precision=placement.claim(artifact.precision or case.recipe.precision, artifact.stated.get("weights", {})),
-        remarks=tuple(filter(None, [known["inside"]])),
+        remarks=tuple(filter(None, [known["inside"], *known.get("lacks", ())])),
         metrics=tuple(MetricValue(**one) for one in known["metrics"]),
         parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import memory, placement, reference_workload
+from harness.measure import memory, placement, profile, reference_workload
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
@@ -43,6 +43,9 @@ FLOOR_BUDGET = "HARNESS_FLOOR_BUDGET"
 
 Tests set it: they run hundreds of workers, and need a floor but no precise one.
 """
+
+MEMORY = "memory"
+"""What a worker lacks whose model runs in processes that are not its own."""
 
 MOST_NS = 2**63
 """What a duration in nanoseconds is below, as it is stored: 292 years."""
@@ -141,6 +144,7 @@ class Observed:
         kernels: executed kernels of one run.
         outputs: where the outputs are, relative to the folder that was given.
         nodes: what each node took over all runs, as the worker profiled it.
+        lacks: what of it the worker cannot say -> why.
     """
 
     kernels: Mapping[str, int]
@@ -150,6 +154,7 @@ class Observed:
     placement: Mapping[str, float] = dataclasses.field(default_factory=dict)
     outputs: ValueSet = dataclasses.field(default_factory=ValueSet)
     nodes: Sequence[NodeRow] = ()
+    lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def utc_now() -> str:
@@ -206,7 +211,7 @@ def timed_once(
     started_at = utc_now()
     after = ReferenceTimes()
     with client() as worker:
-        empty = memory.held_bytes(worker.pid, workload.model.parent)
+        empty = held_bytes(worker, workload)
         opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         before = reference_workload.take(worker) if reference else ReferenceTimes()
@@ -223,8 +228,8 @@ def timed_once(
             except StopIteration as stop:
                 paced: Paced = stop.value
                 break
-        peak = worker.peak_rss_bytes()
-        held = memory.held_bytes(worker.pid, workload.model.parent)
+        peak = None if MEMORY in worker.lacks else worker.peak_rss_bytes()
+        held = held_bytes(worker, workload)
         runtime = worker.runtime
         if reference:
             try:
@@ -258,6 +263,11 @@ def timed_once(
         notes=tuple(map(str, opened.get("notes") or ())),
         examples=rotated(opened),
     )
+
+
+def held_bytes(worker: Client, workload: Workload) -> int | None:
+    """What a worker holds of its own and of the model's files; None where the model runs in other processes."""
+    return None if MEMORY in worker.lacks else memory.held_bytes(worker.pid, workload.model.parent)
 
 
 def rotated(opened: Mapping[str, Any]) -> int:
@@ -343,9 +353,11 @@ def observe(
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
         answer = worker.ask("outputs", limit, **workload.all_examples(examples, folder))
-        worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
-        burst(worker, profiled_runs(first_ns), limit)
-        answer_nodes = worker.ask("profile", PROFILE_DEADLINE_S)
+        answer_nodes: Mapping[str, Any] = {"nodes": ()}
+        if "profile" not in worker.lacks:
+            worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
+            burst(worker, profiled_runs(first_ns), limit)
+            answer_nodes = profile.take(worker, PROFILE_DEADLINE_S)
         rows = answer_nodes["nodes"]
         if placement.lacks_shapes(rows):
             rows = placement.with_shapes(rows, unpacked(worker, workload, limit))
@@ -357,7 +369,21 @@ def observe(
             placement=placement.shares(placed(opened)),
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
+            lacks=worker.lacks,
         )
+
+
+def computed(workload: Workload, *, examples: int, folder: Path, client: ClientFactory = Client) -> ValueSet:
+    """The outputs of every example alone, as `observe` has them.
+
+    Raises:
+        WorkerRefusal, WorkerError: as `time_process`.
+    """
+    with client() as worker:
+        worker.ask("open", OPEN_DEADLINE_S, **workload.request())
+        first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
+        limit = 120.0 + 20.0 * examples / workload.target.batch * first_ns / 1e9
+        return written(worker.ask("outputs", limit, **workload.all_examples(examples, folder)))
 
 
 def profiled_runs(first_ns: int) -> int:
@@ -378,7 +404,7 @@ def unpacked(worker: Client, workload: Workload, limit: float) -> Sequence[NodeR
     try:
         worker.ask("open", OPEN_DEADLINE_S, **request)
         burst(worker, 1, limit)
-        rows: Sequence[NodeRow] = worker.ask("profile", PROFILE_DEADLINE_S)["nodes"]
+        rows: Sequence[NodeRow] = profile.take(worker, PROFILE_DEADLINE_S)["nodes"]
     except WorkerRefusal:
         return ()
     return rows

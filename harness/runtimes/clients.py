@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.flavours import FLAVOURS
 from harness.installed import version_of
 from harness.records import Target
-from harness.runtime_spec import is_own
+from harness.runtime_spec import is_own, language
+from harness.runtimes import languages
 from harness.runtimes.client import Client, default_command
 from harness.runtimes.environments import Say, silent
 from harness.runtimes.resolve import resolve
@@ -51,6 +52,9 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
         UsageError: the runtime cannot be had here.
         StoreError: the cache cannot be written.
     """
+    if language(target.runtime):
+        program = languages.find(target.runtime, cache, install=install, say=say)
+        return WorkerStarter(command=program.command, package=program.package, digest=program.digest)
     if is_own(target.runtime):
         return WorkerStarter(command=default_command(), package=own_package())
     runtime = resolve(target.runtime, cache, install=install, say=say)

@@ -5,7 +5,8 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 
 (hello)
     Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}, `features`, a list of what the
-    worker knows beyond what every one must: `rotate`, `reference`.
+    worker knows beyond what every one must: `rotate`, `reference`; and where it has to, `lacks`, what it cannot do
+    (`profile`) or say (`placement`; `memory` where the model runs in other processes) -> why, in words for a person.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
     provider_options, optimization, config, dims. Reply: `session_ns`, `inputs` and `outputs` as [name, type, shape],
@@ -22,7 +23,8 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     Runs every example once, at batch 1, and writes value files into `folder`. Reply: `outputs`, their entries.
 `profile`
     Ends the profile that `open` started. Reply: `nodes`, rows of [node, operator, provider, input types, count,
-    microseconds] over the last inference.
+    microseconds] over the last inference; or `file`, the profile as onnxruntime wrote it, which harness reads and
+    removes.
 `close`
     No reply; the worker exits.
 

@@ -1,0 +1,154 @@
+"""The workers of other languages, really run: what they compute and answer is what the Python worker does.
+
+They need packages that no test downloads: HARNESS_TEST_LANGUAGES names a cache that has them, as a sweep with targets
+`runtime: node`, `browser` and `cpp` leaves it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from harness.errors import UsageError, WorkerRefusal
+from harness.measure import coordinator
+from harness.measure.coordinator import Workload
+from harness.measure.pacing import Pace
+from harness.records import Target
+from harness.records.values import ValueEntry
+from harness.runtimes.clients import WorkerStarter, client_factory
+from tests.builders import value
+
+VARIABLE = "HARNESS_TEST_LANGUAGES"
+CPU = Target(name="cpu", provider="CPUExecutionProvider", batch=2)
+EXAMPLES = 5
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module", params=["node", "browser", "cpp"])
+def start(request: pytest.FixtureRequest) -> WorkerStarter:
+    """What starts the worker of a language; skipped where it cannot be had here."""
+    if not os.environ.get(VARIABLE):
+        pytest.skip(f"{VARIABLE} names no cache with packages of other languages")
+    try:
+        target = dataclasses.replace(CPU, runtime=request.param)
+        return client_factory(target, Path(os.environ[VARIABLE]), install=False)
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with inputs of three types; an output with a fixed size, one of varying size, and a scalar."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Cast", ["ids"], ["found"], to=TensorProto.INT32),
+        helper.make_node("NonZero", ["flags"], ["places"]),
+        helper.make_node("ReduceSum", ["y"], ["total"], keepdims=0),
+    ]
+    weights = onnx.numpy_helper.from_array(np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3), "w")
+    graph = helper.make_graph(
+        nodes,
+        "mixed",
+        [value("x", ["batch", 4]), value("ids", ["batch", 2], TensorProto.INT64),
+         value("flags", [6], TensorProto.BOOL)],
+        [value("y", ["batch", 3]), value("found", ["batch", 2], TensorProto.INT32),
+         value("places", [1, "n"], TensorProto.INT64), value("total", [])],
+        [weights],
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("mixed") / "mixed.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def work(mixed: Path) -> Workload:
+    """It with feeds in a file, in files and in the message."""
+    random = np.random.default_rng(5)
+    x = random.random((EXAMPLES, 1, 4)).astype(np.float32)
+    np.save(mixed.with_name("x.npy"), x)
+    ids = []
+    for place in range(EXAMPLES):
+        ids.append(str(mixed.with_name(f"ids-{place}.npy")))
+        np.save(ids[-1], random.integers(-(2**31), 2**31, (1, 2)))
+    flags = random.random((EXAMPLES, 6)) > 0.5
+    np.save(mixed.with_name("flags.npy"), flags)
+    feeds = {
+        "x": ValueEntry(name="x", stacked=str(mixed.with_name("x.npy"))),
+        "ids": ValueEntry(name="ids", files=tuple(ids)),
+        "flags": ValueEntry(name="flags", stacked=str(mixed.with_name("flags.npy"))),
+    }
+    return Workload(
+        model=mixed,
+        target=CPU,
+        optimization="all",
+        feeds=feeds,
+        dims={"batch": 2},
+        batch_axes={"x": 0, "ids": 0},
+        rotate=3,
+    )
+
+
+def outputs(start: WorkerStarter, work: Workload, folder: Path) -> Mapping[str, list[np.ndarray]]:
+    """What a worker computes from every example, as its files have it."""
+    folder.mkdir()
+    single = dataclasses.replace(work, target=dataclasses.replace(CPU, batch=1), dims={"batch": 1})
+    seen = coordinator.observe(single, examples=EXAMPLES, folder=folder, client=start)
+    found = {}
+    for entry in seen.outputs:
+        stacked = list(np.load(folder / entry.stacked)) if entry.stacked else []
+        found[entry.name] = stacked or [np.load(folder / file) for file in entry.files]
+    return found
+
+
+def test_a_language_computes_what_python_does(start: WorkerStarter, work: Workload, tmp_path: Path) -> None:
+    """Every output of every example, with its type and shape: bits where nothing is rounded."""
+    own = outputs(WorkerStarter(command=client_factory(CPU, tmp_path).command), work, tmp_path / "own")
+    other = outputs(start, work, tmp_path / "other")
+    assert list(own) == list(other)
+    for name, values in own.items():
+        for mine, theirs in zip(values, other[name], strict=True):
+            assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape), name
+            np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-6 if mine.dtype.kind == "f" else 0, err_msg=name)
+
+
+def test_a_language_times_batches_and_refuses_what_python_refuses(start: WorkerStarter, work: Workload) -> None:
+    """One process: rotated batches, bursts of the asked length, refusals with Python's kinds, and on it goes."""
+    with start() as worker:
+        opened = worker.ask("open", 60.0, **work.request())
+        assert (3, 3, 4) == (opened["examples"], len(opened["inputs"]), len(opened["outputs"]))
+        assert ["x", "tensor(float)"] == opened["inputs"][0][:2]
+        for n in (1, 7):
+            durations, _ = coordinator.burst(worker, n, 60.0, at=2)
+            assert n == len(durations)
+            assert min(durations) >= 0
+        for changed, kind in (
+            ({"batch": 3, "batch_axes": {}}, "batch"),
+            ({"feeds": {}}, "input"),
+            ({"artifact": {"path": __file__}}, "model"),
+            ({"options": {**work.request()["options"], "provider": "TensorrtNoneExecutionProvider"}}, "provider"),
+        ):
+            with pytest.raises(WorkerRefusal) as refused:
+                worker.ask("open", 60.0, **{**work.request(), **changed})
+            assert kind == refused.value.kind, str(refused.value)
+        worker.ask("open", 60.0, **work.request())
+
+
+def test_a_language_profiles_or_says_why_not(start: WorkerStarter, work: Workload, tmp_path: Path) -> None:
+    """Kernels are Python's where there is a profile; memory is a number only where it is the model's."""
+    seen = coordinator.observe(
+        dataclasses.replace(work, target=dataclasses.replace(CPU, batch=1), dims={"batch": 1}),
+        examples=1, folder=tmp_path, client=start,
+    )  # fmt: skip
+    assert bool(seen.kernels.get("MatMul")) != ("profile" in seen.lacks)
+    assert bool(seen.placement) != ("placement" in seen.lacks)
+    pace = Pace(budget_s=0.05, ci_width=0.0)
+    timed = coordinator.time_process(work, pace, client=start, reference=False)
+    assert (timed.samples.peak_rss_bytes is None) == ("memory" in seen.lacks)
