@@ -2,13 +2,16 @@
 
 A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
 a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. A target's runtime
-may also be `onnxruntime` alone, which there means the same as `current`.
+may also be `onnxruntime` alone, which there means the same as `current`, or one of `OTHERS`, which are not an
+onnxruntime.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path, PurePath
+from typing import Final
 
 from harness.flavours import FLAVOURS, WHEELS, normal
 from harness.paths import typed
@@ -17,6 +20,15 @@ from harness.suggest import suggest
 CURRENT = "current"
 OWN = "onnxruntime"
 """What a target has that says nothing else: the onnxruntime installed beside harness."""
+
+TORCH: Final = "torch"
+TORCH_COMPILE: Final = "torch-compile"
+OPENVINO: Final = "openvino"
+
+OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
+    TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"),
+}  # fmt: skip
+"""Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
 
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
@@ -37,6 +49,26 @@ def is_spec(text: str) -> bool:
 def is_own(text: str) -> bool:
     """Whether a target's runtime is the one installed beside harness."""
     return text in (OWN, CURRENT)
+
+
+def other(text: str) -> str:
+    """Which of `OTHERS` a target's runtime is; empty for an onnxruntime. OpenVINO may have a version."""
+    name = named(text.strip())
+    return name if name in OTHERS else ""
+
+
+def runs_network(text: str) -> bool:
+    """Whether a runtime runs the framework's own network, and no artifact."""
+    return other(text) in (TORCH, TORCH_COMPILE)
+
+
+def problem_of_target(text: str) -> str:
+    """Why a text cannot be a target's runtime; empty where it can."""
+    text = text.strip()
+    found = other(text)
+    if found in (TORCH, TORCH_COMPILE) and text != found:
+        return f"{text!r}: write `{found}`; it is the torch that is installed beside harness, which loads the network"
+    return "" if found else problem(text)
 
 
 def is_path(text: str) -> bool:

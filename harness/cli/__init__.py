@@ -18,6 +18,7 @@ from harness.cli import (
     init,
     report,
     results,
+    runtimes,
     selftest,
     sweep,
 )
@@ -38,6 +39,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "plot": report.plot,
     "doctor": doctor.doctor,
     "cache": artifacts.cache,
+    "runtimes": runtimes.runtimes,
     "init": init.init,
 }
 OF_PAIRS = ("report", "serve", "plot")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import reasons, scratch
+from harness import reasons, runtime_spec, scratch
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.preview import SweepSettings
@@ -38,6 +38,7 @@ from harness.records import (
     Status,
     Target,
     TimedInputs,
+    wire,
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
@@ -267,6 +268,9 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
         batch_axes=reference.batch_axes,
         rows=reference.rows,
     )
+    if runtime_spec.runs_network(case.target.runtime):
+        network = {"model": wire.model_to_json(case.model), "weights": dataclasses.asdict(artifact.weights)}
+        work = dataclasses.replace(work, network=network)
     rotate = rotation.batches(feeds, batch=work.examples, examples=reference.examples, mode=case.model.timed_inputs)
     return dataclasses.replace(work, rotate=rotate)
 
@@ -299,6 +303,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         "task": case.model.task,
         "outputs": dict(case.model.outputs),
         "random": list(artifact.reference.random),
+        **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     known = cache.evaluation(key)
@@ -331,6 +336,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "arithmetic": placement.arithmetic(seen.nodes, packed),
             "computation": placement.computation(seen.nodes, packed),
             "inside": placement.inside(seen.nodes, packed),
+            "lacks": list(seen.lacks.values()),
         }
         cache.put_evaluation(key, known)
         found = _read(known, artifact, case)
@@ -354,7 +360,7 @@ def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluatio
         arithmetic=known["arithmetic"],
         computation=known["computation"],
         precision=placement.claim(artifact.precision or case.recipe.precision, artifact.stated.get("weights", {})),
-        remarks=tuple(filter(None, [known["inside"]])),
+        remarks=tuple(filter(None, [known["inside"], *known.get("lacks", ())])),
         metrics=tuple(MetricValue(**one) for one in known["metrics"]),
         parts=tuple(PartFidelity(**one) for one in known["parts"]),
     )

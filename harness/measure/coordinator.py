@@ -63,6 +63,7 @@ class Workload:
         batch_axes: input name -> the axis that examples are put behind one another on; not needed for paths.
         rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
         rotate: through how many batches of examples inferences rotate, where the worker can; 1 for the first alone.
+        network: the model and its weights, for a runtime that loads the framework's own network instead of the file.
     """
 
     model: Path
@@ -73,6 +74,7 @@ class Workload:
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rows: int = 1
     rotate: int = 1
+    network: Mapping[str, Any] | None = None
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The protocol's `feeds`."""
@@ -95,6 +97,8 @@ class Workload:
                 "optimization": self.optimization,
                 "config": dict(self.target.session_config),
                 "dims": dict(self.dims),
+                **({"network": self.network} if self.network else {}),
+                **({"plugin": self.target.plugin, "device": self.target.device} if self.target.plugin else {}),
             },
             "profile": profile,
             **({"rotate": self.rotate} if self.rotate > 1 else {}),
@@ -141,6 +145,7 @@ class Observed:
         kernels: executed kernels of one run.
         outputs: where the outputs are, relative to the folder that was given.
         nodes: what each node took over all runs, as the worker profiled it.
+        lacks: what of it the worker cannot say -> why.
     """
 
     kernels: Mapping[str, int]
@@ -150,6 +155,7 @@ class Observed:
     placement: Mapping[str, float] = dataclasses.field(default_factory=dict)
     outputs: ValueSet = dataclasses.field(default_factory=ValueSet)
     nodes: Sequence[NodeRow] = ()
+    lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def utc_now() -> str:
@@ -343,9 +349,11 @@ def observe(
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
         limit = 120.0 + 20.0 * examples / batch * first_ns / 1e9
         answer = worker.ask("outputs", limit, **workload.all_examples(examples, folder))
-        worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
-        burst(worker, profiled_runs(first_ns), limit)
-        answer_nodes = worker.ask("profile", PROFILE_DEADLINE_S)
+        answer_nodes: Mapping[str, Any] = {"nodes": ()}
+        if "profile" not in worker.lacks:
+            worker.ask("open", OPEN_DEADLINE_S, **workload.request(profile=True))
+            burst(worker, profiled_runs(first_ns), limit)
+            answer_nodes = worker.ask("profile", PROFILE_DEADLINE_S)
         rows = answer_nodes["nodes"]
         if placement.lacks_shapes(rows):
             rows = placement.with_shapes(rows, unpacked(worker, workload, limit))
@@ -357,6 +365,7 @@ def observe(
             placement=placement.shares(placed(opened)),
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
+            lacks=worker.lacks,
         )
 
 

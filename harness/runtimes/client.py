@@ -29,6 +29,9 @@ LAST_LINES = 6
 
 CLOSE_DEADLINE_S = 10.0
 
+MOST_SAID = 300
+"""Characters of a reason in a worker's hello."""
+
 TIMED = ("burst", "reference")
 """Requests during which the worker times."""
 
@@ -49,6 +52,7 @@ class Client:
     Attributes:
         hello: the worker's first message: `pid` and `runtime` {name, version, build, language, providers}.
         runtime: the same, with the package and digest that its starter knows.
+        lacks: command, or `placement`, that it has no answer to -> why.
     """
 
     def __init__(self, command: Sequence[str] | None = None, *, package: str = "", digest: str = "") -> None:
@@ -89,6 +93,7 @@ class Client:
             elif version != protocol.PROTOCOL:
                 raise WorkerError(f"the worker speaks protocol {version}, harness speaks {protocol.PROTOCOL} and 1")
             self.runtime = introduced(self.hello, package, digest)
+            self.lacks = lacking(self.hello)
         except BaseException:
             self.kill()
             raise
@@ -237,6 +242,12 @@ class Client:
         """The end of what the worker wrote to stderr, colours removed."""
         self._stderr.seek(0)
         return COLOUR.sub("", self._stderr.read()[-8192:].decode(errors="replace"))
+
+
+def lacking(hello: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a worker's hello says that it cannot; a worker that says nothing can all that the protocol has."""
+    said = hello.get("lacks")
+    return {str(name): str(why)[:MOST_SAID] for name, why in said.items()} if isinstance(said, Mapping) else {}
 
 
 def introduced(hello: Mapping[str, Any], package: str = "", digest: str = "") -> RuntimeInfo:
