@@ -165,7 +165,7 @@ def test_a_plugin_that_cannot_run(plugins: Any, tmp_path: Path, ort: Any, name: 
 
 
 def test_a_worker_says_what_it_lacks(tmp_path: Path) -> None:
-    """Then it is not asked for a profile, and the reason is kept; what is no mapping says nothing."""
+    """Then it is not asked for a profile, and the reason is kept; anything but a mapping says nothing."""
     assert {} == lacking({"lacks": ["profile"]})
     hello = HELLO.replace("'runtime': runtime}", "'runtime': runtime, 'lacks': {'profile': 'it has none'}}")
     client = worker(
