@@ -12,9 +12,10 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from harness.records import Block
+if TYPE_CHECKING:
+    from harness.records import Block
 
 Row = Mapping[str, Any]
 

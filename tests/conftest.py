@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,10 +153,19 @@ def write_project(root: Path) -> Project:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache for what names none: no test reads or writes the cache of the person who runs the tests."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache and a folder for temporary files: no test reads or writes those of the person who runs the tests.
+
+    What a killed process leaves there goes with the folder. Its path is short, since sockets may lie in it.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        tempfile.TemporaryDirectory(prefix="ht-", ignore_cleanup_errors=True) as folder,
+    ):
+        patched.setenv("HARNESS_CACHE", str(cache))
+        patched.setenv("TMPDIR", folder)
+        patched.setattr(tempfile, "tempdir", folder)
         yield
 
 

@@ -53,7 +53,7 @@ def test_six_are_warned_of_wherever_they_come_from(tmp_path: Path, monkeypatch: 
     zoo.write_text(text, encoding="utf-8")
     assert "" == processes.warning(Environment())
     assert "HARNESS_PROCESSES is 6" in processes.warning(Environment(HARNESS_PROCESSES="6"))
-    zoo.write_text(text.replace("processes: 2", "processes: 6"), encoding="utf-8")
+    zoo.write_text(text.replace("processes: 1", "processes: 6"), encoding="utf-8")
     assert "`processes` in model_zoo.yaml is 6" in processes.warning(Environment())
     assert "" == processes.warning(Environment(HARNESS_PROCESSES="7"))
     monkeypatch.setenv(exchange.PROCESSES, "5")

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (exchange.ZOO, exchange.WEIGHTS, exchange.TIME_PER_CASE, exchange.PROCESSES, "ASV_ENV_DIR"):
         monkeypatch.delenv(name, raising=False)
     builders.tiny_conv(tmp_path / "project/tiny.onnx")
-    zoo = asv_projects.ZOO + "  tiny: {source: onnx, id: tiny.onnx}\n"
+    zoo = asv_projects.ZOO.replace("processes: 1", "processes: 2") + "  tiny: {source: onnx, id: tiny.onnx}\n"
     (tmp_path / "project/model_zoo.yaml").write_text(zoo, encoding="utf-8")
     (tmp_path / "folder").mkdir()
     monkeypatch.setenv("ASV_CONF_DIR", str(tmp_path / "project"))
@@ -196,7 +196,7 @@ def test_the_checkout_of_an_environment_of_asv_is_what_counts(folder: Path, monk
 def test_settings_come_from_the_zoo_the_environment_or_quick(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The later wins; nonsense is refused."""
     zoo = commit.load()
-    assert (2, 0.2) == (measuring.settings(zoo).processes, measuring.settings(zoo).time_per_case)
+    assert (2, 0.1) == (measuring.settings(zoo).processes, measuring.settings(zoo).time_per_case)
     monkeypatch.setenv(exchange.TIME_PER_CASE, "7.5")
     monkeypatch.setenv(exchange.PROCESSES, "4")
     assert (4, 7.5) == (measuring.settings(zoo).processes, measuring.settings(zoo).time_per_case)

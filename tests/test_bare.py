@@ -269,7 +269,7 @@ def test_init_writes_what_sweep_assumes(tmp_path: Path) -> None:
         (("sweep", "tiny.onnx", "--zoo", "model_zoo.yaml"), "measure the models of a zoo, or files without one"),
         (("gate", "--base", "tiny.onnx"), "a file can only be set against a file"),
         (("gate", "--base", "old.onnx", "--head", "tiny.onnx"), "there is no file old.onnx"),
-        (("gate", "--base", "main", "--budget", "30dB"), "go with sides that are files"),
+        (("gate", "--base", "case:a/b/c", "--budget", "30dB"), "go with sides that are files"),
     ],
 )
 def test_options_of_files_and_of_zoos_are_kept_apart(

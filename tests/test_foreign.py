@@ -72,6 +72,6 @@ def test_content_is_that_of_regular_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="more than the 4 that are read"):
         foreign.content(tmp_path / "small", 4)
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
-        with pytest.raises(ValueError, match="not a regular file"):
+    for path, what in ((tmp_path / "pipe", "a named pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(ValueError, match=f"it is {what}"):
             foreign.content(path)

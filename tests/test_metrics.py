@@ -95,7 +95,7 @@ def test_words() -> None:
         "accuracy_drop": "accuracy_drop",
         "fidelity_loss": "loss",
         "artifact_size": "size_bytes",
-        "peak_memory": "peak_rss_bytes",
+        "model_memory": "model_bytes",
     } == sides.OF_ASV
 
 

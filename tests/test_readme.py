@@ -135,11 +135,14 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
     assert "onnx-harness[zoo]" in failed
 
 
-HELP_IMPORTS = {"cli", "errors", "stats", "stats.rule", "suggest", "units"}
+HELP_IMPORTS = {
+    *("bounds", "cli", "errors", "internal", "metrics", "scratch", "shown", "stats", "stats.rule", "suggest", "units"),
+}
 """What of harness `--help` imports, beside the verbs."""
 
 PLAN_IMPORTS = {
     *("build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
+    *("bounds", "confirmation", "internal", "metrics", "paths", "scratch", "sealed", "shown", "special_files"),
     *("errors", "flavours", "graphs", "installed", "options", "providers", "reasons", "registry", "runtime_spec"),
     *("session_options", "stats", "suggest", "units", "values"),
 }

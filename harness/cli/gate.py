@@ -15,7 +15,6 @@ from typer.core import TyperCommand
 from harness import bounds
 from harness.cli import ending, options
 from harness.errors import HarnessError, UsageError
-from harness.records import case_id
 from harness.shown import terminal
 from harness.suggest import suggest
 
@@ -34,8 +33,7 @@ class GateCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read `--json FILE` as `--json-file FILE`; the verb has no arguments that a file could be."""
-        rest: list[str] = super().parse_args(ctx, renamed(args))
-        return rest
+        return [*super().parse_args(ctx, renamed(args))]
 
 
 def renamed(args: Sequence[str]) -> list[str]:
@@ -344,6 +342,8 @@ def case_globs(selection: Selection) -> tuple[str, ...]:
     """
     if selection == type(selection)():
         return ()
+    from harness.records import case_id
+
     counts = [str(n) for n in selection.threads] if selection.threads else ["[0-9]*"]
     batches = [str(n) for n in selection.batch] if selection.batch else ["[0-9]*"]
     chosen = product(selection.models or ("*",), selection.variants or ("*",), selection.targets or ("*",))

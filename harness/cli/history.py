@@ -15,7 +15,6 @@ import typer
 from harness import shown
 from harness.cli import ending, options
 from harness.cli.sweep import print_list
-from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.suggest import suggest
 
@@ -48,6 +47,7 @@ def history(
     Example: harness history digits_cnn/int8-static --metric latency --since v0.1
     """
     format_ = options.chosen_format(format_, as_json=as_json)
+    from harness.cli.wide import kept
     from harness.store.history import history as read
 
     metrics = options.names(metric)

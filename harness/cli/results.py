@@ -14,7 +14,6 @@ import typer
 from harness import shown
 from harness.cli import ending, options
 from harness.cli.sweep import print_list
-from harness.cli.wide import kept
 from harness.errors import UsageError
 from harness.metrics import METRICS
 from harness.suggest import suggest
@@ -126,6 +125,7 @@ def results(
     """
     format_ = options.chosen_format(format_, as_json=as_json)
     from harness.cli import result_columns
+    from harness.cli.wide import kept
     from harness.store import query
 
     asked = result_columns.named(columns)

@@ -71,7 +71,7 @@ def test_two_lists_a_swap_and_a_link(made: Path, page: Any) -> None:
     page.goto(f"{made.as_uri()}#before={old}&after={new}")
     eventually(page, True, lambda: old in sides(page))
     page.evaluate("location.hash = '#before=nothing&after=nowhere'")
-    page.wait_for_function("document.getElementById('compare-said').textContent.includes('Nothing here is called')")
+    page.locator("#compare-said", has_text="Nothing here is called").wait_for()
 
 
 def test_what_was_not_made_ahead_says_how_to_make_it(made: Path, page: Any) -> None:
@@ -97,13 +97,13 @@ def test_served_any_two_are_compared_and_the_page_follows_its_results(results: P
         eventually(page, True, lambda: "00000000" in sides(page))
         assert page.locator("#pair-body .tiles .bad").inner_text().startswith("2")
         page.click("#swap")
-        page.wait_for_function("document.querySelector('#pair-body .sides dd').textContent.includes('00000005')")
+        page.locator("#pair-body .sides dd").first.filter(has_text="00000005").wait_for()
         eventually(page, True, lambda: page.locator("#pair-body .tiles .good").inner_text().startswith("2"))
         options = page.locator("#before option").count()
         case = report_stores.matrix()[0]
         report_stores.write(results, report_stores.run(9), [report_stores.measured(case, 10.0)])
         site.refresh()
-        page.wait_for_function(f"document.querySelectorAll('#before option').length === {options} + 2")
+        eventually(page, options + 2, lambda: page.locator("#before option").count())
         eventually(page, True, lambda: "00000005" in sides(page))
         page.wait_for_url("**before=00000005&after=00000000*")
         site.error = "the disk is full"
@@ -150,7 +150,7 @@ def test_names_are_only_names(tmp_path: Path, page: Any) -> None:
     page.goto(address)
     assert report_stores.run(0).id in sides(page)
     page.click('.pairs a:has-text("runtime")')
-    page.wait_for_function("document.querySelector('#pair-body .sides dd').textContent.includes('runtime')")
+    page.locator("#pair-body .sides dd").first.filter(has_text="runtime").wait_for()
     eventually(page, True, lambda: hostile in page.locator("#pair-body .sides dd").nth(1).inner_text())
     assert 0 == page.locator("main img").count()
 

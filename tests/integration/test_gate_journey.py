@@ -125,7 +125,16 @@ def test_slower_interpreter_fails(repository: Project) -> None:
     """A runtime that does everything twice is a regression, with a sentence, exit code 1, and every pair's numbers."""
     slow = interpreter(repository, TWICE)
     out = repository.run(
-        "gate", "--base", sys.executable, "--head", slow, *QUICK, "--remeasure-same", "--json-file", "out.json", code=1
+        "gate",
+        "--base-python",
+        sys.executable,
+        "--head-python",
+        slow,
+        *QUICK,
+        "--remeasure-same",
+        "--json-file",
+        "out.json",
+        code=1,
     )
     assert "Regression: 1 of 1 case got worse" in out
     report = json.loads((repository.root / "out.json").read_text())
@@ -142,7 +151,14 @@ def test_slower_interpreter_fails(repository: Project) -> None:
 def test_crashing_side_fails_its_case(repository: Project) -> None:
     """A worker of one side that dies fails the case, names the side, and ends with exit code 4."""
     out = repository.run(
-        "gate", "--base", sys.executable, "--head", interpreter(repository, CRASH), *QUICK, "--remeasure-same", code=4
+        "gate",
+        "--base-python",
+        sys.executable,
+        "--head-python",
+        interpreter(repository, CRASH),
+        *QUICK,
+        "--remeasure-same",
+        code=4,
     )
     assert "head: the worker died" in " ".join(out.split())
 
@@ -279,7 +295,7 @@ def test_bisect_finds_the_commit(repository: Project) -> None:
         commits(good, "HEAD", zoo), preparer(place, settings, Watch(), pair=measured), watch=lambda step: None
     )
     assert found.after is not None
-    assert culprit == found.after.asked
+    assert f"commit:{culprit}" == found.after.asked
     assert found.confirmed
     assert found.change is not None
     assert "as slow (95% interval" in found.change.sentence

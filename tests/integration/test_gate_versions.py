@@ -125,19 +125,8 @@ def test_old_commit_as_base(clone: Path, tmp_path: Path) -> None:
     assert found["size"].base is not None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OldGate:
-    """What the gate of the old commit read of this code's answer, and where that was built."""
-
-    read: list[Any]
-    shared: Path
-    own: Path
-
-
-@pytest.fixture(scope="module")
-def old_gate(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> OldGate:
-    """The gate of the old commit has asked this code to build the head."""
-    tmp_path = tmp_path_factory.mktemp("old-gate")
+def test_old_gate_builds_this_code(clone: Path, tmp_path: Path) -> None:
+    """The gate of the old commit asks this code to build the head, and reads the answer as it did then."""
     asked = f"""
 import json, sys
 from pathlib import Path
@@ -167,23 +156,17 @@ print(json.dumps([one.case.id, type(one.built).__name__, one.built.reference.inp
         env=os.environ | {"PYTHONPATH": str(old)},
     )
     assert 0 == done.returncode, done.stderr
-    read = json.loads(done.stdout.splitlines()[-1])
-    return OldGate(read=read, shared=tmp_path / "cache", own=tmp_path / "own")
-
-
-def test_old_gate_builds_this_code(old_gate: OldGate) -> None:
-    """The gate of the old commit reads the answer of this code as it did then."""
-    case, kind, inputs, examples, cache, steps = old_gate.read
-    assert (CASE, "Artifact", ["image"], 64, str(old_gate.own)) == (case, kind, inputs, examples, cache)
+    case, kind, inputs, examples, cache, steps = json.loads(done.stdout.splitlines()[-1])
+    assert (CASE, "Artifact", ["image"], 64, str(tmp_path / "own")) == (case, kind, inputs, examples, cache)
     assert {"load", "reference", "export"} <= set(steps)
 
 
-def test_job_of_version_1(clone: Path, old_gate: OldGate) -> None:
+def test_job_of_version_1(clone: Path, tmp_path: Path) -> None:
     """A job as the first gates sent it is answered in their format: nothing in it that they did not know."""
     job = {
         "wire": 1,
         "zoo": str(clone / "model_zoo.yaml"),
-        "caches": {"shared": str(old_gate.shared), "own": str(old_gate.own)},
+        "caches": {"shared": str(tmp_path / "cache"), "own": str(tmp_path / "own")},
         "whole": True,
         "selection": {"models": ["digits_cnn"], "variants": [], "targets": ["cpu"], "threads": [1], "batch": None},
         "case": "",
@@ -192,8 +175,7 @@ def test_job_of_version_1(clone: Path, old_gate: OldGate) -> None:
     with jobs.child(command, job, environment=os.environ | {"PYTHONPATH": str(clone)}) as builder:
         *events, last = list(builder.messages())
         assert 0 == builder.wait(), list(builder.stderr)
-    keys = {key for one in events for key in one["event"]}
-    assert keys in (set(), {"model", "variant", "step", "state", "seconds", "detail"})  # what is built has no events
+    assert {"model", "variant", "step", "state", "seconds", "detail"} == {key for one in events for key in one["event"]}
     answer = last["answer"]
     assert {"wire": 1, "notes": []} == {key: answer[key] for key in ("wire", "notes")}
     (case,) = answer["cases"]
@@ -202,6 +184,6 @@ def test_job_of_version_1(clone: Path, old_gate: OldGate) -> None:
     reference = case["built"]["reference"]
     assert {"digest", "origin", "inputs", "outputs", "examples", "labelled"} == reference.keys()
     assert ["image"] == reference["inputs"]
-    assert str(old_gate.own) == case["cache"]
+    assert str(tmp_path / "own") == case["cache"]
     kept = Path(case["cache"]) / "references" / reference["digest"]
     assert kept.is_dir()

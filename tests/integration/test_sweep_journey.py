@@ -202,7 +202,7 @@ def test_odd_models_are_measured_as_they_stand(built_project: Project) -> None:
     project = built_project
     for kind, _ in ODD:
         project.add_model(kind, broken(project, kind))
-    out = project.run("sweep", "--variants", "fp32,fp32-fused", code=4)
+    out = project.run("sweep", "--variants", "fp32,fp32-fused", "--processes", "1", code=4)
     assert "Traceback" not in out
     stored = rows(project)
     failed = stored.pop("not_a_number/fp32-fused/cpu-t1-b1")

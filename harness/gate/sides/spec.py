@@ -16,6 +16,7 @@ from harness.gate.sides import worktrees
 from harness.gate.sides.dependencies import Declared, declared
 from harness.gate.sides.matching import FILE
 from harness.init import assume, bare
+from harness.paths import typed
 from harness.records import case_id
 from harness.runtimes import resolve as runtimes
 
@@ -106,7 +107,7 @@ def read_spec(
     if form == "commit":
         return _of_revision(dataclasses.replace(tree, asked=text), text, here, cache, against)
     if form == "zoo":
-        path = Path(text).expanduser()
+        path = typed(text)
         if not path.is_file():
             raise UsageError(f"--{role} {asked}: there is no such zoo file")
         return dataclasses.replace(tree, kind="zoo", zoo=path.absolute())
@@ -145,7 +146,7 @@ def _can_be(form: str, asked: str, zoo: Path) -> bool:
     if form == "case":
         return is_case(asked, zoo)
     fits = bare.is_file(asked) if form == "file" else asked.endswith(ZOO_ENDINGS)
-    return fits and is_there(Path(asked).expanduser())
+    return fits and is_there(typed(asked))
 
 
 def is_there(path: Path) -> bool:
@@ -183,7 +184,7 @@ def _meant(role: str, asked: str) -> str:
     """The option that takes what somebody may have meant by a text that git does not know; empty where none does."""
     if runtimes.is_spec(asked):
         return f"a runtime is given with --{role}-runtime {asked}; "
-    path = Path(asked).expanduser()
+    path = typed(asked)
     if is_there(path) and os.access(path, os.X_OK):
         return f"an interpreter is given with --{role}-python {asked}; "
     return ""
@@ -199,7 +200,7 @@ def _of_interpreter(tree: SideSpec, asked: str | None, python: str) -> SideSpec:
     if asked is not None:
         raise UsageError(f"{option} is the working tree on another interpreter: omit --{tree.role} {asked}")
     found = python if os.path.dirname(python) else shutil.which(python)  # noqa: PTH120  (a bare name is looked up)
-    path = Path(found or python).expanduser().absolute()
+    path = typed(found or python).absolute()
     if not (is_there(path) and os.access(path, os.X_OK)):
         raise UsageError(f"{option}: there is no such interpreter")
     return dataclasses.replace(tree, kind="interpreter", asked=str(path))
