@@ -74,6 +74,10 @@ def test_one_case(commits: list[str]) -> None:
     ]
     assert "2026-01-31" in rows[0]
     assert "value [95% interval]" in lines[start + 1]
+    assert 1 == sum(line.startswith(f"{INT8}  session_creation") for line in lines)
+    assert "the same at every point: accuracy_drop 1.00 points (failed at 1 of 3); fidelity_loss" in text
+    assert "plots: bottom to top is 1.10x in all of them" in text
+    assert len(lines) < 20
     assert "0.01 (40.0 dB)" in text
     assert "1.00 points" in text
     assert "123 kB" in text

@@ -15,6 +15,7 @@ from harness.errors import CaseIdError, UsageError
 
 if TYPE_CHECKING:
     from harness.build.inventory import Entry
+    from harness.cli.terminal import Terminal
     from harness.layout import TextTable
     from harness.records import Built
 
@@ -91,27 +92,49 @@ def inspect(
     what: Annotated[
         str, typer.Argument(metavar="FILE|CASE", help="An .onnx file, or a case or model/variant of the zoo.")
     ],
+    other: Annotated[
+        str | None, typer.Argument(metavar="[FILE|CASE]", help="A second one: only what differs is shown.")
+    ] = None,
     zoo: options.Zoo = options.ZOO,
     cache: options.CacheDir = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node as well.")] = False,
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what an ONNX file holds.
+    """Show what an ONNX file holds, or in what two differ.
 
     Example: harness inspect digits_cnn/int8-static
     """
     format_ = options.chosen_format(format_, as_json=as_json)
-    from harness.build.inspect import inspect as look
+    from harness.build.inside import difference, inside
     from harness.cli import formats
     from harness.cli.terminal import Terminal
 
-    path = Path(what) if Path(what).exists() else cached_artifact(what, zoo, cache)
-    found = look(path)
+    both = [
+        inside(Path(one) if Path(one).exists() else cached_artifact(one, zoo, cache))
+        for one in (what, *([other] if other else []))
+    ]
+    found = both[0] if len(both) == 1 else difference(*both)
     if format_ != options.TABLE:
         formats.emit_facts(format_, found)
         return
     console = Terminal(highlight=False, soft_wrap=True)
+    if other:
+        print_difference(console, found)
+    else:
+        print_facts(console, found, nodes=nodes)
+
+
+def print_difference(console: Terminal, found: Mapping[str, Any]) -> None:
+    """What differs, a line each."""
+    for name, (before, after) in found.items():
+        console.print(f"{name}: {human(name, before)} -> {human(name, after)}", markup=False)
+    if not found:
+        console.print("the two do not differ in what is inside", markup=False)
+
+
+def print_facts(console: Terminal, found: Mapping[str, Any], *, nodes: bool) -> None:
+    """What a file holds; a line for each node where asked for."""
     for key, value in found.items():
         if key == "nodes" and isinstance(value, list):
             console.print(f"nodes: {len(value)}", markup=False)
@@ -126,13 +149,23 @@ def inspect(
             for entry in value:
                 console.print(f"  {one_line(entry)}", markup=False)
         else:
-            console.print(f"{key}: {value}", markup=False)
+            console.print(f"{key}: {human(key, value)}", markup=False)
+
+
+def human(name: str, value: Any) -> str:
+    """A fact for people: bytes and shares with their units; `-` where there is none."""
+    last = name.rpartition(".")[2]
+    if value is None:
+        return units.NONE
+    if last in ("bytes", "weight_bytes"):
+        return units.size(value)
+    return units.share(value) if last == "quantized_share" else str(value)
 
 
 def one_line(value: Any) -> str:
     """A JSON value on one line."""
     if isinstance(value, dict):
-        return "  ".join(f"{k}={v}" for k, v in value.items() if v not in (None, "", [], {}))
+        return "  ".join(f"{k}={human(k, v)}" for k, v in value.items() if v not in (None, "", [], {}))
     return str(value)
 
 
@@ -218,10 +251,33 @@ def cache(
     if verify:
         console.print(f"{len(entries)} of {len(everything)} entries are damaged, in {store.root}", soft_wrap=True)
         raise end
+    for line in totals(entries):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"{len(entries)} entries, {tables.size(sum(e.bytes for e in entries))} in {markup(str(store.root))}",
         soft_wrap=True,
     )
+
+
+UNUSED_S = 30 * 86400
+"""What nobody used for so long is pointed out."""
+
+
+def totals(entries: Sequence[Entry]) -> list[str]:
+    """For each kind how much there is, and what could go."""
+    import time
+
+    from harness.units import count, size
+
+    now, said = time.time(), []
+    for kind in dict.fromkeys(entry.kind for entry in entries):
+        own = [entry for entry in entries if entry.kind == kind]
+        old = [entry.bytes for entry in own if now - entry.last_used >= UNUSED_S]
+        unused = f", {size(sum(old))} in {len(old)} unused for 30 days" if old else ""
+        said.append(f"{kind}: {count(len(own), 'entry', 'entries')}, {size(sum(one.bytes for one in own))}{unused}")
+    if any(now - entry.last_used >= UNUSED_S for entry in entries):
+        said.append("what is unused for 30 days can go with: harness cache --prune 30d; it is made again where needed")
+    return said
 
 
 def cache_table(entries: Sequence[Entry]) -> TextTable:

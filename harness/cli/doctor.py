@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from harness.cli import options
+
+if TYPE_CHECKING:
+    from harness.tested import OtherVersion
 
 UNSEEN = "as on another host (docs/statistics.md): sweep the same builds a few times to know it of this one"
 
@@ -12,7 +18,8 @@ def doctor(
 ) -> None:
     """Find out what this host can do, by doing it: providers, frameworks, measurement floor, noise. Takes ten seconds.
 
-    Stored runs of this host tell how far it drifts between runs.
+    Stored runs of this host tell how far it drifts between runs. Packages in other versions than those that harness
+    was tested with are named.
 
     Example: harness doctor
     """
@@ -55,6 +62,9 @@ def doctor(
     for name, framework in found.frameworks.items():
         said = framework.problem or framework.version or "unknown version"
         console.print(f"  {name:12} {said}", style="yellow" if framework.problem else "", markup=False)
+    console.print("[bold]versions[/bold]")
+    for line in untested(found.untested):
+        console.print(f"  {line}", markup=False)
     noise = found.noise
     console.print("[bold]measuring[/bold]")
     console.print(f"  floor       {tables.seconds(found.floor_s)} per call (a one-node model on CPUExecutionProvider)")
@@ -71,3 +81,13 @@ def doctor(
     )
     for line in found.advice or ("Nothing to fix.",):
         console.print(f"  [bold]>[/bold] {markup(line)}")
+
+
+def untested(found: Sequence[OtherVersion]) -> list[str]:
+    """What to say of the versions that are installed: one line for each that was not tested, and what to do."""
+    if not found:
+        return ["all as tested (constraints.txt)"]
+    return [
+        *(str(one) for one in found),
+        "results may be right all the same; to have what was tested: python -m pip install -c constraints.txt ...",
+    ]

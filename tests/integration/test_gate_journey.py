@@ -29,6 +29,7 @@ from tests.waiting import alive, wait_for, workers
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="interpreters are wrapped in shell scripts")
 
 FEW = ("--pairs", "6,6", "--detect", "99%")
+PYTHONS = ("--base-python", sys.executable, "--head-python")
 QUICK = ("--variants", "fp32", *FEW)
 """As few pairs as can be significant, and no more for a spread that is too wide to see a small change."""
 
@@ -126,9 +127,7 @@ def test_slower_interpreter_fails(repository: Project) -> None:
     slow = interpreter(repository, TWICE)
     out = repository.run(
         "gate",
-        "--base-python",
-        sys.executable,
-        "--head-python",
+        *PYTHONS,
         slow,
         *QUICK,
         "--remeasure-same",
@@ -152,9 +151,7 @@ def test_crashing_side_fails_its_case(repository: Project) -> None:
     """A worker of one side that dies fails the case, names the side, and ends with exit code 4."""
     out = repository.run(
         "gate",
-        "--base-python",
-        sys.executable,
-        "--head-python",
+        *PYTHONS,
         interpreter(repository, CRASH),
         *QUICK,
         "--remeasure-same",
