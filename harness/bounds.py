@@ -72,7 +72,7 @@ TIME_LIMIT: Final = Bound(least=0, most=30 * 86_400, whole=False, above=True)
 DECIBELS: Final = Bound(least=0, most=1000, whole=False)
 SCALE: Final = Bound(least=0, most=10, whole=False, above=True)
 PIXELS: Final = Bound(least=100, most=10_000)
-AGE: Final = Bound(least=0, most=10**9)
-"""Days, hours or minutes."""
+AGE: Final = Bound(least=0, most=10**9 * 86_400, whole=False)
+"""Seconds."""
 
 PORT: Final = Bound(least=0, most=65_535)

@@ -11,6 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+LONGEST = 400
+"""Characters of a quantity that are looked at."""
+
 NONE = "-"
 """What stands where a number is absent."""
 
@@ -46,8 +49,11 @@ def in_seconds(value: float) -> tuple[float, str]:
 
 
 def interval(median: float | None, low: float | None, high: float | None) -> str:
-    """A duration with its interval in the same unit, such as `12.3 ms [12.1, 12.6]`; `-` where there is none."""
-    if median is None or not math.isfinite(median) or low is None or high is None:
+    """A duration with its interval in the same unit, such as `12.3 ms [12.1, 12.6]`; `-` where there is none.
+
+    No duration is below zero: an interval that says so, as other tools and the first versions wrote it, is left out.
+    """
+    if median is None or not math.isfinite(median) or low is None or high is None or low < 0:
         return seconds(median)
     factor, unit = in_seconds(median)
     return f"{digits(median * factor)} {unit} [{digits(low * factor)}, {digits(high * factor)}]"
@@ -171,8 +177,9 @@ def value(amount: float | None, unit: str) -> str:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-_SHORT_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-_LONG_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+"""What a unit of time is in seconds; the same in every option and in the zoo."""
+
 _BYTES = {
     "B": 1,
     "kB": 10**3,
@@ -184,7 +191,7 @@ _BYTES = {
     "GiB": 2**30,
 }
 PERCENT_PATTERN = rf"^{_NUMBER} ?%$"
-DURATION_PATTERN = rf"^{_NUMBER} ?({'|'.join(_SHORT_S)})$"
+DURATION_PATTERN = rf"^{_NUMBER} ?({'|'.join(_SECONDS)})$"
 SIZE_PATTERN = rf"^{_NUMBER} ?({'|'.join(_BYTES)})$"
 
 
@@ -203,10 +210,18 @@ def parse_share(text: str) -> float:
     return parse_number(text, "%") / (100 if text.strip().endswith("%") else 1)
 
 
-def parse_long_duration(text: str) -> float:
-    """The seconds that `90`, `90s`, `10m` or `1h` stands for; NaN where it is none of these."""
-    found = re.fullmatch(rf"{_NUMBER}\s*([smh]?)", text.strip())
-    return float(found[1]) * _LONG_S[found[2]] if found else math.nan
+def parse_duration(text: str, bare: str = "s") -> float:
+    """The seconds that `300us`, `20ms`, `90s`, `10m`, `1h` or `30d` stands for; NaN where it is none of these.
+
+    Args:
+        text: what was given.
+        bare: the unit of a number without one; empty where it needs one.
+    """
+    given = text.strip()
+    if len(given) > LONGEST:
+        return math.nan
+    found = re.fullmatch(DURATION_PATTERN, given) or (bare and re.fullmatch(DURATION_PATTERN, f"{given}{bare}"))
+    return float(found[1]) * _SECONDS[found[2]] if found else math.nan
 
 
 def parse_zoo_share(value: Any) -> float:
@@ -226,15 +241,13 @@ def parse_zoo_share(value: Any) -> float:
 
 
 def parse_zoo_duration(value: Any) -> float:
-    """Return the seconds that `20ms`, `1.5s` or `300us` stands for.
+    """Return the seconds that `20ms`, `1.5s`, `300us` or `5m` stands for.
 
     Raises:
         ValueError: it is none of these; a number without a unit could be any of them.
     """
-    if isinstance(value, str) and (match := re.fullmatch(DURATION_PATTERN, value)):
-        found = float(match[1]) * _SHORT_S[match[2]]
-        if 0 < found < math.inf:
-            return found
+    if isinstance(value, str) and 0 < (found := parse_duration(value, bare="")) < math.inf:
+        return found
     raise ValueError(f"expected a duration above 0 with its unit, such as 20ms, 1.5s or 300us, found {value!r}")
 
 

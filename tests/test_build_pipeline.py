@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from harness import sealed
 from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent, build, lookup
@@ -90,9 +90,10 @@ def test_what_an_earlier_version_admitted_is_completed(tmp_path: Path) -> None:
     first = make(cache, model, [recipe])["fp32"]
     assert isinstance(first, Artifact)
     path = cache.place("artifacts", first.digest) / "meta.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
+    name = f"artifacts/{first.digest}"
+    content = sealed.opened(path, name).content or {}
     assert {"float"} == set(content.pop("stated")["weights"])
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path.write_bytes(sealed.seal(name, content))
     events = list[BuildEvent]()
     assert first == make(cache, model, [recipe], events)["fp32"]
     assert "export" not in {event.step for event in events}

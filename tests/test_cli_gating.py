@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,29 @@ def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     assert "failed a[1]: head: the worker died [core dumped]" in out
 
 
+def test_a_gate_says_how_far_it_is_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line now and then, at the pace of the pairs so far, and never a pair beyond the last one."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with GateConsole() as console:
+        console.matched([pairs.match("a")], ["a"], GateSettings(screen_pairs=2, confirm_pairs=4))
+        assert "and up to about 15 s where everything has to be measured again" in capsys.readouterr().out
+        for name, count in (("screen", 2), ("widen", 4), ("confirm", 4)):
+            console.phase(name, ["a"], count)
+            for _ in range(count + 1):
+                now += 40.0
+                console.tick()
+                console.paired("a", pairs.pair())
+    out = " ".join(capsys.readouterr().out.split())
+    assert "screening: pair 1 of 2 screening: pair 2 of 2, about 0 s left" not in out
+    assert "screening: pair 2 of 2, nearly done of screening" in out
+    assert "pair 1 of up to 4, up to about 2 min left of screening; confirming follows" in out
+    assert "confirming on fresh pairs: pair 4 of up to 4" in out
+    assert "pair 5 of" not in out
+
+
 def test_console_promises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """After Ctrl-C nothing is said of going on from there, as a sweep would."""
     with pytest.raises(KeyboardInterrupt), GateConsole():
@@ -156,7 +180,7 @@ def test_bisection_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Found and confirmed, found and not confirmed, a range that remains, and ends that do not differ."""
     done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=SLOWER))
     assert done
-    assert "m/fp32 on cpu-t1: the change came with commit two\nAgainst commit one: 30.0% slower\n" == out
+    assert "m/fp32/cpu-t1: the change came with commit two\nAgainst commit one: 30.0% slower\n" == out
     done, out = printed(capsys, Bisected(ends=SLOWER, before=ONE, after=TWO, change=ALIKE))
     assert not done
     assert "did not confirm it against commit one: not slower" in out

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from harness import shown
 from harness.cli import app
 from harness.errors import UsageError
 from harness.store.series import History
@@ -73,6 +74,10 @@ def test_one_case(commits: list[str]) -> None:
     ]
     assert "2026-01-31" in rows[0]
     assert "value [95% interval]" in lines[start + 1]
+    assert 1 == sum(line.startswith(f"{INT8}  session_creation") for line in lines)
+    assert "the same at every point: accuracy_drop 1.00 points (failed at 1 of 3); fidelity_loss" in text
+    assert "plots: bottom to top is 1.10x in all of them" in text
+    assert len(lines) < 20
     assert "0.01 (40.0 dB)" in text
     assert "1.00 points" in text
     assert "123 kB" in text
@@ -92,6 +97,12 @@ def test_json_and_csv_say_the_same(commits: list[str]) -> None:
     assert commits == [point["commit"] for point in series["points"]]
     assert [0.0005, None, 0.00055] == [point["value"] for point in series["points"]]
     rows = list(csv.DictReader(io.StringIO(run(INT8, "--metric", "latency", "--format", "csv"))))
+    assert run(INT8, "--metric", "latency", "--json") == run(INT8, "--metric", "latency", "--format", "json")
+    lines = run(INT8, "--metric", "latency", "--format", "markdown").splitlines()
+    assert f"### {shown.markdown(INT8)}, latency" == lines[0]
+    assert "| commit | date | value | n |" == lines[2]
+    assert len(rows) == len(lines) - 4
+    assert run("--format", "markdown").startswith("| case | metric | runtime | host | points | last | change |")
     assert commits == [row["commit"] for row in rows]
     assert ["0.0005", "", "0.00055"] == [row["value"] for row in rows]
 

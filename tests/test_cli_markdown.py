@@ -62,7 +62,7 @@ def test_what_was_not_confirmed_says_so() -> None:
         [row("fp32-default", 10.0), row("int8", 3.0, status="mixed", reason="54% of compute in int8")]
     )
     assert "not confirmed" in said
-    assert "- net\\|1/int8 on cpu-t1-b1: mixed: 54% of compute in int8" in said
+    assert "- net\\|1/int8/cpu-t1-b1: mixed: 54% of compute in int8" in said
 
 
 def test_no_budget_and_no_number() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli.sparklines import fits, spark, whisker
+from harness.cli.sparklines import fits, relative, spark, whisker
 
 
 def test_spark_runs_from_smallest_to_largest() -> None:
@@ -36,3 +36,13 @@ def test_whisker() -> None:
 def test_fits(encoding: str | None, fit: bool) -> None:
     """Terminals that cannot draw blocks get plain ASCII."""
     assert fit == fits(encoding)
+
+
+def test_plots_of_one_span_can_be_compared() -> None:
+    """A step of the same height is the same ratio, whatever the values are; what was not tried is a gap."""
+    assert "▁x█" == relative([1.0, None, 1.1], 1.1)
+    assert relative([1.0, 1.0, 2.0], 4.0) == relative([30.0, 30.0, 60.0], 4.0)
+    assert relative([1.0, 1.0, 1.01], 4.0) == relative([1.0, 1.0, 1.0], 4.0)
+    assert "█ ▁" == relative([9.0, "", 1.0], 1.5)
+    assert "▁" == relative([0.0], 1.5)
+    assert "" == relative([], 2.0)

@@ -208,15 +208,17 @@ def test_a_sweep_confirms_its_choice(built_project: Project) -> None:
     project = built_project
     quick = ("sweep", "--processes", "1", "--time-per-case", "0.05", "--variants", "fp32,fp32-fused")
     out = project.run(*quick, "--confirm")
-    line = next(line for line in out.splitlines() if "fastest inside the budget on" in line)
+    line = next(line for line in out.partition("Builds to ship")[2].splitlines() if "/cpu-t1-b1 " in line)
     assert "confirmed" in line or "not told apart from" in line
     rows = json.loads(project.run("results", "--format", "json"))
     (stored,) = {json.dumps(one["choice"]) for one in rows if one["choice"]}
     found = ConfirmedChoice.of_json(json.loads(stored))
     assert 12 == found.blocks
-    assert found.verdict in line
-    assert found.factor in line
-    assert found.verdict in project.run("results")
+    assert found.state in line
+    assert found.ratio is None or f"{found.ratio:.2f}x [{found.low:.2f}, {found.high:.2f}]" in line
+    shown = project.run("results")
+    assert line in shown
+    assert found.state == "confirmed" or found.verdict in shown
     assert "fp32" == found.baseline
     plain = project.run(*quick, "--no-confirm", "--fresh")
     assert "not confirmed" in plain

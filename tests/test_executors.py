@@ -41,6 +41,9 @@ class Noted:
     def preparing(self, text: str) -> None:
         """Not of interest."""
 
+    def confirming(self, number: int, of: int, text: str) -> None:
+        """Not of interest."""
+
     def measuring(
         self, todo: Sequence[Case], kept: Sequence[Row], begun: Sequence[Row], problems: Sequence[str]
     ) -> None:

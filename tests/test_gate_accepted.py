@@ -224,8 +224,8 @@ def test_what_cannot_be_accepted(report: Report, case: str, why: str) -> None:
         accepted_changes.entries(report, case, metric=None, reason="x", who="y", when="2026-01-31")
 
 
-def test_the_name_that_reports_show_is_taken() -> None:
-    """`resnet50/int8-static on cpu-t2` is the case's id with a batch of one; the entry holds the id."""
+def test_the_name_of_earlier_reports_is_taken() -> None:
+    """`resnet50/int8-static on cpu-t2` was written for the id with a batch of one; the entry holds the id."""
     (made,) = accepted_changes.entries(
         gate(), "resnet50/int8-static on cpu-t2", metric=None, reason="x", who="y", when="2026-01-31"
     )

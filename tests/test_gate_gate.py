@@ -21,6 +21,7 @@ from harness.gate.outputs import delivery
 from harness.gate.timing import lock
 from harness.gate.timing.rounds import Broken
 from harness.measure.pairs import PairSpec
+from harness.processes import OutOfTime
 from harness.records import Artifact
 from harness.store import files
 from tests import outcomes, pairs
@@ -65,6 +66,7 @@ class World:
         ratios: match -> ratio of its pairs, or what its worker raises; 1 where none is given.
         compare: what comparing outputs gives.
         signatures: what reading signatures gives.
+        refuses: why what is the same on both sides does not run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,6 +76,7 @@ class World:
         self.compare: Callable[[Match, GateSettings], Quality] = lambda match, settings: Quality()
         self.signatures: Callable[[Sequence[Path]], Mapping[Path, Signature]] = lambda paths: {}
         self.on_pair: Callable[[], None] = lambda: None
+        self.refuses: Callable[[Match], str | None] = lambda match: None
         self.count = 0
 
     def steps(self) -> GateSteps:
@@ -85,6 +88,7 @@ class World:
             read_signatures=self.signatures,
             compare_outputs=self.compare,
             measure_pair=self.pair,
+            refuses=self.refuses,
         )
 
     def pair(self, spec: PairSpec, *, phase: str, rng: object, on_burst: object) -> Pair:  # noqa: ARG002  (what is given)
@@ -251,3 +255,37 @@ def test_other_weights_are_named_in_every_sentence(world: World) -> None:
     assert Verdict.REGRESSION == case.verdict
     assert {"latency", "peak_memory", "size", "nodes"} <= {one.metric for one in case.findings}
     assert all(one.sentence.endswith("; the weights differ") for one in case.findings)
+
+
+def test_what_runs_on_neither_side_is_not_compared(world: World) -> None:
+    """The same file on both sides passes only where it runs; cases that differ in threads alone are tried once."""
+    tried: list[str] = []
+
+    def refuses(one: Match) -> str | None:
+        tried.append(one.name)
+        return "CUDAExecutionProvider is not here" if one.name == "cuda" else None
+
+    world.refuses = refuses
+    fine, cuda = match("fine", same="one file"), match("cuda", same="one file")
+    report, watch = world.run(fine, dataclasses.replace(fine, name="again"), cuda)
+    assert {"fine": Verdict.PASS, "again": Verdict.PASS, "cuda": Verdict.NOT_COMPARABLE} == verdicts(report)
+    assert "runs on neither side: CUDAExecutionProvider is not here" == report.cases[2].reason
+    assert ["fine", "cuda"] == tried
+    assert [] == watch.to_measure
+    assert 0 == exit_code(report)
+    report, _ = world.run(cuda)
+    assert 3 == exit_code(report)
+
+
+def test_what_was_not_tried_in_time_has_not_passed(world: World) -> None:
+    """Where the time limit ends the trying, the rest is inconclusive."""
+
+    def refuses(one: Match) -> str | None:
+        if one.name == "late":
+            raise OutOfTime
+        return None
+
+    world.refuses = refuses
+    report, _ = world.run(match("fine", same="one file"), match("late", same="one file"))
+    assert {"fine": Verdict.PASS, "late": Verdict.INCONCLUSIVE} == verdicts(report)
+    assert 3 == exit_code(report)

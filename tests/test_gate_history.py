@@ -374,12 +374,12 @@ def test_one_byte_less_forgives_no_growth(repo: tuple[Path, list[str]]) -> None:
     out = small.run("gate", "--history", code=1)
     assert f"artifact grew from 1.00 MB to 1.30 MB (+30.0%) between {commits[1][:9]} and {commits[2][:9]}" in out
     small.run("gate", "--history", "--accept", CASE, "--reason", "new weights")
-    small.run("gate", "--history", code=0)
+    small.run("gate", "--history", "--fail-on", "regression", code=0)
     store(4, 1_690_000)
     out = small.run("gate", "--history", code=1)
     assert f"between {commits[3][:9]} and {commits[4][:9]}" in out
     store(5, 1_000_000)
-    small.run("gate", "--history", code=0)
+    small.run("gate", "--history", "--metrics", "size", code=0)
 
 
 def test_small_steps_add_up(repo: tuple[Path, list[str]]) -> None:
@@ -441,3 +441,33 @@ def test_a_slower_host_is_no_change(repo: tuple[Path, list[str]], slower: str) -
     (case,) = report.cases
     assert any("1 run without the time of the reference workload" in note for note in case.notes)
     assert slower == "host" or "in units of the reference workload" in latency(report).sentence
+
+
+def test_series_of_commits_that_the_clone_lacks_are_left_out(repo: tuple[Path, list[str]]) -> None:
+    """They have no place in git's order: not by time instead, and a note says how many there were."""
+    folder, _ = repo
+    for place, ns in enumerate(noisy([10.0] * 12 + [12.0] * 8)):
+        sweep(folder / "results", f"{place:040x}", place, timed(ns))
+    report = judge.judge(folder / "results", repo=folder)
+    assert () == report.cases
+    assert 3 == exit_code(report)
+    (note,) = report.notes
+    assert note.endswith(
+        "series of commits that this clone does not have left out (a shallow clone needs fetch-depth: 0)"
+    )
+    assert Verdict.REGRESSION is latency(judge.judge(folder / "results", repo=None)).verdict
+
+
+def test_sizes_that_pass_do_not_hide_that_no_latency_was_judged(repo: tuple[Path, list[str]]) -> None:
+    """Two runs: sizes are as before and the latency could not be judged, which is said first and does not pass."""
+    folder, commits = repo
+    for place in range(2):
+        sweep(folder / "results", commits[place], place, timed(10_000_000))
+    report = judge.judge(folder / "results", repo=folder)
+    assert 3 == exit_code(report)
+    assert 0 == exit_code(report, fail_on="regression")
+    headline = summary.headline(report)
+    assert headline.startswith("Inconclusive: the one series of latency could not be judged (2 points; ")
+    assert "passed" in headline
+    sizes = judge.judge(folder / "results", repo=folder, settings=GateSettings(metrics=("size",)))
+    assert 0 == exit_code(sizes)

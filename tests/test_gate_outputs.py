@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -15,9 +16,9 @@ from rich.console import Console
 from harness import units
 from harness.cli import gate
 from harness.errors import StoreError, UsageError
-from harness.gate.model import Finding, Report, Verdict, exit_code
+from harness.gate.model import CaseVerdict, Finding, Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
-from harness.gate.outputs import as_json, console, delivery, junit, markdown
+from harness.gate.outputs import as_csv, as_json, console, delivery, junit, markdown
 from harness.gate.outputs.delivery import ReportOutputs
 from harness.gate.text import scores, sentences, summary
 from tests import reports
@@ -48,7 +49,7 @@ def parsed(xml: str | bytes) -> ET.Element:
 def test_a_slow_down_reads_as_promised() -> None:
     """The sentence of a regression, with the case's name before it."""
     text = sentences.about(reports.CASE, sentences.moved("latency", 1.048, 1.039, 1.056, 20))
-    assert "resnet50/int8-static on cpu-t2: 4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)" == text
+    assert "resnet50/int8-static/cpu-t2-b1: 4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)" == text
 
 
 @pytest.mark.parametrize(
@@ -180,14 +181,6 @@ def test_sentences(text: str, expected: str) -> None:
     assert expected == text
 
 
-def test_names_are_said_as_people_say_them() -> None:
-    """A batch of one goes without saying; another batch, a host and foreign names stay."""
-    said = [
-        sentences.spoken(n) for n in ("m/v/cpu-t1-b8", "m/v/c-t1-b1 [host ab]", "m/v/c-t1-b1 vs m/w/c-t1-b1", "m/v")
-    ]
-    assert ["m/v on cpu-t1-b8", "m/v on c-t1 [host ab]", "m/v on c-t1 vs m/w on c-t1", "m/v"] == said
-
-
 def test_small_changes_are_not_called_nothing() -> None:
     """Where one decimal would say 0.0, two are given; below that it is 0.0 without a sign."""
     assert ["+0.03%", "0.0%", "-4.8%"] == [units.change(r, sign=True) for r in (1.0003, 1.00001, 0.952)]
@@ -275,9 +268,9 @@ def test_the_console_shows_what_matters_first() -> None:
     lines = text.splitlines()
     assert lines[0].startswith("Regression: 1 of 6")
     rows = [line.split()[0] for line in lines[4:10]]
-    assert "resnet50/int8-static" == rows[0]
-    assert "m/fp32" == rows[-1]
-    assert "resnet50/int8-static on cpu-t2: 4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)" in text
+    assert "resnet50/int8-static/cpu-t2-b1" == rows[0]
+    assert "m/fp32/cpu-t1-b1" == rows[-1]
+    assert "resnet50/int8-static/cpu-t2-b1: 4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)" in text
     assert "the fan was loud" in text
 
 
@@ -286,10 +279,10 @@ def test_cases_of_which_the_same_is_said_stand_together() -> None:
     cases = [
         reports.case(f"m{i:02}/v/cpu-t1-b1", Verdict.NOT_COMPARABLE, reason="not judged: 1 point") for i in range(60)
     ]
-    expected = "m00/v on cpu-t1, m01/v on cpu-t1, m02/v on cpu-t1 and 57 more cases"
+    expected = "m00/v/cpu-t1-b1, m01/v/cpu-t1-b1, m02/v/cpu-t1-b1 and 57 more cases"
     assert f"{expected}: not judged: 1 point" in shown(reports.report(*cases))
     assert f"- :no_entry_sign: **{expected}**: not judged: 1 point\n" in markdown.render(reports.report(*cases))
-    assert 60 == shown(reports.report(*cases)).count("  not comparable")
+    assert 60 == shown(reports.report(*cases)).count("  not compared")
 
 
 def test_notes_that_differ_in_figures_alone_are_said_once() -> None:
@@ -298,7 +291,7 @@ def test_notes_that_differ_in_figures_alone_are_said_once() -> None:
         reports.case(f"m/v{i}/cpu-t1-b1", Verdict.PASS, notes=(f"the same file ({i}f590657467)",)) for i in range(5)
     ]
     text = shown(reports.report(*cases))
-    assert "note  m/v0 on cpu-t1 and 4 more cases: the same file (0f590657467)" in text
+    assert "note  m/v0/cpu-t1-b1 and 4 more cases: the same file (0f590657467)" in text
     assert 1 == text.count("the same file")
 
 
@@ -313,7 +306,32 @@ def test_metrics_that_were_not_judged_need_no_words_beside_others() -> None:
 def test_the_console_says_a_verdict_once() -> None:
     """Its word stands before the case; the sentence does not begin with it again."""
     lines = [line for line in shown(reports.mixed()).splitlines() if "the sides differ in" in line]
-    assert ["not comparable  m/fp16 on cpu-t1: no verdict, since the sides differ in weights: base a, head b"] == lines
+    assert ["not compared  m/fp16/cpu-t1-b1: no verdict, since the sides differ in weights: base a, head b"] == lines
+
+
+def test_a_verdict_stands_beside_the_metric_that_it_rests_on() -> None:
+    """An improvement of the size stands on the size's row, and not on that of a latency that stayed as it was."""
+    smaller = reports.slower(0.8, metric="size", verdict=Verdict.IMPROVEMENT, sentence="artifact shrank")
+    doubt = reports.slower(1.3, metric="first_inference", verdict=Verdict.INCONCLUSIVE, sentence="cannot tell")
+    case = reports.case(verdict=Verdict.IMPROVEMENT, findings=(reports.steady(), doubt, smaller))
+    text = shown(reports.report(case))
+    rows = [
+        line.split() for line in text.splitlines() if line.startswith(("resnet50/int8-static/cpu-t2-b1  ", "     "))
+    ]
+    assert [["improvement", "size"], ["pass", "latency"], ["inconclusive", "first_inference"]] == [
+        rows[0][1:3], rows[1][:2], rows[2][:2]
+    ]  # fmt: skip
+    assert "improvement  resnet50/int8-static/cpu-t2-b1: artifact shrank; cannot tell" in text
+
+
+def test_a_history_that_passes_in_size_alone_does_not_pass_in_latency() -> None:
+    """The row of the verdict is the size's; the latency's says that it was not judged."""
+    judged_not = reports.slower(verdict=Verdict.NOT_COMPARABLE, sentence="latency not judged: 2 points")
+    quiet = replace(judged_not, ratio=None, low=None, high=None)
+    size = reports.slower(1.0, metric="size", verdict=Verdict.PASS, sentence="artifact as before")
+    text = shown(reports.report(reports.case(verdict=Verdict.PASS, findings=(quiet, size))))
+    rows = [line.split() for line in text.splitlines() if " latency " in line or " size " in line]
+    assert [["pass", "size"], ["latency"]] == [rows[0][1:3], rows[1][:1]]
 
 
 def test_what_got_better_does_not_order_what_got_worse() -> None:
@@ -334,7 +352,7 @@ def test_a_ratio_that_nothing_bounds_is_not_shown() -> None:
 def test_the_console_takes_nothing_for_markup() -> None:
     """A worker's last stderr lines with brackets are shown as they are."""
     text = shown(reports.report(reports.case("m[/r]/cpu-t1-b1", Verdict.FAILED, reason="[bold]boom[/nope]")))
-    assert "m[/r] on cpu-t1: [bold]boom[/nope]" in text
+    assert "m[/r]/cpu-t1-b1: [bold]boom[/nope]" in text
 
 
 # --- Markdown ---
@@ -366,7 +384,7 @@ def test_markdown_is_short_above_the_fold() -> None:
     assert 5 == above.count("\n- ")
     assert "m/fp32" not in above
     assert "| base, head, change | medians over all processes; the change is taken pair by pair, and judged |" in folded
-    assert "m/fp32 on cpu-t1 | latency | pass | 10.0 ms | 10.0 ms | +0.3% (-0.5% to +1.1%) | 8 |" in folded
+    assert "m/fp32/cpu-t1-b1 | latency | pass | 10.0 ms | 10.0 ms | +0.3% (-0.5% to +1.1%) | 8 |" in folded
     assert f"<code>harness gate --accept {reports.CASE} --reason '...' --from gate.json</code>" in folded
     assert folded.count("</details>") == text.count("<details>") == 3
     assert "--accept" not in markdown.render(reports.report(reports.case(verdict=Verdict.PASS)))
@@ -502,6 +520,32 @@ def test_annotations_have_levels_and_an_end() -> None:
     lines = workflow.render(reports.report(*many)).splitlines()
     assert 10 == len(lines)
     assert "21 more cases" in lines[-1]
+    apart = [reports.case(f"m{i}/v/cpu-t1-b1", Verdict.NOT_COMPARABLE, reason="no CUDA") for i in range(8)]
+    (line,) = workflow.render(reports.report(*apart)).splitlines()
+    assert line.endswith("and 5 more cases::not compared: no CUDA")
+    assert workflow.render(reports.mixed(), warn_only=True).count("::error") == 0
+
+
+def test_what_fails_a_gate_is_asked_for() -> None:
+    """Each policy leaves its exit codes and says in a note what it forgave; a mistake of usage is named."""
+    for fail_on, codes in {"inconclusive": (1, 3, 4), "regression": (1, 0, 4), "never": (0, 0, 0)}.items():
+        for verdict, code, plain in zip(
+            (Verdict.REGRESSION, Verdict.INCONCLUSIVE, Verdict.FAILED), codes, (1, 3, 4), strict=True
+        ):
+            report = reports.report(reports.case(verdict=verdict))
+            assert code == exit_code(report, fail_on=fail_on)
+            notes = delivery.forgiven(report, fail_on).notes
+            expected = (
+                () if code == plain else (f"exit code 0 instead of {plain}, since --fail-on {fail_on} was given",)
+            )
+            assert expected == notes
+    assert ("inconclusive", "regression", "never") == (
+        delivery.failing(None), delivery.failing(None, allow_inconclusive=True), delivery.failing("never")
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="did you mean 'regression'"):
+        delivery.failing("regresion")
+    with pytest.raises(UsageError, match="omit one"):
+        delivery.failing("never", allow_inconclusive=True)
 
 
 # --- delivery ---
@@ -532,8 +576,8 @@ def test_everything_is_written_and_the_summary_appended(
 
 
 def test_standard_output_can_be_jsons_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """Then the table and the annotations go to standard error; --allow-inconclusive changes 3 into 0 in both places."""
-    outputs = ReportOutputs(json="-", annotations=True, allow_inconclusive=True)
+    """Then the table and the annotations go to standard error; --fail-on regression changes 3 into 0 in both places."""
+    outputs = ReportOutputs(json="-", annotations=True, fail_on="regression")
     assert 0 == gate.deliver(reports.report(), outputs)
     captured = capsys.readouterr()
     assert 0 == json.loads(captured.out)["exit_code"]
@@ -572,3 +616,58 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     """/dev/null and pipes stay what they are."""
     gate.deliver(reports.mixed(), ReportOutputs(markdown="/dev/null"))
     assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("format_", ["json", "csv", "markdown"])
+def test_a_format_has_standard_output_to_itself(format_: str) -> None:
+    """As every verb that prints data; what people read goes to standard error."""
+    found = ReportOutputs(format=format_)
+    delivery.check(found)
+    assert found.quiet_stdout
+    (text,) = [delivery.write(reports.report(), found).stdout]
+    assert {"json": "{", "csv": "case,case_verdict,reason,metric,verdict,", "markdown": "#"}[format_] in text
+    with pytest.raises(UsageError, match=f"--json-file - --format {format_}: only one of them"):
+        delivery.check(ReportOutputs(format=format_, json="-"))
+
+
+def test_a_report_as_csv_has_a_line_for_every_finding() -> None:
+    """Numbers as they are, absent ones as empty cells, and a name never as a formula."""
+    finding = Finding(metric="latency", verdict=Verdict.PASS, sentence="same", ratio=1.01, unit="seconds", n=8)
+    cases = (
+        CaseVerdict(name="=m/v/cpu-t1-b1", verdict=Verdict.PASS, findings=(finding,)),
+        CaseVerdict(name="m/w/cpu-t1-b1", verdict=Verdict.FAILED, reason="it broke"),
+    )
+    lines = list(csv.DictReader(io.StringIO(as_csv.render(replace(reports.report(), cases=cases)))))
+    assert ["'=m/v/cpu-t1-b1", "m/w/cpu-t1-b1"] == [line["case"] for line in lines]
+    assert ("1.01", "", "8", "pass") == tuple(lines[0][name] for name in ("ratio", "low", "n", "verdict"))
+    assert ("failed", "it broke", "") == tuple(lines[1][name] for name in ("case_verdict", "reason", "metric"))
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["--json", "gate.json"], ["--json-file", "gate.json"]),
+        (["--json=gate.json"], ["--json-file=gate.json"]),
+        (["--json", "-"], ["--json-file", "-"]),
+        (["--json", "--base", "main"], ["--json", "--base", "main"]),
+        (["--base", "main", "--json"], ["--base", "main", "--json"]),
+    ],
+)
+def test_a_file_after_json_is_still_written(
+    given: list[str], read: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Workflows that were written for earlier versions go on, and hear how it is written now."""
+    assert read == gate.renamed(given)
+    assert ("--json-file FILE now" in capsys.readouterr().err) == (given != read)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_the_table_of_a_gate_fits(width: int) -> None:
+    """One line for every row at any width, with the change and both bounds."""
+    out = io.StringIO()
+    console.show(reports.mixed(), Console(file=out, width=width, highlight=False))
+    lines = out.getvalue().splitlines()[3:10]
+    assert lines[0].startswith("case")
+    assert all(len(line) <= width for line in lines)
+    assert "+4.8% [+3.9%, +5.6%]" in lines[1]
+    assert ("base" in lines[0]) == (width > 80)

@@ -246,6 +246,23 @@ def test_outputs_of_a_changed_file_meet_by_position() -> None:
     assert base.reference["y"] is quality.against(renamed, base).reference["logits"]
 
 
+def test_a_renamed_output_of_the_same_weights_is_compared() -> None:
+    """Each side is true to its own reference; the renamed output lost, and under another name that is a loss too."""
+    base, head = pairs.contender("base", case=outcomes.case()), pairs.contender("head", case=outcomes.case())
+
+    def own(contender: Contender) -> EvaluatedOutputs:
+        if contender.side.role == "base":
+            return EvaluatedOutputs(given=given(SURE + RNG.normal(0, 0.001, SURE.shape), SURE), observed=OBSERVED)
+        worse = SURE + RNG.normal(0, 0.1, SURE.shape)
+        renamed = dataclasses.replace(
+            given(worse, SURE), outputs={"logits": list(worse[:, None])}, reference={"logits": list(SURE[:, None])}
+        )
+        return EvaluatedOutputs(given=renamed, observed=OBSERVED)
+
+    found = quality.compare(Match(name="a", base=base, head=head), SETTINGS, own)
+    assert [("fidelity", Verdict.REGRESSION)] == [(one.metric, one.verdict) for one in found.findings]
+
+
 def test_outputs_of_another_shape_are_set_apart() -> None:
     """What can be compared is: an output that is wider, or gone, does not fail the run."""
     base = given(SURE, SURE)

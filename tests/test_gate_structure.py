@@ -145,6 +145,15 @@ def test_a_signature_and_an_opset_that_changed(structure: str, expected: Verdict
     assert [(expected, "opset changed: ai.onnx 17 -> 18, com.microsoft none -> 1")] == of(found, "opset")
 
 
+def test_a_renamed_output_is_a_change_of_the_signature() -> None:
+    """Callers ask for it by name: where types and shapes are as before, the name alone is said to have changed."""
+    base = Signature(outputs=("a: float [batch, 4]", "b: float"))
+    head = Signature(outputs=("logits: float [batch, 4]", "b: float"))
+    assert [(Verdict.PASS, "outputs renamed: a: float [batch, 4] -> logits: float [batch, 4]")] == of(
+        check(pair(), base, head), "signature"
+    )
+
+
 def test_two_cases_may_differ_in_everything() -> None:
     """Whoever sets int8 against fp32 wants another structure."""
     found = check(

@@ -98,6 +98,13 @@ def test_cut_short_before_confirming() -> None:
     assert found.reason.endswith("give it more time (--time-limit), or fewer cases (--models)")
 
 
+def test_ctrl_c_says_what_it_came_before() -> None:
+    """Whoever stopped it reads that nothing was confirmed, and not that the change is unclear by nature."""
+    assert "stopped before confirmation by Ctrl-C" in judged(*pairs.many(8, 1.05), interrupted="Ctrl-C").reason
+    some = judged(*pairs.many(8, 1.3), *pairs.many(10, 1.3, CONFIRM), interrupted="Ctrl-C")
+    assert "stopped during confirmation by Ctrl-C" in some.reason
+
+
 @pytest.mark.parametrize(("why", "verdict"), [("time limit", Verdict.REGRESSION), ("Ctrl-C", Verdict.INCONCLUSIVE)])
 def test_cut_short_while_confirming(why: str, verdict: Verdict) -> None:
     """What is significant when the time is over stands, since the clock did not look; a person might have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -229,6 +230,58 @@ def test_the_configuration_fits_the_repository(repository: Path) -> None:
     job = workflow["jobs"]["benchmark"]
     assert "bench" == job["defaults"]["run"]["working-directory"]
     assert "bench/results\nbench/html\n" == job["steps"][-1]["with"]["path"]
+
+
+def gate_steps(folder: Path) -> list[dict[str, Any]]:
+    """The steps of the gate's workflow after the checkout, which leaves no token and has the whole history."""
+    workflow = yaml.safe_load((folder / ".github/workflows/gate.yml").read_text(encoding="utf-8"))
+    assert ["trunk"] == workflow[True]["push"]["branches"]
+    checkout, *rest = list[dict[str, Any]](workflow["jobs"]["gate"]["steps"])
+    assert (0, False) == (checkout["with"]["fetch-depth"], checkout["with"]["persist-credentials"])
+    assert ("pull-requests" in workflow["permissions"]) == ("with" in rest[0] and "fail-on" in rest[0]["with"])
+    return rest
+
+
+def test_a_gate_in_ci_is_the_action_where_harness_has_one(repository: Path) -> None:
+    """Harness of a repository on GitHub brings its Action, at the same commit; only the gate is written."""
+    written = init(
+        InitRequest(
+            folder=repository, ci=("gate",), harness="onnx-harness @ git+https://github.com/some-one/h.git@0a1b2c3"
+        )
+    )
+    assert ".github/workflows/gate.yml" in written.made
+    assert ".github/workflows/harness.yml" not in written.made
+    assert any("for the first weeks let it only warn" in note for note in written.notes)
+    (judge,) = gate_steps(repository)
+    assert "some-one/h@0a1b2c3" == judge["uses"]
+    assert ("model_zoo.yaml", "regression") == (judge["with"]["zoo"], judge["with"]["fail-on"])
+    assert "onnx-harness @ git+https://github.com/some-one/h.git@0a1b2c3" in judge["with"]["install"]
+
+
+def test_a_gate_in_ci_runs_harness_from_elsewhere(repository: Path) -> None:
+    """From an index there is no Action: the same gate as commands, in a subfolder, too; both workflows, or none."""
+    sub = repository / "a bench"
+    sub.mkdir()
+    written = init(InitRequest(folder=sub, ci=("gate", "sweep"), harness="onnx-harness==1.0"))
+    assert {"../.github/workflows/gate.yml", "../.github/workflows/harness.yml"} <= set(written.made)
+    steps = gate_steps(repository)
+    assert "cd 'a bench' && python -m pip install" in next(step["run"] for step in steps if "run" in step)
+    (gate,) = [step for step in steps if step.get("name") == "Gate"]
+    assert ("a bench/model_zoo.yaml", "regression") == (gate["env"]["ZOO"], gate["env"]["FAIL_ON"])
+    assert not re.search("@[A-Z]+@", (repository / ".github/workflows/gate.yml").read_text(encoding="utf-8"))
+    other = repository / "other"
+    other.mkdir()
+    assert not [name for name in init(InitRequest(folder=other, ci=("none",))).made if ".github" in name]
+
+
+@pytest.mark.parametrize(
+    ("ci", "said"), [(("gates",), "did you mean 'gate'"), (("none", "gate"), "none and others exclude each other")]
+)
+def test_workflows_that_do_not_exist_are_named(repository: Path, ci: tuple[str, ...], said: str) -> None:
+    """Nothing is written then."""
+    with pytest.raises(UsageError, match=said):
+        init(InitRequest(folder=repository, ci=ci))
+    assert [] == list(repository.glob("*.json"))
 
 
 def test_the_workflow_types_what_a_person_would(repository: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from harness import metrics
-from harness.cli import tables
+from harness.cli import result_columns
 from harness.gate.model import GateSettings
 from harness.gate.text import phrases
 from harness.gate.timing import phases
@@ -89,7 +89,7 @@ def test_words() -> None:
         "session_s": ("Session creation", "seconds"),
         "first_inference_s": ("First inference", "seconds"),
     } == model_figures.PARTS
-    assert ["memory"] == [metric.short for metric in tables.SHOWN]
+    assert "memory" in [column.name for column in result_columns.USUAL]
     assert ("latency", "peak_memory", "model_memory", "session_creation", "first_inference") == histories.NOISY
     assert {
         "accuracy_drop": "accuracy_drop",

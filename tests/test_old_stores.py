@@ -167,7 +167,7 @@ def test_compare(store: Path) -> None:
     assert ["tiny/fp32/cpu-t1-b1", "tiny/int8-static/cpu-t1-b1"] == sorted(moved["case"])
 
 
-@pytest.mark.parametrize("kind", ["latency", "fidelity", "size", "violin", "timeline", "coverage", "history", "ratios"])
+@pytest.mark.parametrize("kind", ["latency", "fidelity", "size", "spread", "timeline", "coverage", "history", "ratios"])
 def test_plot(store: Path, kind: str) -> None:
     """Every kind of chart that this store has numbers for is drawn."""
     one = kind in ("timeline", "history")

@@ -59,13 +59,15 @@ def test_commands_of_the_readme_work(command: str, tmp_path: Path) -> None:
 def test_the_first_thing_is_how_to_set_up() -> None:
     """Both lines, as people copy them."""
     first = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)[0].splitlines()
-    assert first[0].startswith("python -m pip install -e '.[zoo]' && harness sweep --models yolov8n,resnet50")
-    assert first[1].startswith("python -m pip install -e '.[dev]' && pytest")
+    assert first[0].startswith(
+        "python -m pip install -c constraints.txt -e '.[zoo]' && harness sweep --models yolov8n,resnet50"
+    )
+    assert first[1].startswith("python -m pip install -c constraints.txt -e '.[dev]' && pytest")
 
 
 def test_the_command_that_runs_the_tests_is_one() -> None:
     """README and CONTRIBUTING have the same, and CI takes README's."""
-    command = r"^python -m pip install -e '\.\[dev\]' && (pytest .*?) *#"
+    command = r"^python -m pip install -c constraints\.txt -e '\.\[dev\]' && (pytest .*?) *#"
     (ours,) = re.findall(command, README, re.MULTILINE)
     assert [ours] == re.findall(command, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert "pytest" not in (ROOT / ".ci/run").read_text(encoding="utf-8").replace("&& pytest[^#]*", "")
@@ -136,12 +138,13 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
 
 
 HELP_IMPORTS = {
-    *("bounds", "cli", "errors", "internal", "metrics", "scratch", "shown", "stats", "stats.rule", "suggest", "units"),
+    *("api", "bounds", "cli", "errors", "internal", "metrics", "paths", "scratch", "shown", "stats", "stats.rule"),
+    *("suggest", "units"),
 }
 """What of harness `--help` imports, beside the verbs."""
 
 PLAN_IMPORTS = {
-    *("build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
+    *("api", "build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
     *("bounds", "confirmation", "internal", "metrics", "paths", "scratch", "sealed", "shown", "special_files"),
     *("errors", "flavours", "graphs", "installed", "options", "providers", "reasons", "registry", "runtime_spec"),
     *("session_options", "stats", "suggest", "units", "values"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 
+import pytest
+
 from harness.report import downsample
 
 
@@ -52,3 +54,14 @@ def test_sparklines_have_few_points() -> None:
     assert [0, 50, 100] == downsample.sparkline([1.0, 2.0, 3.0])
     assert [50, 50] == downsample.sparkline([7.0, 7.0])
     assert 40 == len(downsample.sparkline([float(i) for i in range(1000)]))
+
+
+def test_a_spread_counts_outliers_and_is_not_moved_by_them() -> None:
+    """Two of 102 samples took a thousand times as long: counted and named, and the quarters stay."""
+    samples = [*range(100, 200), 150_000, 160_000]
+    found = downsample.spread([{"samples_ns": samples[:50]}, {"samples_ns": samples[50:]}, {"samples_ns": None}])
+    assert found is not None
+    assert (102, 2, 160e-6) == (found.n, found.outliers, found.largest)
+    assert pytest.approx([125.25e-9, 150.5e-9, 175.75e-9], rel=1e-6) == [found.first, found.median, found.third]
+    assert found.low < found.first < found.median < found.third < found.high < 200e-9
+    assert downsample.spread([{"samples_ns": []}]) is None

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.report.data import load
+from harness.report.downsample import spread
 from harness.report.figures import model as model_figures
 from harness.report.figures.pareto import limit, pareto
 from harness.report.pages import insides, model
@@ -42,7 +43,7 @@ def page(results: Path, name: str = "digits_cnn") -> Page:
     data = load(results)
     rows = data.rows[data.rows["model"] == name]
     latest = [one for one in data.latest if one["model"] == name]
-    return model.page(data, name, latest, ordered(picked(rows)), LOOK, {})
+    return model.page(data, name, latest, ordered(picked(rows)), LOOK, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,13 @@ def test_tables_without_numbers_follow_every_filter(tmp_path: Path) -> None:
     found = [outcomes.refused(case, Status.FAILED, "it broke") for case in report_stores.matrix()]
     write(tmp_path / "results", run(), found)
     table = page(tmp_path / "results").context["without"]
-    assert [0, 1, 2, 3] == sorted(table.at)
+    (row,) = table.rows  # one reason is said once
+    assert [[0, 1, 2, 3]] == [sorted(group) for group in table.groups]
+    assert ["failed", "it broke"] == [cell.text for cell in row[:2]]
+    assert [0, 1, 2, 3] == sorted(part.at for part in row[2].parts)
+    assert {"fp32/cpu-t1-b1", "fp32/cpu-t2-b1", "int8-static/cpu-t1-b1", "int8-static/cpu-t2-b1"} == {
+        part.text for part in row[2].parts
+    }
 
 
 def test_filters_of_one_value_are_still_there(tmp_path: Path) -> None:
@@ -142,15 +149,16 @@ def test_startup_has_intervals_where_processes_were_read() -> None:
         bars["arrayminus"][0],
         bars["array"][0],
     ]
-    cells = grid([row()], [known]).columns["session creation#"]
+    cells = grid([row()], [known], [None]).columns["session creation#"]
     assert " to " in cells[0].text
 
 
 def test_tables_under_charts_take_columns_of_one_grid() -> None:
     """Every column that a chart's table asks for is there, with a cell for each row that has a latency."""
     rows = [row(), row("int8-static"), row("fp16") | {"latency": None}]
-    found = grid(rows, [{}] * 3)
-    asked = {name for chart in charts(frame(*rows), LOOK, "m") if chart.pick for name in chart.pick.columns}
+    spreads = [spread([{"samples_ns": [1, 2, 3]}]), None, None]
+    found = grid(rows, [{}] * 3, spreads)
+    asked = {name for chart in charts(frame(*rows), LOOK, "m", spreads) if chart.pick for name in chart.pick.columns}
     assert asked
     assert asked <= found.columns.keys()
     assert [0, 1] == list(found.at)

@@ -71,6 +71,20 @@ def test_both_runs_are_named(tmp_path: Path) -> None:
     assert "<b>0 slower</b>, 0 faster, 4 the same: 2026-01-01 10:00 00000000 → 2026-01-02 10:00 00000001." in found
 
 
+def test_a_small_later_sweep_does_not_empty_the_page(tmp_path: Path) -> None:
+    """Every case is compared with its own previous run: one case measured again leaves the others' change in place."""
+    cases = [outcomes.case("m", name) for name in ("fp32", "int8-static", "fp16")]
+    write(tmp_path / "results", run(0), [measured(case, 5.0) for case in cases])
+    write(tmp_path / "results", run(1), [measured(case, 7.0) for case in cases])
+    write(tmp_path / "results", run(2), [measured(cases[0], 7.0)])
+    moved = overview.since_the_run_before(load(tmp_path / "results"))
+    verdicts = dict(zip(moved["case"].astype(str), moved["verdict"], strict=True))
+    assert {cases[0].id: "same", cases[1].id: "slower", cases[2].id: "slower"} == verdicts
+    found = index(tmp_path)
+    assert "<b>2 slower</b>, 0 faster, 1 the same: " in found
+    assert "2026-01-02 10:00 00000001 and 1 earlier run → 2026-01-03 10:00 00000002 and 1 earlier run" in found
+
+
 def test_asv_answers_where_there_is_no_earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One run's samples, and a history in asv's files: the first page counts what that history says."""
     monkeypatch.setenv("HOME", str(tmp_path))

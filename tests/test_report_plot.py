@@ -171,7 +171,7 @@ def test_a_file_that_cannot_be_written_is_said(results: Path, tmp_path: Path) ->
             export.export(figure, path, width=800, height=None, scale=1)
 
 
-@pytest.mark.parametrize("kind", ["violin", "ecdf", "placement", "latency"])
+@pytest.mark.parametrize("kind", ["spread", "ecdf", "placement", "latency"])
 def test_models_are_never_mixed_under_one_name(tmp_path: Path, kind: str) -> None:
     """Lines are named by variant and target, so a chart shows one model."""
     cases = [*report_stores.matrix("one"), *report_stores.matrix("two")]

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from harness.report.compare import compare
+from harness.report.figures.across import SAME
+from harness.report.figures.across import ratios as heat_map
 from harness.report.ratios import interval
 from harness.stats import estimate
 
@@ -105,3 +107,38 @@ def test_lists_of_skewed_sides_have_the_same_interval() -> None:
     found = compare(*frames).iloc[0]
     assert pytest.approx((found["low"], found["high"])) == interval(over, under)
     assert found["low"] <= found["ratio"] <= found["high"]
+
+
+def test_cells_without_a_change_are_grey() -> None:
+    """Grey: the interval holds 1 or is absent, or the change is at most 1%. Percent with one decimal stands in all."""
+    ends = {
+        "slower": (1.10, 1.05, 1.15, "slower"),
+        "unsure": (1.10, 0.99, 1.22, "same"),
+        "small": (1.008, 1.006, 1.010, "same"),
+        "unknown": (1.25, None, None, "unjudged"),
+        "one of many": (0.95, 0.92, 0.98, "same"),
+    }
+    frame = pd.DataFrame(
+        {
+            "case": name,
+            "model": "m",
+            "variant": name,
+            "target": "cpu",
+            "median_s": 1.0,
+            "median_s_before": 1.0,
+            **dict(zip(("ratio", "low", "high", "verdict"), values, strict=True)),
+        }
+        for name, values in ends.items()
+    )
+    cells = heat_map(frame)["data"][0]
+    found = {name: (z[0], text[0]) for name, z, text in zip(cells["y"], cells["z"], cells["text"], strict=True)}
+    assert {"m/unsure": (0, "+10.0%"), "m/small": (0, "+0.8%"), "m/unknown": (0, "+25.0%?")} == {
+        name: found[name] for name in ("m/unsure", "m/small", "m/unknown")
+    }
+    assert found["m/slower"][0] == pytest.approx(math.log2(1.10), rel=1e-4)
+    assert "<b>+10.0%</b>" == found["m/slower"][1]
+    assert found["m/one of many"][0] == pytest.approx(math.log2(0.95), rel=1e-4)
+    assert "-5.0%" == found["m/one of many"][1]
+    middle = [place for place, colour in cells["colorscale"] if colour == SAME]
+    assert pytest.approx([0.5, math.log2(1.01)]) == [sum(middle) / 2, (middle[1] - middle[0]) * cells["zmax"]]
+    assert any("1%" in text for text in cells["colorbar"]["ticktext"])

@@ -169,3 +169,21 @@ def test_a_mistake_of_ours_ends_the_server(tmp_path: Path, monkeypatch: pytest.M
         serve.serve(
             SiteRequest(results=tmp_path / "results", out=tmp_path / "site"), 0, lambda *_: None, lambda _: None
         )
+
+
+def test_what_a_rebuilt_site_leaves_out_is_said_once(tmp_path: Path) -> None:
+    """A file that cannot be read turns up while the site is served: it is named, and not again with the next run."""
+    report_stores.write(tmp_path / "results", report_stores.run(), [report_stores.measured(outcomes.case(), 5.0)])
+    said: list[str] = []
+    site = Site(SiteRequest(results=tmp_path / "results", out=tmp_path / "site", live=True), said.append)
+    site.refresh()
+    site.follow_once()
+    assert [] == said
+    (tmp_path / "results" / "samples" / "20260101T100000Z-bad.parquet").write_bytes(b"no parquet")
+    site.follow_once()
+    assert 1 == sum(line.startswith("left out: ") and "bad.parquet" in line for line in said)
+    report_stores.write(tmp_path / "results", report_stores.run(1), [report_stores.measured(outcomes.case(), 5.0)])
+    site.follow_once()
+    assert ["results have changed: the site was made anew"] * 2 == [line for line in said if "changed" in line]
+    assert 1 == sum(line.startswith("left out: ") for line in said)
+    assert "index.html#left-out" in next((tmp_path / "site" / "models").glob("*.html")).read_text(encoding="utf-8")

@@ -130,8 +130,8 @@ def test_two_commits_of_asv_alone_can_be_compared(results: Path, tmp_path: Path)
     (script,) = (content for name, content in made.items() if name.startswith("data/compare/"))
     html = json.loads(f"[{script[16:].strip().removesuffix(');')}]")[2]["html"]
     assert "<b>2</b> slower" in html
-    assert "ratio [98% interval]" in html
-    assert "1.50x" in html
+    assert "change [98% interval]" in html
+    assert "+50.0% [" in html
 
 
 def test_every_part_of_an_output_is_listed() -> None:

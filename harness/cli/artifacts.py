@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import bounds
+from harness import bounds, units
 from harness.cli import options
-from harness.cli.sweep import EXIT_CASE_FAILED, print_json
+from harness.cli.sweep import EXIT_CASE_FAILED
 from harness.errors import CaseIdError, UsageError
+
+if TYPE_CHECKING:
+    from harness.build.inventory import Entry
+    from harness.cli.terminal import Terminal
+    from harness.layout import TextTable
+    from harness.records import Built
 
 EXIT_DAMAGED = 4
 
@@ -21,18 +27,20 @@ def build(
     zoo: options.Zoo = options.ZOO,
     variants: options.Variants = None,
     cache: options.CacheDir = None,
+    format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Build artifacts and measure nothing.
 
     Example: harness build 'resnet*,minilm' --variants fp32,int8-static
     """
+    format_ = options.chosen_format(format_, as_json=as_json)
     import dataclasses
 
     from harness import zoo as zoos
     from harness.build import pipeline
     from harness.build.cache import Cache
-    from harness.cli import tables
+    from harness.cli import formats, tables
     from harness.cli.console import Console
     from harness.flow import plan as planning
     from harness.flow.plan import by_model
@@ -41,10 +49,11 @@ def build(
     store = Cache(options.cache_root(cache))
     selection = planning.Selection(models=options.names(models), variants=options.names(variants))
     cases = planning.plan(zoos.load(zoo), selection).cases
-    with Console(quiet_stdout=as_json) as console:
+    with Console(quiet_stdout=format_ != options.TABLE) as console:
         built = pipeline.build(store, by_model(cases), on_event=console.building)
-    if as_json:
-        print_json([{"model": m, "variant": v} | dataclasses.asdict(b) for (m, v), b in built.items()])
+    if format_ != options.TABLE:
+        held = [{"model": m, "variant": v} | dataclasses.asdict(b) for (m, v), b in built.items()]
+        formats.emit(format_, value=held, records=held, grids=[built_table(built)], empty="nothing was built")
     else:
         for (model, variant), result in built.items():
             if isinstance(result, Artifact):
@@ -61,28 +70,71 @@ def build(
         raise typer.Exit(EXIT_CASE_FAILED)
 
 
+def built_table(built: Mapping[tuple[str, str], Built]) -> TextTable:
+    """What came of every build, as a table."""
+    from harness.layout import TextColumn, TextTable
+    from harness.records import Artifact
+    from harness.units import size
+
+    columns = ("model", "variant", "size", "nodes", "weights", "digest", "remark")
+    rows = [
+        (model, variant, size(one.bytes), f"{one.nodes:,}", one.weights.kind, one.digest[:12], "")
+        if isinstance(one, Artifact)
+        else (model, variant, "", "", "", "", f"{one.status}: {one.reason}")
+        for (model, variant), one in built.items()
+    ]
+    return TextTable(
+        columns=tuple(TextColumn(name=name, right=name in ("size", "nodes")) for name in columns), rows=rows
+    )
+
+
 def inspect(
     what: Annotated[
         str, typer.Argument(metavar="FILE|CASE", help="An .onnx file, or a case or model/variant of the zoo.")
     ],
+    other: Annotated[
+        str | None, typer.Argument(metavar="[FILE|CASE]", help="A second one: only what differs is shown.")
+    ] = None,
     zoo: options.Zoo = options.ZOO,
     cache: options.CacheDir = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node as well.")] = False,
+    format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show what an ONNX file holds.
+    """Show what an ONNX file holds, or in what two differ.
 
     Example: harness inspect digits_cnn/int8-static
     """
-    from harness.build.inspect import inspect as look
+    format_ = options.chosen_format(format_, as_json=as_json)
+    from harness.build.inside import difference, inside
+    from harness.cli import formats
     from harness.cli.terminal import Terminal
 
-    path = Path(what) if Path(what).exists() else cached_artifact(what, zoo, cache)
-    found = look(path)
-    if as_json:
-        print_json(found)
+    both = [
+        inside(Path(one) if Path(one).exists() else cached_artifact(one, zoo, cache))
+        for one in (what, *([other] if other else []))
+    ]
+    found = both[0] if len(both) == 1 else difference(*both)
+    if format_ != options.TABLE:
+        formats.emit_facts(format_, found)
         return
     console = Terminal(highlight=False, soft_wrap=True)
+    if other:
+        print_difference(console, found)
+    else:
+        print_facts(console, found, nodes=nodes)
+
+
+def print_difference(console: Terminal, found: Mapping[str, Any]) -> None:
+    """What differs, a line each."""
+    for name, (before, after) in found.items():
+        console.print(f"{name}: {human(name, before)} -> {human(name, after)}", markup=False)
+    if not found:
+        console.print("the two do not differ in what is inside", markup=False)
+
+
+def print_facts(console: Terminal, found: Mapping[str, Any], *, nodes: bool) -> None:
+    """What a file holds; a line for each node where asked for."""
     for key, value in found.items():
         if key == "nodes" and isinstance(value, list):
             console.print(f"nodes: {len(value)}", markup=False)
@@ -97,13 +149,23 @@ def inspect(
             for entry in value:
                 console.print(f"  {one_line(entry)}", markup=False)
         else:
-            console.print(f"{key}: {value}", markup=False)
+            console.print(f"{key}: {human(key, value)}", markup=False)
+
+
+def human(name: str, value: Any) -> str:
+    """A fact for people: bytes and shares with their units; `-` where there is none."""
+    last = name.rpartition(".")[2]
+    if value is None:
+        return units.NONE
+    if last in ("bytes", "weight_bytes"):
+        return units.size(value)
+    return units.share(value) if last == "quantized_share" else str(value)
 
 
 def one_line(value: Any) -> str:
     """A JSON value on one line."""
     if isinstance(value, dict):
-        return "  ".join(f"{k}={v}" for k, v in value.items() if v not in (None, "", [], {}))
+        return "  ".join(f"{k}={human(k, v)}" for k, v in value.items() if v not in (None, "", [], {}))
     return str(value)
 
 
@@ -149,6 +211,7 @@ def cache(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hash every file that has a checksum, and show only what is damaged.")
     ] = False,
+    format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what is cached, how big it is and what made it; with --prune, delete.
@@ -159,15 +222,14 @@ def cache(
 
     Example: harness cache --prune 30d
     """
+    format_ = options.chosen_format(format_, as_json=as_json)
     import dataclasses
-
-    from rich.markup import escape
-    from rich.table import Table
 
     from harness.build import inventory
     from harness.build.cache import Cache
-    from harness.cli import tables
+    from harness.cli import formats, tables
     from harness.cli.console import Console
+    from harness.layout import print_grid
     from harness.shown import markup
 
     store = Cache(options.cache_root(cache))
@@ -179,32 +241,70 @@ def cache(
     everything = inventory.entries(store, deep=verify)
     entries = [entry for entry in everything if entry.damage] if verify else everything
     end = typer.Exit(EXIT_DAMAGED) if verify and entries else typer.Exit()
-    if as_json:
-        print_json([dataclasses.asdict(entry) for entry in entries])
+    if format_ != options.TABLE:
+        held = [dataclasses.asdict(entry) for entry in entries]
+        formats.emit(format_, value=held, records=held, grids=[cache_table(entries)], empty="nothing is cached")
         raise end
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("kind", "digest", "made by", "created", "last used"):
-        table.add_column(name, no_wrap=name != "made by")
-    table.add_column("size", justify="right")
-    for entry in entries:
-        table.add_row(
-            entry.kind,
-            entry.digest[:12],
-            escape(f"damaged: it {entry.damage}" if entry.damage else entry.made_by),
-            day(entry.created),
-            day(entry.last_used),
-            tables.size(entry.bytes),
-        )
     console = Console().out
     if entries:
-        console.print(table)
+        print_grid(console, cache_table(entries))
     if verify:
         console.print(f"{len(entries)} of {len(everything)} entries are damaged, in {store.root}", soft_wrap=True)
         raise end
+    for line in totals(entries):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(
         f"{len(entries)} entries, {tables.size(sum(e.bytes for e in entries))} in {markup(str(store.root))}",
         soft_wrap=True,
     )
+
+
+UNUSED_S = 30 * 86400
+"""What nobody used for so long is pointed out."""
+
+
+def totals(entries: Sequence[Entry]) -> list[str]:
+    """For each kind how much there is, and what could go."""
+    import time
+
+    from harness.units import count, size
+
+    now, said = time.time(), []
+    for kind in dict.fromkeys(entry.kind for entry in entries):
+        own = [entry for entry in entries if entry.kind == kind]
+        old = [entry.bytes for entry in own if now - entry.last_used >= UNUSED_S]
+        unused = f", {size(sum(old))} in {len(old)} unused for 30 days" if old else ""
+        said.append(f"{kind}: {count(len(own), 'entry', 'entries')}, {size(sum(one.bytes for one in own))}{unused}")
+    if any(now - entry.last_used >= UNUSED_S for entry in entries):
+        said.append("what is unused for 30 days can go with: harness cache --prune 30d; it is made again where needed")
+    return said
+
+
+def cache_table(entries: Sequence[Entry]) -> TextTable:
+    """What is cached, as a table."""
+    from harness.layout import TextColumn, TextTable
+    from harness.units import size
+
+    columns = (
+        TextColumn(name="kind"),
+        TextColumn(name="digest", rank=2),
+        TextColumn(name="made by", rank=1, least=16),
+        TextColumn(name="created", rank=3),
+        TextColumn(name="last used", rank=1),
+        TextColumn(name="size", right=True),
+    )
+    rows = [
+        (
+            entry.kind,
+            entry.digest[:12],
+            f"damaged: it {entry.damage}" if entry.damage else entry.made_by,
+            day(entry.created),
+            day(entry.last_used),
+            size(entry.bytes),
+        )
+        for entry in entries
+    ]
+    return TextTable(columns=columns, rows=rows)
 
 
 def day(since_epoch: float) -> str:
@@ -226,10 +326,9 @@ def pruning(text: str) -> dict[str, Any]:
         return {"everything": True}
     if text in KINDS:
         return {"kind": text}
-    units = {"d": 86400, "h": 3600, "m": 60}
-    age = bounds.AGE.parse(text[:-1])
-    if text[-1:] in units and not math.isnan(age):
-        return {"older_than_s": age * units[text[-1]]}
+    age = units.parse_duration(text, bare="")
+    if age in bounds.AGE:
+        return {"older_than_s": age}
     raise UsageError(
         f"--prune {options.shown(text)}: expected an age such as 30d or 12h, one of {', '.join(KINDS)}, or all"
     )

@@ -66,21 +66,19 @@ def show_result(console: GateConsole, case: str, found: Bisected, ends: tuple[st
     """The end of it; whether the change was found and confirmed."""
     from rich.markup import escape
 
-    from harness.gate.text.sentences import spoken
-
     def line(text: str) -> None:
         console.out.print(escape(text), soft_wrap=True)
 
     good, bad = ends
     if found.before is None or found.after is None:
-        line(f"{spoken(case)}: {bad} is not shown to be slower than {good}: {found.ends.sentence}")
+        line(f"{case}: {bad} is not shown to be slower than {good}: {found.ends.sentence}")
         return False
     if found.between:
         names = "; ".join(point.label for point in found.between)
-        line(f"{spoken(case)}: the change came with one of: {names}; {found.after.label}")
+        line(f"{case}: the change came with one of: {names}; {found.after.label}")
         line(f"Those before the last could not be judged. {found.before.label} is still fine.")
     else:
-        line(f"{spoken(case)}: the change came with {found.after.label}")
+        line(f"{case}: the change came with {found.after.label}")
     if found.change is None or not found.confirmed:
         why = found.change.sentence if found.change is not None else "the two could not be measured again"
         line(f"Fresh pairs did not confirm it against {found.before.label}: {why}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness import budget, confirmation
 from harness.cli import tables
+from harness.records import case_id
 
 Row = Mapping[str, Any]
 
@@ -23,6 +24,10 @@ class SpokenChoice:
         seconds: the median alone.
         factor: how many times as fast as the baseline; empty where not known.
         state: whether that is confirmed, and what was not told apart.
+        brief: the state in a word or three.
+        detail: what `state` says beyond them; mostly empty.
+        speedup: the factor alone with its interval, such as `3.30x [3.21, 3.38]`; empty where not known.
+        baseline: what it is faster than.
         basis: what says that it is good enough.
         doubt: what has to be said wherever it is recommended; mostly empty.
         apart: rows that were measured apart and not compared; mostly empty.
@@ -36,9 +41,18 @@ class SpokenChoice:
     seconds: str = ""
     factor: str = ""
     state: str = ""
+    brief: str = ""
+    detail: str = ""
+    speedup: str = ""
+    baseline: str = ""
     basis: str = ""
     doubt: str = ""
     apart: str = ""
+
+    @property
+    def case(self) -> str:
+        """The case, such as `resnet50/int8-static/cpu-t2-b1`; without a build `resnet50/*/cpu-t2-b1`."""
+        return case_id.case_name(self.model, self.variant or "*", self.target)
 
 
 def spoken(rows: Sequence[Row]) -> list[SpokenChoice]:
@@ -59,9 +73,12 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
         ties = [row["variant"] for row in budget.tied(best, choice.rows)]
         overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
         factor = f"{speedup:.2f}x {budget.baseline(best)}" if speedup else ""
-        state = f"{confirmation.UNCONFIRMED}{overlaps}"
+        alone = f"{speedup:.2f}x" if speedup else ""
+        brief, state = confirmation.UNCONFIRMED, f"{confirmation.UNCONFIRMED}{overlaps}"
     else:
-        factor, state = found.factor, found.verdict
+        factor, brief, state = found.factor, found.state, found.verdict
+        bounds = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
+        alone = "" if found.ratio is None else f"{found.ratio:.2f}x{bounds}"
     return SpokenChoice(
         model=model,
         target=target,
@@ -70,6 +87,10 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
         seconds=tables.seconds(best["latency"]["median_s"]),
         factor=factor,
         state=state,
+        brief=brief,
+        detail="" if brief in (state, confirmation.CONFIRMED) else state,
+        speedup=alone,
+        baseline=budget.baseline(best) if alone else "",
         basis=basis(best),
         doubt=budget.remark(best),
         apart=apart,

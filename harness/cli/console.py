@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from harness.cli.loudness import Loudness, loudness
 from harness.cli.terminal import Terminal
 from harness.shown import cell, one_line
 from harness.shown import markup as escape
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
 
-TARGET_WIDTH = 160
-"""Columns to assume where the output is not a terminal, so that tables are not folded."""
+UNBOUNDED = 10_000
+"""The width of a pipe or a file where `COLUMNS` is not set: nothing is folded or left out."""
+
+PLAIN_S = 30.0
+"""Where there is no terminal, a line says how far it is at most this often, so that a log shows that it goes on."""
 
 
 class Console:
@@ -32,20 +37,25 @@ class Console:
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""
         self.out = Terminal(stderr=quiet_stdout, highlight=False, soft_wrap=False)
-        if not self.out.is_terminal:
-            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=TARGET_WIDTH)
+        if not self.out.interactive:
+            columns = os.environ.get("COLUMNS", "")
+            width = int(columns) if columns.isdecimal() and int(columns) > 0 else UNBOUNDED
+            self.out = Terminal(stderr=quiet_stdout, highlight=False, width=width)
         self.live: Live | None = None
-        self.drawn = 0.0
+        self.loudness = loudness()
+        self.drawn = time.monotonic()
         self.total = self.done = 0
         self.processes = self.all_processes = 0
         self.number = self.rounds = 0
-        self.expected_s = 0.0
+        self.expected_s = self.confirming_s = 0.0
         self.case_started = 0.0
+        self.choice, self.choices = 0, 1
+        self.choice_started = 0.0
         self.elapsed: list[float] = []
         self.current = self.said = ""
 
     def __enter__(self) -> Self:
-        if self.out.is_terminal:
+        if self.out.interactive and self.loudness is not Loudness.QUIET:
             from rich.live import Live
 
             # No refresh thread: redrawing beside a worker that times would be noise of our own making.
@@ -64,12 +74,17 @@ class Console:
                 f"Stopped: {self.processes} finished processes are kept; the same command goes on from there."
             )
 
+    def mention(self, *texts: str, **settings: Any) -> None:
+        """A line about what is going on; none with `-q`."""
+        if self.loudness is not Loudness.QUIET:
+            self.out.print(*texts, **settings)
+
     # --- the watcher ---
 
     def assumed(self, notes: Sequence[str]) -> None:
         """What is taken for granted of files that have no zoo."""
         for note in notes:
-            self.out.print(escape(note), style="dim", soft_wrap=True)
+            self.mention(escape(note), style="dim", soft_wrap=True)
 
     def planned(self, preview: Preview) -> None:
         """Say what is going to happen."""
@@ -81,7 +96,9 @@ class Console:
         count = f"{len(planned)} case" + ("" if len(planned) == 1 else "s")
         models = len({c.model.name for c in planned})
         self.rounds = preview.settings.processes
-        self.out.print(
+        self.confirming_s = preview.confirming_s
+        self.expected_s = preview.measuring_s / max(len(planned) * self.rounds, 1)
+        self.mention(
             f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
             f"each: up to about {minutes(preview.measuring_s)}, start-ups included"
@@ -92,14 +109,15 @@ class Console:
             for model, variant in preview.missing:
                 by_model.setdefault(model, []).append(variant)
             for model, variants in by_model.items():
-                self.out.print(f"to build: {escape(model)}: {escape(', '.join(variants))}")
-            self.out.print(f"building takes about {minutes(preview.building_s)}, once", style="dim")
+                self.mention(f"to build: {escape(model)}: {escape(', '.join(variants))}")
+            self.mention(f"building takes about {minutes(preview.building_s)}, once", style="dim")
         else:
-            self.out.print("nothing to build: every artifact is cached")
+            self.mention("nothing to build: every artifact is cached")
         for reason in preview.plan.pruned:
-            self.out.print(f"left out: {escape(reason)}", style="dim")
+            self.mention(f"left out: {escape(reason)}", style="dim")
         if cases:
-            self.out.print("\n".join(escape(case.id) for case in planned))
+            for case in planned:
+                self.out.print(case.id, markup=False, soft_wrap=True)
 
     def building(self, event: BuildEvent) -> None:
         """One line per finished step; the current one in the live line."""
@@ -107,15 +125,21 @@ class Console:
         if event.state == "started":
             self.draw(f"building {name}: {event.step}")
         elif event.state == "done" and event.step:
-            self.out.print(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
+            self.mention(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
         elif event.state == "damaged":
-            self.out.print(f"[yellow]{escape(event.detail)}[/yellow]", soft_wrap=True)
+            self.mention(f"[yellow]{escape(event.detail)}[/yellow]", soft_wrap=True)
         elif event.state == "refused":
-            self.out.print(f"no {escape(name)}: {escape(one_line(event.detail))}", style="dim")
+            self.mention(f"no {escape(name)}: {escape(one_line(event.detail))}", style="dim")
 
     def preparing(self, text: str) -> None:
         """Something else that takes a while."""
-        self.out.print(escape(text), style="dim")
+        self.mention(escape(text), style="dim")
+
+    def confirming(self, number: int, of: int, text: str) -> None:
+        """A choice is measured again; its place among all of them counts for the time left."""
+        self.current, self.choice, self.choices = text, number, of
+        self.choice_started = time.monotonic()
+        self.mention(escape(f"{text} ({number} of {of})" if of > 1 else text), style="dim")
 
     def measuring(
         self,
@@ -126,18 +150,18 @@ class Console:
     ) -> None:
         """Builds are done."""
         for problem in problems:
-            self.out.print(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
+            self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
         self.total, self.done = len(todo) + len(kept), len(kept)
         self.all_processes = len(todo) * self.rounds - sum(map(processes, begun))
         if kept or begun:
             partly = f", {len(begun)} in part" if begun else ""
-            self.out.print(f"resuming: {len(kept)} of {self.total} cases were finished before{partly}")
+            self.mention(f"resuming: {len(kept)} of {self.total} cases were finished before{partly}")
 
     def round(self, number: int, of: int) -> None:
         """Name the round where there are several."""
         self.number, self.rounds = number, of
         if of > 1:
-            self.out.print(f"round {number} of {of}", style="dim")
+            self.mention(f"round {number} of {of}", style="dim")
 
     def started(self, case: Case) -> None:
         """Name the case in the live line."""
@@ -145,15 +169,20 @@ class Console:
         self.draw(self.progress())
 
     def tick(self) -> None:
-        """Redraw, now that the worker is idle; rarely."""
-        if self.live is not None and time.monotonic() - self.drawn >= REDRAW_S:
+        """Redraw, now that the worker is idle; rarely, and as a line now and then where there is no terminal."""
+        waited = time.monotonic() - self.drawn
+        if self.live is not None and waited >= REDRAW_S:
             self.draw(self.progress())
+        elif self.live is None and waited >= PLAIN_S:
+            self.drawn = time.monotonic()
+            self.mention(escape(self.progress()), style="dim", soft_wrap=True)
 
     def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
         self.took()
-        if processes(row) == 1:
-            self.line(row, f"first of {self.rounds}")
+        done = processes(row)
+        if done == 1 or self.loudness is Loudness.VERBOSE:
+            self.line(row, f"{'first' if done == 1 else done} of {self.rounds}")
 
     def finished(self, row: Row) -> None:
         """One line per case."""
@@ -186,7 +215,7 @@ class Console:
         result = tables.interval(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
         detail = "  ".join([result, *(m for m in marks if m != "-"), *([end] if end else [])])
-        self.out.print(
+        self.mention(
             f"[dim]{place}[/dim] {escape(row['case'])}  [{style}]{row['status']}[/{style}]  {escape(detail)}",
             soft_wrap=True,
         )
@@ -198,14 +227,30 @@ class Console:
 
     def progress(self) -> str:
         """The live line: where we are and the time left, from what processes have really taken so far."""
-        left = self.all_processes - self.processes
+        if self.choice:
+            left = time_left(self.confirming_left())
+            return f"{self.current}  ({left})"
+        remaining = max(self.all_processes - self.processes, 0)
         if not self.elapsed:
             eta = "estimating the time left"
         else:
             mean = sum(self.elapsed) / len(self.elapsed)
-            eta = f"about {minutes(max(0.0, mean * left - (time.monotonic() - self.case_started)))} left"
+            running = time.monotonic() - self.case_started
+            eta = time_left(max(0.0, mean * remaining - running) + self.confirming_left())
         number = f"round {self.number} of {self.rounds}, " if self.number and self.rounds > 1 else ""
-        return f"{number}process {self.processes + 1}/{self.all_processes} {self.current}  ({eta})"
+        place = min(self.processes + 1, self.all_processes)
+        return f"{number}process {place}/{self.all_processes} {self.current}  ({eta})"
+
+    def confirming_left(self) -> float:
+        """Seconds that confirming the choices still takes at most: as planned, slower where processes were slower."""
+        pace = 1.0
+        if self.elapsed and self.expected_s:
+            pace = max(1.0, sum(self.elapsed) / len(self.elapsed) / self.expected_s)
+        each = self.confirming_s * pace / self.choices
+        if not self.choice:
+            return self.confirming_s * pace
+        running = time.monotonic() - self.choice_started
+        return each * (self.choices - self.choice) + max(0.0, each - running)
 
     def draw(self, text: str) -> None:
         """Show one live line."""
@@ -219,8 +264,15 @@ def processes(row: Row) -> int:
     return ((row.get("latency") or {}).get("processes") or 0) + len(row.get("crashes") or ())
 
 
+def time_left(seconds: float) -> str:
+    """What is left, for somebody who waits."""
+    return f"about {minutes(seconds)} left" if seconds >= 1 else "nearly done"
+
+
 def minutes(seconds: float) -> str:
     """A duration for people, such as `3 min` or `40 s`."""
     if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from harness.cli import options
-from harness.cli.sweep import print_json
+
+if TYPE_CHECKING:
+    from harness.tested import OtherVersion
 
 UNSEEN = "as on another host (docs/statistics.md): sweep the same builds a few times to know it of this one"
 
 
-def doctor(results: options.Results = options.RESULTS, as_json: options.AsJson = False) -> None:
+def doctor(
+    results: options.Results = options.RESULTS, format_: options.Format = None, as_json: options.AsJson = False
+) -> None:
     """Find out what this host can do, by doing it: providers, frameworks, measurement floor, noise. Takes ten seconds.
 
-    Stored runs of this host tell how far it drifts between runs.
+    Stored runs of this host tell how far it drifts between runs. Packages in other versions than those that harness
+    was tested with are named.
 
     Example: harness doctor
     """
+    format_ = options.chosen_format(format_, as_json=as_json)
     import dataclasses
 
-    from harness.cli import tables
+    from harness.cli import formats, tables
     from harness.flow.doctor import examine
 
     found = examine(results=results)
-    if as_json:
-        print_json(dataclasses.asdict(found))
+    if format_ != options.TABLE:
+        formats.emit_facts(format_, dataclasses.asdict(found))
         return
     from harness.cli.terminal import Terminal
     from harness.shown import markup
@@ -53,6 +62,9 @@ def doctor(results: options.Results = options.RESULTS, as_json: options.AsJson =
     for name, framework in found.frameworks.items():
         said = framework.problem or framework.version or "unknown version"
         console.print(f"  {name:12} {said}", style="yellow" if framework.problem else "", markup=False)
+    console.print("[bold]versions[/bold]")
+    for line in untested(found.untested):
+        console.print(f"  {line}", markup=False)
     noise = found.noise
     console.print("[bold]measuring[/bold]")
     console.print(f"  floor       {tables.seconds(found.floor_s)} per call (a one-node model on CPUExecutionProvider)")
@@ -69,3 +81,13 @@ def doctor(results: options.Results = options.RESULTS, as_json: options.AsJson =
     )
     for line in found.advice or ("Nothing to fix.",):
         console.print(f"  [bold]>[/bold] {markup(line)}")
+
+
+def untested(found: Sequence[OtherVersion]) -> list[str]:
+    """What to say of the versions that are installed: one line for each that was not tested, and what to do."""
+    if not found:
+        return ["all as tested (constraints.txt)"]
+    return [
+        *(str(one) for one in found),
+        "results may be right all the same; to have what was tested: python -m pip install -c constraints.txt ...",
+    ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from harness import bounds
 from harness.cli import ending, options
@@ -24,6 +25,30 @@ if TYPE_CHECKING:
 
 
 EXIT_INCONCLUSIVE = 3
+JSON_FILE = "--json-file"
+
+
+class GateCommand(TyperCommand):
+    """`harness gate`, whose `--json` took a file once: it does so still, and says how that is written now."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read `--json FILE` as `--json-file FILE`; the verb has no arguments that a file could be."""
+        rest: list[str] = super().parse_args(ctx, renamed(args))
+        return rest
+
+
+def renamed(args: Sequence[str]) -> list[str]:
+    """The words of the command line, with `--json FILE` as it is written now."""
+    found = []
+    for place, arg in enumerate(args):
+        after = args[place + 1] if place + 1 < len(args) else ""
+        with_file = arg == "--json" and (after == "-" or (after and not after.startswith("-")))
+        if arg.startswith("--json=") or with_file:
+            ending.say("--json FILE is --json-file FILE now; --json alone prints the report on standard output")
+            found.append(JSON_FILE + arg.removeprefix("--json"))
+        else:
+            found.append(arg)
+    return found
 
 
 def gate(
@@ -80,8 +105,11 @@ def gate(
     cache: options.CacheDir = None,
     markdown: Markdown = None,
     junit: Junit = None,
-    as_json: Json = None,
+    json_file: JsonFile = None,
+    format_: options.Format = None,
+    as_json: options.AsJson = False,
     annotations: Annotations = False,
+    fail_on: FailOn = None,
     allow_inconclusive: AllowInconclusive = False,
     accept: Accept = None,
     reason: Reason = None,
@@ -102,9 +130,10 @@ def gate(
     outputs = delivery.ReportOutputs(
         markdown=markdown,
         junit=junit,
-        json=as_json,
+        json=json_file,
+        format=options.chosen_format(format_, as_json=as_json),
         annotations=annotations,
-        allow_inconclusive=allow_inconclusive,
+        fail_on=delivery.failing(fail_on, allow_inconclusive=allow_inconclusive),
     )
     accepted = accepted_changes.beside(zoo)
     root = options.cache_root(cache)
@@ -182,7 +211,7 @@ def gate(
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
         except OutOfTime:
             console.say("the time limit was over before the sides were known: there is no verdict")
-            raise typer.Exit(0 if allow_inconclusive else EXIT_INCONCLUSIVE) from None
+            raise typer.Exit(EXIT_INCONCLUSIVE if outputs.fail_on == "inconclusive" else 0) from None
     last = delivery.last_report(root, zoo)
     raise typer.Exit(
         deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
@@ -352,14 +381,21 @@ Markdown = Annotated[
     str | None, typer.Option("--markdown", metavar="FILE|-", help="Write a pull-request comment; - is standard output.")
 ]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, one test per case.")]
-Json = Annotated[
+JsonFile = Annotated[
     str | None,
-    typer.Option("--json", metavar="FILE|-", help="Write everything as JSON, every pair's numbers included."),
+    typer.Option(JSON_FILE, metavar="FILE", help="Write everything as JSON, every pair's numbers included."),
 ]
 Annotations = Annotated[bool, typer.Option("--annotations", help="Print GitHub annotations of what got worse.")]
-AllowInconclusive = Annotated[
-    bool, typer.Option("--allow-inconclusive", help="Exit with 0 where the answer is inconclusive, instead of 3.")
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on",
+        metavar="WHAT",
+        help="inconclusive: all but a pass; regression: inconclusive ends with 0, too; never: only warn.",
+        show_default="inconclusive",
+    ),
 ]
+AllowInconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="The same as --fail-on regression.")]
 Budgets = Annotated[
     str, typer.Option("--budgets", metavar="base|head", help="Whose zoo says what accuracy may be lost, and more.")
 ]
@@ -374,7 +410,9 @@ Metric = Annotated[
 Until = Annotated[str | None, typer.Option("--until", metavar="DAY", help="Accept until this day, such as 2026-12-31.")]
 From = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="The report (--json) to accept from.", show_default="the last gate's"),
+    typer.Option(
+        "--from", metavar="FILE", help="The report (--json-file) to accept from.", show_default="the last gate's"
+    ),
 ]
 
 
@@ -414,6 +452,7 @@ def deliver(
         shown = delivery.with_accepted(report, accepted)
     except UsageError as error:
         errors.append(error)
+    shown = delivery.forgiven(shown, outputs.fail_on)
     console.show(shown, Console(quiet_stdout=outputs.quiet_stdout).out)
     written = delivery.write(shown, outputs, summary=os.environ.get(delivery.SUMMARY_VARIABLE))
     sys.stdout.write(written.stdout)
@@ -421,14 +460,16 @@ def deliver(
     if last is not None and (why := delivery.keep_last(report, last)):
         ending.say(why)
     if outputs.annotations:
-        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(annotations.render(shown))
+        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(
+            annotations.render(shown, warn_only=outputs.fail_on == "never")
+        )
     if (failure := delivery.attempt(keep)) is not None:
         errors.append(failure)
     if errors:
         for each in errors[:-1]:
             ending.say(str(each))
         raise errors[-1]
-    return exit_code(shown, allow_inconclusive=outputs.allow_inconclusive)
+    return exit_code(shown, fail_on=outputs.fail_on)
 
 
 def write_accepted(

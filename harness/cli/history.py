@@ -14,7 +14,6 @@ import typer
 
 from harness import shown
 from harness.cli import ending, options
-from harness.cli.results import FORMATS
 from harness.cli.sweep import print_list
 from harness.errors import UsageError
 from harness.suggest import suggest
@@ -39,15 +38,15 @@ def history(
     since: Annotated[
         str | None, typer.Option("--since", metavar="REV", help="Only this commit and those that are not older.")
     ] = None,
-    format_: Annotated[str, typer.Option("--format", metavar="table|csv|json", help="How to print.")] = "table",
+    format_: options.Format = None,
+    as_json: options.AsJson = False,
     results: options.Results = options.RESULTS,
 ) -> None:
     """Show how numbers changed over commits: every series, or the points of one case.
 
     Example: harness history digits_cnn/int8-static --metric latency --since v0.1
     """
-    if format_ not in FORMATS:
-        raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    format_ = options.chosen_format(format_, as_json=as_json)
     from harness.cli.wide import kept
     from harness.store.history import history as read
 
@@ -65,6 +64,8 @@ def history(
         print_list(asdict(series) for series in found.series)
     elif format_ == "csv":
         write_csv(found.series)
+    elif format_ == "markdown":
+        write_markdown(found.series)
     else:
         from harness.cli.history_tables import show
 
@@ -117,6 +118,36 @@ def matches(case: str, candidate: str) -> bool:
     from fnmatch import fnmatchcase
 
     return any(candidate == pattern or fnmatchcase(candidate, pattern) for pattern in patterns(case))
+
+
+def write_markdown(found: Sequence[Series]) -> None:
+    """A line per series where there are several, else one per point."""
+    from harness.cli import formats, history_tables
+    from harness.layout import TextColumn, TextTable
+
+    names: tuple[str, ...] = ("case", "metric", "runtime", "host", "points", "last", "change")
+    rows: list[tuple[str, ...]] = [
+        (
+            *(one.case, one.metric, one.runtime or "", one.host or "", str(len(one.points))),
+            history_tables.with_interval(one.points[-1], one.unit),
+            history_tables.difference(one)[0],
+        )
+        for one in found
+    ]
+    if len(found) == 1:
+        names = ("commit", "date", "value", "n")
+        rows = [
+            (
+                history_tables.commit_of(point),
+                history_tables.date_of(point),
+                history_tables.with_interval(point, found[0].unit),
+                str(point.n) if point.value is not None else "",
+            )
+            for point in found[0].points
+        ]
+    title = f"{found[0].case}, {found[0].metric}" if len(found) == 1 else ""
+    columns = tuple(TextColumn(name=name, right=name in ("points", "last", "change", "value", "n")) for name in names)
+    sys.stdout.write(formats.markdown([TextTable(title=title, columns=columns, rows=rows)]) or "no history\n")
 
 
 def write_csv(found: Iterable[Series]) -> None:

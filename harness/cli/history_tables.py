@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from harness.cli.console import Console
     from harness.store.history import History, Point, Series
+
+FEW_SERIES = 3
+"""Series whose every point is shown; of more there is a line each."""
+
+LEAST_SPAN, MOST_SPAN = 1.1, 4.0
+"""The factor from the bottom to the top of every plot is between these: a percent of noise draws no mountains, and a
+case that got ten times as slow does not make the others flat."""
 
 HASH = 8
 """Digits of a commit, as in the names of asv's files."""
@@ -43,16 +50,76 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
         others = [name for name in several if name not in kept]
     blocks = sparklines.fits(console.out.encoding)
     if case is None:
-        print_table(console.out, listing(shown, blocks=blocks))
+        lines(console, shown, blocks=blocks)
     else:
-        for series, which in zip(shown, apart(shown), strict=True):
-            print_table(console.out, points_table(series, which, blocks=blocks))
-            console.out.print()
+        page(console, shown, blocks=blocks)
     if others:
         console.out.print(
             f"also stored: {', '.join(others)} (--metric NAME, or --metric '*')", markup=False, style="dim"
         )
     unordered(console, shown)
+
+
+def lines(console: Console, shown: Sequence[Series], *, blocks: bool) -> None:
+    """A line for each series, and what the height of their plots is."""
+    print_table(console.out, listing(shown, blocks=blocks))
+    factor = f"{spread(shown):.2f}x"
+    console.out.print(f"plots: bottom to top is {factor} in all of them, about each one's median", style="dim")
+
+
+def page(console: Console, shown: Sequence[Series], *, blocks: bool) -> None:
+    """One case or a few: the points of a metric each, and one line for what never changed.
+
+    A few series have their points with their intervals. Of more, only latencies have, where these are few, and the
+    others share one table, a line for each, whose plots begin and end at the same commits.
+    """
+    constant, moving = folded(shown)
+    names = dict(zip(map(id, shown), apart(shown), strict=True))
+    detail = moving if len(moving) <= FEW_SERIES else [series for series in moving if series.metric == "latency"]
+    if len(detail) > FEW_SERIES:
+        detail = []
+    for series in detail:
+        print_table(console.out, points_table(series, names[id(series)], blocks=blocks))
+        console.out.print()
+    if brief := [series for series in moving if series not in detail]:
+        lines(console, brief, blocks=blocks)
+        console.out.print("every point: --metric NAME", markup=False, style="dim")
+    for line in constant_lines(constant, names):
+        console.out.print(line, markup=False, soft_wrap=True)
+
+
+def folded(shown: Sequence[Series]) -> tuple[list[Series], list[Series]]:
+    """Series of several points that all have one value, failures aside, and the others.
+
+    A single series and latencies, which say which commits there are, are shown anyway.
+    """
+    constant = [
+        series
+        for series in shown
+        if series.metric != "latency" and len(series.points) > 1 and len(values_of(series)) == 1
+    ]
+    if len(shown) == 1:
+        constant = []
+    kept = set(map(id, constant))
+    return constant, [series for series in shown if id(series) not in kept]
+
+
+def values_of(series: Series) -> set[float]:
+    """The different values of a series."""
+    return {point.value for point in series.points if point.value is not None}
+
+
+def constant_lines(constant: Sequence[Series], names: Mapping[int, str]) -> list[str]:
+    """What never changed, a line for each case."""
+    found: dict[str, list[str]] = {}
+    for series in constant:
+        (value,) = values_of(series)
+        failed = sum(point.value is None for point in series.points)
+        more = [names[id(series)]] if names[id(series)] else []
+        more += [f"failed at {failed} of {len(series.points)}"] if failed else []
+        said = f"{series.metric} {amount(value, series.unit)}"
+        found.setdefault(series.case, []).append(f"{said} ({', '.join(more)})" if more else said)
+    return [f"{case}, the same at every point: {'; '.join(said)}" for case, said in found.items()]
 
 
 def unordered(console: Console, shown: Sequence[Series]) -> None:
@@ -83,6 +150,7 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
             name, justify="right" if side == "right" else "left", no_wrap=name in ("case", "last", "change")
         )
     table.add_column("oldest to newest", no_wrap=True)
+    axis, span = commits_of(shown), spread(shown)
     for series, which in zip(shown, apart(shown), strict=True):
         change, worse = difference(series)
         table.add_row(
@@ -92,9 +160,39 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
             str(len(series.points)),
             cell(with_interval(series.points[-1], series.unit)),
             cell(change, style="red" if worse else ""),
-            cell(sparklines.spark([point.value for point in series.points], blocks=blocks)),
+            cell(sparklines.relative(on_axis(series, axis), span, blocks=blocks)),
         )
     return table
+
+
+def commits_of(shown: Sequence[Series]) -> list[tuple[str, bool]]:
+    """The newest commits of some series, oldest first: the places that all of their plots share."""
+    found: dict[tuple[str, bool], tuple[bool, float]] = {}
+    for series in shown:
+        for point in series.points:
+            key = (point.commit or point.run or point.started_at, point.dirty)
+            place = float(point.position) if point.position is not None else float(point.commit_time or 0)
+            found.setdefault(key, (point.position is None, place))
+    ordered = sorted(found, key=lambda key: (*found[key], key[1]))
+    return ordered[-sparklines.WIDTH :]
+
+
+def on_axis(series: Series, axis: Sequence[tuple[str, bool]]) -> list[float | str | None]:
+    """The last value of a series at each of some commits: None where it failed, empty where it was not measured."""
+    values: dict[tuple[str, bool], float | None] = {}
+    for point in series.points:
+        values[point.commit or point.run or point.started_at, point.dirty] = point.value
+    return [values.get(key, "") for key in axis]
+
+
+def spread(shown: Sequence[Series]) -> float:
+    """By what factor the series that moved most did, at least `LEAST_SPAN`: the height of all plots."""
+    found = LEAST_SPAN
+    for series in shown:
+        there = [point.value for point in series.points if point.value is not None and point.value > 0]
+        if there:
+            found = max(found, max(there) / min(there))
+    return min(found, MOST_SPAN)
 
 
 def points_table(series: Series, which: str, *, blocks: bool) -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import ending
+from harness.cli import ending, options
 
 
 def init(
@@ -36,6 +36,14 @@ def init(
             show_default="where this one was installed from",
         ),
     ] = None,
+    ci: Annotated[
+        str,
+        typer.Option(
+            "--ci",
+            metavar="NAMES",
+            help="Workflows to write: sweep (measure every push), gate (judge every pull request), both or none.",
+        ),
+    ] = "sweep",
 ) -> None:
     """Write a zoo, asv's configuration and suite, and a CI workflow into a repository. Never overwrites a file.
 
@@ -44,7 +52,15 @@ def init(
     from harness.init import InitRequest
     from harness.init import init as write
 
-    written = write(InitRequest(folder=folder, models=tuple(models or ()), inputs=tuple(inputs or ()), harness=harness))
+    written = write(
+        InitRequest(
+            folder=folder,
+            models=tuple(models or ()),
+            inputs=tuple(inputs or ()),
+            harness=harness,
+            ci=options.names(ci),
+        )
+    )
     for name in written.made:
         ending.out(f"wrote  {name}")
     for name in written.kept:

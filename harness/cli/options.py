@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from harness import bounds, units
 from harness.bounds import Bound
 from harness.errors import UsageError
+from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.init.bare import Refinements
@@ -30,10 +32,41 @@ CacheDir = Annotated[
         show_default="the user's cache folder",
     ),
 ]
-Models = Annotated[str | None, typer.Option("--models", "-m", metavar="A,B", help="Models, by name or glob.")]
+
+
+def known_models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the zoo's models that a shell may put in place of an unfinished list; none where there is no zoo."""
+    from harness import zoo as zoos
+    from harness.errors import HarnessError
+
+    lead, comma, last = incomplete.rpartition(",")
+    try:
+        models = zoos.load(Path(ctx.params.get("zoo") or os.environ.get("HARNESS_ZOO") or ZOO)).models
+    except (HarnessError, OSError):
+        return []
+    return [f"{lead}{comma}{name}" for name in models if name.startswith(last)]
+
+
+Models = Annotated[
+    str | None,
+    typer.Option("--models", "-m", metavar="A,B", help="Models, by name or glob.", autocompletion=known_models),
+]
 Variants = Annotated[str | None, typer.Option("--variants", metavar="A,B", help="Variants, by name or glob.")]
 Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="Targets, by name or glob.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+StoredTargets = Annotated[
+    str | None,
+    typer.Option("--targets", metavar="A,B", help="Targets with threads and batch, or globs: cpu-t1-b1, cpu-*."),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="table|csv|json|markdown",
+        help="How to print; all but table have standard output to themselves.",
+        show_default="table",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 
 Inputs = Annotated[
     list[str] | None,
@@ -92,6 +125,22 @@ def refinements(refine: Mapping[str, Any]) -> Refinements:
     from harness.init.bare import Refinements
 
     return Refinements(inputs=tuple(refine["--input"] or ()), data=refine["--data"], budget=refine["--budget"])
+
+
+TABLE, CSV, JSON, MARKDOWN = FORMATS = ("table", "csv", "json", "markdown")
+
+
+def chosen_format(given: str | None, *, as_json: bool = False) -> str:
+    """The format to print in, from `--format` and `--json`.
+
+    Raises:
+        UsageError: if there is no such format, or the two contradict each other.
+    """
+    if given is not None and given not in FORMATS:
+        raise UsageError(f"--format {shown(given)}: {suggest(given, FORMATS)}")
+    if as_json and given not in (None, JSON):
+        raise UsageError(f"--json --format {given}: --json is short for --format json; give one of them")
+    return JSON if as_json else given or TABLE
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -166,15 +215,15 @@ def decibels(text: str | None, option: str, default: float) -> float:
     return value
 
 
-def duration(text: str, option: str) -> float:
+def duration(text: str, option: str, bound: Bound = bounds.TIME_LIMIT) -> float:
     """Seconds, from a duration such as 90, 90s, 10m or 1h.
 
     Raises:
-        UsageError: if it is not one, or not above zero.
+        UsageError: if it is not one, or outside what the option takes.
     """
-    value = units.parse_long_duration(text)
-    if value not in bounds.TIME_LIMIT:
-        most = bounds.TIME_LIMIT.most // 3600
+    value = units.parse_duration(text)
+    if value not in bound:
+        most = bound.most // 3600
         raise UsageError(
             f"{option} {shown(text)}: expected a duration above 0 and up to {most}h, such as 90s, 10m or 1h"
         )

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness import shown
 from harness.cli import ending, options
-from harness.cli.sweep import print_json, print_list
+from harness.cli.sweep import print_list
 from harness.errors import UsageError
 from harness.metrics import METRICS
+from harness.suggest import suggest
 
-FORMATS = ("table", "csv", "json", "markdown")
+if TYPE_CHECKING:
+    from harness.cli.result_columns import ResultColumn
+
+Row = dict[str, Any]
 
 CHUNK = 2_000
 """Rows that become a table of pandas at a time."""
@@ -21,89 +29,194 @@ CHUNK = 2_000
 SHOWN = (
     "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
     "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "budget", "run",
-    "run_started_at", "fingerprint", *(metric.column.partition(".")[0] for metric in METRICS),
+    "run_started_at", "fingerprint", "batch", *(metric.column.partition(".")[0] for metric in METRICS),
 )  # fmt: skip
 """The stored columns that tables are made of: the rest is half of the time and most of the memory."""
 
 
-def list_(zoo: options.Zoo = options.ZOO, as_json: options.AsJson = False) -> None:
+def list_(zoo: options.Zoo = options.ZOO, format_: options.Format = None, as_json: options.AsJson = False) -> None:
     """Show the zoo's models, variants and targets, and which of them can run here and why not.
 
     Example: harness list --zoo model_zoo.yaml
     """
-    from rich.table import Table
-
+    format_ = options.chosen_format(format_, as_json=as_json)
     from harness import zoo as zoos
     from harness.build.cache import default_root
     from harness.cli.console import Console
     from harness.flow import availability
-    from harness.shown import cell, markup
+    from harness.layout import TextColumn, TextTable, print_grid
+    from harness.shown import cell, one_line
 
     found = availability.take(zoos.load(zoo), default_root())
-    if as_json:
-        print_json({kind: [item.as_dict() for item in items] for kind, items in found.items()})
+    columns = (
+        TextColumn(name="name", least=12),
+        TextColumn(name="here"),
+        TextColumn(name="what it is", rank=1, least=16),
+    )
+    grids = [
+        TextTable(
+            title=kind,
+            columns=columns,
+            rows=[
+                (cell(item.name), cell("no", "yellow") if item.why_not else cell("yes", "green"), cell(item.what))
+                for item in items
+            ],
+        )
+        for kind, items in found.items()
+    ]
+    if format_ != options.TABLE:
+        from harness.cli.formats import emit
+
+        emit(
+            format_,
+            value={kind: [item.as_dict() for item in items] for kind, items in found.items()},
+            records=[
+                {"kind": kind.removesuffix("s")} | item.as_dict() for kind, items in found.items() for item in items
+            ],
+            grids=[
+                replace(
+                    grid,
+                    columns=(*columns, TextColumn(name="why not")),
+                    rows=[(*row, item.why_not) for row, item in zip(grid.rows, items, strict=True)],
+                )
+                for grid, items in zip(grids, found.values(), strict=True)
+            ],
+        )
         return
-    console = Console().out
-    for kind, items in found.items():
-        table = Table(title=kind, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column()
-        table.add_column()
+    out = Console().out
+    for grid, items in zip(grids, found.values(), strict=True):
+        print_grid(out, grid)
+        reasons: dict[str, list[str]] = {}
         for item in items:
-            runs = (
-                "[green]runs here[/green]" if not item.why_not else f"[yellow]not here[/yellow]: {markup(item.why_not)}"
-            )
-            table.add_row(cell(item.name), cell(item.what), runs)
-        console.print(table)
-        console.print()
+            if item.why_not:
+                reasons.setdefault(one_line(item.why_not), []).append(item.name)
+        for why, names in reasons.items():
+            out.print(f"not here: {', '.join(names)}: {why}", style="yellow", markup=False, soft_wrap=True)
+        out.print()
 
 
 def results(
     models: options.Models = None,
+    variants: options.Variants = None,
+    targets: options.StoredTargets = None,
     results: options.Results = options.RESULTS,
-    format_: Annotated[
-        str, typer.Option("--format", metavar="table|csv|json|markdown", help="How to print.")
-    ] = "table",
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="A,B",
+            help="Only these columns, such as case,p50,throughput, or what is stored, such as latency.mean_s.",
+            show_default="what there is room for",
+        ),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort", metavar="[-]COLUMN", help="Order by a column; -COLUMN for the largest first.", show_default="case"
+        ),
+    ] = None,
+    format_: options.Format = None,
+    as_json: options.AsJson = False,
     all_runs: Annotated[bool, typer.Option("--all", help="Every run, not only the newest that has a case.")] = False,
 ) -> None:
     """Show what is stored: the newest run of every case, or all of them.
 
-    Example: harness results --models 'digits*' --format json
+    Example: harness results --models 'digits*' --sort p50 --columns case,p50,throughput
     """
-    if format_ not in FORMATS:
-        raise UsageError(f"--format {format_}: expected one of {', '.join(FORMATS)}")
+    format_ = options.chosen_format(format_, as_json=as_json)
+    from harness.cli import result_columns
     from harness.cli.wide import kept
-    from harness.store import frames, query
-    from harness.store.rows import public
+    from harness.store import query
 
-    columns = SHOWN if format_ == "table" else query.LIGHT
+    asked = result_columns.named(columns)
+    light = SHOWN if format_ == options.TABLE and not asked and not sort else query.LIGHT
     with kept():
-        found = query.query(results, models=options.names(models) or None, all_runs=all_runs, columns=columns)
+        found = query.query(results, all_runs=all_runs, columns=light)
     for problem in found.problems:
         ending.say(f"left out: {problem}")
     for note in found.notes:
         ending.say(note)
-    if format_ == "json":
-        print_list(map(public, found.rows))
-        return
-    if format_ == "csv":
-        for start in range(0, max(len(found.rows), 1), CHUNK):
-            frames.frame(found.rows[start : start + CHUNK]).map(shown.csv_value).to_csv(
-                sys.stdout, index=False, header=not start
-            )
-        return
-    if format_ == "markdown":
-        from harness.cli.markdown import render
+    rows = result_columns.ordered(
+        chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results), sort
+    )
+    if asked:
+        show_columns(rows, asked, format_)
+    elif format_ == options.TABLE:
+        show_rows(rows, results)
+    else:
+        write_rows(rows, format_)
 
-        sys.stdout.write(render(found.rows))
+
+def chosen(rows: Sequence[Row], asked: Mapping[str, str | None], results: Path) -> list[Row]:
+    """The rows whose model, variant and target were asked for by name or glob.
+
+    Raises:
+        UsageError: if a name or glob fits nothing that is stored.
+    """
+    kept = list(rows)
+    for key, text in asked.items():
+        patterns = options.names(text)
+        if not patterns or not rows:
+            continue
+        known = list(dict.fromkeys(row[key] for row in rows))
+        for pattern in patterns:
+            if not any(fits(one, pattern) for one in known):
+                raise UsageError(
+                    f"--{key}s {options.shown(pattern)}: no such {key} in {results}; {suggest(pattern, known)}"
+                )
+        kept = [row for row in kept if any(fits(row[key], pattern) for pattern in patterns)]
+    if rows and not kept:
+        said = " ".join(f"--{key}s {text}" for key, text in asked.items() if text is not None)
+        raise UsageError(f"{said}: nothing in {results} is all of these; see: harness results")
+    return kept
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a stored name is meant by a name or a glob."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+def show_columns(rows: Sequence[Row], asked: Sequence[ResultColumn], format_: str) -> None:
+    """Chosen columns of every row, in one table."""
+    from harness.cli import result_columns
+    from harness.cli.console import Console
+    from harness.cli.formats import emit
+    from harness.layout import print_grid
+
+    if format_ == options.TABLE:
+        print_grid(Console().out, result_columns.grid(rows, asked))
         return
+    held = result_columns.records(rows, asked)
+    emit(format_, value=held, records=held, grids=[result_columns.grid(rows, asked)], empty="no results")
+
+
+def show_rows(rows: Sequence[Row], results: Path) -> None:
+    """Rows for people."""
     from harness.cli import summary
     from harness.cli.console import Console
 
     console = Console()
-    if not found.rows:
+    if not rows:
         console.out.print(
             f"no results under {results}; make some with: harness sweep --models digits_cnn", markup=False
         )
         return
-    summary.stored(console.out, found.rows)
+    summary.stored(console.out, rows)
+
+
+def write_rows(rows: Sequence[Row], format_: str) -> None:
+    """Rows for programs, or as Markdown."""
+    from harness.store import frames
+    from harness.store.rows import public
+
+    if format_ == options.JSON:
+        print_list(map(public, rows))
+    elif format_ == options.CSV:
+        for start in range(0, max(len(rows), 1), CHUNK):
+            frames.frame(rows[start : start + CHUNK]).map(shown.csv_value).to_csv(
+                sys.stdout, index=False, header=not start
+            )
+    else:
+        from harness.cli.markdown import render
+
+        sys.stdout.write(render(rows))

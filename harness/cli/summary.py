@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import choices, tables
-from harness.cli.wide import print_table
+from harness.layout import TextColumn, TextTable, print_grid
+from harness.shown import cell, one_line
 from harness.shown import markup as escape
-from harness.shown import one_line
 from harness.store.rows import runtime_of
 
 if TYPE_CHECKING:
@@ -26,54 +26,105 @@ FIGURE = re.compile(r"\d+(\.\d+)?")
 
 
 def summary(out: RichConsole, swept: Swept, results: Path) -> None:
-    """One table per model, the builds to ship, what has no number and why, and where everything lies."""
+    """One table per model, what has no number and why, notes; then the builds to ship, and where everything lies."""
+    narrow: dict[str, None] = {}
     for model in dict.fromkeys(row["model"] for row in swept.rows):
-        rows = [row for row in swept.rows if row["model"] == model]
-        out.print()
-        if any(row.get("latency") for row in rows):
-            print_table(out, tables.model_table(model, rows))
-        choice(out, rows)
+        rows = [row for row in swept.rows if row["model"] == model and row.get("latency")]
+        if rows:
+            out.print()
+            narrow |= dict.fromkeys(print_grid(out, tables.model_table(model, rows)))
+    left_out(out, tuple(narrow))
+    out.print()
     refusals(out, swept.rows)
     remarks(out, swept.rows)
     pace(out, swept.rows)
-    out.print()
-    out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
     if swept.why_no_asv:
         out.print(f"asv files not written: {escape(swept.why_no_asv)}", soft_wrap=True)
-    else:
+    ship(out, choices.spoken(swept.rows))
+    out.print()
+    out.print(f"samples: {escape(str(swept.samples))}", soft_wrap=True)
+    if not swept.why_no_asv:
         out.print(f"asv: {len(swept.asv_files)} files under {escape(str(results))}", soft_wrap=True)
 
 
 def stored(out: RichConsole, rows: Sequence[tables.Row]) -> None:
-    """Stored rows, a table per model and weights; rows of several runs stand one below the other."""
+    """Stored rows, a table per model and weights; rows of several runs stand one below the other; the answer is last.
+
+    Rows of different weights are never compared.
+    """
     groups: dict[tuple[str, str], list[tables.Row]] = {}
     for row in rows:
         groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
+    narrow: dict[str, None] = {}
+    known: list[choices.SpokenChoice] = []
     for (model, _), group in groups.items():
         if any(row.get("latency") for row in group):
-            print_table(out, tables.model_table(model, group))
+            narrow |= dict.fromkeys(print_grid(out, tables.model_table(model, group)))
             if len(tables.settings(group)) > 1:
                 out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
-            choice(out, group)
+            known += choices.spoken(group)
             out.print()
+    left_out(out, tuple(narrow))
     refusals(out, rows)
+    ship(out, known)
 
 
-def choice(out: RichConsole, rows: Sequence[tables.Row]) -> None:
-    """The fastest case inside the budget, for each target; rows of other runs or runtimes are not compared."""
-    for one in choices.spoken(rows):
-        also = f"; measured apart and not compared: {one.apart}" if one.apart else ""
-        if not one.variant:
-            out.print(f"  {escape(one.target)}: {one.why_none}{escape(also)}", soft_wrap=bool(also))
-            continue
-        faster = f", {one.factor}" if one.factor else ""
-        doubt = f"; {one.doubt}" if one.doubt else ""
+def left_out(out: RichConsole, columns: Sequence[str]) -> None:
+    """Say which columns there was no room for."""
+    if columns:
         out.print(
-            f"  fastest inside the budget on [bold]{escape(one.target)}[/bold]: "
-            f"[bold]{escape(one.variant)}[/bold] at {one.seconds}"
-            f"{escape(faster)}; {escape(one.state)} ({escape(one.basis)}){escape(doubt + also)}",
+            f"no room for: {', '.join(columns)} (a wider terminal, or harness results --columns)",
+            style="dim",
             soft_wrap=True,
         )
+
+
+def ship(out: RichConsole, known: Sequence[choices.SpokenChoice]) -> None:
+    """The fastest case inside the budget of every model and target, in one block; what has to be said of them first.
+
+    Rows of other runs or runtimes are not compared.
+    """
+    for one in known:
+        if said := "; ".join(filter(None, [one.detail, one.doubt, one.apart and f"not compared: {one.apart}"])):
+            out.print(f"[yellow]note[/yellow] {escape(one.case)}: {escape(said)}", soft_wrap=True)
+    if not known:
+        return
+    out.print()
+    out.print("Builds to ship: the fastest inside the budget", style="bold", soft_wrap=True)
+    chosen = [one for one in known if one.variant]
+    if chosen:
+        print_grid(out, ship_grid(chosen))
+    reasons: dict[str, list[str]] = {}
+    for one in known:
+        if not one.variant:
+            reasons.setdefault(one.why_none, []).append(one.case)
+    for why, cases in reasons.items():
+        out.print(f"none for {escape(tables.brief(cases))}: {escape(why)}", soft_wrap=True)
+
+
+def ship_grid(chosen: Sequence[choices.SpokenChoice]) -> TextTable:
+    """Builds to ship as a table."""
+    return TextTable(
+        columns=(
+            TextColumn(name="case", least=24),
+            TextColumn(name="p50", right=True),
+            TextColumn(name="speed-up", right=True, rank=1),
+            TextColumn(name="state", rank=1),
+            TextColumn(name="against", rank=3),
+            TextColumn(name="good enough by", rank=2),
+        ),
+        rows=[
+            [
+                cell(one.case, style="bold"),
+                one.seconds,
+                cell(one.speedup),
+                cell(one.brief),
+                cell(one.baseline),
+                cell(one.basis),
+            ]
+            for one in chosen
+        ],
+    )
 
 
 def pace(out: RichConsole, rows: Sequence[tables.Row]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +36,10 @@ def sweep(
     ] = None,
     batch: Annotated[str | None, typer.Option(metavar="1,8", help="Batch sizes.")] = None,
     time_per_case: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds of inference per case, over all its processes.")
+        str | None,
+        typer.Option(
+            metavar="15s", help="Inference per case, over all its processes: 500ms, 15s, 2m; seconds as such."
+        ),
     ] = None,
     ci_width: Annotated[
         str | None, typer.Option(metavar="2%", help="Stop a case early when its 95% interval is this narrow.")
@@ -78,6 +81,7 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with an interrupted sweep of the same plan, or start anew.")
     ] = True,
+    format_: options.Format = None,
     as_json: options.AsJson = False,
     markdown: Annotated[
         str | None,
@@ -101,11 +105,14 @@ def sweep(
     from harness.flow.preview import SweepRequest, preview
     from harness.measure.rounds import ORDERS
 
+    format_ = options.chosen_format(format_, as_json=as_json)
     if order not in ORDERS:
         raise UsageError(f"--order {order}: expected one of {', '.join(ORDERS)}")
-    if as_json and markdown == "-":
-        raise UsageError("--markdown - --json: only one of them can have standard output; give the former a file")
-    console = Console(quiet_stdout=as_json or markdown == "-")
+    if format_ != options.TABLE and markdown == "-":
+        raise UsageError(
+            f"--markdown - --format {format_}: only one of them can have standard output; give the former a file"
+        )
+    console = Console(quiet_stdout=format_ != options.TABLE or markdown == "-")
     root = options.cache_root(cache)
     refine = {"--data": data, "--input": inputs, "--budget": budget}
     if files:
@@ -127,7 +134,9 @@ def sweep(
             batch=options.counts(batch, "--batch", bounds.BATCH),
         ),
         processes=processes,
-        time_per_case=options.within(time_per_case, "--time-per-case", bounds.TIME_PER_CASE),
+        time_per_case=None
+        if time_per_case is None
+        else options.duration(time_per_case, "--time-per-case", bounds.TIME_PER_CASE),
         ci_width=options.ratio(ci_width, "--ci-width"),
         resume=resume,
         order=order,
@@ -136,29 +145,37 @@ def sweep(
     )
     if dry_run:
         ahead = preview(request)
-        if as_json:
-            print_json([case.id for case in ahead.plan.cases])
-        else:
+        if format_ == options.TABLE:
             console.plan(ahead, cases=True)
+        else:
+            print_plan([case.id for case in ahead.plan.cases], format_)
         return
     from harness.flow.sweep import sweep as run_sweep
 
     with console:
         swept = run_sweep(request, console)
-    if as_json:
-        from harness.store.rows import public
-
-        print_json([public(dict(row)) for row in swept.rows])
-    else:
-        from harness.cli import summary
-
-        summary.summary(console.out, swept, results)
+    from harness.cli import summary
     from harness.cli.markdown import deliver
+    from harness.cli.results import write_rows
+
+    if format_ == options.TABLE:
+        summary.summary(console.out, swept, results)
+    else:
+        write_rows([dict(row) for row in swept.rows], format_)
 
     sys.stdout.write(deliver(swept.rows, markdown))
     measured = any(row.get("latency") for row in swept.rows)
     if not measured or swept.failures or any(row["status"] == "failed" for row in swept.rows):
         raise typer.Exit(EXIT_CASE_FAILED)
+
+
+def print_plan(cases: Sequence[str], format_: str) -> None:
+    """The cases of a plan, in any format but `table`."""
+    from harness.cli import formats
+    from harness.layout import TextColumn, TextTable
+
+    table = TextTable(columns=(TextColumn(name="case"),), rows=[(case,) for case in cases])
+    formats.emit(format_, value=list(cases), records=[{"case": case} for case in cases], grids=[table], empty="no case")
 
 
 def print_json(value: Any) -> None:

@@ -35,6 +35,11 @@ class Terminal(Console):
     """
 
     @property
+    def interactive(self) -> bool:
+        """Whether somebody looks at it and lines can be drawn anew; colours alone (FORCE_COLOR) do not say so."""
+        return self.is_terminal and not self.is_dumb_terminal and super().file.isatty()
+
+    @property
     def file(self) -> IO[str]:
         """Where it writes."""
         return _Lines(super().file)  # type: ignore[return-value]  # it has all that a console asks of a stream

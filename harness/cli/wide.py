@@ -1,26 +1,16 @@
-"""Stores of thousands of rows on a terminal: rich takes a millisecond for a row, most of it to find line breaks."""
+"""Stores of thousands of rows on a terminal, and tables of rich's in any width."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.style import Style
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
-LARGE: Final = 200
-"""Rows from which on a table is never folded: lines that are too wide for the terminal are left to it."""
-
-BETWEEN: Final = "  "
-"""What rich puts between the columns of a table without a box."""
-
-CHUNK: Final = 1_000
-"""Lines that are written at a time."""
+from harness.layout import TextColumn, TextTable, print_grid
 
 
 @contextmanager
@@ -35,51 +25,30 @@ def kept() -> Iterator[None]:
             gc.enable()
 
 
-def print_table(console: Console, table: Table) -> None:
-    """Print a table without a box: as rich does, and cheaply where nothing has to be folded.
+def print_table(console: Console, table: Table) -> tuple[str, ...]:
+    """Print a table of rich's without a box as `harness.layout` does: columns with `no_wrap` are never left out.
+
+    Of the others the last goes first.
 
     Args:
         console: where to.
         table: of plain strings and `Text` of one line.
+
+    Returns:
+        The heads of the columns that were left out for want of room.
     """
+    columns = [
+        TextColumn(
+            name=_text(column.header).plain,
+            right=column.justify == "right",
+            rank=0 if column.no_wrap or not place else place + 1,
+        )
+        for place, column in enumerate(table.columns)
+    ]
     cells = [list(map(_text, column.cells)) for column in table.columns]
-    heads = [_text(column.header) for column in table.columns]
-    widths = [max(map(_width, [head, *column]), default=0) for head, column in zip(heads, cells, strict=True)]
-    folded = sum(widths) + len(BETWEEN) * (len(widths) - 1) > console.width or any(
-        "\n" in text.plain for one in cells for text in one
-    )
-    if folded and table.row_count < LARGE:
-        console.print(table)
-        return
-    colour = console.is_terminal and not console.no_color
-    if table.title:
-        console.print(table.title, style="bold", soft_wrap=True, highlight=False)
-    bold = Style.parse("bold")
-    found = [_line(heads, table.columns, widths, bold if colour else None)]
-    for row in zip(*cells, strict=True):
-        found.append(_line(row, table.columns, widths, Style() if colour else None))
-        if len(found) >= CHUNK:
-            console.file.write("".join(found))
-            found.clear()
-    console.file.write("".join(found))
+    title = _text(table.title or "").plain
+    return print_grid(console, TextTable(columns=tuple(columns), rows=list(zip(*cells, strict=True)), title=title))
 
 
 def _text(cell: object) -> Text:
     return cell if isinstance(cell, Text) else Text(str(cell))
-
-
-def _width(text: Text) -> int:
-    return cell_len(text.plain)
-
-
-def _line(cells: tuple[Text, ...] | list[Text], columns: list[Column], widths: list[int], style: Style | None) -> str:
-    """One line; without a style nothing in it is coloured."""
-    found = []
-    for cell, column, width in zip(cells, columns, widths, strict=True):
-        text = " ".join(cell.plain.split("\n"))
-        room = " " * (width - cell_len(text))
-        if style is not None and text:
-            own = style + Style.parse(cell.style) if isinstance(cell.style, str) else style + cell.style
-            text = own.render(text)
-        found.append(f"{room}{text}" if column.justify == "right" else f"{text}{room}")
-    return BETWEEN.join(found).rstrip() + "\n"

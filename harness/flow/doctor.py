@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import processes, provenance, providers
+from harness import processes, provenance, providers, tested
 from harness.build import packages
 from harness.errors import StoreError, WorkerError
 from harness.measure import coordinator, host
@@ -45,6 +45,7 @@ class Checkup:
         runtime: name, version, build and listed providers of the onnxruntime beside harness.
         providers: full name -> None where it ran a node, else why not.
         frameworks: module -> its version, or why it does not import.
+        untested: what is installed in another version than the one that harness was tested with.
         floor_s: the measurement floor of the CPU provider in seconds.
         noise: `spread` (relative range of medians over fresh processes), `detectable` (smallest relative difference
             between two cases to believe, drift between runs included), `drift` (how many half-widths of what their
@@ -59,6 +60,7 @@ class Checkup:
     runtime: Mapping[str, Any]
     providers: Mapping[str, str | None]
     frameworks: Mapping[str, FrameworkFound]
+    untested: tuple[tested.OtherVersion, ...]
     floor_s: float
     noise: Mapping[str, float | None]
     advice: tuple[str, ...]
@@ -99,6 +101,7 @@ def examine(
         },
         providers={name: try_provider(name) for name in runtime.providers},
         frameworks=imports(modules or packages.modules()),
+        untested=tested.others(tested.read()),
         floor_s=floor_s,
         noise=noise,
         advice=advice(facts, noise),

@@ -36,6 +36,9 @@ class SweepWatcher(JobWatcher, Protocol):
     def preparing(self, text: str) -> None:
         """Something else that takes a while, in words: a runtime is being installed."""
 
+    def confirming(self, number: int, of: int, text: str) -> None:
+        """A choice is about to be confirmed, counted from 1, in words."""
+
     def measuring(
         self, todo: Sequence[Case], kept: Sequence[Row], begun: Sequence[Row], problems: Sequence[str]
     ) -> None:
@@ -111,8 +114,9 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
                 rounds.take(found)
                 for said in found.remade:
                     watch.preparing(said)
-        for again in rounds.choices() if request.confirm else ():
-            watch.preparing(again.text)
+        choices = [*rounds.choices()] if request.confirm else []
+        for number, again in enumerate(choices, start=1):
+            watch.confirming(number, len(choices), again.text)
             rounds.choose(again, runner.confirm(again, watch))
         why_not = session.checkout.why_not_clean
         # Before the run is finished: a damaged asv file then leaves it open, and nothing is measured again.

@@ -83,6 +83,7 @@ class Framework:
         id_pattern: a regular expression for `id`; empty where anything may be one.
         id_expected: what to say where `id` does not match.
         environment: variables of the build child that keep it from telling, installing or asking anything.
+        licence: what is known of the licence of its code and of pretrained weights, in a sentence; empty where nothing.
         prepare: done before its modules are imported, where something has to be.
     """
 
@@ -105,6 +106,7 @@ class Framework:
     id_pattern: str = ""
     id_expected: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    licence: str = ""
     prepare: Callable[[], None] | None = None
 
     def hub_url(self) -> str | None:

@@ -61,6 +61,7 @@ FRAMEWORK = base.Framework(
     exporter_packages=torch_family.EXPORTER_PACKAGES,
     extra="zoo",
     hub=hub.HUGGING_FACE,
+    licence="timm is Apache-2.0; pretrained weights have licences of their own, which their cards on the hub state.",
     hub_variable=hub.HUGGING_FACE_VARIABLE,
     environment=hub.HUGGING_FACE_QUIET,
     prepare=declare_missing_operators,

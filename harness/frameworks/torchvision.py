@@ -73,5 +73,7 @@ FRAMEWORK = base.Framework(
     exporter_packages=torch_family.EXPORTER_PACKAGES,
     extra="zoo",
     hub="https://download.pytorch.org/",
+    licence="torchvision is BSD-3-Clause; its pretrained weights were trained on data with terms of their own "
+    "(ImageNet: research), which its documentation names.",
     prepare=declare_missing_operators,
 )

@@ -77,6 +77,8 @@ FRAMEWORK = base.Framework(
     exporter_packages=torch_family.EXPORTER_PACKAGES,
     extra="zoo",
     hub="https://github.com/",
+    licence="ultralytics, its architectures and its weights are AGPL-3.0: whoever ships them, or serves them over a "
+    "network, needs to follow it or to have Ultralytics' enterprise licence.",
     environment={"YOLO_AUTOINSTALL": "false"},
     prepare=declare_missing_operators,
 )

@@ -23,7 +23,7 @@ from harness import git
 from harness.errors import UsageError
 from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, whole
 from harness.gate.text.phrases import short
-from harness.gate.text.sentences import spoken
+from harness.gate.text.sentences import earlier_name
 from harness.special_files import require_plain
 from harness.store import files
 from harness.suggest import suggest
@@ -92,8 +92,7 @@ def entries(
     Raises:
         UsageError: if there is no such case, it has no regression, or the change cannot be tied to commits.
     """
-    # Reports say `m/v on cpu-t1`, and that is what people copy.
-    found = next((one for one in report.cases if case in (one.name, spoken(one.name))), None)
+    found = next((one for one in report.cases if case in (one.name, earlier_name(one.name))), None)
     if found is None:
         raise UsageError(f"--accept {case}: {_no_such_case(report, case)}")
     alarms = [f for f in found.findings if f.verdict in ALARMS and metric in (None, f.metric)]

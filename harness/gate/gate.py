@@ -19,7 +19,7 @@ from harness.build.pipeline import BuildEvent
 from harness.errors import BuildError, UsageError
 from harness.flow.execute import workload
 from harness.flow.plan import Selection
-from harness.gate import judge
+from harness.gate import judge, trial
 from harness.gate.checks import quality, signature, structure
 from harness.gate.checks.quality import Quality
 from harness.gate.checks.signature import Signature
@@ -102,6 +102,7 @@ class GateSteps:
     read_signatures: Callable[[Sequence[Path]], Mapping[Path, Signature]] = signature.read
     compare_outputs: Callable[[Match, GateSettings], Quality] = quality.compare
     measure_pair: rounds.MeasurePair = measure_pair
+    refuses: trial.Refuses = field(default_factory=lambda: refuses)
 
 
 def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = None) -> Report:
@@ -143,8 +144,14 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     by_role = {"base": base, "head": head}
     verdicts = {m.name: found for m in matches if (found := judge.without_measuring(m, by_role)) is not None}
     comparable = [m for m in matches if m.name not in verdicts]
+    same = [m for m in comparable if m.same and not settings.remeasure_same]
+    with ending_at(end):
+        verdicts |= trial.neither(same, steps.refuses, watch.say)
+    comparable = [m for m in comparable if m.name not in verdicts]
     specs = {m.name: pair_spec(m, settings) for m in comparable if not m.same or settings.remeasure_same}
-    watch.matched(matches, list(specs), settings)
+    watch.matched(
+        [dataclasses.replace(m, same="") if m.name in verdicts else m for m in matches], list(specs), settings
+    )
 
     # What their files say and compute, then how long they take.
     qualities = {m.name: Quality() for m in comparable}
@@ -268,6 +275,17 @@ def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
 def starter(contender: Contender) -> ClientFactory:
     """Starts a worker of this contender."""
     return lambda: Client(contender.worker)
+
+
+def refuses(match: Match) -> str | None:
+    """Why the head of a match cannot open its artifact and run it once; None where it can."""
+    head = match.head
+    assert head is not None  # noqa: S101  (the same on both sides)
+    spec = PairSpec(
+        workloads={"head": workload(head.case, artifact(head), Cache(head.cache))},
+        clients={"head": starter(head)},
+    )
+    return rounds.refusal(spec, "head")
 
 
 def artifact(contender: Contender) -> Artifact:

@@ -1,6 +1,6 @@
 """From everything that was found of a match to its verdict: pure functions.
 
-The verdict of a case is the gravest of its findings. What says nothing certain of a case (not comparable, failed) is
+The verdict of a case is the gravest of its findings. What says nothing certain of a case (not compared, failed) is
 decided before its findings are, and says why.
 """
 

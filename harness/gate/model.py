@@ -22,6 +22,7 @@ __all__ = [
     "EXIT_PASS",
     "EXIT_REGRESSION",
     "EXIT_USAGE",
+    "FAIL_ON",
     "GRAVITY",
     "CaseVerdict",
     "Contender",
@@ -36,6 +37,7 @@ __all__ = [
     "counts",
     "exit_code",
     "gravest",
+    "latency_unjudged",
     "whole",
 ]  # fmt: skip
 
@@ -45,10 +47,15 @@ class Verdict(StrEnum):
 
     PASS = "pass"  # noqa: S105  (a verdict, not a password)
     IMPROVEMENT = "improvement"
-    NOT_COMPARABLE = "not comparable"
+    NOT_COMPARABLE = "not compared"
     INCONCLUSIVE = "inconclusive"
     FAILED = "failed"
     REGRESSION = "regression"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Verdict | None:
+        """What reports of earlier versions call it."""
+        return cls.NOT_COMPARABLE if value == "not comparable" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,14 +288,45 @@ def whole(findings: Sequence[Finding], settings: GateSettings) -> Verdict:
 EXIT_PASS, EXIT_REGRESSION, EXIT_USAGE, EXIT_INCONCLUSIVE, EXIT_FAILED = 0, 1, 2, 3, 4
 
 
-def exit_code(report: Report, *, allow_inconclusive: bool = False) -> int:
-    """1 for any regression, else 4 for any failed case, else 3 for inconclusive or nothing compared, else 0."""
+FAIL_ON: Mapping[str, frozenset[int]] = {
+    "inconclusive": frozenset({EXIT_REGRESSION, EXIT_FAILED, EXIT_INCONCLUSIVE}),
+    "regression": frozenset({EXIT_REGRESSION, EXIT_FAILED}),
+    "never": frozenset(),
+}
+"""What a gate is asked to fail on -> the exit codes that stay; the others become 0. `never` only warns."""
+
+
+def exit_code(report: Report, *, fail_on: str = "inconclusive") -> int:
+    """1 for any regression, else 4 for any failed case, else 3 for inconclusive or nothing compared, else 0.
+
+    A history whose latencies could not be judged is inconclusive, however many sizes passed.
+
+    Args:
+        report: of a gate or a history.
+        fail_on: a key of `FAIL_ON`.
+    """
+    code = _code(report)
+    return code if code in FAIL_ON[fail_on] else EXIT_PASS
+
+
+def latency_unjudged(report: Report) -> int:
+    """How many series of latency a history has, where it could judge none of them and was to; else 0."""
+    if report.base is not None or report.head is not None:
+        return 0
+    name = metrics.LATENCY.name
+    if report.settings.metrics and name not in report.settings.metrics:
+        return 0
+    verdicts = [one.verdict for case in report.cases for one in case.findings if one.metric == name]
+    return len(verdicts) if set(verdicts) == {Verdict.NOT_COMPARABLE} else 0
+
+
+def _code(report: Report) -> int:
     verdicts = {case.verdict for case in report.cases}
     if Verdict.REGRESSION in verdicts:
         return EXIT_REGRESSION
     if Verdict.FAILED in verdicts:
         return EXIT_FAILED
     judged = verdicts & {Verdict.PASS, Verdict.IMPROVEMENT}
-    if Verdict.INCONCLUSIVE in verdicts or not judged or report.interrupted:
-        return EXIT_PASS if allow_inconclusive else EXIT_INCONCLUSIVE
+    if Verdict.INCONCLUSIVE in verdicts or not judged or report.interrupted or latency_unjudged(report):
+        return EXIT_INCONCLUSIVE
     return EXIT_PASS

@@ -6,25 +6,20 @@ What is there stays as it is: a file is made or not written at all, and only .gi
 from __future__ import annotations
 
 import json
-import math
 import os
-import platform
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from harness import frameworks, provenance, zoo
 from harness.errors import UsageError
-from harness.init import document, models, requirement, settings
+from harness.init import document, models, requirement, settings, workflows
 from harness.store.files import guarded
 
 ZOO = "model_zoo.yaml"
 CONFIGURATION = "asv.conf.json"
-WORKFLOW = ".github/workflows/harness.yml"
 IGNORED = ("__pycache__/", "/.asv/", "/html/", "/results/.lock", "/results/samples/*.parts/")
 """What asv and harness leave behind that is not a result."""
 
@@ -38,12 +33,14 @@ class InitRequest:
         models: .onnx files and `module:callable`s; none looks for .onnx files, and else writes an example.
         inputs: of the torch models, such as `image=float32[batch,3,224,224]`.
         harness: what pip installs harness from; None takes where this one came from.
+        ci: workflows, keys of `workflows.FILES`, or `none`.
     """
 
     folder: Path
     models: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     harness: str | None = None
+    ci: tuple[str, ...] = (workflows.SWEEP,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +72,7 @@ def init(request: InitRequest) -> WrittenFiles:
     folder = request.folder
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: make it, or name another one")
+    ci = workflows.chosen(request.ci)
     top = provenance.checkout(folder, ignore=folder).top
     if top is None:
         raise UsageError(f"{folder.resolve()} is in no git checkout, and asv measures commits: run `git init` first")
@@ -88,11 +86,11 @@ def init(request: InitRequest) -> WrittenFiles:
     there = settings.read(folder / CONFIGURATION) if (folder / CONFIGURATION).exists() else None
     conf = there if there is not None else settings.configuration(folder, requirements)
 
-    wanted = texts(folder, top, conf, requirements)
+    wanted = texts(folder, top, conf, requirements, ci)
     if chosen is not None:
         wanted[ZOO] = document.template().replace(document.MODELS, chosen.text)
         if chosen.example:
-            wanted[models.EXAMPLE_FILE] = template("tiny_model.py")
+            wanted[models.EXAMPLE_FILE] = workflows.template("tiny_model.py")
     made = tuple(name for name, text in wanted.items() if make(folder / name, text))
     ignored = ignore(folder / ".gitignore")
     notes = list(chosen.notes) if chosen else []
@@ -100,10 +98,16 @@ def init(request: InitRequest) -> WrittenFiles:
         notes.append(f"{ZOO} was there already: add {', '.join(request.models)} to its models by hand")
     if there is not None and settings.PLUGIN not in there.get("plugins", []):
         notes.append(f'{CONFIGURATION} was there already: add "plugins": ["{settings.PLUGIN}"] to it by hand')
-    if requirement.is_local(own) and (CONFIGURATION in made or any(name.endswith(WORKFLOW) for name in made)):
+    installing = [name for name in made if name == CONFIGURATION or name.endswith(tuple(workflows.FILES.values()))]
+    if requirement.is_local(own) and installing:
         notes.append(
             f"harness is installed from {own}, which no other machine has: for them, put what pip can install into "
-            f"{CONFIGURATION} and {WORKFLOW}, or start again with --harness"
+            f"{' and '.join(name.removeprefix('../') for name in installing)}, or start again with --harness"
+        )
+    if any(name.endswith(workflows.FILES[workflows.GATE]) for name in made):
+        notes.append(
+            "gate.yml fails a pull request that got slower or worse; for the first weeks let it only warn: put `never` "
+            "for `regression` there"
         )
     add = [*made, *([".gitignore"] if ignored else []), *(chosen.files if chosen else ())]
     return WrittenFiles(
@@ -115,54 +119,31 @@ def init(request: InitRequest) -> WrittenFiles:
     )
 
 
-def texts(folder: Path, top: Path, conf: Mapping[str, Any], requirements: Sequence[str]) -> dict[str, str]:
+def texts(
+    folder: Path, top: Path, conf: Mapping[str, Any], requirements: Sequence[str], ci: Sequence[str]
+) -> dict[str, str]:
     """Every file but the zoo's own, by its path from the folder."""
     suite = Path(str(conf.get("benchmark_dir", "benchmarks")))
     inside = folder.resolve().relative_to(top.resolve()).as_posix()
-    prefix = "" if inside == "." else f"{inside}/"
-    packages = shlex.join([*(["."] if settings.is_package(folder) else []), *requirements])
-    words = {
-        "BRANCHES": f"[{scalar(pattern(settings.branch(folder)), '[{}]')}]",
-        "FOLDER": scalar(inside, "{}"),
-        "PREFIX": prefix,
-        "PYTHON": ".".join(platform.python_version_tuple()[:2]),
-        "INSTALL": scalar(f"python -m pip install {packages}", "a: {}"),
-    }
-    # All at once: a name that is put in may look like a word to be replaced.
-    workflow = re.sub("@([A-Z]+)@", lambda found: words[found[1]], template("harness.yml"))
+    words = workflows.words(
+        branch=settings.branch(folder),
+        inside=inside,
+        packages=[*(["."] if settings.is_package(folder) else []), *requirements],
+        requirement=requirements[0],
+        zoo=ZOO,
+    )
+    own = {relative(top / workflows.FILES[name], folder): workflows.text(name, words) for name in ci}
     return {
         CONFIGURATION: json.dumps(conf, indent=4) + "\n",
         (suite / "__init__.py").as_posix(): "",
-        (suite / "sweep.py").as_posix(): template("sweep.py"),
-        Path(os.path.relpath(top.resolve() / WORKFLOW, folder.resolve())).as_posix(): workflow,
+        (suite / "sweep.py").as_posix(): workflows.template("sweep.py"),
+        **own,
     }
 
 
-def pattern(branch: str) -> str:
-    """A branch as GitHub's filter of branches has it, where some characters that git allows mean something."""
-    return re.sub(r"\+|^!", r"\\\g<0>", branch)
-
-
-def scalar(text: str, place: str) -> str:
-    """A text as YAML has it: as it is where that means the same, else in quotes.
-
-    Args:
-        text: anything.
-        place: what stands around it, with `{}` for the text.
-    """
-    import yaml
-
-    quoted = yaml.dump(text, default_style='"', width=math.inf).strip()
-    try:
-        plain = yaml.safe_load(place.replace("{}", text)) == yaml.safe_load(place.replace("{}", quoted))
-    except yaml.YAMLError:
-        plain = False
-    return text if plain else quoted
-
-
-def template(name: str) -> str:
-    """A file as it is written, but for words between `@`."""
-    return resources.files(__name__).joinpath("templates", f"{name}.txt").read_text(encoding="utf-8")
+def relative(path: Path, folder: Path) -> str:
+    """A path as it is written from a folder."""
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
 def make(path: Path, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The plugin's options, and the parsers of their values. Imports pytest, the standard library and bounds only."""
+"""The plugin's options, and the parsers of their values. Imports pytest, bounds, units and the standard library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import bounds
+from harness import bounds, units
 from harness.bounds import Bound
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def declare(parser: pytest.Parser) -> None:
         ("--batch", {"type": counts(bounds.BATCH), "metavar": "1,8", "help": "Batch sizes."}),
         (
             "--time-per-case",
-            {"type": number(bounds.TIME_PER_CASE), "metavar": "S", "help": "Seconds of inference per case."},
+            {"type": duration, "metavar": "15s", "help": "Inference per case: 500ms, 15s, 2m; seconds as such."},
         ),
         ("--processes", {"type": number(bounds.PROCESSES), "metavar": "N", "help": "Fresh processes per case."}),
         ("--harness-cache", {"type": Path, "metavar": "DIR", "help": "Where artifacts are cached."}),
@@ -97,6 +97,16 @@ def counts(bound: Bound) -> Callable[[str], tuple[int, ...]]:
         return tuple(map(int, found))
 
     return parse
+
+
+def duration(text: str) -> float:
+    """Seconds of inference, from such as `15s` or `2m`."""
+    value = units.parse_duration(text)
+    if value not in bounds.TIME_PER_CASE:
+        raise argparse.ArgumentTypeError(
+            f"{text[: bounds.LONGEST]!r}: expected a duration above 0 and up to {bounds.TIME_PER_CASE.most // 3600}h"
+        )
+    return value
 
 
 def number(bound: Bound) -> Callable[[str], float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -112,12 +112,22 @@ def moved(data: Data, request: PlotRequest) -> pd.DataFrame:
     names = [side.key for side in sides.of_kind(data, "runtime") if (found["runtime"] == side.key).any()]
     if names:  # values of asv's files need not name any
         found = found[found["runtime"] == _runtime(request.runtime, names)]
-    for option, key, patterns in request.patterns():
-        kept = found[[_matches(name, patterns) for name in found[key]]]
-        if kept.empty:
-            names = sorted({*found[key]}, key=query.natural)
-            raise UsageError(f"{option} {','.join(patterns)}: {suggest(patterns[0], names)}")
-        found = kept
+    return fitting(found, request.patterns())
+
+
+def fitting(found: pd.DataFrame, patterns: Iterable[tuple[str, str, Sequence[str]]]) -> pd.DataFrame:
+    """The lines that fit what was asked for: option, column, and names or globs (none takes all).
+
+    Raises:
+        UsageError: if nothing fits one of them, with what there is.
+    """
+    for option, key, wanted in patterns:
+        there = {*found[key]}
+        for pattern in wanted:
+            if not any(_matches(name, (pattern,)) for name in there):
+                names = sorted(there, key=query.natural)
+                raise UsageError(f"{option} {','.join(wanted)}: {suggest(pattern, names)}")
+        found = found[[_matches(name, wanted) for name in found[key]]]
     return found.reset_index(drop=True)
 
 

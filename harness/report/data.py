@@ -255,10 +255,12 @@ def load(
     rows = found.frame
     runs, rows = _runs(rows)
     order = commits(repo, since or None)
+    before = len(runs)
     if since and not rows.empty:
         kept = {run.id for run in runs if order.wants(run.commit, _moment(run))}
         rows = rows[rows["run"].isin(kept)].reset_index(drop=True)
         runs = tuple(run for run in runs if run.id in kept)
+    older = before - len(runs)
     values = asv_values.load(results, order, rows)
     every = rows
     rows, left_out = limits.newest(limits.of_models(rows, models), len(rows) if most_cases is None else most_cases)
@@ -284,6 +286,7 @@ def load(
             dict.fromkeys(
                 (
                     *filter(None, [left_out]),
+                    *([f"{wording.plural(older, 'run')} before {since}, as --since asks"] if older else []),
                     *(str(problem) for problem in found.problems),
                     *values.problems,
                     *ahead((run.id, run.started_at) for run in runs),

@@ -18,6 +18,31 @@ WARMUPS: Final = 40
 QUANTILES: Final = 101
 
 
+OUTLIER: Final = 2.0
+"""A sample of more than so many medians is counted as an outlier."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """Where the samples of a case lie, all of its processes together; times in seconds.
+
+    Attributes:
+        n: how many there are.
+        low, first, median, third, high: what 5%, 25%, 50%, 75% and 95% of them took at most.
+        largest: the slowest of them.
+        outliers: how many took more than `OUTLIER` medians.
+    """
+
+    n: int
+    low: float
+    first: float
+    median: float
+    third: float
+    high: float
+    largest: float
+    outliers: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
     """The warm-up, or the samples, of one process in order, a point each or a point for several next to each other.
@@ -65,12 +90,38 @@ def quantiles(processes: Sequence[Mapping[str, Any]]) -> list[float]:
     """Evenly spaced quantiles of all samples of a case, in seconds; empty without samples."""
     import numpy as np
 
-    pooled = np.concatenate(
-        [np.empty(0), *(np.asarray(process["samples_ns"] or [], dtype=float) for process in processes)]
-    )
+    pooled = _pooled(processes)
     if not len(pooled):
         return []
-    return [float(value) / 1e9 for value in np.quantile(pooled, np.linspace(0, 1, min(QUANTILES, max(len(pooled), 2))))]
+    return [float(value) for value in np.quantile(pooled, np.linspace(0, 1, min(QUANTILES, max(len(pooled), 2))))]
+
+
+def spread(processes: Sequence[Mapping[str, Any]]) -> Spread | None:
+    """Where the samples of a case lie; None without samples."""
+    import numpy as np
+
+    pooled = _pooled(processes)
+    if not len(pooled):
+        return None
+    low, first, median, third, high = (float(value) for value in np.quantile(pooled, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    return Spread(
+        n=len(pooled),
+        low=low,
+        first=first,
+        median=median,
+        third=third,
+        high=high,
+        largest=float(pooled.max()),
+        outliers=int((pooled > OUTLIER * median).sum()),
+    )
+
+
+def _pooled(processes: Sequence[Mapping[str, Any]]) -> Floats:
+    """All samples, in seconds."""
+    import numpy as np
+
+    found = [np.asarray(process["samples_ns"] or [], dtype=float) for process in processes]
+    return np.concatenate([np.empty(0), *found]) / 1e9
 
 
 def sparkline(values: Sequence[float], points: int = 40) -> list[int]:

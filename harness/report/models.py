@@ -244,12 +244,15 @@ def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
     of_run: dict[tuple[str, str], str] = {}
     quantiles: list[dict[str, Any]] = []
     startups: dict[tuple[str, str], model.Intervals] = {}
+    spreads: dict[tuple[str, str], downsample.Spread] = {}
     for start in range(0, len(job.newest), CHUNK):
         for samples in query.pick(job.newest.iloc[start : start + CHUNK], ("case", "variant", "run", "processes")):
             name, run, processes = samples["case"], samples["run"], samples["processes"] or []
             startups[run, name] = model.intervals(processes)
             if own := downsample.quantiles(processes):
                 quantiles.append({"case": name, "variant": samples["variant"], "run": run, "quantiles": own})
+            if (found := downsample.spread(processes)) is not None:
+                spreads[run, name] = found
             if job.cases[name] == run:
                 row = next(row for row in by_case[name] if row["run"] == run)
                 where = run, row["fingerprint"]
@@ -258,9 +261,9 @@ def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
                 page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[where])
                 yield page.path, render.html(page, job.shared)
     recent = ordered(picked(job.recent, RECENT))
-    found = model.page(job.data, job.name, job.data.latest, recent, job.look, startups)
-    yield found.path, render.html(found, job.shared)
-    places = {(row["run"], row["case"]): place for place, row in enumerate(found.context["order"])}
+    page = model.page(job.data, job.name, job.data.latest, recent, job.look, startups, spreads)
+    yield page.path, render.html(page, job.shared)
+    places = {(row["run"], row["case"]): place for place, row in enumerate(page.context["order"])}
     drawn = [{**one, "row": places[one.pop("run"), one["case"]]} for one in quantiles]
     yield links.raw(job.name), _raw(job.name, drawn, job.look)
 
@@ -270,5 +273,4 @@ def _raw(name: str, quantiles: Sequence[Mapping[str, Any]], look: Mapping[str, S
 
     frame = pd.DataFrame(quantiles, columns=["case", "variant", "row", "quantiles"])
     frame = frame.sort_values("row", kind="stable")
-    figures = {"raw-violin": sample_charts.violin(frame, look), "raw-ecdf": sample_charts.ecdf(frame, look)}
-    return assign("raw", links.slug(name), figures)
+    return assign("raw", links.slug(name), {"raw-ecdf": sample_charts.ecdf(frame, look)})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import UsageError
 from harness.report import sides, wording
-from harness.report.compare import judged
+from harness.report.compare import VERDICTS, judged
 from harness.report.data import Data
 from harness.report.sides import ComparedSide
 
@@ -36,6 +36,23 @@ FIXED: Final = {
 
 DECIBELS: Final = 0.05
 """Fidelity is shown to a tenth of a decibel; what moves less has not changed."""
+
+
+FRAME: Final = {
+    name: name for name in ("case", "model", "variant", "target")
+} | {
+    "ratio": "ratio", "low": "ratio_low", "high": "ratio_high", "confidence": "confidence", "verdict": "verdict"
+} | {
+    f"{name}{side}": f"{called}{side}"
+    for name, called in (
+        ("median_s", "median_s"), ("low_s", "ci95_low_s"), ("high_s", "ci95_high_s"), ("processes", "processes"),
+        ("accuracy", "accuracy"), ("accuracy_drop", "accuracy_drop"), ("fidelity_db", "fidelity_db"),
+        ("fidelity_max_abs", "fidelity_max_abs"), ("size_bytes", "size_bytes"), ("model_bytes", "model_memory_bytes"),
+        ("fingerprint", "host"), ("runtime", "runtime"), ("commit", "commit"), ("run", "run"),
+    )
+    for side in ("_before", "")
+}  # fmt: skip
+"""Columns of `Compared.moved` -> what programs know them by; `_before` marks the side before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +81,38 @@ class Compared:
     moved: pd.DataFrame
     notes: tuple[str, ...]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many lines have each of `VERDICTS`, and `worse`: how many lost accuracy or fidelity."""
+        found = {name: int((self.moved["verdict"] == name).sum()) for name in VERDICTS}
+        return found | {"worse": int((self.moved["quality"] < 0).sum())}
+
+    def frame(self) -> pd.DataFrame:
+        """The lines for programs: the columns of `FRAME`, seconds, bytes and shares; NaN where there is nothing."""
+        found = self.moved.rename(columns=FRAME)[[*FRAME.values()]]
+        found["accuracy_or_fidelity"] = self.moved["quality"].map({-1: "worse", 0: "", 1: "better"})
+        return found
+
     def groups(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
         """Host, runtime and lines, for each host and runtime: what one heat map can show."""
         for key, lines in self.moved.groupby(["fingerprint", "runtime"], sort=False):
             yield str(key[0]), str(key[1]), lines.reset_index(drop=True)
 
 
-def asked(data: Data, names: tuple[str, str]) -> ComparedPair:
+def asked(data: Data, names: tuple[str, str], where: str = "--compare ") -> ComparedPair:
     """A pair by what a person types.
+
+    Args:
+        data: what is stored.
+        names: as `harness.report.sides.find` takes them, before and after.
+        where: what a message begins with.
 
     Raises:
         UsageError: as `harness.report.sides.find`, or if both are the same.
     """
-    pair = ComparedPair(before=sides.find(data, names[0]), after=sides.find(data, names[1]))
+    pair = ComparedPair(before=sides.find(data, names[0], where), after=sides.find(data, names[1], where))
     if pair.before == pair.after:
-        raise UsageError(f"--compare {names[0]} {names[1]}: both are {pair.before.kind} {pair.before.name}: give two")
+        raise UsageError(f"{where}{names[0]} {names[1]}: both are {pair.before.kind} {pair.before.name}: give two")
     return pair
 
 

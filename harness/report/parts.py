@@ -14,6 +14,20 @@ from harness.report.figures.base import Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One of several things in a cell.
+
+    Attributes:
+        href: where a click leads, as of a `Cell`.
+        at: the page's row that the filters know it by, or None where filters do not touch it.
+    """
+
+    text: str
+    href: str = ""
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One cell of a table.
 
@@ -23,6 +37,7 @@ class Cell:
         title: shown on hover.
         kind: a class of the style sheet: `num`, `status-failed`, `slower`, ...
         spark: an SVG drawing put before the text, made by `harness.report.sparkline`.
+        parts: stand in the place of the text where there are any.
     """
 
     text: str
@@ -31,6 +46,7 @@ class Cell:
     title: str = ""
     kind: str = ""
     spark: str = ""
+    parts: Sequence[Part] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,8 @@ class Table:
         rows: a cell per column each.
         at: for each row the page's row that the filters know it by, or None where filters do not touch it.
         facets: for each row a facet value of its own instead, such as `{"host": "0123"}`.
+        groups: for each row the page's rows that it stands for, instead of `at`.
+        lead: so many columns say what a row is; on a phone they are one, so that the numbers are seen.
     """
 
     columns: Sequence[str]
@@ -51,6 +69,8 @@ class Table:
     facets: Sequence[Mapping[str, str]] = ()
     searchable: bool = False
     id: str = ""
+    groups: Sequence[Sequence[int]] = ()
+    lead: int = 1
 
     def lines(self) -> Iterable[tuple[Sequence[Cell], int | None, Mapping[str, str]]]:
         """Each row with what filters know it by."""
@@ -109,6 +129,7 @@ class Chart:
         source: a script, relative to the page, that assigns the figure when it is asked for.
         ask: the label of the button that asks.
         small: fits beside another one.
+        wide: takes the whole width, whatever stands beside it.
     """
 
     id: str
@@ -120,6 +141,7 @@ class Chart:
     source: str = ""
     ask: str = ""
     small: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from harness.errors import UsageError
@@ -110,17 +111,36 @@ def _coverage(data: Data, request: PlotRequest) -> Figure:
     )
 
 
-def _raw(draw: Callable[[Any, Any], Figure]) -> Callable[[Data, PlotRequest], Figure | None]:
+def _raw(
+    draw: Callable[[Any, Any], Figure], of: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, Any]]
+) -> Callable[[Data, PlotRequest], Figure | None]:
+    """A chart of samples.
+
+    Args:
+        draw: makes it from a frame.
+        of: what the frame's line says of a case's processes; empty where there are no samples.
+    """
+
     def drawn(data: Data, request: PlotRequest) -> Figure | None:
         import pandas as pd
 
         found: list[dict[str, Any]] = []
         for row, processes in _samples(data, _one_model(data, request)):
-            if own := downsample.quantiles(processes):
-                found.append({"case": row["case"], "variant": row["variant"], "row": len(found), "quantiles": own})
+            if own := of(processes):
+                found.append({"case": row["case"], "variant": row["variant"], "row": len(found), **own})
         return draw(pd.DataFrame(found), marks(data.rows["variant"].cat.categories)) if found else None
 
     return drawn
+
+
+def _spread(processes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    found = downsample.spread(processes)
+    return {} if found is None else asdict(found)
+
+
+def _quantiles(processes: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    found = downsample.quantiles(processes)
+    return {"quantiles": found} if found else {}
 
 
 def _timeline(data: Data, request: PlotRequest) -> Figure | None:
@@ -172,8 +192,8 @@ KINDS: Mapping[str, Callable[[Data, PlotRequest], Figure | None]] = {
     "memory": _of_model(lambda frame, look: charts.footprint(frame, look, "peak_rss_bytes")),
     "session": _of_model(lambda frame, look: charts.footprint(frame, look, "session_s")),
     "first-inference": _of_model(lambda frame, look: charts.footprint(frame, look, "first_inference_s")),
-    "violin": _raw(samples.violin),
-    "ecdf": _raw(samples.ecdf),
+    "spread": _raw(samples.spread, _spread),
+    "ecdf": _raw(samples.ecdf, _quantiles),
     "timeline": _timeline,
     "fusion": _fusion,
     "placement": _placement,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from html import escape
 from importlib import resources
@@ -13,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness import shown
-from harness.report.parts import Cell, Page, Table, script_json
+from harness.report.parts import Cell, Page, Part, Table, script_json
 
 STATIC = ("style.css", "theme.js", "tables.js", "filters.js", "charts.js", "history.js", "live.js")
 """What every page loads, in this order, beside plotly.js."""
@@ -44,22 +45,44 @@ def lines(table: Table, root: str = "") -> str:
         root: the way from the page to the site's folder, put before addresses inside the site.
     """
     found = []
-    for cells, at, facets in table.lines():
+    for place, (cells, at, facets) in enumerate(table.lines()):
         known = "" if at is None else f' data-at="{at}"'
+        known += f' data-rows="{" ".join(map(str, table.groups[place]))}"' if table.groups else ""
         known += "".join(f' data-facet-{name}="{escape(value)}"' for name, value in facets.items())
-        found.append(f"<tr{known}>{''.join([_cell(cell, root) for cell in cells])}</tr>")
+        found.append(f"<tr{known}>{''.join(_cells(cells, root, table.lead))}</tr>")
     return "\n".join(found)
 
 
-def _cell(cell: Cell, root: str) -> str:
+def _cells(cells: Sequence[Cell], root: str, lead: int) -> Iterator[str]:
+    """A row's cells; on a phone the first also says what the others that lead say, which are not seen there."""
+    under = "\n".join(cell.text for cell in cells[1:lead])
+    for place, cell in enumerate(cells):
+        if place == 0 and under:
+            yield _cell(cell, root, more=f' data-under="{_quoted(under)}"')
+        elif 0 < place < lead:
+            yield _cell(replace(cell, kind=f"{cell.kind} lead".strip()), root)
+        else:
+            yield _cell(cell, root)
+
+
+def _cell(cell: Cell, root: str, more: str = "") -> str:
     kind = f' class="{_quoted(cell.kind)}"' if cell.kind else ""
     title = f' title="{_quoted(cell.title)}"' if cell.title else ""
     sort = f' data-sort="{_quoted(str(cell.sort))}"' if cell.sort is not None else ""
-    inside = _quoted(cell.text)
-    if cell.href:
-        way = "" if cell.href.startswith(("http", "../")) else root
-        inside = f'<a href="{_quoted(way + cell.href)}">{inside}</a>'
-    return f"<td{kind}{title}{sort}>{inside}</td>"
+    inside = " ".join(_part(part, root) for part in cell.parts) or _linked(cell.text, cell.href, root)
+    return f"<td{kind}{title}{sort}{more}>{inside}</td>"
+
+
+def _part(part: Part, root: str) -> str:
+    known = "" if part.at is None else f' data-rows="{part.at}"'
+    return f'<span class="part"{known}>{_linked(part.text, part.href, root)}</span>'
+
+
+def _linked(said: str, href: str, root: str) -> str:
+    if not href:
+        return _quoted(said)
+    way = "" if href.startswith(("http", "../")) else root
+    return f'<a href="{_quoted(way + href)}">{_quoted(said)}</a>'
 
 
 SPECIAL = re.compile(r"[&<>\"']")

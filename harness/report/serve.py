@@ -75,6 +75,7 @@ class Site:
         self.error = ""
         self._seen: object = None
         self._tried = 0.0
+        self._told: set[str] = set()
         self._lock = threading.Lock()
         self._data: Data | None = None
         self._made: dict[str, str] = {}
@@ -96,6 +97,8 @@ class Site:
         with self._lock:
             self._data = None
             self._made.clear()
+        if not self.version:
+            self._told = set(built.problems)  # whoever started this says them
         self.version += 1
         self.error = ""
         return built
@@ -103,13 +106,27 @@ class Site:
     def watch(self, stop: threading.Event) -> None:
         """Follow the results until `stop` is set; a build that fails leaves the site as it was."""
         while not stop.wait(LOOK_S):
-            try:
-                if self.refresh() is not None:
-                    self.said("results have changed: the site was made anew")
-            except HarnessError as error:
-                if self.error != str(error):
-                    self.said(f"the site stays as it was: {error}")
-                self.error = str(error)
+            self.follow_once()
+
+    def follow_once(self) -> None:
+        """Look at the results, and say what came of it."""
+        try:
+            built = self.refresh()
+        except HarnessError as error:
+            if self.error != str(error):
+                self.said(f"the site stays as it was: {error}")
+            self.error = str(error)
+            return
+        if built is not None:
+            self.said("results have changed: the site was made anew")
+            self._tell(built)
+
+    def _tell(self, built: Built) -> None:
+        """Say what was left out and was not said before."""
+        for problem in built.problems:
+            if problem not in self._told:
+                self.said(f"left out: {problem}")
+        self._told = set(built.problems)
 
     def pair(self, identity: str) -> str:
         """The script of a pair that was not made ahead, or one that says why there is none."""

@@ -75,7 +75,7 @@ def of_kind(data: Data, kind: str) -> list[ComparedSide]:
     return [side for side in every(data) if side.kind == kind]
 
 
-def find(data: Data, asked: str) -> ComparedSide:
+def find(data: Data, asked: str, where: str = "--compare ") -> ComparedSide:
     """A side by what a person types.
 
     Args:
@@ -83,6 +83,7 @@ def find(data: Data, asked: str) -> ComparedSide:
         asked: a run's id or the beginning of one; a commit's hash, its beginning, or what git makes of the name; a
             runtime such as `onnxruntime==1.30.0`, or its version; a host's name, its fingerprint or the beginning. One
             of `KINDS` and a colon before it leave out the others, as in `commit:main`.
+        where: what a message begins with, before what was asked for.
 
     Raises:
         UsageError: if nothing or more than one thing is called so.
@@ -99,24 +100,23 @@ def find(data: Data, asked: str) -> ComparedSide:
         some = " or ".join(
             f"the {side.kind} {side.name}, written {side.kind}:{side.name}" for side in others[:SHORTEST]
         )
-        raise UsageError(f"--compare {asked}: can be commit {commit[:8]}, written commit:{text}, or {some}: say which")
+        raise UsageError(f"{where}{asked}: can be commit {commit[:8]}, written commit:{text}, or {some}: say which")
     if len(found) == 1:
         return found[0]
     if found:
         some = ", ".join(f"{side.kind} {side.name}" for side in found[:SHORTEST])
         more = f" and {len(found) - SHORTEST} more" if len(found) > SHORTEST else ""
-        raise UsageError(f"--compare {asked}: may be {some}{more}; give one of these names in full (or as kind:name)")
+        raise UsageError(f"{where}{asked}: may be {some}{more}; give one of these names in full (or as kind:name)")
     names = [side.name for side in offered]
     if commit:
         known = [side.name for side in offered if side.kind == "commit"]
         raise UsageError(
-            f"--compare {asked}: that is commit {commit[:8]}, of which {data.results} holds nothing; measured commits: "
+            f"{where}{asked}: that is commit {commit[:8]}, of which {data.results} holds nothing; measured commits: "
             f"{', '.join(known[:8]) or 'none'}{', ...' if len(known) > 8 else ''}"  # noqa: PLR2004  (a line of them)
         )
     raise UsageError(
-        f"--compare {asked}: no run, commit, runtime or host of {data.results}{similar(asked, names)}; "
-        "`harness results --all --format csv` lists runs, commits and hosts; a runtime is typed as "
-        + (next((side.name for side in offered if side.kind == "runtime"), "onnxruntime==1.30.0"))
+        f"{where}{asked}: no run, commit, runtime or host of {data.results}{similar(asked, names)}; "
+        "`harness compare` lists them all"
     )
 
 

@@ -375,8 +375,64 @@ def test_a_search_that_finds_nothing_says_so(visit: Visit, tmp_path: Path) -> No
     report_stores.site(tmp_path / "results", tmp_path / "site")
     page = visit.open(tmp_path / "site" / "index.html")
     page.click("#covered summary")
-    page.fill("#covered .table-search", "model7/")
+    page.fill("#covered .table-search", "model17")
     copied = "harness.tables.text(document.querySelector('#covered table'))"
     eventually(page, 2, lambda: len(page.evaluate(copied).splitlines()))
     page.fill("#covered .table-search", "nonsense")
     eventually(page, 1, page.locator("#covered .table-box.nothing").count)
+
+
+def test_printing_draws_every_chart(regressed: Path, visit: Visit) -> None:
+    """Nobody has scrolled, and one chart has not been asked for: all are on the paper, light, as wide as it is."""
+    page = visit.open(regressed / links.model("digits_cnn"))
+    page.wait_for_function("Object.keys(harness.received).some(name => name.startsWith('raw/'))")
+    page.click("#theme")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    charts = page.locator("[data-chart]").count()
+    eventually(page, charts, page.locator("[data-chart][data-drawn] .main-svg:first-child").count)
+    assert "light" == page.locator("html").get_attribute("data-theme")
+    assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.layout.width <= 700)")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert "dark" == page.locator("html").get_attribute("data-theme")
+    eventually(page, True, lambda: page.evaluate("[...document.querySelectorAll('.plot')].every(p => !p.layout.width)"))
+
+
+def test_a_host_of_values_alone_shows_them(tmp_path: Path, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a host with samples: no empty charts, but its newest values, open."""
+    from dataclasses import replace
+
+    from harness.store.asv import results as asv
+    from harness.store.rows import to_row
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    report_stores.history(tmp_path / "results", days=2, slower_from=9)
+    for day in range(2):
+        of = report_stores.run(day, fingerprint="bbbb" * 3, host={"name": "other"})
+        found = [report_stores.measured(case, 5.0) for case in report_stores.matrix()]
+        rows = [to_row(of, replace(outcome, started_at=of.started_at)) for outcome in found]
+        asv.write(tmp_path / "results", of, rows)
+    report_stores.site(tmp_path / "results", tmp_path / "site")
+    page = visit.open(tmp_path / "site" / "index.html")
+    page.wait_for_selector("#ship", state="visible")
+    (other,) = page.eval_on_selector_all(
+        "select[data-facet=host] option", "all => all.map(one => one.value).filter(name => name !== '0123456789ab')"
+    )
+    page.select_option("select[data-facet=host]", other)
+    page.wait_for_selector("#ship", state="hidden")
+    assert not page.locator("#covered").is_visible()
+    assert page.locator("#newest tbody tr:visible").count()
+    assert page.get_by_text("values in asv's files only").is_visible()
+
+
+def test_a_phone_shows_numbers_first(browser: Any, regressed: Path) -> None:
+    """What says which row it is takes one column, the number stands beside it, and the edge says that there is more."""
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((regressed / links.model("digits_cnn")).as_uri())
+    table = page.locator("section .table-box", has=page.locator("caption", has_text="Every case"))
+    page.wait_for_function("document.querySelectorAll('.scroll.more-right').length")
+    number = table.locator("tbody tr:visible").first.locator("td.num").first
+    box = number.bounding_box()
+    assert box["x"] + box["width"] <= 390
+    assert not table.locator("tbody td.lead").first.is_visible()
+    assert "cpu-t1-b1" in table.locator("tbody tr:visible td").first.get_attribute("data-under")
+    page.close()

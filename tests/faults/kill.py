@@ -148,7 +148,7 @@ def victims(top: Path, names: Sequence[str]) -> Iterator[Victim]:
             "gate": (
                 (
                     "gate", "--base", "tiny/fp32/cpu-t1-b1", "--head", "tiny/fp32/cpu-t1-b1", "--remeasure-same",
-                    "--pairs", "6,6", "--time-limit", "2s", "--json", "gate.json", "--junit", "gate.xml",
+                    "--pairs", "6,6", "--time-limit", "2s", "--json-file", "gate.json", "--junit", "gate.xml",
                 ),
                 (0, 1, 3),
             ),

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from harness import zoo
 from harness.flow import plan
-from harness.init import InitRequest, init, pattern, scalar
+from harness.init import InitRequest, init
+from harness.init.workflows import pattern, scalar
 from tests import builders
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)

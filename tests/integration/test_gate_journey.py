@@ -29,6 +29,7 @@ from tests.waiting import alive, wait_for, workers
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="interpreters are wrapped in shell scripts")
 
 FEW = ("--pairs", "6,6", "--detect", "99%")
+PYTHONS = ("--base-python", sys.executable, "--head-python")
 QUICK = ("--variants", "fp32", *FEW)
 """As few pairs as can be significant, and no more for a spread that is too wide to see a small change."""
 
@@ -116,7 +117,7 @@ def test_a_bump_of_the_runtime_fails_with_a_sentence(project: Project) -> None:
     out = project.run("gate", "--base", "main", code=1)
     assert "Regression: 1 of 1 case got worse." in out
     assert f", onnxruntime {slow.base}); head: working tree (" in out
-    assert f"regression  trees/fp32 on cpu-t1-b{slow.shape[0]}: " in out
+    assert f"regression  trees/fp32/cpu-t1-b{slow.shape[0]}: " in out
     assert "% slower (95% interval " in out
 
 
@@ -126,13 +127,11 @@ def test_slower_interpreter_fails(repository: Project) -> None:
     slow = interpreter(repository, TWICE)
     out = repository.run(
         "gate",
-        "--base-python",
-        sys.executable,
-        "--head-python",
+        *PYTHONS,
         slow,
         *QUICK,
         "--remeasure-same",
-        "--json",
+        "--json-file",
         "out.json",
         code=1,
     )
@@ -152,9 +151,7 @@ def test_crashing_side_fails_its_case(repository: Project) -> None:
     """A worker of one side that dies fails the case, names the side, and ends with exit code 4."""
     out = repository.run(
         "gate",
-        "--base-python",
-        sys.executable,
-        "--head-python",
+        *PYTHONS,
         interpreter(repository, CRASH),
         *QUICK,
         "--remeasure-same",
@@ -174,7 +171,16 @@ def test_time_limit_shorter_than_one_pair(repository: Project) -> None:
 def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
     """Ctrl-C while pairs are measured: what there is, inconclusive, exit code 3."""
     process = repository.start(
-        "gate", "--base", "HEAD", "--variants", "fp32", "--remeasure-same", "--pairs", "200,200", "--json", "out.json"
+        "gate",
+        "--base",
+        "HEAD",
+        "--variants",
+        "fp32",
+        "--remeasure-same",
+        "--pairs",
+        "200,200",
+        "--json-file",
+        "out.json",
     )
     assert process.stdout is not None
     for line in process.stdout:

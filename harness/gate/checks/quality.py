@@ -124,6 +124,9 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
         # Each file is its own reference: that head is true to itself says nothing of the change.
         given, apart = comparable(against(found["head"].given, found["base"].given))
         found["head"] = dataclasses.replace(found["head"], given=given)
+    else:
+        given = found["base"].given
+        found["base"] = dataclasses.replace(found["base"], given=under_names_of(given, found["head"].given))
     sides = found["base"].given, found["head"].given
     try:
         task = tasks.find(match.head.case.model.task)
@@ -148,6 +151,24 @@ def against(head: Evaluated, base: Evaluated) -> Evaluated:
     met = [name if name is not None else next(rest) for name in names]
     random = tuple(now for now, name in zip(met, base.reference, strict=True) if name in base.random)
     return dataclasses.replace(head, reference=dict(zip(met, base.reference.values(), strict=True)), random=random)
+
+
+def under_names_of(base: Evaluated, head: Evaluated) -> Evaluated:
+    """The base's outputs under the head's names: one that was renamed is the same output, which may have got worse.
+
+    They meet by position, where both have as many; else those of the same name do.
+    """
+    if base.outputs.keys() == head.outputs.keys() or len(base.outputs) != len(head.outputs):
+        return base
+    fresh = iter([name for name in head.outputs if name not in base.outputs])
+    names = {name: name if name in head.outputs else next(fresh) for name in base.outputs}
+    return dataclasses.replace(
+        base,
+        outputs={names[name]: values for name, values in base.outputs.items()},
+        reference={names.get(name, name): values for name, values in base.reference.items()},
+        roles={role: names.get(name, name) for role, name in base.roles.items()},
+        random=tuple(names.get(name, name) for name in base.random),
+    )
 
 
 def comparable(head: Evaluated) -> tuple[Evaluated, tuple[Finding, ...]]:

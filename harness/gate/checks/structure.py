@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.gate.checks.signature import Signature
 from harness.gate.model import Contender, Finding, Match, Verdict
@@ -193,8 +193,14 @@ def _signature(base: Signature, head: Signature, worse: Verdict) -> list[Finding
         gone = [value for value in one if value not in other]
         new = [value for value in other if value not in one]
         change = f"{'; '.join(gone) or 'none'} -> {'; '.join(new) or 'none'}" if gone or new else "another order"
-        found.append(Finding(metric="signature", verdict=worse, sentence=f"{word}s changed: {change}"))
+        what = "renamed" if _renamed(gone, new) else "changed"
+        found.append(Finding(metric="signature", verdict=worse, sentence=f"{word}s {what}: {change}"))
     return found
+
+
+def _renamed(gone: Sequence[str], new: Sequence[str]) -> bool:
+    """Whether nothing but names differs: types and shapes are the same, in the same order."""
+    return bool(gone) and [one.partition(": ")[2] for one in gone] == [one.partition(": ")[2] for one in new]
 
 
 def _opsets(base: Signature, head: Signature, worse: Verdict) -> list[Finding]:

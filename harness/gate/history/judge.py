@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.gate.history import looks
-from harness.gate.history.series import Key, age, kind, name, newest
+from harness.gate.history.series import Key, age, kind, name, newest, of_this_clone
 from harness.gate.history.standing import EXACT, LevelChange, level_changes
 from harness.gate.model import CaseVerdict, Finding, GateSettings, Report, Verdict, whole
 from harness.gate.text import commits
@@ -30,6 +30,9 @@ from harness.units import count
 
 FINEST = {metric.name: metric.finest for metric in METRICS}
 """Digits below these are rounding of the arithmetic, not a step."""
+
+
+ELSEWHERE = "commits that this clone does not have left out (a shallow clone needs fetch-depth: 0)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,10 @@ def judge(
     began, started = time.monotonic(), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     settings = settings or GateSettings()
     found = history(results, repo=repo, cases=cases, metrics=tuple(BY_NAME), since=since, reference=True)
-    going, stale = newest(found.series)
+    known, foreign = of_this_clone(found.series, repo)
+    going, stale = newest(known)
     notes = [*(f"left out: {problem}" for problem in found.problems), *found.notes]
+    notes += [f"{count(foreign, 'series', 'series')} of {ELSEWHERE}"] if foreign else []
     level = spending.PROMISE
     points = [one.points[-1] for one in going]
     if points:
@@ -74,13 +79,13 @@ def judge(
     if stale:
         notes.append(f"{count(stale, 'series', 'series')} of earlier runtimes, weights or environments left out")
     quiet = Counter(
-        finding.sentence.partition("not judged: ")[2]
+        finding.sentence.partition(commits.NOT_JUDGED)[2]
         for case in verdicts
         for finding in case.findings
         if finding.verdict is Verdict.NOT_COMPARABLE
     )
     notes += [f"{count(n, 'series', 'series')} not judged: {why}" for why, n in quiet.most_common()]
-    if not verdicts:
+    if not verdicts and not foreign:
         notes.append(
             f"no results under {results} match what was chosen; see what there is with: harness history"
             if cases or since
@@ -137,10 +142,7 @@ def _usable(series: Series) -> _Judged:
         left.append(f"{count(len(points) - len(clean), 'run')} of uncommitted changes left out")
     known = [point for point in clean if point.position is not None]
     if known and len(known) < len(clean):
-        left.append(
-            f"{count(len(clean) - len(known), 'run')} of commits that this clone does not have left out (a shallow "
-            "clone needs fetch-depth: 0)"
-        )
+        left.append(f"{count(len(clean) - len(known), 'run')} of {ELSEWHERE}")
         clean = known
     good = [point for point in clean if _is_number(point, series.metric)]
     # A failure has no value and has a finding of its own; what else is not a number is damage.

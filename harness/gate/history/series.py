@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from harness import git
 from harness.store.clock import settled
 from harness.store.history import Point, Series
 from harness.store.series import when
@@ -32,6 +34,20 @@ def newest(series: Iterable[Series]) -> tuple[list[Series], int]:
             else:
                 ended += len(some)
     return kept, ended
+
+
+def of_this_clone(series: Iterable[Series], repo: Path | None) -> tuple[list[Series], int]:
+    """The series that a clone can put in order, and how many have nothing but commits that it does not have.
+
+    Args:
+        series: all that are stored.
+        repo: a folder inside the clone; None, and outside git, takes every series.
+    """
+    found = list(series)
+    if repo is None or git.top_of(repo) is None:
+        return found, 0
+    known = [one for one in found if any(point.position is not None or point.commit is None for point in one.points)]
+    return known, len(found) - len(known)
 
 
 def kind(series: Series) -> Kind:

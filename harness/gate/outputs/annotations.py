@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from harness.gate.model import CaseVerdict, Report, Verdict
 from harness.gate.text import summary
-from harness.gate.text.sentences import spoken
 from harness.shown import annotation, annotation_property
 from harness.units import count
 
@@ -15,18 +14,28 @@ LEVELS = {
     Verdict.REGRESSION: "error",
     Verdict.FAILED: "error",
     Verdict.INCONCLUSIVE: "warning",
-    Verdict.NOT_COMPARABLE: "warning",
     Verdict.IMPROVEMENT: "notice",
 }
 
 
-def render(report: Report) -> str:
-    """One line per annotation; nothing for cases that passed, unless a change of theirs was accepted."""
+def render(report: Report, *, warn_only: bool = False) -> str:
+    """One line per annotation; nothing for cases that passed, unless a change of theirs was accepted.
+
+    Cases that were not compared for one reason share a line.
+
+    Args:
+        report: of a gate.
+        warn_only: errors become warnings, for a job that they do not fail.
+    """
     levels: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
-    for case in summary.ordered(report.cases):
+    apart = [case for case in report.cases if case.verdict is Verdict.NOT_COMPARABLE]
+    for case in summary.ordered([case for case in report.cases if case not in apart]):
         level = _level(case)
+        if level == "error" and warn_only:
+            level = "warning"
         if level:
-            levels[level].append(_command(level, spoken(case.name), summary.sentence(case)))
+            levels[level].append(_command(level, case.name, summary.sentence(case)))
+    levels["warning"] += [_command("warning", names, f"{v.value}: {text}") for v, names, text in summary.grouped(apart)]
     if not report.cases:
         levels["warning"].append(_command("warning", "harness gate", summary.headline(report)))
     lines: list[str] = []

@@ -29,20 +29,18 @@ SCHEMA = 1
 """Version of the format; raised when a key goes or changes its meaning."""
 
 
-def render(report: Report, *, allow_inconclusive: bool = False) -> str:
+def render(report: Report, *, fail_on: str = "inconclusive") -> str:
     """The JSON document, indented, with a newline at its end."""
-    return (
-        shown.json(json.dumps(as_dict(report, allow_inconclusive=allow_inconclusive), indent=1, allow_nan=False)) + "\n"
-    )
+    return shown.json(json.dumps(as_dict(report, fail_on=fail_on), indent=1, allow_nan=False)) + "\n"
 
 
-def as_dict(report: Report, *, allow_inconclusive: bool = False) -> dict[str, Any]:
+def as_dict(report: Report, *, fail_on: str = "inconclusive") -> dict[str, Any]:
     """What `render` writes, as plain values."""
     return {
         "schema": SCHEMA,
         "kind": "history" if summary.in_history(report) else "sides",
         "verdict": summary.overall(report).value,
-        "exit_code": exit_code(report, allow_inconclusive=allow_inconclusive),
+        "exit_code": exit_code(report, fail_on=fail_on),
         "headline": summary.headline(report),
         "base": _side(report.base),
         "head": _side(report.head),
@@ -68,7 +66,7 @@ def load(path: Path) -> Report:
         content = foreign.mapping(foreign.content(path))
         if content["schema"] != SCHEMA:
             raise StoreError(
-                f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json."
+                f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json-file."
             )
         return Report(
             base=_read_side(content["base"]),
@@ -79,10 +77,12 @@ def load(path: Path) -> Report:
             notes=tuple(content["notes"]),
         )
     except OSError as error:
-        raise StoreError(f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json {path}") from error
+        raise StoreError(
+            f"Cannot read {path}: {error.strerror}. Write it with: harness gate --json-file {path}"
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise StoreError(
-            f"{path} is not a report of `harness gate --json` ({type(error).__name__}: {error}). Write it again."
+            f"{path} is not a report of `harness gate --json-file` ({type(error).__name__}: {error}). Write it again."
         ) from error
 
 

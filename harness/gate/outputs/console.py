@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from harness.gate.model import CaseVerdict, Finding, Report, Verdict
 from harness.gate.text import summary
-from harness.gate.text.sentences import spoken
+from harness.layout import TextColumn, TextTable, print_grid
 from harness.shown import cell, terminal
 from harness.units import change, count, value
 
@@ -30,15 +29,15 @@ ALWAYS = frozenset({"latency"})
 """Metrics whose row is shown in the table also where nothing is wrong with them."""
 
 
-def render(report: Report) -> list[Table | Text]:
+def render(report: Report) -> list[TextTable | Text]:
     """Everything that `harness gate` prints, part by part; text of others is never taken for markup."""
     cases = summary.ordered(report.cases)
-    parts: list[Table | Text] = [
+    parts: list[TextTable | Text] = [
         cell(summary.headline(report), style=STYLES[summary.overall(report)]),
         cell(summary.sides(report), style="dim"),
     ]
     if cases:
-        parts += [cell(""), _table(cases)]
+        parts += [cell(""), findings_table(cases)]
     to_read = summary.grouped([case for case in cases if summary.needs_a_reader(case)])
     if to_read:
         parts.append(cell(""))
@@ -53,21 +52,42 @@ def render(report: Report) -> list[Table | Text]:
 def show(report: Report, out: Console) -> None:
     """Print it; sentences are left whole where the output is narrow, so that they can be searched for."""
     for part in render(report):
-        out.print(part, soft_wrap=isinstance(part, Text))
+        if isinstance(part, Text):
+            out.print(part, soft_wrap=True)
+        else:
+            print_grid(out, part)
 
 
-def _table(cases: list[CaseVerdict]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("case", "verdict"):
-        table.add_column(name, no_wrap=name == "verdict")
-    for name in ("metric", "base", "head", "change [95% interval]", "n"):
-        table.add_column(name, justify="left" if name == "metric" else "right")
+COLUMNS = (
+    TextColumn(name="case", least=20),
+    TextColumn(name="verdict"),
+    TextColumn(name="metric", rank=1),
+    TextColumn(name="base", right=True, rank=2),
+    TextColumn(name="head", right=True, rank=2),
+    TextColumn(name="change [95% interval]", right=True),
+    TextColumn(name="n", right=True, rank=3),
+)
+
+
+def findings_table(cases: list[CaseVerdict]) -> TextTable:
+    """Every case with the findings that somebody may want to see."""
+    rows = []
     for case in cases:
-        shown = [f for f in case.findings if f.metric in ALWAYS or f.verdict not in summary.QUIET or f.accepted]
-        for place, finding in enumerate(shown or [None]):
-            named = (cell(spoken(case.name)), cell(case.verdict.value, style=STYLES[case.verdict]))
-            table.add_row(*(named if place == 0 else (cell(""), cell(""))), *_cells(finding))
-    return table
+        for place, finding in enumerate(_shown(case) or [None]):
+            verdict = case.verdict if place == 0 or finding is None else finding.verdict
+            own = cell("" if place and verdict is Verdict.NOT_COMPARABLE else verdict.value, style=STYLES[verdict])
+            rows.append((cell(case.name if place == 0 else ""), own, *_cells(finding)))
+    return TextTable(columns=COLUMNS, rows=rows)
+
+
+def _shown(case: CaseVerdict) -> list[Finding]:
+    """The findings that have a row: what the case's verdict rests on comes first, beside it."""
+    found = [f for f in case.findings if f.metric in ALWAYS or f.verdict not in summary.QUIET or f.accepted]
+    found.sort(key=lambda f: not summary.rests_on(case, f))
+    if found and summary.rests_on(case, found[0]):
+        return found
+    first = next((f for f in case.findings if summary.rests_on(case, f)), None)
+    return found if first is None else [first, *found]
 
 
 def _cells(finding: Finding | None) -> tuple[Text, ...]:
@@ -88,7 +108,7 @@ def _notes(report: Report) -> list[str]:
     groups: dict[str, tuple[str, list[str]]] = {}
     for case in report.cases:
         for note in case.notes:
-            groups.setdefault(FIGURE.sub("#", note), (note, []))[1].append(spoken(case.name))
+            groups.setdefault(FIGURE.sub("#", note), (note, []))[1].append(case.name)
     lines = summary.notes(report)
     for note, names in groups.values():
         more = f" and {count(len(names) - 1, 'more case')}" if len(names) > 1 else ""

@@ -5,6 +5,7 @@ Nothing here prints; what belongs on standard output is returned.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from pathlib import Path
 from harness import git, provenance
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.gate import accepted_changes
-from harness.gate.model import Report
-from harness.gate.outputs import as_json, junit, markdown
+from harness.gate.model import FAIL_ON, Report, exit_code
+from harness.gate.outputs import as_csv, as_json, junit, markdown
 from harness.store import files
+from harness.suggest import suggest
 
 STDOUT = "-"
+JSON_FILE = "--json-file"
 
 FOLDER = "gates"
 """Below the results folder: every gate as JSON, with every pair's numbers."""
@@ -28,18 +31,23 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportOutputs:
-    """What was asked for on the command line; `check` it before measuring, `write` to it afterwards."""
+    """What was asked for on the command line; `check` it before measuring, `write` to it afterwards.
+
+    Attributes:
+        fail_on: a key of `harness.gate.model.FAIL_ON`.
+    """
 
     markdown: str | None = None
     junit: Path | None = None
     json: str | None = None
+    format: str = "table"
     annotations: bool = False
-    allow_inconclusive: bool = False
+    fail_on: str = "inconclusive"
 
     @property
     def quiet_stdout(self) -> bool:
         """Whether standard output is one output's alone, so that everything else goes to standard error."""
-        return STDOUT in (self.markdown, self.json)
+        return self.format != "table" or STDOUT in (self.markdown, self.json)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -67,8 +75,10 @@ def check(outputs: ReportOutputs, *, accepted: Path | None = None) -> None:
         UsageError: if two outputs want standard output, a file's folder does not exist, or the file of accepted
             changes is malformed.
     """
-    if outputs.markdown == outputs.json == STDOUT:
-        raise UsageError("--markdown - --json -: only one of them can have standard output; give the other a file")
+    wanted = [f"{name} -" for name, to in (("--markdown", outputs.markdown), (JSON_FILE, outputs.json)) if to == STDOUT]
+    wanted += [f"--format {outputs.format}"] if outputs.format != "table" else []
+    if len(wanted) > 1:
+        raise UsageError(f"{' '.join(wanted)}: only one of them can have standard output; give the other a file")
     for option, path in _files(outputs):
         if path.is_dir():
             raise UsageError(f"{option} {path}: is a folder; give a file")
@@ -76,6 +86,28 @@ def check(outputs: ReportOutputs, *, accepted: Path | None = None) -> None:
             raise UsageError(f"{option} {path}: there is no folder {path.parent}; make it first")
     if accepted is not None:
         accepted_changes.read(accepted)
+
+
+def failing(fail_on: str | None, *, allow_inconclusive: bool = False) -> str:
+    """What fails the gate: a key of `harness.gate.model.FAIL_ON`.
+
+    Raises:
+        UsageError: if there is no such policy, or two options ask for different ones.
+    """
+    if fail_on is not None and fail_on not in FAIL_ON:
+        raise UsageError(f"--fail-on {fail_on}: {suggest(fail_on, FAIL_ON)}")
+    if allow_inconclusive and fail_on not in (None, "regression"):
+        raise UsageError(f"--allow-inconclusive is --fail-on regression, and --fail-on {fail_on} was given: omit one")
+    return fail_on or ("regression" if allow_inconclusive else "inconclusive")
+
+
+def forgiven(report: Report, fail_on: str) -> Report:
+    """The report with a note where its exit code is 0 only because nothing more was to fail."""
+    code = exit_code(report)
+    if code == exit_code(report, fail_on=fail_on):
+        return report
+    note = f"exit code 0 instead of {code}, since --fail-on {fail_on} was given"
+    return dataclasses.replace(report, notes=(note, *report.notes))
 
 
 def with_accepted(report: Report, path: Path | None) -> Report:
@@ -102,7 +134,13 @@ def write(report: Report, outputs: ReportOutputs, *, summary: str | None = None)
     texts: list[tuple[str | Path | None, Callable[[], str]]] = [
         (outputs.markdown, lambda: markdown.render(report)),
         (outputs.junit, lambda: junit.render(report)),
-        (outputs.json, lambda: as_json.render(report, allow_inconclusive=outputs.allow_inconclusive)),
+        (outputs.json, lambda: as_json.render(report, fail_on=outputs.fail_on)),
+        (STDOUT if outputs.format == "markdown" else None, lambda: markdown.render(report)),
+        (STDOUT if outputs.format == "csv" else None, lambda: as_csv.render(report)),
+        (
+            STDOUT if outputs.format == "json" else None,
+            lambda: as_json.render(report, fail_on=outputs.fail_on),
+        ),
     ]
     stdout = "".join(text() for target, text in texts if target == STDOUT)
     steps = [partial(_write, Path(to), text()) for to, text in texts if to is not None and to != STDOUT]
@@ -166,7 +204,7 @@ def _files(outputs: ReportOutputs) -> list[tuple[str, Path]]:
     given: list[tuple[str, str | Path | None]] = [
         ("--markdown", outputs.markdown),
         ("--junit", outputs.junit),
-        ("--json", outputs.json),
+        (JSON_FILE, outputs.json),
     ]
     return [(option, Path(value)) for option, value in given if value is not None and value != STDOUT]
 

@@ -1,6 +1,6 @@
 """A report as JUnit XML, which most CI systems show: one test case per case.
 
-regression -> failure, failed -> error, inconclusive and not comparable -> skipped (nobody knows: neither passed nor
+regression -> failure, failed -> error, inconclusive and not compared -> skipped (nobody knows: neither passed nor
 failed), pass and improvement -> passed. The exit code is the judge; this file is for reading.
 """
 

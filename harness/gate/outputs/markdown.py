@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from harness import shown
 from harness.gate.model import CaseVerdict, Finding, Report, Verdict
 from harness.gate.text import summary
-from harness.gate.text.sentences import spoken
 from harness.units import change, count, value
 
 MARKER = "<!-- harness gate -->"
@@ -88,7 +87,7 @@ def _row(case: CaseVerdict, finding: Finding | None) -> tuple[str, ...]:
     notes = "; ".join(case.notes)
     if finding is None:
         return (
-            spoken(case.name),
+            case.name,
             "",
             case.verdict.value,
             "",
@@ -107,7 +106,7 @@ def _row(case: CaseVerdict, finding: Finding | None) -> tuple[str, ...]:
     remark = finding.accepted or ("" if moved else finding.sentence)
     first = finding is case.findings[0]
     remark = "; ".join(filter(None, (remark, notes if first else "")))
-    return spoken(case.name), finding.metric, verdict, *numbers, moved, str(finding.n or ""), _cut(remark)
+    return case.name, finding.metric, verdict, *numbers, moved, str(finding.n or ""), _cut(remark)
 
 
 def _cut(text: str, most: int = 600) -> str:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness import foreign, sealed
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Match, Side
 from harness.records import Artifact, Reference, wire
@@ -69,7 +70,7 @@ def files_digest(cache: Cache, kind: str, digest: str, keep: Callable[[str], boo
 
     The digest that an entry is known by covers what was asked for; this one covers what came of it.
     """
-    meta = cache.meta(kind, digest)
+    meta = _stated(cache, kind, digest)
     if meta is None:
         return None
     held = sorted((one["name"], one["sha256"]) for one in meta["files"] if keep(one["name"]))
@@ -81,11 +82,22 @@ def data_digest(cache: Cache, reference: Reference) -> str | None:
 
     A side of an earlier commit may have stored the same arrays in other files.
     """
-    meta = cache.meta("references", reference.digest)
+    meta = _stated(cache, "references", reference.digest)
     if meta is None:
         return None
     entries = json.dumps({"files": meta["files"], **wire.reference_to_json(reference)})
     return _values_digest(cache.reference_dir(reference.digest), entries)
+
+
+def _stated(cache: Cache, kind: str, digest: str) -> dict[str, Any] | None:
+    """What is written of an entry; a side of an earlier commit wrote it without a checksum, just now."""
+    if (meta := cache.meta(kind, digest)) is not None:
+        return meta
+    try:
+        found = foreign.mapping(foreign.content(cache.text(kind, digest)))
+    except (OSError, ValueError):
+        return None
+    return found if sealed.SHA not in found and isinstance(found.get("files"), list) else None
 
 
 @lru_cache(maxsize=1024)

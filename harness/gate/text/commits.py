@@ -77,6 +77,10 @@ def quiet(metric: str, n: int) -> str:
     return f"{WORDS[metric][0]}no change in {count(n, 'run')}"
 
 
+NOT_JUDGED = "not judged: "
+"""What stands before the reason why a series cannot be judged."""
+
+
 def abstained(metric: str, why: str) -> str:
     """A series that cannot be judged."""
-    return f"{WORDS[metric][0] or 'latency '}not judged: {why}"
+    return f"{WORDS[metric][0] or 'latency '}{NOT_JUDGED}{why}"

@@ -21,22 +21,17 @@ VERSUS = " vs "
 
 
 def about(name: str, sentence: str) -> str:
-    """A sentence with the name of what it is about: `resnet50/int8-static on cpu-t2: 4.8% slower (...)`."""
-    return f"{spoken(name)}: {sentence}"
+    """A sentence with the name of what it is about: `resnet50/int8-static/cpu-t2-b1: 4.8% slower (...)`."""
+    return f"{name}: {sentence}"
 
 
-def spoken(name: str) -> str:
-    """A case's id as people say it: `resnet50/int8-static on cpu-t2`; any other name as it is.
-
-    A batch of one goes without saying; any other is named. Of `a vs b` each is said so.
-    """
+def earlier_name(name: str) -> str:
+    """A case's id as earlier versions of the reports had it, from which people copy: `m/v on cpu-t1`."""
     if VERSUS in name:
-        return VERSUS.join(spoken(part) for part in name.split(VERSUS))
+        return VERSUS.join(map(earlier_name, name.split(VERSUS)))
     case, note, rest = name.partition(" ")
     named = case_id.parts(case)
-    if not all(named):
-        return name
-    return f"{named.model}/{named.variant} on {named.label.removesuffix('-b1')}{note}{rest}"
+    return f"{named.model}/{named.variant} on {named.label.removesuffix('-b1')}{note}{rest}" if all(named) else name
 
 
 # --- timed metrics: a ratio with an interval -----------------------------------------------------
@@ -121,6 +116,7 @@ def unclear(
     high: float | None = None,
     allowed: float = 0.0,
     why: str = "",
+    stage: str = "",
     remedy: str = "",
     counted: str = "pair",
     confidence: float = 0.95,
@@ -140,6 +136,7 @@ def unclear(
         high: upper end.
         allowed: the margin within `wanted`; named where above zero.
         why: what stopped the measurement, such as `time limit`.
+        stage: when it did, such as `before confirmation`; empty where screening was not over.
         remedy: what would help; by default the number of pairs that the spread asks for.
         counted: what `n` counts, in the singular.
         confidence: of the interval.
@@ -152,7 +149,7 @@ def unclear(
         text += f" from {count(n, counted)}" if n else ": nothing was measured"
     parts = [text]
     if why:
-        parts.append(f"stopped by {why}")
+        parts.append(" ".join(filter(None, ("stopped", stage, "by", why))))
     if detectable is not None and math.isfinite(detectable):
         asked = f"{share(wanted)} was asked for" + (f", the allowed {share(allowed)} included" if allowed > 0 else "")
         if detectable > wanted:

@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.gate.model import GRAVITY, CaseVerdict, Finding, Report, Side, Verdict, exit_code
+from harness.gate.model import GRAVITY, CaseVerdict, Finding, Report, Side, Verdict, exit_code, latency_unjudged
+from harness.gate.text import commits
 from harness.gate.text.phrases import short
-from harness.gate.text.sentences import spoken
 from harness.units import count, seconds, share
 
 QUIET = frozenset({Verdict.PASS, Verdict.NOT_COMPARABLE})
@@ -53,6 +53,8 @@ def headline(report: Report) -> str:
             text = f"Regression: {n} of {total} got worse"
         case Verdict.FAILED:
             text = f"Failed: {n} of {total} could not be compared"
+        case Verdict.INCONCLUSIVE if latency_unjudged(report):
+            text = f"Inconclusive: {_latency_unjudged(report)}"
         case Verdict.INCONCLUSIVE if n:
             text = f"Inconclusive: {n} of {total} could not be decided"
         case Verdict.INCONCLUSIVE if report.interrupted and tally:
@@ -73,6 +75,15 @@ def headline(report: Report) -> str:
     return "; ".join([text, *([", ".join(rest)] if rest else []), *stopped]) + "."
 
 
+def _latency_unjudged(report: Report) -> str:
+    """That a history could judge no latency, which sizes that passed must not hide, and why mostly."""
+    series = latency_unjudged(report)
+    found = [one.sentence for case in report.cases for one in case.findings if one.metric == "latency"]
+    (sentence, _), *_ = Counter(found).most_common(1)
+    subject = "the one series of latency could not" if series == 1 else f"none of {series:,} series of latency could"
+    return f"{subject} be judged ({sentence.partition(commits.NOT_JUDGED)[2]})"
+
+
 SIGNATURE = "signature"
 """The metric of what a model takes and gives."""
 
@@ -82,7 +93,7 @@ UNMEASURED = "not measured: "
 PLURAL = {
     Verdict.PASS: "passed",
     Verdict.IMPROVEMENT: "improved",
-    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.NOT_COMPARABLE: "not compared",
     Verdict.INCONCLUSIVE: "inconclusive",
     Verdict.FAILED: "failed",
     Verdict.REGRESSION: "got worse",
@@ -95,16 +106,23 @@ def ordered(cases: Sequence[CaseVerdict]) -> list[CaseVerdict]:
 
 
 def telling(case: CaseVerdict) -> list[Finding]:
-    """The findings of a case that deserve words: all that are not quiet, gravest first; latency where all are quiet.
+    """The findings of a case that deserve words: all that are not quiet, first those that its verdict rests on.
+
+    The others follow, gravest first; latency where all are quiet.
 
     Inputs or outputs that changed are named in any case: whoever calls the model must know.
     """
     loud = [f for f in case.findings if f.verdict not in QUIET or f.accepted]
     changed = [f for f in case.findings if f.metric == SIGNATURE and f not in loud]
     if loud:
-        return [*sorted(loud, key=lambda f: -GRAVITY.index(f.verdict)), *changed]
+        return [*sorted(loud, key=lambda f: (not rests_on(case, f), -GRAVITY.index(f.verdict))), *changed]
     timed = [f for f in case.findings if f.metric == "latency"]
     return [*(timed or case.findings[:1]), *(f for f in changed if f not in case.findings[:1] or timed)]
+
+
+def rests_on(case: CaseVerdict, finding: Finding) -> bool:
+    """Whether a case's verdict stands on a finding."""
+    return finding.verdict is case.verdict
 
 
 def said(finding: Finding) -> str:
@@ -137,7 +155,7 @@ def grouped(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, str]]:
     """(verdict, names, sentence), in order; cases of which the same is to be said stand together."""
     groups: dict[tuple[Verdict, str], list[str]] = {}
     for case in cases:
-        groups.setdefault((case.verdict, sentence(case)), []).append(spoken(case.name))
+        groups.setdefault((case.verdict, sentence(case)), []).append(case.name)
     return [(verdict, _names(names), text) for (verdict, text), names in groups.items()]
 
 

@@ -109,7 +109,10 @@ def timed(
         if not why or visible > (1 + margin) * (1 + beyond) - 1:  # else the pairs that are missing would do
             cases = shared(metric, name, family)
             helps += filter(None, [remedy(metric, screening + fresh, cases, settings)])
-    sentence = said(metric, verdict, interval, visible, why=why, remedy="; ".join(helps), settings=settings)
+    stage = "" if len(screening) < settings.screen_pairs else f"{'during' if fresh else 'before'} confirmation"
+    sentence = said(
+        metric, verdict, interval, visible, why=why, stage=stage, remedy="; ".join(helps), settings=settings
+    )
     return finding(metric, verdict, sentence, pairs, interval, one, visible)
 
 
@@ -120,6 +123,7 @@ def said(
     visible: float,
     *,
     why: str,
+    stage: str,
     remedy: str,
     settings: GateSettings,
 ) -> str:
@@ -141,6 +145,7 @@ def said(
             high=interval.high if interval.bounded else None,
             allowed=margin,
             why=why,
+            stage=stage,
             remedy=remedy,
         )
     ignored = settings.metrics and metric.name not in settings.metrics

@@ -22,7 +22,7 @@ from harness.measure.coordinator import OPEN_DEADLINE_S
 from harness.measure.pairs import SIDES, PairSpec, measure_pair
 from harness.processes import OutOfTime, ending_at
 
-SCREEN, CONFIRM = "screen", "confirm"
+SCREEN, WIDEN, CONFIRM = "screen", "widen", "confirm"
 MOST_SCREENING = 3
 """Screening goes on to at most this many times the usual pairs where the spread is too wide to see anything."""
 
@@ -38,7 +38,10 @@ class RoundsWatcher(Protocol):
     """Somebody who looks on while pairs are measured."""
 
     def phase(self, name: str, cases: Sequence[str], pairs: int) -> None:
-        """A phase begins: `screen` or `confirm`, over these cases, with this many pairs of each."""
+        """A phase begins, over these cases, with at most this many pairs of each.
+
+        `screen`; `widen`, where screening goes on for cases whose spread was too wide; `confirm`.
+        """
 
     def tick(self) -> None:
         """Some time has passed, and no worker is timing at this moment."""
@@ -131,12 +134,16 @@ def measure(
     try:
         watch.phase(SCREEN, list(specs), settings.screen_pairs)
         schedule.rounds(list(specs), settings.screen_pairs, SCREEN)
+        widening = False
         while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
             suspects = sum(1 for pairs in working().values() if choose.flag(pairs))
             # What looks changed needs its fresh pairs more than the others need to be narrower.
             wide = schedule.first(wide, choose, 1, reserved=suspects * settings.confirm_pairs)
             if not wide:
                 break
+            if not widening:
+                watch.phase(WIDEN, wide, most - settings.screen_pairs)
+                widening = True
             schedule.rounds(wide, 1, SCREEN)
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:

@@ -44,8 +44,9 @@ def figure(traces: Sequence[Trace], *, height: int = 380, **layout: Any) -> Figu
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
-    """An axis with its title."""
-    return {"title": {"text": escape(title)}, "automargin": True, "zeroline": False} | more
+    """An axis with its title, which stands clear of the tick labels."""
+    words = {"text": escape(title), "standoff": 8, "font": {"size": 13}}
+    return {"title": words, "automargin": True, "zeroline": False} | more
 
 
 def records(frame: pd.DataFrame | Sequence[Record]) -> list[Record]:
@@ -136,6 +137,12 @@ def hover(row: Record) -> str:
     if row.get("status") != "measured":
         lines.append(f"{row.get('status')}: {escape(wrapped(str(row.get('reason') or '')))}".replace("\n", "<br>"))
     return "<br>".join(lines)
+
+
+def faint(colour: str) -> str:
+    """A colour such as `#0a7bc2`, see-through."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.35)"
 
 
 def wrapped(text: str, width: int = 70, most: int = 4) -> str:

@@ -82,6 +82,7 @@ def placement(frame: pd.DataFrame) -> Figure:
         height=360,
         barmode="stack",
         bargap=0.3,
+        showlegend=True,  # a single provider has a name, too
         meta={"perLine": 26},
         xaxis=axis("share of graph nodes, %", range=[0, 100]),
         yaxis=axis(type="category", autorange="reversed"),

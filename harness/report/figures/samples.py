@@ -3,25 +3,116 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.records import case_id
 from harness.report import wording
-from harness.report.downsample import Stretch
-from harness.report.figures.base import Figure, Trace, axis, column, figure, label, records
+from harness.report.downsample import OUTLIER, Stretch
+from harness.report.figures.base import (
+    Figure,
+    Record,
+    Trace,
+    axis,
+    bars,
+    column,
+    faint,
+    figure,
+    grouped,
+    label,
+    records,
+    rounded,
+)
 from harness.report.palette import HUES, SeriesStyle
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+BULK: Final = 0.78
+"""The share of a chart's width that the lines have; at the right of them stand the outliers."""
+
+LEAST_SPAN: Final = 0.01
+"""Decades that an axis of samples shows at least."""
+
+DASHES: Final = ("solid", "dash", "dot", "dashdot")
+"""Cases of one variant share its colour."""
+
 SPIKE: Final = 10
 """A sample of so many medians makes the timeline open with a logarithmic axis."""
 
 
-def violin(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
-    """The distribution of each case's samples as a violin with its quartiles.
+def spread(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
+    """Where each case's samples lie: the middle half as a bar, 5% to 95% as a line, the median as the variant's mark.
+
+    On a logarithmic axis that reaches as far as the lines do, so that an outlier of the host flattens nothing: those
+    are counted beside the line, with the slowest.
+
+    Args:
+        frame: `case`, `variant`, `row`, and the attributes of `harness.report.downsample.Spread`.
+        marks: a mark for every variant.
+    """
+    found = records(frame)
+    factor, unit = wording.scale([row["median"] for row in found], "seconds")
+    traces: list[Trace] = []
+    for variant, group in grouped(found, "variant").items():
+        colour = marks[variant].colour
+        shared = {
+            "type": "scatter",
+            "name": label(variant),
+            "y": [label(case_id.parts(row["case"]).within_model, 40) for row in group],
+            "meta": {"rows": [row["row"] for row in group]},
+        }
+        middle = {"x": column((row["median"] for row in group), factor), "mode": "markers"}
+        traces += [
+            shared
+            | middle
+            | {
+                "marker": {"color": colour, "size": 1},
+                "error_x": bars(group, "median", "first", "third", factor)
+                | {"thickness": 13, "width": 0, "color": faint(colour)},
+                "hoverinfo": "skip",
+            },
+            shared
+            | middle
+            | {
+                "marker": {"color": colour, "size": 8, "symbol": marks[variant].symbol},
+                "error_x": bars(group, "median", "low", "high", factor) | {"color": colour},
+                "text": [_spread(row) for row in group],
+                "hoverinfo": "text",
+            },
+            shared
+            | {
+                "x": [0] * len(group),
+                "xaxis": "x2",
+                "mode": "text",
+                "text": [_outliers(row) for row in group],
+                "customdata": [_count(row) for row in group],  # on a phone
+                "textposition": "middle right",
+                "textfont": {"size": 12},
+                "hoverinfo": "skip",
+            },
+        ]
+    return figure(
+        traces,
+        height=max(160, 110 + 30 * len(found)),
+        showlegend=False,
+        meta={"perLine": 30, "reach": True},
+        xaxis=axis(
+            f"latency, {unit}",
+            type="log",
+            domain=[0, BULK],
+            nticks=8,
+            **_reach([(row["low"], row["high"]) for row in found], factor),
+        ),
+        xaxis2={"domain": [BULK + 0.01, 1], "range": [0, 1], "visible": False, "fixedrange": True},
+        yaxis=axis(type="category", autorange="reversed"),
+    )
+
+
+def ecdf(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
+    """The share of each case's samples that took at most so long.
 
     Args:
         frame: `case`, `variant`, `row` and `quantiles`: evenly spaced quantiles of all samples, in seconds.
@@ -31,48 +122,26 @@ def violin(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
     factor, unit = _unit(found)
     traces: list[Trace] = [
         {
-            "type": "violin",
-            "orientation": "h",
-            "name": label(case_id.parts(row["case"]).within_model, 40),
-            "x": column(row["quantiles"], factor),
-            "line": {"color": marks[row["variant"]].colour, "width": 1.5},
-            "points": False,
-            "box": {"visible": True},
-            "spanmode": "hard",
-            "hoverinfo": "x+name",
-            "meta": {"row": row["row"]},
-        }
-        for row in found
-    ]
-    return figure(
-        traces,
-        height=420,
-        showlegend=False,
-        meta={"perLine": 44},
-        xaxis=axis(f"latency, {unit}", range=_reach(found, factor)),
-        yaxis=axis(type="category", autorange="reversed"),
-    )
-
-
-def ecdf(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
-    """The share of each case's samples that took at most so long; the frame is that of `violin`."""
-    found = records(frame)
-    factor, unit = _unit(found)
-    traces: list[Trace] = [
-        {
             "type": "scatter",
             "mode": "lines",
             "name": label(case_id.parts(row["case"]).within_model, 40),
             "x": column(row["quantiles"], factor),
             "y": column((i / (len(row["quantiles"]) - 1) for i in range(len(row["quantiles"]))), 100),
-            "line": {"color": marks[row["variant"]].colour, "width": 1.5},
+            "line": {"color": marks[row["variant"]].colour, "width": 1.5, "dash": DASHES[place % len(DASHES)]},
             "hovertemplate": "%{y:.0f}% within %{x} " + unit,
             "meta": {"row": row["row"]},
         }
-        for row in found
+        for same in grouped(found, "variant").values()
+        for place, row in enumerate(same)
         if len(row["quantiles"]) > 1
     ]
-    return figure(traces, xaxis=axis(f"latency, {unit}", type="log"), yaxis=axis("share of samples, %", range=[0, 100]))
+    ends = [(row["quantiles"][0], _most(row["quantiles"])) for row in found if len(row["quantiles"]) > 1]
+    return figure(
+        traces,
+        meta={"reach": True},
+        xaxis=axis(f"latency, {unit}", type="log", nticks=12, **_reach(ends, factor)),
+        yaxis=axis("share of samples, %", range=[0, 100]),
+    )
 
 
 def timeline(stretches: Sequence[Stretch]) -> Figure:
@@ -138,10 +207,36 @@ def _unit(found: list[dict[str, Any]]) -> tuple[float, str]:
     return wording.scale(medians, "seconds")
 
 
-def _reach(found: list[dict[str, Any]], factor: float) -> list[float]:
-    """The range drawn at first: up to the largest 95th percentile, so that one outlier does not flatten the rest."""
-    ends = [row["quantiles"][min(int(len(row["quantiles"]) * 0.95), len(row["quantiles"]) - 1)] for row in found]
-    return [0.0, max(ends, default=1.0) * factor * 1.1]
+def _most(quantiles: Sequence[float]) -> float:
+    """The 95th percentile of evenly spaced quantiles."""
+    return quantiles[min(int(len(quantiles) * 0.95), len(quantiles) - 1)]
+
+
+def _reach(ends: Sequence[tuple[float, float]], factor: float) -> dict[str, Any]:
+    """The range of a logarithmic axis over some ends; none where they are not above 0."""
+    low = min((low for low, _ in ends if low > 0), default=0.0) * factor
+    high = max((high for _, high in ends if high > 0), default=0.0) * factor
+    if not low > 0:
+        return {}
+    span = max(math.log10(high / low), LEAST_SPAN)
+    return {"range": [rounded(math.log10(low) - 0.05 * span), rounded(math.log10(high) + 0.05 * span)]}
+
+
+def _spread(row: Record) -> str:
+    took = {name: wording.number(row[name], "seconds") for name in ("low", "first", "median", "third", "high")}
+    return (
+        f"<b>{label(row['case'], 80)}</b><br>median {took['median']}<br>half of them {took['first']} to "
+        f"{took['third']}<br>90% {took['low']} to {took['high']}<br>{_outliers(row)}"
+    )
+
+
+def _outliers(row: Record) -> str:
+    among = f" of {row['n']:,}"
+    return f"{_count(row, among)}, max {wording.number(row['largest'], 'seconds')}"
+
+
+def _count(row: Record, among: str = "") -> str:
+    return f"{row['outliers'] or 'none'}{among} over {OUTLIER:g}x"
 
 
 LINEAR_OR_LOG = {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import links, render, sides, wording
+from harness.report.compare import LEAST_CHANGE
 from harness.report.data import Data
 from harness.report.figures import across
 from harness.report.figures.base import Record, records
+from harness.report.pages.tables import changed
 from harness.report.pairs import Compared, ComparedPair, compared
 from harness.report.parts import Cell, Chart, Page, Table, assign, num, text
 
@@ -77,8 +80,8 @@ def parts(data: Data, pair: ComparedPair, found: Compared) -> dict[str, Any]:
     moved = found.moved
     groups = [*found.groups()]
     return {
-        "counts": {name: int((moved["verdict"] == name).sum()) for name in ("slower", "faster", "same", "unjudged")},
-        "lost": int((moved["quality"] < 0).sum()),
+        "counts": found.counts,
+        "lost": found.counts["worse"],
         "notes": found.notes,
         "groups": [
             {
@@ -103,16 +106,7 @@ def charts(moved: pd.DataFrame, suffix: str) -> list[Chart]:
     """
     shown = moved[moved["verdict"].isin(["slower", "faster"])]
     level = f"{moved['confidence'].min():.0%}"
-    worst = moved.groupby(["model", "variant"], sort=False)["ratio"].max().sort_values(ascending=False, kind="stable")
-    keys = {*worst.index[:MOST_DRAWN]}
-    drawn = moved[[key in keys for key in zip(moved["model"], moved["variant"], strict=True)]]
-    cut = "" if len(worst) <= MOST_DRAWN else f" The worst {MOST_DRAWN} of {len(worst)}; the table has all of them."
-    heat = Chart(
-        id=f"heat{suffix}",
-        title="Ratios",
-        note=f"Latency after / before: orange is slower, blue is faster, the worst on top. Hover for intervals.{cut}",
-        figure=across.ratios(drawn),
-    )
+    heat = _heat(moved, level, f"heat{suffix}")
     if shown.empty:
         return [heat]
     cut = "" if len(shown) <= across.MOST else f" The first {across.MOST} of {len(shown)}; the table has all of them."
@@ -123,6 +117,28 @@ def charts(moved: pd.DataFrame, suffix: str) -> list[Chart]:
         figure=across.changes(shown),
     )
     return [changes, heat]
+
+
+def _heat(moved: pd.DataFrame, level: str, name: str) -> Chart:
+    """The heat map of the lines that moved furthest, either way."""
+    furthest: dict[tuple[str, str], float] = {}
+    for row in records(moved):
+        key = (row["model"], row["variant"])
+        distance = abs(math.log(row["ratio"])) if row["ratio"] and across.differs(row) else 0.0
+        furthest[key] = max(furthest.get(key, 0.0), distance)
+    keys = {*sorted(furthest, key=lambda key: -furthest[key])[:MOST_DRAWN]}
+    drawn = moved[[key in keys for key in zip(moved["model"], moved["variant"], strict=True)]]
+    cut = "" if len(furthest) <= MOST_DRAWN else f" The {MOST_DRAWN} lines of {len(furthest)} that moved furthest."
+    return Chart(
+        id=name,
+        title="Change of latency, all cases",
+        note=(
+            f"After against before, the worst on top. Orange is slower, blue faster: by over {LEAST_CHANGE:.0%}, and "
+            f"with a {level} interval that leaves out 0%. Grey is everything else. Bold: named as changed over the "
+            f"whole list; ?: no interval.{cut}"
+        ),
+        figure=across.ratios(drawn),
+    )
 
 
 def table(data: Data, found: Compared, caption: str) -> Table:
@@ -136,12 +152,11 @@ def table(data: Data, found: Compared, caption: str) -> Table:
     levels = sorted({f"{level:.0%}" for level in moved["confidence"]})
     lines = []
     for row in records(moved):
-        interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
         measured_on = {"host": data.host(row["fingerprint"]), "runtime": row["runtime"]}
         lines.append(
             [
                 _case(data, row),
-                num(f"{wording.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                changed(row),
                 num(wording.number(row["median_s_before"], "seconds"), row["median_s_before"]),
                 num(wording.number(row["median_s"], "seconds"), row["median_s"]),
                 text(SAID.get(row["verdict"], row["verdict"]), kind=row["verdict"]),
@@ -155,7 +170,7 @@ def table(data: Data, found: Compared, caption: str) -> Table:
     return Table(
         columns=(
             "case",
-            f"ratio [{' or '.join(levels)} interval]#" if levels else "ratio#",
+            f"change [{' or '.join(levels)} interval]#" if levels else "change#",
             "before#",
             "after#",
             "latency",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.report import links, palette
@@ -98,7 +98,8 @@ def placement(rows: Sequence[Row], at: Sequence[int]) -> Chart | None:
     return Chart(
         id="placement",
         title="Where nodes run",
-        note="The share of graph nodes that each provider was given, asked of the session that was timed.",
+        note="The share of graph nodes that each provider was given, asked of the session that was timed. "
+        + _alone({line["provider"] for line in lines}),
         figure=inside.placement(frame),
         table=Table(
             columns=("case", "provider", "nodes#", "kernel time#"),
@@ -115,3 +116,8 @@ def placement(rows: Sequence[Row], at: Sequence[int]) -> Chart | None:
             caption="Node placement",
         ),
     )
+
+
+def _alone(providers: Collection[str]) -> str:
+    """A sentence where there is nothing to compare."""
+    return f"All nodes of every case run on {next(iter(providers))}." if len(providers) == 1 else ""

@@ -63,6 +63,7 @@ def recent_levels(
         rows=lines,
         facets=facets,
         caption="Changes of level in recent history",
+        lead=2,
     )
     return RecentLevels(table, sum(change.after > change.before for _, change in found[:SHOWN]))
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.report import links, palette, wording
 from harness.report.data import Data
+from harness.report.downsample import OUTLIER, Spread
 from harness.report.figures import model as figures
+from harness.report.figures import samples as raw
 from harness.report.figures.base import Record, records
 from harness.report.figures.pareto import limit
 from harness.report.pages import insides
 from harness.report.pages.ship import comparable
-from harness.report.pages.tables import cases_table
+from harness.report.pages.tables import cases_table, reasons_table
 from harness.report.palette import SeriesStyle
 from harness.report.parts import Cell, Chart, Facet, Grid, Page, Pick, Table, num, text
 from harness.stats.estimate import across
@@ -58,6 +61,7 @@ def page(
     recent: Sequence[Row],
     marks: Mapping[str, SeriesStyle],
     startups: Mapping[tuple[str, str], Intervals],
+    spreads: Mapping[tuple[str, str], Spread],
 ) -> Page:
     """A model's page.
 
@@ -68,9 +72,11 @@ def page(
         recent: its rows of the recent runs, which overlap with `latest`.
         marks: a mark for every variant.
         startups: (run, case) -> what `intervals` says, where its processes were read.
+        spreads: (run, case) -> where its samples lie, of the same.
     """
     rows, sets = merged(sorted(latest, key=_place), sorted(recent, key=_place))
     known = [startups.get((row["run"], row["case"]), {}) for row in rows]
+    samples = [spreads.get((row["run"], row["case"])) for row in rows]
     frame = table(rows, sets)
     for column in STARTUP:
         frame[f"{column}_low"] = [of.get(column, (None, None))[0] for of in known]
@@ -89,8 +95,8 @@ def page(
             for row, of in zip(rows, sets, strict=True)
         ],
         context={
-            "charts": charts(frame, marks, name),
-            "grid": grid(rows, known),
+            "charts": charts(frame, marks, name, samples),
+            "grid": grid(rows, known, samples),
             "fusion": insides.fusion(rows, at),
             "placement": insides.placement(rows, at),
             "everything": everything,
@@ -165,20 +171,7 @@ def _without(every: Sequence[Row], at: Sequence[int]) -> Table | None:
     rows = [(row, place) for row, place in zip(every, at, strict=True) if row["status"] != "measured"]
     if not rows:
         return None
-    return Table(
-        columns=("variant", "target", "status", "reason"),
-        rows=[
-            [
-                text(row["variant"], href="../" + links.case(row["case"])),
-                text(row["target"]),
-                text(row["status"], kind=f"status status-{row['status']}"),
-                text(row["reason"] or wording.NONE),
-            ]
-            for row, _ in rows
-        ],
-        at=[place for _, place in rows],
-        caption="Mixed, unverified, emulated, unsupported, skipped and failed cases",
-    )
+    return reasons_table([row for row, _ in rows], "../", [place for _, place in rows])
 
 
 WHAT: Final = {
@@ -198,13 +191,16 @@ OF_PROCESSES: Final = {
 }
 
 
-def charts(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle], name: str) -> list[Chart]:
+def charts(
+    frame: pd.DataFrame, marks: Mapping[str, SeriesStyle], name: str, samples: Sequence[Spread | None]
+) -> list[Chart]:
     """The charts of one model; their tables take columns of `grid`.
 
     Args:
         frame: rows of one model as `harness.report.pages.model.table` makes it.
         marks: a mark for every variant.
         name: of the model.
+        samples: of each row where its samples lie, as far as that is known.
     """
     measured = frame[frame["latency_median_s"].notna()]
     if measured.empty:
@@ -253,7 +249,7 @@ def charts(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle], name: str) -> 
         )
         for key, (title, _) in figures.PARTS.items()
     ]
-    return [*found, *_raw(name)]
+    return [*found, *_raw(name, numbers, marks, samples)]
 
 
 def _budget(numbers: Sequence[Record], by: str) -> str:
@@ -265,35 +261,66 @@ def _budget(numbers: Sequence[Record], by: str) -> str:
     return "The model's budget is one of accuracy." if there == {"accuracy"} else f"The zoo sets no {by} budget here."
 
 
-def _raw(name: str) -> list[Chart]:
+def _raw(
+    name: str, numbers: Sequence[Record], marks: Mapping[str, SeriesStyle], samples: Sequence[Spread | None]
+) -> list[Chart]:
+    """What lies behind the medians, of the newest run of each case."""
+    import pandas as pd
+
+    known = [
+        {name: row[name] for name in ("case", "variant", "row")} | asdict(found)
+        for row in numbers
+        if (found := samples[row["row"]]) is not None
+    ]
+    if not known:
+        return []
     return [
         Chart(
-            id=f"raw-{kind}",
-            title=title,
-            note=f"Quantiles of all samples of the newest run of each case. {reading}",
+            id="raw-spread",
+            title="Where the samples lie",
+            note="All samples of the newest run of each case. Bar: the middle half; line: 5% to 95%; mark: the median. "
+            f"At the right: how many took more than {OUTLIER:g} medians, and the slowest.",
+            figure=raw.spread(pd.DataFrame(known), marks),
+            wide=True,
+            pick=_pick("Where the samples lie", LATENCY, "5%#", "25%#", "75%#", "95%#", OVER, "slowest#", "samples#"),
+        ),
+        Chart(
+            id="raw-ecdf",
+            title="Samples, cumulative",
+            note="The share of the samples that took at most so long, of the newest run of each case. Drawn up to the "
+            "largest 95th percentile; a double click shows all.",
             source=f"../data/raw/{links.slug(name)}.js",
-            ask=f"Show the {kind}",
-            pick=_pick(title, LATENCY, *SPREAD),
-        )
-        for kind, title, reading in (
-            ("violin", "Raw distribution", "Drawn up to the largest 95th percentile; a double click shows all."),
-            ("ecdf", "Raw distribution, cumulative", "The share of the samples that took at most so long."),
-        )
+            ask="Show the cumulative chart",
+            wide=True,
+            pick=_pick("Samples, cumulative", LATENCY, *SPREAD),
+        ),
     ]
 
 
-def grid(rows: Sequence[Row], known: Sequence[Mapping[str, tuple[float, float]]]) -> Grid:
+def grid(
+    rows: Sequence[Row], known: Sequence[Mapping[str, tuple[float, float]]], samples: Sequence[Spread | None]
+) -> Grid:
     """What the tables under the charts say of each row that has a latency.
 
     Args:
         rows: of one model.
         known: of each row the intervals of what `figures.PARTS` shows, as far as they are known.
+        samples: of each row where its samples lie, as far as that is known.
     """
     shown = [place for place, row in enumerate(rows) if row["latency"]]
     columns = {heading: [cell(rows[at]) for at in shown] for heading, cell in TABLE_COLUMNS.items()}
     for key, (title, unit) in figures.PARTS.items():
         columns[_heading(title)] = [_part(rows[at], key, unit, known[at].get(key)) for at in shown]
+    for heading, part in SPREAD_PARTS.items():
+        columns[heading] = [_of_spread(samples[at], part) for at in shown]
     return Grid(columns=columns, at=shown)
+
+
+def _of_spread(found: Spread | None, part: str) -> Cell:
+    if found is None:
+        return num(wording.NONE, None)
+    value = getattr(found, part)
+    return num(f"{value:,}" if part == "outliers" else wording.number(value, "seconds"), value)
 
 
 def _heading(title: str) -> str:
@@ -341,6 +368,10 @@ ACCURACY: Final = "accuracy#"
 FIDELITY: Final = "fidelity#"
 RATE: Final = "examples#"
 SPREAD: Final = ("min#", "p90 ≤#", "p95 ≤#", "p99 ≤#", "samples#", "processes#")
+OVER: Final = f"over {OUTLIER:g}x median#"
+SPREAD_PARTS: Final = {
+    "5%#": "low", "25%#": "first", "75%#": "third", "95%#": "high", OVER: "outliers", "slowest#": "largest"
+}  # fmt: skip
 TABLE_COLUMNS: Final[Mapping[str, Callable[[Row], Cell]]] = {
     "variant": lambda row: text(row["variant"]),
     "target": lambda row: text(row["target"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.records.status import WITH_NUMBERS
@@ -14,7 +14,7 @@ from harness.report.histories import ChartedSeries
 from harness.report.pages import levels, values, why
 from harness.report.pages.levels import SHOWN
 from harness.report.pages.ship import ship
-from harness.report.pages.tables import changes_table, status_table
+from harness.report.pages.tables import changes_table, reasons_table
 from harness.report.parts import Chart, Facet, Page, Table, num, text
 
 if TYPE_CHECKING:
@@ -70,12 +70,17 @@ def overview(
             "hosts": _hosts(data),
             "runs": _runs(data),
             "asv": asv,
+            "measured_on": " ".join(data.hosts),
+            "values_only": [host for host in data.every_host if host not in data.hosts],
         },
     )
 
 
 def since_the_run_before(data: Data) -> pd.DataFrame:
-    """Each case's newest row against the one before it of the same weights and host, one list over all hosts."""
+    """Each case's newest row against the one before it of the same weights and host, one list over all hosts.
+
+    Whichever run it is in: a small sweep of one model says nothing new of the others, and takes nothing from the page.
+    """
     import pandas as pd
 
     rows = data.rows
@@ -84,8 +89,6 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
     for host in data.hosts:
         own = usable[usable["fingerprint"] == host]
         last = own.drop_duplicates("case", keep="last")
-        newest = data.newest_run(host)
-        last = last[last["run"] == newest]
         rest = own[~own.index.isin(last.index)].drop_duplicates(["case", "weights"], keep="last")
         keys = rest["case"].astype(str) + "\n" + rest["weights"].astype(str)
         wanted = set(last["case"].astype(str) + "\n" + last["weights"].astype(str))
@@ -98,10 +101,12 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
 def _moved(shown: pd.DataFrame, reasons: Mapping[why.Key, Sequence[str]]) -> Chart | None:
     if shown.empty:
         return None
+    most = shown["fingerprint"].value_counts().max()
+    cut = "" if most <= across.MOST else f" The first {across.MOST} of a host; the table has all of them."
     return Chart(
         id="moved",
         title="Latency against the run before",
-        note="Right of the line is slower. Bars are 95% intervals across processes.",
+        note=f"Right of the line is slower. Bars are 95% intervals across processes.{cut}",
         figure=across.changes(shown),
         table=changes_table(shown, caption="What changed since the run before", why=reasons),
     )
@@ -111,19 +116,23 @@ def _sides(data: Data, moved: pd.DataFrame) -> list[dict[str, Any]]:
     """Which two measurements each host's changes lie between, and what came of it."""
     found = []
     for host, group in moved.groupby("fingerprint", observed=True, sort=False):
-        before = [data.run(str(run)) for run in group["run_before"].unique()]
-        oldest_first = sorted(before, key=lambda run: (run.started_at, run.id))
-        more = f" and {wording.plural(len(oldest_first) - 1, 'earlier run')}" if len(oldest_first) > 1 else ""
         found.append(
             {
                 "host": str(host),
                 "name": data.host(str(host)),
-                "before": oldest_first[-1].label + more,
-                "after": data.run(data.newest_run(str(host))).label,
+                "before": _newest_of(data, group["run_before"].unique()),
+                "after": _newest_of(data, group["run"].unique()),
                 "counts": {name: int((group["verdict"] == name).sum()) for name in VERDICTS},
             }
         )
     return found
+
+
+def _newest_of(data: Data, runs: Iterable[Any]) -> str:
+    """The newest of some runs, and how many others there are."""
+    newest_first = sorted((data.run(str(run)) for run in runs), key=lambda run: (run.started_at, run.id), reverse=True)
+    earlier = len(newest_first) - 1
+    return newest_first[0].label + (f" and {wording.plural(earlier, 'earlier run')}" if earlier else "")
 
 
 def _past(series: Mapping[str, Sequence[ChartedSeries]]) -> Mapping[str, int]:
@@ -146,9 +155,9 @@ def _coverage(data: Data) -> Chart:
     return Chart(
         id="coverage",
         title="Coverage of the matrix",
-        note="The newest outcome of every case; hover or read the table for the reason.",
+        note="The newest outcome of every case; the table has each reason once per model.",
         figure=across.coverage(frame),
-        table=status_table(data.latest, only_without_numbers=False),
+        table=reasons_table(data.latest),
     )
 
 

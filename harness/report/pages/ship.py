@@ -48,6 +48,7 @@ def ship(data: Data) -> Table:
         ),
         rows=[[*cells, text(apart or wording.NONE, kind="long")] if several else cells for _, cells, apart, _ in found],
         facets=[facets for *_, facets in found],
+        lead=2,
         caption="The fastest build inside its budget",
     )  # fmt: skip
 
@@ -75,15 +76,20 @@ def _choice(choice: ShipChoice) -> list[Cell]:
         name(best["variant"], links.case(best["case"]), "best"),
         num(wording.latency(best), best["latency"]["median_s"]),
         against_baseline(best, rows),
-        text("; ".join(filter(None, [cost(best), budget.remark(best)]))),
+        _prose("; ".join(filter(None, [cost(best), budget.remark(best)])), "mid"),
         text(
             ", ".join(ties) or wording.NONE,
             title="their intervals overlap: the data cannot tell them apart" if ties else "",
         ),
-        text(_passed(best, rows), kind="long"),
+        _prose(_passed(best, rows)),
         weights,
-        text(found.verdict if found else confirmation.UNCONFIRMED, kind="long"),
+        _prose(found.verdict if found else confirmation.UNCONFIRMED),
     ]
+
+
+def _prose(said: str, kind: str = "long") -> Cell:
+    """A cell of a sentence, which gets room only where it is long."""
+    return text(said, kind=kind if len(said) > ONE_LINE else "")
 
 
 def _apart(choice: ShipChoice) -> str:

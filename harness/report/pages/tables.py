@@ -10,7 +10,7 @@ from harness.metrics import METRICS, stored
 from harness.report import links, ratios, wording
 from harness.report.figures.base import records
 from harness.report.pages.why import NOTHING
-from harness.report.parts import Cell, Table, num, status, text
+from harness.report.parts import Cell, Part, Table, num, status, text
 from harness.store.rows import Row
 
 if TYPE_CHECKING:
@@ -40,11 +40,10 @@ def changes_table(
     """
     lines, facets = [], []
     for row in records(moved):
-        interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
         lines.append(
             [
                 text(row["case"], href=root + links.case(row["case"])),
-                num(f"{wording.ratio(row['ratio'])}{interval}", row["ratio"], kind=row["verdict"]),
+                changed(row),
                 num(wording.number(row["median_s_before"], "seconds"), row["median_s_before"]),
                 num(wording.number(row["median_s"], "seconds"), row["median_s"]),
                 text(row["verdict"], kind=row["verdict"]),
@@ -57,7 +56,7 @@ def changes_table(
             said = why.get((row["fingerprint"], row["case"]))
             lines[-1].append(text(wording.NONE if said is None else "; ".join(said) or NOTHING, kind="long"))
         facets.append({"host": row["fingerprint"]})
-    columns = ("case", "ratio [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#")
+    columns = ("case", "change [95% interval]#", "before#", "after#", "latency", "accuracy#", "fidelity#", "size#")
     return Table(
         columns=columns if why is None else (*columns, "what differs"),
         rows=lines,
@@ -67,25 +66,58 @@ def changes_table(
     )
 
 
-def status_table(rows: Sequence[Row], *, only_without_numbers: bool, root: str = "") -> Table:
-    """What became of each case, and why; those without numbers first."""
-    shown = [row for row in rows if not (only_without_numbers and row["latency"])]
-    rank = {"failed": 0, "unsupported": 1, "skipped": 2, "emulated": 3, "mixed": 4, "unverified": 5}
-    shown.sort(key=lambda row: rank.get(row["status"], len(rank)))
+def changed(row: Mapping[str, Any]) -> Cell:
+    """How much a case's latency changed, with its interval: `+44.9% [+38.1%, +48.2%]`."""
+    ends = "" if row["low"] is None else f" [{wording.change(row['low'])}, {wording.change(row['high'])}]"
+    return num(f"{wording.change(row['ratio'])}{ends}", row["ratio"], kind=row["verdict"])
+
+
+RANK: Final = ("failed", "unsupported", "skipped", "emulated", "mixed", "unverified")
+"""What became of a case, in the order of a table; other ways come after."""
+
+
+def reasons_table(rows: Sequence[Row], root: str = "", at: Sequence[int] | None = None) -> Table:
+    """What became of each case, and why: a line for each reason of a model, and its cases.
+
+    Args:
+        rows: of one model or of several.
+        root: the way to the site's folder.
+        at: what the page's filters know each row by, on the page of one model; None names each line's model and host.
+    """
+    groups: dict[tuple[str, str, str, str], list[tuple[Row, int | None]]] = {}
+    for place, row in enumerate(rows):
+        key = (row["fingerprint"], row["model"], row["status"], row["reason"] or "")
+        groups.setdefault(key, []).append((row, None if at is None else at[place]))
+    found = sorted(groups.items(), key=lambda entry: _rank(entry[0][2]))
+    lines = [
+        [
+            *([] if at is not None else [text(model, href=root + links.model(model), kind="nowrap")]),
+            status(state, reason),
+            *([num(f"{len(group):,}", len(group))] if at is None else []),
+            text(reason or wording.NONE, kind="long"),
+            Cell(
+                text="",
+                parts=[
+                    Part(text=f"{row['variant']}/{row['target']}", href=root + links.case(row["case"]), at=known)
+                    for row, known in group
+                ],
+            ),
+        ]
+        for (_, model, state, reason), group in found
+    ]
     return Table(
-        columns=("case", "status", "reason"),
-        rows=[
-            [
-                text(row["case"], href=root + links.case(row["case"])),
-                status(row["status"], row["reason"] or ""),
-                text(row["reason"] or ""),
-            ]
-            for row in shown
-        ],
-        facets=[{"host": row["fingerprint"]} for row in shown],
+        columns=("model", "status", "count#", "reason", "cases") if at is None else ("status", "reason", "cases"),
+        rows=lines,
+        facets=[] if at is not None else [{"host": host} for (host, *_), _ in found],
+        groups=[] if at is None else [[known for _, known in group if known is not None] for _, group in found],
         caption="What became of each case",
-        searchable=len(shown) > SEARCHABLE,
+        searchable=len(lines) > SEARCHABLE,
+        lead=1 if at is not None else 2,
     )
+
+
+def _rank(state: str) -> int:
+    return RANK.index(state) if state in RANK else len(RANK)
 
 
 def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequence[Row]], root: str) -> Table:
@@ -144,6 +176,7 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
         ),
         rows=lines,
         at=at,
+        lead=3,
         caption="Every case",
     )
 

@@ -36,7 +36,7 @@ def newest(data: Data, series: Mapping[str, Sequence[ChartedSeries]]) -> Table:
     for one in (one for group in series.values() for one in group if one.source):
         verdict, ratio = judged(one)
         noisy = one.metric in NOISY or one.metric not in UNITS
-        if verdict == "same" or (verdict == "alone" and not noisy) or (one.metric in NOISY and one.metric != "latency"):
+        if (verdict in ("same", "alone") and not noisy) or (one.metric in NOISY and one.metric != "latency"):
             continue
         before = data.revision(int(one.at[-2])) if len(one.at) > 1 else ""
         cells = [
@@ -57,6 +57,7 @@ def newest(data: Data, series: Mapping[str, Sequence[ChartedSeries]]) -> Table:
         rows=[cells for _, cells, _ in found],
         facets=[facets for _, _, facets in found],
         caption="Newest values of asv's files",
+        lead=4,
         searchable=len(found) > levels.SHOWN,
     )
 

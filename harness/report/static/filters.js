@@ -23,6 +23,7 @@ harness.filters = (() => {
           part.hidden = [...part.classList].some((kind) => kind.startsWith("not-"));
         }
       }
+      for (const part of document.querySelectorAll("[data-only-host]")) part.hidden = Boolean(now.host) && !part.dataset.onlyHost.split(" ").includes(now.host);
       document.querySelectorAll(".table-box").forEach(harness.tables.nothing);
       if (count) count.textContent = rows.filter((_, at) => api.row(at)).length + " of " + rows.length + " measurements";
       document.dispatchEvent(new Event("harness:filter"));

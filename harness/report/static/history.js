@@ -116,7 +116,7 @@ harness.history = (() => {
     const open = element("button", { type: "button", class: "link", "data-key": line.id }, line.case);
     const moved = element("td", { class: "num" }, line.change);
     const mark = element("td", { class: "mark" }, line.mark);
-    return element("tr", { "data-id": line.id }, element("td", { class: "long" }, open), element("td", {}, hosts[line.host] || line.host), element("td", {}, line.runtime),
+    return element("tr", { "data-id": line.id }, element("td", { class: "long", "data-under": (hosts[line.host] || line.host) + "\n" + line.runtime }, open), element("td", { class: "lead" }, hosts[line.host] || line.host), element("td", { class: "lead" }, line.runtime),
       element("td", { class: "num" }, String(line.points)), element("td", { class: "num" }, line.value), moved, mark, element("td", {}, spark(line.spark)));
   }
 

@@ -27,7 +27,17 @@ harness.tables = {
   },
   text(table) {
     const lines = [...table.rows].filter((row) => !row.hidden && !row.classList.contains("unfound"));
-    return lines.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join("\t")).join("\n");
+    return lines.map((row) => [...row.cells].map(harness.tables.said).join("\t")).join("\n");
+  },
+  // What a cell says, without those of its parts that the filters hide.
+  said(cell) {
+    const parts = [...cell.querySelectorAll(".part")];
+    return parts.length ? parts.filter((part) => !part.hidden).map((part) => part.textContent).join(" ") : cell.textContent.trim();
+  },
+  // Says at which edges a table goes on: without that nobody scrolls it on a phone.
+  edges(box) {
+    box.classList.toggle("more-right", box.scrollWidth - box.clientWidth - box.scrollLeft > 2);
+    box.classList.toggle("more-down", box.scrollHeight - box.clientHeight - box.scrollTop > 2);
   },
   // Says so where filters and search leave no line.
   nothing(box) {
@@ -62,11 +72,13 @@ harness.tables = {
 // A table with its heading, from cells of [text, what it is sorted by]; a column named with a # is one of numbers.
 harness.tables.make = (caption, columns, rows) => {
   const { element } = harness;
-  const kind = (name) => (name.endsWith("#") ? { class: "num" } : {});
+  // The columns before the first number say what a row is: on a phone they are one.
+  const lead = Math.max(columns.findIndex((name) => name.endsWith("#")), 1);
+  const kind = (name) => (name.endsWith("#") ? { class: "num" } : columns.indexOf(name) > 0 && columns.indexOf(name) < lead ? { class: "lead" } : {});
   const head = element("tr", {}, ...columns.map((name) =>
     element("th", { scope: "col", "aria-sort": "none", ...kind(name) }, element("button", { type: "button", class: "sort" }, name.replace(/#$/, "")))));
   const body = element("tbody", {}, ...rows.map(({ cells, ...known }) => element("tr", known, ...cells.map(([text, sort], place) =>
-    element("td", { ...kind(columns[place]), ...(sort === null || sort === undefined ? {} : { "data-sort": String(sort) }) }, text)))));
+    element("td", { ...kind(columns[place]), ...(place === 0 && lead > 1 ? { "data-under": cells.slice(1, lead).map(([said]) => said).join("\n") } : {}), ...(sort === null || sort === undefined ? {} : { "data-sort": String(sort) }) }, text)))));
   return element("div", { class: "table-box" },
     element("div", { class: "table-tools" }, element("button", { type: "button", class: "quiet copy" }, "Copy")),
     element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, element("table", {},
@@ -91,3 +103,18 @@ document.addEventListener("click", (event) => {
 document.addEventListener("input", (event) => {
   if (event.target.matches(".table-search")) harness.tables.search(event.target);
 });
+{
+  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => harness.tables.edges(target.closest(".scroll"))));
+  const follow = (root) => {
+    for (const box of root.querySelectorAll(".scroll")) {
+      sizes.observe(box);
+      if (box.querySelector("table")) sizes.observe(box.querySelector("table"));
+    }
+  };
+  follow(document);
+  new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => { if (node.querySelectorAll) follow(node); })))
+    .observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("scroll", (event) => {
+    if (event.target.matches && event.target.matches(".scroll")) harness.tables.edges(event.target);
+  }, { capture: true, passive: true });
+}

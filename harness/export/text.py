@@ -1,0 +1,95 @@
+"""The README of an export."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness import budget
+from harness.export.choose import ExportChoice
+from harness.records import ModelSpec
+from harness.shown import markdown
+from harness.units import seconds
+
+WIDTH = 110
+
+
+def readme(
+    choice: ExportChoice, session: Mapping[str, Any], *, model: ModelSpec | None, licence: str, start: Sequence[str]
+) -> str:
+    """Markdown: what this is, why this build, how to run it, what it costs, whose it is."""
+    row = choice.row
+    by = session["measured_by"]
+    runtime = f"{by.get('package') or by.get('name') or row['runtime']} {by.get('version') or ''}".strip()
+    blocks = [
+        f"# {row['case']}",
+        _wrapped(markdown(choice.why)),
+        "```\n" + "\n".join(start) + "\n```",
+        _wrapped(_checked(session)),
+        "## Measured",
+        "\n".join(f"- {line}" for line in _measured(row, runtime)),
+        "## Session",
+        "\n".join(f"- {line}" for line in _settings(session)),
+        "## Licence of the weights",
+        _wrapped(markdown(licence)),
+        "## Files",
+        "\n".join(
+            (
+                f"- `{session['model']}`, and its external data if any: artifact {row['artifact']['digest']}",
+                "- `session.json`: how the session is opened, what feeds it, what it is to give; for any language",
+                "- `samples/`, `expected/`: inputs, and what they gave when this was exported",
+                "- `provenance.json`: the stored row with versions, host and commit, and a SHA-256 of every file",
+            )
+        ),
+        *([f"Made of {model.source}: {markdown(model.id)}."] if model is not None else []),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _checked(session: Mapping[str, Any]) -> str:
+    if session["unchecked"]:
+        return f"It only runs the samples: {markdown(session['unchecked'])}."
+    return (
+        f"It feeds {session['samples']} samples and compares what comes out with what this build gave where it was "
+        f"exported; numbers may lie apart by {session['tolerance']:.1%} of the largest, since other processors round "
+        "in another order."
+    )
+
+
+def _measured(row: Mapping[str, Any], runtime: str) -> list[str]:
+    latency, host = row["latency"], row.get("host") or {}
+    low, high = latency.get("ci95_low_s"), latency.get("ci95_high_s")
+    within = f" (95% interval {seconds(low)} to {seconds(high)})" if low is not None and high is not None else ""
+    name = " ".join(str(host[key]) for key in ("name", "cpu") if host.get(key))
+    commit = f"{row.get('commit') or 'none'}{' (changed tree)' if row.get('dirty') else ''}"
+    reason = f": {markdown(row['reason'])}" if row.get("reason") else ""
+    return [
+        f"median {seconds(latency['median_s'])}{within}, {row['target']}, on {markdown(name or row['fingerprint'])}",
+        f"by {markdown(runtime)}, run {row['run']}, commit {commit}",
+        f"status {row['status']}{reason}; budget: {budget.judged(row).verdict}",
+        f"weights {(row.get('weights') or {}).get('kind', 'unknown')}; {row['artifact']['bytes']:,} bytes",
+    ]
+
+
+def _settings(session: Mapping[str, Any]) -> list[str]:
+    given = {
+        "provider": session["provider"],
+        "provider options": session["provider_options"],
+        "graph optimization": session["optimization"],
+        "intra-op threads": session["intra_threads"],
+        "inter-op threads": session["inter_threads"],
+        "config": session["config"],
+        "free dimensions": session["dims"],
+        "batch": session["batch"],
+    }
+    return [f"{name}: {_spoken(value)}" for name, value in given.items() if value not in ({}, None)]
+
+
+def _spoken(value: Any) -> str:
+    items = [f"{key} = {one}" for key, one in value.items()] if isinstance(value, Mapping) else [str(value)]
+    return ", ".join(map(markdown, items))

@@ -1,0 +1,175 @@
+"""Tables on a terminal of any width: no row is ever folded, and no number is ever cut.
+
+Where a table is too wide, columns are left out by importance, then names are cut in their middle. What cannot be made
+narrower is printed as it is. On a pipe all columns stand, unless `COLUMNS` is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from harness.shown import terminal
+from harness.units import NONE
+
+BETWEEN: Final = "  "
+"""What stands between columns."""
+
+CHUNK: Final = 1_000
+"""Lines that are written at a time."""
+
+HARD: Final = 1
+"""The rank of columns for which names are cut first: they go only where that does not help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextColumn:
+    """One column.
+
+    Attributes:
+        name: its head.
+        right: numbers stand at the right.
+        rank: 0 is never left out; of the others the highest goes first, and at 1 names are cut before it goes.
+        least: down to how many characters its cells may be cut in their middle; 0 for never.
+    """
+
+    name: str
+    right: bool = False
+    rank: int = 0
+    least: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTable:
+    """A table before it has a width; cells are one line each, made by `harness.shown.cell` where they have a style."""
+
+    columns: tuple[TextColumn, ...]
+    rows: Sequence[Sequence[Text | str]]
+    title: Text | str = ""
+
+    def only(self, names: Sequence[str]) -> TextTable:
+        """The grid with these columns, in this order; none of them is left out any more."""
+        places = [[column.name for column in self.columns].index(name) for name in names]
+        return TextTable(
+            columns=tuple(replace(self.columns[place], rank=0) for place in places),
+            rows=[[row[place] for place in places] for row in self.rows],
+            title=self.title,
+        )
+
+    def without_empty(self) -> TextTable:
+        """The grid without the columns that hold nothing; those of rank 0 stay."""
+        filled = [
+            column.name
+            for place, column in enumerate(self.columns)
+            if not (column.rank and self.rows) or any(plain(row[place]) not in ("", NONE) for row in self.rows)
+        ]
+        kept = [column for column in self.columns if column.name in filled]
+        return replace(self.only(filled), columns=tuple(kept))
+
+
+def plain(one: Text | str) -> str:
+    """The text of a cell."""
+    return " ".join((one.plain if isinstance(one, Text) else terminal(one)).split("\n"))
+
+
+def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
+    """Print a table into the width of the console.
+
+    Returns:
+        The heads of the columns that were left out for want of room.
+    """
+    texts = [[plain(cell) for cell in row] for row in grid.rows]
+    widths = [
+        max([cell_len(column.name), *(cell_len(row[place]) for row in texts)])
+        for place, column in enumerate(grid.columns)
+    ]
+    kept = fitting(grid.columns, widths, console.width)
+    room = narrowed(grid.columns, widths, kept, console.width)
+    ellipsis = "…" if "utf" in console.encoding.lower() else "..."
+    if plain(grid.title):
+        title = grid.title if isinstance(grid.title, Text) else Text(terminal(grid.title), style="bold")
+        console.print(title, soft_wrap=True, highlight=False)
+    columns = [grid.columns[place] for place in kept]
+    lines = [_line([(column.name, "bold") for column in columns], columns, room, ellipsis, console)]
+    for row, shown in zip(grid.rows, texts, strict=True):
+        cells = [(shown[place], cell.style if isinstance(cell := row[place], Text) else "") for place in kept]
+        lines.append(_line(cells, columns, room, ellipsis, console))
+        if len(lines) >= CHUNK:
+            console.file.write("".join(lines))
+            lines.clear()
+    console.file.write("".join(lines))
+    return tuple(column.name for place, column in enumerate(grid.columns) if place not in kept)
+
+
+def fitting(columns: Sequence[TextColumn], widths: Sequence[int], width: int) -> list[int]:
+    """The places of the columns that there is room for."""
+    kept = list(range(len(columns)))
+    while True:
+        cut = [min(widths[p], columns[p].least) if columns[p].least else widths[p] for p in kept]
+        full = total([widths[p] for p in kept])
+        worst = max(kept, key=lambda p: (columns[p].rank, p))
+        rank = columns[worst].rank
+        if full <= width or rank == 0 or (rank <= HARD and total(cut) <= width):
+            return kept
+        kept.remove(worst)
+
+
+def narrowed(columns: Sequence[TextColumn], widths: Sequence[int], kept: Sequence[int], width: int) -> list[int]:
+    """The widths of the columns that are shown: the widest names are cut first."""
+    room = {place: widths[place] for place in kept}
+    while total(list(room.values())) > width:
+        able = [place for place in kept if columns[place].least and room[place] > columns[place].least]
+        if not able:
+            break
+        room[max(able, key=room.__getitem__)] -= 1
+    return [room[place] for place in kept]
+
+
+def total(widths: Sequence[int]) -> int:
+    """The width of a line."""
+    return sum(widths) + len(BETWEEN) * max(len(widths) - 1, 0)
+
+
+def cut(text: str, width: int, ellipsis: str = "…") -> str:
+    """A text in so many columns of the terminal, the middle left out: the ends of names tell them apart."""
+    if cell_len(text) <= width:
+        return text
+    left = max(width - len(ellipsis), 0)
+    first = _head(text, left // 3)
+    last = _head(text[::-1], left - cell_len(first))[::-1]
+    return f"{first}{ellipsis}{last}"
+
+
+def _head(text: str, width: int) -> str:
+    """The beginning of a text in at most so many columns."""
+    end = used = 0
+    for end, character in enumerate(text):
+        used += cell_len(character)
+        if used > width:
+            return text[:end]
+    return text
+
+
+def _line(
+    cells: Sequence[tuple[str, str | Style]],
+    columns: Sequence[TextColumn],
+    widths: Sequence[int],
+    ellipsis: str,
+    console: Console,
+) -> str:
+    """One line; without a colour system nothing in it is styled."""
+    found = []
+    for (whole, style), column, width in zip(cells, columns, widths, strict=True):
+        text = cut(whole, width, ellipsis) if column.least else whole
+        room = " " * (width - cell_len(text))
+        if style and text and console.color_system is not None:
+            own = Style.parse(style) if isinstance(style, str) else style
+            text = (own.without_color if console.no_color else own).render(text)
+        found.append(f"{room}{text}" if column.right else f"{text}{room}")
+    return BETWEEN.join(found).rstrip() + "\n"

@@ -1,0 +1,150 @@
+"""What every verb takes before and behind its name, and what reaches a terminal."""
+
+from __future__ import annotations
+
+import io
+import runpy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.cli import loudness
+from harness.cli.console import Console
+from harness.cli.loudness import Loudness
+from harness.cli.terminal import Terminal
+from harness.errors import UsageError
+from tests.conftest import Project
+
+
+def test_version_and_help(project: Project) -> None:
+    """`--version` and `-h`, of the program and of a verb; nothing at all is a question for help."""
+    assert f"harness {harness.__version__}\n" == project.run("--version")
+    assert "Commands:" in project.run("-h")
+    assert project.run("compare", "-h") == project.run("compare", "--help")
+    assert "-q, --quiet" in project.run("compare", "-h")
+
+
+def test_the_module_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m harness` is `harness`."""
+    monkeypatch.setattr(sys, "argv", ["harness", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(Path(harness.__file__).with_name("__main__.py")), run_name="__main__")
+    assert 0 == ended.value.code
+    assert f"harness {harness.__version__}\n" == capsys.readouterr().out
+
+
+def test_quiet_and_verbose_stand_on_both_sides(project: Project) -> None:
+    """Before the verb, behind it, and never both."""
+    asked = "results"
+    assert project.run(asked) == project.run("-q", asked) == project.run(asked, "-q")
+    assert "choose one of them" in project.error("-q", asked, "-v")
+    assert "choose one of them" in project.error(asked, "--quiet", "--verbose")
+
+
+def test_quiet_keeps_the_answer(built_project: Project) -> None:
+    """A dry run's cases are its answer; what it would build is said on the way."""
+    asked = ("sweep", "--dry-run", "--models", "tiny")
+    usual, quiet = built_project.run(*asked), built_project.run(*asked, "-q")
+    assert "3 cases of 1 model" in usual
+    assert quiet.splitlines() == [line for line in usual.splitlines() if line.startswith("tiny/")]
+    assert 3 == len(quiet.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("variables", "colour"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours(variables: dict[str, str], colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR and FORCE_COLOR decide on colours; a pipe stays a pipe, on which no line is drawn anew."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    console = Terminal(file=stream)
+    console.print("[red]text[/red]")
+    assert colour == ("\x1b[31m" in stream.getvalue())
+    assert not console.interactive
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TERM=dumb: nothing is coloured or drawn anew."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    console = Terminal(file=stream)
+    console.print("[red]text[/red]")
+    assert "text\n" == stream.getvalue()
+    assert not console.interactive
+    monkeypatch.setenv("TERM", "xterm")
+    assert Terminal(file=stream).interactive
+
+
+def test_loudness_is_that_of_one_run() -> None:
+    """What one run in a process asked for is not that of the next."""
+    loudness.choose(quiet=True, verbose=False)
+    assert Loudness.QUIET is loudness.loudness()
+    with pytest.raises(UsageError, match="choose one"):
+        loudness.choose(quiet=False, verbose=True)
+    loudness.start()
+    assert Loudness.USUAL is loudness.loudness()
+
+
+def sweeping(**changes: Any) -> Console:
+    """A console of a sweep of two cases with two processes each, and two choices that take 20 s together."""
+    console = Console()
+    console.rounds = 2
+    console.expected_s, console.confirming_s = 1.0, 20.0
+    console.all_processes = 4
+    for name, value in changes.items():
+        setattr(console, name, value)
+    return console
+
+
+def test_the_time_left_holds_the_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes at their own pace, and confirming at that pace, too; no process is counted beyond the last."""
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    assert "process 1/4" in sweeping().progress()
+    assert "estimating the time left" in sweeping().progress()
+    slow = sweeping(elapsed=[2.0, 2.0], processes=2)
+    assert 40.0 == slow.confirming_left()
+    assert "process 3/4" in slow.progress()
+    assert "about 44 s left" in slow.progress()
+    last = sweeping(elapsed=[1.0] * 4, processes=4)
+    assert "process 4/4" in last.progress()
+
+
+def test_choices_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """While choices are confirmed the line says which, and what the others may take."""
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    console = sweeping(elapsed=[1.0] * 4, processes=4)
+    console.confirming(1, 2, "confirming a")
+    assert "confirming a  (about 20 s left)" == console.progress()
+    console.confirming(2, 2, "confirming b")
+    monkeypatch.setattr(time, "monotonic", lambda: 104.0)
+    assert "confirming b  (about 6 s left)" == console.progress()
+    monkeypatch.setattr(time, "monotonic", lambda: 500.0)
+    console.tick()
+    out = capsys.readouterr().out
+    assert "confirming a (1 of 2)" in out
+    assert "confirming b  (nearly done)" in out
+
+
+def test_quiet_says_nothing_on_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    """No line of progress; verbose has one for every process."""
+    row = {"case": "m/v/t", "status": "measured", "latency": {"processes": 2, "median_s": 0.1}, "reason": ""}
+    said = {}
+    for which in Loudness:
+        console = sweeping(loudness=which)
+        console.preparing("something")
+        console.sharpened(row)
+        said[which] = capsys.readouterr().out
+    assert "" == said[Loudness.QUIET]
+    assert "something\n" == said[Loudness.USUAL]
+    assert "2 of 2" in said[Loudness.VERBOSE]

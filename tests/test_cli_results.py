@@ -1,0 +1,132 @@
+"""`harness results`: which rows, which columns, in which order and format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.cli import result_columns
+from tests import outcomes, report_stores
+from tests.conftest import Project
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two models of two variants on two thread counts, from 8 ms downwards, and a case that failed."""
+    root = tmp_path_factory.mktemp("stored")
+    cases = [*report_stores.matrix("digits_cnn"), *report_stores.matrix("tiny")]
+    found = [report_stores.measured(one, 8.0 - place) for place, one in enumerate(cases)]
+    broken = outcomes.refused(outcomes.case("tiny", "int4"))
+    report_stores.write(root / "results", report_stores.run(), [*found, broken])
+    return Project(root)
+
+
+def csv_of(text: str) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_the_answer_stands_last(stored: Project) -> None:
+    """What has no number is above the builds to ship, which are one block for all models."""
+    out = stored.run("results")
+    assert out.index("failed tiny/int4/cpu-t1-b1: it broke") < out.index("Builds to ship")
+    heads, *ship = out.partition("Builds to ship: the fastest inside the budget\n")[2].splitlines()
+    assert ["case", "p50", "speed-up", "state", "against", "good enough by"] == re.split(" {2,}", heads)
+    assert 4 == len(ship)
+    assert {line.split()[0] for line in ship} == {
+        f"{model}/int8-static/cpu-t{threads}-b1" for model in ("digits_cnn", "tiny") for threads in (1, 2)
+    }
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "100"])
+def test_lines_of_tables_fit(stored: Project, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a pipe, `COLUMNS` is what there is room for; the columns that are left out are named."""
+    monkeypatch.setattr(Project, "environment", lambda _: {"COLUMNS": columns})
+    lines = stored.run("results").splitlines()
+    rows = [line for line in lines if " ms" in line or line.startswith(("variant", "case"))]
+    assert 15 == len(rows)
+    assert all(len(line) <= int(columns) for line in rows)
+    (said,) = [line for line in lines if line.startswith("no room for: ")]
+    assert "throughput" in said
+
+
+def test_a_pipe_has_room_for_all(stored: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left out for a width that nobody has."""
+    monkeypatch.setattr(Project, "environment", lambda _: {"COLUMNS": ""})
+    out = stored.run("results")
+    assert "no room for" not in out
+    heads = next(line for line in out.splitlines() if line.startswith("variant"))
+    assert all(name in heads for name in ("throughput", "processes", "date", "run"))
+    assert "125/s" in out
+
+
+def test_chosen_columns_in_a_chosen_order(stored: Project) -> None:
+    """One table with the columns that were named; what has no value stands last, in both directions."""
+    asked = ("results", "--columns", "case,p50,throughput,latency.n", "--sort")
+    out = stored.run(*asked, "p50").splitlines()
+    assert ["case", "p50", "[95%", "interval]", "throughput", "latency.n"] == out[0].split()
+    assert "tiny/int8-static/cpu-t2-b1" == out[1].split()[0]
+    assert "tiny/int4/cpu-t1-b1" == out[-1].split()[0]
+    out = stored.run(*asked, "-p50").splitlines()
+    assert "digits_cnn/fp32/cpu-t1-b1" == out[1].split()[0]
+    assert "tiny/int4/cpu-t1-b1" == out[-1].split()[0]
+
+
+def test_chosen_columns_hold_numbers_for_programs(stored: Project) -> None:
+    """CSV and JSON have what tables show, as plain numbers; Markdown has the table."""
+    asked = ("results", "--columns", "case,p50,throughput,speed-up", "--models", "tiny", "--sort", "p50")
+    first = json.loads(stored.run(*asked, "--json"))[0]
+    assert {"case": "tiny/int8-static/cpu-t2-b1", "p50": 0.001, "throughput": 1000.0, "speed-up": 3.0} == first
+    assert {name: str(value) for name, value in first.items()} == csv_of(stored.run(*asked, "--format", "csv"))[0]
+    assert stored.run(*asked, "--json") == stored.run(*asked, "--format", "json")
+    lines = stored.run(*asked, "--format", "markdown").splitlines()
+    assert "| case | p50 \\[95% interval\\] | throughput | speed-up |" == lines[0]
+    assert "| --- | ---: | ---: | ---: |" == lines[1]
+    assert lines[2].startswith("| tiny/int8-static/cpu-t2-b1 | 1.00 ms ")
+
+
+@pytest.mark.parametrize("format_", ["csv", "json", "markdown", "table"])
+def test_rows_are_chosen_in_every_format(stored: Project, format_: str) -> None:
+    """By model, variant and target, by name or glob."""
+    out = stored.run("results", "-m", "ti*", "--variants", "int8-*", "--targets", "*-t2-*", "--format", format_)
+    assert "tiny" in out
+    assert not any(word in out for word in ("digits_cnn", "fp32/", "cpu-t1-b1", "it broke"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-m", "nothing*"), "--models nothing*: no such model in results; available: digits_cnn, tiny"),
+        (("-m", "digits_cn"), "did you mean 'digits_cnn'?"),
+        (("--variants", "int8_static"), "did you mean 'int8-static'?"),
+        (("--targets", "cpu"), "--targets cpu: no such target in results; "),
+        (("-m", "digits_cnn", "--variants", "int4"), "--models digits_cnn --variants int4: nothing in results is all"),
+        (("--columns", "p5"), "--columns: no column 'p5'; did you mean 'p50'?"),
+        (("--columns", "latency.median"), "did you mean 'latency.median_s'?"),
+        (("--columns", "processes.samples_ns"), "--columns: no column"),
+        (("--columns", "case,case"), "case stands there twice"),
+        (("--sort", "fast"), "--sort: no column 'fast'"),
+        (("--format", "xml"), "--format xml: available: table, csv, json, markdown"),
+        (("--json", "--format", "csv"), "--json is short for --format json"),
+    ],
+)
+def test_names_that_fit_nothing_are_an_error(stored: Project, arguments: tuple[str, ...], said: str) -> None:
+    """With exit code 2, and the names that are near."""
+    assert said in stored.error("results", *arguments)
+
+
+def test_an_empty_store_is_not_an_error(tmp_path: Path) -> None:
+    """There is nothing to misspell."""
+    assert "no results under" in Project(tmp_path).run("results", "-m", "anything")
+    assert "[]" == Project(tmp_path).run("results", "-m", "anything", "--columns", "case", "--json").strip()
+
+
+def test_throughput_counts_examples() -> None:
+    """A batch is so many examples."""
+    assert 800.0 == result_columns.throughput({"batch": 8, "latency": {"median_s": 0.01}})
+    assert result_columns.throughput({"batch": 8, "latency": None}) is None
