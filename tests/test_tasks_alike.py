@@ -43,7 +43,7 @@ def test_more_than_rounding_is_named_where_it_is_first() -> None:
 
 
 def test_other_shapes_types_and_texts() -> None:
-    """They are no rounding."""
+    """None of them is rounding."""
     reshaped = [one.reshape(50, 1) for one in EXACT]
     whole = [one.astype(np.int64) for one in EXACT]
     said = {"y": EXACT, "words": WORDS}

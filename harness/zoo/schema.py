@@ -220,7 +220,8 @@ class TargetEntry(Strict):
     runtime: Text = Field(
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
-        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, which are not an onnxruntime",
+        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, which are not an onnxruntime; "
+        "or another language: node, browser or cpp, see docs/languages.md",
     )
     provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
     session_config: dict[Text, ConfigText] = Field(
