@@ -22,6 +22,7 @@ from typing import Any
 from harness import git
 from harness.errors import UsageError
 from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, whole
+from harness.gate.sides.build import is_named
 from harness.gate.text.phrases import short
 from harness.gate.text.sentences import spoken
 from harness.special_files import require_plain
@@ -92,8 +93,8 @@ def entries(
     Raises:
         UsageError: if there is no such case, it has no regression, or the change cannot be tied to commits.
     """
-    # Reports say `m/v on cpu-t1`, and that is what people copy.
-    found = next((one for one in report.cases if case in (one.name, spoken(one.name))), None)
+    # Reports say `m/v on cpu-t1`, and that is what people copy; elsewhere a batch of 1 may be omitted.
+    found = next((o for o in report.cases if case in (o.name, spoken(o.name)) or is_named(case, o.name)), None)
     if found is None:
         raise UsageError(f"--accept {case}: {_no_such_case(report, case)}")
     alarms = [f for f in found.findings if f.verdict in ALARMS and metric in (None, f.metric)]
