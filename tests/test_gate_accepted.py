@@ -224,12 +224,11 @@ def test_what_cannot_be_accepted(report: Report, case: str, why: str) -> None:
         accepted_changes.entries(report, case, metric=None, reason="x", who="y", when="2026-01-31")
 
 
-def test_the_name_of_earlier_reports_is_taken() -> None:
-    """`resnet50/int8-static on cpu-t2` was written for the id with a batch of one; the entry holds the id."""
-    (made,) = accepted_changes.entries(
-        gate(), "resnet50/int8-static on cpu-t2", metric=None, reason="x", who="y", when="2026-01-31"
-    )
-    assert reports.CASE == made.case
+def test_the_names_of_earlier_reports_and_short_ids_are_taken() -> None:
+    """As earlier reports said it, or the id with a batch of one omitted; the entry holds the id."""
+    for name in ("resnet50/int8-static on cpu-t2", "resnet50/int8-static/cpu-t2"):
+        (made,) = accepted_changes.entries(gate(), name, metric=None, reason="x", who="y", when="2026-01-31")
+        assert reports.CASE == made.case
 
 
 # --- the file ---

@@ -321,7 +321,34 @@ def test_a_verdict_stands_beside_the_metric_that_it_rests_on() -> None:
     assert [["improvement", "size"], ["pass", "latency"], ["inconclusive", "first_inference"]] == [
         rows[0][1:3], rows[1][:2], rows[2][:2]
     ]  # fmt: skip
-    assert "improvement  resnet50/int8-static/cpu-t2-b1: artifact shrank; cannot tell" in text
+    assert "improvement  resnet50/int8-static/cpu-t2-b1: artifact shrank\n             cannot tell\n" in text
+
+
+def test_a_regression_says_how_to_go_on() -> None:
+    """Accepting it, once it is committed, and finding its commit; two files are a choice, and a pass needs nothing."""
+    commits = {role: reports.side(role, kind="commit", asked=f"v 1 {role}") for role in ("base", "head")}
+    text = shown(reports.report(reports.case(), **commits))
+    assert "next  accept it: harness gate --accept resnet50/int8-static/cpu-t2-b1 --reason '...'\n" in text
+    assert "bisect resnet50/int8-static/cpu-t2-b1 --good 'v 1 base' --bad 'v 1 head'\n" in text
+    dirty = reports.side("head", dirty=True)
+    assert "next  commit it, run the gate again, and then accept it: " in shown(
+        reports.report(reports.case(), head=dirty)
+    )
+    files = {role: reports.side(role, kind="file") for role in ("base", "head")}
+    assert "next  " not in shown(reports.report(reports.case(), **files))
+    assert "next  " not in shown(reports.report(reports.case(verdict=Verdict.PASS), **commits))
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_narrow_terminal_loses_no_interval(width: int) -> None:
+    """Names are cut in the middle and columns go; no row of the table is wrapped, and no interval loses an end."""
+    out = io.StringIO()
+    long = reports.case("a-model-with-a-name/int8-static-per-channel/cpu-t2-b1", findings=(reports.slower(),))
+    console.show(reports.report(long, reports.case()), Console(file=out, width=width, highlight=False))
+    lines = out.getvalue().splitlines()
+    rows = lines[lines.index("") + 1 : lines.index("", lines.index("") + 1)]
+    assert 2 == sum("[+3.9%, +5.6%]" in row for row in rows)
+    assert all(len(row) <= width for row in rows)
 
 
 def test_a_history_that_passes_in_size_alone_does_not_pass_in_latency() -> None:

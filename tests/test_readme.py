@@ -145,7 +145,18 @@ HELP_IMPORTS = {
 
 PLAN_IMPORTS = {
     *("api", "build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
-    *("bounds", "confirmation", "internal", "metrics", "paths", "scratch", "sealed", "shown", "special_files"),
+    *(
+        "bounds",
+        "confirmation",
+        "foreign",
+        "internal",
+        "metrics",
+        "paths",
+        "scratch",
+        "sealed",
+        "shown",
+        "special_files",
+    ),
     *("errors", "flavours", "graphs", "installed", "options", "providers", "reasons", "registry", "runtime_spec"),
     *("session_options", "stats", "suggest", "units", "values"),
 }

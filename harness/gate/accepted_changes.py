@@ -22,6 +22,7 @@ from typing import Any
 from harness import git
 from harness.errors import UsageError
 from harness.gate.model import CaseVerdict, Finding, Report, Side, Verdict, whole
+from harness.gate.sides.build import is_named
 from harness.gate.text.phrases import short
 from harness.gate.text.sentences import earlier_name
 from harness.special_files import require_plain
@@ -92,7 +93,9 @@ def entries(
     Raises:
         UsageError: if there is no such case, it has no regression, or the change cannot be tied to commits.
     """
-    found = next((one for one in report.cases if case in (one.name, earlier_name(one.name))), None)
+    # Earlier reports said `m/v on cpu-t1`; elsewhere a batch of 1 may be omitted.
+    names = ((one, (one.name, earlier_name(one.name))) for one in report.cases)
+    found = next((one for one, known in names if case in known or is_named(case, one.name)), None)
     if found is None:
         raise UsageError(f"--accept {case}: {_no_such_case(report, case)}")
     alarms = [f for f in found.findings if f.verdict in ALARMS and metric in (None, f.metric)]

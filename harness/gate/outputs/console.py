@@ -38,14 +38,16 @@ def render(report: Report) -> list[TextTable | Text]:
     ]
     if cases:
         parts += [cell(""), findings_table(cases)]
-    to_read = summary.grouped([case for case in cases if summary.needs_a_reader(case)])
+    to_read = summary.grouped_sentences([case for case in cases if summary.needs_a_reader(case)])
     if to_read:
         parts.append(cell(""))
     parts += [
-        Text.assemble((f"{verdict.value}  ", STYLES[verdict]), terminal(f"{names}: {text}"))
-        for verdict, names, text in to_read
+        _sentence(verdict, place, f"{names}: {text}" if place == 0 else text)
+        for verdict, names, texts in to_read
+        for place, text in enumerate(texts)
     ]
     parts += [Text.assemble(("note  ", "yellow"), terminal(line)) for line in _notes(report)]
+    parts += [Text.assemble(("next  ", "bold"), terminal(f"{what}: {how}")) for what, how in summary.following(report)]
     return parts
 
 
@@ -78,6 +80,12 @@ def findings_table(cases: list[CaseVerdict]) -> TextTable:
             own = cell("" if place and verdict is Verdict.NOT_COMPARABLE else verdict.value, style=STYLES[verdict])
             rows.append((cell(case.name if place == 0 else ""), own, *_cells(finding)))
     return TextTable(columns=COLUMNS, rows=rows)
+
+
+def _sentence(verdict: Verdict, place: int, text: str) -> Text:
+    """A line of its own for each finding; those of one case stand below one another."""
+    start = f"{verdict.value}  "
+    return Text.assemble((start if place == 0 else " " * len(start), STYLES[verdict]), terminal(text))
 
 
 def _shown(case: CaseVerdict) -> list[Finding]:

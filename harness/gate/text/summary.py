@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 
@@ -16,6 +17,22 @@ QUIET = frozenset({Verdict.PASS, Verdict.NOT_COMPARABLE})
 
 MOST_NAMED = 3
 """Cases of one verdict and sentence that are named; the others are counted."""
+
+
+def following(report: Report) -> list[tuple[str, str]]:
+    """(what for, command) of what may come after a regression; two cases or files are a choice, and have none."""
+    worse = next((case for case in ordered(report.cases) if case.verdict is Verdict.REGRESSION), None)
+    if worse is None or (report.head is not None and report.head.kind in ("case", "file")):
+        return []
+    history = "--history " if in_history(report) else ""
+    first = "commit it, run the gate again, and then " if report.head is not None and report.head.dirty else ""
+    found = [(f"{first}accept it", f"harness gate {history}--accept {shlex.quote(worse.name)} --reason '...'")]
+    timed = any(one.metric == "latency" and one.verdict is Verdict.REGRESSION for one in worse.findings)
+    kinds = {one.kind for one in (report.base, report.head) if one is not None}
+    if timed and kinds == {"commit"} and report.base is not None and report.head is not None:
+        ends = f"--good {shlex.quote(report.base.asked)} --bad {shlex.quote(report.head.asked)}"
+        found.append(("find the commit", f"harness bisect {shlex.quote(worse.name)} {ends}"))
+    return found
 
 
 def in_history(report: Report) -> bool:
@@ -132,11 +149,16 @@ def said(finding: Finding) -> str:
 
 def sentence(case: CaseVerdict) -> str:
     """Everything that is to be said of a case, without its name."""
+    return "; ".join(sentences(case))
+
+
+def sentences(case: CaseVerdict) -> tuple[str, ...]:
+    """The same, one for each finding."""
     parts = [said(finding) for finding in telling(case)]
     if case.reason and case.reason not in parts:
         # A reason that a finding's sentence holds already says nothing twice.
         parts = [case.reason, *parts] if not any(case.reason in part for part in parts) else parts
-    return "; ".join(parts) or case.verdict.value
+    return tuple(parts) or (case.verdict.value,)
 
 
 def ratio(finding: Finding) -> float | None:
@@ -153,10 +175,15 @@ def needs_a_reader(case: CaseVerdict) -> bool:
 
 def grouped(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, str]]:
     """(verdict, names, sentence), in order; cases of which the same is to be said stand together."""
-    groups: dict[tuple[Verdict, str], list[str]] = {}
+    return [(verdict, names, "; ".join(parts)) for verdict, names, parts in grouped_sentences(cases)]
+
+
+def grouped_sentences(cases: Sequence[CaseVerdict]) -> list[tuple[Verdict, str, tuple[str, ...]]]:
+    """(verdict, names, a sentence for each finding), as `grouped`."""
+    groups: dict[tuple[Verdict, tuple[str, ...]], list[str]] = {}
     for case in cases:
-        groups.setdefault((case.verdict, sentence(case)), []).append(case.name)
-    return [(verdict, _names(names), text) for (verdict, text), names in groups.items()]
+        groups.setdefault((case.verdict, sentences(case)), []).append(case.name)
+    return [(verdict, _names(names), parts) for (verdict, parts), names in groups.items()]
 
 
 def _names(names: Sequence[str]) -> str:
