@@ -28,7 +28,21 @@ SHORT: Mapping[str, str] = {
 }
 """Short name -> ONNX Runtime's own name. ROCm left ONNX Runtime with 1.23; older builds still have it."""
 
-_SESSION_POOL = frozenset({"CPUExecutionProvider", "DnnlExecutionProvider", "ACLExecutionProvider"})
+PLUGINS: Mapping[str, str] = {
+    "onnxruntime-ep-openvino": "OpenVINOExecutionProvider",
+    "onnxruntime-ep-webgpu": "WebGpuExecutionProvider",
+    "onnxruntime-qnn": "QNNExecutionProvider",
+    "onnxruntime-ggml": "GGMLExecutionProvider",
+}
+"""Distributions with a provider that any onnxruntime from 1.23 on loads -> the name that it is registered under."""
+
+DEVICES = ("cpu", "gpu", "npu")
+"""What a plugin's provider may run on."""
+
+HOST = "cpu"
+"""The provider of a target whose runtime has devices and no execution providers, where that is the CPU."""
+
+_SESSION_POOL = frozenset({"CPUExecutionProvider", "DnnlExecutionProvider", "ACLExecutionProvider", HOST})
 _OWN_POOL: Mapping[str, str] = {
     "OpenVINOExecutionProvider": "num_of_threads",
     "XnnpackExecutionProvider": "intra_op_num_threads",

@@ -2,7 +2,8 @@
 
 A spec is `current` (what is installed beside harness), a requirement (`onnxruntime==1.23.0`, `onnxruntime-openvino`),
 a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the path of an interpreter. A target's runtime
-may also be `onnxruntime` alone, which there means the same as `current`.
+may also be `onnxruntime` alone, which there means the same as `current`, or one of `OTHERS`, which are not an
+onnxruntime.
 
 In other languages it is `node`, `browser` or `cpp`, alone, with a version (`node==1.30.0`) or with the folder that the
 library lies in (`cpp:/opt/onnxruntime`).
@@ -11,7 +12,9 @@ library lies in (`cpp:/opt/onnxruntime`).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Final
 
 from harness.flavours import FLAVOURS, WHEELS, normal
 from harness.paths import typed
@@ -27,6 +30,15 @@ LANGUAGES = ("node", "browser", "cpp")
 LANGUAGE = re.compile(
     rf"(?P<name>{'|'.join(LANGUAGES)})(?:==(?P<version>[0-9][A-Za-z0-9.+-]*)|:(?P<folder>.+))?", re.DOTALL
 )
+
+TORCH: Final = "torch"
+TORCH_COMPILE: Final = "torch-compile"
+OPENVINO: Final = "openvino"
+
+OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
+    TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"),
+}  # fmt: skip
+"""Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
 
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
@@ -58,6 +70,26 @@ def language(text: str) -> tuple[str, str, str] | None:
     return (found["name"], found["version"] or "", found["folder"] or "") if found else None
 
 
+def other(text: str) -> str:
+    """Which of `OTHERS` a target's runtime is; empty for an onnxruntime. OpenVINO may have a version."""
+    name = named(text.strip())
+    return name if name in OTHERS else ""
+
+
+def runs_network(text: str) -> bool:
+    """Whether a runtime runs the framework's own network, and no artifact."""
+    return other(text) in (TORCH, TORCH_COMPILE)
+
+
+def problem_of_target(text: str) -> str:
+    """Why a text cannot be a target's runtime; empty where it can."""
+    text = text.strip()
+    found = other(text)
+    if found in (TORCH, TORCH_COMPILE) and text != found:
+        return f"{text!r}: write `{found}`; it is the torch that is installed beside harness, which loads the network"
+    return "" if found or not problem(text) else unknown(text, (*LANGUAGES, *OTHERS))
+
+
 def is_path(text: str) -> bool:
     """Whether a spec names a file: a wheel, or something with a separator that is not a requirement."""
     return text.endswith(".whl") or ("/" in text or "\\" in text)
@@ -68,11 +100,11 @@ def problem(text: str) -> str:
     return "" if language(text) or is_spec(text) or is_path(text) else unknown(text)
 
 
-def unknown(text: str) -> str:
-    """The sentence for a text that is not a runtime."""
+def unknown(text: str, words: Sequence[str] = LANGUAGES) -> str:
+    """The sentence for a text that is not a runtime; `words` are those that name one which is not a Python package."""
     return (
         f"{text!r} is not a runtime: expected `current`, a build such as onnxruntime==1.23.0, a wheel, the path of "
-        f"a Python interpreter, or {', '.join(LANGUAGES)}; {suggest(named(text), (*FLAVOURS, *LANGUAGES))}"
+        f"a Python interpreter, or {', '.join(words)}; {suggest(named(text), (*FLAVOURS, *words))}"
     )
 
 

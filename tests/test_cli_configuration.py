@@ -60,7 +60,7 @@ def test_values(tmp_path: Path) -> None:
     found = read(tmp_path / "sub")
     zoo = str(tmp_path / "bench" / "zoo.yaml")
     assert {
-        "zoo": zoo, "models": "c", "threads": "1,2", "confirm": False, "time_per_case": 2.0, "processes": 3,
+        "zoo": zoo, "models": "c", "threads": "1,2", "confirm": False, "time_per_case": "2", "processes": 3,
         "inputs": ["x=int64[1]"],
     } == found  # fmt: skip
     assert "a,b" == read(tmp_path, "results")["models"]

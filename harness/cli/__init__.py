@@ -25,6 +25,7 @@ from harness.cli import (
     loudness,
     report,
     results,
+    runtimes,
     selftest,
     sweep,
 )
@@ -47,6 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "doctor": doctor.doctor,
     "cache": artifacts.cache,
+    "runtimes": runtimes.runtimes,
     "init": init.init,
 }
 CLASSES = {"gate": gate.GateCommand}

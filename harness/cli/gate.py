@@ -33,8 +33,7 @@ class GateCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read `--json FILE` as `--json-file FILE`; the verb has no arguments that a file could be."""
-        rest: list[str] = super().parse_args(ctx, renamed(args))
-        return rest
+        return [*super().parse_args(ctx, renamed(args))]
 
 
 def renamed(args: Sequence[str]) -> list[str]:

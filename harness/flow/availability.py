@@ -58,6 +58,8 @@ def as_target(spec: TargetSpec) -> Target:
         runtime=spec.runtime,
         provider_options=spec.provider_options,
         session_config=spec.session_config,
+        plugin=spec.plugin,
+        device=spec.device,
     )
 
 

@@ -38,6 +38,7 @@ from harness.records import (
     Status,
     Target,
     TimedInputs,
+    wire,
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
@@ -270,6 +271,9 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
         batch_axes=reference.batch_axes,
         rows=reference.rows,
     )
+    if runtime_spec.runs_network(case.target.runtime):
+        network = {"model": wire.model_to_json(case.model), "weights": dataclasses.asdict(artifact.weights)}
+        work = dataclasses.replace(work, network=network)
     rotate = rotation.batches(feeds, batch=work.examples, examples=reference.examples, mode=case.model.timed_inputs)
     return dataclasses.replace(work, rotate=rotate)
 
@@ -302,6 +306,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         "task": case.model.task,
         "outputs": dict(case.model.outputs),
         "random": list(artifact.reference.random),
+        **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     known = cache.evaluation(key)

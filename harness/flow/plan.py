@@ -19,6 +19,7 @@ from harness import bounds
 from harness.errors import UsageError
 from harness.providers import short_name, thread_option, uses_threads
 from harness.records import BASELINES, Case, Json, ModelSpec, Recipe, Target
+from harness.runtime_spec import runs_network
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.suggest import suggest
 from harness.zoo.spec import TargetSpec, Zoo
@@ -87,7 +88,8 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
             for target in _expand(spec, model, zoo, selection, pruned)
         ]
         for target in _distinct_targets(expanded, pruned):
-            cases += [Case(model=model, recipe=recipe, target=target) for recipe in recipes]
+            fit = recipes if not runs_network(target.runtime) else _own_network(model, recipes, target, pruned)
+            cases += [Case(model=model, recipe=recipe, target=target) for recipe in fit]
     return Plan(cases=tuple(cases), pruned=tuple(pruned))
 
 
@@ -153,6 +155,19 @@ def _distinct(model: ModelSpec, variants: Iterable[str], pruned: dict[str, None]
     return list(kept.values())
 
 
+def _own_network(
+    model: ModelSpec, recipes: Sequence[Recipe], target: Target, pruned: dict[str, None]
+) -> Sequence[Recipe]:
+    """The one recipe that stands for the network itself: what is done to an artifact makes no difference to it."""
+    plain = next((one for one in recipes if one.precision == "float32"), None)
+    left = [one.name for one in recipes if one is not plain]
+    if left:
+        stands = f"only as {plain.name}" if plain else "and there is no float32 variant to compare it with"
+        why = f"{target.runtime} runs the network as its framework has it, {stands}"
+        pruned[f"{model.name}: {target.name} without {', '.join(left)}: {why}"] = None
+    return [plain] if plain else []
+
+
 def _distinct_targets(targets: Iterable[Target], pruned: dict[str, None]) -> list[Target]:
     """Return targets without those that are another one under a second name."""
     kept: dict[bytes, Target] = {}
@@ -177,6 +192,8 @@ def _expand(
             inter_threads=inter,
             batch=batch,
             session_config=spec.session_config,
+            plugin=spec.plugin,
+            device=spec.device,
         )
         for intra in _threads(spec, zoo.threads.get(model.name), zoo, selection, pruned)
         for inter in _inter_threads(spec, pruned)

@@ -66,6 +66,7 @@ class Workload:
         batch_axes: input name -> the axis that examples are put behind one another on; not needed for paths.
         rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
         rotate: through how many batches of examples inferences rotate, where the worker can; 1 for the first alone.
+        network: the model and its weights, for a runtime that loads the framework's own network instead of the file.
     """
 
     model: Path
@@ -76,6 +77,7 @@ class Workload:
     batch_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     rows: int = 1
     rotate: int = 1
+    network: Mapping[str, Any] | None = None
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The protocol's `feeds`."""
@@ -98,6 +100,8 @@ class Workload:
                 "optimization": self.optimization,
                 "config": dict(self.target.session_config),
                 "dims": dict(self.dims),
+                **({"network": self.network} if self.network else {}),
+                **({"plugin": self.target.plugin, "device": self.target.device} if self.target.plugin else {}),
             },
             "profile": profile,
             **({"rotate": self.rotate} if self.rotate > 1 else {}),

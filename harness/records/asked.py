@@ -252,6 +252,8 @@ class Target:
         intra_threads: 0 lets ONNX Runtime use (and pin) one thread per physical core; N is N unpinned threads.
         inter_threads: used only when `session_config` asks for parallel execution; else 1.
         session_config: session options beyond those, every key from the checked list.
+        plugin: the distribution or the library that brings the provider; empty where the runtime has it.
+        device: what a plugin's provider runs on, such as `gpu`; empty without a plugin.
     """
 
     name: str
@@ -262,6 +264,8 @@ class Target:
     inter_threads: int = 1
     batch: int = 1
     session_config: Mapping[str, str] = field(default_factory=dict)
+    plugin: str = ""
+    device: str = ""
 
     @property
     def label(self) -> str:

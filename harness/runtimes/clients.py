@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.flavours import FLAVOURS
+from harness import runtime_spec
+from harness.errors import UsageError
+from harness.flavours import FLAVOURS, PLAIN
 from harness.installed import version_of
 from harness.records import Target
-from harness.runtime_spec import is_own, language
+from harness.runtime_spec import language
 from harness.runtimes import languages
 from harness.runtimes.client import Client, default_command
 from harness.runtimes.environments import Say, silent
-from harness.runtimes.resolve import resolve
+from harness.runtimes.resolve import resolve, resolve_openvino
+
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +61,41 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
     if language(target.runtime):
         program = languages.find(target.runtime, cache, install=install, say=say)
         return WorkerStarter(command=program.command, package=program.package, digest=program.digest)
-    if is_own(target.runtime):
+    if runtime_spec.runs_network(target.runtime):
+        return WorkerStarter(command=torch_command(compiles=target.runtime == runtime_spec.TORCH_COMPILE))
+    if runtime_spec.other(target.runtime):
+        found = resolve_openvino(target.runtime, cache, install=install, say=say)
+        return WorkerStarter(command=(found.python, str(FOLDER / "openvino" / "worker.py")), digest=found.digest)
+    plugin = "" if runtime_spec.is_path(target.plugin) else target.plugin
+    if runtime_spec.is_own(target.runtime) and (not plugin or version_of(plugin)):
         return WorkerStarter(command=default_command(), package=own_package())
-    runtime = resolve(target.runtime, cache, install=install, say=say)
+    # A plugin's package is not put beside harness: the same release of onnxruntime is, with it, in the cache.
+    spec = own_release() if runtime_spec.is_own(target.runtime) else target.runtime
+    runtime = resolve(spec, cache, install=install, say=say, beside=(plugin,) if plugin else ())
     return WorkerStarter(command=runtime.worker, package=runtime.package, digest=runtime.digest)
+
+
+def torch_command(*, compiles: bool) -> tuple[str, ...]:
+    """The worker that runs networks of torch, in this interpreter.
+
+    Raises:
+        UsageError: torch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise UsageError("torch is not installed beside harness: pip install 'onnx-harness[zoo]'")
+    return (sys.executable, str(FOLDER / "torch" / "worker.py"), *(["--compile"] if compiles else []))
+
+
+def own_release() -> str:
+    """The onnxruntime beside harness as a requirement, in its plain flavour.
+
+    Raises:
+        UsageError: none is installed.
+    """
+    version = version_of(own_package())
+    if not version:
+        raise UsageError("no onnxruntime is installed beside harness: pip install onnxruntime")
+    return f"{PLAIN}=={version}"
 
 
 @functools.cache

@@ -9,7 +9,9 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     (`profile`) or say (`placement`; `memory` where the model runs in other processes) -> why, in words for a person.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
-    provider_options, optimization, config, dims. Reply: `session_ns`, `inputs` and `outputs` as [name, type, shape],
+    provider_options, optimization, config, dims, and for a provider from a plugin `plugin`, a distribution or the path
+    of a library, and `device`; for a framework's own runtime `network` {model, weights}, which it loads instead of the
+    artifact. Reply: `session_ns`, `inputs` and `outputs` as [name, type, shape],
     `runtime` {providers granted, placement {provider: nodes}}, `examples`, how many batches inferences rotate through.
     With `rotate` N (feature `rotate`) so many batches are bound beforehand, as far as there are examples: inference
     i runs on batch i modulo N. Without it every inference runs on the first batch.

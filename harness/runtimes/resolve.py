@@ -9,21 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, PLAIN, normal
 from harness.paths import typed
-from harness.runtime_spec import CURRENT, is_spec, unknown
+from harness.runtime_spec import CURRENT, OPENVINO, is_spec, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
 
 __all__ = [
     "CURRENT", "FLAVOURS", "KIND", "Runtime", "is_spec", "looks_like_path", "name_of", "normal", "of_interpreter",
-    "resolve", "worker",
+    "resolve", "resolve_openvino", "worker",
 ]  # fmt: skip
 
 KIND = "runtimes"
@@ -64,7 +65,7 @@ def worker(python: str) -> tuple[str, ...]:
     return (python, *client.default_command()[1:])
 
 
-def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
+def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent, beside: Sequence[str] = ()) -> Runtime:
     """The interpreter for a spec; made now where the cache does not have it.
 
     Args:
@@ -72,6 +73,7 @@ def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -
         root: the cache's folder.
         install: whether to install what the cache does not have.
         say: hears before something is installed, which takes from seconds to minutes.
+        beside: further distributions, of plugins; an interpreter has to have them.
 
     Raises:
         UsageError: the spec is none, cannot be installed here, or its interpreter has no onnxruntime.
@@ -81,9 +83,9 @@ def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -
     if spec == CURRENT:
         return of_interpreter(sys.executable, spec)
     if spec.endswith(".whl"):
-        return _installed(spec, _wheel(spec), root, install, say)
+        return _installed(spec, _wheel(spec), root, install, say, beside)
     if is_spec(spec):
-        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, install, say)
+        return _installed(spec, {"requirement": spec.replace(" ", "")}, root, install, say, beside)
     if looks_like_path(spec):
         path = typed(spec)
         if not path.exists():
@@ -92,8 +94,39 @@ def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent) -
             inside = environments.interpreter(path)
             hint = f"; give the interpreter in it: {inside}" if inside.exists() else ""
             raise UsageError(f"runtime {spec} is a folder, not an interpreter{hint}")
-        return of_interpreter(str(path.absolute()), spec)
+        found = of_interpreter(str(path.absolute()), spec)
+        if missing := [name for name in beside if normal(name) not in map(normal, found.installed)]:
+            raise UsageError(f"runtime {spec} lacks {' and '.join(missing)}: install it there with its pip")
+        return found
     raise UsageError(f"runtime {unknown(spec)}")
+
+
+def resolve_openvino(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
+    """As `resolve`, for a requirement of the distribution `openvino`.
+
+    Raises:
+        UsageError, StoreError: as `resolve`.
+    """
+    requirement = spec.replace(" ", "")
+    place = root.absolute() / KIND / environments.key_of({"requirement": requirement, "numpy": "numpy"})
+    if not install and environments.known(place) is None:
+        raise UsageError(f"runtime {spec} is not in the cache yet; a sweep installs it, as does: {command(spec)}")
+    environment = environments.ensure(
+        place, [requirement, "numpy"], what=spec, prove=("numpy", OPENVINO), wheels_only=True, say=say
+    )
+    return Runtime(
+        spec=spec,
+        python=environment.python,
+        package=OPENVINO,
+        version=environment.installed.get(OPENVINO, "unknown"),
+        installed=environment.installed,
+        digest=environment.digest,
+    )
+
+
+def command(spec: str, beside: Sequence[str] = ()) -> str:
+    """What installs a runtime into the cache."""
+    return " ".join(["harness runtimes install", shlex.quote(spec), *(f"--plugin {name}" for name in beside)])
 
 
 def of_interpreter(python: str, spec: str) -> Runtime:
@@ -144,14 +177,20 @@ def looks_like_path(text: str) -> bool:
     return "/" in text or "\\" in text or Path(text).is_file()
 
 
-def _installed(spec: str, asked: Mapping[str, str], root: Path, install: bool, say: Say) -> Runtime:
+def _installed(
+    spec: str, asked: Mapping[str, str], root: Path, install: bool, say: Say, beside: Sequence[str] = ()
+) -> Runtime:
     requirement = asked.get("requirement") or asked["wheel"]
     numpy = "numpy<2" if _before_numpy_2(requirement) else "numpy"
-    place = root.absolute() / KIND / environments.key_of({**asked, "numpy": numpy})
+    plugins = {"beside": " ".join(sorted(beside))} if beside else {}
+    what = " with ".join([spec, *beside])
+    place = root.absolute() / KIND / environments.key_of({**asked, "numpy": numpy, **plugins})
     if not install and environments.known(place) is None:
-        raise UsageError(f"runtime {spec} is not in the cache yet; a sweep installs it")
+        raise UsageError(
+            f"runtime {what} is not in the cache yet; a sweep installs it, as does: {command(spec, beside)}"
+        )
     environment = environments.ensure(
-        place, [requirement, numpy], what=spec, prove=("numpy", "onnxruntime"), wheels_only=True, say=say
+        place, [requirement, numpy, *beside], what=what, prove=("numpy", "onnxruntime"), wheels_only=True, say=say
     )
     packages = [name for name in FLAVOURS if name in environment.installed]
     package = packages[0] if packages else PLAIN

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from harness import data as sources
 from harness import frameworks, runtime_spec
 from harness.data import beside
+from harness.flavours import normal
 from harness.options import by_name
 from harness.paths import typed
-from harness.providers import SHORT, full_name, uses_session_threads
+from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
 from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
 from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
 from harness.suggest import suggest
@@ -78,13 +79,14 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         problems: collects the mistakes.
     """
     where: Keys = ("targets", name)
-    provider = full_name(entry.provider)
-    if provider is None:
-        found = f"unknown provider {entry.provider!r}; {suggest(entry.provider, SHORT, also=SHORT.values())}"
-        problems.add((*where, "provider"), found)
-        provider = entry.provider
-    if wrong := runtime_spec.problem(entry.runtime.strip()):
+    provider, plugin, device = executor(name, entry, folder, problems)
+    if wrong := runtime_spec.problem_of_target(entry.runtime):
         problems.add((*where, "runtime"), wrong)
+    other = runtime_spec.other(entry.runtime)
+    if other and entry.session_config:
+        problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
+    if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
+        problems.add((*where, "provider_options"), f"{other} takes none")
     for key, value in entry.session_config.items():
         keys = (*where, "session_config", key)
         if mistake := problem(key, value):
@@ -94,8 +96,8 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
     config = dict(entry.session_config)
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
-        if not uses_session_threads(provider):
-            found = f"parallel execution needs a provider that runs on the session's threads, found {entry.provider!r}"
+        if other or not uses_session_threads(provider):
+            found = f"parallel execution needs a provider that runs on the session's threads, found {provider!r}"
             problems.add((*where, "execution"), found)
         elif entry.inter_threads is None:
             problems.add((*where, "execution"), "parallel execution needs `inter_threads`, such as inter_threads: [2]")
@@ -108,7 +110,42 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         threads=_tuple(entry.threads),
         inter_threads=_tuple(entry.inter_threads),
         batch=_tuple(entry.batch),
+        plugin=plugin,
+        device=device,
     )
+
+
+def executor(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> tuple[str, str, str]:
+    """A target's provider by its full name, its plugin and its device, the last two empty without a plugin.
+
+    A runtime that is not an onnxruntime has devices, and they are what `provider` names.
+    """
+    where: Keys = ("targets", name, "provider")
+    asked, other = entry.provider, runtime_spec.other(entry.runtime)
+    word = asked.name or ""
+    if asked.plugin:
+        if other:
+            problems.add(where, f"{other} is not an onnxruntime and loads no plugin of one")
+        path = runtime_spec.is_path(asked.plugin)
+        plugin = str(folder / typed(asked.plugin)) if path else normal(asked.plugin)
+        full = full_name(word) or word or PLUGINS.get(plugin, "")
+        if not full:
+            found = f"the provider's own name is not known here: add `name`; {suggest(plugin, PLUGINS)}"
+            problems.add((*where, "plugin"), found)
+        return full or plugin, plugin, asked.device or DEVICES[0]
+    if asked.device:
+        problems.add((*where, "device"), "belongs to a `plugin`, and there is none")
+    if not word:
+        problems.add(where, f"names neither a provider nor a plugin; providers: {', '.join(SHORT)}")
+        return word, "", ""
+    if other:
+        if word.lower() not in (devices := runtime_spec.OTHERS[other]):
+            problems.add(where, f"{other} runs on {' or '.join(devices)}, found {word!r}")
+        return word.lower(), "", ""
+    full_word = full_name(word)
+    if full_word is None:
+        problems.add(where, f"unknown provider {word!r}; {suggest(word, SHORT, also=SHORT.values())}")
+    return full_word or word, "", ""
 
 
 def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path, problems: Problems) -> ModelSpec:

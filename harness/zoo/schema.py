@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, With
 from harness import bounds, data, frameworks, tasks, units
 from harness.build import steps
 from harness.options import Option
-from harness.providers import SHORT
+from harness.providers import DEVICES, SHORT
 from harness.records import case_id
 from harness.session_options import KEYS
 from harness.suggest import nearest
@@ -91,6 +91,12 @@ def _or_text(schema: dict[str, Any]) -> None:
     shape = dict(schema)
     schema.clear()
     schema["anyOf"] = [{"type": "string"}, shape]
+
+
+def _or_provider(schema: dict[str, Any]) -> None:
+    """As `_or_text`, where the text is one of the names that there are."""
+    _or_text(schema)
+    schema["anyOf"][0]["enum"] = sorted({*SHORT, *SHORT.values(), *DEVICES})
 
 
 def _unless_extended(schema: dict[str, Any]) -> None:
@@ -188,17 +194,34 @@ class VariantEntry(Strict):
     )
 
 
+class ProviderEntry(Strict):
+    """The execution provider, and the plugin that brings it where the runtime does not have it."""
+
+    model_config = ConfigDict(json_schema_extra=_or_provider)
+    name: Text = Field(
+        default=ABSENT, description="its short or full name; with a `plugin`, only where harness does not know that one"
+    )
+    plugin: Text = Field(
+        default=ABSENT,
+        description="a distribution such as onnxruntime-ep-openvino, which is installed, or the path of a library",
+    )
+    device: Literal["cpu", "gpu", "npu"] = Field(
+        default=ABSENT, description="which of the plugin's devices to run on; cpu where absent"
+    )
+
+
 class TargetEntry(Strict):
     """What executes an artifact."""
 
-    provider: Text = Field(
-        description="the execution provider, by its short or its full name",
-        json_schema_extra={"enum": [*SHORT, *SHORT.values()]},
+    provider: Annotated[ProviderEntry, _widen("name")] = Field(
+        description="the execution provider, by its short or its full name, or {plugin, device}; the device where the "
+        "runtime is not an onnxruntime"
     )
     runtime: Text = Field(
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
-        "wheel, the path of a Python interpreter, or another language: node, browser or cpp, see docs/languages.md",
+        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, which are not an onnxruntime; "
+        "or another language: node, browser or cpp, see docs/languages.md",
     )
     provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
     session_config: dict[Text, ConfigText] = Field(

@@ -17,6 +17,7 @@ class TargetSpec:
         provider: the full name.
         threads, batch: its own lists, which win over the defaults; None where it has none.
         inter_threads: used in parallel execution only.
+        plugin, device: see `Target`.
     """
 
     name: str
@@ -27,6 +28,8 @@ class TargetSpec:
     threads: tuple[int, ...] | None = None
     inter_threads: tuple[int, ...] | None = None
     batch: tuple[int, ...] | None = None
+    plugin: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

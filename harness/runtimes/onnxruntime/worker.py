@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import protocol
-    from harness.runtimes.onnxruntime import examples, profiled
+    from harness.runtimes.onnxruntime import examples, plugins, profiled, versions
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -38,6 +38,8 @@ else:
     ort_values = _beside("ort_values", 2)
     examples = _beside("examples", 0)
     profiled = _beside("profiled", 0)
+    plugins = _beside("plugins", 0)
+    versions = _beside("versions", 0)
 
 import numpy as np
 import onnxruntime as ort
@@ -83,15 +85,20 @@ class Worker:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
         asked = request.get("options") or {}
         provider = asked["provider"]
-        available = ort.get_available_providers()
-        if provider not in available:
-            raise protocol.Refused(
-                "provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}"
-            )
         options = session_options(request)
-        providers: list[Any] = [(provider, asked.get("provider_options") or {})]
-        if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
-            providers.append("CPUExecutionProvider")
+        if asked.get("plugin"):
+            devices = plugins.devices(ort, asked["plugin"], provider, asked["device"])
+            options.add_provider_for_devices(devices, asked.get("provider_options") or {})
+            providers: Any = None
+        else:
+            available = ort.get_available_providers()
+            if provider not in available:
+                raise protocol.Refused(
+                    "provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}"
+                )
+            providers = [(provider, asked.get("provider_options") or {})]
+            if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
+                providers.append("CPUExecutionProvider")
         start = time.perf_counter_ns()
         self.session = ort.InferenceSession(request["artifact"]["path"], options, providers=providers)
         session_ns = time.perf_counter_ns() - start
@@ -99,6 +106,7 @@ class Worker:
         if provider not in granted:
             raise protocol.Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
         self.bind(request, DEVICES.get(provider, "cpu"))
+        self.notes += plugins.notes(asked)
         return {
             "session_ns": session_ns,
             "inputs": [[i.name, i.type, i.shape] for i in self.session.get_inputs()],
@@ -346,6 +354,8 @@ def refusal(error: BaseException) -> dict[str, Any]:
     kind = error.kind if isinstance(error, protocol.Refused) else ERRORS.get(name, "runtime")
     if isinstance(error, ort_values.Unfit):
         kind = "input"
+    if newer := versions.needed(text):
+        kind, text = "not_implemented", f"{text} ({newer})"
     if "bad_alloc" in text or "Failed to allocate memory" in text:
         kind = "memory"
     return {"ok": False, "kind": kind, "message": text}

@@ -1,0 +1,124 @@
+"""The runtimes that lie in the cache: what each is, and its removal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import runtime_spec, sealed
+from harness.build.cache import Cache
+from harness.errors import UsageError
+from harness.flavours import is_flavour
+from harness.providers import PLUGINS
+from harness.runtimes import environments
+from harness.runtimes.environments import Say, silent
+from harness.runtimes.resolve import KIND, Runtime, resolve, resolve_openvino
+from harness.suggest import suggest
+
+LEAST_DIGITS = 6
+"""Of a digest that is given to name a runtime."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One runtime in the cache.
+
+    Attributes:
+        name: as it was asked for, such as `onnxruntime==1.23.0`.
+        digest: its folder's name.
+        python: its interpreter.
+        packages: the distributions that make it a runtime -> version.
+        bytes: of everything in its folder.
+        damage: why it will be made again; else empty.
+    """
+
+    name: str
+    digest: str
+    python: str
+    packages: Mapping[str, str]
+    bytes: int
+    damage: str = ""
+
+
+def everything(root: Path) -> list[Kept]:
+    """All runtimes in a cache, by name; nothing is marked as used."""
+    folder = root / KIND
+    places = (
+        [one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")] if folder.is_dir() else []
+    )
+    return sorted((_kept(place) for place in places), key=lambda one: (one.name, one.digest))
+
+
+def install(spec: str, root: Path, *, plugins: Sequence[str] = (), say: Say = silent) -> Runtime:
+    """Make a runtime now, where the cache does not have it.
+
+    Raises:
+        UsageError: it cannot be had, or is none that is installed apart.
+        StoreError: the cache cannot be written.
+    """
+    if runtime_spec.runs_network(spec) or runtime_spec.is_own(spec):
+        raise UsageError(f"{spec} is what is installed beside harness: install it with pip")
+    if runtime_spec.other(spec):
+        if plugins:
+            raise UsageError(f"{spec} is not an onnxruntime and loads no plugin of one")
+        return resolve_openvino(spec, root, say=say)
+    return resolve(spec, root, say=say, beside=tuple(plugins))
+
+
+def remove(names: Sequence[str], root: Path) -> list[Kept]:
+    """Take runtimes out of the cache, by their names or the first digits of their digests; all of them or none.
+
+    Raises:
+        UsageError: a name fits none.
+        StoreError: the cache cannot be written.
+    """
+    held = everything(root)
+    chosen: dict[str, Kept] = {}
+    for name in names:
+        fit = [
+            one
+            for one in held
+            if name.replace(" ", "") == one.name.replace(" ", "")
+            or (len(name) >= LEAST_DIGITS and one.digest.startswith(name))
+        ]
+        if not fit:
+            raise UsageError(f"no runtime {name} in {root / KIND}; {suggest(name, [one.name for one in held])}")
+        chosen |= {one.digest: one for one in fit}
+    cache = Cache(root)
+    with cache.writing():
+        for one in chosen.values():
+            cache.discard(root / KIND / one.digest)
+    return list(chosen.values())
+
+
+def _kept(place: Path) -> Kept:
+    found = sealed.opened(place / environments.META, f"{KIND}/{place.name}")
+    content = found.content or {}
+    said = content.get("installed")
+    installed = {str(name): str(version) for name, version in said.items()} if isinstance(said, dict) else {}
+    python = environments.interpreter(place / "venv")
+    damage = found.damage or ("" if content else "is not whole") or ("" if python.exists() else "has lost its Python")
+    return Kept(
+        name=str(content.get("made_by", "")),
+        digest=place.name,
+        python=str(python),
+        packages={
+            name: version
+            for name, version in installed.items()
+            if is_flavour(name) or name in PLUGINS or name == runtime_spec.OPENVINO
+        },
+        bytes=_size(place),
+        damage=damage,
+    )
+
+
+def _size(place: Path) -> int:
+    """Bytes of the files below a folder; what goes away meanwhile counts for nothing."""
+    total = 0
+    for path in place.rglob("*"):
+        try:
+            total += 0 if path.is_symlink() or not path.is_file() else path.stat().st_size
+        except OSError:
+            continue
+    return total

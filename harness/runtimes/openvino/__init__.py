@@ -1,0 +1,1 @@
+"""OpenVINO by itself: it reads the .onnx file, without ONNX Runtime."""

@@ -1,0 +1,211 @@
+"""The measured process of `runtime: torch` and `runtime: torch-compile`: the network itself, without ONNX.
+
+Run as a script by the interpreter that harness runs in, since the network comes from harness's own frameworks, as it
+did for the export: `options` of `open` have `network` {model, weights}, the model of the zoo as JSON and the digest of
+the weights that the artifact was exported with. Without it, one Relu is run: what a call costs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.runtimes import protocol, serving
+else:
+    import importlib.util
+
+    # This folder is called `torch`: it may not be searched for modules. The package that it belongs to is, whatever
+    # folder this was started in.
+    HERE = os.path.dirname(os.path.abspath(__file__))
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+    _spec = importlib.util.spec_from_file_location("serving", os.path.join(os.path.dirname(HERE), "serving.py"))
+    sys.modules["serving"] = serving = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(serving)
+    protocol = serving.protocol
+
+NO_PROFILE = "torch is not profiled: which kernels it ran, and in which types, is not known"
+NO_PLACEMENT = "torch has no execution providers: everything runs on the target's device"
+
+
+class TorchWorker:
+    """One network at a time, and the commands on it."""
+
+    def __init__(self, torch: Any, compiles: bool) -> None:
+        self.torch, self.compiles = torch, compiles
+        self.threads_at_start = torch.get_num_threads()
+        self.device = "cpu"
+        self.networks: dict[str, Any] = {}
+        self.compiled: dict[str, Any] = {}
+        self.module: Any = None
+        self.specs: list[Any] = []
+        self.names: list[str] = []
+        self.fed: list[Any] = []
+        self.next = 0
+
+    def open(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Load the network, put it and its inputs on the device, and run it once.
+
+        `session_ns` is what comes after loading: moving the network, compiling it, and the first inference.
+        """
+        torch, options = self.torch, request.get("options") or {}
+        self.device = options.get("provider", "cpu")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise protocol.Refused("provider", "this torch finds no CUDA device")
+        if unknown := options.get("provider_options"):
+            raise protocol.Refused("provider", f"torch takes no provider options, found {', '.join(sorted(unknown))}")
+        key = json.dumps(options.get("network"), sort_keys=True)
+        if key not in self.networks:
+            network = options.get("network")
+            self.networks[key] = loaded(network) if network else one_relu(torch)
+        module, self.specs, self.names = self.networks[key]
+        self.set_threads(request["threads"])
+        self.fed = [[self.tensor(array) for array in batch] for batch in serving.batches(request, self.specs)]
+        self.next = 0
+        start = time.perf_counter_ns()
+        module = module.to(self.device)
+        if self.compiles:
+            module = self.compiled.setdefault(key, torch.compile(module, backend="inductor", dynamic=False))
+        self.module = module
+        self.run(self.fed[0])
+        return {
+            "session_ns": time.perf_counter_ns() - start,
+            "inputs": [spec.row() for spec in self.specs],
+            "outputs": [[name, "", []] for name in self.names],
+            "runtime": {"providers": [self.device], "placement": {}},
+            "notes": self.notes(),
+            "examples": len(self.fed),
+        }
+
+    def notes(self) -> list[str]:
+        """How it runs, where that is not what its target says."""
+        torch = self.torch
+        found = []
+        if self.compiles:
+            found.append("its session time is compiling by inductor and one inference; inductor's own cache was in use")
+        if self.device == "cuda" and torch.backends.cudnn.allow_tf32:
+            found.append("torch lets cuDNN compute convolutions of float32 in TF32, its default")
+        return found
+
+    def set_threads(self, threads: dict[str, int]) -> None:
+        """As many as ONNX Runtime would be given; 0 leaves torch what it takes by itself."""
+        self.torch.set_num_threads(threads["intra"] or self.threads_at_start)
+
+    def tensor(self, array: Any) -> Any:
+        """An array as a tensor on the device.
+
+        Raises:
+            Refused: torch has no such type.
+        """
+        try:
+            return self.torch.from_numpy(array).to(self.device)
+        except TypeError as error:
+            raise protocol.Refused("input", f"torch has no tensor of {array.dtype}") from error
+
+    def run(self, tensors: Any) -> Any:
+        """One inference, to its end also on a device."""
+        with self.torch.inference_mode():
+            found = self.module(*tensors)
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+        return found
+
+    def burst(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time n inferences one by one, on one batch after the other."""
+        n, first = request["n"], request.get("at", self.next)
+        with self.torch.inference_mode():
+            run = (lambda tensors: self.module(*tensors)) if self.device == "cpu" else self.run
+            found: dict[str, Any] = serving.timed(n, first, self.fed, run)
+        self.next = first + n
+        return found
+
+    def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run every example once and write the outputs into `folder`."""
+        from harness.frameworks import torch_family
+
+        def run(arrays: list[Any]) -> list[Any]:
+            import numpy as np
+
+            found = self.run([self.tensor(np.array(array)) for array in arrays])
+            return [tensor.detach().cpu().numpy() for tensor in torch_family.flatten(found)]
+
+        written: dict[str, Any] = serving.write_outputs(request, self.specs, self.names, run)
+        return written
+
+
+def loaded(network: dict[str, Any]) -> Any:
+    """The module of a zoo's model, its inputs and the names of its outputs.
+
+    Raises:
+        Refused: the model does not come as a torch network, cannot be loaded, or has other weights than the artifact.
+    """
+    from harness import frameworks
+    from harness.errors import HarnessError
+    from harness.frameworks import torch_family
+    from harness.records import wire
+
+    model = wire.model_from_json(network["model"])
+    weights = network["weights"]
+    if weights["kind"] == "seeded":  # the artifact has them, whether they were asked for or a hub was out of reach
+        model = dataclasses.replace(model, weights=dataclasses.replace(model.weights, kind="seeded", path=None))
+    framework = frameworks.get(model.source)
+    os.environ.update(framework.environment)
+    if framework.prepare is not None:
+        framework.prepare()
+    try:
+        found = framework.load(model)
+    except HarnessError as error:
+        raise protocol.Refused("model", str(error)) from error
+    if not isinstance(found, torch_family.TorchModel):
+        why = f"the source `{model.source}` brings no torch network: only ONNX runtimes and those that read ONNX run it"
+        raise protocol.Refused("not_implemented", why)
+    if found.weights.digest != weights["digest"]:
+        why = f"{model.name} came with other weights than its artifact has: torch would time another network"
+        raise protocol.Refused("model", why)
+    specs = [serving.Spec(one.name, serving.kind_of(one.dtype), one.shape) for one in found.model.inputs]
+    return found.module, specs, list(found.outputs)
+
+
+def one_relu(torch: Any) -> Any:
+    """What a call costs: as the one-node model that other runtimes are tried with."""
+    return torch.nn.ReLU(), [serving.Spec("x", "tensor(float)", [1])], ["y"]
+
+
+def refusal(error: BaseException) -> dict[str, Any]:
+    """The reply for an exception."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, protocol.Refused):
+        kind = error.kind
+    elif isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        kind = "memory"
+    elif isinstance(error, NotImplementedError):
+        kind = "not_implemented"
+    else:
+        kind = "runtime"
+    return {"ok": False, "kind": kind, "message": text}
+
+
+def main(compiles: bool) -> None:
+    """Serve requests until `close` or the end of the input."""
+    channels = serving.private_channels()
+    import torch
+
+    runtime = {
+        "name": "torch-compile" if compiles else "torch",
+        "version": torch.__version__,
+        "build": torch.__config__.show().splitlines()[1].strip() if torch.__config__.show() else "",
+        "language": "python",
+        "providers": ["cpu", *(["cuda"] if torch.cuda.is_available() else [])],
+    }
+    worker = TorchWorker(torch, compiles)
+    commands: dict[str, serving.Command] = {"open": worker.open, "burst": worker.burst, "outputs": worker.outputs}
+    lacks = {"profile": NO_PROFILE, "placement": NO_PLACEMENT}
+    serving.serve(channels, runtime, commands, refusal, lacks)
+
+
+if __name__ == "__main__":
+    main(compiles="--compile" in sys.argv[1:])

@@ -1,0 +1,228 @@
+"""Runtimes that are not an onnxruntime, plugins, and releases that are too old: how each is written and served."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import runtime_spec, zoo
+from harness.errors import UsageError, WorkerRefusal, ZooError
+from harness.flow.plan import Selection, plan
+from harness.measure import coordinator
+from harness.records import Target, wire
+from harness.runtimes import kept, protocol
+from harness.runtimes.client import Client, lacking
+from harness.runtimes.clients import torch_command
+from harness.runtimes.onnxruntime import versions
+from tests.conftest import Project
+from tests.specs import torch_model
+from tests.workers import HELLO, worker
+
+
+def with_targets(project: Project, *lines: str) -> Path:
+    """The project's zoo with further targets."""
+    path = project.root / "model_zoo.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("targets:\n", "targets:\n" + "".join(f"  {line}\n" for line in lines), 1), "utf-8")
+    return path
+
+
+def test_a_zoo_names_other_runtimes_and_plugins(project: Project) -> None:
+    """Another runtime's provider is its device; a plugin's is its own name, and paths are taken from the zoo."""
+    path = with_targets(
+        project,
+        "eager: {provider: cpu, runtime: torch}",
+        "vino: {provider: GPU, runtime: openvino==2026.4.1}",
+        "plug: {provider: {plugin: onnxruntime_ep.openvino, device: npu}}",
+        "mine: {provider: {plugin: build/ep.so, name: MyExecutionProvider}}",
+    )
+    found = zoo.load(path).targets
+    seen = {name: (found[name].provider, found[name].plugin, found[name].device) for name in ("eager", "vino", "plug")}
+    assert {
+        "eager": ("cpu", "", ""),
+        "vino": ("gpu", "", ""),
+        "plug": ("OpenVINOExecutionProvider", "onnxruntime-ep-openvino", "npu"),
+    } == seen
+    assert str(project.root / "build/ep.so") == found["mine"].plugin
+    assert ("MyExecutionProvider", "cpu") == (found["mine"].provider, found["mine"].device)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{provider: openvino, runtime: torch}", "torch runs on cpu or cuda"),
+        ("{provider: cpu, runtime: torch==2.5}", "write `torch`"),
+        ("{provider: cpu, runtime: torch, provider_options: {a: b}}", "torch takes none"),
+        (
+            "{provider: cpu, runtime: openvino, session_config: {session.disable_prepacking: 1}}",
+            "settings of onnxruntime",
+        ),
+        ("{provider: {plugin: onnxruntime-ep-openvin}}", "did you mean 'onnxruntime-ep-openvino'?"),
+        ("{provider: {plugin: onnxruntime-ep-openvino}, runtime: openvino}", "loads no plugin of one"),
+        ("{provider: {name: cpu, device: gpu}}", "belongs to a `plugin`"),
+        ("{provider: {device: gpu}}", "names neither a provider nor a plugin"),
+    ],
+)
+def test_what_does_not_fit_together(project: Project, line: str, words: str) -> None:
+    """Each mistake is named, with what would be right."""
+    with pytest.raises(ZooError, match=r"(?s).*") as caught:
+        zoo.load(with_targets(project, f"wrong: {line}"))
+    assert words in str(caught.value)
+
+
+def test_a_network_is_measured_once(project: Project) -> None:
+    """Variants of the artifact make no difference to torch: one float32 variant stands for it, the others are named."""
+    loaded = zoo.load(with_targets(project, "eager: {provider: cpu, runtime: torch}"))
+    found = plan(loaded, Selection(targets=("eager",), variants=tuple(loaded.variants), threads=(2,)))
+    kinds = {(case.model.name, case.target.intra_threads): case.recipe.precision for case in found.cases}
+    assert len(found.cases) == len(kinds)
+    assert {"float32"} == set(kinds.values())
+    assert {2} == {threads for _, threads in kinds}
+    assert len(loaded.variants) == 1 or any("runs the network as its framework has it" in one for one in found.pruned)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Unsupported model IR version: 14, max supported IR version: 10", "onnxruntime 1.32 and later read it"),
+        ("Opset 23 is under development and so on. Current official support for domain ai.onnx is till opset 22.",
+         "opset 23, and this release reads up to 22: onnxruntime 1.23 and later read it"),
+        ("Opset 99 is under development. Current official support for domain ai.onnx is till opset 26.",
+         "no release that harness knows reads it"),
+        ("Load model failed: something else", ""),
+    ],
+)  # fmt: skip
+def test_the_release_that_reads_a_file(text: str, words: str) -> None:
+    """From onnxruntime's own words for a file that is too new; any other error says nothing of it."""
+    found = versions.needed(text)
+    assert words in found
+    assert bool(words) == bool(found)
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The worker's module on plugins, which finds `protocol` as the worker does, with nothing registered."""
+    monkeypatch.setitem(sys.modules, "protocol", protocol)
+    module = importlib.import_module("harness.runtimes.onnxruntime.plugins")
+    monkeypatch.setattr(module, "registered", {})
+    return module
+
+
+def fake_ort(*devices: tuple[str, str], broken: bool = False) -> Any:
+    """An onnxruntime whose plugins offer these devices: pairs of provider and kind."""
+    listed = [
+        SimpleNamespace(ep_name=name, device=SimpleNamespace(type=SimpleNamespace(name=kind), vendor="AMD"))
+        for name, kind in devices
+    ]
+    calls: list[tuple[str, str]] = []
+
+    def register(name: str, path: str) -> None:
+        if broken:
+            raise RuntimeError("undefined symbol")
+        calls.append((name, path))
+
+    return SimpleNamespace(
+        register_execution_provider_library=register, get_ep_devices=lambda: listed, calls=calls, __version__="1.31.1"
+    )
+
+
+def test_a_plugin_is_registered_once(plugins: Any, tmp_path: Path) -> None:
+    """And the device of the kind that was asked for is taken."""
+    library = tmp_path / "ep.so"
+    library.touch()
+    ort = fake_ort(("CPUExecutionProvider", "CPU"), ("My", "CPU"), ("My", "NPU"))
+    for kind in ("npu", "cpu"):
+        (found,) = plugins.devices(ort, str(library), "My", kind)
+        assert ("My", kind.upper()) == (found.ep_name, found.device.type.name)
+    assert [("My", str(library))] == ort.calls
+
+
+@pytest.mark.parametrize(
+    ("ort", "name", "words"),
+    [
+        (fake_ort(("CPUExecutionProvider", "CPU")), "ep.so", "gpu device here (it offers none; the host has"),
+        (fake_ort(("My", "NPU")), "ep.so", "it offers npu"),
+        (fake_ort(broken=True), "ep.so", "does not load: undefined symbol"),
+        (fake_ort(), "gone.so", "no such file"),
+        (SimpleNamespace(__version__="1.19.2"), "ep.so", "1.19.2 loads no providers from plugins; 1.23 and later do"),
+    ],
+)  # fmt: skip
+def test_a_plugin_that_cannot_run(plugins: Any, tmp_path: Path, ort: Any, name: str, words: str) -> None:
+    """It says what is missing, as a provider that cannot be used here."""
+    (tmp_path / "ep.so").touch()
+    with pytest.raises(protocol.Refused) as caught:
+        plugins.devices(ort, str(tmp_path / name), "My", "gpu")
+    assert "provider" == caught.value.kind
+    assert words in str(caught.value)
+
+
+def test_a_worker_says_what_it_lacks(tmp_path: Path) -> None:
+    """Then it is not asked for a profile, and the reason is kept; anything but a mapping says nothing."""
+    assert {} == lacking({"lacks": ["profile"]})
+    hello = HELLO.replace("'runtime': runtime}", "'runtime': runtime, 'lacks': {'profile': 'it has none'}}")
+    client = worker(
+        tmp_path,
+        "if cmd == 'burst': send({'ok': True, 'durations_ns': [1000] * request['n'], 'preempted': 0}); continue\n"
+        "if cmd == 'outputs': send({'ok': True, 'outputs': []}); continue\n"
+        "sys.exit('asked for ' + cmd)",
+        hello=hello,
+    )
+    target = Target(name="cpu", provider="CPUExecutionProvider")
+    work = coordinator.Workload(model=tmp_path / "m.onnx", target=target, optimization="all", feeds={}, dims={})
+    seen = coordinator.observe(work, examples=1, folder=tmp_path, client=client)
+    assert {"profile": "it has none"} == seen.lacks
+    assert () == seen.nodes
+
+
+def opening(tmp_path: Path, network: Mapping[str, Any] | None, images: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """The arguments of `open` for a network with one input `image`."""
+    np.save(tmp_path / "image.npy", images)
+    return {
+        "artifact": {"path": "unused.onnx"},
+        "feeds": {"image": {"stacked": str(tmp_path / "image.npy")}},
+        "batch": 2,
+        "batch_axes": {"image": 0},
+        "threads": {"intra": 1, "inter": 1},
+        "options": {"provider": "cpu", "network": network},
+    }
+
+
+def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
+    """The outputs are those of the framework, and a network with other weights is refused before it is timed."""
+    pytest.importorskip("torch")
+    from harness.frameworks import get
+
+    model = torch_model("tests.nets:small")
+    loaded = get("torch").load(model)
+    images = np.random.default_rng(0).random((3, 1, 3, 8, 8), dtype=np.float32)
+    network = {"model": wire.model_to_json(model), "weights": dataclasses.asdict(loaded.weights)}
+    with Client(torch_command(compiles=False)) as client:
+        asked = opening(tmp_path, network, images)
+        opened = client.ask("open", 60.0, **asked)
+        assert ["torch", {}] == [client.runtime.name, opened["runtime"]["placement"]]
+        assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
+        client.ask("outputs", 60.0, feeds=asked["feeds"], examples=3, folder=str(tmp_path))
+        expected = np.stack([loaded.run({"image": image})[0] for image in images])
+        np.testing.assert_allclose(np.load(tmp_path / "0.npy"), expected, rtol=1e-5, atol=1e-6)
+        other = {**network, "weights": {**network["weights"], "digest": "0" * 64}}
+        with pytest.raises(WorkerRefusal, match="other weights"):
+            client.ask("open", 60.0, **opening(tmp_path, other, images))
+        assert {"profile", "placement"} == set(client.lacks)
+
+
+def test_what_is_kept_can_be_named(tmp_path: Path) -> None:
+    """A name that fits nothing removes nothing, and what is installed beside harness is not installed again."""
+    assert [] == kept.everything(tmp_path)
+    with pytest.raises(UsageError, match="no runtime onnxruntime==9"):
+        kept.remove(["onnxruntime==9"], tmp_path)
+    for spec in (runtime_spec.TORCH, "current"):
+        with pytest.raises(UsageError, match="install it with pip"):
+            kept.install(spec, tmp_path)
