@@ -207,8 +207,9 @@ while True:
 
 
 @pytest.fixture
-def fake_page(tmp_path: Path) -> Path:
+def fake_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the package.json of onnxruntime-web, and no more."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the folder of a browser whose worker is killed stays
     package = tmp_path / "node_modules/onnxruntime-web"
     package.mkdir(parents=True)
     (package / "package.json").write_text(json.dumps({"version": "1.30.0"}), encoding="utf-8")
