@@ -138,7 +138,7 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
 
 
 HELP_IMPORTS = {
-    *("api", "bounds", "cli", "errors", "internal", "metrics", "paths", "scratch", "shown", "stats", "stats.rule"),
+    *("foreign", "special_files", "suggest", "units"),
     *("suggest", "units"),
 }
 """What of harness `--help` imports, beside the verbs."""
