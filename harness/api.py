@@ -103,7 +103,7 @@ def compare(
     from harness.report import data, pairs
 
     known = data.load(_stored(folder), repo=None if repo is None else Path(repo), models=_names(models))
-    found = pairs.compared(known, pairs.asked(known, (before, after)))
+    found = pairs.compared(known, pairs.asked(known, (before, after), ""))
     frame = found.moved[[name for name in COMPARED if name in found.moved]].reset_index(drop=True)
     return _noted(frame, (*(f"left out: {problem}" for problem in known.problems), *found.notes))
 
