@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import jobs
+from harness import importable, jobs
 from harness.data import beside
 from harness.errors import UsageError
 from harness.init import assume, models
@@ -40,8 +40,8 @@ class Refinements:
 
     Attributes:
         inputs: `NAME=DTYPE[axes]`, instead of what the file says of that input.
-        data: an .npz file, or a folder of .npz files (one per example), of test_data_set_N folders or of images; None
-            takes random numbers.
+        data: an .npz file, a folder of .npz files (one per example), of test_data_set_N folders or of images, or a
+            function that yields feeds, as `module:function`; None takes random numbers.
         budget: such as `20dB`, `1%`, `20ms` or `10MB`, several separated by commas; None takes the usual one.
     """
 
@@ -144,7 +144,7 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
     """The zoo's data entry for what `--data` names.
 
     Raises:
-        UsageError: it is neither a file of examples nor a folder.
+        UsageError: it is not a file or folder of examples, and not the name of a function.
     """
     if text is None:
         return None
@@ -158,10 +158,12 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
         return {"source": "images", "folder": whole}
     if path.is_file() and path.suffix.lower() == ".npz":
         return {"source": "npz", "path": str(path.resolve())}
+    if not path.exists() and re.fullmatch(importable.PATTERN, text, re.ASCII):
+        return {"source": "callable", "function": text}
     what = (
         "is neither an .npz file nor a folder of .npz files, test_data_set_N folders or images"
         if path.exists()
-        else "does not exist"
+        else "does not exist, and is not a module:function"
     )
     raise UsageError(f"--data {text}: {what}; any other data belongs in a zoo (`harness init` writes one)")
 
