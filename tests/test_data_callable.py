@@ -101,7 +101,7 @@ def test_a_fixed_batch_takes_as_many_rows() -> None:
 
 
 @pytest.mark.usefixtures("feeds")
-def test_a_function_may_be_told_the_split() -> None:
+def test_a_function_may_ask_for_the_split() -> None:
     """Each split is then taken from its start."""
     assert [11, 12] == first(asked("by_split"), "calibration")
     assert [10, 11] == first(asked("by_split"), "evaluation")
@@ -142,7 +142,7 @@ def test_sequences_maps_and_optionals_are_fed_as_they_are() -> None:
         ("row", "own_feeds has no callable `row`; did you mean `rows`"),
     ],
 )
-def test_a_wrong_function_is_told(function: str, reason: str) -> None:
+def test_a_wrong_function_is_named(function: str, reason: str) -> None:
     """The function and the input are named; no error of Python's reaches a person as it is."""
     with pytest.raises(BuildError) as error:
         list(base.stream(asked(function), "calibration"))

@@ -38,7 +38,7 @@ OPTIONS = (
 )
 PACKAGES = {"numpy": "numpy"}
 SPLIT = "split"
-"""The parameter of a function that wants to be told which examples are asked for."""
+"""The parameter of a function that wants to know which examples are asked for."""
 
 PARTS = 3
 """What a tuple may hold: the feed, its label, the outputs that are expected."""
@@ -113,7 +113,7 @@ def _seed(seed: int) -> None:
 
 
 def _yielded(function: Any, arguments: Mapping[str, Any], name: str) -> Iterator[Any]:
-    """What the function yields, its own errors told as what they are."""
+    """What the function yields, with its own errors named as what they are."""
     try:
         yield from function(**arguments)
     except (BuildError, MissingExtra, GeneratorExit):
