@@ -156,15 +156,18 @@ def write(test: Test, folder: Path, *, drawn: bool) -> Path:
     for number, (inputs, outputs) in enumerate(() if drawn else test.sets):
         data = home / f"test_data_set_{number}"
         data.mkdir()
-        for word, values in (("input", inputs), ("output", outputs)):
+        for word, values, stated in (
+            ("input", inputs, test.model.graph.input),
+            ("output", outputs, test.model.graph.output),
+        ):
             for place, value in enumerate(values):
-                held = _held(value, test.model.graph.input[place].type if word == "input" else None)
+                held = _held(value, stated[place].type if place < len(stated) else None)
                 (data / f"{word}_{place}.pb").write_bytes(held.SerializeToString())
     return home / "model.onnx"
 
 
 def _held(value: Any, kind: Any) -> Any:
-    """A value of a test as ONNX keeps it in a file; `kind` is the input's type, which an optional needs."""
+    """A value of a test as ONNX keeps it in a file; `kind` is its type in the graph, which an optional needs."""
     if kind is not None and kind.WhichOneof("value") == "optional_type":
         return numpy_helper.from_optional(plain(value))
     if hasattr(value, "SerializeToString"):

@@ -87,6 +87,11 @@ def assumed(
     for path in found:
         if what := special(path):
             raise UsageError(f"{path} is {what}; give a plain file")
+    if folder := next((path for path in found if path.is_dir()), None):
+        inside = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS)[:3]
+        raise UsageError(
+            f"{folder} is a folder; give its files" + (f", such as {folder / inside[0]}" if inside else "")
+        )
     if missing := [str(path) for path in found if not path.is_file()]:
         zoo = next((name for name in missing if name.endswith((".yaml", ".yml"))), None)
         way = f"; a zoo is given with --zoo {zoo}" if zoo else similar_files(missing[0])
