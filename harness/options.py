@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-TYPES: Final = (int, float, bool, str, list)
-"""What an option can be; a list is one of texts."""
+TYPES: Final = (int, float, bool, str, list, dict)
+"""What an option can be; a list is one of texts, a dict has names and plain values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

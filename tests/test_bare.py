@@ -245,6 +245,15 @@ def test_a_missing_file_and_a_zoo_are_told(tmp_path: Path) -> None:
         loaded(tmp_path, tmp_path / "model_zoo.yaml")
 
 
+def test_a_folder_of_models_is_named_as_one(tmp_path: Path) -> None:
+    """With a file that it holds, where it holds one."""
+    with pytest.raises(UsageError, match=r"is a folder; give its files$"):
+        loaded(tmp_path, tmp_path)
+    tokens(tmp_path / "tokens.onnx")
+    with pytest.raises(UsageError, match=r"is a folder; give its files, such as .*tokens\.onnx"):
+        loaded(tmp_path, tmp_path)
+
+
 def test_init_writes_what_sweep_assumes(tmp_path: Path) -> None:
     """The same keys with the same values, so that going on from a file to a zoo changes no number."""
     from harness.init import document, models

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.build import source_files
+from harness import source_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -83,3 +83,11 @@ def test_weights_alone_are_of_the_bits_that_they_have(tmp_path: Path, bits: int,
     assert f"weights of {bits} bits are multiplied in float32 (accuracy level 0)" == placement.inside(
         seen.nodes, stated(onnx.load(path))["packed"]
     )
+
+
+@pytest.mark.parametrize(("level", "named"), [("disabled", True), ("basic", True), ("extended", False), ("all", False)])
+def test_a_level_that_keeps_int8_apart_is_the_cause(level: str, named: bool) -> None:
+    """An 8-bit file in QDQ form computes in floats there, whatever the file holds."""
+    status, reason = placement.judge("int8", CPU, {CPU: 1.0}, {"float": 1.0}, level)
+    assert (Status.EMULATED, named) == (status, f"`optimization: {level}`" in reason)
+    assert "optimization" not in placement.judge("float16", CPU, {CPU: 1.0}, {"float": 1.0}, level)[1]

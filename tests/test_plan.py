@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import frameworks
 from harness.errors import UsageError
 from harness.flow.plan import Plan, Selection, plan, plan_digest
+from harness.flow.preview import Preview, SweepSettings
 from harness.records import DataSpec, InputSpec, ModelSpec, Recipe, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.zoo import Defaults, TargetSpec, Zoo
@@ -220,6 +222,23 @@ def test_digest_covers_what_is_asked() -> None:
     assert digest != plan_digest(ZOO, cases, {"processes": 6})
     assert digest != plan_digest(ZOO, cases[:-1], {"processes": 5})
     assert digest != plan_digest(replace(ZOO, path=Path("/other.yaml")), cases, {"processes": 5})
+
+
+def test_what_building_takes_is_of_the_framework() -> None:
+    """A file that is there already is not exported, so a variant of it takes less than one of a network."""
+    settings = SweepSettings(processes=1, time_per_case=1.0, ci_width=0.05)
+    file = replace(model("file"), source="onnx")
+    network = replace(model("network"), source="torch")
+    zoo = replace(ZOO, models={"file": file, "network": network})
+    made = Preview(
+        zoo=zoo,
+        plan=plan(ZOO, Selection()),
+        settings=settings,
+        missing=(("file", "a"), ("file", "b"), ("network", "a")),
+    )
+    of_file, of_network = (frameworks.get(name).build_s for name in ("onnx", "torch"))
+    assert 0 < of_file < of_network
+    assert 2 * of_file + of_network == made.building_s
 
 
 def calls_to_plan(models: int) -> int:

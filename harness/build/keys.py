@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import frameworks
-from harness.build import source_files, steps
+from harness import frameworks, source_files
+from harness.build import steps
 from harness.data import base as data
 from harness.installed import versions
 from harness.records import wire

@@ -80,8 +80,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         "--data",
-        metavar="FILE.npz|FOLDER",
-        help="Of files without a zoo: examples, or a folder of them (.npz, test_data_set_N, images).",
+        metavar="FILE.npz|FOLDER|MODULE:FUNCTION",
+        help="Of files without a zoo: examples, a folder (.npz, test_data_set_N, images), or a function of yours.",
         show_default="random numbers",
     ),
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness import data
-from harness.errors import BuildError, MissingExtra
+from harness.errors import BuildError, MissingExtra, Unsupported
 from harness.installed import version_of
 from harness.options import by_name
 from harness.records import batch_axes, fixed_batch
@@ -245,6 +245,27 @@ def check(example: Example | Row, request: DataRequest) -> None:
 def dtype_name(array: np.ndarray[Any, Any]) -> str:
     """The name that `InputSpec.dtype` has for an array's type; `str` for text of any length."""
     return "str" if array.dtype.kind == "U" else str(array.dtype.name)
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """NumPy's type of that name, or ml_dtypes'.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    import numpy as np
+
+    try:
+        return np.dtype(name)
+    except TypeError:
+        pass
+    import ml_dtypes
+
+    found = getattr(ml_dtypes, name, None)
+    if found is None:
+        raise Unsupported(f"data: NumPy has no type {name}, and neither has ml_dtypes.")
+    kind: np.dtype[Any] = np.dtype(found)
+    return kind
 
 
 def row_shape(spec: InputSpec, request: DataRequest) -> tuple[int, ...]:

@@ -102,19 +102,21 @@ def _draw(
     if kind == "str":
         return np.asarray(generator.choice(need.words if need and need.words else WORDS, shape))
     if need is not None and need.values:
-        return np.resize(np.asarray(need.values, np.float64), shape).astype(_dtype(kind))
+        return np.resize(np.asarray(need.values, np.float64), shape).astype(base.dtype_of(kind))
     whole = kind.removeprefix("u").startswith("int")
     if need is not None and need.low is not None and need.high is not None and (limits is None or not whole):
         if whole:
             least = int(need.low)
-            return np.asarray(generator.integers(least, max(int(need.high), least + 1), shape)).astype(_dtype(kind))
-        return np.asarray(generator.uniform(need.low, need.high, shape)).astype(_dtype(kind))
+            return np.asarray(generator.integers(least, max(int(need.high), least + 1), shape)).astype(
+                base.dtype_of(kind)
+            )
+        return np.asarray(generator.uniform(need.low, need.high, shape)).astype(base.dtype_of(kind))
     if not whole:
         if not kind.startswith(("float", "bfloat", "bool")):
             raise Unsupported(f"data: `random` cannot draw {kind}; it draws floats, integers, booleans and text.")
         coin = kind == "bool"
         real = generator.random(shape) < 0.5 if coin else generator.standard_normal(shape)  # noqa: PLR2004 # a fair one
-        return np.asarray(real).astype(_dtype(kind))
+        return np.asarray(real).astype(base.dtype_of(kind))
     low, high = limits or (0, 2)
     if limits is None and kind in SMALL:
         bounds = np.iinfo(kind)
@@ -124,25 +126,4 @@ def _draw(
     drawn = np.asarray(generator.integers(low, high, shape))
     # A mask without a single one, or ids that are all padding, is what zeros would be.
     filled = drawn if drawn.size == 0 or drawn.any() or high <= 1 else np.full(shape, high - 1)
-    return filled.astype(_dtype(kind))
-
-
-def _dtype(name: str) -> np.dtype[Any]:
-    """NumPy's type of that name, or ml_dtypes'.
-
-    Raises:
-        Unsupported: there is none.
-    """
-    import numpy as np
-
-    try:
-        return np.dtype(name)
-    except TypeError:
-        pass
-    import ml_dtypes
-
-    found = getattr(ml_dtypes, name, None)
-    if found is None:
-        raise Unsupported(f"data: `random` cannot draw {name}; it draws floats, integers, booleans and text.")
-    kind: np.dtype[Any] = np.dtype(found)
-    return kind
+    return filled.astype(base.dtype_of(kind))

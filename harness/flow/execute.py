@@ -205,6 +205,7 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         job.case.target.provider,
         progress.placement,
         evaluation.computation if evaluation else {},
+        job.case.recipe.optimization,
     )
     return dataclasses.replace(
         outcome,

@@ -6,18 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness import confirmation, zoo
+from harness import confirmation, frameworks, zoo
 from harness.build.cache import Cache
 from harness.build.lookup import lookup_all
 from harness.flow import plan as planning
 from harness.flow.plan import Plan, Selection
 
 START_UP_S = 1.0
-BUILD_S = 10.0
 MEMBER_S = 2.0
-"""What starting a worker on a network of some hundred megabytes, building one variant, and one member of a block that
-confirms (start, warm-up, bursts) took on two cores: good for saying whether a sweep takes minutes or hours, and used
-for nothing else."""
+"""What starting a worker on a network of some hundred megabytes, and one member of a block that confirms (start,
+warm-up, bursts) took on two cores: good for saying whether a sweep takes minutes or hours, and used for nothing
+else. What building takes, the framework says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +90,8 @@ class Preview:
 
     @property
     def building_s(self) -> float:
-        """Seconds that building may take, roughly."""
-        return len(self.missing) * BUILD_S
+        """Seconds that building may take, roughly: of each variant what its model's framework states."""
+        return sum(frameworks.get(self.zoo.models[model].source).build_s for model, _ in self.missing)
 
 
 def preview(request: SweepRequest) -> Preview:

@@ -82,6 +82,7 @@ class Framework:
         runs_user_code: whether `id` is a `module:callable` of the user's, whose code is part of every digest.
         id_pattern: a regular expression for `id`; empty where anything may be one.
         id_expected: what to say where `id` does not match.
+        build_s: about how many seconds building one variant takes on two cores, for the estimate of a plan alone.
         environment: variables of the build child that keep it from telling, installing or asking anything.
         licence: what is known of the licence of its code and of pretrained weights, in a sentence; empty where nothing.
         prepare: done before its modules are imported, where something has to be.
@@ -105,6 +106,7 @@ class Framework:
     runs_user_code: bool = False
     id_pattern: str = ""
     id_expected: str = ""
+    build_s: float = 10.0
     environment: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
     prepare: Callable[[], None] | None = None

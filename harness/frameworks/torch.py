@@ -6,14 +6,11 @@ The zoo's `options` are its keyword arguments. It runs with torch seeded from `w
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import importable
 from harness.errors import BuildError
 from harness.frameworks import base, torch_family
-from harness.suggest import similar
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
@@ -35,7 +32,7 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
         torch.manual_seed(model.weights.seed)
         torch.set_num_threads(1)
         try:
-            module = _target(model.id)(**model.options)
+            module = importable.target(model.id, "torch")(**model.options)
         except (BuildError, ImportError):
             raise
         except Exception as error:
@@ -58,25 +55,6 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
     return torch_family.finish(choice, model)
 
 
-def _target(name: str) -> Any:
-    """The callable, from an importable module; the working folder is looked at last, so that it shadows nothing."""
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise BuildError(f"torch: `{name}` is not of the form `module:callable`.")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise BuildError(f"torch: the module `{module_name}` of `{name}` cannot be imported: {error}.") from error
-    target = getattr(module, attribute, None)
-    if not callable(target):
-        names = [one for one in vars(module) if not one.startswith("_") and callable(getattr(module, one))]
-        raise BuildError(f"torch: {module_name} has no callable `{attribute}`{similar(attribute, names)}.")
-    return target
-
-
 FRAMEWORK = base.Framework(
     name="torch",
     doc="any callable that returns a torch module",
@@ -89,6 +67,6 @@ FRAMEWORK = base.Framework(
     extra="zoo",
     weights=("pretrained", "seeded", "trained"),
     runs_user_code=True,
-    id_pattern=r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*",
+    id_pattern=importable.PATTERN,
     id_expected="module:attribute, such as mypackage.nets:build",
 )

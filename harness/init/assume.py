@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import jobs
 from harness.data import beside
+from harness.data import callable as callable_data
 from harness.errors import HarnessError, UsageError
 from harness.init import document, models, sizes
 from harness.records import InputSpec
@@ -29,8 +30,8 @@ LIMITS = {FLOOR: "fidelity of at least", "accuracy_drop": "accuracy lost", "late
 """Keys of a budget in words."""
 
 EXAMPLES = 16
-PLACES = ("path", "sets", "folder")
-"""Options of data sources that say where examples lie."""
+PLACES = ("path", "sets", "folder", "function")
+"""Options of data sources that say where examples come from."""
 
 LISTED = 6
 Entry = dict[str, Any]
@@ -133,6 +134,8 @@ def check_inputs(own: list[InputSpec], there: set[str]) -> None:
 
 def with_counts(data: Entry) -> Entry:
     """A data entry with as many examples as there are, half of them at most to calibrate."""
+    if data["source"] == "callable":
+        return {**data, **_yielded(data["function"])}
     rows = _rows(data)
     if rows is None:
         return {**data, "calibration": EXAMPLES, "evaluation": EXAMPLES}
@@ -159,6 +162,22 @@ def _rows(data: Entry) -> int | None:
             return min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
     except Exception as error:
         raise UsageError(f"--data {path} cannot be read as .npz: {error}") from error
+
+
+def _yielded(function: str) -> dict[str, int]:
+    """How many feeds of a function are taken for each split: all of them, or the usual number of one without end.
+
+    Raises:
+        UsageError: the function cannot be run, or yields too few.
+    """
+    try:
+        found = callable_data.available(function, EXAMPLES)
+    except HarnessError as error:
+        raise UsageError(f"--data {function}: {error}") from error
+    if not all(found.values()):
+        counts = " and ".join(f"{count} for {split}" for split, count in found.items())
+        raise UsageError(f"--data {function}: it yields {counts}; each needs one or more, and they share none")
+    return found
 
 
 def rejected(whole: Mapping[str, Any]) -> str:

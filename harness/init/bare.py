@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import jobs
+from harness import importable, jobs
 from harness.data import beside
 from harness.errors import UsageError
 from harness.init import assume, models
@@ -40,8 +40,8 @@ class Refinements:
 
     Attributes:
         inputs: `NAME=DTYPE[axes]`, instead of what the file says of that input.
-        data: an .npz file, or a folder of .npz files (one per example), of test_data_set_N folders or of images; None
-            takes random numbers.
+        data: an .npz file, a folder of .npz files (one per example), of test_data_set_N folders or of images, or a
+            function that yields feeds, as `module:function`; None takes random numbers.
         budget: such as `20dB`, `1%`, `20ms` or `10MB`, several separated by commas; None takes the usual one.
     """
 
@@ -87,6 +87,11 @@ def assumed(
     for path in found:
         if what := special(path):
             raise UsageError(f"{path} is {what}; give a plain file")
+    if folder := next((path for path in found if path.is_dir()), None):
+        inside = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS)[:3]
+        raise UsageError(
+            f"{folder} is a folder; give its files" + (f", such as {folder / inside[0]}" if inside else "")
+        )
     if missing := [str(path) for path in found if not path.is_file()]:
         zoo = next((name for name in missing if name.endswith((".yaml", ".yml"))), None)
         way = f"; a zoo is given with --zoo {zoo}" if zoo else similar_files(missing[0])
@@ -144,7 +149,7 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
     """The zoo's data entry for what `--data` names.
 
     Raises:
-        UsageError: it is neither a file of examples nor a folder.
+        UsageError: it is not a file or folder of examples, and not the name of a function.
     """
     if text is None:
         return None
@@ -158,10 +163,12 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
         return {"source": "images", "folder": whole}
     if path.is_file() and path.suffix.lower() == ".npz":
         return {"source": "npz", "path": str(path.resolve())}
+    if not path.exists() and re.fullmatch(importable.PATTERN, text, re.ASCII):
+        return {"source": "callable", "function": text}
     what = (
         "is neither an .npz file nor a folder of .npz files, test_data_set_N folders or images"
         if path.exists()
-        else "does not exist"
+        else "does not exist, and is not a module:function"
     )
     raise UsageError(f"--data {text}: {what}; any other data belongs in a zoo (`harness init` writes one)")
 

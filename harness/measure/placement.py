@@ -159,6 +159,14 @@ def inside(rows: Sequence[NodeRow], packed: Packed) -> str:
     return "; ".join(found)
 
 
+BEFORE_KERNELS = ("disabled", "basic")
+LEFT_APART = (
+    "the variant has `optimization: {}`, and onnxruntime joins quantize and dequantize nodes to 8-bit kernels at "
+    "`extended` and `all` only"
+)
+"""Levels at which a graph with QDQ nodes computes in floats, and what is then the cause."""
+
+
 def claim(precision: str, weights: Mapping[str, int]) -> str:
     """The precision that a case is judged by: the recipe's, or the file's own where the recipe changes nothing.
 
@@ -175,7 +183,11 @@ def claim(precision: str, weights: Mapping[str, int]) -> str:
 
 
 def judge(
-    precision: str, provider: str, placement: Mapping[str, float], computed: Mapping[str, float]
+    precision: str,
+    provider: str,
+    placement: Mapping[str, float],
+    computed: Mapping[str, float],
+    optimization: str = "all",
 ) -> tuple[Status, str]:
     """The status of a case that ran, and why.
 
@@ -184,6 +196,7 @@ def judge(
         provider: what the target asked for, by its full name.
         placement: provider -> share of nodes, empty where unknown.
         computed: element type -> share of the computation, empty where unknown or nothing computes.
+        optimization: the level that the session ran with, as the recipe has it.
 
     Returns:
         `unsupported` where the provider took no node, `emulated` where less than a tenth was computed in the arithmetic
@@ -201,11 +214,13 @@ def judge(
     # Rounded, so that a sum of shares that is nine tenths on paper is not below them in binary.
     honest = round(sum(computed.get(kind, 0.0) for kind in CLAIMS.get(precision, (precision,))), 9)
     ran = ", ".join(f"{share:.0%} {kind}" for kind, share in sorted(computed.items(), key=lambda i: (-i[1], i[0])))
+    cause = LEFT_APART.format(optimization) if precision == "int8" and optimization in BEFORE_KERNELS else ""
     if honest < UNFAITHFUL:
-        return Status.EMULATED, f"claims {precision}, but its computation was {ran}"
+        why = f"claims {precision}, but its computation was {ran}"
+        return Status.EMULATED, "; ".join(filter(None, [why, cause]))
     if honest < FAITHFUL:
         why = f"{honest:.0%} of compute in {precision} ({ran})"
-        return Status.MIXED, "; ".join(filter(None, [why, _elsewhere(provider, placement)]))
+        return Status.MIXED, "; ".join(filter(None, [why, cause, _elsewhere(provider, placement)]))
     return Status.MEASURED, _elsewhere(provider, placement)
 
 

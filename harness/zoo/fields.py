@@ -14,7 +14,7 @@ ABSENT: Any = None
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
-_TYPES: dict[type, Any] = {str: Text, list: list[Text]}
+_TYPES: dict[type, Any] = {str: Text, list: list[Text], dict: dict[str, Any]}
 
 
 class Strict(BaseModel):

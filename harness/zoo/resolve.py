@@ -283,7 +283,7 @@ def _data(where: Keys, entry: ModelEntry, entries: ZooFile, folder: Path, proble
     else:
         counts = {"calibration": shared.calibration, "evaluation": shared.evaluation}
         source = shared.source
-        options = {key: value for key, value in shared.given().items() if key not in ("source", *_COUNTS)}
+        options = plain({key: value for key, value in shared.given().items() if key not in ("source", *_COUNTS)})
         for option in sources.options(source):
             if option.path and option.name in options:
                 options[option.name] = _absolute(folder, options[option.name])
