@@ -70,7 +70,10 @@ def markup(given: str) -> str:
     """For a string in which rich reads markup: `terminal`, and brackets are brackets."""
     from rich.markup import escape
 
-    return escape(terminal(given))
+    shown = terminal(given)
+    body = shown.rstrip("\\")
+    # Backslashes at the end would escape whatever tag follows: they are doubled, and an empty tag follows at once.
+    return escape(body) + ("\\" * 2 * (len(shown) - len(body)) + "[none][/none]" if body != shown else "")
 
 
 def cell(given: str, style: str = "") -> Text:

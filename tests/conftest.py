@@ -206,3 +206,10 @@ def take_over(built: Path, root: Path) -> None:
     content = known.read_text(encoding="utf-8").replace(str(built.parent), str(root))
     model = zoos.load(root / "model_zoo.yaml").models["tiny"]
     cache.put_resolution(keys.source_key(model), json.loads(content))
+
+
+@pytest.fixture(autouse=True)
+def _no_width_of_somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output is as wide as a test asks for: libraries set these for children of theirs, and terminals for all."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)

@@ -42,7 +42,7 @@ def test_durations(text: str, expected: float) -> None:
     assert expected == options.duration(text, "--time-limit")
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "1d", "m", "1e3", "nan"])
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1", "m", "1e3", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     """Anything else is refused, with an example."""
     with pytest.raises(UsageError, match="such as 90s, 10m or 1h"):
@@ -147,7 +147,8 @@ def test_a_gate_says_how_far_it_is_where_there_is_no_terminal(
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with GateConsole() as console:
         console.matched([pairs.match("a")], ["a"], GateSettings(screen_pairs=2, confirm_pairs=4))
-        assert "and up to about 15 s where everything has to be measured again" in capsys.readouterr().out
+        said = " ".join(capsys.readouterr().out.split())
+        assert "and up to about 15 s where everything has to be measured again" in said
         for name, count in (("screen", 2), ("widen", 4), ("confirm", 4)):
             console.phase(name, ["a"], count)
             for _ in range(count + 1):

@@ -157,7 +157,19 @@ PLAN_IMPORTS = {
         "shown",
         "special_files",
     ),
-    *("errors", "flavours", "graphs", "installed", "options", "providers", "reasons", "registry", "runtime_spec"),
+    *(
+        "errors",
+        "flavours",
+        "graphs",
+        "importable",
+        "source_files",
+        "installed",
+        "options",
+        "providers",
+        "reasons",
+        "registry",
+        "runtime_spec",
+    ),
     *("session_options", "stats", "suggest", "units", "values"),
 }
 """The packages and modules of harness that a dry run imports from: nothing that measures, stores or reports."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
-from harness.cli.sweep import print_json
 from harness.errors import UsageError
 from harness.suggest import suggest
+from harness.units import count
+
+if TYPE_CHECKING:
+    from harness.layout import TextTable
+    from harness.runtimes.kept import Kept
 
 ACTIONS = ("list", "install", "remove")
 KIND = "runtimes"
@@ -29,6 +33,7 @@ def runtimes(
         typer.Option("--plugin", metavar="PACKAGE", help="With install: put a plugin's package beside it."),
     ] = None,
     cache: options.CacheDir = None,
+    format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List, install or remove the runtimes in the cache; a sweep installs what its targets name by itself.
@@ -45,63 +50,89 @@ def runtimes(
         raise UsageError(
             f"harness runtimes {action} takes no names" if asked else f"harness runtimes {action}: name at least one"
         )
+    format_ = options.chosen_format(format_, as_json=as_json)
     if action == "list":
-        _list(root, as_json)
+        _list(root, format_)
     elif action == "install":
-        _install(root, asked, tuple(plugin or ()), as_json)
+        _install(root, asked, tuple(plugin or ()), format_)
     else:
-        _remove(root, asked, as_json)
+        _remove(root, asked, format_)
 
 
-def _list(root: Path, as_json: bool) -> None:
-    """What lies in the cache, and the onnxruntime beside harness."""
+def _list(root: Path, format_: str) -> None:
+    """What lies in the cache."""
     from harness.cli import tables
     from harness.runtimes import kept
-    from harness.shown import cell
 
     held = kept.everything(root)
-    if as_json:
-        print_json([dataclasses.asdict(one) for one in held])
+    if format_ != options.TABLE:
+        _emit(format_, held)
         return
-    from rich.table import Table
-
     from harness.cli.console import Console
+    from harness.layout import print_grid
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("runtime", "holds", "digest"):
-        table.add_column(name)
-    table.add_column("size", justify="right")
-    for one in held:
-        holds = f"damaged: it {one.damage}" if one.damage else ", ".join(f"{n} {v}" for n, v in one.packages.items())
-        table.add_row(cell(one.name or "unknown"), cell(holds), one.digest[:12], tables.size(one.bytes))
     console = Console().out
     if held:
-        console.print(table)
+        print_grid(console, _grid(held))
     total = tables.size(sum(one.bytes for one in held))
-    console.print(f"{len(held)} runtimes, {total} in {root / KIND}", soft_wrap=True, markup=False)
+    console.print(f"{count(len(held), 'runtime')}, {total} in {root / KIND}", soft_wrap=True, markup=False)
 
 
-def _install(root: Path, asked: Sequence[str], plugins: Sequence[str], as_json: bool) -> None:
+def _install(root: Path, asked: Sequence[str], plugins: Sequence[str], format_: str) -> None:
     """Install each; the first that cannot be had ends it."""
-    from harness.cli import ending
+    from harness.cli import ending, formats
+    from harness.layout import TextColumn, TextTable
     from harness.runtimes import kept
 
     made = [kept.install(spec, root, plugins=plugins, say=ending.say) for spec in asked]
-    if as_json:
-        print_json([{"name": one.spec, "version": one.version, "python": one.python} for one in made])
+    if format_ == options.TABLE:
+        for one in made:
+            ending.out(f"{one.spec}: {one.package} {one.version}, {one.python}")
         return
-    for one in made:
-        ending.out(f"{one.spec}: {one.package} {one.version}, {one.python}")
+    records = [{"name": one.spec, "version": one.version, "python": one.python} for one in made]
+    grid = TextTable(
+        columns=tuple(TextColumn(name=name) for name in ("name", "version", "python")),
+        rows=[tuple(record.values()) for record in records],
+    )
+    formats.emit(format_, value=records, records=records, grids=[grid])
 
 
-def _remove(root: Path, asked: Sequence[str], as_json: bool) -> None:
+def _remove(root: Path, asked: Sequence[str], format_: str) -> None:
     """Remove what is named, all of it or nothing."""
     from harness.cli import ending, tables
     from harness.runtimes import kept
 
     gone = kept.remove(asked, root)
-    if as_json:
-        print_json([dataclasses.asdict(one) for one in gone])
+    if format_ != options.TABLE:
+        _emit(format_, gone)
         return
     for one in gone:
         ending.out(f"removed {one.name or one.digest}, {tables.size(one.bytes)}")
+
+
+def _emit(format_: str, held: Sequence[Kept]) -> None:
+    from harness.cli import formats
+
+    records = [dataclasses.asdict(one) for one in held]
+    formats.emit(format_, value=records, records=records, grids=[_grid(held)], empty="no runtime is in the cache")
+
+
+def _grid(held: Sequence[Kept]) -> TextTable:
+    """One line for each: what it is called, what it holds, its digest and its size."""
+    from harness.cli import tables
+    from harness.layout import TextColumn, TextTable
+    from harness.shown import cell
+
+    rows = []
+    for one in held:
+        holds = f"damaged: it {one.damage}" if one.damage else ", ".join(f"{n} {v}" for n, v in one.packages.items())
+        rows.append((cell(one.name or "unknown"), cell(holds), one.digest[:12], tables.size(one.bytes)))
+    return TextTable(
+        columns=(
+            TextColumn(name="runtime", least=20),
+            TextColumn(name="holds", rank=1),
+            TextColumn(name="digest"),
+            TextColumn(name="size", right=True),
+        ),
+        rows=rows,
+    )
