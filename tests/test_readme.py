@@ -138,25 +138,15 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
 
 
 HELP_IMPORTS = {
-    *("api", "bounds", "cli", "errors", "foreign", "internal", "metrics", "paths", "scratch", "shown", "special_files"),
+    *("bounds", "cli", "errors", "foreign", "internal", "metrics", "scratch", "shown", "special_files"),
     *("stats", "stats.rule", "suggest", "units"),
 }
 """What of harness `--help` imports, beside the verbs."""
 
 PLAN_IMPORTS = {
-    *("api", "build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
-    *(
-        "bounds",
-        "confirmation",
-        "foreign",
-        "internal",
-        "metrics",
-        "paths",
-        "scratch",
-        "sealed",
-        "shown",
-        "special_files",
-    ),
+    *("build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
+    *("bounds", "confirmation", "foreign", "internal", "metrics", "paths", "scratch", "sealed", "shown"),
+    *("special_files"),
     *(
         "errors",
         "flavours",
