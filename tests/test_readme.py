@@ -144,23 +144,10 @@ HELP_IMPORTS = {
 """What of harness `--help` imports, beside the verbs."""
 
 PLAN_IMPORTS = {
-    *("build", "cli", "data", "flow", "frameworks", "measure", "records", "tasks", "zoo"),
-    *("bounds", "confirmation", "foreign", "internal", "metrics", "paths", "scratch", "sealed", "shown"),
-    *("special_files"),
-    *(
-        "errors",
-        "flavours",
-        "graphs",
-        "importable",
-        "source_files",
-        "installed",
-        "options",
-        "providers",
-        "reasons",
-        "registry",
-        "runtime_spec",
-    ),
-    *("session_options", "stats", "suggest", "units", "values"),
+    *("build", "cli", "data", "flow", "frameworks", "measure", "records", "stats", "tasks", "zoo"),
+    *("bounds", "confirmation", "errors", "flavours", "foreign", "graphs", "importable", "installed", "internal"),
+    *("metrics", "options", "paths", "providers", "reasons", "registry", "runtime_spec", "scratch", "sealed"),
+    *("session_options", "shown", "source_files", "special_files", "suggest", "units", "values"),
 }
 """The packages and modules of harness that a dry run imports from: nothing that measures, stores or reports."""
 
