@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import compare
 from tests import report_stores
 from tests.conftest import here
 from tests.report_stores import matrix, measured, run
@@ -41,7 +42,7 @@ def test_two_runs(stored: Path) -> None:
     lines = printed(stored, OLD, NEW).splitlines()
     rows = [line for line in lines if line.startswith("digits_cnn/")]
     assert rows[0].startswith("digits_cnn/int8-static/cpu-t1-b1")
-    assert "1.20x [1.17, 1.23]" in rows[0]
+    assert "+20.0% [+16.9%, +23.2%]" in rows[0]
     assert "slower" in rows[0]
     assert "not told apart" in rows[2]
     assert any(line.startswith("the same in every case: accuracy, fidelity, size") for line in lines)
@@ -75,7 +76,7 @@ def test_programs_get_the_same_numbers(stored: Path) -> None:
     assert {("0123456789ab", "feedfeedfeed")} == {(row["host_before"], row["host"]) for row in rows}
     assert {"model_memory_bytes", "accuracy_before", "runtime", "confidence"} <= rows[0].keys()
     text = printed(stored, OLD, NEW, "--format", "markdown")
-    assert text.startswith("2 slower, 0 faster, 2 not told apart\n\n| case | ratio")
+    assert text.startswith("2 slower, 0 faster, 2 not told apart\n\n| case | change")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
@@ -83,10 +84,18 @@ def test_a_narrow_terminal_keeps_ratios_whole(stored: Path, width: int) -> None:
     """What matters least is left out and named; interval and verdict stay, and only a case's name is cut."""
     lines = printed(stored, OLD, NEW, columns=width).splitlines()
     first = lines[3]
-    assert "1.20x [1.17, 1.23]" in first
+    assert "+20.0% [+16.9%, +23.2%]" in first
     assert "slower" in first
     assert width < 60 or len(first) <= width
     assert any("no room for" in line for line in lines)
+
+
+def test_runtimes_of_one_package_leave_room_for_the_case() -> None:
+    """Versions alone where one package is meant; the whole name where several are."""
+    rows = [["a", "onnxruntime 1.30.0"], ["b", "onnxruntime 1.31.1"]]
+    assert ([["a", "1.30.0"], ["b", "1.31.1"]], "onnxruntime") == compare.short_runtimes(rows, ["case", "runtime"])
+    several = [*rows, ["c", "onnxruntime-gpu 1.31.1"]]
+    assert (several, "") == compare.short_runtimes(several, ["case", "runtime"])
 
 
 def test_names_that_fit_nothing(stored: Path, tmp_path: Path) -> None:
