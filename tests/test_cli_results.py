@@ -144,6 +144,11 @@ def test_a_column_of_several_values_is_refused_where_one_is_needed(stored: Proje
 def test_an_empty_store_is_not_an_error(tmp_path: Path) -> None:
     """There is nothing to misspell."""
     assert "no results under" in Project(tmp_path).run("results", "-m", "anything")
+    assert "harness history" not in Project(tmp_path).run("results")
+    host = tmp_path / "results" / "host"
+    host.mkdir(parents=True)
+    (host / "01234567-existing-py.json").write_text("{}")
+    assert "earlier commits: harness history shows them" in Project(tmp_path).run("results")
     assert "[]" == Project(tmp_path).run("results", "-m", "anything", "--columns", "case", "--json").strip()
 
 

@@ -203,10 +203,19 @@ def show_rows(rows: Sequence[Row], results: Path, *, among: Sequence[Row]) -> No
     console = Console()
     if not rows:
         console.out.print(
-            f"no results under {results}; make some with: harness sweep --models digits_cnn", markup=False
+            f"no results under {results}; make some with: harness sweep --models digits_cnn{elsewhere(results)}",
+            markup=False,
+            soft_wrap=True,
         )
         return
     summary.stored(console.out, rows, among)
+
+
+def elsewhere(results: Path) -> str:
+    """Where there are numbers all the same: a clone has asv's files without the samples of their sweeps."""
+    if not any(results.glob("*/*-*.json")):
+        return ""
+    return ". There are asv's files of earlier commits: harness history shows them"
 
 
 def write_rows(rows: Sequence[Row], format_: str, *, among: Sequence[Row] = ()) -> None:
