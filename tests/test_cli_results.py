@@ -136,7 +136,7 @@ def test_a_selection_has_the_speedups_and_choices_of_the_whole(stored: Project) 
 @pytest.mark.parametrize("option", ["--columns", "--sort"])
 def test_a_column_of_several_values_is_refused_where_one_is_needed(stored: Project, option: str) -> None:
     """Neither a dictionary in a cell nor an order by its text; JSON has it whole."""
-    assert "that holds several values; choose of latency.median_s, " in stored.error("results", option, "latency")
+    assert "that holds several values; choose one of latency.median_s, " in stored.error("results", option, "latency")
     (first, *_) = json.loads(stored.run("results", "--columns", "latency", "--format", "json"))
     assert {"median_s", "n"} <= first["latency"].keys()
 

@@ -261,7 +261,7 @@ def one_value(name: str, option: str) -> None:
     kind = COLUMNS.get(name) if name not in BY_NAME else None
     if isinstance(kind, dict):
         parts = ", ".join(f"{name}.{part}" for part in kind)
-        raise UsageError(f"{option} {name}: that holds several values; choose of {parts}")
+        raise UsageError(f"{option} {name}: that holds several values; choose one of {parts}")
 
 
 def ordered(rows: Sequence[dict[str, Any]], sort: str | None, *, among: Sequence[Row] = ()) -> list[dict[str, Any]]:
