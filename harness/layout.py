@@ -141,7 +141,7 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     if cell_len(text) <= width:
         return text
     left = max(width - len(ellipsis), 0)
-    first = _head(text, left // 3)
+    first = _head(text, max(left // 4, min(left // 2, 1)))  # what tells cases apart stands towards the end
     last = _head(text[::-1], left - cell_len(first))[::-1]
     return f"{first}{ellipsis}{last}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import compare
 from tests import report_stores
 from tests.conftest import here
 from tests.report_stores import matrix, measured, run
@@ -87,6 +88,14 @@ def test_a_narrow_terminal_keeps_intervals_whole(stored: Path, width: int) -> No
     assert "slower" in first
     assert width < 60 or len(first) <= width
     assert any("no room for" in line for line in lines)
+
+
+def test_runtimes_of_one_package_leave_room_for_the_case() -> None:
+    """Versions alone where one package is meant; the whole name where several are."""
+    rows = [["a", "onnxruntime 1.30.0"], ["b", "onnxruntime 1.31.1"]]
+    assert ([["a", "1.30.0"], ["b", "1.31.1"]], "onnxruntime") == compare.short_runtimes(rows, ["case", "runtime"])
+    several = [*rows, ["c", "onnxruntime-gpu 1.31.1"]]
+    assert (several, "") == compare.short_runtimes(several, ["case", "runtime"])
 
 
 def test_names_that_fit_nothing(stored: Path, tmp_path: Path) -> None:

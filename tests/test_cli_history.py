@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from harness import shown
-from harness.cli import app
+from harness.cli import app, history_tables
+from harness.cli.wide import print_table
 from harness.errors import UsageError
+from harness.store.history import history as read
 from harness.store.series import History
 from tests.histories import asv_file, repository, store, sweep_of
 from tests.outcomes import case, measured, refused
@@ -81,6 +85,26 @@ def test_one_case(commits: list[str]) -> None:
     assert "0.01 (40.0 dB)" in text
     assert "1.00 points" in text
     assert "123 kB" in text
+
+
+@pytest.mark.usefixtures("commits")
+def test_a_narrow_terminal_tells_series_of_one_case_apart() -> None:
+    """The runtime is not what is left out; the variant stays readable, and no line is wider than the terminal."""
+    (one,) = read(Path("results"), repo=None, cases=(FP32,), metrics=("latency",)).series
+    shown = [
+        replace(one, case=name, runtime=runtime)
+        for name in ("digits_cnn/fp16/cpu-t1-b1", "digits_cnn/int8-dynamic/cpu-t1-b1")
+        for runtime in ("1.30.0+gpu", "1.31.1+gpu")
+    ]
+    text = io.StringIO()
+    screen = Console(file=text, width=80)
+    print_table(screen, history_tables.listing(shown, blocks=True))
+    lines = text.getvalue().splitlines()
+    assert 5 == len(lines) == len(set(lines))
+    assert all(len(line) <= 80 for line in lines)
+    assert ["1.30.0+gpu", "1.31.1+gpu"] * 2 == [line.split()[1] for line in lines[1:]]
+    assert "fp16/cpu-t1-b1" in lines[1]
+    assert "dynamic/cpu-t1-b1" in lines[3]
 
 
 @pytest.mark.usefixtures("commits")

@@ -120,6 +120,17 @@ def test_the_time_left_holds_the_confirmation(monkeypatch: pytest.MonkeyPatch) -
     assert "process 4/4" in last.progress()
 
 
+@pytest.mark.parametrize(("width", "begins"), [(70, "process 3/4 "), (100, "round 2 of 2, process 3/4 ")])
+def test_the_live_line_is_one_line(width: int, begins: str) -> None:
+    """The round is left out where there is no room for it, before the case or the time left are."""
+    console = sweeping(elapsed=[60.0], processes=2, number=2, current="digits_cnn/int8-dynamic/cpu-t2-b1")
+    console.out.width = width
+    line = console.progress()
+    assert line.startswith(begins)
+    assert "digits_cnn/int8-dynamic/cpu-t2-b1  (about " in line
+    assert len(line) <= width
+
+
 def test_choices_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """While choices are confirmed the line says which, and what the others may take."""
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)

@@ -120,9 +120,35 @@ def test_names_that_fit_nothing_are_an_error(stored: Project, arguments: tuple[s
     assert said in stored.error("results", *arguments)
 
 
+def test_a_selection_has_the_speedups_and_choices_of_the_whole(stored: Project) -> None:
+    """Without the baseline's row the speed-up stays, and a slower build is not called the one to ship."""
+    asked = ("results", "--models", "tiny", "--targets", "cpu-t1-b1", "--columns", "variant,speed-up", "--format")
+    (whole,) = [row for row in csv_of(stored.run(*asked, "csv")) if row["variant"] == "int8-static"]
+    (alone,) = csv_of(stored.run(*asked, "csv", "--variants", "int8-static"))
+    assert whole == alone
+    assert alone["speed-up"]
+    for format_ in ("table", "markdown"):
+        out = stored.run("results", "--models", "tiny", "--variants", "fp32", "--format", format_)
+        assert "int8-static" in out
+        assert "digits_cnn" not in out
+
+
+@pytest.mark.parametrize("option", ["--columns", "--sort"])
+def test_a_column_of_several_values_is_refused_where_one_is_needed(stored: Project, option: str) -> None:
+    """Neither a dictionary in a cell nor an order by its text; JSON has it whole."""
+    assert "that holds several values; choose one of latency.median_s, " in stored.error("results", option, "latency")
+    (first, *_) = json.loads(stored.run("results", "--columns", "latency", "--format", "json"))
+    assert {"median_s", "n"} <= first["latency"].keys()
+
+
 def test_an_empty_store_is_not_an_error(tmp_path: Path) -> None:
     """There is nothing to misspell."""
     assert "no results under" in Project(tmp_path).run("results", "-m", "anything")
+    assert "harness history" not in Project(tmp_path).run("results")
+    host = tmp_path / "results" / "host"
+    host.mkdir(parents=True)
+    (host / "01234567-existing-py.json").write_text("{}")
+    assert "earlier commits: harness history shows them" in Project(tmp_path).run("results")
     assert "[]" == Project(tmp_path).run("results", "-m", "anything", "--columns", "case", "--json").strip()
 
 

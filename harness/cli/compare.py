@@ -27,7 +27,7 @@ DROPPED: Final = ("model memory", "size", "before", "after", "accuracy", "fideli
 SAME: Final = "same"
 """What a cell says that did not change; where all of a column do, a sentence says it."""
 
-LEAST_CASE: Final = 4
+LEAST_CASE: Final = 16
 """Characters of a case's name that are shown however narrow the terminal is."""
 
 STYLES: Final = {"slower": "red", "faster": "green"}
@@ -229,6 +229,7 @@ def _print(heads: Sequence[str], rows: Sequence[Sequence[str]], table: Table, sa
         for place in left
     )
     verdict = table.columns.index("latency")
+    rows, package = short_runtimes(rows, plain)
     lines = []
     for row, cells in zip(rows, table.rows, strict=True):
         style = STYLES.get(cells[verdict].kind, "")
@@ -236,6 +237,8 @@ def _print(heads: Sequence[str], rows: Sequence[Sequence[str]], table: Table, sa
     for line in said[:2]:
         out.print(line, markup=False, soft_wrap=True)
     hidden = print_grid(out, TextTable(columns=columns, rows=lines))
+    if package:
+        out.print(f"runtimes: versions of {package}", markup=False, style="dim", soft_wrap=True)
     if same:
         out.print(f"the same in every case: {', '.join(plain[place] for place in same)}", style="dim", soft_wrap=True)
     if hidden:
@@ -243,6 +246,21 @@ def _print(heads: Sequence[str], rows: Sequence[Sequence[str]], table: Table, sa
     for line in said[2:-1]:
         out.print(line, markup=False, style="dim", soft_wrap=True)
     out.print(said[-1], markup=False, style="bold", soft_wrap=True)
+
+
+def short_runtimes(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> tuple[Sequence[Sequence[str]], str]:
+    """Cells with the runtime's version alone where every one is of the same package, and that package.
+
+    The case's name would be cut for the package otherwise, until its variant is gone.
+    """
+    if "runtime" not in heads:
+        return rows, ""
+    place = heads.index("runtime")
+    packages = {row[place].partition(" ")[0] for row in rows if " " in row[place]}
+    if len(packages) != 1 or not all(" " in row[place] for row in rows):
+        return rows, ""
+    short = [[*row[:place], row[place].partition(" ")[2], *row[place + 1 :]] for row in rows]
+    return short, packages.pop()
 
 
 def _write(heads: Sequence[str], rows: Sequence[Sequence[Any]], format_: str) -> None:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from rich.cells import cell_len
+
 from harness.cli.loudness import Loudness, loudness
 from harness.cli.terminal import Terminal
+from harness.layout import cut
 from harness.shown import cell, one_line
 from harness.shown import markup as escape
 
@@ -239,7 +242,8 @@ class Console:
             eta = time_left(max(0.0, mean * remaining - running) + self.confirming_left())
         number = f"round {self.number} of {self.rounds}, " if self.number and self.rounds > 1 else ""
         place = min(self.processes + 1, self.all_processes)
-        return f"{number}process {place}/{self.all_processes} {self.current}  ({eta})"
+        line = f"process {place}/{self.all_processes} {self.current}  ({eta})"
+        return f"{number}{line}" if cell_len(number + line) <= self.out.width else line
 
     def confirming_left(self) -> float:
         """Seconds that confirming the choices still takes at most: as planned, slower where processes were slower."""
@@ -253,9 +257,9 @@ class Console:
         return each * (self.choices - self.choice) + max(0.0, each - running)
 
     def draw(self, text: str) -> None:
-        """Show one live line."""
+        """Show one live line, which is never folded: the case and the time left stand at its end."""
         if self.live is not None:
-            self.live.update(cell(text, style="cyan"), refresh=True)
+            self.live.update(cell(cut(text, self.out.width), style="cyan"), refresh=True)
             self.drawn = time.monotonic()
 
 

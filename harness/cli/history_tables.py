@@ -26,6 +26,9 @@ LEAST_SPAN, MOST_SPAN = 1.1, 4.0
 """The factor from the bottom to the top of every plot is between these: a percent of noise draws no mountains, and a
 case that got ten times as slow does not make the others flat."""
 
+LEAST_NAMES = {"case": 20, "": 12}
+"""Characters that remain of a case's name, and of what tells series of one case apart, however narrow the terminal."""
+
 HASH = 8
 """Digits of a commit, as in the names of asv's files."""
 
@@ -64,7 +67,11 @@ def lines(console: Console, shown: Sequence[Series], *, blocks: bool) -> None:
     """A line for each series, and what the height of their plots is."""
     print_table(console.out, listing(shown, blocks=blocks))
     factor = f"{spread(shown):.2f}x"
-    console.out.print(f"plots: bottom to top is {factor} in all of them, about each one's median", style="dim")
+    console.out.print(
+        f"plots: bottom to top is {factor} in all of them, about each one's median; oldest to newest",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 def page(console: Console, shown: Sequence[Series], *, blocks: bool) -> None:
@@ -147,9 +154,12 @@ def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
     ]
     for name, side in columns:
         table.add_column(
-            name, justify="right" if side == "right" else "left", no_wrap=name in ("case", "last", "change")
+            name,
+            justify="right" if side == "right" else "left",
+            no_wrap=name in ("case", "", "last", "change"),
+            min_width=LEAST_NAMES.get(name),
         )
-    table.add_column("oldest to newest", no_wrap=True)
+    table.add_column("trend", no_wrap=True)
     axis, span = commits_of(shown), spread(shown)
     for series, which in zip(shown, apart(shown), strict=True):
         change, worse = difference(series)

@@ -28,9 +28,16 @@ SHIP = ("model", "target", "build to ship", "median [95%]", "against the baselin
 CASES = ("case", "median [95%]", "speed-up", "fidelity", "accuracy", "status", "remark")
 
 
-def render(rows: Sequence[Row]) -> str:
-    """The summary; never longer than GitHub takes, and it says how many cases it leaves out."""
-    known = choices.spoken(rows)
+def render(rows: Sequence[Row], *, among: Sequence[Row] = ()) -> str:
+    """The summary; never longer than GitHub takes, and it says how many cases it leaves out.
+
+    Args:
+        rows: what is shown.
+        among: everything that is stored, which has the baselines and choices; `rows` where none are given.
+    """
+    whole = among or rows
+    shown = {(row["model"], row["target"]) for row in rows}
+    known = choices.spoken([row for row in whole if (row["model"], row["target"]) in shown])
     listed = _doubts(known)
     listed += [f"{status}: {tables.brief(ids)}: {reason}" for status, reason, ids in tables.without_numbers(rows)]
     head = [
@@ -42,7 +49,7 @@ def render(rows: Sequence[Row]) -> str:
         *[f"- {escape(_cut(text))}" for text in listed[:MOST_LISTED]],
         "",
     ]
-    lines = ["".join(_table(CASES, [_case(row, rows)])[-1:]) for row in rows if row.get("latency")]
+    lines = ["".join(_table(CASES, [_case(row, whole)])[-1:]) for row in rows if row.get("latency")]
     room = LONGEST - len("\n".join(head)) - 500
     kept: list[str] = []
     for line in lines:

@@ -252,16 +252,34 @@ def _written(value: Any) -> str:
     return units.NONE if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def ordered(rows: Sequence[dict[str, Any]], sort: str | None) -> list[dict[str, Any]]:
-    """Rows by a column, `-` before its name for the largest first; what has no value stands last.
+def one_value(name: str, option: str) -> None:
+    """Refuse a stored column that holds several values, where one is needed.
 
     Raises:
-        UsageError: if there is no such column.
+        UsageError: naming its parts.
+    """
+    kind = COLUMNS.get(name) if name not in BY_NAME else None
+    if isinstance(kind, dict):
+        parts = ", ".join(f"{name}.{part}" for part in kind)
+        raise UsageError(f"{option} {name}: that holds several values; choose one of {parts}")
+
+
+def ordered(rows: Sequence[dict[str, Any]], sort: str | None, *, among: Sequence[Row] = ()) -> list[dict[str, Any]]:
+    """Rows by a column, `-` before its name for the largest first; what has no value stands last.
+
+    Args:
+        rows: what is ordered.
+        sort: the column; None for as they are.
+        among: the rows that they are compared with; these where none are given.
+
+    Raises:
+        UsageError: if there is no such column, or it holds more than a value.
     """
     if sort is None:
         return list(rows)
     name = sort.removeprefix("-")
-    column, around = _named(name, "--sort"), Around.of(rows)
+    column, around = _named(name, "--sort"), Around.of(among or rows)
+    one_value(name, "--sort")
     keyed = [(column.value(row, around), row) for row in rows]
     known = [(value, row) for value, row in keyed if value not in (None, "")]
     texts = any(not isinstance(value, int | float) for value, _ in known)
@@ -288,7 +306,7 @@ def grid(
     )
 
 
-def records(rows: Sequence[Row], columns: Sequence[ResultColumn]) -> list[dict[str, Any]]:
-    """Rows as values, for CSV and JSON."""
-    around = Around.of(rows)
+def records(rows: Sequence[Row], columns: Sequence[ResultColumn], *, among: Sequence[Row] = ()) -> list[dict[str, Any]]:
+    """Rows as values, for CSV and JSON; `among` as in `grid`."""
+    around = Around.of(among or rows)
     return [{column.name: column.value(row, around) for column in columns} for row in rows]

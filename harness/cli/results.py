@@ -137,14 +137,16 @@ def results(
     for note in found.notes:
         ending.say(note)
     rows = result_columns.ordered(
-        chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results), sort
+        chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
+        sort,
+        among=found.rows,
     )
     if asked:
-        show_columns(rows, asked, format_)
+        show_columns(rows, asked, format_, among=found.rows)
     elif format_ == options.TABLE:
-        show_rows(rows, results)
+        show_rows(rows, results, among=found.rows)
     else:
-        write_rows(rows, format_)
+        write_rows(rows, format_, among=found.rows)
 
 
 def chosen(rows: Sequence[Row], asked: Mapping[str, str | None], results: Path) -> list[Row]:
@@ -176,36 +178,48 @@ def fits(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def show_columns(rows: Sequence[Row], asked: Sequence[ResultColumn], format_: str) -> None:
-    """Chosen columns of every row, in one table."""
+def show_columns(rows: Sequence[Row], asked: Sequence[ResultColumn], format_: str, *, among: Sequence[Row]) -> None:
+    """Chosen columns of every row, in one table; `among` is everything that they are compared with."""
     from harness.cli import result_columns
     from harness.cli.console import Console
     from harness.cli.formats import emit
     from harness.layout import print_grid
 
     if format_ == options.TABLE:
-        print_grid(Console().out, result_columns.grid(rows, asked))
+        for column in asked:
+            result_columns.one_value(column.name, "--columns")
+        print_grid(Console().out, result_columns.grid(rows, asked, among=among))
         return
-    held = result_columns.records(rows, asked)
-    emit(format_, value=held, records=held, grids=[result_columns.grid(rows, asked)], empty="no results")
+    held = result_columns.records(rows, asked, among=among)
+    grids = [result_columns.grid(rows, asked, among=among)]
+    emit(format_, value=held, records=held, grids=grids, empty="no results")
 
 
-def show_rows(rows: Sequence[Row], results: Path) -> None:
-    """Rows for people."""
+def show_rows(rows: Sequence[Row], results: Path, *, among: Sequence[Row]) -> None:
+    """Rows for people; `among` is everything that is stored."""
     from harness.cli import summary
     from harness.cli.console import Console
 
     console = Console()
     if not rows:
         console.out.print(
-            f"no results under {results}; make some with: harness sweep --models digits_cnn", markup=False
+            f"no results under {results}; make some with: harness sweep --models digits_cnn{elsewhere(results)}",
+            markup=False,
+            soft_wrap=True,
         )
         return
-    summary.stored(console.out, rows)
+    summary.stored(console.out, rows, among)
 
 
-def write_rows(rows: Sequence[Row], format_: str) -> None:
-    """Rows for programs, or as Markdown."""
+def elsewhere(results: Path) -> str:
+    """Where there are numbers all the same: a clone has asv's files without the samples of their sweeps."""
+    if not any(results.glob("*/*-*.json")):
+        return ""
+    return ". There are asv's files of earlier commits: harness history shows them"
+
+
+def write_rows(rows: Sequence[Row], format_: str, *, among: Sequence[Row] = ()) -> None:
+    """Rows for programs, or as Markdown; `among` is everything that is stored, `rows` where it is not given."""
     from harness.store import frames
     from harness.store.rows import public
 
@@ -219,4 +233,4 @@ def write_rows(rows: Sequence[Row], format_: str) -> None:
     else:
         from harness.cli.markdown import render
 
-        sys.stdout.write(render(rows))
+        sys.stdout.write(render(rows, among=among))

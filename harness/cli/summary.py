@@ -47,26 +47,39 @@ def summary(out: RichConsole, swept: Swept, results: Path) -> None:
         out.print(f"asv: {len(swept.asv_files)} files under {escape(str(results))}", soft_wrap=True)
 
 
-def stored(out: RichConsole, rows: Sequence[tables.Row]) -> None:
+def stored(out: RichConsole, rows: Sequence[tables.Row], among: Sequence[tables.Row] = ()) -> None:
     """Stored rows, a table per model and weights; rows of several runs stand one below the other; the answer is last.
 
     Rows of different weights are never compared.
+
+    Args:
+        out: where to.
+        rows: what is shown.
+        among: everything that is stored, so that a selection has the speed-ups and choices of the whole; `rows` where
+            none are given.
     """
-    groups: dict[tuple[str, str], list[tables.Row]] = {}
-    for row in rows:
-        groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
+    groups, whole = by_weights(rows), by_weights(among or rows)
     narrow: dict[str, None] = {}
     known: list[choices.SpokenChoice] = []
-    for (model, _), group in groups.items():
+    for key, group in groups.items():
+        model, targets = key[0], {row["target"] for row in group}
         if any(row.get("latency") for row in group):
-            narrow |= dict.fromkeys(print_grid(out, tables.model_table(model, group)))
+            narrow |= dict.fromkeys(print_grid(out, tables.model_table(model, group, among=whole[key])))
             if len(tables.settings(group)) > 1:
                 out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
-            known += choices.spoken(group)
+            known += choices.spoken([row for row in whole[key] if row["target"] in targets])
             out.print()
     left_out(out, tuple(narrow))
     refusals(out, rows)
     ship(out, known)
+
+
+def by_weights(rows: Sequence[tables.Row]) -> dict[tuple[str, str], list[tables.Row]]:
+    """Rows that may be compared: by model and the digest of its weights."""
+    groups: dict[tuple[str, str], list[tables.Row]] = {}
+    for row in rows:
+        groups.setdefault((row["model"], (row.get("weights") or {}).get("digest", "")), []).append(row)
+    return groups
 
 
 def left_out(out: RichConsole, columns: Sequence[str]) -> None:

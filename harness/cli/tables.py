@@ -35,8 +35,14 @@ NOT_COMPARED = (
 )
 
 
-def model_table(model: str, rows: Sequence[Row]) -> TextTable:
-    """Every case of one model that has numbers; of the columns those that hold something."""
+def model_table(model: str, rows: Sequence[Row], *, among: Sequence[Row] = ()) -> TextTable:
+    """Every case of one model that has numbers; of the columns those that hold something.
+
+    Args:
+        model: its name.
+        rows: what is shown.
+        among: the rows that they are compared with; these where none are given.
+    """
     weights = next((r["weights"] for r in rows if r.get("weights")), None)
     title = f"{model}  ({weights['kind']} weights {weights['digest'][:8]})" if weights else model
     several = len(settings(rows)) > 1
@@ -46,7 +52,7 @@ def model_table(model: str, rows: Sequence[Row]) -> TextTable:
         columns = [replace(one, rank=1) if one.name == "status" else one for one in columns]
     if several:
         columns.append(replace(result_columns.BY_NAME["measured on"], rank=1))
-    return result_columns.grid(measured, columns, title=title, among=rows).without_empty()
+    return result_columns.grid(measured, columns, title=title, among=among or rows).without_empty()
 
 
 def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:

@@ -28,7 +28,7 @@ def kept() -> Iterator[None]:
 def print_table(console: Console, table: Table) -> tuple[str, ...]:
     """Print a table of rich's without a box as `harness.layout` does: columns with `no_wrap` are never left out.
 
-    Of the others the last goes first.
+    Of the others the last goes first. Those with a `min_width` are names, which may be cut down to that.
 
     Args:
         console: where to.
@@ -42,6 +42,7 @@ def print_table(console: Console, table: Table) -> tuple[str, ...]:
             name=_text(column.header).plain,
             right=column.justify == "right",
             rank=0 if column.no_wrap or not place else place + 1,
+            least=column.min_width or 0,
         )
         for place, column in enumerate(table.columns)
     ]
