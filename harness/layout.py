@@ -37,12 +37,14 @@ class TextColumn:
         right: numbers stand at the right.
         rank: 0 is never left out; of the others the highest goes first, and at 1 names are cut before it goes.
         least: down to how many characters its cells may be cut in their middle; 0 for never.
+        words: cells are sentences, which are cut at their end.
     """
 
     name: str
     right: bool = False
     rank: int = 0
     least: int = 0
+    words: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,11 @@ def cut(text: str, width: int, ellipsis: str = "…") -> str:
     return f"{first}{ellipsis}{last}"
 
 
+def cut_end(text: str, width: int, ellipsis: str = "…") -> str:
+    """A sentence in so many columns of the terminal, its end left out."""
+    return text if cell_len(text) <= width else f"{_head(text, max(width - len(ellipsis), 0)).rstrip()}{ellipsis}"
+
+
 def _head(text: str, width: int) -> str:
     """The beginning of a text in at most so many columns."""
     end = used = 0
@@ -166,7 +173,13 @@ def _line(
     """One line; without a colour system nothing in it is styled."""
     found = []
     for (whole, style), column, width in zip(cells, columns, widths, strict=True):
-        text = cut(whole, width, ellipsis) if column.least else whole
+        text = (
+            whole
+            if not column.least
+            else cut_end(whole, width, ellipsis)
+            if column.words
+            else cut(whole, width, ellipsis)
+        )
         room = " " * (width - cell_len(text))
         if style and text and console.color_system is not None:
             own = Style.parse(style) if isinstance(style, str) else style

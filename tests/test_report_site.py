@@ -71,7 +71,7 @@ def test_every_figure_is_one_that_plotly_accepts(tmp_path: Path) -> None:
 def test_no_results_yet(tmp_path: Path) -> None:
     """A page says what to run."""
     site(tmp_path / "results", tmp_path / "site")
-    assert "harness sweep --models digits_cnn" in pages(tmp_path / "site")["index.html"]
+    assert "harness sweep --results" in pages(tmp_path / "site")["index.html"]
 
 
 def test_a_damaged_asv_file_is_named(tmp_path: Path) -> None:

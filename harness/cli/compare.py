@@ -134,7 +134,7 @@ def _list(data: Data, format_: str) -> None:
     out = Console().out
     if not found:
         out.print(
-            f"nothing to compare under {data.results}; measure something with: harness sweep --models digits_cnn",
+            f"nothing to compare under {data.results}; measure something with: harness sweep",
             markup=False,
             soft_wrap=True,
         )
@@ -145,7 +145,11 @@ def _list(data: Data, format_: str) -> None:
         of_kind = sides.of_kind(data, kind)
         left += len(of_kind[MOST_LISTED:])
         rows += [(kind, side.name, side.label) for side in of_kind[:MOST_LISTED]]
-    columns = (TextColumn(name=heads[0]), TextColumn(name=heads[1]), TextColumn(name=heads[2], rank=1, least=16))
+    columns = (
+        TextColumn(name=heads[0]),
+        TextColumn(name=heads[1]),
+        TextColumn(name=heads[2], rank=1, least=16, words=True),
+    )
     print_grid(out, TextTable(columns=columns, rows=rows))
     if left:
         out.print(f"and {left:,} older ones: harness compare --format csv", style="dim", soft_wrap=True)

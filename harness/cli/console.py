@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -143,6 +143,7 @@ class Console:
         self.current, self.choice, self.choices = text, number, of
         self.choice_started = time.monotonic()
         self.mention(escape(f"{text} ({number} of {of})" if of > 1 else text), style="dim")
+        self.draw(self.progress())
 
     def measuring(
         self,
@@ -215,9 +216,15 @@ class Console:
         from harness.cli import tables
 
         style = tables.STYLES[row["status"]]
-        result = tables.interval(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
+        shown = tables.interval if processes(row) > 1 else alone  # one process says nothing of how processes differ
+        result = shown(row["latency"]) if row.get("latency") else self.why(one_line(row["reason"]))
         marks = [tables.fidelity(row), tables.accuracy(row)] if row.get("latency") else []
-        detail = "  ".join([result, *(m for m in marks if m != "-"), *([end] if end else [])])
+        known = [result, *(m for m in marks if m != "-")]
+        if self.out.interactive:  # what does not fit stands in the table at the end
+            room = self.out.width - sum(map(cell_len, (place, row["case"], row["status"]))) - 5
+            while len(known) > 1 and cell_len("  ".join(known)) > room:
+                known.pop()
+        detail = "  ".join([*known, *([end] if end else [])])
         self.mention(
             f"[dim]{place}[/dim] {escape(row['case'])}  [{style}]{row['status']}[/{style}]  {escape(detail)}",
             soft_wrap=True,
@@ -261,6 +268,13 @@ class Console:
         if self.live is not None:
             self.live.update(cell(cut(text, self.out.width), style="cyan"), refresh=True)
             self.drawn = time.monotonic()
+
+
+def alone(latency: Mapping[str, Any]) -> str:
+    """A median without an interval."""
+    from harness.cli import tables
+
+    return tables.seconds(latency["median_s"])
 
 
 def processes(row: Row) -> int:

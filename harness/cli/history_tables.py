@@ -40,7 +40,7 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
     console = Console()
     if not found.series:
         console.out.print(
-            f"no history{asked} under {results}; make some with: harness sweep --models digits_cnn",
+            f"no history{asked} under {results}; make some with: harness sweep",
             markup=False,
             soft_wrap=True,
         )

@@ -51,7 +51,7 @@ def list_(zoo: options.Zoo = options.ZOO, format_: options.Format = None, as_jso
     columns = (
         TextColumn(name="name", least=12),
         TextColumn(name="here"),
-        TextColumn(name="what it is", rank=1, least=16),
+        TextColumn(name="what it is", rank=1, least=16, words=True),
     )
     grids = [
         TextTable(
@@ -203,7 +203,7 @@ def show_rows(rows: Sequence[Row], results: Path, *, among: Sequence[Row]) -> No
     console = Console()
     if not rows:
         console.out.print(
-            f"no results under {results}; make some with: harness sweep --models digits_cnn{elsewhere(results)}",
+            f"no results under {results}; make some with: harness sweep{elsewhere(results)}",
             markup=False,
             soft_wrap=True,
         )

@@ -48,7 +48,7 @@ def plot(kind: str, request: PlotRequest) -> Figure:
     data = load(request.results, repo=request.repo, since=request.since)
     if data.rows.empty and not data.asv.series:
         why = f"; left out: {data.problems[0]}" if data.problems else ""
-        raise UsageError(f"no results under {request.results}; make some with: harness sweep --models digits_cnn{why}")
+        raise UsageError(f"no results under {request.results}; make some with: harness sweep{why}")
     if data.rows.empty and kind not in OF_VALUES:
         raise UsageError(
             f"plot {kind}: {request.results} holds values in asv's files and no samples; from those "
