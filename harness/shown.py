@@ -67,10 +67,17 @@ def one_line(given: str | None) -> str:
 
 
 def markup(given: str) -> str:
-    """For a string in which rich reads markup: `terminal`, and brackets are brackets."""
+    """For a string in which rich reads markup: `terminal`, and brackets are brackets.
+
+    rich halves backslashes in front of a tag and nowhere else: those at the end are doubled, and an empty tag follows,
+    so that they are the same wherever our own markup puts the text.
+    """
     from rich.markup import escape
 
-    return escape(terminal(given))
+    plain = terminal(given)
+    before = plain.rstrip("\\")
+    ending = (len(plain) - len(before)) * "\\\\"
+    return f"{escape(before)}{ending}[none][/none]" if ending else escape(plain)
 
 
 def cell(given: str, style: str = "") -> Text:

@@ -46,7 +46,7 @@ def answer(cache: Cache, kind: str, key: str) -> Any:
     return cache.evaluation(key) if kind == "evaluations" else cache.resolution(key)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.data())
 def test_no_changed_byte_is_believed(content: dict[str, Any], data: st.DataObject) -> None:
     """Any object comes back as it was; with any byte changed, or under another name, nothing does."""
