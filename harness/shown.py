@@ -117,7 +117,7 @@ APART: Final = "<!-- -->"
 """Nothing to a reader; whatever GitHub would make a link of is in two pieces around it."""
 
 _LINKED: Final = re.compile(
-    r"@|(?<=\\#)|:(?=//)|\b(?:mailto|xmpp):|\bgh(?=-\d)|\bwww(?=\.)|(?<!\d):(?=[\w+-]+:)", re.IGNORECASE
+    r"@|(?<=\\#)|:(?=//)|(?<![^\W_])(?:(?:mailto|xmpp):|gh(?=-\d)|www(?=\.))|(?<!\d):(?=[\w+-]+:)", re.IGNORECASE
 )
 """After it stands `APART`: mentions and addresses, issues, links, emoji."""
 

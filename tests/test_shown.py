@@ -129,6 +129,8 @@ def test_an_annotation_is_one_command(text: str) -> None:
 
 
 @given(TEXTS)
+@example("_GH-1")
+@example("_www.a")
 def test_markdown_has_no_markup(text: str) -> None:
     """No bare sign of Markdown, no HTML but the comments between the pieces of a link, one line."""
     found = shown.markdown(text)
