@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +72,18 @@ def mapping(text: bytes | str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"it holds {_KINDS.get(type(found), 'a number')} and not an object")  # noqa: TRY004  (one error type for a bad text)
     return found
+
+
+def toml(text: bytes) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ValueError: if it is not TOML, not UTF-8, or nested too deep.
+    """
+    try:
+        return tomllib.loads(text.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 _KINDS: Final = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}

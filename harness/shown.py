@@ -67,13 +67,18 @@ def one_line(given: str | None) -> str:
 
 
 def markup(given: str) -> str:
-    """For a string in which rich reads markup: `terminal`, and brackets are brackets."""
+    """For a string in which rich reads markup: `terminal`, and brackets are brackets.
+
+    rich halves backslashes in front of a tag and nowhere else: those at the end are doubled, and an empty tag follows,
+    so that they are the same wherever our own markup puts the text.
+    """
     from rich.markup import escape
 
-    shown = terminal(given)
-    body = shown.rstrip("\\")
+    plain = terminal(given)
+    before = plain.rstrip("\\")
     # Backslashes at the end would escape whatever tag follows: they are doubled, and an empty tag follows at once.
-    return escape(body) + ("\\" * 2 * (len(shown) - len(body)) + "[none][/none]" if body != shown else "")
+    ending = (len(plain) - len(before)) * "\\\\"
+    return f"{escape(before)}{ending}[none][/none]" if ending else escape(plain)
 
 
 def cell(given: str, style: str = "") -> Text:
@@ -113,7 +118,7 @@ APART: Final = "<!-- -->"
 """Nothing to a reader; whatever GitHub would make a link of is in two pieces around it."""
 
 _LINKED: Final = re.compile(
-    r"@|(?<=\\#)|:(?=//)|\b(?:mailto|xmpp):|\bgh(?=-\d)|\bwww(?=\.)|(?<!\d):(?=[\w+-]+:)", re.IGNORECASE
+    r"@|(?<=\\#)|:(?=//)|(?<![^\W_])(?:(?:mailto|xmpp):|gh(?=-\d)|www(?=\.))|(?<!\d):(?=[\w+-]+:)", re.IGNORECASE
 )
 """After it stands `APART`: mentions and addresses, issues, links, emoji."""
 

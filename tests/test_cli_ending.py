@@ -176,7 +176,6 @@ def piped(command: str, folder: Path, **more: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
-        ("harness --help | true", 0, ""),
         ("harness results --format json | true", 0, ""),
         ("harness results > /dev/full", 2, "No space left on device"),
         ("harness results --no-such-option 2>&1 | true", 2, ""),

@@ -70,11 +70,16 @@ def test_a_message_has_lines_and_nothing_else(text: str) -> None:
 
 
 @given(TEXTS)
+@example("\\")
+@example("a\\\\")
+@example("[b]\\\\\\")
 def test_markup_is_read_back_as_text(text: str) -> None:
-    """What rich makes of it is what a terminal would get."""
-    out = io.StringIO()
-    Console(file=out, width=10_000, highlight=False, emoji=False).print(shown.markup(text), soft_wrap=True)
-    assert shown.terminal(text) == out.getvalue()[:-1]
+    """What rich makes of it is what a terminal would get, alone and between our own tags."""
+    for around in ("{}", "[bold]{}[/bold]", "{}{}"):
+        out = io.StringIO()
+        console = Console(file=out, width=10_000, highlight=False, emoji=False)
+        console.print(around.replace("{}", shown.markup(text)), soft_wrap=True)
+        assert shown.terminal(text) * around.count("{}") == out.getvalue()[:-1]
 
 
 @given(TEXTS)
@@ -124,6 +129,8 @@ def test_an_annotation_is_one_command(text: str) -> None:
 
 
 @given(TEXTS)
+@example("_GH-1")
+@example("_www.a")
 def test_markdown_has_no_markup(text: str) -> None:
     """No bare sign of Markdown, no HTML but the comments between the pieces of a link, one line."""
     found = shown.markdown(text)

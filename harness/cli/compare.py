@@ -141,10 +141,10 @@ def _list(data: Data, format_: str) -> None:
         return
     rows: list[tuple[str, str, str]] = []
     left = 0
-    for kind in sides.KINDS:
-        of_kind = sides.of_kind(data, kind)
+    for one in sides.KINDS:
+        of_kind = sides.of_kind(data, one)
         left += len(of_kind[MOST_LISTED:])
-        rows += [(kind, side.name, side.label) for side in of_kind[:MOST_LISTED]]
+        rows += [(one, side.name, side.label) for side in of_kind[:MOST_LISTED]]
     columns = (
         TextColumn(name=heads[0]),
         TextColumn(name=heads[1]),

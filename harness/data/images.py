@@ -51,7 +51,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
             require_plain(path)
             with image_module.open(path) as image:
                 fitted = _fit(image.convert("RGB"), height, width)
-        except OSError as error:
+        except Exception as error:  # Pillow has a class of its own for a bomb, and others for a damaged file
             raise BuildError(f"data: {path} cannot be read as an image: {error}. Remove it from the folder.") from error
         yield base.Row(feed={spec.name: normalised(fitted, channels, request)}, label=label)
 

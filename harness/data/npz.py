@@ -7,13 +7,16 @@ first examples (of a folder: by the files' names) calibrate, the last ones evalu
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data import base
 from harness.errors import BuildError
+from harness.free_memory import available
 from harness.options import Option
 from harness.special_files import require_plain
+from harness.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,10 +76,32 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
     try:
         require_plain(path)
+        require_room(path)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # numpy, zipfile and zlib have a class of their own for every damage
         raise BuildError(f"data: {path} cannot be read as .npz: {error}. Write it with numpy.savez.") from error
+
+
+def require_room(path: Path, free: int | None = None) -> None:
+    """Refuse an archive whose arrays are larger than the memory, before any of them is unpacked.
+
+    An archive of a few kilobytes may hold any number of zeros.
+
+    Args:
+        path: the file.
+        free: bytes of memory; what the system says where it is not given.
+
+    Raises:
+        ValueError: they are.
+        OSError: the file cannot be read.
+        zipfile.BadZipFile: it is not an archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        held = sum(entry.file_size for entry in archive.infolist())  # zipfile unpacks no more than is declared
+    known = available() if free is None else free
+    if known is not None and held > known:
+        raise ValueError(f"its arrays take {size(held)} and {size(known)} of memory are free")
 
 
 def _chosen(folder: Path, request: base.DataRequest, split: base.Split) -> list[Path]:

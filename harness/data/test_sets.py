@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness import foreign
 from harness.data import base, beside
 from harness.errors import BuildError
 from harness.options import Option
-from harness.special_files import require_plain
 
 OPTIONS = (
     Option(
@@ -26,6 +26,9 @@ OPTIONS = (
     ),
 )
 PACKAGES: dict[str, str] = {"onnx": "onnx"}
+
+MOST = 2**31 - 1
+"""Bytes of one file: protobuf reads no more."""
 
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Example]:
@@ -111,8 +114,9 @@ def _read(path: Path, dtype: str) -> Any:
         else onnx.TensorProto
     )  # fmt: skip
     try:
-        require_plain(path)
-        held = kind.FromString(path.read_bytes())
+        held = kind.FromString(foreign.content(path, MOST))
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(held)):
+            raise ValueError("its values are said to lie in another file, which is not read")
         if kind is onnx.SequenceProto:
             return numpy_helper.to_list(held)
         if kind is onnx.OptionalProto:
@@ -129,3 +133,14 @@ def _read(path: Path, dtype: str) -> Any:
     if array.dtype.kind == "O":
         array = array.astype(str)
     return array
+
+
+def _tensors(held: Any) -> Iterator[Any]:
+    """The tensors of a value of any kind."""
+    if held.DESCRIPTOR.name == "TensorProto":
+        yield held
+        return
+    for field, value in held.ListFields():
+        if field.message_type is not None:
+            for one in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(one)

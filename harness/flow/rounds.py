@@ -65,6 +65,7 @@ class SweepRounds:
         }
         self._over = {name for name, row in self.rows.items() if self._complete(row)}
         self.failures: dict[str, str] = {}
+        self._timed_before = {name for name, row in self.rows.items() if has_numbers(row)}
         for name, job in self._jobs.items():
             if name not in self.rows and isinstance(job.built, Refusal):
                 self._stand(name, job.built.reason)
@@ -129,7 +130,9 @@ class SweepRounds:
             lost = replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, job.case)}")
             progress = replace(known.plus(lost), stopped="")
             outcome = conclude(job, progress)
-        if progress.ends is None or not self._stand(name, outcome.reason):
+        # What an earlier session showed stands, also where the processes of this one crash too often.
+        failed = progress.ends is not None or (name in self._timed_before and progress.lost(job.settings.processes))
+        if not failed or not self._stand(name, outcome.reason):
             self.rows[name] = self._journal.append(outcome)
         if found.samples is not None:
             self._times[name][found.process] = early_stop.round_time(found.samples)

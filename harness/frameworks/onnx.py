@@ -19,6 +19,7 @@ from harness.flavours import FLAVOURS
 from harness.frameworks import base, onnx_recognize
 from harness.records import BATCH, Json, Weights
 from harness.special_files import require_plain, special
+from harness.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from harness.frameworks import onnx_inputs
     from harness.frameworks.base import Array
     from harness.records import ModelSpec
+
+
+MOST = 2**31 - 1
+"""Bytes of a file without its external data: protobuf reads no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +171,11 @@ def parse(path: Path) -> Any:
         raise BuildError(f"onnx: there is no file {path}. Check `id` in the zoo; it is relative to the zoo's folder.")
     if other := onnx_recognize.otherwise(path):
         raise BuildError(f"onnx: {other}")
+    if (held := path.stat().st_size) > MOST:
+        raise BuildError(
+            f"onnx: {path} has {size(held)}, and protobuf reads no file of 2 GiB or more. Save it with its weights as "
+            f"external data: onnx.save(model, path, save_as_external_data=True)."
+        )
     try:
         content = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own error class, whose module has no types

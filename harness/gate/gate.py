@@ -162,8 +162,8 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
             signatures, unread = read(comparable, steps)
             evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
         sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
-        limit = to_measure_s(settings.time_limit_s, time.monotonic() - started)  # waiting for others does not count
-        with lock.alone(request.cache, watch.say) if sound else contextlib.nullcontext():
+        with lock.alone(request.cache, watch.say, end=end) if sound else contextlib.nullcontext():
+            limit = to_measure_s(settings.time_limit_s, time.monotonic() - started)  # a wait for others counts
             timed = dataclasses.replace(settings, time_limit_s=limit)
             done = rounds.measure(sound, timed, phases.chooser(settings), watch, pair=steps.measure_pair)
     except OutOfTime:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import jobs
-from harness.data import beside
+from harness.data import beside, npz
 from harness.data import callable as callable_data
 from harness.errors import HarnessError, UsageError
 from harness.init import document, models, sizes
@@ -158,6 +158,7 @@ def _rows(data: Entry) -> int | None:
         return len(list(path.glob("*.npz")))
     try:
         require_plain(path)
+        npz.require_room(path)
         with np.load(path, allow_pickle=False) as file:
             return min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
     except Exception as error:

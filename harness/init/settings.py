@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import git, provenance
+from harness import foreign, git, provenance
 from harness.errors import UsageError
 from harness.init import requirement
 from harness.metrics import METRICS
@@ -76,7 +75,7 @@ def is_package(folder: Path) -> bool:
     if (folder / "setup.py").is_file():
         return True
     try:
-        content = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        content = foreign.toml(foreign.content(folder / "pyproject.toml"))
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:

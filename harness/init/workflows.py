@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
+from harness import shown
 from harness.errors import UsageError
 from harness.suggest import suggest
 
@@ -44,7 +45,14 @@ def words(*, branch: str, inside: str, packages: Sequence[str], requirement: str
         packages: what pip installs, as arguments from that folder.
         requirement: the one of them that brings harness.
         zoo: the zoo file's name.
+
+    Raises:
+        UsageError: the folder's name has a line break or an expression, which would act in a workflow.
     """
+    if shown.CONTROL.search(inside) or "${{" in inside:
+        raise UsageError(
+            f"a workflow cannot name the folder {shown.text(inside)}: rename it, or omit the workflows with --ci none"
+        )
     install = f"python -m pip install {shlex.join(packages)}"
     prefix = "" if inside == "." else f"{inside}/"
     hosted = HOSTED.search(requirement)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.measure.host import first_int, read
+from harness.free_memory import available
 from harness.measure.rotation import stored_bytes
 from harness.units import size
 
@@ -41,16 +41,6 @@ def too_large(work: Workload, reference: Reference, folder: Path, *, free: int |
         f"batch {work.target.batch} takes about {size(inputs + outputs)} for its {sets} and its outputs alone, and "
         f"{size(known)} of memory are free: give a smaller batch"
     )
-
-
-def available(root: Path = Path("/")) -> int | None:
-    """Bytes that a new process may take: of the host, or of the container where that is less; None where unknown."""
-    kilobytes = first_int(read(root / "proc/meminfo"), r"MemAvailable:\s+(\d+) kB")
-    limit = first_int(read(root / "sys/fs/cgroup/memory.max"), r"(\d+)")
-    used = first_int(read(root / "sys/fs/cgroup/memory.current"), r"(\d+)")
-    known = [kilobytes * 1024] if kilobytes is not None else []
-    known += [max(limit - used, 0)] if limit is not None and used is not None else []
-    return min(known, default=None)
 
 
 def _bytes(feeds: Mapping[str, Path | ValueEntry]) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.records import Outcome, Run
 from harness.store import files, parts, samples
@@ -230,7 +231,7 @@ def _header(run: Run) -> bytes:
 def _read_header(folder: Path) -> Run | None:
     """The run that a journal belongs to; None where this harness cannot tell, which leaves the journal as it is."""
     try:
-        content = json.loads((folder / "run.header").read_bytes())
+        content = foreign.mapping(foreign.content(folder / "run.header"))
         if content[SCHEMA_KEY] != SCHEMA:
             return None
         values: Mapping[str, Any] = content["run"]

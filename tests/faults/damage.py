@@ -55,7 +55,7 @@ def link(path: Path, chance: random.Random) -> None:
     path.symlink_to(path.parent / "nowhere")
 
 
-def nested(path: Path, chance: random.Random, size: int = 2_000_000) -> None:
+def nested(path: Path, chance: random.Random, size: int = 200_000) -> None:
     """JSON that is deeper than any parser goes."""
     path.write_bytes(b"[" * size)
 

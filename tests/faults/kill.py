@@ -109,9 +109,10 @@ def victims(top: Path, names: Sequence[str]) -> Iterator[Victim]:
         folder = top / name
         folder.mkdir()
         if name == "asv":
-            (folder / "built").mkdir()
             os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.1")
-            project = asv_projects.create(folder, folder / "built")
+            conftest.write_project(folder / "made").run("build")
+            (folder / "project").mkdir()
+            project = asv_projects.create(folder / "project", folder / "made" / "cache")
             project.commit("Start")
             start = ("-c", "from asv.main import main; main()")
             command = (*start, "run", *asv_projects.EXISTING, "--set-commit-hash", "HEAD")

@@ -83,6 +83,29 @@ def test_a_runtime_that_is_gone_ends_a_case_and_keeps_its_numbers(tmp_path: Path
     assert ["finished"] == [kind for kind, _ in watch.rows]
 
 
+def test_processes_that_crash_after_a_resume_leave_what_was_timed(tmp_path: Path) -> None:
+    """Too many crashes end the case; the number of the session before them stays, and a later session goes on."""
+    interrupted(tmp_path, 1)
+    (before,) = query.rows(tmp_path)
+    watch = Heard()
+    with Journal.open(tmp_path, run(), resume=True) as journal:
+        work = SweepRounds(jobs()[:1], journal, watch)
+        for job in work.jobs():
+            work.take(timed(job, samples=None, reason="the worker was killed"))
+        (row,) = work.rows.values()
+        assert list(work.failures) == [before["case"]]
+    assert ("measured", before["latency"]) == (row["status"], row["latency"])
+    assert "the worker was killed" in row["notes"][-1]
+    assert ["sharpened", "finished"] == [kind for kind, _ in watch.rows]
+    with Journal.open(tmp_path, run(), resume=True) as journal:
+        work = SweepRounds(jobs()[:1], journal, Heard())
+        for job in work.jobs():
+            work.take(timed(job))
+        (row,) = samples.read(journal.finish())
+    assert ("measured", 2, 1) == (row["status"], row["latency"]["processes"], len(row["crashes"]))
+    assert not any("failed since" in note for note in row["notes"])
+
+
 def test_an_evaluation_that_cannot_be_made_again_ends_its_case_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

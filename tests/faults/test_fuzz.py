@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults import command, fuzz, mutations
 
-SEEDS = 3
+SEEDS = 2
 
 
 @pytest.mark.parametrize("door", fuzz.DOORS)

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import zoo
+from harness.errors import UsageError
 from harness.flow import plan
-from harness.init import InitRequest, init
+from harness.init import InitRequest, init, texts, workflows
+from harness.init import settings as settings_of
 from harness.init.workflows import pattern, scalar
 from tests import builders
 
@@ -36,30 +38,46 @@ def test_a_branch_is_itself_in_a_filter(branch: str, expected: str) -> None:
     assert expected == pattern(branch)
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in a folder whose name means something in YAML; not yet on any branch."""
+    folder = tmp_path_factory.mktemp("names") / "a: {b} #c"
+    folder.mkdir()
+    subprocess.run(["git", "-C", str(folder), "init", "--quiet"], check=True, capture_output=True)
+    return folder
+
+
 @pytest.mark.parametrize("branch", BRANCHES)
-def test_a_branch_of_any_name_is_measured(tmp_path: Path, branch: str) -> None:
-    """Workflow, asv and zoo are read as they were meant; each file's name is a model's."""
+def test_a_branch_of_any_name_is_measured(checkout: Path, branch: str) -> None:
+    """Workflow and asv's configuration are read as they were meant."""
     from asv.config import Config
 
-    folder = tmp_path / "a: {b} #c"
-    folder.mkdir()
-    for command in (("init", "--quiet"), ("symbolic-ref", "HEAD", f"refs/heads/{branch}")):
-        subprocess.run(["git", "-C", str(folder), *command], check=True, capture_output=True)
-    name = FILES[BRANCHES.index(branch)]
-    builders.one_node(folder / f"{name}.onnx")
-    init(InitRequest(folder=folder, models=(f"{name}.onnx",)))
-    workflow: Any = yaml.safe_load((folder / ".github" / "workflows" / "harness.yml").read_text(encoding="utf-8"))
+    command = ["git", "-C", str(checkout), "symbolic-ref", "HEAD", f"refs/heads/{branch}"]
+    subprocess.run(command, check=True, capture_output=True)
+    conf = settings_of.configuration(checkout, ["onnx-harness"])
+    wanted = texts(checkout, checkout, conf, ["onnx-harness"], (workflows.SWEEP,))
+    workflow: Any = yaml.safe_load(wanted[workflows.FILES[workflows.SWEEP]])
     assert [pattern(branch)] == workflow[True]["push"]["branches"]  # YAML takes `on` for true
-    assert [branch] == Config.load(str(folder / "asv.conf.json")).branches
-    found = zoo.load(folder / "model_zoo.yaml")
-    assert [f"{name}.onnx"] == [Path(model.id).name for model in found.models.values()]
-    assert plan.plan(found, plan.Selection()).cases
+    (checkout / "asv.conf.json").write_text(wanted["asv.conf.json"], encoding="utf-8")
+    assert [branch] == Config.load(str(checkout / "asv.conf.json")).branches
+    (checkout / "asv.conf.json").unlink()
 
 
-@pytest.mark.parametrize("name", FILES[len(BRANCHES) :])
-def test_a_model_file_of_any_name_is_planned(tmp_path: Path, name: str) -> None:
-    """It gets a name that the zoo takes."""
+@pytest.mark.parametrize("names", [FILES[:5], FILES[5:11], FILES[11:]], ids=["words", "signs", "others"])
+def test_model_files_of_any_name_are_planned(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Each gets a name that the zoo takes, and is found below it."""
     subprocess.run(["git", "-C", str(tmp_path), "init", "--quiet"], check=True, capture_output=True)
-    builders.one_node(tmp_path / f"{name}.onnx")
-    init(InitRequest(folder=tmp_path, models=(f"{name}.onnx",)))
-    assert plan.plan(zoo.load(tmp_path / "model_zoo.yaml"), plan.Selection()).cases
+    for name in names:
+        builders.one_node(tmp_path / f"{name}.onnx")
+    init(InitRequest(folder=tmp_path, models=tuple(f"{name}.onnx" for name in names)))
+    found = zoo.load(tmp_path / "model_zoo.yaml")
+    assert sorted(f"{name}.onnx" for name in names) == sorted(Path(model.id).name for model in found.models.values())
+    planned = plan.plan(found, plan.Selection()).cases
+    assert set(found.models) == {case.model.name for case in planned}
+
+
+@pytest.mark.parametrize("inside", ["a\nb", "a\u2028b", "${{ secrets.A }}", "a\x1bb"])
+def test_a_folder_that_a_workflow_cannot_name_is_refused(inside: str) -> None:
+    """A line break ends a list of paths, and the runner puts the value of an expression in its place, quoted or not."""
+    with pytest.raises(UsageError, match="a workflow cannot name the folder"):
+        workflows.words(branch="main", inside=inside, packages=["."], requirement="onnx-harness", zoo="zoo.yaml")

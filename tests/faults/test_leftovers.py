@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import scratch
+from harness import free_memory, scratch
 from harness.build.cache import Cache
 from harness.measure import room
 from harness.measure.coordinator import Workload
@@ -98,13 +98,13 @@ def test_a_batch_that_cannot_fit_is_refused_with_the_estimate(tmp_path: Path) ->
 
 def test_the_memory_that_is_free_is_the_smaller_of_host_and_container(tmp_path: Path) -> None:
     """As the kernel tells both."""
-    assert room.available(tmp_path) is None
+    assert free_memory.available(tmp_path) is None
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   1000 kB\n")
-    assert 1_024_000 == room.available(tmp_path)
+    assert 1_024_000 == free_memory.available(tmp_path)
     (tmp_path / "sys" / "fs" / "cgroup").mkdir(parents=True)
     for name, value in (("max", "max"), ("current", "300")):
         (tmp_path / "sys" / "fs" / "cgroup" / f"memory.{name}").write_text(value)
-    assert 1_024_000 == room.available(tmp_path)
+    assert 1_024_000 == free_memory.available(tmp_path)
     (tmp_path / "sys" / "fs" / "cgroup" / "memory.max").write_text("1000")
-    assert 700 == room.available(tmp_path)
+    assert 700 == free_memory.available(tmp_path)

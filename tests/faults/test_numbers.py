@@ -74,7 +74,9 @@ def test_hostile_numbers_are_refused_before_anything_is_done(
     needed = NEEDED.get(verb, ())
     if (verb, option) == ("sweep", "--budget"):
         needed = ("tiny.onnx", *needed)
-    for value in (*HOSTILE, *(() if typed else ODD), *filter(None, [TOO_LARGE.get(option)])):
+    # Every third one, of which the ranges' own tests below have any number: all come up among the options.
+    chosen = HOSTILE[sum(map(ord, verb + option)) % 3 :: 3]
+    for value in (*chosen, *(() if typed else ODD), *filter(None, [TOO_LARGE.get(option)])):
         code, out, err = project.here(verb, *needed, f"{option}={value}")
         assert (2, "") == (code, out), (value[:20], err)
         assert option in err

@@ -41,9 +41,20 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def top(origin: Path, tmp_path: Path) -> Path:
-    """A clone of it that a test may change, with its branches and without a remote's."""
-    place = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", "--mirror", str(origin), str(place / ".git"))
+    """A clone of it that a test may change."""
+    return cloned(origin, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One clone for all tests that only ask."""
+    return cloned(origin, tmp_path_factory.mktemp("shared"))
+
+
+def cloned(origin: Path, folder: Path) -> Path:
+    """A clone with the branches, and without a remote's."""
+    place = folder / "clone"
+    git(folder, "clone", "--quiet", "--mirror", str(origin), str(place / ".git"))
     git(place, "config", "core.bare", "false")
     git(place, "remote", "remove", "origin")
     git(place, "reset", "--quiet", "--hard", "main")
@@ -57,12 +68,12 @@ def read(top: Path, asked: str | None, python: str | None = None) -> SideSpec:
 
 
 @pytest.mark.parametrize("name", [*NAMES, "-x", "origin/main", "main~1", "HEAD^", "v1", ":/change"])
-def test_whatever_git_resolves_is_a_revision(top: Path, name: str) -> None:
+def test_whatever_git_resolves_is_a_revision(shared: Path, name: str) -> None:
     """A branch may be called like a runtime, a file, a zoo, a case, an option or a hash."""
-    side = read(top, name)
-    assert ("commit", git(top, "rev-parse", "--verify", "--end-of-options", name)) == (side.kind, side.commit)
+    side = read(shared, name)
+    assert ("commit", git(shared, "rev-parse", "--verify", "--end-of-options", name)) == (side.kind, side.commit)
     assert name == side.asked
-    assert side.commit == read(top, f"commit:{name}").commit
+    assert side.commit == read(shared, f"commit:{name}").commit
 
 
 @pytest.mark.parametrize(
@@ -146,10 +157,10 @@ def test_an_upstream_is_a_branch(top: Path) -> None:
         ("x" * 5000, "is not a commit"),
     ],
 )
-def test_what_git_does_not_know_says_how_it_is_given(top: Path, asked: str, words: str) -> None:
+def test_what_git_does_not_know_says_how_it_is_given(shared: Path, asked: str, words: str) -> None:
     """Runtimes and interpreters have options of their own: nothing in a tree can be taken for one."""
     with pytest.raises(UsageError) as caught:
-        read(top, asked)
+        read(shared, asked)
     assert words in str(caught.value)
 
 

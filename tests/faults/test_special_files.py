@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,26 +22,25 @@ from harness.store import query, samples
 from harness.store.asv import files as asv_files
 
 
-def results_with(path: Path) -> Path:
+def results_with(path: Path, folder: Path) -> Path:
     """A results folder whose one file is this."""
-    folder = Path(tempfile.mkdtemp()) / "results"
     (folder / "samples").mkdir(parents=True)
     (folder / "samples/run.parquet").symlink_to(path)
     return folder
 
 
-READERS: dict[str, Callable[[Path], object]] = {
-    "a zoo": zoo.load,
-    "accepted changes": accepted_changes.read,
-    "a gate's report": as_json.load,
-    "a model": onnx.parse,
-    "a model without a zoo": lambda path: bare.assumed([f"file:{path}"], bare.Refinements(), cache=path.parent),
-    "weights": lambda path: torch_family.state_from_file(str(path)),
-    "data": base.file_digest,
-    "examples": npz.read,
-    "samples": samples.read,
-    "stored results": lambda path: query.rows(results_with(path)),
-    "a file of asv's": lambda path: asv_files.load(path, 1),
+READERS: dict[str, Callable[[Path, Path], object]] = {
+    "a zoo": lambda path, _: zoo.load(path),
+    "accepted changes": lambda path, _: accepted_changes.read(path),
+    "a gate's report": lambda path, _: as_json.load(path),
+    "a model": lambda path, _: onnx.parse(path),
+    "a model without a zoo": lambda path, free: bare.assumed([f"file:{path}"], bare.Refinements(), cache=free),
+    "weights": lambda path, _: torch_family.state_from_file(str(path)),
+    "data": lambda path, _: base.file_digest(path),
+    "examples": lambda path, _: npz.read(path),
+    "samples": lambda path, _: samples.read(path),
+    "stored results": lambda path, free: query.rows(results_with(path, free)),
+    "a file of asv's": lambda path, _: asv_files.load(path, 1),
 }
 
 
@@ -63,10 +61,10 @@ def thing(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("what", READERS)
-def test_nothing_is_read_from_it(thing: Path, what: str) -> None:
+def test_nothing_is_read_from_it(thing: Path, what: str, tmp_path: Path) -> None:
     """The error says what it is; nobody waits for its end."""
     with pytest.raises(HarnessError) as caught:
-        READERS[what](thing)
+        READERS[what](thing, tmp_path / "free")
     assert special(thing) in str(caught.value)
     assert special(thing)
 

@@ -12,7 +12,9 @@ import pytest
 
 from harness.gate.gate import GRACE_S, gate, to_measure_s
 from harness.gate.model import GateSettings, Report, Verdict, exit_code
+from harness.gate.timing import lock
 from harness.processes import OutOfTime, left_s
+from harness.store.files import Lock
 from tests import pairs
 from tests.test_gate_gate import Watch, World, match
 
@@ -82,3 +84,16 @@ def test_without_a_limit_there_is_no_end(tmp_path: Path) -> None:
     report, _ = world.run(match("a"))
     assert Verdict.PASS == report.cases[0].verdict
     assert left_s() > time.monotonic()
+
+
+def test_the_wait_for_another_gate_counts(tmp_path: Path) -> None:
+    """A gate that hangs keeps nobody else past the limit; without one it is waited for."""
+    other = Lock.wait(tmp_path / lock.LOCK)
+    said: list[str] = []
+    with pytest.raises(OutOfTime), lock.alone(tmp_path, said.append, end=time.monotonic()):
+        raise AssertionError("it is not alone")
+    assert ["waiting for another gate"] == [one[:24] for one in said]
+    other.release()
+    with lock.alone(tmp_path, said.append, end=time.monotonic()):
+        assert Lock.attempt(tmp_path / lock.LOCK) is None
+    assert 1 == len(said)

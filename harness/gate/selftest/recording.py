@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.records import Pair
-from harness.special_files import require_plain
 from harness.stats import paired
 from harness.store import files
 
@@ -113,8 +113,7 @@ def read(paths: Sequence[Path]) -> Recording:
 
 def _read(path: Path) -> Recording:
     try:
-        require_plain(path)
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = foreign.parsed(foreign.content(path))
         if not isinstance(content, list) or not content:
             raise TypeError("a list of series is expected")
         return tuple(_series(one) for one in content)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import foreign
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, IN_TEXT, normal
-from harness.special_files import require_plain
 
 EXTRA = "zoo"
 """The extra that holds what a project's models need."""
@@ -170,8 +169,7 @@ def _range(requirement: Any) -> str:
 
 def _pyproject(path: Path) -> dict[str, Any]:
     try:
-        require_plain(path)
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = foreign.toml(foreign.content(path, LARGEST))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -180,20 +178,23 @@ def _pyproject(path: Path) -> dict[str, Any]:
     return project if isinstance(project, dict) else {}
 
 
-def _lines(path: Path, depth: int = 0) -> list[str]:
+def _lines(path: Path, seen: set[Path] | None = None) -> list[str]:
     """The requirements of a file and of the files that it includes, comments left out."""
     try:
-        require_plain(path)
-        text = path.read_text(encoding="utf-8")
+        text = foreign.content(path, LARGEST).decode("utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+    seen = {path.resolve()} if seen is None else seen
     found = []
     for raw in text.replace("\\\n", " ").splitlines():
         line = raw.split(" #", 1)[0].strip()
         if not line or line.startswith("#"):
             continue
-        if line.startswith(("-r ", "--requirement ")) and depth < 8:  # noqa: PLR2004  (files that include each other)
-            found += _lines(path.parent / line.split(maxsplit=1)[1], depth + 1)
+        if line.startswith(("-r ", "--requirement ")):
+            other = path.parent / line.split(maxsplit=1)[1]
+            if other.resolve() not in seen:  # files that include each other, or one many times
+                seen.add(other.resolve())
+                found += _lines(other, seen)
         else:
             # Hashes pin a file's bytes; the version beside them is what is compared.
             found.append(line.split(" --hash", 1)[0].strip())

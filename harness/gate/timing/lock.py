@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.processes import OutOfTime
 from harness.store import files
 
 LOCK = "measuring.lock"
 """In the cache folder, which the gates of a host have in common; the system frees it when its process ends."""
 
+ASK_AGAIN_S = 0.5
+
 
 @contextmanager
-def alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
+def alone(cache: Path, say: Callable[[str], None], *, end: float | None = None) -> Iterator[None]:
     """Wait until no other gate with this cache measures, and let none begin meanwhile.
 
     Where the cache cannot hold a lock (it is read-only, or its file system has none), this says so and goes on.
@@ -22,11 +26,13 @@ def alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
     Args:
         cache: root of the cache.
         say: hears that it waits, and when the wait is over.
+        end: when the wait is over at the latest, as `time.monotonic` counts; None sets no end.
 
     Raises:
+        OutOfTime: if the other gate is not done by then.
         KeyboardInterrupt: if somebody ends the wait.
     """
-    held = taken(cache / LOCK, say)
+    held = taken(cache / LOCK, say, end)
     try:
         yield
     finally:
@@ -34,16 +40,26 @@ def alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
             held.release()
 
 
-def taken(path: Path, say: Callable[[str], None]) -> files.Lock | None:
+def taken(path: Path, say: Callable[[str], None], end: float | None = None) -> files.Lock | None:
     """The lock, after a wait where another process holds it; None where there can be none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = files.Lock.attempt(path)
         if held is None:
             say(f"waiting for another gate that measures on this host (it holds {path})")
-            held = files.Lock.wait(path)
+            held = files.Lock.wait(path) if end is None else _by(end, path)
             say("the other gate is done")
     except (StoreError, OSError):
         say(f"{path} cannot be locked: make sure that no other gate measures here at the same time")
         return None
+    return held
+
+
+def _by(end: float, path: Path) -> files.Lock:
+    """The lock; a system's own wait for one has no end, so that it is asked for again and again."""
+    while (held := files.Lock.attempt(path)) is None:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise OutOfTime
+        time.sleep(min(left, ASK_AGAIN_S))
     return held
