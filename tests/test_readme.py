@@ -145,7 +145,18 @@ HELP_IMPORTS = {
 
 PLAN_IMPORTS = {
     *("build", "cli", "data", "flow", "frameworks", "measure", "records", "stats", "tasks", "zoo"),
-    *("bounds", "confirmation", "errors", "flavours", "foreign", "graphs", "importable", "installed", "internal"),
+    *(
+        "bounds",
+        "confirmation",
+        "errors",
+        "flavours",
+        "foreign",
+        "free_memory",
+        "graphs",
+        "importable",
+        "installed",
+        "internal",
+    ),
     *("metrics", "options", "paths", "providers", "reasons", "registry", "runtime_spec", "scratch", "sealed"),
     *("session_options", "shown", "source_files", "special_files", "suggest", "units", "values"),
 }
