@@ -332,7 +332,7 @@ def test_a_data_source_is_one_file(copy: Copy) -> None:
     for given, expected in (
         ("", "data.r: missing key 'step', which source 'rising' needs"),
         (", step: 0", "data.r.step: must be more than 0"),
-        (", step: 1, seed: 3", "has no effect with source 'rising'; it belongs to: photos, random, tokens"),
+        (", step: 1, seed: 3", "has no effect with source 'rising'; it belongs to: callable, photos, random, tokens"),
     ):
         copy.zoo(ZOO + f"data: {{r: {{source: rising{given}}}}}\n", *with_data)
         assert expected in copy.run("build", code=2)

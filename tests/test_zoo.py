@@ -517,7 +517,8 @@ def test_schema_is_made_of_declarations() -> None:
     assert expected == {key: shapes["Quantize"]["properties"]["percentile"][key] for key in expected}
     assert [16, 32, 64, 128, 256] == shapes["Quantize"]["properties"]["block_size"]["enum"]
     assert (
-        "photos, random, tokens: seed of the random numbers" == shapes["DataEntry"]["properties"]["seed"]["description"]
+        "callable, photos, random, tokens: seed of the random numbers"
+        == shapes["DataEntry"]["properties"]["seed"]["description"]
     )
 
 
@@ -552,7 +553,7 @@ def test_one_key_of_data_means_one_thing(monkeypatch: pytest.MonkeyPatch) -> Non
     other = Option(name="seed", type=str, doc="something else")
     monkeypatch.setattr(npz, "OPTIONS", (*npz.OPTIONS, other))
     assert other in data.options("npz")
-    with pytest.raises(TypeError, match="declares 'seed' unlike npz"):
+    with pytest.raises(TypeError, match="declares 'seed' unlike callable"):
         data_options()
 
 
