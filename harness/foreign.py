@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,6 +79,8 @@ def toml(text: bytes) -> dict[str, Any]:
     Raises:
         ValueError: if it is not TOML, not UTF-8, or nested too deep.
     """
+    import tomllib
+
     try:
         return tomllib.loads(text.decode("utf-8"))
     except RecursionError as error:

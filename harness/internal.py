@@ -10,9 +10,7 @@ import contextlib
 import datetime as dt
 import errno
 import os
-import platform
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,6 +80,8 @@ def _text(error: BaseException) -> str:
 
 
 def _report(error: BaseException, doing: Sequence[str]) -> Iterator[str]:
+    import platform
+
     yield f"onnx-harness {harness.__version__}, Python {platform.python_version()}, {sys.platform}\n"
     yield f"{dt.datetime.now(dt.UTC).isoformat(timespec='seconds')}\n"
     yield f"command: {list(doing)!r}\n"
@@ -101,6 +101,8 @@ def _folders() -> Iterator[Path]:
 
             yield Path(platformdirs.user_cache_dir("onnx-harness", appauthor=False)) / FOLDER
     with contextlib.suppress(Exception):
+        import tempfile
+
         yield Path(tempfile.gettempdir())
 
 

@@ -7,11 +7,9 @@ process by now, and a folder that several hosts or containers share holds proces
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -28,6 +26,8 @@ def folder(what: str) -> Iterator[Path]:
     Args:
         what: what it is for, in a word: `floor`, `outputs`.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{what}-{owner()}-") as found:
         yield Path(found)
 
@@ -48,6 +48,8 @@ def dead(name: str) -> bool:
 
 def sweep_up(place: Path | None = None, prefix: str = PREFIX) -> tuple[Path, ...]:
     """Remove what dead processes left in a folder, and say what; the system's temporary folder where none is given."""
+    import tempfile
+
     where = place or Path(tempfile.gettempdir())
     gone = []
     with contextlib.suppress(OSError):
@@ -79,4 +81,6 @@ def _system() -> str:
     with contextlib.suppress(OSError):
         known.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8"))
         known.append(str(Path("/proc/self/ns/pid").readlink()))
+    import hashlib
+
     return hashlib.sha256("\n".join(known).encode()).hexdigest()[:8]

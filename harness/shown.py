@@ -10,7 +10,6 @@ text is changed, so that a name that needs no care can be searched for and copie
 
 from __future__ import annotations
 
-import html as standard
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,6 +146,8 @@ def json(written: str) -> str:
 
 def html(given: str) -> str:
     """For the text or a quoted attribute of a page: `page`, and no element or attribute comes of it."""
+    import html as standard  # its table of entities is large, and a terminal needs none
+
     return standard.escape(page(given))
 
 

@@ -141,3 +141,20 @@ def test_models_behind_a_comma(project: Project, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(project.root)
     context = type("Context", (), {"params": {}})()
     assert ["a,tiny"] == options.known_models(context, "a,t")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[tool.harness.sweep]\nthreads = "2"\n',
+        '[ tool . "harness" . sweep ]\nthreads = "2"\n',
+        '[tool]\nharness.sweep.threads = "2"\n',
+        'tool.harness.sweep.threads = "2"\n',
+        'tool = {harness = {sweep = {threads = "2"}}}\n',
+    ],
+)
+def test_every_way_to_write_the_table_is_read(tmp_path: Path, text: str) -> None:
+    """A file is only parsed where it may have one; a mention of the package is not enough."""
+    (tmp_path / "pyproject.toml").write_text(f"# harness\n{text}", encoding="utf-8")
+    assert {"sweep": {"threads": "2"}} == configuration.table_of(tmp_path / "pyproject.toml")
+    assert configuration.MAY_HOLD.search(b'[project]\ndependencies = ["onnx-harness"]\n[tool.ruff]\n') is None

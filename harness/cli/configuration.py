@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-import tomllib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,11 @@ from harness.suggest import suggest
 
 FILE: Final = "pyproject.toml"
 TABLE: Final = "tool.harness"
+MAY_HOLD: Final = re.compile(
+    rb"""\[\s*["']?tool["']?\s*(?:\]|\.\s*["']?harness\b)|^\s*["']?tool["']?\s*[.=]""", re.MULTILINE
+)
+"""Every way to begin `TABLE`: its own head, that of `tool`, and keys with dots."""
+
 NEVER: Final = ("prune", "compare")
 """Options that no file sets: one deletes, one takes two words each time."""
 
@@ -67,7 +72,7 @@ def defaults(verbs: Mapping[str, Verb], running: str, start: Path | None = None)
         UsageError: if the file cannot be read, or says what no option takes.
     """
     path = _file(start or Path.cwd())
-    table = _table(path) if path is not None else {}
+    table = table_of(path) if path is not None else {}
     if path is None or not table or running not in verbs:
         return {}
     own = {one.name: one for one in options(verbs[running])}
@@ -127,7 +132,7 @@ def _file(start: Path) -> Path | None:
     return None
 
 
-def _table(path: Path) -> dict[str, Any]:
+def table_of(path: Path) -> dict[str, Any]:
     """`[tool.harness]`; empty where there is none.
 
     Raises:
@@ -136,8 +141,10 @@ def _table(path: Path) -> dict[str, Any]:
     content = b""
     try:
         content = foreign.content(path)
-        if b"harness" not in content:
+        if not MAY_HOLD.search(content):  # a reader of TOML takes longer than all else that `--help` does
             return {}
+        import tomllib
+
         found = tomllib.loads(content.decode("utf-8")).get("tool", {})
     except (OSError, ValueError, RecursionError) as error:
         if TABLE.encode() not in content:
