@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli import gate as cli_gate
+from harness.cli import gate_report
 from harness.errors import UsageError
 from harness.gate import accepted_changes
 from harness.gate.accepted_changes import Accepted, Contains
@@ -351,19 +351,19 @@ def test_accepting_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.raises(UsageError, match="no gate has run here yet"):
         delivery.stored_report(None, tmp_path / "cache", zoo)
     found = gate(base, head(tmp_path))
-    assert 1 == cli_gate.deliver(found, delivery.ReportOutputs(), accepted=path, last=last)
+    assert 1 == gate_report.deliver(found, delivery.ReportOutputs(), accepted=path, last=last)
     stored = delivery.stored_report(None, tmp_path / "cache", zoo)
     with pytest.raises(UsageError, match="say why"):
-        cli_gate.write_accepted(reports.CASE, reason=" ", zoo=zoo, report=stored)
+        gate_report.write_accepted(reports.CASE, reason=" ", zoo=zoo, report=stored)
     with pytest.raises(UsageError, match="expected a day"):
-        cli_gate.write_accepted(reports.CASE, reason="x", zoo=zoo, report=stored, until="soon")
+        gate_report.write_accepted(reports.CASE, reason="x", zoo=zoo, report=stored, until="soon")
     assert not path.exists()
-    assert path == cli_gate.write_accepted(reports.CASE, reason="the new head", zoo=zoo, report=stored)
+    assert path == gate_report.write_accepted(reports.CASE, reason="the new head", zoo=zoo, report=stored)
     (written,) = accepted_changes.read(path)
     assert "Jane <jane@example.org>" == written.who
     capsys.readouterr()
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "Accept")
     again = gate(base, head(tmp_path))
-    assert 0 == cli_gate.deliver(again, delivery.ReportOutputs(), accepted=path, last=last)
+    assert 0 == gate_report.deliver(again, delivery.ReportOutputs(), accepted=path, last=last)
     assert "the new head (Jane" in capsys.readouterr().out

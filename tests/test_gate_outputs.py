@@ -1,4 +1,4 @@
-"""harness.gate.outputs and harness.cli.gate: a report for every reader."""
+"""harness.gate.outputs and harness.cli.gate_report: a report for every reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from harness import units
-from harness.cli import gate
+from harness.cli import gate, gate_report
 from harness.errors import StoreError, UsageError
 from harness.gate.model import CaseVerdict, Finding, Report, Verdict, exit_code
 from harness.gate.outputs import annotations as workflow
@@ -592,7 +592,7 @@ def test_everything_is_written_and_the_summary_appended(
         annotations=True,
     )
     delivery.check(outputs)
-    assert 1 == gate.deliver(reports.mixed(), outputs)
+    assert 1 == gate_report.deliver(reports.mixed(), outputs)
     assert step.read_text(encoding="utf-8").startswith(f"# Before\n{markdown.MARKER}")
     assert (tmp_path / "gate.md").read_text(encoding="utf-8").startswith(markdown.MARKER)
     assert 1 == json.loads((tmp_path / "gate.json").read_text(encoding="utf-8"))["exit_code"]
@@ -605,7 +605,7 @@ def test_everything_is_written_and_the_summary_appended(
 def test_standard_output_can_be_jsons_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """Then the table and the annotations go to standard error; --fail-on regression changes 3 into 0 in both places."""
     outputs = ReportOutputs(json="-", annotations=True, fail_on="regression")
-    assert 0 == gate.deliver(reports.report(), outputs)
+    assert 0 == gate_report.deliver(reports.report(), outputs)
     captured = capsys.readouterr()
     assert 0 == json.loads(captured.out)["exit_code"]
     assert "nothing was compared" in captured.err
@@ -634,14 +634,14 @@ def test_one_output_that_fails_keeps_no_other_from_being_written(
     outputs = ReportOutputs(markdown=str(tmp_path / "file/gate.md"), junit=tmp_path / "gate.xml")
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match=r"gate\.md"):
-        gate.deliver(reports.mixed(), outputs)
+        gate_report.deliver(reports.mixed(), outputs)
     assert (tmp_path / "gate.xml").exists()
     assert "Regression" in capsys.readouterr().out
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     """/dev/null and pipes stay what they are."""
-    gate.deliver(reports.mixed(), ReportOutputs(markdown="/dev/null"))
+    gate_report.deliver(reports.mixed(), ReportOutputs(markdown="/dev/null"))
     assert not Path("/dev/null").is_file()
 
 

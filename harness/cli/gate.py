@@ -1,10 +1,8 @@
-"""`harness gate`: its options, how it decides, and where its report goes."""
+"""`harness gate`: its options, and how it decides."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,15 +11,13 @@ import typer
 from typer.core import TyperCommand
 
 from harness import bounds
-from harness.cli import ending, options
-from harness.errors import HarnessError, UsageError
-from harness.shown import terminal
+from harness.cli import ending, gate_report, options
+from harness.errors import UsageError
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.flow.plan import Selection
-    from harness.gate.model import GateSettings, Report
-    from harness.gate.outputs.delivery import ReportOutputs
+    from harness.gate.model import GateSettings
 
 
 EXIT_INCONCLUSIVE = 3
@@ -141,7 +137,7 @@ def gate(
         raise UsageError(f"{stray[0]} goes with --accept CASE")
     if accept is not None and not history:
         report = delivery.stored_report(from_, root, zoo)
-        write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
+        gate_report.write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
         return
     delivery.check(outputs, accepted=accepted)
     settings = decided(
@@ -174,9 +170,9 @@ def gate(
         chosen = case_globs(selection)
         report = past.judge(results, repo=zoo.absolute().parent, cases=chosen, since=since, settings=settings)
         if accept is not None:
-            write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
+            gate_report.write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
             return
-        raise typer.Exit(deliver(report, outputs, accepted=accepted))
+        raise typer.Exit(gate_report.deliver(report, outputs, accepted=accepted))
     if budgets not in ("base", "head"):
         raise UsageError(f"--budgets {budgets}: expected base or head, whose zoo says what may be lost")
     if since is not None:
@@ -213,7 +209,7 @@ def gate(
             raise typer.Exit(EXIT_INCONCLUSIVE if outputs.fail_on == "inconclusive" else 0) from None
     last = delivery.last_report(root, zoo)
     raise typer.Exit(
-        deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
+        gate_report.deliver(report, outputs, accepted=accepted, last=last, keep=lambda: delivery.keep(report, results))
     )
 
 
@@ -413,108 +409,3 @@ From = Annotated[
         "--from", metavar="FILE", help="The report (--json-file) to accept from.", show_default="the last gate's"
     ),
 ]
-
-
-def deliver(
-    report: Report,
-    outputs: ReportOutputs,
-    *,
-    accepted: Path | None = None,
-    last: Path | None = None,
-    keep: Callable[[], object] = lambda: None,
-) -> int:
-    """Print and write the report everywhere it was asked for.
-
-    One output that fails keeps no other from being written.
-
-    Args:
-        report: as it was judged.
-        outputs: where to.
-        accepted: the file of accepted changes (`harness.gate.accepted_changes.beside`); it may be missing.
-        last: where to keep the report for `--accept` (`delivery.last_report`).
-        keep: stores the numbers; called last, so that a full disk costs them alone and not the verdict.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        UsageError: if the file of accepted changes is malformed; everything else has been written.
-        StoreError: if a file cannot be written; every other one has been.
-    """
-    from harness.cli.console import Console
-    from harness.gate.model import exit_code
-    from harness.gate.outputs import annotations, console, delivery
-
-    errors: list[HarnessError] = []
-    shown = report
-    try:
-        shown = delivery.with_accepted(report, accepted)
-    except UsageError as error:
-        errors.append(error)
-    shown = delivery.forgiven(shown, outputs.fail_on)
-    console.show(shown, Console(quiet_stdout=outputs.quiet_stdout).out)
-    written = delivery.write(shown, outputs, summary=os.environ.get(delivery.SUMMARY_VARIABLE))
-    sys.stdout.write(written.stdout)
-    errors += written.errors
-    if last is not None and (why := delivery.keep_last(report, last)):
-        ending.say(why)
-    if outputs.annotations:
-        (sys.stderr if outputs.quiet_stdout else sys.stdout).write(
-            annotations.render(shown, warn_only=outputs.fail_on == "never")
-        )
-    if (failure := delivery.attempt(keep)) is not None:
-        errors.append(failure)
-    if errors:
-        for each in errors[:-1]:
-            ending.say(str(each))
-        raise errors[-1]
-    return exit_code(shown, fail_on=outputs.fail_on)
-
-
-def write_accepted(
-    case: str,
-    *,
-    reason: str | None,
-    zoo: Path,
-    report: Report,
-    metric: str | None = None,
-    until: str | None = None,
-) -> Path:
-    """Write down that a regression is accepted, and say so.
-
-    Args:
-        case: its name, as the report has it.
-        reason: why; without one nothing is accepted.
-        zoo: the file of accepted changes stands beside it.
-        report: the gate, or the history, that found the regression.
-        metric: only this one's.
-        until: the last day on which the entry applies.
-
-    Returns:
-        The file.
-
-    Raises:
-        UsageError: if there is nothing to accept, no reason, or the file is malformed.
-        StoreError: if the file cannot be written.
-    """
-    from harness.gate import accepted_changes
-
-    if not reason or not reason.strip():
-        raise UsageError(f'--accept {case}: say why with --reason "...": whoever reads the file later will ask')
-    path = accepted_changes.beside(zoo)
-    new = accepted_changes.entries(
-        report,
-        case,
-        metric=metric,
-        reason=" ".join(reason.split()),
-        who=accepted_changes.author(zoo.parent),
-        when=accepted_changes.today(),
-        until=until,
-    )
-    # Read back as the next gate will: a day that is not one must not get into the file.
-    accepted_changes.parse(accepted_changes.render(new), path)
-    accepted_changes.add(path, new)
-    for entry in new:
-        sys.stdout.write(terminal(f"accepted {entry.case}, {entry.metric}: {entry.finding}") + "\n")
-    sys.stdout.write(terminal(f"written to {path}; commit it with the change") + "\n")
-    return path

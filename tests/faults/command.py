@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import re
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from unittest import mock
 
-from harness.cli import main
 from harness.cli.ending import EXIT_CODES, EXIT_INTERNAL
+from tests.conftest import here
 
 LONGEST_S = 120
 """Nothing that reads small files takes as long, on the slowest machine."""
@@ -64,24 +60,10 @@ def _told(message: str) -> str:
 
 def run(folder: Path, *arguments: str) -> Answer:
     """Run `harness` in a folder; a command that does not end raises `Hang`."""
-    streams = io.BytesIO(), io.BytesIO()
-    out, err = (io.TextIOWrapper(each, encoding="utf-8", write_through=True) for each in streams)
     environment = {"HARNESS_CACHE": str(folder / "cache"), "COLUMNS": "120"}
-    code: object = 0
-    with (
-        contextlib.chdir(folder),
-        mock.patch.dict(os.environ, environment),
-        mock.patch.object(sys, "argv", ["harness", *arguments]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        deadline(LONGEST_S),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-    said, complained = (each.getvalue().decode("utf-8") for each in streams)
-    return Answer(arguments=arguments, code=code if isinstance(code, int) else -1, out=said, err=complained)
+    with deadline(LONGEST_S):
+        code, said, complained = here(folder, environment, *arguments)
+    return Answer(arguments=arguments, code=code, out=said, err=complained)
 
 
 @contextlib.contextmanager

@@ -10,10 +10,9 @@ from typing import Final
 from harness import scratch
 from harness.errors import UsageError
 from harness.paths import typed
-from harness.runtimes import node, npm
+from harness.runtimes import node
 from harness.runtimes.environments import Say
 from harness.runtimes.languages import WorkerProgram, apart
-from harness.runtimes.resolve import KIND
 
 PACKAGE: Final = "onnxruntime-web"
 VERSION: Final = "1.30.0"
@@ -40,8 +39,7 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
         StoreError: the cache cannot be written.
     """
     program, chromium = node.program(), browser()
-    place = node.given(folder, PACKAGE) if folder else None
-    place = place or npm.ensure(root.absolute() / KIND, PACKAGE, version or VERSION, install=install, say=say)
+    place = node.library(PACKAGE, version or VERSION, folder, root, install=install, say=say)
     prefix = f"{scratch.PREFIX}browser-{scratch.owner()}-"  # so that what a killed worker leaves is removed one day
     return WorkerProgram(command=apart([program, str(WORKER), str(place), chromium, prefix]), package=PACKAGE)
 

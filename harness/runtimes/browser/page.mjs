@@ -1,5 +1,7 @@
 // The measured page: opens a model in onnxruntime-web, times it, and decides nothing.
 
+import { nested } from "../javascript/session_config.mjs";
+
 const TICKS = 200; // what is timed in one go lasts at least so many ticks of the timer
 const TYPES = {
   float32: Float32Array, float64: Float64Array, float16: Uint16Array, bool: Uint8Array, int8: Int8Array, int16: Int16Array,
@@ -88,18 +90,6 @@ async function open(request) {
 }
 
 const plain = (metadata) => metadata.map(({ name, isTensor, type, shape }) => ({ name, isTensor, type, shape }));
-
-function nested(config) {
-  const made = {};
-  for (const [key, value] of Object.entries(config)) {
-    const names = key.split(".");
-    const last = names.pop();
-    let inside = made;
-    for (const name of names) inside = inside[name] ??= {};
-    inside[last] = value;
-  }
-  return made;
-}
 
 /** Values that the worker offers -> tensors by their names. */
 async function fetched(offered) {

@@ -42,6 +42,7 @@ function answer(request, response) {
   let found = files.get(address);
   if (found === undefined && address.startsWith("/dist/")) found = path.join(PACKAGE, "dist", path.basename(address));
   if (found === undefined && ["/page.html", "/page.mjs"].includes(address)) found = path.join(HERE, address);
+  if (found === undefined && address === "/javascript/session_config.mjs") found = path.join(HERE, "..", address);
   if (found === undefined || (typeof found === "string" && !fs.existsSync(found))) {
     response.writeHead(404).end();
     return;

@@ -34,8 +34,7 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
         StoreError: the cache cannot be written.
     """
     node = program()
-    place = given(folder, PACKAGE) if folder else None
-    place = place or npm.ensure(root.absolute() / KIND, PACKAGE, version or VERSION, install=install, say=say)
+    place = library(PACKAGE, version or VERSION, folder, root, install=install, say=say)
     # Collections are made to run between bursts, see the worker.
     return WorkerProgram(command=apart([node, "--expose-gc", str(WORKER), str(place)]), package=PACKAGE)
 
@@ -52,6 +51,20 @@ def program() -> str:
             "there is no `node` on the PATH: install Node.js 18 or newer (nodejs.org, or apt install nodejs)"
         )
     return node
+
+
+def library(package: str, version: str, folder: str, root: Path, *, install: bool, say: Say) -> Path:
+    """The folder whose `node_modules` has a package: one's own, else one of the cache.
+
+    Raises:
+        UsageError: the folder does not have it, or it cannot be had.
+        StoreError: the cache cannot be written.
+    """
+    return (
+        given(folder, package)
+        if folder
+        else npm.ensure(root.absolute() / KIND, package, version, install=install, say=say)
+    )
 
 
 def given(folder: str, package: str) -> Path:

@@ -10,6 +10,7 @@ import os from "node:os";
 import path from "node:path";
 import { described, halves, rotation, specs, writeOutputs } from "../javascript/examples.mjs";
 import { serve } from "../javascript/serve.mjs";
+import { nested } from "../javascript/session_config.mjs";
 import { Refused } from "../javascript/values.mjs";
 
 const load = createRequire(path.join(path.resolve(process.argv[2]), "worker.cjs"));
@@ -32,19 +33,6 @@ const state = { session: null, inputs: [], outputs: [], feeds: [], next: 0, refe
 const tensor = ({ type, dims, data }) => new ort.Tensor(type, data, dims);
 
 const tensors = (feed) => Object.fromEntries(Object.entries(feed).map(([name, value]) => [name, tensor(value)]));
-
-/** Session config entries such as `session.x.y` as onnxruntime-node takes them: objects in one another. */
-function nested(config) {
-  const made = {};
-  for (const [key, value] of Object.entries(config)) {
-    const names = key.split(".");
-    const last = names.pop();
-    let inside = made;
-    for (const name of names) inside = inside[name] ??= {};
-    inside[last] = value;
-  }
-  return made;
-}
 
 function sessionOptions(request) {
   const asked = request.options ?? {};
