@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import harness
+from harness.build.pipeline import BuildEvent
 from harness.cli import loudness
 from harness.cli.console import Console
 from harness.cli.loudness import Loudness
@@ -159,3 +160,13 @@ def test_quiet_says_nothing_on_the_way(capsys: pytest.CaptureFixture[str]) -> No
     assert "" == said[Loudness.QUIET]
     assert "something\n" == said[Loudness.USUAL]
     assert "2 of 2" in said[Loudness.VERBOSE]
+
+
+def test_one_reason_of_many_builds_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken file fails all its variants for one reason."""
+    console = Console()
+    for variant in ("as-is", "fp32-fused", "int8"):
+        console.building(BuildEvent(model="m", variant=variant, step="", state="refused", detail="it is broken"))
+    assert ["no m/as-is: it is broken", "no m/fp32-fused: as above", "no m/int8: as above"] == (
+        capsys.readouterr().out.splitlines()
+    )

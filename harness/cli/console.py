@@ -132,7 +132,7 @@ class Console:
         elif event.state == "damaged":
             self.mention(f"[yellow]{escape(event.detail)}[/yellow]", soft_wrap=True)
         elif event.state == "refused":
-            self.mention(f"no {escape(name)}: {escape(one_line(event.detail))}", style="dim")
+            self.mention(f"no {escape(name)}: {escape(self.why(one_line(event.detail)))}", style="dim")
 
     def preparing(self, text: str) -> None:
         """Something else that takes a while."""
