@@ -31,7 +31,6 @@ from harness.store.asv import files as asv_files
 from tests import conftest, histories, outcomes
 from tests.integration import asv_projects
 
-ROOT = Path(__file__).parents[2]
 LONGEST_S = 600
 
 HOOK = """
@@ -204,7 +203,7 @@ def run(
         environment = os.environ | {
             name: value.replace(str(victim.project), str(project)) for name, value in victim.environment.items()
         }
-        environment["PYTHONPATH"] = os.pathsep.join([hook, str(ROOT)])
+        environment["PYTHONPATH"] = hook  # and no more: what asv strips of it, installed packages lose too
         environment |= {"KILL_BELOW": str(project), "KILL_AT": str(at), "KILL_COUNT": str(counted or "")}
         process = subprocess.Popen(
             [sys.executable, *victim.command], cwd=project, env=environment, stdout=subprocess.DEVNULL,
