@@ -138,9 +138,12 @@ def test_choices_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     console = sweeping(elapsed=[1.0] * 4, processes=4)
     console.confirming(1, 2, "confirming a")
     assert "confirming a  (about 20 s left)" == console.progress()
-    console.confirming(2, 2, "confirming b")
     monkeypatch.setattr(time, "monotonic", lambda: 104.0)
-    assert "confirming b  (about 6 s left)" == console.progress()
+    assert "confirming a  (about 16 s left)" == console.progress()
+    monkeypatch.setattr(time, "monotonic", lambda: 107.0)
+    console.confirming(2, 2, "confirming b")  # the first took 7 s of its 10
+    monkeypatch.setattr(time, "monotonic", lambda: 109.0)
+    assert "confirming b  (about 5 s left)" == console.progress()
     monkeypatch.setattr(time, "monotonic", lambda: 500.0)
     console.tick()
     out = capsys.readouterr().out

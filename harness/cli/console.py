@@ -54,6 +54,7 @@ class Console:
         self.case_started = 0.0
         self.choice, self.choices = 0, 1
         self.choice_started = 0.0
+        self.chosen_in: list[float] = []
         self.elapsed: list[float] = []
         self.current = self.said = ""
 
@@ -140,6 +141,8 @@ class Console:
 
     def confirming(self, number: int, of: int, text: str) -> None:
         """A choice is measured again; its place among all of them counts for the time left."""
+        if self.choice:
+            self.chosen_in.append(time.monotonic() - self.choice_started)
         self.current, self.choice, self.choices = text, number, of
         self.choice_started = time.monotonic()
         self.mention(escape(f"{text} ({number} of {of})" if of > 1 else text), style="dim")
@@ -253,11 +256,16 @@ class Console:
         return f"{number}{line}" if cell_len(number + line) <= self.out.width else line
 
     def confirming_left(self) -> float:
-        """Seconds that confirming the choices still takes at most: as planned, slower where processes were slower."""
+        """Seconds that confirming the choices still takes: as long as those took that are made, before that at most.
+
+        Planned are as many rivals as a choice may have; most have few. It is slower where processes were slower.
+        """
         pace = 1.0
         if self.elapsed and self.expected_s:
             pace = max(1.0, sum(self.elapsed) / len(self.elapsed) / self.expected_s)
         each = self.confirming_s * pace / self.choices
+        if self.chosen_in:
+            each = sum(self.chosen_in) / len(self.chosen_in)
         if not self.choice:
             return self.confirming_s * pace
         running = time.monotonic() - self.choice_started
