@@ -54,6 +54,8 @@ def test_all_metrics_of_a_commit_are_stored_published_and_compared(project: AsvP
     assert {f"sweep.track_{metric}" for metric in METRICS} == graphs
     index = json.loads((project.root / "html/index.json").read_text(encoding="utf-8"))
     assert 1 == len(index["params"]["host"])
+    (weights,) = index["params"]["weights"]
+    assert weights.startswith("tiny-file-")  # as a sweep of it would say
 
 
 def test_one_process_measures_for_every_metric(project: AsvProject) -> None:
