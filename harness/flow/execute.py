@@ -47,10 +47,11 @@ from harness.units import seconds
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
 
-EVALUATION_FORMAT = 4
+EVALUATION_FORMAT = 5
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
 is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output; 4
-since the profile is of many runs and tells the work of each kernel."""
+since the profile is of many runs and tells the work of each kernel; 5 since the bits of weights that the runtime
+itself packs are seen and not assumed."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -318,7 +319,11 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
         with scratch.folder("outputs") as folder:
             seen = coordinator.observe(
-                work, examples=artifact.reference.examples, folder=folder, client=job.client or Client
+                work,
+                examples=artifact.reference.examples,
+                folder=folder,
+                client=job.client or Client,
+                packed=packed,
             )
             given = evaluation.stored(
                 artifact.reference,
