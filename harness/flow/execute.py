@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness import reasons, runtime_spec, scratch
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
+from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
 from harness.measure import coordinator, host, placement, reference_workload, room, rotation
@@ -226,14 +227,6 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         ),
         noise={**progress.noise, "spread": spread(samples)},
     )
-
-
-def left_out(artifact: Artifact, batch: int) -> str:
-    """Why a batch cannot be measured; empty where it can, or where that is not known."""
-    reference = artifact.reference
-    if not reference.why_no_batch or batch in (1, reference.rows):
-        return ""
-    return f"batch {batch} is left out: {reference.why_no_batch}; batch 1 is one example, as it is"
 
 
 def place(reason: str, process: int) -> str:
