@@ -127,7 +127,7 @@ def _read_side(content: dict[str, Any] | None) -> Side | None:
 
 
 def _several(content: Any) -> tuple[Any, ...]:
-    """A list as a tuple; a text is no list of letters."""
+    """A list as a tuple, and nothing else as one: a text would become its letters."""
     if not isinstance(content, list):
         raise TypeError(f"{type(content).__name__} in place of a list")
     return tuple(content)
