@@ -120,9 +120,11 @@ def _with_names_above(grid: TextTable) -> TextTable:
     """The grid with the cells of its first column in rows of their own, of one cell each."""
     first, *others = grid.columns
     rows: list[Sequence[Text | str]] = []
+    said = ""
     for name, *cells in grid.rows:
-        if plain(name):
+        if plain(name) not in ("", said):
             rows.append([name])
+            said = plain(name)
         rows.append(["", *cells])
     return TextTable(columns=(replace(first, name="", above=False, least=0), *others), rows=rows, title=grid.title)
 
