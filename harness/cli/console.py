@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.cells import cell_len
 
+from harness import providers
 from harness.cli.loudness import Loudness, loudness
 from harness.cli.remaining import Remaining, minutes, time_left
 from harness.cli.terminal import Terminal
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from harness.build.pipeline import BuildEvent
     from harness.cli.tables import Row
     from harness.flow.preview import Preview
-    from harness.records import Case
+    from harness.records import Case, Target
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
@@ -119,6 +120,13 @@ class Console:
         if cases:
             for case in planned:
                 self.out.print(case.id, markup=False, soft_wrap=True)
+            untried = dict.fromkeys(case.target.name for case in planned if not runs_everywhere(case.target))
+            if untried:
+                self.mention(
+                    f"whether {escape(', '.join(untried))} can run on this host was not tried: harness list does",
+                    style="dim",
+                    soft_wrap=True,
+                )
 
     def building(self, event: BuildEvent) -> None:
         """One line per finished step; the current one in the live line."""
@@ -261,6 +269,11 @@ class Console:
         if self.live is not None:
             self.live.update(cell(cut(text, self.out.width), style="cyan"), refresh=True)
             self.drawn = time.monotonic()
+
+
+def runs_everywhere(target: Target) -> bool:
+    """Whether a target is what every host has: the processor, with the onnxruntime beside harness."""
+    return (target.runtime, target.provider) == ("onnxruntime", providers.SHORT["cpu"])
 
 
 def alone(latency: Mapping[str, Any]) -> str:
