@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ CPU = "CPUExecutionProvider"
 
 def network(*, second_reader: bool = False, training: bool = False) -> onnx.ModelProto:
     """Conv, BatchNormalization and Relu; the Conv may be read twice, the norm may be one of training."""
-    attributes = {"training_mode": 1} if training else {}
+    attributes: dict[str, Any] = {"training_mode": 1} if training else {}
     outputs = ["bn", "mean", "var"] if training else ["bn"]
     made = [
         helper.make_node("Conv", ["x", "w"], ["conv"], "conv", kernel_shape=[3, 3]),

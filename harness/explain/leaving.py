@@ -30,7 +30,7 @@ BASE = "base"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quality:
+class BuildQuality:
     """How good a build is.
 
     Attributes:
@@ -50,7 +50,7 @@ class Quality:
         return self.closeness_db if self.closeness_db is not None and math.isfinite(self.closeness_db) else None
 
 
-def quality(session: Session, case: Case, artifact: Artifact) -> Quality:
+def quality(session: Session, case: Case, artifact: Artifact) -> BuildQuality:
     """How good a build is on the case's target: the flow's own evaluation, cached as that is.
 
     Raises:
@@ -63,7 +63,7 @@ def quality(session: Session, case: Case, artifact: Artifact) -> Quality:
     if fidelity is not None:
         closeness = math.inf if fidelity.max_abs == 0 else fidelity.centred_sqnr_db
         closeness = fidelity.sqnr_db if closeness is None else closeness
-    return Quality(
+    return BuildQuality(
         closeness_db=closeness,
         metric=accuracy.metric if accuracy else "",
         value=accuracy.value if accuracy else None,
@@ -123,7 +123,7 @@ def one_by_one(
     return tuple(sorted(found, key=_gain, reverse=True))
 
 
-def _compared(layer: str, base: Quality, found: Quality) -> LeftInFloat:
+def _compared(layer: str, base: BuildQuality, found: BuildQuality) -> LeftInFloat:
     both = (base.closeness_db, found.closeness_db)
     gained = None if None in both else both[1] - both[0]  # type: ignore[operator]
     return LeftInFloat(

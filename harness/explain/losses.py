@@ -98,7 +98,7 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pair:
+class _TwoFiles:
     """Two files, and what is compared of them."""
 
     plain: Wiring
@@ -136,7 +136,7 @@ def losses(
     """
     import onnx
 
-    pair = _Pair(
+    pair = _TwoFiles(
         plain=Wiring(onnx.load(plain)),
         narrow=Wiring(onnx.load(narrow)),
         plain_path=plain,
@@ -167,7 +167,7 @@ def _tensor(name: str, kind: str, here: Noise | None, so_far: Noise | None) -> d
 
 
 def _layers(
-    pair: _Pair, weights: dict[str, Noise], here: dict[str, Noise], so_far: dict[str, Noise]
+    pair: _TwoFiles, weights: dict[str, Noise], here: dict[str, Noise], so_far: dict[str, Noise]
 ) -> Iterator[dict[str, Any]]:
     """The layers that are quantized, with what each of them brings.
 
@@ -200,7 +200,7 @@ def _layers(
         }
 
 
-def _made(pair: _Pair, node: onnx.NodeProto, here: dict[str, Noise]) -> str:
+def _made(pair: _TwoFiles, node: onnx.NodeProto, here: dict[str, Noise]) -> str:
     """The tensor that is quantized for what a node makes, past an activation that was taken in."""
     name = node.output[0]
     for _ in range(2):
@@ -211,7 +211,7 @@ def _made(pair: _Pair, node: onnx.NodeProto, here: dict[str, Noise]) -> str:
     return name if name in here else str(node.output[0])
 
 
-def _is_quantized(pair: _Pair, node: onnx.NodeProto, integer: set[str]) -> bool:
+def _is_quantized(pair: _TwoFiles, node: onnx.NodeProto, integer: set[str]) -> bool:
     """Whether a node of the float file computes on quantized values in the other."""
     if {node.name, f"{node.name}_quant", f"{node.name}_Q4", f"{node.name}_Q8"} & integer:
         return True
@@ -222,7 +222,7 @@ def _is_quantized(pair: _Pair, node: onnx.NodeProto, integer: set[str]) -> bool:
     return any(one is not None and one.op_type == "DequantizeLinear" for one in makers)
 
 
-def _weight_noise(pair: _Pair) -> dict[str, Noise]:
+def _weight_noise(pair: _TwoFiles) -> dict[str, Noise]:
     """Float and quantized weights, by the float file's names."""
     import logging
 
@@ -243,7 +243,7 @@ def _weight_noise(pair: _Pair) -> dict[str, Noise]:
     return found
 
 
-def _unpacked(pair: _Pair) -> dict[str, dict[str, Array]]:
+def _unpacked(pair: _TwoFiles) -> dict[str, dict[str, Array]]:
     """Weights of operators on integers, which have no DequantizeLinear: value, scale and zero point by their names."""
     import numpy as np
     from onnx import numpy_helper
@@ -280,7 +280,7 @@ def _weight_axis(reader: onnx.NodeProto, ndim: int) -> int:
 
 
 def _activation_noise(
-    pair: _Pair, feeds: Sequence[ValueEntry], folder: Path, examples: int, work: Path
+    pair: _TwoFiles, feeds: Sequence[ValueEntry], folder: Path, examples: int, work: Path
 ) -> tuple[dict[str, Noise], dict[str, Noise], int]:
     """Tensor -> what quantizing it does to it; tensor -> how far it is from float32's; over how many examples."""
     from onnxruntime.quantization import qdq_loss_debug as debug
@@ -315,7 +315,7 @@ def _activation_noise(
     return here, so_far, done
 
 
-def _clipped(pair: _Pair, name: str, values: Array) -> Array:
+def _clipped(pair: _TwoFiles, name: str, values: Array) -> Array:
     """What stands before a QuantizeLinear, with the Relu or Clip that its clipping has taken the place of."""
     import numpy as np
     from onnx import numpy_helper
@@ -330,7 +330,7 @@ def _clipped(pair: _Pair, name: str, values: Array) -> Array:
     return np.clip(values, low, high) if low is not None or high is not None else values
 
 
-def _add(found: dict[str, Noise], pair: _Pair, name: str, wanted: Sequence[Array], got: Sequence[Array]) -> None:
+def _add(found: dict[str, Noise], pair: _TwoFiles, name: str, wanted: Sequence[Array], got: Sequence[Array]) -> None:
     shape = pair.shapes.get(name)
     axis = None if shape is None or len(shape) < 2 else 1 if len(shape) > 3 else len(shape) - 1  # noqa: PLR2004
     noise = found.setdefault(name, Noise())
