@@ -124,6 +124,8 @@ def test_dry_run_shows_the_plan_and_touches_nothing(project: Project) -> None:
     out = project.run("sweep", "--dry-run", "--threads", "1,2,0", "--batch", "1,8")
     assert "18 cases" in out
     assert "tiny/int8-static/cpu-t0-b8" in out
+    assert "was not tried" not in out
+    assert "whether qnn can run on this host was not tried" in project.run("sweep", "--dry-run", "--targets", "cpu,qnn")
     assert {"model_zoo.yaml", "tiny.onnx"} == {p.name for p in project.root.iterdir()}
 
 
