@@ -1,6 +1,6 @@
 """Fine-tunes a detector of ultralytics on a data source that draws its pictures, and keeps the weights by digest.
 
-`python -m harness.frameworks.ultralytics_training` does it for the shipped `yolov8n_shapes`; so does the first build.
+`python -m benchmarks.train` does it for the shipped `yolov8n_shapes`; so does its first build.
 Every step sees pictures that were never seen before. The start is the pretrained network where it can be had, else a
 fresh one. The loss is ultralytics' own; nothing is validated while training, since evaluation is harness's business.
 """
@@ -52,8 +52,10 @@ class Training:
     seed: int = 0
 
 
-def trained(model: ModelSpec, start: Callable[[], tuple[Any, str]], say: Callable[[str], None] | None = None) -> Any:
-    """The network with trained weights: those that were kept, else trained now and kept.
+def trained(
+    model: ModelSpec, start: Callable[[], tuple[Any, str]], say: Callable[[str], None] | None = None
+) -> tuple[Any, str]:
+    """The network with trained weights (those that were kept, else trained now and kept), and what it started from.
 
     Args:
         model: the zoo entry.
@@ -70,10 +72,10 @@ def trained(model: ModelSpec, start: Callable[[], tuple[Any, str]], say: Callabl
         from safetensors.torch import load_file
 
         network.load_state_dict(load_file(place))
-        return network
+        return network, kind
     fit(network, recipe, say or _to_stderr)
     keep(network, place)
-    return network
+    return network, kind
 
 
 def recipe_of(model: ModelSpec) -> Training:
@@ -90,9 +92,9 @@ def recipe_of(model: ModelSpec) -> Training:
     sides = model.inputs[0].shape[-2:]
     if len(set(sides)) != 1 or not isinstance(sides[0], int):
         raise BuildError(f"{model.name}: pictures to train on are square, and the input is {list(sides)}.")
-    unknown = sorted(set(model.options) - {"classes", "pictures"})
+    unknown = sorted(set(model.options) - {"pictures"})
     if unknown:
-        raise BuildError(f"{model.name}: `options` has no `{unknown[0]}`; valid: classes, pictures.")
+        raise BuildError(f"{model.name}: `options` has no `{unknown[0]}`; valid: pictures.")
     return Training(size=sides[0], seed=model.weights.seed, pictures=int(model.options.get("pictures", 12_000)))
 
 

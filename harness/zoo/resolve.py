@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import data as sources
-from harness import frameworks, runtime_spec, tasks
+from harness import frameworks, packaged, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
 from harness.options import by_name
@@ -212,6 +212,9 @@ def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
 
 
 def _absolute(folder: Path, path: str) -> str:
+    """A path of the zoo's; one of a package that is not installed stays as it is, and its build says so."""
+    if packaged.is_packaged(path):
+        return packaged.located(path)
     return str((folder / typed(path)).absolute())
 
 
