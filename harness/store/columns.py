@@ -114,6 +114,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "drop_high": float,
     },
     "metrics": JSON,
+    "evaluation": str,
+    "postprocess_s": float,
     "placement": JSON,
     "time_share": JSON,
     "arithmetic": JSON,
