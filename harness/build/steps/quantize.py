@@ -98,7 +98,7 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
 
 
 def _refuse(model: onnx.ModelProto, method: str) -> None:
-    """Decline what is no float32 network.
+    """Decline what is not a float32 network.
 
     Raises:
         Skip: the file is quantized already, or its weights are of another floating-point type.
