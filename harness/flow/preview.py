@@ -90,13 +90,28 @@ class Preview:
     def confirming_s(self) -> float:
         """Seconds that confirming may take: of every model and target as many cases as are confirmed at most."""
         groups = Counter((case.model.name, case.target.label) for case in self.plan.cases)
-        members = sum(min(count, confirmation.MOST + 1) for count in groups.values() if count > 1)
-        return confirmation.BLOCKS * members * MEMBER_S if self.confirm else 0.0
+        known = self.confirming_by_cases
+        return sum(known[count] for count in groups.values())
+
+    @property
+    def confirming_by_cases(self) -> Mapping[int, float]:
+        """Seconds that one choice may take, by the number of cases that there are to choose from."""
+        return {
+            count: confirmation.BLOCKS * min(count, confirmation.MOST + 1) * MEMBER_S
+            if self.confirm and count > 1
+            else 0.0
+            for count in range(len(self.plan.cases) + 1)
+        }
 
     @property
     def building_s(self) -> float:
         """Seconds that building may take, roughly: of each variant what its model's framework states."""
-        return sum(frameworks.get(self.zoo.models[model].source).build_s for model, _ in self.missing)
+        return sum(self.building.values())
+
+    @property
+    def building(self) -> Mapping[tuple[str, str], float]:
+        """The same for each artifact."""
+        return {one: frameworks.get(self.zoo.models[one[0]].source).build_s for one in self.missing}
 
 
 def preview(request: SweepRequest) -> Preview:
