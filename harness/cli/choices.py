@@ -64,10 +64,11 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
     best = choice.best
     apart = tables.brief([tables.apart(row, choice.rows[0]) for row in choice.apart])
     if best is None:
-        # A build with a dead output is outside of every budget, and no sign that there is one.
-        limited = any(limit is not None for row in choice.rows for limit in (row.get("budget") or {}).values())
-        judged = limited and any(budget.excess(row) is not None for row in choice.rows)
-        why = "no case is inside the budget" if judged else "no budget or no way to judge it: set one in the zoo"
+        why = (
+            "no case is inside the budget"
+            if budget.missed(choice.rows)
+            else "no budget or no way to judge it: set one in the zoo"
+        )
         return SpokenChoice(model=model, target=target, why_none=why, apart=apart)
     found = confirmation.stored(best)
     speedup = budget.speedup(best, choice.rows)
