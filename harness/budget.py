@@ -8,6 +8,10 @@ from typing import Any
 
 from harness.records import Status, within_run
 
+QUALITY = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
+LIMITS = (*QUALITY, "latency_s", "size_bytes")
+"""The limits of a budget as rows have them: how good a build must be, and all."""
+
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
@@ -43,6 +47,11 @@ def excess(row: Row) -> str | None:
     """
     wrong = _wrong(row)
     return None if wrong is None else wrong or next(iter(_costly(row)), "")
+
+
+def missed(rows: Sequence[Row]) -> bool:
+    """Whether a limit is what keeps builds from being shipped; a dead output does so where no limit was set, too."""
+    return any(excess(row) and any((row.get("budget") or {}).get(key) is not None for key in LIMITS) for row in rows)
 
 
 def exceeded(row: Row) -> tuple[str, ...]:
@@ -158,7 +167,7 @@ def _why_unknown(row: Row) -> str:
     budget, fidelity = row.get("budget") or {}, row.get("fidelity") or {}
     if fidelity.get("reason"):
         return str(fidelity["reason"])
-    if all(budget.get(key) is None for key in ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")):
+    if all(budget.get(key) is None for key in QUALITY):
         return "no accuracy or fidelity budget"
     if fidelity.get("equal") is not None and budget.get("fidelity_equal") is None:
         return f"{fidelity['equal']:.2%} of values equal, which is not in decibels: set the budget `fidelity_equal`"
