@@ -171,6 +171,8 @@ class Console:
             self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
         self.total, self.done = len(todo) + len(kept), len(kept)
         self.left.processes = len(todo) * self.rounds - sum(map(processes, begun))
+        for row in (*kept, *begun):
+            self.left.known(row)
         for row in kept:
             if not row.get("latency"):
                 self.left.without(row["case"])
@@ -201,6 +203,7 @@ class Console:
     def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
         self.left.took(time.monotonic() - self.begun_at)
+        self.left.known(row)
         done = processes(row)
         if done == 1 or self.loudness is Loudness.VERBOSE:
             self.line(row, f"{'first' if done == 1 else done} of {self.rounds}")
@@ -209,6 +212,7 @@ class Console:
         """One line per case; processes that it no longer needs count no more, and without a number it has no rivals."""
         if processes(row):
             self.left.took(time.monotonic() - self.begun_at)
+        self.left.known(row)
         if not row.get("latency"):
             self.left.without(row["case"])
         self.left.processes -= self.rounds - processes(row)
