@@ -43,7 +43,7 @@ def test_faster_cases_are_named_with_what_is_wrong_with_them(tmp_path: Path) -> 
 
 
 def test_what_is_inside_the_budget_and_not_chosen_says_why(tmp_path: Path) -> None:
-    """What is tied has its own column; of what the examples cannot tell the interval is named; nothing is left empty."""
+    """What is tied has its own column; of what the examples cannot tell the interval is named; nothing is empty."""
 
     def confirmed(row: Row) -> None:
         if row["variant"] == "fp32":
