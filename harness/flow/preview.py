@@ -12,6 +12,7 @@ from harness.build.cache import Cache
 from harness.build.lookup import lookup_all
 from harness.flow import plan as planning
 from harness.flow.plan import Plan, Selection
+from harness.records import Artifact, Case
 
 START_UP_S = 1.0
 MEMBER_S = 2.0
@@ -68,6 +69,7 @@ class Preview:
 
     Attributes:
         missing: (model, variant) pairs without a usable artifact in the cache.
+        left_out: cases that will have no number, as an earlier build has shown, by the reason.
         confirm: whether choices are confirmed.
     """
 
@@ -76,11 +78,13 @@ class Preview:
     settings: SweepSettings
     missing: tuple[tuple[str, str], ...]
     confirm: bool = True
+    left_out: Mapping[str, tuple[Case, ...]] = field(default_factory=dict)
 
     @property
     def measuring_s(self) -> float:
         """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
-        return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
+        timed = len(self.plan.cases) - sum(map(len, self.left_out.values()))
+        return timed * (self.settings.time_per_case + self.settings.processes * START_UP_S)
 
     @property
     def confirming_s(self) -> float:
@@ -123,10 +127,21 @@ def preview(request: SweepRequest) -> Preview:
         early_stop=defaults.early_stop if request.early_stop is None else request.early_stop,
     )
     cache = Cache(request.cache)
-    missing = tuple(
-        (model.name, variant)
+    built = {
+        (model.name, variant): found
         for model, recipes in planning.by_model(plan.cases)
         for variant, found in lookup_all(cache, model, recipes).items()
-        if found is None
+    }
+    left_out: dict[str, tuple[Case, ...]] = {}
+    for case in plan.cases:
+        artifact = built[case.model.name, case.recipe.name]
+        if isinstance(artifact, Artifact) and (why := planning.left_out(artifact, case.target.batch)):
+            left_out[why] = (*left_out.get(why, ()), case)
+    return Preview(
+        zoo=the_zoo,
+        plan=plan,
+        settings=settings,
+        missing=tuple(key for key, found in built.items() if found is None),
+        confirm=request.confirm,
+        left_out=left_out,
     )
-    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing, confirm=request.confirm)
