@@ -38,6 +38,7 @@ class TextColumn:
         rank: 0 is never left out; of the others the highest goes first, and at 1 names are cut before it goes.
         least: down to how many characters its cells may be cut in their middle; 0 for never.
         words: cells are sentences, which are cut at their end.
+        above: rather than being cut, its cells stand on lines of their own above what belongs to them; for the first.
     """
 
     name: str
@@ -45,6 +46,7 @@ class TextColumn:
     rank: int = 0
     least: int = 0
     words: bool = False
+    above: bool = False
 
 
 class TextCell(NamedTuple):
@@ -106,10 +108,12 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
     """
     texts = [[plain(one) for one in row] for row in grid.rows]
     widths = [
-        max([columns_of(column.name), *(columns_of(row[place]) for row in texts)])
+        max([columns_of(column.name), *(columns_of(row[place]) for row in texts if len(row) > 1)])
         for place, column in enumerate(grid.columns)
     ]
     kept = fitting(grid.columns, widths, console.width)
+    if grid.columns[0].above and total([widths[place] for place in kept]) > console.width:
+        return print_grid(console, _with_names_above(grid))
     room = narrowed(grid.columns, widths, kept, console.width)
     ellipsis = "…" if "utf" in console.encoding.lower() else "..."
     if plain(grid.title):
@@ -118,6 +122,9 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
     columns = [grid.columns[place] for place in kept]
     lines = [_line([(column.name, "bold") for column in columns], columns, room, ellipsis, console)]
     for row, shown in zip(grid.rows, texts, strict=True):
+        if len(row) == 1 < len(grid.columns):
+            lines.append(f"{shown[0]}\n")
+            continue
         cells = [(shown[place], "" if isinstance(one := row[place], str) else one.style) for place in kept]
         lines.append(_line(cells, columns, room, ellipsis, console))
         if len(lines) >= CHUNK:
@@ -125,6 +132,19 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
             lines.clear()
     console.file.write("".join(lines))
     return tuple(column.name for place, column in enumerate(grid.columns) if place not in kept)
+
+
+def _with_names_above(grid: TextTable) -> TextTable:
+    """The grid with the cells of its first column in rows of their own, of one cell each."""
+    first, *others = grid.columns
+    rows: list[Sequence[Text | TextCell | str]] = []
+    said = ""
+    for name, *cells in grid.rows:
+        if plain(name) not in ("", said):
+            rows.append([name])
+            said = plain(name)
+        rows.append(["", *cells])
+    return TextTable(columns=(replace(first, name="", above=False, least=0), *others), rows=rows, title=grid.title)
 
 
 def fitting(columns: Sequence[TextColumn], widths: Sequence[int], width: int) -> list[int]:
