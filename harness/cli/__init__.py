@@ -29,6 +29,7 @@ from harness.cli import (
     runtimes,
     selftest,
     sweep,
+    tune,
 )
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -43,6 +44,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "selftest": selftest.selftest,
     "bisect": bisect.bisect,
+    "tune": tune.tune,
     "report": report.report,
     "serve": report.serve,
     "plot": report.plot,
