@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness import bounds
-from harness.cli import ending, options
+from harness.cli import options
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.cli.tuned import TuneConsole
     from harness.records import Case, Recipe
     from harness.zoo import Zoo
 
@@ -77,9 +79,7 @@ def tune(
     Example: harness tune digits_cnn --target cpu-t1 --budget 1% --time-limit 5m
     """
     format_ = options.chosen_format(format_, as_json=as_json)
-    from harness.cli import formats, tuned
-    from harness.explain import cases
-    from harness.init import bare
+    from harness.cli import tuned
     from harness.tune import figure as figures
     from harness.tune import write as writing
     from harness.tune.tune import TuneRequest
@@ -88,20 +88,12 @@ def tune(
     limit = options.duration(time_limit, "--time-limit", bounds.TIME_LIMIT)
     root = options.cache_root(cache)
     console = tuned.TuneConsole(quiet_stdout=format_ != options.TABLE)
+    if figure is not None:
+        figures.require(figure)
     refine = {"--data": data, "--input": inputs, "--labels": labels}
-    bare_file = bare.is_file(what)
-    if bare_file:
-        if write:
-            raise UsageError(f"--write needs a zoo to write into, and {what} has none; make one with: harness init")
-        zoo = options.assumed_zoo([what], {**refine, "--budget": budget}, root, console.assumed)
-    elif stray := [name for name, value in refine.items() if value]:
-        raise UsageError(f"{stray[0]} goes with a file that has no zoo, such as: harness tune net.onnx; edit {zoo}")
-    if write:
-        writing.require(zoo)
-    the_zoo = replace(cases.load(zoo), assumed=bare_file)
-    name = next(iter(the_zoo.models)) if bare_file else what
+    the_zoo, name = zoo_of(what, zoo, {**refine, "--budget": budget}, root, console, write=write)
     default, fixed = default_case(the_zoo, name, target)
-    if budget is not None and not bare_file:
+    if budget is not None and not the_zoo.assumed:
         default = with_budget(default, budget)
     request = TuneRequest(
         zoo=the_zoo,
@@ -114,23 +106,37 @@ def tune(
     )
     with console:
         found = search(request, console)
-    written = writing.write(the_zoo, found) if write and found.best is not None else None
+    written = writing.write(the_zoo, found) if write and found.is_faster else None
     if figure is not None:
         figures.save(figure, found)
-    if format_ == options.TABLE:
-        tuned.show(found, written, figure)
-    else:
-        formats.emit(
-            format_,
-            value=tuned.as_json(found, written),
-            records=tuned.records(found),
-            grids=tuned.tables(found),
-            empty="no candidate",
-        )
+    tuned.deliver(found, written, figure, format_, asked=write)
     if found.best is None:
-        if format_ != options.TABLE:
-            ending.say(tuned.none_keeps(found))
         raise typer.Exit(EXIT_NONE_KEEPS)
+
+
+def zoo_of(
+    what: str, zoo: Path, refine: Mapping[str, Any], cache: Path, console: TuneConsole, *, write: bool
+) -> tuple[Zoo, str]:
+    """The zoo to search in, and the model's name in it: of a file the zoo that is assumed for it.
+
+    Raises:
+        UsageError: what was said does not go together.
+        ZooError: the zoo has mistakes.
+    """
+    from harness import zoo as zoos
+    from harness.init import bare
+    from harness.tune import write as writing
+
+    if bare.is_file(what):
+        if write:
+            raise UsageError(f"--write needs a zoo to write into, and {what} has none; make one with: harness init")
+        assumed = replace(zoos.load(options.assumed_zoo([what], refine, cache, console.assumed)), assumed=True)
+        return assumed, next(iter(assumed.models))
+    if stray := [name for name, value in refine.items() if value and name != "--budget"]:
+        raise UsageError(f"{stray[0]} goes with a file that has no zoo, such as: harness tune net.onnx; edit {zoo}")
+    if write:
+        writing.require(zoo)
+    return zoos.load(zoo), what
 
 
 def default_case(the_zoo: Zoo, model: str, target: str | None) -> tuple[Case, bool]:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from harness import confirmation
+from harness.cli import ending, formats, options
 from harness.cli.loudness import Loudness, loudness
 from harness.cli.terminal import Terminal
 from harness.layout import TextColumn, TextTable, print_grid
@@ -100,8 +101,27 @@ class TuneConsole:
             self._out.print(text, markup=False)
 
 
-def show(found: Tuned, written: WrittenZoo | None, figure: Path | None) -> None:
-    """Print what was found."""
+def deliver(found: Tuned, written: WrittenZoo | None, figure: Path | None, format_: str, *, asked: bool) -> None:
+    """Print what was found in a format; `asked` is whether it was to be written."""
+    if format_ == options.TABLE:
+        show(found, written, figure, asked=asked)
+        return
+    formats.emit(
+        format_, value=as_json(found, written), records=records(found), grids=tables(found), empty="no candidate"
+    )
+    if found.best is None:
+        ending.say(none_keeps(found))
+
+
+def show(found: Tuned, written: WrittenZoo | None, figure: Path | None, *, asked: bool) -> None:
+    """Print what was found.
+
+    Args:
+        found: that.
+        written: what was written into the zoo; None where nothing was.
+        figure: the figure's file.
+        asked: whether it was to be written.
+    """
     console = Terminal(highlight=False, soft_wrap=True)
     for grid in tables(found):
         if grid.rows:
@@ -110,6 +130,8 @@ def show(found: Tuned, written: WrittenZoo | None, figure: Path | None) -> None:
     console.print()
     for line in sentences(found):
         console.print(line, markup=False)
+    if asked and written is None:
+        console.print("nothing was written: no candidate is known to be faster than the default", markup=False)
     if written is not None:
         console.print(f"written into {written.path}: variant {written.variant}, target {written.target}", markup=False)
         console.print(f"measure it with: {written.command}", markup=False)
@@ -144,14 +166,16 @@ def _best(found: Tuned) -> list[str]:
     lines = [f"fastest inside the budget: {best.name} ({best.why})"]
     if choice is None:
         return lines
-    if choice.ratio is not None:
+    if choice.best == found.default.name:
+        lines = [f"nothing is faster than {found.default.name}, the default; the best of the rest is {best.name}"]
+    elif choice.ratio is not None:
         interval = "" if choice.low is None or choice.high is None else f" [{choice.low:.2f}, {choice.high:.2f}]"
         lines.append(f"{choice.ratio:.2f} times as fast as {choice.baseline}{interval} in {choice.blocks} live groups")
-    if choice.state == confirmation.TIED:
-        lines.append(f"not known to be faster than {', '.join(choice.tied)}")
-    elif choice.state == confirmation.UNCONFIRMED:
+    if choice.state == confirmation.UNCONFIRMED:
         lines.append(f"not confirmed: {choice.reason}")
-    elif choice.slower:
+    if choice.tied:
+        lines.append(f"not known to be faster than {', '.join(choice.tied)}")
+    if choice.slower and choice.best != found.default.name:
         lines.append(f"confirmed to be faster than {', '.join(choice.slower)}")
     return lines
 

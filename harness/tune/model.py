@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.confirmation import ConfirmedChoice
+from harness.confirmation import UNCONFIRMED, ConfirmedChoice
 from harness.records import Case
 
 Row = Mapping[str, Any]
@@ -110,6 +110,14 @@ class Tuned:
     nearest: TriedBuild | None = None
     out_of_time: Sequence[str] = field(default_factory=tuple)
     seconds: float = 0.0
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether the best is known to be faster than the default."""
+        choice = self.choice
+        if self.best is None or choice is None or choice.best == self.default.name:
+            return False
+        return choice.state != UNCONFIRMED and self.default.name in choice.slower
 
     def front(self) -> list[TimedBuild]:
         """The candidates that no other is both faster and closer than, the fastest first."""

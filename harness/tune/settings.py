@@ -9,6 +9,7 @@ from harness import runtime_spec
 from harness.providers import uses_session_threads
 from harness.records import Case, Target
 from harness.session_options import EXECUTION_MODE, PARALLEL
+from harness.units import count
 
 ENTRIES: Sequence[tuple[str, Mapping[str, str], str]] = (
     ("blocks", {"session.dynamic_block_base": "4"}, "work in blocks that shrink"),
@@ -27,12 +28,12 @@ def one_by_one(case: Case, threads: Sequence[int]) -> Iterator[tuple[Case, str]]
         threads: the counts that may be used.
     """
     target = case.target
-    own_settings = runtime_spec.other(target.runtime) is None and not runtime_spec.language(target.runtime)
+    own_settings = not runtime_spec.other(target.runtime) and not runtime_spec.language(target.runtime)
     if not own_settings or not uses_session_threads(target.provider):
         return
-    for count in threads:
-        if count != target.intra_threads:
-            yield replace(case, target=replace(target, intra_threads=count)), f"{count} threads"
+    for number in threads:
+        if number != target.intra_threads:
+            yield replace(case, target=replace(target, intra_threads=number)), _threads(number)
     entries = [*ENTRIES, *([SPINNING] if target.intra_threads != 1 else [])]
     for ending, config, words in entries:
         if not config.items() <= target.session_config.items():
@@ -45,6 +46,10 @@ def one_by_one(case: Case, threads: Sequence[int]) -> Iterator[tuple[Case, str]]
             replace(case, recipe=replace(case.recipe, name=f"{case.recipe.name}.extended", optimization="extended")),
             "optimization `extended`",
         )
+
+
+def _threads(number: int) -> str:
+    return count(number, "thread") if number else "a thread for each core"
 
 
 def configured(target: Target, config: Mapping[str, str], ending: str) -> Target:
@@ -83,5 +88,5 @@ def counts(asked: int, available: int, *, fixed: bool) -> tuple[int, ...]:
         fixed: whether the target was named with its threads, so that no more than those may be used.
     """
     most = asked if fixed and asked else available
-    found = [count for count in (1, 2, 4, most // 2, most) if 1 <= count <= most]
+    found = [number for number in (1, 2, 4, most // 2, most) if 1 <= number <= most]
     return tuple(dict.fromkeys([*found, *([] if fixed and asked else [0])]))

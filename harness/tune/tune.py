@@ -33,8 +33,8 @@ from harness.tune.racing import RaceWatcher, race
 from harness.zoo import Zoo
 
 TIME_LIMIT_S = 900.0
-BUILDING, RACING, SETTINGS = 0.45, 0.70, 0.85
-"""Shares of the time limit by which builds, their race, and that of settings are over; confirming has the rest."""
+BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
+"""Shares of the time for searching by which builds, their race, and that of settings are over."""
 
 TOGETHER = 4
 """Builds that one child makes before the clock is looked at."""
@@ -45,8 +45,11 @@ FINALISTS = 2
 MEMBER_S = 2.5
 """What one process of a live group takes, roughly: decides how many groups fit into the time that is left."""
 
-FEWEST_BLOCKS = 6
-"""With fewer live groups no difference could be confirmed."""
+FEWEST_BLOCKS = 8
+"""Of live groups: with fewer no difference between three candidates could be confirmed."""
+
+MEMBERS = 3
+"""Of a live group: the best, the runner-up, the default."""
 
 GAIN = 0.98
 """A setting is taken into the combination where it takes at most this share of the time without it."""
@@ -134,10 +137,10 @@ class Tuner:
             timed = self._race("builds", [default, *kept], journal, RACING)
             finalists = [one for one in _fit(timed) if one.candidate.case.recipe.name != default.case.recipe.name]
             timed = _fastest([*timed, *self._settings(finalists[:FINALISTS], journal)])
-            best = [one.candidate for one in _fit(timed) if one.candidate.name != default.name]
-            choice = self._confirm(best[:2], default) if best else None
+            best = [one.candidate for one in _fit(timed) if one.candidate.name != default.name][:2]
+            choice = self._confirm(best, default) if best else None
             journal.finish()
-        if choice is not None and choice.best != best[0].name:
+        if choice is not None and choice.best == best[-1].name and len(best) > 1:
             best[:2] = best[1::-1]
         return Tuned(
             default=default,
@@ -259,7 +262,9 @@ class Tuner:
     # --- time ---
 
     def _over(self, share: float) -> bool:
-        return self._clock() - self._started > share * self._request.time_limit
+        whole = self._request.time_limit
+        searching = max(whole - FEWEST_BLOCKS * MEMBERS * MEMBER_S, whole / 2)  # the rest confirms
+        return self._clock() - self._started > share * searching
 
     def _nothing_tried(self) -> None:
         spent = self._clock() - self._started
@@ -320,7 +325,7 @@ class Tuner:
         return found
 
     def _confirm(self, best: Sequence[TuneCandidate], default: TuneCandidate) -> ConfirmedChoice:
-        """The best, the runner-up and the default in live groups."""
+        """The best, the runner-up and the default in live groups; the default is a candidate as well."""
         members = {one.name: one for one in [*best, default]}
         left = self._request.time_limit - (self._clock() - self._started)
         blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(left / (MEMBER_S * len(members)))))
@@ -329,7 +334,7 @@ class Tuner:
             ConfirmJob(
                 model=default.case.model.name,
                 target=default.case.target.label,
-                candidates=tuple(one.name for one in best),
+                candidates=tuple(members),
                 cut=(),
                 baseline=default.name,
                 jobs={name: self._job(one) for name, one in members.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import io
 import shlex
@@ -19,6 +20,9 @@ from harness.session_options import EXECUTION_MODE
 from harness.store import files
 from harness.tune.model import TuneCandidate, Tuned
 from harness.zoo import Zoo
+
+OF_A_MODEL = ("exclude", "exclude_preset")
+"""Options that are one model's alone: they name its nodes."""
 
 WIDTH = 4096
 """Wider than any line: what a person wrote in one line stays in one."""
@@ -69,8 +73,7 @@ def write(the_zoo: Zoo, found: Tuned) -> WrittenZoo:
     path = the_zoo.path
     before = _unchanged(the_zoo)
     names = _names(the_zoo, found.best.case)
-    content = _added(before.decode(), the_zoo, found.best, names)
-    _check(path, content, found.best.case, names)
+    content = _checked(before.decode(), the_zoo, found.best, names)
     if _unchanged(the_zoo) != before:
         raise UsageError(_meanwhile(path))
     files.write(path, content.encode())
@@ -80,6 +83,52 @@ def write(the_zoo: Zoo, found: Tuned) -> WrittenZoo:
         "--threads", str(case.target.intra_threads), "--batch", str(case.target.batch),
     ]  # fmt: skip
     return WrittenZoo(path=path, variant=names[0], target=names[1], command=shlex.join(command))
+
+
+def _checked(text: str, the_zoo: Zoo, best: TuneCandidate, names: tuple[str, str]) -> str:
+    """The new text, as close to the old one as reads as what was found.
+
+    Raises:
+        UsageError: there is no such text.
+    """
+    problem: UsageError | None = None
+    for everything in (False, True):  # what a model says of a kind of step is stronger than a variant's own options
+        whole = _added(text, the_zoo, best, names, everything=everything)
+        for content in (_spliced(text, *whole), whole[1]):
+            try:
+                _check(the_zoo.path, content, best.case, names)
+            except UsageError as error:
+                problem = problem or error
+            else:
+                return content
+    raise problem or UsageError(f"{the_zoo.path} does not take what was found")
+
+
+def _spliced(text: str, plain: str, added: str) -> str:
+    """The old text with the lines that are new, so that no other line of it changes, however it is written.
+
+    Args:
+        text: as it is.
+        plain: the same as it is written anew.
+        added: written anew with what is new.
+    """
+    old, same, new = (one.splitlines(keepends=True) for one in (text, plain, added))
+    if old and not old[-1].endswith("\n"):
+        old[-1] += "\n"
+    # Where a place in the text that is written anew was in the old one.
+    places: dict[int, int] = {}
+    for _, start, end, first, last in difflib.SequenceMatcher(None, old, same, autojunk=False).get_opcodes():
+        for line in range(first, last + 1):
+            places.setdefault(line, min(start + line - first, end))
+        places[last] = end
+    found: list[str] = []
+    done = 0
+    for kind, start, _, first, last in difflib.SequenceMatcher(None, same, new, autojunk=False).get_opcodes():
+        if kind in ("insert", "replace"):
+            place = places.get(start, len(old))
+            found += [*old[done:place], *new[first:last]]
+            done = place
+    return "".join([*found, *old[done:]])
 
 
 def _unchanged(the_zoo: Zoo) -> bytes:
@@ -126,8 +175,18 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
     return found
 
 
-def _added(text: str, the_zoo: Zoo, best: TuneCandidate, names: tuple[str, str]) -> str:
-    """The text of the zoo with the new entries."""
+def _added(
+    text: str, the_zoo: Zoo, best: TuneCandidate, names: tuple[str, str], *, everything: bool
+) -> tuple[str, str]:
+    """The text of the zoo written anew, without and with the new entries.
+
+    Args:
+        text: as it is.
+        the_zoo: what it amounts to.
+        best: what is added.
+        names: of the new variant and target.
+        everything: whether all options are said of the model alone, and not only what is.
+    """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -136,20 +195,23 @@ def _added(text: str, the_zoo: Zoo, best: TuneCandidate, names: tuple[str, str])
     yaml.indent(mapping=2, sequence=4, offset=2)
     try:
         whole = yaml.load(text)
+        before, after = io.StringIO(), io.StringIO()
+        yaml.dump(whole, before)
         case = best.case
         whole["variants"][names[0]] = _flow(_variant(case.recipe))
         # What is this model's alone, such as names of nodes, is said of this model alone.
         entry = whole["models"][case.model.name]
-        own = {step.kind: _flow(dict(step.options)) for step in case.recipe.steps if step.options}
-        if own:
-            entry.setdefault("variants", {})[names[0]] = own
+        own = {step.kind: dict(step.options) for step in case.recipe.steps}
+        if not everything:
+            own = {kind: {one: given[one] for one in OF_A_MODEL if given.get(one)} for kind, given in own.items()}
+        if own := {kind: given for kind, given in own.items() if given}:
+            entry.setdefault("variants", {})[names[0]] = _flow(own)
         if names[1] not in the_zoo.targets:
             whole["targets"][names[1]] = _flow(_target(case))
-        stream = io.StringIO()
-        yaml.dump(whole, stream)
+        yaml.dump(whole, after)
     except (YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{the_zoo.path} cannot be added to: {error}; add the variant by hand") from error
-    return stream.getvalue()
+    return before.getvalue(), after.getvalue()
 
 
 def _flow(value: Any) -> Any:
@@ -171,7 +233,7 @@ def _variant(recipe: Recipe) -> dict[str, Any]:
     """A variant's entry, without what is one model's alone."""
     steps = []
     for step in recipe.steps:
-        options = {name: value for name, value in step.options.items() if name not in ("exclude", "exclude_preset")}
+        options = {name: value for name, value in step.options.items() if name not in OF_A_MODEL}
         steps.append({step.kind: options} if options else step.kind)
     more = {"optimization": recipe.optimization} if recipe.optimization != "all" else {}
     return {"precision": recipe.precision, **more, "steps": steps}
