@@ -562,5 +562,8 @@ def test_the_output_that_classifies(tmp_path: Path) -> None:
     said = GOOD + "    outputs: {scores: logits}\n"
     model = made(tmp_path, said + "    task: classification\n    budget: {fidelity_equal: 99%}\n").models["m"]
     assert ({"scores": "logits"}, 0.99) == (model.outputs, model.budget.fidelity_equal)
-    assert "16: models.m.outputs: has an effect with task classification alone" in problems(tmp_path, said)[0]
+    assert (
+        "models.m.outputs.scores: has an effect with task classification or detection alone"
+        in problems(tmp_path, said)[0]
+    )
     assert {} == made(tmp_path, GOOD).models["m"].outputs

@@ -22,7 +22,7 @@ from harness.records import wire
 if TYPE_CHECKING:
     from harness.records import Json, ModelSpec, Recipe, Step
 
-REVISION = 2
+REVISION = 3
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
 
 REFERENCE_FORMAT = 3

@@ -59,6 +59,23 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """An example that cannot be had, which a source yields in its place and goes on with the next.
+
+    Attributes:
+        name: what it is called, such as a file below the folder.
+        why: what is wrong with it.
+    """
+
+    name: str
+    why: str
+
+
+NAMED = 5
+"""Examples that were left out are named up to so many, and counted beyond."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataRequest:
     """What a model wants to be fed.
 
@@ -111,7 +128,7 @@ class DataRequest:
 class DataSource(Protocol):
     """A module of this package."""
 
-    def examples(self, request: DataRequest, split: Split) -> Iterator[Row | Example]:
+    def examples(self, request: DataRequest, split: Split) -> Iterator[Row | Example | LeftOut]:
         """Yield the rows or the whole feeds of `split`, the same ones in the same order every time."""
 
     def digest(self, request: DataRequest) -> str:
@@ -128,18 +145,28 @@ def source(name: str) -> DataSource:
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
 
 
-def stream(request: DataRequest, split: Split) -> Iterator[Example]:
+def stream(request: DataRequest, split: Split, notes: list[str] | None = None) -> Iterator[Example]:
     """Yield exactly as many whole feeds as hold the rows of `split` that were asked for.
 
     Rows are joined to a feed where the model takes a fixed number of them; the count is rounded up to whole feeds.
 
+    Args:
+        request: what the model wants.
+        split: of the two.
+        notes: hears of examples that were left out, once all are there.
+
     Raises:
-        BuildError: the source has fewer, or an example does not fit the model's inputs.
+        BuildError: the source has fewer, too many were left out, or an example does not fit the model's inputs.
     """
     asked, found = feeds(request, split) * request.rows, 0
     rows: list[Row] = []
+    left_out: list[LeftOut] = []
     wanted = replace(request, counts={**request.counts, split: asked})
     for one in source(request.source).examples(wanted, split) if asked else ():
+        if isinstance(one, LeftOut):
+            left_out.append(one)
+            _bear(left_out, request, split, asked)
+            continue
         check(one, request)
         if isinstance(one, Example):
             found += request.rows
@@ -151,12 +178,35 @@ def stream(request: DataRequest, split: Split) -> Iterator[Example]:
                 yield joined_rows(rows, request)
                 rows = []
         if found >= asked:
-            return
+            break
+    if left_out and notes is not None:
+        notes.append(_named(left_out, split))
     if found < asked:
+        said = f" ({_named(left_out, split)})" if left_out else ""
         raise BuildError(
-            f"data: `{request.source}` has {found} {split} examples and {asked} were asked for. "
+            f"data: `{request.source}` has {found} {split} examples and {asked} were asked for{said}. "
             f"Lower `{split}` in the zoo's data entry, or bring more examples."
         )
+
+
+def _bear(left_out: Sequence[LeftOut], request: DataRequest, split: Split, asked: int) -> None:
+    """Go on without these examples.
+
+    Raises:
+        BuildError: they are more than the share that may be damaged.
+    """
+    share = float(option(request, data.BROKEN.name))
+    if len(left_out) > share * asked:
+        raise BuildError(
+            f"data: `{request.source}`: {_named(left_out, split)}, more than {share:.0%} of the {asked} that were "
+            f"asked for. Repair or remove them, or allow more with `broken`."
+        )
+
+
+def _named(left_out: Sequence[LeftOut], split: Split) -> str:
+    names = "; ".join(f"{one.name}: {one.why}" for one in left_out[:NAMED])
+    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+    return f"{len(left_out)} {split} examples cannot be read and are left out ({names}{more})"
 
 
 def feeds(request: DataRequest, split: Split) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import graphs, values
+from harness import graphs, packaged, values
 from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
@@ -71,7 +71,7 @@ def load(model: ModelSpec) -> OnnxFile:
     """
     import onnxruntime
 
-    path = Path(model.id)
+    path = packaged.required(model.id)
     content = parse(path)
     files = external_files(content, path)
     session = _session(onnxruntime, path)

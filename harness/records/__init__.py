@@ -27,6 +27,7 @@ from harness.records.asked import (
 )
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
+from harness.records.intervals import within_run
 from harness.records.status import Status
 from harness.records.values import NESTED, ValueEntry
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
         Block,
         Crash,
         Evaluation,
+        ExampleAnswer,
+        ExampleScores,
         Fidelity,
         HostPace,
         Latency,
@@ -64,6 +67,8 @@ __all__ = [
     "Crash",
     "DataSpec",
     "Evaluation",
+    "ExampleAnswer",
+    "ExampleScores",
     "Fidelity",
     "HostInfo",
     "HostPace",
@@ -92,6 +97,7 @@ __all__ = [
     "WeightsSpec",
     "batch_axes",
     "fixed_batch",
+    "within_run",
 ]
 
 

@@ -90,15 +90,21 @@ def send(stream: IO[bytes], message: dict[str, Any]) -> None:
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> dict[str, Any] | None:
+def receive(stream: IO[bytes], most: int = -1) -> dict[str, Any] | None:
     """Read one message; None at the end of the stream.
 
+    Args:
+        stream: of lines.
+        most: bytes of a line; any number where it is below zero.
+
     Raises:
-        ValueError: if the line is not a JSON object.
+        ValueError: if the line is not a JSON object, or longer than `most`.
     """
-    line = stream.readline()
+    line = stream.readline(most)
     if not line:
         return None
+    if most > 0 and len(line) >= most and not line.endswith(b"\n"):
+        raise ValueError(f"a line of more than {most:,} bytes: {line[:80]!r}")
     try:
         message = json.loads(line)
     except RecursionError as error:

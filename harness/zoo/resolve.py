@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import data as sources
-from harness import frameworks, runtime_spec
+from harness import frameworks, packaged, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
 from harness.options import by_name
@@ -221,6 +221,9 @@ def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
 
 
 def _absolute(folder: Path, path: str) -> str:
+    """A path of the zoo's; one of a package that is not installed stays as it is, and its build says so."""
+    if packaged.is_packaged(path):
+        return packaged.located(path)
     return str((folder / typed(path)).absolute())
 
 
@@ -246,9 +249,13 @@ def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
 
 def _outputs(where: Keys, entry: ModelEntry, problems: Problems) -> dict[str, str]:
     """What the task reads -> the output's name, of what is said."""
-    given = {} if entry.outputs.scores is None else {"scores": entry.outputs.scores}
-    if given and entry.task != "classification":
-        problems.add((*where, "outputs"), "has an effect with task classification alone; set `task: classification`")
+    given: dict[str, str] = entry.outputs.given()
+    roles = tasks.roles(entry.task) if given else ()
+    for role in given:
+        if role not in roles:
+            able = [name for name in tasks.names() if role in tasks.roles(name)]
+            found = f"has an effect with task {' or '.join(able)} alone; set `task: {able[0]}`"
+            problems.add((*where, "outputs", role), found)
     return given
 
 

@@ -9,12 +9,13 @@ made of their own declarations.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
-from harness import bounds, data, frameworks, tasks, units
+from harness import bounds, data, frameworks, importable, tasks, units
 from harness.build import steps
 from harness.options import Option
 from harness.providers import DEVICES, SHORT
@@ -70,15 +71,23 @@ OptionText = Annotated[str, BeforeValidator(_text_of(("False", "True"))), _SCALA
 
 def _task(value: Any) -> str:
     names = tasks.names()
-    if value in names:
+    if value in names or (isinstance(value, str) and re.fullmatch(importable.PATTERN, value, re.ASCII)):
         return str(value)
     near = nearest(str(value), names)
     raise ValueError(
-        f"found {shown(value)}; " + (f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(names)}"
+        f"found {shown(value)}; "
+        + (f"did you mean {near!r}? " if near else "")
+        + f"valid: {', '.join(names)}, or a metric of your own as module:function"
     )
 
 
-Task = Annotated[str, BeforeValidator(_task), WithJsonSchema({"enum": list(tasks.names()), "type": "string"})]
+Task = Annotated[
+    str,
+    BeforeValidator(_task),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(tasks.names())}, {"pattern": f"^{importable.PATTERN}$"}], "type": "string"}
+    ),
+]
 
 
 def _widen(key: str) -> BeforeValidator:
@@ -317,8 +326,18 @@ class OutputsEntry(Strict):
 
     scores: Text = Field(
         default=ABSENT,
-        description="classification: a row of scores, one logit or probability of a binary one, or the class itself",
+        description="classification: a row of scores, one logit or probability of a binary one, or the class itself; "
+        "detection: one score for each box",
     )
+    predictions: Text = Field(
+        default=ABSENT, description="detection: [1, 4 + classes, places], as ultralytics exports it"
+    )
+    boxes: Text = Field(default=ABSENT, description="detection: [n, 4], left, top, right, bottom")
+    classes: Text = Field(default=ABSENT, description="detection: the class of each box")
+    embedding: Text = Field(
+        default=ABSENT, description="encoder: [1, tokens, width], whose mean is taken, or [1, width]"
+    )
+    text: Text = Field(default=ABSENT, description="transcription: text, character numbers, or scores of characters")
 
 
 class ModelEntry(Strict):
