@@ -126,9 +126,21 @@ def _spliced(text: str, plain: str, added: str) -> str:
     for kind, start, _, first, last in difflib.SequenceMatcher(None, same, new, autojunk=False).get_opcodes():
         if kind in ("insert", "replace"):
             place = places.get(start, len(old))
-            found += [*old[done:place], *new[first:last]]
+            sibling = next((n for n in range(start - 1, -1, -1) if _indent(same[n]) == _indent(new[first])), None)
+            before = None if sibling is None else places.get(sibling)
+            by = 0 if before is None or before >= len(old) else _indent(old[before]) - _indent(new[first])
+            found += [*old[done:place], *(_shifted(line, by) for line in new[first:last])]
             done = place
     return "".join([*found, *old[done:]])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _shifted(line: str, by: int) -> str:
+    """A line further in by some blanks, or further out."""
+    return " " * by + line if by > 0 else line[min(-by, _indent(line)) :]
 
 
 def _unchanged(the_zoo: Zoo) -> bytes:
