@@ -31,6 +31,7 @@ from harness.cli import (
     selftest,
     sweep,
     tune,
+    view,
 )
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -46,6 +47,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "selftest": selftest.selftest,
     "bisect": bisect.bisect,
+    "view": view.view,
     "tune": tune.tune,
     "report": report.report,
     "serve": report.serve,
