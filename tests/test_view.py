@@ -57,9 +57,10 @@ def test_nodes_of_the_copy_say_what_they_take_and_lose(tmp_path: Path) -> None:
 @pytest.fixture
 def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A server of a folder that looks like Netron's."""
-    (tmp_path / "index.html").write_text('<meta name="version" content="1"><meta name="date" content="2001-01-01">')
-    (tmp_path / "view.js").write_text("1;")
-    (tmp_path / "server.py").write_text("secret")
+    dated = '<meta name="version" content="1"><meta name="date" content="2001-01-01">'
+    (tmp_path / "index.html").write_text(dated, encoding="utf-8")
+    (tmp_path / "view.js").write_text("1;", encoding="utf-8")
+    (tmp_path / "server.py").write_text("secret", encoding="utf-8")
     model = tmp_path / "m.onnx"
     model.write_bytes(b"model")
     monkeypatch.setattr(netron, "folder", lambda: tmp_path)
