@@ -300,6 +300,15 @@ class InputEntry(Strict):
 # Defaults that are whole entries are constructed, not validated: that would build a validator for them alone.
 
 
+class MetricLimitEntry(Strict):
+    """By how much one metric may be worse than the reference's own."""
+
+    drop: Percent = Field(default=ABSENT, description="in the metric's unit, such as 1%")
+    share: Annotated[Percent, Field(gt=0, le=1)] = Field(
+        default=ABSENT, description="the least share of the reference's that is left"
+    )
+
+
 class BudgetEntry(Strict):
     """What a build may cost before it is not good enough."""
 
@@ -312,6 +321,9 @@ class BudgetEntry(Strict):
     )
     fidelity_equal: Percent = Field(
         default=ABSENT, description="smallest share of equal values of outputs of whole numbers, booleans or text"
+    )
+    metrics: dict[Text, MetricLimitEntry] = Field(
+        default={}, description="limits of single metrics of the task, such as {map50: {share: 95%}}"
     )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
