@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import metric_budget
-from harness.records import Status
+from harness.records import Status, within_run
 
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
@@ -290,7 +290,7 @@ def setting(row: Row) -> tuple[Any, ...]:
 
 def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
     """Other rows of the same `setting` inside the budget whose interval overlaps the best one's: not told apart."""
-    high = best["latency"]["ci95_high_s"]
+    high = within_run(best["latency"])[1]
     if high is None:  # with no interval nothing overlaps it
         return []
     return [
@@ -300,8 +300,8 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
         and (row["model"], row["target"], setting(row)) == (best["model"], best["target"], setting(best))
         and can_ship(row)
         and not row.get("stopped")  # after two processes its interval is wide, and it is certainly slower
-        and (row.get("latency") or {}).get("ci95_low_s") is not None
-        and row["latency"]["ci95_low_s"] <= high
+        and (low := within_run(row.get("latency") or {})[0]) is not None
+        and low <= high
         and excess(row) == ""
     ]
 

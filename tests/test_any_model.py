@@ -18,7 +18,8 @@ from harness.build.builder import Maker
 from harness.build.cache import Cache
 from harness.build.lookup import lookup
 from harness.errors import BuildError
-from harness.flow.execute import left_out, workload
+from harness.flow.execute import workload
+from harness.flow.plan import left_out
 from harness.frameworks import onnx_needs
 from harness.records import Artifact, Case, DataSpec, ModelSpec, Recipe, Step, Target, ValueEntry
 from harness.runtimes.onnxruntime import worker

@@ -160,7 +160,8 @@ def test_boxes_follow_the_picture(tmp_path: Path) -> None:
     assert (found[:, 2:] <= 16).all()
     wide = Image.fromarray(np.full((10, 40, 3), 200, np.uint8))
     pixels, scale, offset = coco._fitted(wide, 16, 16, letterbox=True)
-    assert ([0.4, 0.4], [0.0, 6.0]) == (pytest.approx(scale), offset)
+    assert [0.4, 0.4] == pytest.approx(scale)
+    assert [0.0, 6.0] == offset
     assert (coco.GREY, 200) == (pixels[0, 0, 0], pixels[8, 8, 0])
     assert [0.4, 1.6] == pytest.approx(coco._fitted(wide, 16, 16, letterbox=False)[1])
     assert set() == fed(asked, "calibration") & fed(asked, "evaluation")
@@ -187,8 +188,6 @@ def test_annotations_that_say_something_else(tmp_path: Path, change: dict[str, A
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tokenizer of whole words."""
     words = {word: place for place, word in enumerate(["[PAD]", "[UNK]", *"abcdefgh"])}
-        word: place for place, word in enumerate(["a", "b", "c", "d", "e", "f", "g", "h"], 2)
-    }
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token=list(words)[1]))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
@@ -217,7 +216,7 @@ def test_texts_of_a_table(tmp_path: Path, tokenizer: str) -> None:
 def test_pairs_of_a_table(tmp_path: Path, tokenizer: str) -> None:
     """Both sentences follow one another with their grade; a grade that is not a number is named with its line."""
     lines = [["one", "two", "score"], *[[f"a {'b ' * number}", "c d e", str(number / 2)] for number in range(30)]]
-    options = {"text": "one", "second": "two", "label": "score", "tokenizer": tokenizer}
+    options: dict[str, Any] = {"text": "one", "second": "two", "label": "score", "tokenizer": tokenizer}
     asked = request("text_csv", *TEXT, file=str(table(tmp_path / "t.csv", lines)), **options)
     first, second, *_ = base.stream(asked, "evaluation")
     assert first.label["pair"] == second.label["pair"]
@@ -231,7 +230,7 @@ def test_pairs_of_a_table(tmp_path: Path, tokenizer: str) -> None:
 def test_made_up_sentences_are_graded(tokenizer: str) -> None:
     """Sentences that say the same have the grade 5 and share no wording; the splits share no sentence."""
     found = {split: [pair for pair, _ in zip(sentence_pairs.pairs(split, 0), range(60), strict=False)]
-             for split in ("calibration", "evaluation")}  # type: ignore[arg-type]  # fmt: skip
+             for split in ("calibration", "evaluation")}  # fmt: skip
     grades = {grade for _, _, grade in found["evaluation"]}
     assert {0.0, 1.25, 2.5, 3.75, 5.0} == grades
     assert set() == {one for one, *_ in found["calibration"]} & {one for one, *_ in found["evaluation"]}
@@ -367,3 +366,29 @@ def test_the_tokenizer_and_the_inputs_must_fit(tokenizer: str, tmp_path: Path) -
     with pytest.raises(BuildError, match="cannot be read as a tokenizer"):
         fed(dataclasses.replace(asked, options={"tokenizer": str(tmp_path)}), "evaluation")
     assert tokens_of.PACKAGES == text_csv.PACKAGES
+
+
+def test_what_is_evaluated_is_never_calibrated_on(tmp_path: Path) -> None:
+    """By the digest of all that is fed; random numbers repeat by chance; nothing left is a mistake."""
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+    np.savez(tmp_path / "some.npz", x=rows[[0, 1, 4, 3, 4, 5]])
+    spec = InputSpec(name="x", dtype="float32", shape=("batch", 2))
+    asked = request("npz", spec, path=str(tmp_path / "some.npz"), calibration=3, evaluation=3)
+    notes: list[str] = []
+    assert [[[0, 1]], [[2, 3]]] == [one.feed["x"].tolist() for one in base.apart(asked, notes)]
+    assert ["1 calibration examples are evaluation examples as well and were left out"] == notes
+    np.savez(tmp_path / "same.npz", x=rows[[0, 0]])
+    same = request("npz", spec, path=str(tmp_path / "same.npz"), calibration=1, evaluation=1)
+    with pytest.raises(BuildError, match="every calibration example of `npz`"):
+        list(base.apart(same, notes))
+    coin = InputSpec(name="x", dtype="bool", shape=("batch", 1))
+    assert 6 == len(list(base.apart(request("random", coin), notes)))
+    assert base.calibration_digest(asked) != base.request_digest(asked, "calibration")
+
+
+def test_a_label_of_another_count_than_the_examples(tmp_path: Path) -> None:
+    """Named with the file."""
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 2), np.float32), labels=np.zeros(3))
+    spec = InputSpec(name="x", dtype="float32", shape=("batch", 2))
+    with pytest.raises(BuildError, match=r"hold different numbers of examples: \[3, 4\]"):
+        fed(request("npz", spec, path=str(tmp_path / "a.npz"), calibration=1, evaluation=1), "evaluation")

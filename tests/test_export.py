@@ -237,6 +237,35 @@ def test_every_licence_is_a_sentence() -> None:
         assert not frameworks.get(name).licence or frameworks.get(name).licence.endswith(".")
 
 
+SHELL = '''\
+"""A shell: says what there is to run."""
+
+from harness.export.examples.base import LanguageExample
+
+EXAMPLE = LanguageExample(
+    write=lambda folder: (folder / "run.sh").write_text("cat session.json", encoding="utf-8"),
+    start=lambda session: (f"sh run.sh # on {session['provider']}",),
+)
+'''
+
+
+def test_an_example_of_a_language_is_one_file(
+    measured: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--for` knows it by the file's name; what it writes and how it is started go along, in place of Python's."""
+    (tmp_path / "shell.py").write_text(SHELL, encoding="utf-8")
+    monkeypatch.setattr(examples, "__path__", [*examples.__path__, str(tmp_path)])
+    try:
+        assert {"python", "shell"} == set(examples.names())
+        measured.run("export", CASE, "--for", "shell", "--out", "shell")
+    finally:
+        sys.modules.pop("harness.export.examples.shell", None)
+    out = measured.root / "shell"
+    assert {"run.sh", "session.json", "model.onnx"} <= {path.name for path in out.iterdir()}
+    assert not (out / "run.py").exists()
+    assert "sh run.sh # on CPUExecutionProvider" in (out / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_language_is_a_module() -> None:
     """Python is there; what is not is answered with what is."""
     assert "python" in examples.names()

@@ -133,21 +133,21 @@ def results(
     light = SHOWN if format_ == options.TABLE and not asked and not sort else query.LIGHT
     with kept():
         found = query.query(results, all_runs=all_runs, columns=light)
-    for problem in found.problems:
-        ending.say(f"left out: {problem}")
-    for note in found.notes:
-        ending.say(note)
-    rows = result_columns.ordered(
-        chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
-        sort,
-        among=found.rows,
-    )
-    if asked:
-        show_columns(rows, asked, format_, among=found.rows)
-    elif format_ == options.TABLE:
-        show_rows(rows, results, among=found.rows)
-    else:
-        write_rows(rows, format_, among=found.rows)
+        for problem in found.problems:
+            ending.say(f"left out: {problem}")
+        for note in found.notes:
+            ending.say(note)
+        rows = result_columns.ordered(
+            chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
+            sort,
+            among=found.rows,
+        )
+        if asked:
+            show_columns(rows, asked, format_, among=found.rows)
+        elif format_ == options.TABLE:
+            show_rows(rows, results, among=found.rows)
+        else:
+            write_rows(rows, format_, among=found.rows)
 
 
 def chosen(rows: Sequence[Row], asked: Mapping[str, str | None], results: Path) -> list[Row]:

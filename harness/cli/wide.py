@@ -21,6 +21,7 @@ def kept() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # nor is it looked at when the process ends
         if before:
             gc.enable()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness import reasons, runtime_spec, scratch, source_files
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
+from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
 from harness.measure import coordinator, host, placement, reference_workload, room, rotation
@@ -49,10 +50,11 @@ from harness.units import seconds
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
 
-EVALUATION_FORMAT = 5
+EVALUATION_FORMAT = 6
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
 is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output; 4
-since the profile is of many runs and tells the work of each kernel; 5 since it has every metric example by example."""
+since the profile is of many runs and tells the work of each kernel; 5 since the bits of weights that the runtime
+itself packs are seen and not assumed; 6 since it has every metric example by example."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -229,14 +231,6 @@ def conclude(job: Job, progress: Progress) -> Outcome:
     )
 
 
-def left_out(artifact: Artifact, batch: int) -> str:
-    """Why a batch cannot be measured; empty where it can, or where that is not known."""
-    reference = artifact.reference
-    if not reference.why_no_batch or batch in (1, reference.rows):
-        return ""
-    return f"batch {batch} is left out: {reference.why_no_batch}; batch 1 is one example, as it is"
-
-
 def place(reason: str, process: int) -> str:
     """A reason with the process that gave it, counted from 1, where it is not the first."""
     return reason if process <= 1 else f"process {process}: {reason}"
@@ -321,7 +315,11 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
         with scratch.folder("outputs") as folder:
             seen = coordinator.observe(
-                work, examples=artifact.reference.examples, folder=folder, client=job.client or Client
+                work,
+                examples=artifact.reference.examples,
+                folder=folder,
+                client=job.client or Client,
+                packed=packed,
             )
             given = evaluation.stored(
                 artifact.reference,

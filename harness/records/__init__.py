@@ -28,6 +28,7 @@ from harness.records.asked import (
 )
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
+from harness.records.intervals import within_run
 from harness.records.status import Status
 from harness.records.values import NESTED, ValueEntry
 
@@ -98,6 +99,7 @@ __all__ = [
     "WeightsSpec",
     "batch_axes",
     "fixed_batch",
+    "within_run",
 ]
 
 

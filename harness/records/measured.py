@@ -155,6 +155,10 @@ class Latency:
     `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are upper bounds as
     `percentile_rule` says, and None where n is too small for them (see `harness.stats.estimate`); without a rule they
     are the plain ranks of all samples together, as earlier versions took them.
+
+    `ci95_*_s` is the interval of the long-run median. Where the host drifted while the sweep went on, it is wider than
+    `run95_*_s`, the interval under the conditions of this run, which cases of one run are compared by; None where both
+    are the same.
     """
 
     median_s: float
@@ -170,6 +174,8 @@ class Latency:
     stop: str
     warmup_n: int
     percentile_rule: str | None = None
+    run95_low_s: float | None = None
+    run95_high_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

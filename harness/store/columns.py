@@ -78,6 +78,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "stop": str,
         "warmup_n": int,
         "percentile_rule": str,
+        "run95_low_s": float,
+        "run95_high_s": float,
     },
     "pace": {"median_s": float, "low_s": float, "high_s": float},
     "timed_inputs": {"mode": str, "examples": int},

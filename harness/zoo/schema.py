@@ -173,6 +173,11 @@ def data_options() -> tuple[Option, ...]:
     return tuple(found.values())
 
 
+def _underscored(value: Any) -> Any:
+    """Names of data sources may be written with dashes."""
+    return value.replace("-", "_") if isinstance(value, str) else value
+
+
 if TYPE_CHECKING:  # made of declarations, which a type checker does not see
     StepItem = _StepItem
     StepOptions = _StepOptions
@@ -181,7 +186,8 @@ if TYPE_CHECKING:  # made of declarations, which a type checker does not see
 else:
     _whole, _changes = _step_shapes()
     StepItem, StepOptions = _by_step("StepItem", _StepItem, _whole), _by_step("StepOptions", _StepOptions, _changes)
-    FrameworkName, DataSource = Literal[frameworks.names()], Literal[data.names()]
+    FrameworkName = Literal[frameworks.names()]
+    DataSource = Annotated[Literal[data.names()], BeforeValidator(_underscored)]
 
 Step = Annotated[StepItem, BeforeValidator(_one_step)]
 

@@ -328,6 +328,9 @@ DOORS: Mapping[str, Door] = {
     ),
 }  # fmt: skip
 
+TELL = 200
+"""Files after which a line says how many there were: a run of hours may be stopped."""
+
 SLOW = ("report",)
 """Verbs that take a second: one try in ten has them."""
 
@@ -381,6 +384,9 @@ def main() -> int:
             sys.stdout.write(f"--only {door} --seed {seed} --tries 1: {' '.join(found.arguments)}: {found.problem}\n")
             sys.stdout.flush()
         done += 1
+        if not done % TELL:
+            sys.stdout.write(f"{done} damaged files so far: {broken} promises broken\n")
+            sys.stdout.flush()
     sys.stdout.write(
         f"{done} damaged files of {len(doors)} kinds from seed {given.seed} on: {broken} promises broken\n"
     )

@@ -47,6 +47,7 @@ models:
     source: torch
     id: harness.%s.digits_cnn:build
     weights: {kind: trained}
+    options: {epochs: 1}
     task: classification
     data: digits
     inputs:

@@ -62,7 +62,7 @@ ERRORS = {
 }
 
 
-FEATURES = ["rotate", "reference"]
+FEATURES = ["rotate", "reference", "graph"]
 """What this worker knows beyond what every one must, see `protocol`."""
 
 
@@ -319,6 +319,8 @@ def session_options(request: dict[str, Any]) -> Any:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     for axis, size in (asked.get("dims") or {}).items():
         options.add_free_dimension_override_by_name(axis, size)
+    if request.get("graph"):
+        options.optimized_model_filepath = request["graph"]
     if request.get("profile"):
         import tempfile
 
