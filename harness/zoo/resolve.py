@@ -14,7 +14,7 @@ from harness.flavours import normal
 from harness.options import by_name
 from harness.paths import typed
 from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
-from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
+from harness.records import Budget, DataSpec, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
 from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
@@ -209,6 +209,7 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             latency_s=budget.latency,
             size_bytes=budget.size,
             structure=budget.structure,
+            metrics={key: MetricLimit(drop=limit.drop, share=limit.share) for key, limit in budget.metrics.items()},
         ),
         outputs=_outputs(where, entry, problems),
         timed_inputs=entry.timed_inputs,

@@ -332,7 +332,7 @@ def _static(
         )
     finally:
         reader.remove()
-    return ()
+    return tuple(reader.notes)
 
 
 def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
