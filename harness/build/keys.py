@@ -22,7 +22,7 @@ from harness.records import wire
 if TYPE_CHECKING:
     from harness.records import Json, ModelSpec, Recipe, Step
 
-REVISION = 2
+REVISION = 3
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
 
 REFERENCE_FORMAT = 3
@@ -124,6 +124,6 @@ def _step(model: ModelSpec, step: Step) -> dict[str, Json]:
         "kind": step.kind,
         "options": dict(step.options),
         "versions": versions(tuple(tools)),
-        "calibration": data.request_digest(data.DataRequest.of(model), "calibration") if calibrated else None,
+        "calibration": data.calibration_digest(data.DataRequest.of(model)) if calibrated else None,
         "isa": list(isa()) if kind.hardware(step.options) else None,
     }
