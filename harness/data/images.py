@@ -53,7 +53,8 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
                 fitted = _fit(image.convert("RGB"), height, width)
         except Exception as error:  # Pillow has a class of its own for a bomb, and others for a damaged file
             raise BuildError(f"data: {path} cannot be read as an image: {error}. Remove it from the folder.") from error
-        yield base.Row(feed={spec.name: normalised(fitted, channels, request)}, label=label)
+        image = base.in_order(normalised(fitted, channels, request), request)
+        yield base.Row(feed={spec.name: image}, label=label)
 
 
 def digest(request: base.DataRequest) -> str:
