@@ -248,9 +248,7 @@ def live(models: Sequence[str], threads: int, seconds: float) -> None:
             )
             ahead = preview.preview(request)
             if ahead.missing:
-                raise SystemExit(
-                    f"build first: harness build --models {','.join(models)} ({len(ahead.missing)} missing)"
-                )
+                raise SystemExit(f"build first: harness build {','.join(models)} ({len(ahead.missing)} missing)")
             start = time.perf_counter()
             swept = sweep(request, Silent())
             took[early] = time.perf_counter() - start

@@ -7,6 +7,7 @@
 3. The axes of `sweep.*` are those of all commits of an `asv run`, and every process counts on the same ones.
 4. One measurement serves all metrics of a case (see `harness.asv.answers`); the samples of `sweep.*` are always kept.
 5. Two runs of asv never use one environment at the same time.
+6. On the pages a case of `asv run` shares its line with the sweeps of the same weights.
 
 It replaces functions of asv 0.6, all of them in `setup`, which refuses an asv that does not have them as they were.
 """
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harness.asv import axes, environments, results, running
+from harness.asv import axes, environments, pages, results, running
 from harness.asv.answers import State
 from harness.asv.exchange import FOLDER
 
@@ -29,6 +30,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "benchmarks.Benchmarks._disc_benchmarks": "conf, repo, environments, commit_hashes, check",
     "benchmarks.Benchmarks.discover": "conf, repo, environments, commit_hash, regex, check",
     "benchmarks.Benchmarks.save": "self",
+    "commands.publish.iter_results": "results",
     "commands.run.iter_results_for_machine_and_hash": "results, machine_name, commit",
     "commands.setup.Setup.perform_setup": "environments, parallel",
     "environment.get_env_name": "tool_name, python, requirements, tagged_env_vars, build",
@@ -74,9 +76,11 @@ def setup() -> None:
     running.patch(state)
     results.patch(state)
     results.patch_files()
+    pages.patch()
 
 
 def _find(name: str) -> Any:
+    import asv.commands.publish
     import asv.commands.run
     import asv.commands.setup
 

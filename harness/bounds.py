@@ -69,6 +69,8 @@ PAIRS: Final = Bound(least=1, most=1000, example="8,20")
 TIME_LIMIT: Final = Bound(least=0, most=30 * 86_400, whole=False, above=True)
 """Seconds; more than a clock's arithmetic can take would be no limit at all."""
 
+CONFIRMED: Final = Bound(least=0, most=1000)
+EXAMPLES: Final = Bound(least=1, most=100_000)
 DECIBELS: Final = Bound(least=0, most=1000, whole=False)
 SCALE: Final = Bound(least=0, most=10, whole=False, above=True)
 PIXELS: Final = Bound(least=100, most=10_000)

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from harness.records import within_run
+
 if TYPE_CHECKING:
     from harness.records import Block
 
@@ -106,8 +108,8 @@ def candidates(inside: Sequence[Row], room: float = math.inf) -> tuple[list[Row]
         them that there is room for, and the rest.
     """
     first = inside[0]["latency"]
-    high = max(first["ci95_high_s"] or first["median_s"], NEAR * first["median_s"])
-    compete = [row for row in inside if (row["latency"]["ci95_low_s"] or row["latency"]["median_s"]) <= high]
+    high = max(within_run(first)[1] or first["median_s"], NEAR * first["median_s"])
+    compete = [row for row in inside if (within_run(row["latency"])[0] or row["latency"]["median_s"]) <= high]
     compete = compete if inside[0] in compete else [inside[0], *compete]
     taken = itertools.accumulate(row.get("peak_rss_bytes") or 0 for row in compete)
     most = min(MOST, max(sum(total <= room for total in taken), 2))

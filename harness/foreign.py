@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import re
 import stat
+import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.special_files import special
+
+T = TypeVar("T")
 
 LARGEST: Final = 512_000_000
 """Bytes of one file of text. A year of a large zoo's results in one of asv's files is a tenth of it."""
@@ -71,6 +75,35 @@ def mapping(text: bytes | str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"it holds {_KINDS.get(type(found), 'a number')} and not an object")  # noqa: TRY004  (one error type for a bad text)
     return found
+
+
+def checked(record: T) -> T:
+    """A record (a dataclass) that was made of what others wrote, where each of its fields is of the field's type.
+
+    Raises:
+        TypeError: if one is not; the message names it.
+    """
+    for name, kind in get_type_hints(type(record)).items():
+        if not _fits(getattr(record, name), kind):
+            raise TypeError(f"{name} is of another type ({type(getattr(record, name)).__name__})")
+    return record
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type as fields have it: plain ones, unions, tuples and mappings of these."""
+    origin, of = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in of)
+    if origin is tuple:
+        several = (of[0],) * len(value) if isinstance(value, tuple) and of[-1] is ... else of
+        return isinstance(value, tuple) and len(several) == len(value) and all(map(_fits, value, several))
+    if origin is not None:
+        return isinstance(value, Mapping) and all(_fits(k, of[0]) and _fits(v, of[1]) for k, v in value.items())
+    return isinstance(value, kind)
 
 
 def toml(text: bytes) -> dict[str, Any]:

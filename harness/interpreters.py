@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -90,8 +91,7 @@ def describe(python: str) -> Environment:
         UsageError: it is not a Python interpreter, or does not run.
     """
     if python == sys.executable:
-        found = {(one.metadata["Name"] or "").lower(): one.version for one in metadata.distributions()}
-        return _environment(python, platform.python_version(), platform.machine(), found)
+        return _own()
     code = (
         "import importlib.metadata as m, json, platform\n"
         "found = {(d.metadata['Name'] or '').lower(): d.version for d in m.distributions()}\n"
@@ -105,6 +105,13 @@ def describe(python: str) -> Environment:
     except (ValueError, IndexError):
         raise UsageError(f"{python} is not a Python interpreter: it answered {answer.stdout[:80]!r}") from None
     return _environment(python, version, machine, found)
+
+
+@functools.cache
+def _own() -> Environment:
+    """What is installed beside this interpreter: read once, since a running program keeps what it has imported."""
+    found = {(one.metadata["Name"] or "").lower(): one.version for one in metadata.distributions()}
+    return _environment(sys.executable, platform.python_version(), platform.machine(), found)
 
 
 def _environment(python: str, version: str, machine: str, found: Mapping[str, str]) -> Environment:

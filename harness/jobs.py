@@ -12,13 +12,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from harness import foreign
 from harness.processes import Limits, OutOfTime, Watch, end, expendable
 
 STDERR_LINES = 12
 """How much of the end of a dead child's stderr is kept."""
+
+LONGEST = 64 * 2**20
+"""Characters of a message; what is longer is none of ours, and comes in pieces that are no JSON."""
+
+MOST_SAID = 2_000
+"""Characters of a line of stderr; a longer one comes in pieces."""
 
 LastWords = collections.deque[str]
 
@@ -39,7 +45,7 @@ class RunningChild:
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Its objects as they come; a line that was cut off by its death is left out."""
-        for line in self.process.stdout or ():
+        for line in _lines(self.process.stdout):
             self.watch.heard()
             with contextlib.suppress(ValueError):
                 message = foreign.parsed(line)
@@ -57,6 +63,11 @@ class RunningChild:
         if self.watch.late:
             raise OutOfTime
         return code
+
+
+def _lines(stream: IO[str] | None, most: int = LONGEST) -> Iterator[str]:
+    """Lines of a child's stream, none longer than `most`: one without an end is not to fill the parent's memory."""
+    return iter(lambda: stream.readline(most) if stream is not None else "", "")
 
 
 @contextlib.contextmanager
@@ -96,7 +107,7 @@ def child(
     )
     expendable(process.pid)
     stderr: LastWords = collections.deque(maxlen=STDERR_LINES)
-    drain = threading.Thread(target=lambda: stderr.extend(process.stderr or ()), daemon=True)
+    drain = threading.Thread(target=lambda: stderr.extend(_lines(process.stderr, MOST_SAID)), daemon=True)
     drain.start()
     watch = Watch(process, limits)
     # From a thread: one that reads nothing would hold us up here for ever.

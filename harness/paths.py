@@ -1,4 +1,4 @@
-"""Paths as people type them."""
+"""Paths as people type them, and the one that harness chooses."""
 
 from __future__ import annotations
 
@@ -9,3 +9,12 @@ from pathlib import Path
 def typed(text: str | Path) -> Path:
     """A path with `~` for a home folder; a name that begins so and is nobody's home stays a name."""
     return Path(os.path.expanduser(text))  # noqa: PTH111  (Path.expanduser raises where there is no such home)
+
+
+def cache_root() -> Path:
+    """`$HARNESS_CACHE`, or the folder that this operating system keeps a user's caches in."""
+    if given := os.environ.get("HARNESS_CACHE"):
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("onnx-harness", appauthor=False))

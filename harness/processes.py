@@ -34,8 +34,8 @@ MEMORY_SHARE = 0.9
 """Of the machine's memory, or the container's, what a child with its family may take."""
 
 LOOK_S = 0.5
-TIMED_OUT, NOT_STARTED = 124, 127
-"""Exit codes of a command that did not end, and of one that could not be started."""
+TIMED_OUT, NOT_STARTED, KILLED = 124, 127, 137
+"""Exit codes of a command that did not end, of one that could not be started, and of one that took too much memory."""
 
 OOM_SCORE = 800
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -170,13 +170,18 @@ class Watch:
             return "was ended, because the time limit was over"
         if now - self._heard > limits.silence_s:
             return f"was ended after {limits.silence_s:g} s without a word ({STEP_DEADLINE} sets another limit)"
-        used = memory_bytes(self._process.pid)
-        if used > limits.memory_bytes:
-            return (
-                f"was ended at {used / 1e9:.1f} GB of memory, above the limit of {limits.memory_bytes / 1e9:.1f} GB "
-                f"({MEMORY_LIMIT} sets another one)"
-            )
+        return too_large(self._process.pid, limits.memory_bytes)
+
+
+def too_large(pid: int, limit: int) -> str:
+    """That a process and its family take more memory than they may, in words that follow its name; else empty."""
+    used = memory_bytes(pid)
+    if used <= limit:
         return ""
+    return (
+        f"was ended at {used / 1e9:.1f} GB of memory, above the limit of {limit / 1e9:.1f} GB "
+        f"({MEMORY_LIMIT} sets another one)"
+    )
 
 
 def run(
@@ -197,8 +202,8 @@ def run(
         folder: where it runs.
 
     Returns:
-        Exit code, output and errors as bytes. What cannot be started has the exit code `NOT_STARTED`, and why in its
-        errors.
+        Exit code, output and errors as bytes. What cannot be started has the exit code `NOT_STARTED`, what did not
+        end `TIMED_OUT`, what took too much memory `KILLED`, and why in its errors.
 
     Raises:
         OutOfTime: the end that `ending_at` set came first.
@@ -215,14 +220,23 @@ def run(
         )
     except (OSError, ValueError) as error:
         why = f"{command[0]}: {getattr(error, 'strerror', None) or error}"
-        return subprocess.CompletedProcess(list(command), NOT_STARTED, b"", why.encode())
+        return _ended(command, NOT_STARTED, why)
     expendable(process.pid)
+    over, given = time.monotonic() + deadline_s, stdin
     try:
-        out, err = process.communicate(stdin, timeout=min(deadline_s, max(left_s(), 0.0)))
-    except subprocess.TimeoutExpired:
-        if left_s() <= 0:
-            raise OutOfTime from None
-        return subprocess.CompletedProcess(list(command), TIMED_OUT, b"", f"no end after {deadline_s:g} s".encode())
+        while True:
+            left = min(over - time.monotonic(), left_s())
+            try:
+                out, err = process.communicate(given or None, timeout=max(min(left, LOOK_S), 0.0))
+                break
+            except subprocess.TimeoutExpired:
+                given = b""  # what was begun goes on
+            if left_s() <= 0:
+                raise OutOfTime
+            if time.monotonic() >= over:
+                return _ended(command, TIMED_OUT, f"no end after {deadline_s:g} s")
+            if why := too_large(process.pid, memory_limit_bytes()):
+                return _ended(command, KILLED, f"{command[0]} {why}")
     finally:
         end(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
@@ -230,6 +244,10 @@ def run(
                 with contextlib.suppress(OSError):
                     pipe.close()
     return subprocess.CompletedProcess(list(command), process.returncode, out, err)
+
+
+def _ended(command: Sequence[str], code: int, why: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.CompletedProcess(list(command), code, b"", why.encode())
 
 
 def run_text(

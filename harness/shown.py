@@ -44,7 +44,8 @@ def text(given: str) -> str:
 
 def terminal(given: str) -> str:
     """For a terminal, a log or a pipe: `text`, and no runner of a CI takes it for a command."""
-    return COMMAND.sub(_broken_up, text(given))
+    found = text(given)
+    return COMMAND.sub(_broken_up, found) if "::" in found or "##[" in found else found
 
 
 def lines(given: str) -> str:

@@ -10,10 +10,20 @@ _SHOWN = 24
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """Return the valid name that `name` most likely stands for, letter case aside, or None."""
+    """Return the valid name that `name` most likely stands for, letter case aside, or None.
+
+    Where none is spelled alike, the only one that it is short for, such as `markdown` for `md`.
+    """
     by_lower = {candidate.lower(): candidate for candidate in valid}
     found = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
+    found = found or [one for one in by_lower if _short_for(name.lower(), one)]
+    return by_lower[found[0]] if len(found) == 1 else None
+
+
+def _short_for(name: str, whole: str) -> bool:
+    """Whether all letters of a name, two or more, stand in this order in another one that begins with the same."""
+    letters = iter(whole)
+    return len(name) > 1 and name[0] == whole[:1] and all(letter in letters for letter in name)
 
 
 def suggest(name: str, valid: Iterable[str], also: Iterable[str] = ()) -> str:

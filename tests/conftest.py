@@ -19,14 +19,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from harness import zoo as zoos
-from harness.build import keys
+from harness.build import keys, lookup
 from harness.build.cache import Cache
 from harness.cli import main
 from harness.measure import coordinator
+from harness.records import ModelSpec
 from harness.store.files import Lock
 from tests import builders
 
 os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.05")
+
+# The tests start hundreds of interpreters: each reads the bytecode of harness where the first one left it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # How long an example takes says something of the machine, and nothing of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -195,17 +200,25 @@ def built_project(project: Project, built: Path) -> Project:
 
 
 def take_over(built: Path, root: Path) -> None:
-    """Put `tiny.onnx` and the cache of what was built into a project, where nothing has to be loaded again.
-
-    A cache knows the weights of a file by its path and its time.
-    """
+    """Put `tiny.onnx` and the cache of what was built into a project, where nothing has to be loaded again."""
     shutil.copytree(built, root / "cache")
     shutil.copy2(built.parent / "tiny.onnx", root / "tiny.onnx")
+    resolve_again(built.parent, root)
+
+
+def resolve_again(before: Path, root: Path) -> None:
+    """Let the cache of a copied project know the weights of `tiny.onnx`: it does so by the file's path and time."""
     cache = Cache(root / "cache")
-    (known,) = (root / "cache" / "sources").glob("*.json")
-    content = known.read_text(encoding="utf-8").replace(str(built.parent), str(root))
-    model = zoos.load(root / "model_zoo.yaml").models["tiny"]
-    cache.put_resolution(keys.source_key(model), json.loads(content))
+    known = cache.resolution(keys.source_key(tiny_of(before)))
+    assert known is not None
+    content = json.dumps(known).replace(str(before), str(root))
+    cache.put_resolution(keys.source_key(tiny_of(root)), json.loads(content))
+    assert lookup.resolution(cache, tiny_of(root), probe=False) is not None
+
+
+def tiny_of(root: Path) -> ModelSpec:
+    """The model `tiny` of a project."""
+    return zoos.load(root / "model_zoo.yaml").models["tiny"]
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,8 +12,13 @@ from typing import Any
 
 import pytest
 
-from harness.asv import axes, environments, errors, exchange, results
+from harness.asv import axes, environments, errors, exchange, pages, results
 from harness.errors import StoreError
+from harness.store.asv import files as asv_files
+from harness.store.asv import merge
+from harness.store.asv.environments import weights_label
+from tests.histories import asv_file, store, sweep_of
+from tests.outcomes import measured
 from tests.test_provenance import git
 
 
@@ -142,3 +148,28 @@ def test_the_environment_tells_processes_where_the_configuration_lies(tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert f"{os.path.realpath(tmp_path)} None\n" == done.stdout
+
+
+def test_a_sweep_and_asv_run_share_a_line_of_the_pages(tmp_path: Path) -> None:
+    """The file of `asv run` is read as one for each model that it has numbers of, with the weights that were built."""
+    from asv.results import iter_results
+
+    commit, label = "a" * 40, weights_label("digits_cnn", "seeded", "aaaaaaaabbbb")
+    store(tmp_path, sweep_of(commit), measured())
+    described = {"host": "0123456789ab", "onnxruntime": "1.31.1+gpu", "weights": "seeded"}
+    axes = (("'digits_cnn'", "'gone'", "'other'"), ("'fp32'",), ("'cpu'",), ("1",), ("1",))
+    labels = {"digits_cnn": label, "gone": "gone-file-cccccccc"}
+    asv_file(tmp_path, commit, [0.002, math.nan, 0.003], axes=axes, params=described, harness_weights=labels)
+    found: dict[str, list[Any]] = {}
+    for path in asv_files.result_paths(tmp_path):
+        (whole,) = (one for one in iter_results(str(path.parent)) if path.name == Path(vars(one)["_filename"]).name)
+        for part in pages.by_weights(whole, pages.labels_of(path)):
+            found.setdefault(part.params["weights"], []).append(part)
+    assert {label: 2, "seeded": 1} == {name: len(parts) for name, parts in found.items()}
+    one, two = (part.params for part in found[label])
+    assert {name: one[name] for name in merge.SERIES} == {name: two[name] for name in merge.SERIES}
+    axis = [["'digits_cnn'", "'other'"], *map(list, axes[1:])]
+    values = sorted(part.get_result_value("sweep.track_latency", axis) for part in found[label])
+    assert [[0.001, None], [0.002, None]] == values
+    (unnamed,) = found["seeded"]
+    assert [None, 0.003] == unnamed.get_result_value("sweep.track_latency", axis)

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from harness import graphs
 from harness.build import precision, recipes, repair
 from harness.build.steps.base import Work
-from harness.errors import Skip
+from harness.errors import BuildError, Skip
 from harness.records import InputSpec, Step
 from tests import builders, specs
 from tests.mutants import Mutant, feed, save
@@ -53,7 +53,7 @@ def follow(tmp_path: Path, source: Path, given: dict[str, Any], *steps: Step) ->
     notes: list[str] = []
     for place, step in enumerate(steps):
         folder = tmp_path / f"step{place}"
-        folder.mkdir()
+        folder.mkdir(parents=True)
         work = Work(model=model, loaded=None, before=source, facts={}, folder=folder)
         notes += recipes.run(recipes.resolve(step), work).notes
         source = folder / "model.onnx"
@@ -281,6 +281,43 @@ def test_an_embedding_alone_is_quantized(tmp_path: Path, step: Step) -> None:
 
     assert path.stat().st_size < 0.3 * source.stat().st_size
     assert decibels(run(source, given)["y"], run(path, given)["y"]) > 20
+
+
+@pytest.mark.parametrize("step", [DYNAMIC, STATIC, BF16])
+def test_operators_of_onnxruntimes_own(tmp_path: Path, step: Step) -> None:
+    """A file as onnxruntime's optimizers save it: the types behind them are known to no shape inference."""
+    mutant = Mutant(parts=frozenset({"contributed"}))
+    path, _ = make(tmp_path, mutant, BASIC, step)
+
+    assert any(node.op_type == "FastGelu" for node in onnx.load(path).graph.node)
+    assert step is BF16 or close(tmp_path, mutant, path, 20 if step is DYNAMIC else 8)
+
+
+def test_infinite_values_stay_out_of_8_bits(tmp_path: Path) -> None:
+    """A mask of -inf, as decoders add to their scores: the products become integers, the sum stays what it is."""
+    mask = np.zeros(10, np.float32)
+    mask[[0, 3]] = -np.inf
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"], "product"),
+        helper.make_node("Add", ["product", "mask"], ["scores"], "masked"),
+        helper.make_node("LogSoftmax", ["scores"], ["y"], "last", axis=-1),
+    ]
+    weights = [builders.weight("w", 32, 10), numpy_helper.from_array(mask, "mask")]
+    ends = [builders.value("x", ["batch", 32])], [builders.value("y", ["batch", 10])]
+    source = builders.save(tmp_path / "source.onnx", nodes, *ends, weights=weights)
+    given = {"x": np.random.default_rng(0).random((1, 32), np.float32)}
+    path, notes = follow(tmp_path, source, given, STATIC)
+
+    assert "quantize: masked, last kept in float32: no 8-bit range holds values that are infinite" in notes
+    expected, got = run(source, given)["y"], run(path, given)["y"]
+    finite = np.isfinite(mask)
+    assert np.array_equal(np.isneginf(expected), np.isneginf(got))
+    assert decibels(expected[:, finite], got[:, finite]) > 20
+    assert precision.quantized(onnx.load(path))
+
+    entropy = Step(kind="quantize", options={"method": "static", "calibration": "entropy"})
+    with pytest.raises(BuildError, match=r"some activations are infinite.*use `calibration: minmax`"):
+        follow(tmp_path / "entropy", source, given, entropy)
 
 
 def test_a_quantizer_that_does_nothing_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

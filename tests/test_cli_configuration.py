@@ -158,3 +158,14 @@ def test_every_way_to_write_the_table_is_read(tmp_path: Path, text: str) -> None
     (tmp_path / "pyproject.toml").write_text(f"# harness\n{text}", encoding="utf-8")
     assert {"sweep": {"threads": "2"}} == configuration.table_of(tmp_path / "pyproject.toml")
     assert configuration.MAY_HOLD.search(b'[project]\ndependencies = ["onnx-harness"]\n[tool.ruff]\n') is None
+
+
+def test_what_a_project_sets_is_told_with_its_file(tmp_path: Path) -> None:
+    """For every verb and for one; without a file, or a table in it, nothing is."""
+    assert (None, {}) == configuration.stated(tmp_path)
+    write(tmp_path, "[tool.other]\nx = 1")
+    (tmp_path / ".git").mkdir()
+    assert (None, {}) == configuration.stated(tmp_path)
+    write(tmp_path, "[tool.harness]\nresults = 'mine'\n[tool.harness.sweep]\nthreads = [1, 2]")
+    expected = {"results": "mine", "sweep.threads": [1, 2]}
+    assert (tmp_path / "pyproject.toml", expected) == configuration.stated(tmp_path)

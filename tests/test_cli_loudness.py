@@ -13,9 +13,10 @@ import pytest
 
 import harness
 from harness.build.pipeline import BuildEvent
-from harness.cli import loudness
+from harness.cli import loudness, remaining
 from harness.cli.console import Console
 from harness.cli.loudness import Loudness
+from harness.cli.remaining import Remaining
 from harness.cli.terminal import Terminal
 from harness.errors import UsageError
 from tests.conftest import Project
@@ -98,48 +99,103 @@ def test_loudness_is_that_of_one_run() -> None:
 
 
 def sweeping(**changes: Any) -> Console:
-    """A console of a sweep of two cases with two processes each, and two choices that take 20 s together."""
+    """A console of a sweep of two cases on two targets, two processes each, with a rival for every one of them."""
     console = Console()
-    console.rounds = 2
-    console.expected_s, console.confirming_s = 1.0, 20.0
-    console.all_processes = 4
+    console.rounds, console.begun_at = 2, time.monotonic()
+    known = {name: changes.pop(name) for name in ("elapsed", "ran") if name in changes}
+    console.left = Remaining(
+        processes=4,
+        process_s=1.0,
+        confirm_s={2: 10.0},
+        groups={f"m/{v}/{t}": ("m", t) for v in "ab" for t in "xy"},
+        **known,
+    )
     for name, value in changes.items():
         setattr(console, name, value)
     return console
 
 
-def test_the_time_left_holds_the_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_tells_what_is_certain_from_what_may_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes at their own pace, and confirming at that pace, too; no process is counted beyond the last."""
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     assert "process 1/4" in sweeping().progress()
     assert "estimating the time left" in sweeping().progress()
-    slow = sweeping(elapsed=[2.0, 2.0], processes=2)
-    assert 40.0 == slow.confirming_left()
+    slow = sweeping(elapsed=[2.0, 2.0], ran=2)
+    assert 40.0 == slow.left.confirming()
     assert "process 3/4" in slow.progress()
-    assert "about 44 s left" in slow.progress()
-    last = sweeping(elapsed=[1.0] * 4, processes=4)
+    assert "(4 to 44 s left)" in slow.progress()
+    last = sweeping(elapsed=[1.0] * 4, ran=4)
     assert "process 4/4" in last.progress()
+    assert "(up to 20 s left)" in last.progress()
+
+
+def test_what_gets_no_number_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """A case that cannot run takes no further process, takes no time, and leaves its rival nothing to confirm."""
+    console = sweeping()
+    console.finished({"case": "m/a/x", "status": "unsupported", "latency": None, "reason": "no CUDA"})
+    assert [] == console.left.elapsed
+    assert (0, 2, 10.0) == (console.left.ran, console.left.processes, console.left.confirming())
+    assert "no CUDA" in capsys.readouterr().out
+
+
+def test_few_rivals_take_less_to_confirm() -> None:
+    """Once every case has a number, those that cannot be the fastest count no more; the baseline does."""
+    left = Remaining(confirm_s={2: 10.0, 4: 100.0}, groups={f"m/{name}/x": ("m", "x") for name in "abcd"})
+    for name, median in zip("abc", (1.0, 2.0, 3.0), strict=True):
+        latency = {"median_s": median, "ci95_low_s": 0.9 * median, "ci95_high_s": 1.1 * median}
+        left.known({"case": f"m/{name}/x", "latency": latency})
+    left.known({"case": "m/d/x", "latency": None})
+    assert 100.0 == left.confirming()
+    left.without("m/d/x")
+    assert 10.0 == left.confirming()
+
+
+def test_building_goes_at_the_pace_of_what_is_built() -> None:
+    """What the plan states, until something is built; then in proportion, less what the one in progress has taken."""
+    left = Remaining(to_build={("m", "a"): 10.0, ("m", "b"): 10.0, ("n", "a"): 40.0})
+    assert 60.0 == left.building()
+    left.built("m", "a", 5.0)
+    assert 25.0 == left.building()
+    assert 22.0 == left.building(running=3.0)
+    left.built("m", "not planned", 0.0)
+    assert 25.0 == left.building()
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "text"),
+    [
+        (40, None, "about 40 s left"),
+        (0.2, None, "nearly done"),
+        (180, 480, "3 to 8 min left"),
+        (40, 480, "40 s to 8 min left"),
+        (180, 181, "about 3 min left"),
+        (0.2, 50, "up to 50 s left"),
+    ],
+)
+def test_a_time_left_may_be_a_range(least: float, most: float | None, text: str) -> None:
+    """From what is certain to what may follow, with one unit where one does."""
+    assert text == remaining.time_left(least, most)
 
 
 @pytest.mark.parametrize(("width", "begins"), [(70, "process 3/4 "), (100, "round 2 of 2, process 3/4 ")])
 def test_the_live_line_is_one_line(width: int, begins: str) -> None:
     """The round is left out where there is no room for it, before the case or the time left are."""
-    console = sweeping(elapsed=[60.0], processes=2, number=2, current="digits_cnn/int8-dynamic/cpu-t2-b1")
+    console = sweeping(elapsed=[60.0], ran=2, number=2, current="digits_cnn/int8-dynamic/cpu-t2-b1")
     console.out.width = width
     line = console.progress()
     assert line.startswith(begins)
-    assert "digits_cnn/int8-dynamic/cpu-t2-b1  (about " in line
+    assert "digits_cnn/int8-dynamic/cpu-t2-b1  (2 to 22 min left)" in line
     assert len(line) <= width
 
 
 def test_choices_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """While choices are confirmed the line says which, and what the others may take."""
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    console = sweeping(elapsed=[1.0] * 4, processes=4)
+    console = sweeping(elapsed=[1.0] * 4, ran=4)
     console.confirming(1, 2, "confirming a")
-    assert "confirming a  (about 20 s left)" == console.progress()
+    assert "confirming a  (up to 20 s left)" == console.progress()
     monkeypatch.setattr(time, "monotonic", lambda: 104.0)
-    assert "confirming a  (about 16 s left)" == console.progress()
+    assert "confirming a  (up to 16 s left)" == console.progress()
     monkeypatch.setattr(time, "monotonic", lambda: 107.0)
     console.confirming(2, 2, "confirming b")  # the first took 7 s of its 10
     monkeypatch.setattr(time, "monotonic", lambda: 109.0)

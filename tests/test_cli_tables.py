@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import shown
-from harness.cli import console, summary, tables
+from harness.cli import console, remaining, summary, tables
 from harness.store.rows import to_row
 from tests import outcomes
 
@@ -80,7 +80,7 @@ def test_cases_without_numbers_are_gathered_by_reason() -> None:
 @pytest.mark.parametrize(("value", "text"), [(40.2, "40 s"), (89, "89 s"), (90, "2 min"), (600, "10 min")])
 def test_time_left_is_rounded_for_people(value: float, text: str) -> None:
     """Seconds, then minutes."""
-    assert text == console.minutes(value)
+    assert text == remaining.minutes(value)
 
 
 def test_reasons_are_one_line_and_whole() -> None:

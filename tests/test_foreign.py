@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +77,43 @@ def test_content_is_that_of_regular_files(tmp_path: Path) -> None:
     for path, what in ((tmp_path / "pipe", "a named pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
         with pytest.raises(ValueError, match=f"it is {what}"):
             foreign.content(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A field of every kind that records of others' files have."""
+
+    name: str = ""
+    count: int = 0
+    share: float | None = None
+    pair: tuple[str, str] | None = None
+    several: tuple[int, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"name": "a", "count": 5, "share": 1, "pair": ("a", "b"), "several": (1, 2), "facts": {"a": [1]}},
+        {"share": 0.5, "versions": {"a": "1"}},
+    ],
+)
+def test_fields_of_their_types(values: dict[str, Any]) -> None:
+    """A whole number is a share as well; what a mapping of anything holds is not looked at."""
+    assert Written(**values) == foreign.checked(Written(**values))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("name", None), ("name", ["a"]), ("count", 1.5), ("count", True), ("count", "1"), ("share", "1"),
+        ("share", False), ("pair", ("a",)), ("pair", ("a", "b", "c")), ("pair", ("a", 1)), ("pair", "ab"),
+        ("several", (1, "2")), ("several", [1]), ("facts", []), ("facts", {1: 2}), ("versions", {"a": 1}),
+    ],
+)  # fmt: skip
+def test_fields_of_other_types(name: str, value: Any) -> None:
+    """The error names the field."""
+    with pytest.raises(TypeError, match=f"{name} is of another type"):
+        foreign.checked(Written(**{name: value}))

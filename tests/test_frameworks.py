@@ -50,7 +50,7 @@ def zoo_model(
     inputs: tuple[InputSpec, ...],
     data: str,
     *,
-    task: str,
+    task: str | None,
     options: dict[str, Json] | None = None,
     require: bool = False,
 ) -> ModelSpec:

@@ -24,6 +24,7 @@ from harness.gate.bisect.bisection import (
     releases,
 )
 from harness.gate.model import Finding, Pair, Verdict
+from harness.processes import OutOfTime
 from tests import pairs, repos
 
 
@@ -86,6 +87,22 @@ def test_finds_every_culprit(culprit: int) -> None:
     assert found.confirmed
     assert () == found.between
     assert len(found.steps) <= math.ceil(math.log2(12))
+
+
+@pytest.mark.parametrize(("prepared", "known"), [(1, (0, 11)), (3, (5, 8)), (5, (6, 7))])
+def test_what_is_known_when_the_time_is_over(prepared: int, known: tuple[int, int]) -> None:
+    """The two points that the change lies between by then; it is not confirmed, and no halving follows."""
+    world = World(7)
+
+    def prepare(base: BisectPoint, head: BisectPoint) -> Two:
+        if len(world.prepared) == prepared:
+            raise OutOfTime
+        return world.prepare(base, head)
+
+    found = bisect(points(12), prepare, lambda step: None)
+    assert found.before is not None
+    assert found.after is not None
+    assert (known, True) == ((int(found.before.asked), int(found.after.asked)), found.out_of_time)
 
 
 def test_other_weights_are_named_at_every_step() -> None:

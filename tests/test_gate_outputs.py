@@ -31,10 +31,10 @@ def _no_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
 
 
-def shown(report: Report) -> str:
+def shown(report: Report, *, every: bool = False) -> str:
     """What the console shows."""
     out = io.StringIO()
-    console.show(report, Console(file=out, width=200, highlight=False))
+    console.show(report, Console(file=out, width=200, highlight=False), every=every)
     return out.getvalue()
 
 
@@ -275,14 +275,42 @@ def test_the_console_shows_what_matters_first() -> None:
 
 
 def test_cases_of_which_the_same_is_said_stand_together() -> None:
-    """Sixty cases without a past are one line, not sixty; each keeps its row in the table."""
+    """Sixty cases without a past are one line, not sixty, and have rows where somebody asks for them."""
     cases = [
         reports.case(f"m{i:02}/v/cpu-t1-b1", Verdict.NOT_COMPARABLE, reason="not judged: 1 point") for i in range(60)
     ]
     expected = "m00/v/cpu-t1-b1, m01/v/cpu-t1-b1, m02/v/cpu-t1-b1 and 57 more cases"
     assert f"{expected}: not judged: 1 point" in shown(reports.report(*cases))
     assert f"- :no_entry_sign: **{expected}**: not judged: 1 point\n" in markdown.render(reports.report(*cases))
-    assert 60 == shown(reports.report(*cases)).count("  not compared")
+    folded = shown(reports.report(*cases))
+    assert "m59/" not in folded
+    assert "60 cases of which nothing differs or nothing was compared: 60 not compared; -v lists them\n" in folded
+    assert 60 == shown(reports.report(*cases), every=True).count("  not compared")
+
+
+def test_a_change_that_touches_no_model_has_one_line_and_not_a_row_for_each_case() -> None:
+    """Cases that were not measured are counted; whatever was measured keeps its row, and few of them keep theirs."""
+    unmeasured = [
+        reports.case(f"m{i}/v/cpu-t1-b1", Verdict.PASS, findings=(), notes=("not measured: the same file",))
+        for i in range(5)
+    ]
+    timed = reports.case("timed/v/cpu-t1-b1", Verdict.PASS, findings=(reports.steady(),))
+    table = shown(reports.report(*unmeasured, timed)).split("note  ")[0]
+    assert "timed/v/cpu-t1-b1  pass" in table
+    assert "5 cases of which nothing differs or nothing was compared: 5 passed" in table
+    assert "m0/" not in table
+    assert "m0/v/cpu-t1-b1" in shown(reports.report(*unmeasured[:3], timed)).split("note  ")[0]
+
+
+def test_a_name_that_does_not_fit_stands_whole_above_its_rows() -> None:
+    """At 80 columns: cases are told apart by all of their name."""
+    case = reports.case("a_model_of_somebody/int8-static-per-channel/openvino-cpu-t16-i4-b128")
+    out = io.StringIO()
+    console.show(reports.report(case), Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    place = lines.index(case.name)
+    assert lines[place + 1].startswith("  regression  latency")
+    assert max(map(len, lines[place - 1 : place + 2])) <= 80
 
 
 def test_notes_that_differ_in_figures_alone_are_said_once() -> None:
@@ -341,7 +369,7 @@ def test_a_regression_says_how_to_go_on() -> None:
 
 @pytest.mark.parametrize("width", [80, 100])
 def test_a_narrow_terminal_loses_no_interval(width: int) -> None:
-    """Names are cut in the middle and columns go; no row of the table is wrapped, and no interval loses an end."""
+    """Columns go; no row of the table is wrapped, and no interval loses an end."""
     out = io.StringIO()
     long = reports.case("a-model-with-a-name/int8-static-per-channel/cpu-t2-b1", findings=(reports.slower(),))
     console.show(reports.report(long, reports.case()), Console(file=out, width=width, highlight=False))
@@ -690,11 +718,11 @@ def test_a_file_after_json_is_still_written(
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_the_table_of_a_gate_fits(width: int) -> None:
-    """One line for every row at any width, with the change and both bounds."""
+    """One line for every row at any width, with the change and both bounds; names that do not fit stand above."""
     out = io.StringIO()
     console.show(reports.mixed(), Console(file=out, width=width, highlight=False))
     lines = out.getvalue().splitlines()[3:10]
-    assert lines[0].startswith("case")
+    assert lines[0].startswith("case" if width >= 80 else "  verdict")
     assert all(len(line) <= width for line in lines)
-    assert "+4.8% [+3.9%, +5.6%]" in lines[1]
-    assert ("base" in lines[0]) == (width > 80)
+    assert "+4.8% [+3.9%, +5.6%]" in lines[1 if width >= 80 else 2]
+    assert ("base" in lines[0]) == (width != 80)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import dataclasses
+import importlib.util
+import struct
 import sys
 from pathlib import Path
 
@@ -439,7 +442,16 @@ def test_the_copy_of_harness_holds_nothing_else(tmp_path: Path) -> None:
     found = code.copy_of_harness(tmp_path)
     assert {"harness", "meta.json"} == {path.name for path in found.iterdir()}
     assert found == code.copy_of_harness(tmp_path)
-    assert not list(found.rglob("*.pyc"))
+    assert not list(found.rglob("*-pytest-*"))
+
+
+def test_bytecode_of_the_copy_is_used(tmp_path: Path) -> None:
+    """A side compiles nothing of harness again: what Python left beside the sources still fits those of the copy."""
+    compileall.compile_file(code.__file__, quiet=2)
+    copied = code.copy_of_harness(tmp_path) / "harness" / "gate" / "sides" / "code.py"
+    bytecode = Path(importlib.util.cache_from_source(str(copied))).read_bytes()
+    source = copied.stat()
+    assert [0, int(source.st_mtime) & 0xFFFFFFFF, source.st_size] == list(struct.unpack("<III", bytecode[4:16]))
 
 
 def test_harness_itself_is_built_by_its_own_code(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import WorkerError, WorkerRefusal
+from harness.runtimes import client, protocol
 from harness.runtimes.client import Client
 from tests.workers import worker
 
@@ -113,3 +115,23 @@ def test_ctrl_c_reaches_the_coordinator_alone(tmp_path: Path) -> None:
         client.ask("burst", 60, n=1)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_a_reply_without_an_end_is_not_read() -> None:
+    """Its first bytes are enough to say so; one that just fits is a reply."""
+    with pytest.raises(ValueError, match="a line of more than 1,000 bytes: b'xxx"):
+        protocol.receive(io.BytesIO(b"x" * 5_000), 1_000)
+    assert {"a": 1} == protocol.receive(io.BytesIO(b'{"a": 1}\n' + b"x" * 5_000), 9)
+    assert {"a": "x" * 5_000} == protocol.receive(io.BytesIO(b'{"a": "' + b"x" * 5_000 + b'"}\n'))
+
+
+def test_what_a_worker_says_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reason of megabytes, and a flood of stderr, which would fill the disk (a gigabyte of it, outside of tests)."""
+    long = "send({'ok': False, 'kind': 'runtime', 'message': 'x' * 40_000})"
+    with worker(tmp_path, long)() as found, pytest.raises(WorkerError) as error:
+        found.ask("burst", 20)
+    assert client.MOST_REASON == len(str(error.value))
+    monkeypatch.setattr(client, "MOST_WRITTEN", 1000)
+    flood = "sys.stderr.write('y' * 9_000); sys.stderr.flush(); time.sleep(60)"
+    with worker(tmp_path, flood)() as found, pytest.raises(WorkerError, match="1,000 bytes to stderr"):
+        found.ask("profile", 20)

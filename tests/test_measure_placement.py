@@ -136,6 +136,18 @@ def test_shapes_of_packed_weights_come_from_a_session_that_packs_nothing() -> No
     assert [packed] == placement.with_shapes([packed], [])
 
 
+def test_bits_of_weights_that_the_runtime_packed_come_from_such_a_session() -> None:
+    """Onnxruntime makes one node of a dequantized weight and its product; what the file states needs no session."""
+    made = ["m", "MatMulNBits", CPU, "float,float,uint8", 9, 7, [[1, 128], [256], [256]], [[1, 64]]]
+    shown = ["m", "MatMulNBits", CPU, "float,uint8,float", 1, 99, [[1, 128], [64, 4, 32], [256]], [[1, 64]]]
+    assert placement.lacks_shapes([made])
+    assert not placement.lacks_shapes([made], {"m": (4, 0)})
+    assert not placement.lacks_shapes([shown])
+    rows = placement.with_shapes([made], [shown])
+    assert {"int8 weights": 1.0} == placement.computation(rows)
+    assert "weights of 8 bits are multiplied in an arithmetic that the runtime chose" == placement.inside(rows, {})
+
+
 @pytest.mark.parametrize(
     ("weights", "bits"), [([64, 2, 16], 4), ([64, 2, 32], 8), ([64, 1, 64], 8), ([64, 4, 8], 4), (None, 4)]
 )

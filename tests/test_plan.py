@@ -9,14 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from onnx import helper
 
 from harness import frameworks
+from harness.build.builder import Maker
+from harness.build.cache import Cache
+from harness.cli.console import Console
 from harness.errors import UsageError
 from harness.flow.plan import Plan, Selection, plan, plan_digest
-from harness.flow.preview import Preview, SweepSettings
+from harness.flow.preview import Preview, SweepRequest, SweepSettings, preview
 from harness.records import DataSpec, InputSpec, ModelSpec, Recipe, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.zoo import Defaults, TargetSpec, Zoo
+from tests import builders
 
 RECIPES = {
     "int8": Recipe(name="int8", steps=(Step(kind="export"), Step(kind="quantize")), precision="int8"),
@@ -239,6 +244,34 @@ def test_what_building_takes_is_of_the_framework() -> None:
     of_file, of_network = (frameworks.get(name).build_s for name in ("onnx", "torch"))
     assert 0 < of_file < of_network
     assert 2 * of_file + of_network == made.building_s
+
+
+def test_cases_that_an_earlier_build_showed_to_have_no_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A batch whose rows depend on each other is left out of the plan's time, with the reason, before anything runs."""
+    mean = helper.make_node("ReduceMean", ["x"], ["mean"], axes=[0])
+    less = helper.make_node("Sub", ["x", "mean"], ["y"])
+    ends = [builders.value("x", ["batch", 3])], [builders.value("y", ["batch", 3])]
+    builders.save(tmp_path / "m.onnx", [mean, less], *ends)
+    (tmp_path / "zoo.yaml").write_text(
+        "version: 1\nvariants: {as-is: {steps: [export]}}\ntargets: {cpu: {provider: cpu}}\n"
+        f"models: {{m: {{source: onnx, id: {tmp_path / 'm.onnx'}}}}}\n"
+    )
+    request = SweepRequest(
+        zoo=tmp_path / "zoo.yaml", results=tmp_path / "r", cache=tmp_path / "c", selection=Selection(batch=(1, 2))
+    )
+    before = preview(request)
+    assert {} == before.left_out
+    (case, *_) = before.plan.cases
+    Maker(Cache(tmp_path / "c"), case.model, lambda *_: None).make(case.recipe)
+    after = preview(request)
+    ((why, left),) = after.left_out.items()
+    assert "rows depend on each other" in why
+    assert ["b2"] == [one.target.label.rpartition("-")[2] for one in left]
+    assert after.measuring_s == before.measuring_s / 2
+    Console().plan(after, cases=False)
+    assert f"no number of {left[0].id}: {why}" in capsys.readouterr().out
 
 
 def calls_to_plan(models: int) -> int:

@@ -92,7 +92,7 @@ def test_tables_are_split_once() -> None:
     parts = {
         split: [
             (tuple(one.feed["rows"][0].tolist()), int(one.label))
-            for one in data.stream(asked("iris", 4, 75, 75), split)  # type: ignore[arg-type]
+            for one in data.stream(asked("iris", 4, 75, 75), split)
         ]
         for split in ("calibration", "evaluation")
     }

@@ -14,7 +14,7 @@ from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome
 from harness.flow.rounds import SweepRounds
 from harness.measure.rounds import turns
-from harness.records import Evaluation, HostInfo, Run, RuntimeInfo
+from harness.records import Evaluation, HostInfo, Run, RuntimeInfo, within_run
 from harness.stats.estimate import latency
 from harness.store import query, samples
 from harness.store.journal import Journal
@@ -238,6 +238,7 @@ def test_the_interval_of_a_case_spans_a_host_whose_pace_doubles_in_the_middle_of
         for count, job in enumerate(work.jobs()):
             work.take(timed(job, 1_000_000 if count < 4 else 2_000_000))
         rows = list(work.rows.values())
+    assert 3 == len(rows)
     for row in rows:
         for other in rows:
             assert row["latency"]["ci95_low_s"] <= other["latency"]["median_s"] <= row["latency"]["ci95_high_s"]
@@ -255,3 +256,45 @@ def test_what_is_stored_on_the_way_is_what_all_processes_together_give(tmp_path:
             work.take(found)
         row = work.rows[one[0].case.id]
     assert dataclasses.asdict(latency([one for one in every if one], 0.02)) == row["latency"]
+
+
+def paced(levels: list[float], tmp_path: Path, order: str = "round") -> list[Any]:
+    """The rows of a sweep of six cases in rounds, the host's pace of each round as given."""
+    one = jobs(len(levels))[0]
+    settings = SweepSettings(processes=len(levels), time_per_case=1.0, ci_width=0.02, order=order)
+    many = []
+    for threads in range(1, 7):
+        target = dataclasses.replace(one.case.target, intra_threads=threads)
+        many.append(dataclasses.replace(one, case=dataclasses.replace(one.case, target=target), settings=settings))
+    with Journal.open(tmp_path, run(), resume=True) as journal:
+        work = SweepRounds(many, journal, Heard())
+        for count, job in enumerate(work.jobs()):
+            pace = levels[job.process] * (1 + 0.001 * (count % 5))
+            found = timed(job, round(1_000_000 * pace))
+            assert found.samples is not None
+            beside = round(250_000 * pace)
+            samples_ = dataclasses.replace(found.samples, reference_before_ns=beside, reference_after_ns=beside)
+            work.take(dataclasses.replace(found, samples=samples_))
+        before = [row["latency"] for row in work.rows.values()]
+        work.widen()
+        work.widen()
+        stored = [journal.whole(name)["latency"] for name in work.rows]
+        assert [row["latency"] for row in work.rows.values()] == stored
+    for old, new in zip(before, stored, strict=True):
+        changed = {name for name in old if old[name] != new[name]}
+        assert changed <= {"ci95_low_s", "ci95_high_s", "run95_low_s", "run95_high_s", "stop"}
+        assert (old["ci95_low_s"], old["ci95_high_s"]) == within_run(old) == within_run(new)
+    return stored
+
+
+def test_on_a_host_that_drifts_from_round_to_round_the_interval_is_wider_than_its_processes_say(tmp_path: Path) -> None:
+    """Doing it twice is doing it once; the interval within the run stands beside it, and nothing else changes."""
+    for found in paced([1.0, 1.03, 1.06], tmp_path):
+        assert found["ci95_low_s"] < found["run95_low_s"] < found["run95_high_s"] < found["ci95_high_s"]
+        assert "time" == found["stop"]
+
+
+@pytest.mark.parametrize(("levels", "order"), [([1.0] * 3, "round"), ([1.0, 1.03, 1.06], "case")])
+def test_where_rounds_tell_of_no_drift_the_interval_stays(levels: list[float], order: str, tmp_path: Path) -> None:
+    """A calm host, and one case after the other."""
+    assert {None} == {found["run95_low_s"] for found in paced(levels, tmp_path, order)}

@@ -32,7 +32,7 @@ def test_documented_keys() -> None:
     } == row["fidelity"].keys()  # fmt: skip
     assert {
         "median_s", "ci95_low_s", "ci95_high_s", "mean_s", "min_s", "p90_s", "p95_s", "p99_s", "n", "processes",
-        "stop", "warmup_n", "percentile_rule",
+        "stop", "warmup_n", "percentile_rule", "run95_low_s", "run95_high_s",
     } == row["latency"].keys()  # fmt: skip
 
 

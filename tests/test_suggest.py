@@ -17,6 +17,14 @@ def test_nothing_near() -> None:
     assert None is nearest("x", ["yolov8n"])
 
 
+def test_a_short_form_finds_what_it_is_short_for() -> None:
+    """All its letters, in order, from the first; of several that it may stand for none is guessed."""
+    assert "did you mean 'markdown'? available: table, csv, markdown" == suggest("md", ["table", "csv", "markdown"])
+    assert "resnet50" == nearest("rn50", ["resnet50", "yolov8n"])
+    assert None is nearest("rn", ["resnet50", "regnet_x"])
+    assert None is nearest("m", ["markdown"])
+
+
 def test_long_lists_are_cut() -> None:
     """A message does not list hundreds of names."""
     assert suggest("zzz", [f"m{index}" for index in range(100)]).endswith("m23 and 76 more")

@@ -166,7 +166,7 @@ def test_top1_agreement_needs_four_classes() -> None:
 def test_top1_of_both_shapes(shape: tuple[int, ...]) -> None:
     """Reference 4 of 4, artifact 3 of 4: a drop is positive where it got worse, with Wilson's interval."""
     scores, reference = np.eye(4)[[0, 1, 2, 0]].reshape(shape), np.eye(4).reshape(shape)
-    top1, agreement, ranking = classification.TASK.measured(evaluated(scores, reference, [0, 1, 2, 3]))
+    top1, f1, agreement, ranking = classification.TASK.measured(evaluated(scores, reference, [0, 1, 2, 3]))
     found = top1.value
     assert ("top1", 0.75, 1.0, 0.25, 4) == (found.name, found.value, found.reference, found.drop, found.n)
     assert pytest.approx(0.300642, abs=1e-6) == found.low
@@ -176,6 +176,8 @@ def test_top1_of_both_shapes(shape: tuple[int, ...]) -> None:
     assert "rank_agreement" == ranking.value.name
     assert pytest.approx((3 + 2 / 3) / 4) == ranking.value.value
     assert correctness.tango(1, 0, 4, 0.95) == (found.drop_low, found.drop_high)
+    assert ("f1", 1.0) == (f1.value.name, f1.value.reference)
+    assert pytest.approx((2 / 3 + 1 + 1 + 0) / 4) == f1.value.value
 
 
 def test_right_wants_classes() -> None:
@@ -241,7 +243,7 @@ def test_score_of_stored_outputs(tmp_path: Path) -> None:
     assert 0.75 == found.fidelity.top1_agreement
     assert found.accuracy is not None
     assert ("top1", 0.25) == (found.accuracy.metric, found.accuracy.drop)
-    assert ["top1", "top1_agreement", "rank_agreement"] == [metric.name for metric in found.metrics]
+    assert ["top1", "f1", "top1_agreement", "rank_agreement"] == [metric.name for metric in found.metrics]
     other = evaluation.score(stored(tmp_path / "other", labelled=True), "encoder")
     assert ((), None) == (other.metrics, other.accuracy)
     assert evaluation.score(stored(tmp_path / "more", labelled=False), "classification").accuracy is None
@@ -266,7 +268,7 @@ def test_names_need_no_numpy() -> None:
     """The zoo's schema lists the tasks, and starts quickly."""
     code = "import sys; from harness import tasks; print(tasks.names(), 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "('classification', 'detection', 'encoder') False" == done.stdout.strip()
+    assert "('classification', 'detection', 'encoder', 'regression', 'transcription') False" == done.stdout.strip()
 
 
 def test_an_unknown_task_is_met_with_the_nearest() -> None:

@@ -398,7 +398,7 @@ def test_ten_megabytes_are_refused_at_once(tmp_path: Path) -> None:
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file and a folder are told apart."""
-    with pytest.raises(ZooError, match=r"none\.yaml: no such file; give the zoo with --zoo FILE"):
+    with pytest.raises(ZooError, match=r"none\.yaml: no such file; name it with --zoo FILE, or let `harness init`"):
         load(tmp_path / "none.yaml")
     with pytest.raises(ZooError, match="is a folder; give a YAML file such as"):
         load(tmp_path)
@@ -565,5 +565,8 @@ def test_the_output_that_classifies(tmp_path: Path) -> None:
     said = GOOD + "    outputs: {scores: logits}\n"
     model = made(tmp_path, said + "    task: classification\n    budget: {fidelity_equal: 99%}\n").models["m"]
     assert ({"scores": "logits"}, 0.99) == (model.outputs, model.budget.fidelity_equal)
-    assert "16: models.m.outputs: has an effect with task classification alone" in problems(tmp_path, said)[0]
+    assert (
+        "models.m.outputs.scores: has an effect with task classification or detection alone"
+        in problems(tmp_path, said)[0]
+    )
     assert {} == made(tmp_path, GOOD).models["m"].outputs

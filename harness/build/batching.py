@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import values
+from harness import reasons, values
 from harness.data import base as data
 from harness.records import batch_axes, fixed_batch
 
@@ -110,18 +110,13 @@ def _interacts(loaded: Loaded, axes: Mapping[str, int], examples: Sequence[Examp
         doing = "run two examples together"
         both = loaded.run(together)
     except Exception as error:  # noqa: BLE001 # whatever the runtime says
-        return f"it cannot {doing}: {_point(error)}"
+        return f"it cannot {doing}: {reasons.reason_of(error, tool=True)}"
     for name, one, two, again, got in zip(loaded.outputs, *alone, both, strict=True):
         if not _same(one, again):
             return f"the output `{name}` is another one at every run"
         if problem := _joined(one, two, got):
             return f"the output `{name}` of two examples together {problem}"
     return ""
-
-
-def _point(error: Exception) -> str:
-    """The last line of what a runtime says, which is where its point is."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def _joined(one: Any, two: Any, got: Any) -> str:
@@ -152,7 +147,7 @@ def _rows_interact(loaded: Loaded, example: Example) -> str:
     try:
         before, after = loaded.run(example.feed), loaded.run(feed)
     except Exception as error:  # noqa: BLE001 # as in `_interacts`
-        return _point(error)
+        return reasons.reason_of(error, tool=True)
     rows = len(example.feed[loaded.model.inputs[0].name])
     for name, one, other in zip(loaded.outputs, before, after, strict=True):
         if not isinstance(one, np.ndarray) or one.shape[:1] != (rows,):

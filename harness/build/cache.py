@@ -30,6 +30,7 @@ from harness import scratch, sealed
 from harness.build import manifest
 from harness.build.manifest import META
 from harness.errors import StoreError
+from harness.paths import cache_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,11 +59,7 @@ CLOSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR)
 
 def default_root() -> Path:
     """`$HARNESS_CACHE`, or the folder that this operating system keeps a user's caches in."""
-    if given := os.environ.get("HARNESS_CACHE"):
-        return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("onnx-harness", appauthor=False))
+    return cache_root()
 
 
 class Cache:

@@ -60,7 +60,15 @@ def _flat(facts: Mapping[str, Any], lead: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= _flat(value, f"{lead}{name}.")
         elif name in ("inputs", "outputs"):
-            found |= {f"{name}.{one['name']}": f"{one['type']} {one['shape']}" for one in value}
+            found |= {f"{name}.{one['name']}": signature(one) for one in value}
         else:
             found[f"{lead}{name}"] = value
     return found
+
+
+def signature(one: Mapping[str, Any]) -> str:
+    """What an input or output takes, such as `float[batch,1,8,8]`; of a shape that is not stated the type alone."""
+    shape = one["shape"]
+    return (
+        str(one["type"]) if shape is None else f"{one['type']}[{','.join('?' if a is None else str(a) for a in shape)}]"
+    )

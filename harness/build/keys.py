@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.interpreters import Environment
     from harness.records import Json, ModelSpec, Recipe, Step
 
-REVISION = 2
+REVISION = 3
 """Raised by hand whenever the code of a step, a source or a data set starts to give a different result."""
 
 REFERENCE_FORMAT = 3
@@ -84,7 +84,9 @@ def source_key(model: ModelSpec, around: Environment | None = None) -> str:
             "local": stat_of(Path(local)) if local else None,
             "code": code_of(model),
             # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
-            "calibration": data.request_digest(request, "calibration"),
+            "calibration": data.calibration_digest(request)
+            if framework.fits
+            else data.request_digest(request, "calibration"),
             **_framework_versions(model, around),
         }
     )
@@ -145,6 +147,6 @@ def _step(model: ModelSpec, step: Step, around: Environment | None) -> dict[str,
         "kind": step.kind,
         "options": dict(step.options),
         "versions": _versions(tuple(tools), around if exported else None),
-        "calibration": data.request_digest(data.DataRequest.of(model), "calibration") if calibrated else None,
+        "calibration": data.calibration_digest(data.DataRequest.of(model)) if calibrated else None,
         "isa": list(isa()) if kind.hardware(step.options) else None,
     }

@@ -43,7 +43,8 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
     answers = values.ValueWriter(folder / "outputs", count, structured=True)
     known = _Expected()
     labels = _Labels(folder / "labels", count)
-    for example in data.stream(request, "evaluation"):
+    left_out: list[str] = []
+    for example in data.stream(request, "evaluation", left_out):
         feed = {spec.name: example.feed[spec.name] for spec in model.inputs}
         feeds.add(feed)
         try:
@@ -68,7 +69,7 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         batch_axes=batching.axes,
         rows=batching.rows,
         why_no_batch=batching.why,
-        notes=(*map(str, loaded.facts.get("guesses", ())), *known.notes()),
+        notes=(*map(str, loaded.facts.get("guesses", ())), *known.notes(), *left_out),
         random=random,
     )
 

@@ -111,6 +111,7 @@ def inspect(
     format_ = options.chosen_format(format_, as_json=as_json)
     from harness.build.inside import difference, inside
     from harness.cli import formats
+    from harness.cli.console import Console
     from harness.cli.terminal import Terminal
 
     both = [
@@ -123,36 +124,59 @@ def inspect(
         return
     console = Terminal(highlight=False, soft_wrap=True)
     if other:
-        print_difference(console, found)
+        print_difference(Console().out, found, (what, other))
     else:
         print_facts(console, found, nodes=nodes)
 
 
-def print_difference(console: Terminal, found: Mapping[str, Any]) -> None:
-    """What differs, a line each."""
-    for name, (before, after) in found.items():
-        console.print(f"{name}: {human(name, before)} -> {human(name, after)}", markup=False)
+def print_difference(console: Terminal, found: Mapping[str, Any], sides: Sequence[str]) -> None:
+    """What differs, a line each, with what is of one kind together."""
+    from harness.layout import TextColumn, TextTable, print_grid
+
     if not found:
         console.print("the two do not differ in what is inside", markup=False)
+        return
+    columns = [TextColumn(name="", least=24), *(TextColumn(name=side, right=True, least=16) for side in sides)]
+    kinds = list(dict.fromkeys(name.partition(".")[0] for name in found))
+    rows = [
+        (name, *(human(name, value) for value in found[name]))
+        for name in sorted(found, key=lambda one: kinds.index(one.partition(".")[0]))
+    ]
+    print_grid(console, TextTable(columns=tuple(columns), rows=rows))
 
 
 def print_facts(console: Terminal, found: Mapping[str, Any], *, nodes: bool) -> None:
-    """What a file holds; a line for each node where asked for."""
+    """What a file holds, without what it does not have; a line for each node where asked for."""
+    width = max(map(len, found), default=0)
     for key, value in found.items():
+        listed = dict(enumerate(value)) if isinstance(value, list) else value
         if key == "nodes" and isinstance(value, list):
-            console.print(f"nodes: {len(value)}", markup=False)
+            console.print(f"{key:{width}}  {len(value)}", markup=False)
             for node in value if nodes else []:
                 console.print(f"  {one_line(node)}", markup=False)
-        elif isinstance(value, dict):
-            console.print(f"{key}:", markup=False)
-            for name, entry in value.items():
-                console.print(f"  {name}: {one_line(entry)}", markup=False)
-        elif isinstance(value, list):
-            console.print(f"{key}:", markup=False)
-            for entry in value:
-                console.print(f"  {one_line(entry)}", markup=False)
-        else:
-            console.print(f"{key}: {human(key, value)}", markup=False)
+        elif key == "unfused" and not value:
+            console.print(f"{key:{width}}  nothing that harness knows a fused form of", markup=False)
+        elif isinstance(listed, dict):
+            within = max((len(str(name)) for name in listed), default=0)
+            if listed:
+                console.print(f"{key}", markup=False)
+            for name, entry in listed.items():
+                lead = f"{name:{within}}  " if isinstance(name, str) else ""
+                console.print(f"  {lead}{entry_said(key, entry)}", markup=False)
+        elif value not in (None, ""):
+            console.print(f"{key:{width}}  {human(key, value)}", markup=False)
+
+
+def entry_said(kind: str, entry: Any) -> str:
+    """One entry of a fact that has several, for people."""
+    from harness.build.inside import signature
+
+    if kind in ("inputs", "outputs"):
+        return f"{entry['name']}  {signature(entry)}"
+    if kind == "initializers":
+        tensors = units.count(entry["count"], "tensor")
+        return f"{tensors}, {units.count(entry['elements'], 'element')}, {units.size(entry['bytes'])}"
+    return one_line(entry)
 
 
 def human(name: str, value: Any) -> str:
@@ -289,11 +313,11 @@ def cache_table(entries: Sequence[Entry]) -> TextTable:
     from harness.units import size
 
     columns = (
-        TextColumn(name="kind"),
+        TextColumn(name="kind", above=True),
         TextColumn(name="digest", rank=2),
-        TextColumn(name="made by", rank=1, least=16),
+        TextColumn(name="made by", least=32),
         TextColumn(name="created", rank=3),
-        TextColumn(name="last used", rank=1),
+        TextColumn(name="last used"),
         TextColumn(name="size", right=True),
     )
     rows = [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
-from harness.cli.gate import EXIT_INCONCLUSIVE, Detect, Pairs, Slowdown, decided
+from harness.cli.gate import EXIT_INCONCLUSIVE, Detect, Pairs, Slowdown, TimeLimit, decided
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,28 +28,36 @@ def bisect(
     max_slowdown: Slowdown = None,
     pairs: Pairs = None,
     detect: Detect = None,
+    time_limit: TimeLimit = None,
     zoo: options.Zoo = options.ZOO,
     cache: options.CacheDir = None,
 ) -> None:
     """Find the commit, or the onnxruntime release, that made a case slower.
 
-    Exit codes: 0 found, 2 usage, 3 bad is not slower than good, or the change was not confirmed where it was found.
+    Exit codes: 0 found, 2 usage, 3 bad is not slower than good, the change was not confirmed where it was found, or the
+    time limit was over.
 
     Example: harness bisect resnet50/fp32/cpu-t1 --good 1.22.1 --bad 1.24.4
     """
+    from harness import processes
     from harness.cli.gate_console import GateConsole
     from harness.gate.bisect import bisection, ends
 
     place = bisection.BisectCase(zoo=zoo, cache=options.cache_root(cache), case=case)
     settings = decided(max_slowdown=max_slowdown, pairs=pairs, detect=detect)
+    end = None if time_limit is None else time.monotonic() + options.duration(time_limit, "--time-limit")
     points = ends.points(good, bad, zoo, options.names(versions))
     with GateConsole() as console:
         count = len(points) - 2
         console.say(f"{count} point{'' if count == 1 else 's'} between {points[0].label} and {points[-1].label}")
         try:
-            found = bisection.bisect(
-                points, bisection.preparer(place, settings, console), lambda step: show_step(console, step)
-            )
+            with processes.ending_at(end):
+                found = bisection.bisect(
+                    points, bisection.preparer(place, settings, console), lambda step: show_step(console, step)
+                )
+        except processes.OutOfTime:
+            console.say("the time limit was over before the two ends were compared: nothing is known")
+            raise typer.Exit(EXIT_INCONCLUSIVE) from None
         except bisection.Unusable as error:
             raise UsageError(f"one of the ends cannot be compared: {error}") from error
         if not show_result(console, case, found, (points[0].label, points[-1].label)):
@@ -72,6 +81,10 @@ def show_result(console: GateConsole, case: str, found: Bisected, ends: tuple[st
     good, bad = ends
     if found.before is None or found.after is None:
         line(f"{case}: {bad} is not shown to be slower than {good}: {found.ends.sentence}")
+        return False
+    if found.out_of_time:
+        line(f"{case}: the time limit was over; what is known:")
+        line(f"{found.before.label} is still fine, {found.after.label} is slow")
         return False
     if found.between:
         names = "; ".join(point.label for point in found.between)

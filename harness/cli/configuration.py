@@ -94,6 +94,19 @@ def defaults(verbs: Mapping[str, Verb], running: str, start: Path | None = None)
     return {running: found}
 
 
+def stated(start: Path | None = None) -> tuple[Path | None, dict[str, Any]]:
+    """What the project's file sets, whatever verb it is for: the file, and `results` or `sweep.threads` -> value.
+
+    Raises:
+        UsageError: if the file cannot be read.
+    """
+    path = _file(start or Path.cwd())
+    table = table_of(path) if path is not None else {}
+    own = {name: value for name, value in table.items() if not isinstance(value, dict)}
+    of_verbs = {f"{verb}.{name}": one for verb, some in table.items() if verb not in own for name, one in some.items()}
+    return (path if table else None), own | of_verbs
+
+
 def options(verb: Verb) -> Iterator[OptionDefault]:
     """The options of a verb that a file can set."""
     for name, parameter in inspect.signature(verb, eval_str=True).parameters.items():

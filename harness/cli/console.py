@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.cells import cell_len
 
+from harness import providers
 from harness.cli.loudness import Loudness, loudness
+from harness.cli.remaining import Remaining, minutes, time_left
+from harness.cli.tables import brief
 from harness.cli.terminal import Terminal
 from harness.layout import cut
 from harness.shown import cell, one_line
 from harness.shown import markup as escape
+from harness.units import count
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from harness.build.pipeline import BuildEvent
     from harness.cli.tables import Row
     from harness.flow.preview import Preview
-    from harness.records import Case
+    from harness.records import Case, Target
 
 REDRAW_S = 0.5
 """The live line is redrawn at most this often, and only while no worker is timing."""
@@ -48,15 +52,12 @@ class Console:
         self.loudness = loudness()
         self.drawn = time.monotonic()
         self.total = self.done = 0
-        self.processes = self.all_processes = 0
         self.number = self.rounds = 0
-        self.expected_s = self.confirming_s = 0.0
-        self.case_started = 0.0
-        self.choice, self.choices = 0, 1
-        self.choice_started = 0.0
-        self.chosen_in: list[float] = []
-        self.elapsed: list[float] = []
+        self.left = Remaining()
+        self.begun_at = 0.0
+        self.choice = 0
         self.current = self.said = ""
+        self.in_work = ("", "")
 
     def __enter__(self) -> Self:
         if self.out.interactive and self.loudness is not Loudness.QUIET:
@@ -74,8 +75,12 @@ class Console:
             self.live.stop()
             self.live = None
         if kind is KeyboardInterrupt:
+            ran = self.left.ran
+            kept = f"{count(ran, 'finished process', 'finished processes')} {'is' if ran == 1 else 'are'} kept"
             self.out.print(
-                f"Stopped: {self.processes} finished processes are kept; the same command goes on from there."
+                f"Stopped: {kept}; the same command goes on from there."
+                if ran
+                else "Stopped: no process has finished; the same command starts where this one did."
             )
 
     def mention(self, *texts: str, **settings: Any) -> None:
@@ -97,13 +102,11 @@ class Console:
     def plan(self, preview: Preview, *, cases: bool) -> None:
         """The plan: how many cases, what has to be built, about how long, and every case where asked for."""
         planned = preview.plan.cases
-        count = f"{len(planned)} case" + ("" if len(planned) == 1 else "s")
         models = len({c.model.name for c in planned})
         self.rounds = preview.settings.processes
-        self.confirming_s = preview.confirming_s
-        self.expected_s = preview.measuring_s / max(len(planned) * self.rounds, 1)
+        self.left = Remaining.of(preview)
         self.mention(
-            f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
+            f"[bold]{count(len(planned), 'case')}[/bold] of {count(models, 'model')}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
             f"each: up to about {minutes(preview.measuring_s)}, start-ups included"
             + (f"; confirming up to about {minutes(preview.confirming_s)}" if preview.confirming_s else "")
@@ -119,21 +122,37 @@ class Console:
             self.mention("nothing to build: every artifact is cached")
         for reason in preview.plan.pruned:
             self.mention(f"left out: {escape(reason)}", style="dim")
+        for reason, left in preview.left_out.items():
+            cases_left = brief([case.id for case in left])
+            self.mention(f"no number of {escape(cases_left)}: {escape(reason)}", style="dim", soft_wrap=True)
         if cases:
             for case in planned:
                 self.out.print(case.id, markup=False, soft_wrap=True)
+            untried = dict.fromkeys(case.target.name for case in planned if not runs_everywhere(case.target))
+            if untried:
+                self.mention(
+                    f"whether {escape(', '.join(untried))} can run on this host was not tried: harness list does",
+                    style="dim",
+                    soft_wrap=True,
+                )
 
     def building(self, event: BuildEvent) -> None:
         """One line per finished step; the current one in the live line."""
         name = f"{event.model}/{event.variant}"
+        if (event.model, event.variant) != self.in_work:
+            self.in_work, self.begun_at = (event.model, event.variant), time.monotonic()
         if event.state == "started":
-            self.draw(f"building {name}: {event.step}")
+            left = time_left(self.left.building(time.monotonic() - self.begun_at))
+            self.draw(f"building {name}: {event.step}  (building: {left})")
         elif event.state == "done" and event.step:
             self.mention(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
         elif event.state == "damaged":
             self.mention(f"[yellow]{escape(event.detail)}[/yellow]", soft_wrap=True)
         elif event.state == "refused":
             self.mention(f"no {escape(name)}: {escape(self.why(one_line(event.detail)))}", style="dim")
+        if not event.step and event.state in ("done", "refused"):
+            self.left.built(event.model, event.variant, time.monotonic() - self.begun_at)
+            self.begun_at = time.monotonic()
 
     def preparing(self, text: str) -> None:
         """Something else that takes a while."""
@@ -142,9 +161,9 @@ class Console:
     def confirming(self, number: int, of: int, text: str) -> None:
         """A choice is measured again; its place among all of them counts for the time left."""
         if self.choice:
-            self.chosen_in.append(time.monotonic() - self.choice_started)
-        self.current, self.choice, self.choices = text, number, of
-        self.choice_started = time.monotonic()
+            self.left.chosen_in.append(time.monotonic() - self.begun_at)
+        self.current, self.choice, self.left.choices = text, number, of
+        self.begun_at = time.monotonic()
         self.mention(escape(f"{text} ({number} of {of})" if of > 1 else text), style="dim")
         self.draw(self.progress())
 
@@ -159,7 +178,12 @@ class Console:
         for problem in problems:
             self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
         self.total, self.done = len(todo) + len(kept), len(kept)
-        self.all_processes = len(todo) * self.rounds - sum(map(processes, begun))
+        self.left.processes = len(todo) * self.rounds - sum(map(processes, begun))
+        for row in (*kept, *begun):
+            self.left.known(row)
+        for row in kept:
+            if not row.get("latency"):
+                self.left.without(row["case"])
         if kept or begun:
             partly = f", {len(begun)} in part" if begun else ""
             self.mention(f"resuming: {len(kept)} of {self.total} cases were finished before{partly}")
@@ -172,7 +196,7 @@ class Console:
 
     def started(self, case: Case) -> None:
         """Name the case in the live line."""
-        self.current, self.case_started = case.id, time.monotonic()
+        self.current, self.begun_at = case.id, time.monotonic()
         self.draw(self.progress())
 
     def tick(self) -> None:
@@ -186,33 +210,34 @@ class Console:
 
     def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
-        self.took()
+        self.left.took(time.monotonic() - self.begun_at)
+        self.left.known(row)
         done = processes(row)
         if done == 1 or self.loudness is Loudness.VERBOSE:
             self.line(row, f"{'first' if done == 1 else done} of {self.rounds}")
 
     def finished(self, row: Row) -> None:
-        """One line per case."""
-        self.took()
+        """One line per case; processes that it no longer needs count no more, and without a number it has no rivals."""
+        if processes(row):
+            self.left.took(time.monotonic() - self.begun_at)
+        self.left.known(row)
+        if not row.get("latency"):
+            self.left.without(row["case"])
+        self.left.processes -= self.rounds - processes(row)
         self.done += 1
         self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}")
 
     def stopped(self, row: Row) -> None:
         """One line per case that stops early; what it does not run counts no more."""
         self.done += 1
-        self.all_processes -= self.rounds - processes(row)
+        self.left.processes -= self.rounds - processes(row)
         self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}", end=row["stopped"])
 
     def reopened(self, row: Row) -> None:
         """A case that had stopped goes on."""
         self.done -= 1
-        self.all_processes += self.rounds - processes(row)
+        self.left.processes += self.rounds - processes(row)
         self.line(row, "goes on")
-
-    def took(self) -> None:
-        """Count a process."""
-        self.processes += 1
-        self.elapsed.append(time.monotonic() - self.case_started)
 
     def line(self, row: Row, place: str, *, end: str = "") -> None:
         """What is known of a case, and why it ended where that is not as planned."""
@@ -240,42 +265,27 @@ class Console:
 
     def progress(self) -> str:
         """The live line: where we are and the time left, from what processes have really taken so far."""
+        running = time.monotonic() - self.begun_at
         if self.choice:
-            left = time_left(self.confirming_left())
-            return f"{self.current}  ({left})"
-        remaining = max(self.all_processes - self.processes, 0)
-        if not self.elapsed:
-            eta = "estimating the time left"
-        else:
-            mean = sum(self.elapsed) / len(self.elapsed)
-            running = time.monotonic() - self.case_started
-            eta = time_left(max(0.0, mean * remaining - running) + self.confirming_left())
+            left = self.left.confirming(self.choice, running)
+            return f"{self.current}  ({time_left(left) if self.left.chosen_in else time_left(0.0, left)})"
+        measuring, confirming = self.left.measuring(running), self.left.confirming()
+        eta = time_left(measuring, measuring + confirming) if self.left.elapsed else "estimating the time left"
         number = f"round {self.number} of {self.rounds}, " if self.number and self.rounds > 1 else ""
-        place = min(self.processes + 1, self.all_processes)
-        line = f"process {place}/{self.all_processes} {self.current}  ({eta})"
+        place = min(self.left.ran + 1, self.left.processes)
+        line = f"process {place}/{self.left.processes} {self.current}  ({eta})"
         return f"{number}{line}" if cell_len(number + line) <= self.out.width else line
-
-    def confirming_left(self) -> float:
-        """Seconds that confirming the choices still takes: as long as those took that are made, before that at most.
-
-        Planned are as many rivals as a choice may have; most have few. It is slower where processes were slower.
-        """
-        pace = 1.0
-        if self.elapsed and self.expected_s:
-            pace = max(1.0, sum(self.elapsed) / len(self.elapsed) / self.expected_s)
-        each = self.confirming_s * pace / self.choices
-        if self.chosen_in:
-            each = sum(self.chosen_in) / len(self.chosen_in)
-        if not self.choice:
-            return self.confirming_s * pace
-        running = time.monotonic() - self.choice_started
-        return each * (self.choices - self.choice) + max(0.0, each - running)
 
     def draw(self, text: str) -> None:
         """Show one live line, which is never folded: the case and the time left stand at its end."""
         if self.live is not None:
             self.live.update(cell(cut(text, self.out.width), style="cyan"), refresh=True)
             self.drawn = time.monotonic()
+
+
+def runs_everywhere(target: Target) -> bool:
+    """Whether a target is what every host has: the processor, with the onnxruntime beside harness."""
+    return (target.runtime, target.provider) == ("onnxruntime", providers.SHORT["cpu"])
 
 
 def alone(latency: Mapping[str, Any]) -> str:
@@ -288,17 +298,3 @@ def alone(latency: Mapping[str, Any]) -> str:
 def processes(row: Row) -> int:
     """How many processes a row rests on, crashed ones included."""
     return ((row.get("latency") or {}).get("processes") or 0) + len(row.get("crashes") or ())
-
-
-def time_left(seconds: float) -> str:
-    """What is left, for somebody who waits."""
-    return f"about {minutes(seconds)} left" if seconds >= 1 else "nearly done"
-
-
-def minutes(seconds: float) -> str:
-    """A duration for people, such as `3 min` or `40 s`."""
-    if seconds < 90:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

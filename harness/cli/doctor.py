@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.cli import options
+from harness.cli import configuration, options
 
 if TYPE_CHECKING:
     from harness.tested import OtherVersion
@@ -30,8 +30,10 @@ def doctor(
     from harness.flow.doctor import examine
 
     found = examine(results=results)
+    file, values = configuration.stated()
     if format_ != options.TABLE:
-        formats.emit_facts(format_, dataclasses.asdict(found))
+        known = {"file": None if file is None else str(file), "values": values}
+        formats.emit_facts(format_, dataclasses.asdict(found) | {"defaults": known})
         return
     from harness.cli.terminal import Terminal
     from harness.shown import markup
@@ -65,6 +67,10 @@ def doctor(
     console.print("[bold]versions[/bold]")
     for line in untested(found.untested):
         console.print(f"  {line}", markup=False)
+    if file is not None:
+        console.print(f"[bold]defaults[/bold] of {markup(str(file))}, [tool.harness]".replace("[tool", r"\[tool"))
+        for name, value in values.items():
+            console.print(f"  {name} = {value!r}", markup=False)
     noise = found.noise
     console.print("[bold]measuring[/bold]")
     console.print(f"  floor       {tables.seconds(found.floor_s)} per call (a one-node model on CPUExecutionProvider)")

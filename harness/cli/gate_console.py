@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness.cli.console import Console, minutes, time_left
+from harness.cli.console import Console
 from harness.cli.loudness import Loudness
+from harness.cli.remaining import minutes, time_left
 from harness.shown import markup as escape
 from harness.shown import one_line
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli import ending
+from harness.cli.loudness import Loudness
 from harness.errors import HarnessError, UsageError
 from harness.shown import terminal
 
@@ -54,7 +55,8 @@ def deliver(
     except UsageError as error:
         errors.append(error)
     shown = delivery.forgiven(shown, outputs.fail_on)
-    console.show(shown, Console(quiet_stdout=outputs.quiet_stdout).out)
+    screen = Console(quiet_stdout=outputs.quiet_stdout)
+    console.show(shown, screen.out, every=screen.loudness is Loudness.VERBOSE)
     written = delivery.write(shown, outputs, summary=os.environ.get(delivery.SUMMARY_VARIABLE))
     sys.stdout.write(written.stdout)
     errors += written.errors

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
-
-from rich.text import Text
 
 from harness import budget, units
 from harness.cli import options
 from harness.errors import UsageError
-from harness.layout import TextColumn, TextTable
+from harness.layout import TextCell, TextColumn, TextTable, cell
 from harness.metrics import METRICS, stored
-from harness.shown import cell
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.rows import tell_apart
 from harness.suggest import suggest
@@ -31,20 +29,26 @@ HASH: Final = 8
 """Digits of a commit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Around:
     """What cells of a row need of the rows around it."""
 
     baselines: budget.Baselines
     best: Mapping[tuple[str, str], Row | None]
-    where: Callable[[Row], str]
+    rows: Sequence[Row]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Around:
         """What these rows are to each other."""
-        measured = [dict(row) for row in rows if row.get("latency")]
-        where = tell_apart(measured)
-        return cls(baselines=budget.Baselines(rows), best=budget.fastest(rows), where=lambda row: where(dict(row)))
+        return cls(baselines=budget.Baselines(rows), best=budget.fastest(rows), rows=rows)
+
+    def where(self, row: Row) -> str:
+        """Host and runtime that measured a row, as far as they tell it from the others."""
+        return self._apart(dict(row))
+
+    @cached_property
+    def _apart(self) -> Callable[[dict[str, Any]], str]:
+        return tell_apart([dict(row) for row in self.rows if row.get("latency")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,7 @@ class ResultColumn:
 
     name: str
     value: Callable[[Row, Around], Any]
-    text: Callable[[Row, Around], Text | str]
+    text: Callable[[Row, Around], TextCell | str]
     head: str = ""
     right: bool = True
     rank: int | None = None
@@ -115,7 +119,7 @@ def _amount(name: str, column: str, unit: str, **more: Any) -> ResultColumn:
     )
 
 
-def _variant(row: Row, around: Around) -> Text:
+def _variant(row: Row, around: Around) -> TextCell:
     return cell(row["variant"], style="bold" if around.best.get((row["model"], row["target"])) is row else "")
 
 
@@ -124,14 +128,16 @@ def _speedup(row: Row, around: Around) -> str:
     return units.NONE if factor is None else f"{factor:.2f}x"
 
 
-def _fidelity(row: Row, _: Around) -> Text:
-    over = budget.excess(row)
-    return cell(fidelity(row), style="red" if over and ("fidelity" in over or budget.faulty(row)) else "")
+def _fidelity(row: Row, _: Around) -> TextCell:
+    said = fidelity(row)
+    over = budget.excess(row) if said != units.NONE else ""
+    return cell(said, style="red" if over and ("fidelity" in over or budget.faulty(row)) else "")
 
 
-def _accuracy(row: Row, _: Around) -> Text:
-    over = budget.excess(row)
-    return cell(accuracy(row), style="red" if over and "drops" in over else "")
+def _accuracy(row: Row, _: Around) -> TextCell:
+    said = accuracy(row)
+    over = budget.excess(row) if said != units.NONE else ""
+    return cell(said, style="red" if over and "drops" in over else "")
 
 
 def _commit(row: Row) -> str:

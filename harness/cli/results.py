@@ -28,8 +28,9 @@ CHUNK = 2_000
 
 SHOWN = (
     "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
-    "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "budget", "run",
-    "run_started_at", "fingerprint", "batch", *(metric.column.partition(".")[0] for metric in METRICS),
+    "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "metrics", "budget",
+    "metric_budgets", "run", "run_started_at", "fingerprint", "batch",
+    *(metric.column.partition(".")[0] for metric in METRICS),
 )  # fmt: skip
 """The stored columns that tables are made of: the rest is half of the time and most of the memory."""
 
@@ -132,21 +133,21 @@ def results(
     light = SHOWN if format_ == options.TABLE and not asked and not sort else query.LIGHT
     with kept():
         found = query.query(results, all_runs=all_runs, columns=light)
-    for problem in found.problems:
-        ending.say(f"left out: {problem}")
-    for note in found.notes:
-        ending.say(note)
-    rows = result_columns.ordered(
-        chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
-        sort,
-        among=found.rows,
-    )
-    if asked:
-        show_columns(rows, asked, format_, among=found.rows)
-    elif format_ == options.TABLE:
-        show_rows(rows, results, among=found.rows)
-    else:
-        write_rows(rows, format_, among=found.rows)
+        for problem in found.problems:
+            ending.say(f"left out: {problem}")
+        for note in found.notes:
+            ending.say(note)
+        rows = result_columns.ordered(
+            chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
+            sort,
+            among=found.rows,
+        )
+        if asked:
+            show_columns(rows, asked, format_, among=found.rows)
+        elif format_ == options.TABLE:
+            show_rows(rows, results, among=found.rows)
+        else:
+            write_rows(rows, format_, among=found.rows)
 
 
 def chosen(rows: Sequence[Row], asked: Mapping[str, str | None], results: Path) -> list[Row]:

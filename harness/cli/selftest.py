@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from harness import bounds
 from harness.cli import options
+from harness.cli.gate import EXIT_INCONCLUSIVE, TimeLimit
 from harness.errors import UsageError
 from harness.stats import rule
 
@@ -45,6 +48,7 @@ def selftest(
     replay: Annotated[
         list[Path] | None, typer.Option("--replay", metavar="FILE", help="Judge recordings instead of measuring.")
     ] = None,
+    time_limit: TimeLimit = None,
     cache: options.CacheDir = None,
 ) -> None:
     """Measure what the gate's false-alarm rate and power are on this host, today.
@@ -52,8 +56,11 @@ def selftest(
     Small networks are paired with themselves, and with copies that extra nodes slow down; the gate's rule is then
     played on these pairs. Takes about three seconds for every pair of each of --cases.
 
+    Exit codes: 0 measured, 2 usage, 3 the time limit was over.
+
     Example: harness selftest --pairs 30 --slow 3%
     """
+    from harness import processes
     from harness.cli.gate_console import GateConsole
     from harness.gate.model import GateSettings
     from harness.gate.selftest import recording as recordings
@@ -65,6 +72,7 @@ def selftest(
     if cases > tests.MOST_CASES:
         raise UsageError(f"--cases {cases}: there are {tests.MOST_CASES}")
     settings = GateSettings(confirm_pairs=pairs)
+    end = None if time_limit is None else time.monotonic() + options.duration(time_limit, "--time-limit")
     if record is not None:
         files.probe(record.absolute().parent)
     with GateConsole() as console:
@@ -72,10 +80,22 @@ def selftest(
             recorded = recordings.read(replay)
             share = slowed_by(recorded, share)
         else:
-            with lock.alone(options.cache_root(cache), console.say):
-                recorded = tests.record(slow=share, cases=cases, settings=settings, watch=console)
+            try:
+                with processes.ending_at(end), lock.alone(options.cache_root(cache), console.say, who="self-test"):
+                    left = None if end is None else max(end - time.monotonic(), 0.0)
+                    timed = replace(settings, time_limit_s=left)
+                    recorded = tests.record(slow=share, cases=cases, settings=timed, watch=console)
+            except processes.OutOfTime:
+                console.say("the time limit was over before the first pair: nothing is known")
+                raise typer.Exit(EXIT_INCONCLUSIVE) from None
             if record is not None:
                 recordings.write(recorded, record)
+            taken, wanted = min(len(one.pairs) for one in recorded), settings.screen_pairs + settings.confirm_pairs
+            if taken < wanted:
+                console.say(
+                    f"the time limit was over after {taken} of {wanted} pairs of each case: there are no figures"
+                )
+                raise typer.Exit(EXIT_INCONCLUSIVE)
         console.say("playing gates on the recorded pairs")
         show(console, tests.figures(recorded, share, settings), recorded, share, settings)
 

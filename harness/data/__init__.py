@@ -23,6 +23,19 @@ from harness.registry import Registry
 SEED: Final = Option(name="seed", type=int, default=0, at_least=0, at_most=2**32 - 1, doc="seed of the random numbers")
 """The option of every source that draws its examples."""
 
+BROKEN: Final = Option(
+    name="broken",
+    type=float,
+    default=0.1,
+    at_least=0,
+    at_most=1,
+    doc="the share of files that may be damaged; each is left out and named",
+)
+"""The option of every source that reads one file for each example."""
+
+DRAWN: Final = frozenset({"random", "tokens", "photos", "shapes", "digits"})
+"""Sources whose splits are apart by how they are made; a repeated example is chance, and no leak."""
+
 _SOURCES: Registry[tuple[Option, ...]] = Registry(__name__, "OPTIONS", "data source")
 names, module, options = _SOURCES.names, _SOURCES.module, _SOURCES.get
 

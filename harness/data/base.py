@@ -5,6 +5,7 @@ Standard library and NumPy only; a source imports what it needs inside its funct
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -56,6 +57,23 @@ class Row:
 
     feed: Mapping[str, np.ndarray[Any, Any]]
     label: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """An example that cannot be had, which a source yields in its place and goes on with the next.
+
+    Attributes:
+        name: what it is called, such as a file below the folder.
+        why: what is wrong with it.
+    """
+
+    name: str
+    why: str
+
+
+NAMED = 5
+"""Examples that were left out are named up to so many, and counted beyond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +129,7 @@ class DataRequest:
 class DataSource(Protocol):
     """A module of this package."""
 
-    def examples(self, request: DataRequest, split: Split) -> Iterator[Row | Example]:
+    def examples(self, request: DataRequest, split: Split) -> Iterator[Row | Example | LeftOut]:
         """Yield the rows or the whole feeds of `split`, the same ones in the same order every time."""
 
     def digest(self, request: DataRequest) -> str:
@@ -128,35 +146,138 @@ def source(name: str) -> DataSource:
     return module  # type: ignore[no-any-return]  # a module satisfies the protocol; only tests can check it
 
 
-def stream(request: DataRequest, split: Split) -> Iterator[Example]:
+def stream(request: DataRequest, split: Split, notes: list[str] | None = None) -> Iterator[Example]:
     """Yield exactly as many whole feeds as hold the rows of `split` that were asked for.
 
     Rows are joined to a feed where the model takes a fixed number of them; the count is rounded up to whole feeds.
 
+    Args:
+        request: what the model wants.
+        split: of the two.
+        notes: hears of examples that were left out, once all are there.
+
     Raises:
-        BuildError: the source has fewer, or an example does not fit the model's inputs.
+        BuildError: the source has fewer, too many were left out, or an example does not fit the model's inputs.
     """
     asked, found = feeds(request, split) * request.rows, 0
     rows: list[Row] = []
+    left_out: list[LeftOut] = []
     wanted = replace(request, counts={**request.counts, split: asked})
-    for one in source(request.source).examples(wanted, split) if asked else ():
-        check(one, request)
-        if isinstance(one, Example):
-            found += request.rows
-            yield one
-        else:
-            found += 1
-            rows.append(one)
-            if len(rows) == request.rows:
-                yield joined_rows(rows, request)
-                rows = []
-        if found >= asked:
-            return
+    try:
+        for one in source(request.source).examples(wanted, split) if asked else ():
+            if isinstance(one, LeftOut):
+                left_out.append(one)
+                _bear(left_out, request, split, asked)
+                continue
+            check(one, request)
+            if isinstance(one, Example):
+                found += request.rows
+                yield one
+            else:
+                found += 1
+                rows.append(one)
+                if len(rows) == request.rows:
+                    yield joined_rows(rows, request)
+                    rows = []
+            if found >= asked:
+                break
+    finally:
+        if left_out and notes is not None:
+            notes.append(_named(left_out, split))
     if found < asked:
+        said = f" ({_named(left_out, split)})" if left_out else ""
         raise BuildError(
-            f"data: `{request.source}` has {found} {split} examples and {asked} were asked for. "
+            f"data: `{request.source}` has {found} {split} examples and {asked} were asked for{said}. "
             f"Lower `{split}` in the zoo's data entry, or bring more examples."
         )
+
+
+def apart(request: DataRequest, notes: list[str]) -> Iterator[Example]:
+    """The calibration examples that are none of the evaluation examples: by the digest of all that is fed.
+
+    Sources keep their splits apart; files of a person's own may hold an example twice, and two texts may be the same
+    once they are cut. A source of random numbers may repeat itself by chance, and nothing is learnt from that.
+
+    Args:
+        request: what the model wants.
+        notes: hears of those that were left out, once all are there.
+
+    Raises:
+        BuildError: every one of them is an evaluation example.
+    """
+    drawn = request.source in data.DRAWN
+    asked = frozenset() if drawn else _evaluated(_Hashable(request))
+    found = shared = 0
+    try:
+        for one in stream(request, "calibration", notes):
+            if asked and feed_digest(one.feed) in asked:
+                shared += 1
+                continue
+            found += 1
+            yield one
+    finally:
+        if shared:
+            notes.append(f"{shared} calibration examples are evaluation examples as well and were left out")
+    if shared and not found:
+        raise BuildError(
+            f"data: every calibration example of `{request.source}` ({shared}) is an evaluation example as well: what "
+            f"is evaluated would have been calibrated on. Bring other examples for one of the two."
+        )
+
+
+class _Hashable:
+    """A request as a key: the digest of its evaluation examples."""
+
+    def __init__(self, request: DataRequest) -> None:
+        self.request = request
+        self._key = request_digest(request, "evaluation")
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashable) and other._key == self._key
+
+
+@functools.lru_cache(maxsize=4)
+def _evaluated(asked: _Hashable) -> frozenset[bytes]:
+    """The digests of all evaluation examples; taken once for the variants of a model."""
+    return frozenset(feed_digest(one.feed) for one in stream(asked.request, "evaluation"))
+
+
+def feed_digest(feed: Mapping[str, Any]) -> bytes:
+    """What a whole feed is known by: names, types, shapes and values."""
+    import numpy as np
+
+    from harness.leaves import leaves
+
+    whole = hashlib.sha256()
+    for name in sorted(feed):
+        for place, value in leaves(feed[name]).items():
+            array = np.asarray(value)
+            whole.update(f"{name} {place} {array.dtype.str} {array.shape}\n".encode())
+            whole.update(array.tobytes())
+    return whole.digest()
+
+
+def _bear(left_out: Sequence[LeftOut], request: DataRequest, split: Split, asked: int) -> None:
+    """Go on without these examples.
+
+    Raises:
+        BuildError: they are more than the share that may be damaged.
+    """
+    share = float(option(request, data.BROKEN.name))
+    if len(left_out) > share * asked:
+        raise BuildError(
+            f"data: `{request.source}`: {_named(left_out, split)}, more than {share:.0%} of the {asked} that were "
+            f"asked for. Repair or remove them, or allow more with `broken`."
+        )
+
+
+def _named(left_out: Sequence[LeftOut], split: Split) -> str:
+    names = "; ".join(f"{one.name}: {one.why}" for one in left_out[:NAMED])
+    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+    return f"{len(left_out)} {split} examples cannot be read and are left out ({names}{more})"
 
 
 def feeds(request: DataRequest, split: Split) -> int:
@@ -352,6 +473,14 @@ def request_digest(request: DataRequest, split: Split) -> str:
         "depends": source(request.source).digest(request),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def calibration_digest(request: DataRequest) -> str:
+    """The digest of what is calibrated on: with the evaluation examples, where those are left out of it (`apart`)."""
+    own = request_digest(request, "calibration")
+    if request.source in data.DRAWN:
+        return own
+    return hashlib.sha256(f"{own} {request_digest(request, 'evaluation')}".encode()).hexdigest()
 
 
 def versions(*distributions: str) -> str:

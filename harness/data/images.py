@@ -10,7 +10,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data import base
+from harness.data import BROKEN, base
+from harness.data.chosen import SPARE
 from harness.errors import BuildError
 from harness.options import Option
 from harness.special_files import require_plain
@@ -23,16 +24,14 @@ if TYPE_CHECKING:
 NORMALIZE = Option(
     name="normalize", type=str, choices=("imagenet", "unit"), doc="how pixels are scaled; follows the model's source"
 )
-OPTIONS = (
-    Option(
-        name="folder",
-        type=str,
-        required=True,
-        path=True,
-        doc="where they are, from the zoo file's folder; subfolders are labels",
-    ),
-    NORMALIZE,
+FOLDER = Option(
+    name="folder",
+    type=str,
+    required=True,
+    path=True,
+    doc="where they are, from the zoo file's folder; subfolders are labels",
 )
+OPTIONS = (FOLDER, NORMALIZE, BROKEN)
 PACKAGES = {"pillow": "PIL"}
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
@@ -42,19 +41,34 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """What torchvision's and most of timm's classifiers were trained with, per channel of an image in 0..1."""
 
 
-def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
+def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row | base.LeftOut]:
     """Yield the folder's images: even places of the shuffled list calibrate, odd ones evaluate."""
     spec, channels, height, width = base.image_input(request)
-    image_module = pillow()
     for path, label in _chosen(request, split):
-        try:
-            require_plain(path)
-            with image_module.open(path) as image:
-                fitted = _fit(image.convert("RGB"), height, width)
-        except Exception as error:  # Pillow has a class of its own for a bomb, and others for a damaged file
-            raise BuildError(f"data: {path} cannot be read as an image: {error}. Remove it from the folder.") from error
-        image = base.in_order(normalised(fitted, channels, request), request)
-        yield base.Row(feed={spec.name: image}, label=label)
+        picture = opened(path, path.name)
+        if isinstance(picture, base.LeftOut):
+            yield picture
+            continue
+        yield base.Row(feed={spec.name: normalised(fit(picture, height, width), channels, request)}, label=label)
+
+
+def opened(path: Path, name: str) -> Any:
+    """A picture in RGB, or why there is none.
+
+    Args:
+        path: the file.
+        name: what it is called where it is left out.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+    """
+    image_module = pillow()
+    try:
+        require_plain(path)
+        with image_module.open(path) as image:
+            return image.convert("RGB")
+    except Exception as error:  # noqa: BLE001  # Pillow has a class of its own for a bomb, and others for damage
+        return base.LeftOut(name=name, why=f"cannot be read as an image: {error}")
 
 
 def digest(request: base.DataRequest) -> str:
@@ -73,7 +87,7 @@ def _chosen(request: base.DataRequest, split: base.Split) -> list[tuple[Path, in
     files = _files(request)
     order = np.random.default_rng(0).permutation(len(files))
     offset = 0 if split == "calibration" else 1
-    return [files[place] for place in order[offset::2]][: request.counts[split]]
+    return [files[place] for place in order[offset::2]][: SPARE * request.counts[split]]
 
 
 def _files(request: base.DataRequest) -> list[tuple[Path, int | None]]:
@@ -94,7 +108,7 @@ def _files(request: base.DataRequest) -> list[tuple[Path, int | None]]:
     return [(path, places.get(path.relative_to(folder).parts[0])) for path in files]
 
 
-def _fit(image: Any, height: int, width: int) -> np.ndarray[Any, Any]:
+def fit(image: Any, height: int, width: int) -> np.ndarray[Any, Any]:
     """Scale to cover `height` x `width`, then crop the centre; uint8 [height, width, 3]."""
     import numpy as np
 
@@ -107,7 +121,7 @@ def _fit(image: Any, height: int, width: int) -> np.ndarray[Any, Any]:
 
 
 def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRequest) -> np.ndarray[Any, Any]:
-    """A uint8 [height, width, 3] image as the model wants it: [channels, height, width].
+    """A uint8 [height, width, 3] image as the model wants it, its channels first or last as its input has them.
 
     Models of ultralytics take 0..1; the others take ImageNet's mean and deviation, unless the option
     `normalize` says otherwise. An integer input gets the bytes as they are.
@@ -122,15 +136,15 @@ def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRe
         planes = planes.mean(axis=0, keepdims=True)
     dtype = np.dtype(request.inputs[0].dtype)
     if dtype.kind in "iu":
-        return planes.astype(dtype)
+        return base.in_order(planes.astype(dtype), request)
     default = "unit" if request.model_source == "ultralytics" or channels == 1 else "imagenet"
     way = request.options.get("normalize", default)
     unit = planes.astype(np.float32) / np.float32(255)
     if way == "unit":
-        return unit.astype(dtype)
+        return base.in_order(unit.astype(dtype), request)
     if way == "imagenet" and channels == len(IMAGENET_MEAN):
         mean, deviation = (np.asarray(value, np.float32)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
-        return ((unit - mean) / deviation).astype(dtype)
+        return base.in_order(((unit - mean) / deviation).astype(dtype), request)
     raise BuildError(f"data: `normalize` is {way!r} for {channels} channels; valid are `unit`, and `imagenet` for 3.")
 
 

@@ -2,8 +2,8 @@
 
 Ids are sampled Zipf-like (few frequent ones, many rare), between [CLS] and [SEP], in varied lengths, padded to the
 sequence length, with the attention mask to match. Defaults are those of BERT's uncased English vocabulary. Without
-`framed` they are words alone and fill the sequence, as a decoder reads them; its past keys and values are drawn from a
-normal distribution.
+`framed` they are words alone and fill the sequence, as a decoder reads them; its past keys and values are
+normally distributed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from harness import processes, provenance, providers, tested
 from harness.build import packages
 from harness.errors import StoreError, WorkerError
 from harness.measure import coordinator, host
-from harness.records import Json, Target
+from harness.records import Json, Target, within_run
 from harness.runtimes.client import Client
 from harness.stats import between, estimate
 
@@ -134,7 +134,7 @@ def drifted(results: Path, fingerprint: str) -> list[float]:
         latency, artifact = row["latency"] or {}, row["artifact"] or {}
         n = latency.get("processes") or 0
         if row["fingerprint"] == fingerprint and n >= between.LEAST_PROCESSES and artifact.get("digest"):
-            low, high = math.log(latency["ci95_low_s"]), math.log(latency["ci95_high_s"])
+            low, high = map(math.log, within_run(latency))
             error = (high - low) / 2 / estimate.t_quantile((1 + estimate.CONFIDENCE) / 2, n - 1)
             one = between.RunMiddle(middle=(low + high) / 2, error=error, n=n)
             if error > 0:

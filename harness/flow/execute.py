@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import reasons, runtime_spec, scratch
+from harness import reasons, runtime_spec, scratch, source_files
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
+from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
 from harness.measure import coordinator, host, placement, reference_workload, room, rotation
@@ -26,6 +27,8 @@ from harness.records import (
     Built,
     Case,
     Evaluation,
+    ExampleAnswer,
+    ExampleScores,
     Fidelity,
     HostInfo,
     Latency,
@@ -47,10 +50,11 @@ from harness.units import seconds
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
 
-EVALUATION_FORMAT = 4
+EVALUATION_FORMAT = 6
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
 is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output; 4
-since the profile is of many runs and tells the work of each kernel."""
+since the profile is of many runs and tells the work of each kernel; 5 since the bits of weights that the runtime
+itself packs are seen and not assumed; 6 since it has every metric example by example."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -227,14 +231,6 @@ def conclude(job: Job, progress: Progress) -> Outcome:
     )
 
 
-def left_out(artifact: Artifact, batch: int) -> str:
-    """Why a batch cannot be measured; empty where it can, or where that is not known."""
-    reference = artifact.reference
-    if not reference.why_no_batch or batch in (1, reference.rows):
-        return ""
-    return f"batch {batch} is left out: {reference.why_no_batch}; batch 1 is one example, as it is"
-
-
 def place(reason: str, process: int) -> str:
     """A reason with the process that gave it, counted from 1, where it is not the first."""
     return reason if process <= 1 else f"process {process}: {reason}"
@@ -305,6 +301,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         "optimization": case.recipe.optimization,
         "host": (job.host or host.here()).fingerprint,
         "task": case.model.task,
+        **({"task_code": source_files.digest(task)} if ":" in (task := case.model.task or "") else {}),
         "outputs": dict(case.model.outputs),
         "random": list(artifact.reference.random),
         **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
@@ -318,7 +315,11 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         work = workload(dataclasses.replace(case, target=target), artifact, cache)
         with scratch.folder("outputs") as folder:
             seen = coordinator.observe(
-                work, examples=artifact.reference.examples, folder=folder, client=job.client or Client
+                work,
+                examples=artifact.reference.examples,
+                folder=folder,
+                client=job.client or Client,
+                packed=packed,
             )
             given = evaluation.stored(
                 artifact.reference,
@@ -329,7 +330,8 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             )
             if runtime_spec.language(case.target.runtime) and (why := unlike_python(job, artifact, work, given)):
                 raise ValueError(f"they are not those of Python: {why}")
-            scores = evaluation.score(given, case.model.task)
+            held = evaluation.feeds(artifact.reference, cache.reference_dir(artifact.reference.digest))
+            scores = evaluation.score(given, case.model.task, held)
         known = {
             "made_by": f"{case.model.name}/{case.recipe.name} on {target.provider}",
             "of": asked,
@@ -337,6 +339,10 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "accuracy": dataclasses.asdict(scores.accuracy) if scores.accuracy else None,
             "metrics": [dataclasses.asdict(one) for one in scores.metrics],
             "parts": [dataclasses.asdict(one) for one in scores.parts],
+            "each": [dataclasses.asdict(one) for one in scores.each],
+            "answers": [dataclasses.asdict(one) for one in scores.answers],
+            "postprocess_s": scores.postprocess_s,
+            "key": key,
             "kernels": dict(seen.kernels),
             "time_share": dict(seen.time_share),
             "arithmetic": placement.arithmetic(seen.nodes, packed),
@@ -389,6 +395,23 @@ def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluatio
         remarks=tuple(filter(None, [known["inside"], *known.get("lacks", ())])),
         metrics=tuple(MetricValue(**one) for one in known["metrics"]),
         parts=tuple(PartFidelity(**one) for one in known["parts"]),
+        key=known["key"] if known["each"] else "",
+        each=tuple(
+            ExampleScores(
+                **{
+                    **one,
+                    "values": tuple(one["values"]),
+                    "reference": tuple(one["reference"]),
+                    "examples": tuple(map(tuple, one["examples"])),
+                }
+            )
+            for one in known["each"]
+        ),
+        answers=tuple(
+            ExampleAnswer(**{**one, "examples": tuple(one["examples"]), "pictures": tuple(one["pictures"])})
+            for one in known["answers"]
+        ),
+        postprocess_s=known["postprocess_s"],
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from harness import bounds
 from harness.errors import UsageError
 from harness.providers import short_name, thread_option, uses_threads
-from harness.records import BASELINES, Case, Json, ModelSpec, Recipe, Target
+from harness.records import BASELINES, Artifact, Case, Json, ModelSpec, Recipe, Target
 from harness.runtime_spec import runs_network
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.suggest import suggest
@@ -264,3 +264,11 @@ def _json(value: Any) -> Json:
 
 def _canonical(value: Json) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def left_out(artifact: Artifact, batch: int) -> str:
+    """Why a batch cannot be measured; empty where it can, or where that is not known."""
+    reference = artifact.reference
+    if not reference.why_no_batch or batch in (1, reference.rows):
+        return ""
+    return f"batch {batch} is left out: {reference.why_no_batch}; batch 1 is one example, as it is"

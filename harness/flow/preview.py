@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.build.cache import Cache
 from harness.build.lookup import lookup_all
 from harness.flow import plan as planning
 from harness.flow.plan import Plan, Selection
+from harness.records import Artifact, Case
 
 START_UP_S = 1.0
 MEMBER_S = 2.0
@@ -67,6 +69,7 @@ class Preview:
 
     Attributes:
         missing: (model, variant) pairs without a usable artifact in the cache.
+        left_out: cases that will have no number, as an earlier build has shown, by the reason.
         confirm: whether choices are confirmed.
     """
 
@@ -75,23 +78,40 @@ class Preview:
     settings: SweepSettings
     missing: tuple[tuple[str, str], ...]
     confirm: bool = True
+    left_out: Mapping[str, tuple[Case, ...]] = field(default_factory=dict)
 
     @property
     def measuring_s(self) -> float:
         """Seconds that measuring may take: every case to the end of its time, and a start for each process."""
-        return len(self.plan.cases) * (self.settings.time_per_case + self.settings.processes * START_UP_S)
+        timed = len(self.plan.cases) - sum(map(len, self.left_out.values()))
+        return timed * (self.settings.time_per_case + self.settings.processes * START_UP_S)
 
     @property
     def confirming_s(self) -> float:
         """Seconds that confirming may take: of every model and target as many cases as are confirmed at most."""
         groups = Counter((case.model.name, case.target.label) for case in self.plan.cases)
-        members = sum(min(count, confirmation.MOST + 1) for count in groups.values() if count > 1)
-        return confirmation.BLOCKS * members * MEMBER_S if self.confirm else 0.0
+        known = self.confirming_by_cases
+        return sum(known[count] for count in groups.values())
+
+    @property
+    def confirming_by_cases(self) -> Mapping[int, float]:
+        """Seconds that one choice may take, by the number of cases that there are to choose from."""
+        return {
+            count: confirmation.BLOCKS * min(count, confirmation.MOST + 1) * MEMBER_S
+            if self.confirm and count > 1
+            else 0.0
+            for count in range(len(self.plan.cases) + 1)
+        }
 
     @property
     def building_s(self) -> float:
         """Seconds that building may take, roughly: of each variant what its model's framework states."""
-        return sum(frameworks.get(self.zoo.models[model].source).build_s for model, _ in self.missing)
+        return sum(self.building.values())
+
+    @property
+    def building(self) -> Mapping[tuple[str, str], float]:
+        """The same for each artifact."""
+        return {one: frameworks.get(self.zoo.models[one[0]].source).build_s for one in self.missing}
 
 
 def preview(request: SweepRequest) -> Preview:
@@ -107,10 +127,21 @@ def preview(request: SweepRequest) -> Preview:
         early_stop=defaults.early_stop if request.early_stop is None else request.early_stop,
     )
     cache = Cache(request.cache)
-    missing = tuple(
-        (model.name, variant)
+    built = {
+        (model.name, variant): found
         for model, recipes in planning.by_model(plan.cases)
         for variant, found in lookup_all(cache, model, recipes).items()
-        if found is None
+    }
+    left_out: dict[str, tuple[Case, ...]] = {}
+    for case in plan.cases:
+        artifact = built[case.model.name, case.recipe.name]
+        if isinstance(artifact, Artifact) and (why := planning.left_out(artifact, case.target.batch)):
+            left_out[why] = (*left_out.get(why, ()), case)
+    return Preview(
+        zoo=the_zoo,
+        plan=plan,
+        settings=settings,
+        missing=tuple(key for key, found in built.items() if found is None),
+        confirm=request.confirm,
+        left_out=left_out,
     )
-    return Preview(zoo=the_zoo, plan=plan, settings=settings, missing=missing, confirm=request.confirm)

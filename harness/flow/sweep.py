@@ -114,6 +114,7 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
                 rounds.take(found)
                 for said in found.remade:
                     watch.preparing(said)
+        rounds.widen()
         choices = [*rounds.choices()] if request.confirm else []
         for number, again in enumerate(choices, start=1):
             watch.confirming(number, len(choices), again.text)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from harness import packaged
 from harness.errors import BuildError
 from harness.frameworks import base, hub, torch_family
 from harness.frameworks.compat import declare_missing_operators
@@ -60,12 +61,17 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
         return auto.from_config(built, attn_implementation=ATTENTION)
 
     def pretrained() -> Any:
+        place = model.weights.path
+        if place and packaged.is_packaged(place):  # which is not installed; the same weights may lie on the hub
+            if hub.unreachable(FRAMEWORK.hub_url() or ""):
+                packaged.required(place)
+            place = None
         return auto.from_pretrained(
-            model.weights.path or model.id,
+            place or model.id,
             attn_implementation=ATTENTION,
             use_safetensors=True,
             trust_remote_code=False,
-            local_files_only=bool(model.weights.path or hub.unreachable(FRAMEWORK.hub_url() or "")),
+            local_files_only=bool(place or hub.unreachable(FRAMEWORK.hub_url() or "")),
         )
 
     choice = torch_family.choose(model, seeded=fresh, pretrained=pretrained, hub_url=FRAMEWORK.hub_url())

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.data import shapes
 from harness.errors import BuildError
 from harness.frameworks import base, hub, torch_family
 from harness.frameworks.compat import declare_missing_operators
@@ -34,6 +35,9 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
     except ImportError as error:
         raise FRAMEWORK.missing(error) from error
 
+    if model.weights.kind == "trained":
+        return _finished(_trained(model, url), model)
+
     def fresh() -> Any:
         try:
             return YOLO(f"{model.id}.yaml", verbose=False).model
@@ -43,11 +47,43 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
     def pretrained() -> Any:
         return YOLO(str(_asset(model, url)), verbose=False).model.float()
 
-    choice = torch_family.choose(model, seeded=fresh, pretrained=pretrained, hub_url=url)
+    return _finished(torch_family.choose(model, seeded=fresh, pretrained=pretrained, hub_url=url), model)
+
+
+def _finished(choice: torch_family.Choice, model: ModelSpec) -> torch_family.TorchModel:
     for part in choice.module.modules():
         if hasattr(part, "export") and hasattr(part, "nc"):  # the head, whose export form has one plain output
             part.export, part.format, part.dynamic = True, "onnx", False
     return torch_family.finish(choice, model, head="output0")
+
+
+def _trained(model: ModelSpec, url: str) -> torch_family.Choice:
+    """The network fine-tuned on the model's data: from pretrained weights where they can be had, else from scratch.
+
+    Raises:
+        BuildError: its data draws no pictures to train on, or there is no such configuration.
+    """
+    import torch
+    from ultralytics import YOLO
+    from ultralytics.nn.tasks import DetectionModel
+
+    from harness.frameworks import ultralytics_training
+
+    def start() -> tuple[Any, str]:
+        torch.manual_seed(model.weights.seed)
+        try:
+            network = DetectionModel(f"{model.id}.yaml", nc=len(shapes.CLASSES), verbose=False)
+        except FileNotFoundError as error:
+            raise BuildError(f"ultralytics has no configuration `{model.id}.yaml`.") from error
+        try:
+            network.load(YOLO(str(_asset(model, url)), verbose=False).model.float(), verbose=False)
+        except Exception:  # noqa: BLE001  # no hub and no local copy: from scratch, which the digest and the kind tell
+            return network, "seeded"
+        return network, "pretrained"
+
+    network, kind = ultralytics_training.trained(model, start)
+    reason = f"fine-tuned on {len(shapes.CLASSES)} classes of `shapes` from {kind} weights"
+    return torch_family.Choice(module=network, kind="trained", reason=reason)
 
 
 def _asset(model: ModelSpec, url: str) -> Path:
@@ -75,7 +111,9 @@ FRAMEWORK = base.Framework(
     packages={"torch": "torch", "ultralytics": "ultralytics"},
     export_packages=torch_family.EXPORT_PACKAGES,
     exporter_packages=torch_family.EXPORTER_PACKAGES,
+    options_doc="of `trained` weights: `pictures`, how many are trained on",
     extra="zoo",
+    weights=("pretrained", "seeded", "trained"),
     hub="https://github.com/",
     licence="ultralytics, its architectures and its weights are AGPL-3.0: whoever ships them, or serves them over a "
     "network, needs to follow it or to have Ultralytics' enterprise licence.",

@@ -343,10 +343,12 @@ def observe(
     examples: int,
     folder: Path,
     client: ClientFactory = Client,
+    packed: placement.Packed | None = None,
 ) -> Observed:
     """Run every example once and profile some runs, in a process that is not timed, or not any more.
 
     Writes value files into `folder`, where paths were fed `<index>.npy` per output with the batch axis first.
+    `packed` has the nodes whose bits the file states.
 
     Raises:
         WorkerRefusal, WorkerError: as `time_process`.
@@ -363,8 +365,8 @@ def observe(
             burst(worker, profiled_runs(first_ns), limit)
             answer_nodes = profile.take(worker, PROFILE_DEADLINE_S)
         rows = answer_nodes["nodes"]
-        if placement.lacks_shapes(rows):
-            rows = placement.with_shapes(rows, unpacked(worker, workload, limit))
+        if placement.lacks_shapes(rows, packed):
+            rows = placement.with_shapes(rows, unpacked(worker, workload, limit), packed)
         return Observed(
             kernels=placement.kernels(rows, answer_nodes.get("runs", 1)),
             time_share=placement.time_shares(rows),

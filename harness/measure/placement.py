@@ -106,20 +106,32 @@ def computation(rows: Sequence[NodeRow], packed: Packed | None = None) -> dict[s
     return {kind: amount / total for kind, amount in done.items()} if total else {}
 
 
-def lacks_shapes(rows: Sequence[NodeRow]) -> bool:
-    """Whether some kernel's work would be known, had it not packed its weights."""
-    return any(len(row) > SHAPES and lacks_kernel(row[1], row[SHAPES]) for row in rows)
+def lacks_shapes(rows: Sequence[NodeRow], packed: Packed | None = None) -> bool:
+    """Whether some kernel's work, or the bits of its weights, would be known, had it not packed its weights."""
+    return any(_lacks(row, packed or {}) for row in rows)
 
 
-def with_shapes(rows: Sequence[NodeRow], unpacked: Sequence[NodeRow]) -> list[NodeRow]:
+def with_shapes(rows: Sequence[NodeRow], unpacked: Sequence[NodeRow], packed: Packed | None = None) -> list[NodeRow]:
     """The rows with the shapes that the same nodes showed in a session that packs nothing."""
     found = {(row[0], row[1]): row[SHAPES:] for row in unpacked}
     return [
-        [*row[:SHAPES], *found.get((row[0], row[1]), row[SHAPES:])]
-        if len(row) > SHAPES and lacks_kernel(row[1], row[SHAPES])
-        else row
+        [*row[:SHAPES], *found.get((row[0], row[1]), row[SHAPES:])] if _lacks(row, packed or {}) else row
         for row in rows
     ]
+
+
+def _lacks(row: NodeRow, packed: Packed) -> bool:
+    """Whether a profile has the shapes of a node's inputs, without those of the weights that are needed."""
+    if len(row) <= SHAPES:
+        return False
+    if row[1] == PACKED:  # one that the runtime itself made of another is in no file
+        return row[0] not in packed and _blocks(row) is None
+    return lacks_kernel(row[1], row[SHAPES])
+
+
+def _blocks(row: NodeRow) -> Sequence[int] | None:
+    """The shape [columns, blocks, bytes] of packed weights; None where the kernel has packed them once more."""
+    return next((shape for shape in row[SHAPES][1:] if len(shape) == 3), None)  # noqa: PLR2004
 
 
 def element_type(row: NodeRow, packed: Packed) -> str:
@@ -236,12 +248,11 @@ def _multiplications(row: NodeRow) -> int | None:
 
 
 def _bits(row: NodeRow) -> int:
-    """Bits of a packed weight, from the weights' shape [columns, blocks, bytes]; 4 where the kernel packed them."""
-    shapes: Sequence[Sequence[int]] = row[SHAPES] if len(row) > SHAPES else ()
-    weights = next((shape for shape in shapes[1:] if len(shape) == 3), None)  # noqa: PLR2004
-    if weights is None or not shapes[0]:
+    """Bits of a packed weight, from the weights' shape [columns, blocks, bytes]; 4 where no session showed it."""
+    weights = _blocks(row) if len(row) > SHAPES else None
+    if weights is None or not row[SHAPES][0]:
         return 4
-    inner, (_, blocks, size) = shapes[0][-1], weights
+    inner, (_, blocks, size) = row[SHAPES][0][-1], weights
     held = {bits: blocks * size * 8 // bits for bits in (4, 8, 2)}  # inputs that these blocks hold
     exact = [bits for bits, elements in held.items() if elements == inner]
     padded = [bits for bits, elements in held.items() if elements - elements // blocks < inner < elements]

@@ -17,6 +17,7 @@ from harness.records.asked import (
     FrameworkEnv,
     InputSpec,
     Json,
+    MetricLimit,
     ModelSpec,
     Recipe,
     Step,
@@ -28,6 +29,7 @@ from harness.records.asked import (
 )
 from harness.records.built import Artifact, Built, Reference, Refusal, Weights
 from harness.records.case_id import CaseId
+from harness.records.intervals import within_run
 from harness.records.status import Status
 from harness.records.values import NESTED, ValueEntry
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
         Block,
         Crash,
         Evaluation,
+        ExampleAnswer,
+        ExampleScores,
         Fidelity,
         HostPace,
         Latency,
@@ -65,6 +69,8 @@ __all__ = [
     "Crash",
     "DataSpec",
     "Evaluation",
+    "ExampleAnswer",
+    "ExampleScores",
     "Fidelity",
     "FrameworkEnv",
     "HostInfo",
@@ -72,6 +78,7 @@ __all__ = [
     "InputSpec",
     "Json",
     "Latency",
+    "MetricLimit",
     "MetricValue",
     "ModelSpec",
     "Outcome",
@@ -94,6 +101,7 @@ __all__ = [
     "WeightsSpec",
     "batch_axes",
     "fixed_batch",
+    "within_run",
 ]
 
 

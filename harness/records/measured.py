@@ -155,6 +155,10 @@ class Latency:
     `stop` is `precise` when the interval is as narrow as was asked, else `time`. Percentiles are upper bounds as
     `percentile_rule` says, and None where n is too small for them (see `harness.stats.estimate`); without a rule they
     are the plain ranks of all samples together, as earlier versions took them.
+
+    `ci95_*_s` is the interval of the long-run median. Where the host drifted while the sweep went on, it is wider than
+    `run95_*_s`, the interval under the conditions of this run, which cases of one run are compared by; None where both
+    are the same.
     """
 
     median_s: float
@@ -170,6 +174,8 @@ class Latency:
     stop: str
     warmup_n: int
     percentile_rule: str | None = None
+    run95_low_s: float | None = None
+    run95_high_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +283,41 @@ class MetricValue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleScores:
+    """One metric, example by example.
+
+    Attributes:
+        metric, unit, direction: as in `MetricValue`.
+        values, reference: the artifact's and the fp32 reference's own, one for each entry of `examples`.
+        examples: which examples a value is of: one, or the two of a pair.
+    """
+
+    metric: str
+    unit: str
+    direction: str
+    values: tuple[float, ...]
+    reference: tuple[float, ...]
+    examples: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleAnswer:
+    """What was asked and answered in one of the examples that changed the most.
+
+    Attributes:
+        examples: which, as in `ExampleScores`.
+        truth, reference, answer: what is true, what the fp32 reference says, and what the artifact says, in JSON.
+        pictures: what it was shown, a PNG in base64 for each example that is a picture.
+    """
+
+    examples: tuple[int, ...]
+    truth: Json = None
+    reference: Json = None
+    answer: Json = None
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What one artifact computes on one runtime and provider: deterministic, so done once and cached.
 
@@ -290,6 +331,10 @@ class Evaluation:
         computation: element type -> share of the multiplications, which the status follows; no clock is in it.
         precision: what it was judged by: the recipe's claim, or the file's own type where no step changes it.
         remarks: what else there is to know of its arithmetic.
+        key: what its results per example are known by; empty where there are none.
+        each: every metric example by example; `answers` has what was said in those that changed the most.
+        postprocess_s: what a task did with the outputs of one example before they could be judged, such as decoding
+            and suppressing boxes: the median, in seconds of processor time; None where that is nothing.
     """
 
     fidelity: Fidelity | None
@@ -302,6 +347,10 @@ class Evaluation:
     remarks: tuple[str, ...] = ()
     metrics: tuple[MetricValue, ...] = ()
     parts: tuple[PartFidelity, ...] = ()
+    key: str = ""
+    each: tuple[ExampleScores, ...] = ()
+    answers: tuple[ExampleAnswer, ...] = ()
+    postprocess_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from harness.records import within_run
 from harness.stats.estimate import CONFIDENCE, t_quantile
 
 
-def interval(over: Mapping[str, Any], under: Mapping[str, Any]) -> tuple[float, float] | None:
+def interval(
+    over: Mapping[str, Any], under: Mapping[str, Any], *, same_run: bool = False
+) -> tuple[float, float] | None:
     """The 95% interval of the ratio of two latencies that were measured in processes of their own.
 
     Welch's interval on the logarithms: each side's interval across its processes is Student's t about the mean of their
@@ -22,6 +25,7 @@ def interval(over: Mapping[str, Any], under: Mapping[str, Any]) -> tuple[float, 
     Args:
         over: the latency that is divided, with `median_s`, `ci95_low_s`, `ci95_high_s` and `processes`.
         under: the one that it is divided by.
+        same_run: whether both were measured in the rounds of one run, so that a drift of the host is in both.
 
     Returns:
         Both ends; None where a side has no interval.
@@ -29,7 +33,8 @@ def interval(over: Mapping[str, Any], under: Mapping[str, Any]) -> tuple[float, 
     sides, middle = [], 0.0
     sign = 1
     for side in (over, under):
-        low, high, n = side.get("ci95_low_s"), side.get("ci95_high_s"), side.get("processes") or 1
+        low, high = within_run(side) if same_run else (side.get("ci95_low_s"), side.get("ci95_high_s"))
+        n = side.get("processes") or 1
         if not low or not high or n < 2 or not side.get("median_s"):  # noqa: PLR2004  (one process has no spread)
             return None
         sides.append((math.log(high / low) / 2 / _t(n - 1), n - 1))

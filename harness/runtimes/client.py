@@ -27,10 +27,20 @@ START_DEADLINE_S = 120.0
 LAST_LINES = 6
 """How many lines of a dead worker's stderr travel with the outcome."""
 
+LAST_BYTES = 8192
+MOST_WRITTEN = 2**30
+"""Bytes of stderr, a file in the temporary folder: a worker that writes more is ended before the disk is full."""
+
 CLOSE_DEADLINE_S = 10.0
 
 MOST_SAID = 300
 """Characters of a reason in a worker's hello."""
+
+MOST_REPLY = 64 * 2**20
+"""Bytes of a reply: the longest are the nodes of a large graph, and the durations of a burst."""
+
+MOST_REASON = 20_000
+"""Characters of the reason why a worker cannot do what it was asked."""
 
 TIMED = ("burst", "reference")
 """Requests during which the worker times."""
@@ -158,7 +168,7 @@ class Client:
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101
         try:
-            while (message := protocol.receive(self._process.stdout)) is not None:
+            while (message := protocol.receive(self._process.stdout, MOST_REPLY)) is not None:
                 self._replies.put(message)
             self._replies.put(None)
         except (ValueError, OSError) as error:
@@ -172,7 +182,10 @@ class Client:
             processes.end(self._process)  # until it is gone, its stderr may not be whole
             raise WorkerError(f"the worker's answer to `{command}` is not the protocol: {reply}{self._last_stderr()}")
         if not reply.get("ok"):
-            kind, message = str(reply.get("kind", "runtime")), str(reply.get("message", "no reason given"))
+            kind, message = (
+                str(reply.get("kind", "runtime")),
+                str(reply.get("message", "no reason given"))[:MOST_REASON],
+            )
             # Why a provider's library did not load is written to stderr alone.
             raise WorkerRefusal(kind, message + (self._why_not_loaded() if kind == "provider" else ""))
         return reply
@@ -192,13 +205,12 @@ class Client:
             if time.monotonic() >= over:
                 processes.end(self._process)
                 raise WorkerError(f"no answer to `{command}` within {deadline_s:.0f} s; the worker was ended")
-            used, limit = processes.memory_bytes(self.pid), processes.memory_limit_bytes()
-            if used > limit:
+            if why := processes.too_large(self.pid, processes.memory_limit_bytes()):
                 processes.end(self._process)
-                raise WorkerError(
-                    f"the worker was ended during `{command}` at {used / 1e9:.1f} GB of memory, above the limit of "
-                    f"{limit / 1e9:.1f} GB ({processes.MEMORY_LIMIT} sets another one)"
-                )
+                raise WorkerError(f"the worker {why.replace('was ended', f'was ended during `{command}`', 1)}")
+            if os.fstat(self._stderr.fileno()).st_size > MOST_WRITTEN:
+                processes.end(self._process)
+                raise WorkerError(f"the worker was ended during `{command}`: it wrote {MOST_WRITTEN:,} bytes to stderr")
 
     def _send(self, message: dict[str, Any], deadline_s: float) -> None:
         """Send a request; a long one from a thread, since a worker that is frozen does not read it."""
@@ -240,8 +252,9 @@ class Client:
 
     def _written(self) -> str:
         """The end of what the worker wrote to stderr, colours removed."""
-        self._stderr.seek(0)
-        return COLOUR.sub("", self._stderr.read()[-8192:].decode(errors="replace"))
+        end = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(end - LAST_BYTES, 0))  # the rest may be gigabytes
+        return COLOUR.sub("", self._stderr.read(LAST_BYTES).decode(errors="replace"))
 
 
 def lacking(hello: Mapping[str, Any]) -> Mapping[str, str]:

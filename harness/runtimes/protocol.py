@@ -5,8 +5,9 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 
 (hello)
     Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}, `features`, a list of what the
-    worker knows beyond what every one must: `rotate`, `reference`; and where it has to, `lacks`, what it cannot do
-    (`profile`) or say (`placement`; `memory` where the model runs in other processes) -> why, in words for a person.
+    worker knows beyond what every one must: `rotate`, `reference`, `graph`; and where it has to, `lacks`, what it
+    cannot do (`profile`) or say (`placement`; `memory` where the model runs in other processes) -> why, in words for a
+    person.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
     provider_options, optimization, config, dims, and for a provider from a plugin `plugin`, a distribution or the path
@@ -14,7 +15,8 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     artifact. Reply: `session_ns`, `inputs` and `outputs` as [name, type, shape],
     `runtime` {providers granted, placement {provider: nodes}}, `examples`, how many batches inferences rotate through.
     With `rotate` N (feature `rotate`) so many batches are bound beforehand, as far as there are examples: inference
-    i runs on batch i modulo N. Without it every inference runs on the first batch.
+    i runs on batch i modulo N. Without it every inference runs on the first batch. With `graph` PATH (feature `graph`)
+    the graph that the session really runs, after all optimizations, is written there; not used where anything is timed.
 `burst` n, at
     Times n inferences, the first of them on batch `at` modulo N; without `at` on the one after the last. Reply:
     `durations_ns`, n integers; `preempted`, involuntary context switches meanwhile.
@@ -88,15 +90,21 @@ def send(stream: IO[bytes], message: dict[str, Any]) -> None:
     stream.flush()
 
 
-def receive(stream: IO[bytes]) -> dict[str, Any] | None:
+def receive(stream: IO[bytes], most: int = -1) -> dict[str, Any] | None:
     """Read one message; None at the end of the stream.
 
+    Args:
+        stream: of lines.
+        most: bytes of a line; any number where it is below zero.
+
     Raises:
-        ValueError: if the line is not a JSON object.
+        ValueError: if the line is not a JSON object, or longer than `most`.
     """
-    line = stream.readline()
+    line = stream.readline(most)
     if not line:
         return None
+    if most > 0 and len(line) >= most and not line.endswith(b"\n"):
+        raise ValueError(f"a line of more than {most:,} bytes: {line[:80]!r}")
     try:
         message = json.loads(line)
     except RecursionError as error:

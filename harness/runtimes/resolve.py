@@ -6,6 +6,7 @@ for.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -136,15 +137,7 @@ def of_interpreter(python: str, spec: str) -> Runtime:
         UsageError: it does not run, or has no onnxruntime or NumPy.
     """
     environment = environments.describe(python)
-    probe = environments.ask(
-        python, "import json, numpy, onnxruntime\nprint(json.dumps([numpy.__version__, onnxruntime.__version__]))"
-    )
-    if probe.returncode:
-        raise UsageError(
-            f"runtime {spec}: {python} cannot import onnxruntime and numpy: {environments.last_lines(probe, 1)}. "
-            f"Install both there, or name the build instead, such as onnxruntime==1.23.0"
-        )
-    version = str(json.loads(probe.stdout.splitlines()[-1])[1])
+    version = _own_version(spec) if python == sys.executable else _version(python, spec)
     packages = [name for name in FLAVOURS if name in environment.installed]
     if len(packages) > 1:
         # They share one module: which of them a number belongs to shows in its version, if at all.
@@ -164,6 +157,29 @@ def of_interpreter(python: str, spec: str) -> Runtime:
         # A build without metadata is known by where it lies.
         digest=environment.digest if packages else _digest(environment.digest, python),
     )
+
+
+@functools.cache
+def _own_version(spec: str) -> str:
+    """`_version` of this interpreter, asked once."""
+    return _version(sys.executable, spec)
+
+
+def _version(python: str, spec: str) -> str:
+    """The version of the onnxruntime that an interpreter imports.
+
+    Raises:
+        UsageError: it imports none, or no NumPy.
+    """
+    probe = environments.ask(
+        python, "import json, numpy, onnxruntime\nprint(json.dumps([numpy.__version__, onnxruntime.__version__]))"
+    )
+    if probe.returncode:
+        raise UsageError(
+            f"runtime {spec}: {python} cannot import onnxruntime and numpy: {environments.last_lines(probe, 1)}. "
+            f"Install both there, or name the build instead, such as onnxruntime==1.23.0"
+        )
+    return str(json.loads(probe.stdout.splitlines()[-1])[1])
 
 
 def name_of(requirement: str) -> str:

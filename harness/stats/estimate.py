@@ -86,16 +86,22 @@ def t_quantile(probability: float, freedom: int) -> float:
     return high
 
 
-def across(medians: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+def across(medians: Sequence[float], confidence: float = CONFIDENCE, *, drift: float = 0.0) -> tuple[float, float]:
     """Interval of the typical value from one positive number per process: Student's t on their logarithms.
 
     It is widened where needed to hold the median of the numbers, which is the estimate that is reported.
+
+    Args:
+        medians: of the processes.
+        confidence: of the interval.
+        drift: variance of the mean logarithm that the processes cannot know of (`harness.stats.slow_drift`).
 
     Raises:
         ValueError: if there are fewer than two numbers.
     """
     logs = [math.log(m) for m in medians]
-    half = t_quantile((1 + confidence) / 2, len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    error = math.sqrt(statistics.variance(logs) / len(logs) + drift)
+    half = t_quantile((1 + confidence) / 2, len(logs) - 1) * error
     centre, typical = statistics.fmean(logs), statistics.median(logs)
     return math.exp(min(centre - half, typical)), math.exp(max(centre + half, typical))
 

@@ -26,7 +26,7 @@ from typing import Any, Self
 from harness import foreign
 from harness.errors import StoreError
 from harness.records import Outcome, Run
-from harness.store import files, parts, samples
+from harness.store import examples, files, parts, samples
 from harness.store.columns import COLUMNS, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row, plain, public, to_row
 
@@ -102,6 +102,7 @@ class Journal:
         Raises:
             StoreError: where it cannot be written; the cases before it are safe.
         """
+        examples.write(self._results, outcome.evaluation)
         return self.put(to_row(self.run, outcome))
 
     def put(self, row: Row) -> Row:

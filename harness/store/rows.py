@@ -50,6 +50,11 @@ def plain(value: Any) -> Json:
     raise TypeError(f"a {type(value).__name__} cannot be stored as JSON: {value!r}")
 
 
+def fields_of(record: Any) -> dict[str, Json]:
+    """The fields of a record as JSON holds them."""
+    return {field.name: plain(getattr(record, field.name)) for field in fields(record)}
+
+
 def to_row(run: Run, outcome: Outcome) -> Row:
     """One outcome with everything that its numbers were measured on.
 
@@ -57,8 +62,9 @@ def to_row(run: Run, outcome: Outcome) -> Row:
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
     threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
     `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
-    mapping that would be empty is None. `precision` is what the status was judged by: the file's own where no step
-    changes it.
+    mapping that would be empty is None. `evaluation` names the results per example (`harness.store.examples`), and
+    `postprocess_s` is what a task did with one example's outputs before they could be judged. `precision` is what the
+    status was judged by: the file's own where no step changes it.
     """
     case = outcome.case
     row = {
@@ -80,6 +86,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "fidelity_parts": (plain(outcome.evaluation.parts) or None) if outcome.evaluation else None,
         "accuracy": plain(outcome.evaluation.accuracy) if outcome.evaluation else None,
         "metrics": (plain(outcome.evaluation.metrics) or None) if outcome.evaluation else None,
+        "evaluation": (outcome.evaluation.key or None) if outcome.evaluation else None,
+        "postprocess_s": outcome.evaluation.postprocess_s if outcome.evaluation else None,
         "placement": plain(outcome.placement) or None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
@@ -204,7 +212,8 @@ def _case(case: Case) -> Row:
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
-        "budget": plain(model.budget),
+        "budget": {key: value for key, value in fields_of(model.budget).items() if key != "metrics"},
+        "metric_budgets": plain(model.budget.metrics) or None,
     }
 
 

@@ -18,9 +18,20 @@ names = _TASKS.names
 
 
 def find(name: str | None) -> Task | None:
-    """The task called `name`; None for a model without one.
+    """The task called `name`, or that of a function, `module:function`; None for a model without one.
 
     Raises:
         BuildError: there is none of that name.
+        ValueError: the function says of itself what makes no sense.
     """
+    if name is not None and ":" in name:
+        from harness.tasks import own_function
+
+        return own_function.task(name)
     return None if name is None else _TASKS.get(name)
+
+
+def roles(name: str | None) -> tuple[str, ...]:
+    """What the zoo may name an output for, with this task."""
+    found = None if name is None or ":" in name else find(name)
+    return () if found is None else found.roles

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, overload
 
-from harness.records import MetricValue
+from harness.records import Json, MetricValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +47,16 @@ class Scored:
     Attributes:
         value: the metric over all examples.
         each: its value per example; None where it has none.
+        reference: the fp32 reference's own value per example; None where it has none.
+        examples: which examples each of those values is of; one each, in order, where empty.
+        postprocess_s: what was done with the outputs of one example before they could be judged, in seconds.
     """
 
     value: MetricValue
     each: tuple[float, ...] | None = None
+    reference: tuple[float, ...] | None = None
+    examples: tuple[tuple[int, ...], ...] = ()
+    postprocess_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,16 @@ def no_pairs(base: Evaluated, head: Evaluated) -> Paired | None:  # noqa: ARG001
     return None
 
 
+def nothing_said(given: Evaluated, side: Mapping[str, Sequence[Any]], places: tuple[int, ...]) -> Json:  # noqa: ARG001  (as above)
+    """For tasks whose answers nobody could read."""
+    return None
+
+
+def nothing_true(labels: Sequence[Any]) -> Json:  # noqa: ARG001  (as above)
+    """For tasks without labels."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What a model's outputs mean.
@@ -103,12 +119,19 @@ class Task:
         measure: the task's metrics on one artifact; the first that has labels judges it. It is given the outputs that
             the task needs. Raises ValueError where they, or the labels, are not what the task is about.
         pair: how two sides answer example by example; None where nothing but fidelity tells, as without labels.
+        roles: what the zoo may name an output for, under `outputs`.
+        said: what one side answers to an example (or to a pair of them), for people and in JSON. Given the answers,
+            the side's outputs and the examples' places.
+        true: what a label says, likewise.
     """
 
     summary: str
     needs: Callable[[Sequence[str]], tuple[str, ...]] = nothing
     measure: Callable[[Evaluated], tuple[Scored, ...]] = no_metrics
     pair: Callable[[Evaluated, Evaluated], Paired | None] = no_pairs
+    roles: tuple[str, ...] = ()
+    said: Callable[[Evaluated, Mapping[str, Sequence[Any]], tuple[int, ...]], Json] = nothing_said
+    true: Callable[[Sequence[Any]], Json] = nothing_true
 
     def measured(self, given: Evaluated) -> tuple[Scored, ...]:
         """The metrics on everything that an artifact answered."""
@@ -117,6 +140,12 @@ class Task:
     def paired(self, base: Evaluated, head: Evaluated) -> Paired | None:
         """Two sides on everything that they answered."""
         return self.pair(self._needed(base), self._needed(head))
+
+    def answers(self, given: Evaluated, places: tuple[int, ...]) -> tuple[Json, Json, Json]:
+        """What is true of an example or a pair, what the reference says, and what the artifact says."""
+        held = self._needed(given)
+        truth = None if held.labels is None else self.true([held.labels[place] for place in places])
+        return truth, self.said(held, held.reference, places), self.said(held, held.outputs, places)
 
     def _needed(self, given: Evaluated) -> Evaluated:
         names = self.needs(tuple(given.reference))

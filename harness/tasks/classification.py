@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.records import MetricValue
-from harness.stats import correctness
+from harness.records import Json, MetricValue
+from harness.stats import correctness, resampled
 from harness.tasks import ranking
 from harness.tasks.base import Evaluated, Paired, Scored, Task, everything
 from harness.tasks.fidelity import AGREEMENT
-from harness.tasks.scores import ROW, ScoresOutput, find
+from harness.tasks.scores import ROLE, ROW, ScoresOutput, find
 
 RANKING = "rank_agreement"
 """The share of the best classes (as many as ten) that are still among the best ones."""
+
+FIRST = 5
+"""Of a row of more scores than this, it is asked whether the label is among so many of the best."""
 
 FEWEST_CLASSES = 4
 """Top-1 agreement is given only where the reference itself names at least this many classes: a network that answers
@@ -50,7 +53,23 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
     found = []
     if given.labels is not None:
         each, own = right(scores, given.labels, by), right(reference, given.labels, by)
-        found.append(Scored(value=replace(top1(each, own), note=by.note), each=tuple(map(float, each))))
+        found.append(
+            Scored(
+                value=replace(top1(each, own), note=by.note),
+                each=tuple(map(float, each)),
+                reference=tuple(map(float, own)),
+            )
+        )
+        if by.kind == ROW and _width(reference) > FIRST:
+            first, before = among_first(scores, given.labels), among_first(reference, given.labels)
+            found.append(
+                Scored(
+                    value=top1(first, before, name="top5"),
+                    each=tuple(map(float, first)),
+                    reference=tuple(map(float, before)),
+                )
+            )
+        found.append(Scored(value=f1(by.classes(scores), by.classes(reference), given.labels)))
     agreed = top1_agreement(by.classes(reference), by.classes(scores))
     if agreed is not None:
         share = sum(agreed) / len(agreed)
@@ -80,13 +99,63 @@ def rank_agreement(reference: Sequence[Any], scores: Sequence[Any]) -> tuple[flo
     return held if held and len(held) == len(found) else None
 
 
-def top1(each: Sequence[bool], reference: Sequence[bool]) -> MetricValue:
-    """Top-1 accuracy with Wilson's interval, beside the reference's own; the drop with Tango's for paired shares."""
+def among_first(scores: Sequence[Any], labels: Sequence[Any]) -> tuple[bool, ...]:
+    """Whether each example's label is among its five best classes; of equal scores the first classes come first."""
+    import numpy as np
+
+    found = []
+    for value, label in zip(scores, labels, strict=True):
+        row = np.asarray(value, dtype=np.float64).reshape(-1)
+        best = np.argsort(-row, kind="stable")[:FIRST]
+        found.append(bool((best == np.asarray(label).reshape(-1)[0]).any()))
+    return tuple(found)
+
+
+def f1(found: Sequence[Any], reference: Sequence[Any], labels: Sequence[Any]) -> MetricValue:
+    """The harmonic mean of precision and recall, the mean over the classes that labels name (macro F1)."""
+    import numpy as np
+
+    wanted = [np.asarray(label).reshape(-1)[0].item() for label in labels]
+    kinds = {kind: place for place, kind in enumerate(dict.fromkeys([*wanted, *found, *reference]))}
+    truth, ours, theirs = (np.array([kinds[one] for one in side]) for side in (wanted, found, reference))
+    count = len(kinds)
+
+    def mean(side: Any, drawn: Any) -> float:
+        held, said = truth[drawn], side[drawn]
+        there = np.bincount(held, minlength=count)
+        named = np.bincount(said, minlength=count)
+        both = np.bincount(held[held == said], minlength=count)
+        return float((2 * both / np.maximum(there + named, 1))[there > 0].mean())
+
+    interval = resampled.difference(
+        lambda drawn: (mean(ours, drawn), mean(theirs, drawn)), len(truth), differing=int((ours != theirs).sum())
+    )
+    return MetricValue(
+        name="f1",
+        unit="fraction",
+        direction="higher",
+        value=interval.value,
+        reference=interval.reference,
+        drop=interval.reference - interval.value,
+        low=interval.low,
+        high=interval.high,
+        drop_low=interval.difference_low,
+        drop_high=interval.difference_high,
+        n=len(truth),
+    )
+
+
+def _width(scores: Sequence[Any]) -> int:
+    return int(getattr(scores[0], "size", 0)) if len(scores) else 0
+
+
+def top1(each: Sequence[bool], reference: Sequence[bool], name: str = "top1") -> MetricValue:
+    """A share of right answers with Wilson's interval, beside the reference's own; the drop with Tango's for pairs."""
     value, wanted = sum(each) / len(each), sum(reference) / len(reference)
     drop = correctness.right_drop(reference, each)
     low, high = correctness.wilson(sum(each), len(each))
     return MetricValue(
-        name="top1",
+        name=name,
         unit="fraction",
         direction="higher",
         value=value,
@@ -124,4 +193,25 @@ def pair(base: Evaluated, head: Evaluated) -> Paired | None:
     )
 
 
-TASK = Task(summary="one class per example: top-1 accuracy", needs=everything, measure=measure, pair=pair)
+def said(given: Evaluated, side: Mapping[str, Sequence[Any]], places: tuple[int, ...]) -> Json:
+    """The class of an example."""
+    by = find(given)
+    return None if by is None else list(map(str, by.classes([side[by.name][place] for place in places])))
+
+
+def true(labels: Sequence[Any]) -> Json:
+    """The class that a label names."""
+    import numpy as np
+
+    return [str(np.asarray(label).reshape(-1)[0]) for label in labels]
+
+
+TASK = Task(
+    summary="one class per example: top-1 accuracy, top-5, F1",
+    needs=everything,
+    measure=measure,
+    pair=pair,
+    roles=(ROLE,),
+    said=said,
+    true=true,
+)

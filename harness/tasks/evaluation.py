@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from harness import tasks, values
-from harness.records import Accuracy, Fidelity, MetricValue, PartFidelity, Reference, ValueEntry
-from harness.tasks import fidelity
+from harness.records import (
+    Accuracy,
+    ExampleAnswer,
+    ExampleScores,
+    Fidelity,
+    MetricValue,
+    PartFidelity,
+    Reference,
+    ValueEntry,
+)
+from harness.tasks import by_example, fidelity
 from harness.tasks.base import Evaluated, by_row
+from harness.tasks.by_example import Feeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +31,9 @@ class Scores:
     parts: tuple[PartFidelity, ...]
     accuracy: Accuracy | None
     metrics: tuple[MetricValue, ...]
+    each: tuple[ExampleScores, ...] = ()
+    answers: tuple[ExampleAnswer, ...] = ()
+    postprocess_s: float | None = None
 
 
 def stored(
@@ -57,6 +70,12 @@ def stored(
     )
 
 
+def feeds(reference: Reference, folder: Path) -> dict[str, Sequence[Any]]:
+    """What every example was fed, by input, none of it in memory."""
+    rows, count = reference.rows, reference.examples
+    return {one.name: by_row(values.arrays(folder, one, count), rows) for one in reference.feeds}
+
+
 def labels(reference: Reference, folder: Path) -> Sequence[Any] | None:
     """One label per example, as the data source gave it; None without labels."""
     if not reference.labelled:
@@ -67,12 +86,13 @@ def labels(reference: Reference, folder: Path) -> Sequence[Any] | None:
     return [{name: held[index] for name, held in columns.items()} for index in range(reference.examples)]
 
 
-def score(given: Evaluated, task: str | None) -> Scores:
+def score(given: Evaluated, task: str | None, feeds: Feeds | None = None) -> Scores:
     """Fidelity, and the metrics of a task.
 
     Args:
         given: the artifact's answers.
         task: its name; None for fidelity alone.
+        feeds: what each example was fed, for pictures of those that changed the most.
 
     Raises:
         ValueError: if shapes differ, or outputs or labels are not what the task is about.
@@ -80,12 +100,22 @@ def score(given: Evaluated, task: str | None) -> Scores:
     """
     parts = fidelity.parts(given.reference, given.outputs, given.random)
     found = tasks.find(task)
-    metrics = tuple(one.value for one in found.measured(given)) if found is not None else ()
+    scored = found.measured(given) if found is not None else ()
+    metrics = tuple(one.value for one in scored)
     agreement = next((one.value for one in metrics if one.name == fidelity.AGREEMENT), None)
     close = fidelity.worst(parts, top1_agreement=agreement)
     if close.max_abs == 0:  # the reference's own answers lose nothing, on whatever examples
         metrics = tuple(one if one.drop_low is None else replace(one, drop_low=0.0, drop_high=0.0) for one in metrics)
-    return Scores(fidelity=close, parts=parts, accuracy=accuracy(metrics), metrics=metrics)
+    each = by_example.scores(given, scored)
+    return Scores(
+        fidelity=close,
+        parts=parts,
+        accuracy=accuracy(metrics),
+        metrics=metrics,
+        each=each,
+        answers=by_example.answers(given, found, each, feeds),
+        postprocess_s=next((one.postprocess_s for one in scored if one.postprocess_s is not None), None),
+    )
 
 
 def accuracy(metrics: Iterable[MetricValue]) -> Accuracy | None:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import data as sources
-from harness import frameworks, runtime_spec
+from harness import frameworks, packaged, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
 from harness.frameworks import surroundings
 from harness.options import by_name
 from harness.paths import typed
 from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
-from harness.records import Budget, DataSpec, FrameworkEnv, InputSpec, ModelSpec, Recipe, WeightsSpec
-from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
+from harness.records import Budget, DataSpec, FrameworkEnv, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
+from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
 from harness.zoo.problems import Keys, Problems
@@ -88,12 +88,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
     if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
         problems.add((*where, "provider_options"), f"{other} takes none")
-    for key, value in entry.session_config.items():
-        keys = (*where, "session_config", key)
-        if mistake := problem(key, value):
-            problems.add(keys, mistake)
-        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
-            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
+    check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
@@ -114,6 +109,20 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         plugin=plugin,
         device=device,
     )
+
+
+def check_config(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:
+    """Record what a target's session config gets wrong."""
+    for key, value in entry.session_config.items():
+        keys = (*where, key)
+        if mistake := problem(key, value):
+            problems.add(keys, mistake)
+        elif key in PYTHON_ONLY and runtime_spec.language(entry.runtime):
+            problems.add(
+                keys, f"has an effect with onnxruntime's Python package alone, and the runtime is {entry.runtime}"
+            )
+        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
+            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
 
 
 def executor(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> tuple[str, str, str]:
@@ -201,6 +210,7 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             latency_s=budget.latency,
             size_bytes=budget.size,
             structure=budget.structure,
+            metrics={key: MetricLimit(drop=limit.drop, share=limit.share) for key, limit in budget.metrics.items()},
         ),
         outputs=_outputs(where, entry, problems),
         timed_inputs=entry.timed_inputs,
@@ -214,6 +224,9 @@ def _tuple(values: list[int] | None) -> tuple[int, ...] | None:
 
 
 def _absolute(folder: Path, path: str) -> str:
+    """A path of the zoo's; one of a package that is not installed stays as it is, and its build says so."""
+    if packaged.is_packaged(path):
+        return packaged.located(path)
     return str((folder / typed(path)).absolute())
 
 
@@ -239,9 +252,13 @@ def _check_inputs(where: Keys, entry: ModelEntry, problems: Problems) -> None:
 
 def _outputs(where: Keys, entry: ModelEntry, problems: Problems) -> dict[str, str]:
     """What the task reads -> the output's name, of what is said."""
-    given = {} if entry.outputs.scores is None else {"scores": entry.outputs.scores}
-    if given and entry.task != "classification":
-        problems.add((*where, "outputs"), "has an effect with task classification alone; set `task: classification`")
+    given: dict[str, str] = entry.outputs.given()
+    roles = tasks.roles(entry.task) if given else ()
+    for role in given:
+        if role not in roles:
+            able = [name for name in tasks.names() if role in tasks.roles(name)]
+            found = f"has an effect with task {' or '.join(able)} alone; set `task: {able[0]}`"
+            problems.add((*where, "outputs", role), found)
     return given
 
 

@@ -9,12 +9,13 @@ made of their own declarations.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
-from harness import bounds, data, frameworks, tasks, units
+from harness import bounds, data, frameworks, importable, tasks, units
 from harness.build import steps
 from harness.options import Option
 from harness.providers import DEVICES, SHORT
@@ -70,15 +71,23 @@ OptionText = Annotated[str, BeforeValidator(_text_of(("False", "True"))), _SCALA
 
 def _task(value: Any) -> str:
     names = tasks.names()
-    if value in names:
+    if value in names or (isinstance(value, str) and re.fullmatch(importable.PATTERN, value, re.ASCII)):
         return str(value)
     near = nearest(str(value), names)
     raise ValueError(
-        f"found {shown(value)}; " + (f"did you mean {near!r}? " if near else "") + f"valid: {', '.join(names)}"
+        f"found {shown(value)}; "
+        + (f"did you mean {near!r}? " if near else "")
+        + f"valid: {', '.join(names)}, or a metric of your own as module:function"
     )
 
 
-Task = Annotated[str, BeforeValidator(_task), WithJsonSchema({"enum": list(tasks.names()), "type": "string"})]
+Task = Annotated[
+    str,
+    BeforeValidator(_task),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(tasks.names())}, {"pattern": f"^{importable.PATTERN}$"}], "type": "string"}
+    ),
+]
 
 
 def _widen(key: str) -> BeforeValidator:
@@ -164,6 +173,11 @@ def data_options() -> tuple[Option, ...]:
     return tuple(found.values())
 
 
+def _underscored(value: Any) -> Any:
+    """Names of data sources may be written with dashes."""
+    return value.replace("-", "_") if isinstance(value, str) else value
+
+
 if TYPE_CHECKING:  # made of declarations, which a type checker does not see
     StepItem = _StepItem
     StepOptions = _StepOptions
@@ -172,7 +186,8 @@ if TYPE_CHECKING:  # made of declarations, which a type checker does not see
 else:
     _whole, _changes = _step_shapes()
     StepItem, StepOptions = _by_step("StepItem", _StepItem, _whole), _by_step("StepOptions", _StepOptions, _changes)
-    FrameworkName, DataSource = Literal[frameworks.names()], Literal[data.names()]
+    FrameworkName = Literal[frameworks.names()]
+    DataSource = Annotated[Literal[data.names()], BeforeValidator(_underscored)]
 
 Step = Annotated[StepItem, BeforeValidator(_one_step)]
 
@@ -291,6 +306,15 @@ class InputEntry(Strict):
 # Defaults that are whole entries are constructed, not validated: that would build a validator for them alone.
 
 
+class MetricLimitEntry(Strict):
+    """By how much one metric may be worse than the reference's own."""
+
+    drop: Percent = Field(default=ABSENT, description="in the metric's unit, such as 1%")
+    share: Annotated[Percent, Field(gt=0, le=1)] = Field(
+        default=ABSENT, description="the least share of the reference's that is left"
+    )
+
+
 class BudgetEntry(Strict):
     """What a build may cost before it is not good enough."""
 
@@ -303,6 +327,9 @@ class BudgetEntry(Strict):
     )
     fidelity_equal: Percent = Field(
         default=ABSENT, description="smallest share of equal values of outputs of whole numbers, booleans or text"
+    )
+    metrics: dict[Text, MetricLimitEntry] = Field(
+        default={}, description="limits of single metrics of the task, such as {map50: {share: 95%}}"
     )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
@@ -317,8 +344,18 @@ class OutputsEntry(Strict):
 
     scores: Text = Field(
         default=ABSENT,
-        description="classification: a row of scores, one logit or probability of a binary one, or the class itself",
+        description="classification: a row of scores, one logit or probability of a binary one, or the class itself; "
+        "detection: one score for each box",
     )
+    predictions: Text = Field(
+        default=ABSENT, description="detection: [1, 4 + classes, places], as ultralytics exports it"
+    )
+    boxes: Text = Field(default=ABSENT, description="detection: [n, 4], left, top, right, bottom")
+    classes: Text = Field(default=ABSENT, description="detection: the class of each box")
+    embedding: Text = Field(
+        default=ABSENT, description="encoder: [1, tokens, width], whose mean is taken, or [1, width]"
+    )
+    text: Text = Field(default=ABSENT, description="transcription: text, character numbers, or scores of characters")
 
 
 class FrameworkEnvEntry(Strict):

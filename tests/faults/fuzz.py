@@ -7,6 +7,7 @@ with its seed; `--seed N --tries 1` repeats it, and `--keep DIR` leaves the file
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import shutil
@@ -122,7 +123,7 @@ def _damaged_parquet(folder: Path, chance: random.Random) -> None:
 
 def damaged_rows(path: Path, chance: random.Random) -> bytes:
     """A whole Parquet file in which values, or whole columns' types, are others."""
-    rows = samples.read(path)
+    rows = copy.deepcopy(samples.read(path))  # rows share what was parsed once, in this process as well
     if chance.random() < 0.3:
         return _another_type(path, chance)
     for _ in range(chance.choice((1, 1, 3))):
@@ -328,6 +329,9 @@ DOORS: Mapping[str, Door] = {
     ),
 }  # fmt: skip
 
+TELL = 200
+"""Files after which a line says how many there were: a run of hours may be stopped."""
+
 SLOW = ("report",)
 """Verbs that take a second: one try in ten has them."""
 
@@ -381,6 +385,9 @@ def main() -> int:
             sys.stdout.write(f"--only {door} --seed {seed} --tries 1: {' '.join(found.arguments)}: {found.problem}\n")
             sys.stdout.flush()
         done += 1
+        if not done % TELL:
+            sys.stdout.write(f"{done} damaged files so far: {broken} promises broken\n")
+            sys.stdout.flush()
     sys.stdout.write(
         f"{done} damaged files of {len(doors)} kinds from seed {given.seed} on: {broken} promises broken\n"
     )

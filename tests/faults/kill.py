@@ -2,6 +2,7 @@
 
     python -m tests.faults.kill --times 200 --seed 1           # random moments and random file operations, in turn
     python -m tests.faults.kill --every --only import,report   # each file operation once
+    python -m tests.faults.kill --every 10 --only gate         # each tenth, of a verb that has a thousand
 
 Each try copies a project, runs one verb, ends it with SIGKILL and looks at the folder. A file operation is an open for
 writing, a rename, a removal, a new folder or an fsync below the project, in the process of the verb itself. What fails
@@ -32,6 +33,9 @@ from tests import conftest, histories, outcomes
 from tests.integration import asv_projects
 
 LONGEST_S = 600
+
+TELL = 20
+"""Kills after which a line says how many there were: a run of hours may be stopped."""
 
 HOOK = """
 import os, signal, sys
@@ -268,7 +272,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--every", action="store_true", help="each file operation once, in place of --times")
+    parser.add_argument(
+        "--every", type=int, nargs="?", const=1, default=0, metavar="N",
+        help="each file operation once, in place of --times; with N each N-th",
+    )  # fmt: skip
     parser.add_argument("--only", default="sweep,gate,asv,import,report", help="verbs, separated by commas")
     given = parser.parse_args()
     broken = done = 0
@@ -282,17 +289,19 @@ def main() -> int:
                 where = f"operation {at}" if at else f"after {after_s:.2f} s"
                 _say(f"--seed {seed}: {victim.name}, {where}: {problem}")
             done += 1
+            if not done % TELL:
+                _say(f"{done} kills so far: {broken} promises broken")
     _say(f"{done} kills of {given.only} from seed {given.seed} on: {broken} promises broken")
     return int(broken > 0)
 
 
 def plan(
-    chosen: Sequence[Victim], times: int, seed: int, *, every: bool
+    chosen: Sequence[Victim], times: int, seed: int, *, every: int
 ) -> Iterator[tuple[Victim, int, float | None, int]]:
     """Verb, file operation (0 for none), seconds and seed of each try."""
     if every:
         for victim in chosen:
-            yield from ((victim, at, None, seed) for at in range(1, victim.operations + 1))
+            yield from ((victim, at, None, seed) for at in range(every, victim.operations + 1, every))
         return
     for place in range(times):
         chance = random.Random(seed + place)

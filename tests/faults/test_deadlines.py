@@ -88,6 +88,32 @@ def test_a_child_that_takes_too_much_memory() -> None:
     assert "GB of memory, above the limit of 0.1 GB (HARNESS_MEMORY_LIMIT sets another one)" in child.watch.why
 
 
+def test_a_command_that_takes_too_much_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An installation, a compiler or git: ended with all that it started, and the errors say why."""
+    monkeypatch.setenv(processes.MEMORY_LIMIT, "100MB")
+    code = "import time; taken = b'x' * 2**28; time.sleep(600)"
+    with leaves_nothing(tmp_path):
+        done = processes.run_text(stubborn(tmp_path, f'{sys.executable} -c "{code}"'), deadline_s=600)
+    assert processes.KILLED == done.returncode
+    assert "GB of memory, above the limit of 0.1 GB (HARNESS_MEMORY_LIMIT sets another one)" in done.stderr
+
+
+def test_a_slow_command_has_its_input_and_output_whole() -> None:
+    """It is looked at meanwhile, which takes nothing from it."""
+    code = "import sys, time; data = sys.stdin.read(); time.sleep(0.7); print(len(data)); print('x' * 300_000)"
+    done = processes.run_text((sys.executable, "-c", code), stdin="y" * 300_000, deadline_s=60)
+    assert (0, "300000\n" + "x" * 300_000 + "\n") == (done.returncode, done.stdout)
+
+
+def test_a_line_without_an_end_comes_in_pieces() -> None:
+    """What a child writes to stderr does not fill its parent's memory; what it says is read all the same."""
+    code = "import sys; print('x' * 50_000, file=sys.stderr); print('x' * 50_000); print('{\"a\": 1}')"
+    with jobs.child((sys.executable, "-c", code), {}, environment=os.environ) as child:
+        assert [{"a": 1}] == list(child.messages())
+        child.wait()
+    assert all(len(line) <= jobs.MOST_SAID for line in child.stderr)
+
+
 def test_the_time_limit_ends_whatever_runs(tmp_path: Path) -> None:
     """Commands, children and workers alike, whatever time they have of their own."""
     with ending_at(time.monotonic() + 0.3):

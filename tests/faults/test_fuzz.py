@@ -19,9 +19,11 @@ def test_damaged_files_stop_nobody(door: str) -> None:
 
 
 # What the fuzzers found, once each.
-@pytest.mark.parametrize(("door", "seed"), [("parquet", 115), ("parquet", 122), ("asv", 116), ("asv", 132)])
+@pytest.mark.parametrize(
+    ("door", "seed"), [("parquet", 115), ("parquet", 122), ("asv", 116), ("asv", 132), ("gate", 50014)]
+)
 def test_what_was_found_stays_fixed(door: str, seed: int) -> None:
-    """A status that nobody knows, parameters that are lists, benchmarks that are texts."""
+    """A status that nobody knows, parameters that are lists, benchmarks that are texts, a name that is a list."""
     assert [] == fuzz.attempt(door, seed)
 
 

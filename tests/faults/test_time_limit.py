@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from harness.gate.bisect.bisection import MeasurablePoints
 from harness.gate.gate import GRACE_S, gate, to_measure_s
 from harness.gate.model import GateSettings, Report, Verdict, exit_code
 from harness.gate.timing import lock
-from harness.processes import OutOfTime, left_s
+from harness.processes import OutOfTime, ending_at, left_s
 from harness.store.files import Lock
 from tests import pairs
+from tests.conftest import Project
 from tests.test_gate_gate import Watch, World, match
 
 
@@ -93,7 +96,53 @@ def test_the_wait_for_another_gate_counts(tmp_path: Path) -> None:
     with pytest.raises(OutOfTime), lock.alone(tmp_path, said.append, end=time.monotonic()):
         raise AssertionError("it is not alone")
     assert ["waiting for another gate"] == [one[:24] for one in said]
+    with pytest.raises(OutOfTime), ending_at(time.monotonic()), lock.alone(tmp_path, said.append, who="bisection"):
+        raise AssertionError("nor has it time that its caller has not")
     other.release()
     with lock.alone(tmp_path, said.append, end=time.monotonic()):
         assert Lock.attempt(tmp_path / lock.LOCK) is None
-    assert 1 == len(said)
+    assert 2 == len(said)
+
+
+@pytest.mark.parametrize(
+    ("written", "who"),
+    [
+        ("", "another gate"),
+        (None, f"another self-test (process {os.getpid()})"),
+        ("\x1b[31mgate in process 1\n", "another gate"),
+        ("gate in process " + "1" * 99, "another gate"),
+    ],
+)
+def test_who_is_waited_for(tmp_path: Path, written: str | None, who: str) -> None:
+    """The lock's holder says who it is; what is written there otherwise is not repeated."""
+    path, said = tmp_path / lock.LOCK, list[str]()
+    with lock.alone(tmp_path, said.append, who="self-test"):
+        if written is not None:
+            path.write_text(written, encoding="utf-8")
+        with pytest.raises(OutOfTime), lock.alone(tmp_path, said.append, end=time.monotonic()):
+            raise AssertionError("it is not alone")
+    assert [f"waiting for {who} that measures on this host (it holds {path})"] == said
+
+
+def test_a_self_test_has_a_limit(project: Project) -> None:
+    """It waits for a gate no longer than it was given, and says that nothing is known."""
+    other = Lock.wait(project.root / "cache" / lock.LOCK)
+    said = project.run("selftest", "--time-limit", "1s", code=3)
+    other.release()
+    assert "nothing is known" in said
+
+
+def test_a_bisection_has_a_limit(tmp_path: Path) -> None:
+    """It waits for a gate no longer than it was given, and what is measured has what is left of the time."""
+
+    def measured(*_: object, **__: object) -> Any:
+        assert left_s() < 60 + 15
+        raise OutOfTime
+
+    points = MeasurablePoints(match("a"), GateSettings(), Watch(), tmp_path, measured)
+    with Lock.wait(tmp_path / lock.LOCK), ending_at(time.monotonic()):
+        for waits in (points.gate, lambda: points.pairs(1)):
+            with pytest.raises(OutOfTime):
+                waits()
+    with pytest.raises(OutOfTime), ending_at(time.monotonic() + 60):
+        points.gate()

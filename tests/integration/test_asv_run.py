@@ -25,10 +25,14 @@ def project(tmp_path: Path, built: Path) -> AsvProject:
 
 
 def test_all_metrics_of_a_commit_are_stored_published_and_compared(project: AsvProject) -> None:
-    """A commit in an environment of its own, a second one with another recipe, then asv's pages and its comparison."""
+    """A commit in an environment of its own, a second one with another recipe, then asv's pages and its comparison.
+
+    All metrics are reported; of the processes that asv would start for them, one starts.
+    """
     project.zoo("tiny", processes="2")
     project.commit("Two processes")
-    out = project.asv("run", "HEAD^!")
+    out = project.asv("run", "HEAD^!", "--verbose")
+    assert 1 == len(re.findall(r"benchmark\.py run \S+ sweep\.track_\w+-0 ", out)), out
     first = project.git("rev-parse", "HEAD")
     for metric in set(METRICS) - {"accuracy_drop"}:
         assert [TINY] == list(numbers(project.values(first, metric))), (metric, out)
@@ -54,14 +58,8 @@ def test_all_metrics_of_a_commit_are_stored_published_and_compared(project: AsvP
     assert {f"sweep.track_{metric}" for metric in METRICS} == graphs
     index = json.loads((project.root / "html/index.json").read_text(encoding="utf-8"))
     assert 1 == len(index["params"]["host"])
-
-
-def test_one_process_measures_for_every_metric(project: AsvProject) -> None:
-    """Seven metrics are reported; of the seven processes that it would start, one starts."""
-    out = project.asv("run", *EXISTING, "--set-commit-hash", "HEAD", "--verbose")
-    assert 1 == len(re.findall(r"benchmark\.py run \S+ sweep\.track_\w+-0 .* in existing", out)), out
-    commit = project.git("rev-parse", "HEAD")
-    assert 8 == sum(TINY in project.values(commit, metric) for metric in METRICS)
+    (weights,) = index["params"]["weights"]
+    assert weights.startswith("tiny-file-")  # as a sweep of it would say
 
 
 def test_what_cannot_run_is_not_applicable_and_what_breaks_failed(project: AsvProject) -> None:
@@ -110,8 +108,8 @@ def test_bench_selects_cases_and_skip_existing_knows_them(project: AsvProject) -
 
 
 def test_rounds_measure_anew_and_interleave(project: AsvProject) -> None:
-    """Two rounds over two commits: four samples each, none handed out twice."""
-    project.zoo("tiny", batch="[512]", processes="2")  # long enough that two medians are hardly the same nanosecond
+    """Two rounds over two commits: a sample of each round, none handed out twice."""
+    project.zoo("tiny", batch="[512]")  # long enough that two medians are hardly the same nanosecond
     first = project.commit("Large batches")
     second = project.commit("Nothing")
     rounds = ("--interleave-rounds", "--attribute", "rounds=2", "--bench", "track_latency", "--verbose")
@@ -121,8 +119,7 @@ def test_rounds_measure_anew_and_interleave(project: AsvProject) -> None:
         content = json.loads(project.files(commit)[0].read_text(encoding="utf-8"))
         row = dict(zip(content["result_columns"], content["results"]["sweep.track_latency"], strict=False))
         samples = row["samples"][0]
-        assert 4 == len(samples), row
-        assert samples[:2] != samples[2:], row
+        assert 2 == len(set(samples)), row
 
 
 def test_parallel_environments_that_share_a_folder(project: AsvProject) -> None:
@@ -140,6 +137,5 @@ def test_parallel_environments_that_share_a_folder(project: AsvProject) -> None:
 
 
 def test_asv_check_passes(project: AsvProject) -> None:
-    """In an existing environment and in one of asv's own."""
-    assert "No problems found" in project.asv("check", *EXISTING)
+    """In an environment of asv's own; what `harness init` writes is checked in an existing one."""
     assert "No problems found" in project.asv("check")

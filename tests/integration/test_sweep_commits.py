@@ -38,6 +38,9 @@ def committed(built_project: Project) -> Project:
     return project
 
 
+SWEEP = ("sweep", "--variants", "fp32", "--processes", "1")
+
+
 def asv(project: Project, *arguments: str) -> str:
     """Run asv with a home of its own."""
     (project.root / "home").mkdir(exist_ok=True)
@@ -56,7 +59,7 @@ def asv(project: Project, *arguments: str) -> str:
 def test_a_clean_commit_is_booked_and_a_dirty_tree_is_not(committed: Project) -> None:
     """The second sweep is still clean, because results do not count; an edit makes the third one dirty."""
     for _ in range(2):
-        out = committed.run("sweep", "--variants", "fp32")
+        out = committed.run(*SWEEP)
         assert "asv: " in out
         assert "not written" not in out
     (row,) = json.loads(committed.run("results", "--format", "json"))
@@ -68,19 +71,19 @@ def test_a_clean_commit_is_booked_and_a_dirty_tree_is_not(committed: Project) ->
     before = sorted(p for p in committed.root.glob("results/**/*.json"))
     stamps = [p.stat().st_mtime_ns for p in before]
     (committed.root / "notes.txt").write_text("", encoding="utf-8")
-    out = committed.run("sweep", "--variants", "fp32")
+    out = committed.run(*SWEEP)
     assert "asv files not written: the working tree differs from the commit (notes.txt)" in out
     assert stamps == [p.stat().st_mtime_ns for p in before]
 
 
 def test_asv_compares_and_publishes_two_commits(committed: Project) -> None:
     """A recipe changes between two commits; asv reads both and makes its pages."""
-    committed.run("sweep", "--variants", "fp32")
+    committed.run(*SWEEP)
     zoo = committed.root / "model_zoo.yaml"
     text = zoo.read_text(encoding="utf-8")
     zoo.write_text(text.replace("optimization: disabled", "optimization: all"), encoding="utf-8")
     git(committed.root, "commit", "-am", "Optimize when loading")
-    committed.run("sweep", "--variants", "fp32")
+    committed.run(*SWEEP)
     assert "sweep.track_latency" in asv(committed, "compare", "HEAD~1", "HEAD", "--factor", "1.000001")
     asv(committed, "publish")
     assert (committed.root / "html/index.html").exists()
@@ -123,9 +126,19 @@ def timed(project: Project, sweep: subprocess.Popen[str]) -> object:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds children through /proc")
-@pytest.mark.parametrize("moment", [planned, building, trying, evaluated, timed])
-def test_ctrl_c_at_any_moment_leaves_nothing_broken(project: Project, moment: Moment) -> None:
+@pytest.mark.parametrize(
+    ("moment", "start"),
+    [
+        (planned, "project"),
+        (building, "project"),
+        (trying, "built_project"),
+        (evaluated, "built_project"),
+        (timed, "built_project"),
+    ],
+)
+def test_ctrl_c_at_any_moment_leaves_nothing_broken(request: pytest.FixtureRequest, moment: Moment, start: str) -> None:
     """Exit code 130, no traceback, and the next sweep is complete."""
+    project: Project = request.getfixturevalue(start)
     sweep = project.start("sweep", "--time-per-case", "3", "--variants", "fp32,fp32-fused")
     wait_for(lambda: moment(project, sweep), alive(sweep))
     sweep.send_signal(signal.SIGINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.conftest import Project
+from tests.conftest import Project, take_over, write_project
 from tests.waiting import alive, children, wait_for, workers, zombie
 
 KEYS = {
@@ -47,9 +48,30 @@ KEYS = {
 """What `harness results --format json` promises."""
 
 
+ONE = ("sweep", "--processes", "1", "--variants", "fp32")
+
+INTERRUPTED = ("sweep", "--time-per-case", "1.5")
+"""A sweep that goes on long enough to be met at work, and is over soon after."""
+
+
 def rows(project: Project, *more: str) -> dict[str, dict[str, Any]]:
     """Stored rows by case."""
     return {row["case"]: row for row in json.loads(project.run("results", "--format", "json", *more))}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory, built: Path) -> tuple[Project, list[dict[str, Any]]]:
+    """A project in which one variant was swept, and what that printed as JSON; only to be copied."""
+    project = write_project(tmp_path_factory.mktemp("swept"))
+    take_over(built, project.root)
+    return project, json.loads(project.run(*ONE, "--json"))
+
+
+@pytest.fixture
+def swept(once: tuple[Project, list[dict[str, Any]]], tmp_path: Path) -> Project:
+    """A project in which one variant was swept."""
+    shutil.copytree(once[0].root, tmp_path, dirs_exist_ok=True)
+    return Project(tmp_path)
 
 
 def test_one_command_measures_every_variant(project: Project) -> None:
@@ -89,8 +111,8 @@ def test_one_command_measures_every_variant(project: Project) -> None:
 
 def test_a_second_sweep_builds_nothing_and_is_a_run_of_its_own(project: Project) -> None:
     """The cache is warm; results of both runs are kept, and the newest is shown."""
-    project.run("sweep", "--variants", "fp32")
-    out = project.run("sweep", "--variants", "fp32")
+    project.run(*ONE)
+    out = project.run(*ONE)
     assert "nothing to build" in out
     assert "built " not in out
     assert 2 == len(json.loads(project.run("results", "--format", "json", "--all")))
@@ -102,21 +124,22 @@ def test_dry_run_shows_the_plan_and_touches_nothing(project: Project) -> None:
     out = project.run("sweep", "--dry-run", "--threads", "1,2,0", "--batch", "1,8")
     assert "18 cases" in out
     assert "tiny/int8-static/cpu-t0-b8" in out
+    assert "was not tried" not in out
+    assert "whether qnn can run on this host was not tried" in project.run("sweep", "--dry-run", "--targets", "cpu,qnn")
     assert {"model_zoo.yaml", "tiny.onnx"} == {p.name for p in project.root.iterdir()}
 
 
-def test_json_is_all_that_stands_on_standard_output(built_project: Project) -> None:
+def test_json_is_all_that_stands_on_standard_output(once: tuple[Project, list[dict[str, Any]]]) -> None:
     """Progress goes to standard error."""
-    project = built_project
-    found = json.loads(project.run("sweep", "--variants", "fp32", "--json"))
+    project, found = once
     assert ["tiny/fp32/cpu-t1-b1"] == [row["case"] for row in found]
-    assert ["tiny/fp32/cpu-t1-b1"] == json.loads(project.run("sweep", "--variants", "fp32", "--json", "--dry-run"))
+    assert ["tiny/fp32/cpu-t1-b1"] == json.loads(project.run(*ONE, "--json", "--dry-run"))
 
 
 def test_batches_are_measured_from_one_artifact(built_project: Project) -> None:
     """The dynamic batch axis is set when the session is made; eight examples take longer than one."""
     project = built_project
-    project.run("sweep", "--variants", "fp32", "--batch", "1,8")
+    project.run(*ONE, "--batch", "1,8")
     stored = rows(project)
     one, eight = stored["tiny/fp32/cpu-t1-b1"], stored["tiny/fp32/cpu-t1-b8"]
     assert one["artifact"] == eight["artifact"]
@@ -126,7 +149,7 @@ def test_batches_are_measured_from_one_artifact(built_project: Project) -> None:
 def test_a_missing_provider_is_unsupported_and_no_error(built_project: Project) -> None:
     """Exit code 0, listed with the reason, no number."""
     project = built_project
-    out = project.run("sweep", "--variants", "fp32", "--targets", "cpu,qnn")
+    out = project.run(*ONE, "--targets", "cpu,qnn")
     assert "unsupported tiny/fp32/qnn-t1-b1: this onnxruntime build has no QNNExecutionProvider" in out
     row = rows(project)["tiny/fp32/qnn-t1-b1"]
     assert ("unsupported", None) == (row["status"], row["latency"])
@@ -137,7 +160,7 @@ def test_a_variant_that_makes_no_sense_is_skipped(project: Project) -> None:
     builders.conv_only(project.root / "conv.onnx")
     project.add_model("conv", "conv.onnx")
     for variants, code in (("fp32,int4-weights", 0), ("int4-weights", 4)):  # 4: nothing at all was measured
-        out = project.run("sweep", "--models", "conv", "--variants", variants, code=code)
+        out = project.run("sweep", "--processes", "1", "--models", "conv", "--variants", variants, code=code)
         assert "skipped conv/int4-weights/cpu-t1-b1: " in out
         assert "MatMul" in out
     row = rows(project)["conv/int4-weights/cpu-t1-b1"]
@@ -185,7 +208,7 @@ def test_bad_models_are_outcomes_and_the_sweep_goes_on(built_project: Project, s
     project, bad = built_project, {kind: said for kind, becomes, said in BAD if becomes == status}
     for kind in bad:
         project.add_model(kind, broken(project, kind))
-    out = project.run("sweep", "--variants", "fp32", code=code)
+    out = project.run(*ONE, code=code)
     assert "Traceback" not in out
     stored = rows(project)
     assert "measured" == stored.pop("tiny/fp32/cpu-t1-b1")["status"]
@@ -220,7 +243,7 @@ def test_an_input_that_the_zoo_misspells_names_the_right_one(built_project: Proj
     """The text has what the file holds, and which key of the zoo to fix."""
     project = built_project
     project.add_model("typo", "tiny.onnx", ", inputs: {imaeg_x: {dtype: float32, shape: [batch, 1, 8, 8]}}")
-    project.run("sweep", "--models", "typo", "--variants", "fp32", code=4)
+    project.run(*ONE, "--models", "typo", code=4)
     reason = rows(project)["typo/fp32/cpu-t1-b1"]["reason"]
     assert "has no input `imaeg_x`. It has x; fix `inputs` of `typo`" in reason
 
@@ -228,8 +251,7 @@ def test_an_input_that_the_zoo_misspells_names_the_right_one(built_project: Proj
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_project: Project) -> None:
     """Interrupted in the first round: exit code 130; the next sweep measures only the rest, in the same run."""
     project = built_project
-    arguments = ("sweep", "--time-per-case", "4")
-    first = project.start(*arguments)
+    first = project.start(*INTERRUPTED)
     wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)
@@ -240,7 +262,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_projec
     assert 1 <= len(done) < 3
     assert {1} == {row["latency"]["processes"] for row in done.values()}
 
-    out = project.run(*arguments)
+    out = project.run(*INTERRUPTED)
     assert f"resuming: 0 of 3 cases were finished before, {len(done)} in part" in out
     after = rows(project)
     assert 3 == len(after)
@@ -255,13 +277,13 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_projec
 def test_a_sweep_that_is_killed_resumes(built_project: Project) -> None:
     """SIGKILL of the coordinator: finished cases are there, and no worker is left behind."""
     project = built_project
-    first = project.start("sweep", "--time-per-case", "4")
+    first = project.start(*INTERRUPTED)
     wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
     left = children(first.pid)
     first.kill()
     first.communicate(timeout=60)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in left))
-    assert "resuming" in project.run("sweep", "--time-per-case", "4")
+    assert "resuming" in project.run(*INTERRUPTED)
     assert 3 == len(rows(project))
 
 
@@ -269,7 +291,7 @@ def test_a_sweep_that_is_killed_resumes(built_project: Project) -> None:
 def test_a_worker_that_is_killed_fails_its_case_alone(built_project: Project) -> None:
     """SIGKILL in the middle of a case, as the out-of-memory killer does: failed with the reason, the rest goes on."""
     project = built_project
-    sweep = project.start("sweep", "--time-per-case", "4")
+    sweep = project.start(*INTERRUPTED)
     wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(sweep))
     wait_for(lambda: workers(sweep.pid), alive(sweep))
     os.kill(workers(sweep.pid)[0], signal.SIGKILL)
@@ -280,13 +302,13 @@ def test_a_worker_that_is_killed_fails_its_case_alone(built_project: Project) ->
     reason = next(row["reason"] for row in rows(project).values() if row["status"] == "failed")
     assert "SIGKILL" in reason
     # A failed case is measured again by the next sweep, which is a new run since this one was finished.
-    project.run("sweep", "--time-per-case", "0.5")
+    project.run("sweep", "--processes", "1")
     assert {"measured"} == {row["status"] for row in rows(project).values()}
 
 
 def test_two_sweeps_at_once_lose_nothing(project: Project) -> None:
     """Same cache, same results, same plan, cold: two runs, every case in both, artifacts whole."""
-    both = [project.start("sweep", "--variants", "fp32,int8-static") for _ in range(2)]
+    both = [project.start("sweep", "--processes", "1", "--variants", "fp32,fp32-fused") for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=300)
         assert 0 == process.returncode, (out, err)
@@ -301,7 +323,7 @@ def test_a_damaged_artifact_is_noticed_and_rebuilt(built_project: Project) -> No
     project = built_project
     for path in project.root.glob("cache/artifacts/*/model.onnx"):
         path.write_bytes(path.read_bytes()[:-10])
-    out = project.run("sweep", "--variants", "fp32-fused")
+    out = project.run("sweep", "--processes", "1", "--variants", "fp32-fused")
     assert "built tiny/fp32-fused" in out
     assert "measured" == rows(project)["tiny/fp32-fused/cpu-t1-b1"]["status"]
 
@@ -349,19 +371,17 @@ def test_a_cache_that_cannot_be_written_says_so(project: Project) -> None:
     assert "Traceback" not in err
 
 
-def test_results_of_a_newer_harness_are_left_out_with_a_message(built_project: Project) -> None:
+def test_results_of_a_newer_harness_are_left_out_with_a_message(swept: Project) -> None:
     """The rest is shown; the newer file is named, with both versions."""
-    project = built_project
+    project = swept
     import pyarrow.parquet as pq
 
-    project.run("sweep", "--variants", "fp32")
     (path,) = project.root.glob("results/samples/*.parquet")
     table = pq.read_table(path)
     metadata = {**(table.schema.metadata or {}), b"harness.schema": b"999"}
     newer = path.with_name("20990101T000000Z-ffffff.parquet")
     pq.write_table(table.replace_schema_metadata(metadata), newer)
-    process = project.start("results", "--format", "json")
-    out, err = process.communicate(timeout=60)
+    _, out, err = project.here("results", "--format", "json")
     assert 1 == len(json.loads(out))
     assert newer.name in err
     assert "999" in err
@@ -381,10 +401,9 @@ def test_build_inspect_list_and_cache(project: Project) -> None:
     assert [] == json.loads(project.run("cache", "--json"))
 
 
-def test_csv_has_a_column_per_number(built_project: Project) -> None:
+def test_csv_has_a_column_per_number(swept: Project) -> None:
     """For spreadsheets."""
-    project = built_project
-    project.run("sweep", "--variants", "fp32")
+    project = swept
     header, first = project.run("results", "--format", "csv").splitlines()[:2]
     assert "latency_median_s" in header.split(",")
     assert first.startswith("tiny/fp32/cpu-t1-b1,")

@@ -47,6 +47,10 @@ SMALLEST_BLOCK = 16
 """MatMulNBits takes powers of two from here on."""
 
 
+MOST_NAMED = 3
+"""Nodes that a note names."""
+
+
 def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder: Path) -> tuple[str, ...]:
     """Write the quantized `folder`/model.onnx and give notes on what was chosen.
 
@@ -55,6 +59,8 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
         BuildError: a quantizer failed, or an exclusion matches nothing.
     """
     import logging
+
+    import numpy as np
 
     content, repaired = repair.prepare(graphs.load(source))
     method = str(options["method"])
@@ -68,11 +74,21 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
     logging.getLogger().setLevel(logging.ERROR)  # the quantizers recommend steps that the recipe has already taken
     try:
         run = {"dynamic": _dynamic, "static": _static, "weights": _weights}[method]
-        notes = run(named, content, model, options=options, exclude=exclude, target=target)
+        with np.errstate(all="ignore"):  # what comes of ranges without an end is looked at afterwards
+            notes = run(named, content, model, options=options, exclude=exclude, target=target)
+            if method == "static" and (endless := _endless(content, target)):
+                exclude = sorted({*exclude, *endless})
+                notes = run(named, content, model, options=options, exclude=exclude, target=target)
+                notes = (*notes, f"{_listed(endless)} kept in float32: no 8-bit range holds values that are infinite")
     except BuildError:
         raise
     except Exception as error:
         traceback.print_exc()
+        if "not finite" in str(error) and options.get("calibration", "minmax") != "minmax":
+            raise BuildError(
+                f"quantize: some activations are infinite, and `calibration: {options['calibration']}` takes finite "
+                "ones alone: use `calibration: minmax`."
+            ) from error
         raise BuildError(
             f"quantize: onnxruntime's {method} quantizer failed: {reasons.reason_of(error, tool=True)}"
         ) from error
@@ -83,7 +99,7 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
 
 
 def _refuse(model: onnx.ModelProto, method: str) -> None:
-    """Decline what is no float32 network.
+    """Decline what is not a float32 network.
 
     Raises:
         Skip: the file is quantized already, or its weights are of another floating-point type.
@@ -127,6 +143,26 @@ def _adapt(
         return model, options, ()
     why = f"one scale per tensor: scales per channel need opset {repair.OPSET_WITH_CHANNELS}, this is opset {before}"
     return model, {**options, "per_channel": False}, (f"{why} and onnx cannot convert it",)
+
+
+def _endless(model: onnx.ModelProto, quantized: Path) -> list[str]:
+    """The names of the nodes that read or write values whose 8-bit scale is infinite or no number."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    scales = {one.name: one for one in graphs.load(quantized).graph.initializer if one.name.endswith("_scale")}
+    endless = {
+        name.removesuffix("_scale")
+        for name, one in scales.items()
+        if one.data_type == FLOAT and not np.isfinite(numpy_helper.to_array(one)).all()
+    }
+    return [one.name for one in model.graph.node if not endless.isdisjoint([*one.input, *one.output])]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of them, and how many follow."""
+    more = f" and {len(names) - MOST_NAMED} more nodes" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _tidy(path: Path, ends: onnx.GraphProto, had: int) -> tuple[str, ...]:
@@ -274,7 +310,7 @@ def _static(
             source,
             target,
             reader,
-            quant_format=QuantFormat.QDQ,
+            quant_format=QuantFormat.QOperator if options["format"] == "qoperator" else QuantFormat.QDQ,
             op_types_to_quantize=kinds,
             per_channel=bool(options["per_channel"]),
             reduce_range=_reduce_range(options, weight_type),
@@ -297,7 +333,7 @@ def _static(
         )
     finally:
         reader.remove()
-    return ()
+    return tuple(reader.notes)
 
 
 def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
@@ -404,6 +440,14 @@ STEP = StepKind(
             type=bool,
             only=INTEGER,
             doc="weights of 7 bits, for processors whose 8-bit products overflow",
+        ),
+        Option(
+            name="format",
+            type=str,
+            default="qdq",
+            choices=("qdq", "qoperator"),
+            only=STATIC,
+            doc="how it is written: QuantizeLinear and DequantizeLinear around operators, or operators on integers",
         ),
         Option(name="exclude", type=list, default=[], doc="node names or globs to leave in float"),
         Option(

@@ -30,7 +30,7 @@ from harness.gate.sides import build, matching, worktrees
 from harness.gate.sides import resolve as sides
 from harness.gate.text import sentences
 from harness.gate.timing import findings, lock, phases
-from harness.gate.timing.rounds import CTRL_C, SCREEN, MeasurePair, measure
+from harness.gate.timing.rounds import CTRL_C, SCREEN, TIME_LIMIT, MeasurePair, measure
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import CaseId
 from harness.runtimes import resolve as runtimes
@@ -114,6 +114,7 @@ class Bisected:
         between: points between those two that could not be judged; the change may be in any of them, or in `after`.
         change: the gate's finding between `before` and `after`, on fresh pairs.
         steps: in the order in which they were taken.
+        out_of_time: whether the time limit was over before all of that was known.
     """
 
     ends: Finding
@@ -122,6 +123,7 @@ class Bisected:
     between: tuple[BisectPoint, ...] = ()
     change: Finding | None = None
     steps: tuple[BisectStep, ...] = ()
+    out_of_time: bool = False
 
     @property
     def confirmed(self) -> bool:
@@ -139,6 +141,7 @@ def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[Bis
 
     Raises:
         Unusable: if one of the ends cannot be built or measured.
+        OutOfTime: if the time limit is over before the ends are compared.
     """
     ends = compared(prepare(points[0], points[-1]))
     if ends.verdict is not Verdict.REGRESSION or ends.ratio is None:
@@ -147,12 +150,17 @@ def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[Bis
     good, bad = 0, len(points) - 1
     skipped: set[int] = set()
     steps: list[BisectStep] = []
+    out_of_time = False
     while True:
         left = [index for index in range(good + 1, bad) if index not in skipped]
         if not left:
             break
         chosen = min(left, key=lambda index: abs(index - (good + bad) / 2))
-        step = judge_point(points[0], points[chosen], prepare, middle)
+        try:
+            step = judge_point(points[0], points[chosen], prepare, middle)
+        except processes.OutOfTime:
+            out_of_time = True
+            break
         watch(step)
         steps.append(step)
         if step.said == "skipped":
@@ -161,14 +169,11 @@ def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[Bis
             bad = chosen
         else:
             good = chosen
-    change: Finding | None
-    if (good, bad) == (0, len(points) - 1):
-        change = ends
-    else:
-        try:
-            change = compared(prepare(points[good], points[bad]))
-        except Unusable:
-            change = None
+    change: Finding | None = None
+    try:
+        change = None if out_of_time else confirmed(points, (good, bad), ends, prepare)
+    except processes.OutOfTime:
+        out_of_time = True
     return Bisected(
         ends=ends,
         before=points[good],
@@ -176,7 +181,21 @@ def bisect(points: Sequence[BisectPoint], prepare: Prepare, watch: Callable[[Bis
         between=tuple(points[good + 1 : bad]),
         change=change,
         steps=tuple(steps),
+        out_of_time=out_of_time,
     )
+
+
+def confirmed(
+    points: Sequence[BisectPoint], between: tuple[int, int], ends: Finding, prepare: Prepare
+) -> Finding | None:
+    """The gate's finding between two points; that of the ends where it is between these, None where there is none."""
+    good, bad = between
+    if between == (0, len(points) - 1):
+        return ends
+    try:
+        return compared(prepare(points[good], points[bad]))
+    except Unusable:
+        return None
 
 
 def compared(points: PointPair) -> Finding:
@@ -355,7 +374,7 @@ class MeasurablePoints:
             Unusable: if a side's worker breaks.
         """
         try:
-            with lock.alone(self.cache, self.watch.say):
+            with lock.alone(self.cache, self.watch.say, who="bisection"):
                 return [self.pair(self.spec, phase=SCREEN, on_burst=self.watch.tick) for _ in range(count)]
         except WorkerError as error:
             raise Unusable(str(error)) from error
@@ -366,13 +385,16 @@ class MeasurablePoints:
         Raises:
             Unusable: if a side's worker breaks.
             KeyboardInterrupt: if somebody stops it.
+            OutOfTime: if the time limit is over.
         """
-        with lock.alone(self.cache, self.watch.say):
-            done = measure(
-                {self.name: self.spec}, self.settings, phases.chooser(self.settings), self.watch, pair=self.pair
-            )
+        with lock.alone(self.cache, self.watch.say, who="bisection"):
+            left = processes.left_s()
+            settings = dataclasses.replace(self.settings, time_limit_s=None if left == math.inf else left)
+            done = measure({self.name: self.spec}, settings, phases.chooser(settings), self.watch, pair=self.pair)
         if done.interrupted == CTRL_C:
             raise KeyboardInterrupt
+        if done.interrupted == TIME_LIMIT:
+            raise processes.OutOfTime
         if self.name in done.broken:
             raise Unusable(done.broken[self.name].reason)
         found = findings.findings(self.name, done, phases.confirmed(done, self.settings), self.settings)[0]

@@ -22,6 +22,9 @@ from harness.store.rows import plain
 PROVENANCE = ("role", "asked", "kind", "commit", "dirty", "runtime", "versions", "python", "worker")
 """What is written of a side, beside its zoo."""
 
+PLAIN = ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")
+"""Keys that are the report's own, as they stand."""
+
 LARGEST_LOG = 700.0
 """Beyond it (and for NaN) the exponential is not a finite float."""
 
@@ -68,13 +71,19 @@ def load(path: Path) -> Report:
             raise StoreError(
                 f"{path} has format {content['schema']}, this harness reads {SCHEMA}: write it again with --json-file."
             )
-        return Report(
-            base=_read_side(content["base"]),
-            head=_read_side(content["head"]),
-            cases=tuple(_read_case(case) for case in content["cases"]),
-            settings=GateSettings(**{**content["settings"], "metrics": tuple(content["settings"].get("metrics", ()))}),
-            **{key: content[key] for key in ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")},
-            notes=tuple(content["notes"]),
+        settings = GateSettings(**{**content["settings"], "metrics": _several(content["settings"].get("metrics", []))})
+        return foreign.checked(
+            Report(
+                base=_read_side(content["base"]),
+                head=_read_side(content["head"]),
+                cases=tuple(_read_case(case) for case in content["cases"]),
+                settings=foreign.checked(settings),
+                **{
+                    key: content[key]
+                    for key in ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")
+                },
+                notes=_several(content["notes"]),
+            )
         )
     except OSError as error:
         raise StoreError(
@@ -114,24 +123,35 @@ def _read_side(content: dict[str, Any] | None) -> Side | None:
     if content is None:
         return None
     known = {name: content[name] for name in PROVENANCE}
-    return Side(**{**known, "zoo": Path(content["zoo"]), "worker": tuple(content["worker"])})
+    return foreign.checked(Side(**{**known, "zoo": Path(content["zoo"]), "worker": _several(content["worker"])}))
+
+
+def _several(content: Any) -> tuple[Any, ...]:
+    """A list as a tuple, and nothing else as one: a text would become its letters."""
+    if not isinstance(content, list):
+        raise TypeError(f"{type(content).__name__} in place of a list")
+    return tuple(content)
 
 
 def _read_case(content: dict[str, Any]) -> CaseVerdict:
     findings = tuple(
-        Finding(
-            **{
-                **finding,
-                "verdict": Verdict(finding["verdict"]),
-                "commits": tuple(finding["commits"]) if finding["commits"] else None,
-            }
+        foreign.checked(
+            Finding(
+                **{
+                    **finding,
+                    "verdict": Verdict(finding["verdict"]),
+                    "commits": _several(finding["commits"]) if finding["commits"] else None,
+                }
+            )
         )
-        for finding in content["findings"]
+        for finding in _several(content["findings"])
     )
-    return CaseVerdict(
-        name=content["name"],
-        verdict=Verdict(content["verdict"]),
-        findings=findings,
-        reason=content["reason"],
-        notes=tuple(content["notes"]),
+    return foreign.checked(
+        CaseVerdict(
+            name=content["name"],
+            verdict=Verdict(content["verdict"]),
+            findings=findings,
+            reason=content["reason"],
+            notes=_several(content["notes"]),
+        )
     )

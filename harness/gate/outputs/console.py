@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from harness.gate.model import CaseVerdict, Finding, Report, Verdict
+from harness.gate.model import GRAVITY, CaseVerdict, Finding, Report, Verdict
 from harness.gate.text import summary
 from harness.layout import TextColumn, TextTable, print_grid
 from harness.shown import cell, terminal
@@ -29,15 +31,28 @@ ALWAYS = frozenset({"latency"})
 """Metrics whose row is shown in the table also where nothing is wrong with them."""
 
 
-def render(report: Report) -> list[TextTable | Text]:
-    """Everything that `harness gate` prints, part by part; text of others is never taken for markup."""
+FEW = 3
+"""Up to so many cases that need nobody's attention have their rows; more of them are counted below the table."""
+
+
+def render(report: Report, *, every: bool = False) -> list[TextTable | Text]:
+    """Everything that `harness gate` prints, part by part; text of others is never taken for markup.
+
+    Args:
+        report: as it was judged.
+        every: a row also for every case of which no row says more than a count does.
+    """
     cases = summary.ordered(report.cases)
+    folded = [] if every else [case for case in cases if _folds(case, history=summary.in_history(report))]
+    shown = cases if len(folded) <= FEW else [case for case in cases if case not in folded]
     parts: list[TextTable | Text] = [
         cell(summary.headline(report), style=STYLES[summary.overall(report)]),
         cell(summary.sides(report), style="dim"),
     ]
-    if cases:
-        parts += [cell(""), findings_table(cases)]
+    if shown:
+        parts += [cell(""), findings_table(shown)]
+    if len(shown) < len(cases):
+        parts += [cell(""), cell(_counted(folded), style="dim")]
     to_read = summary.grouped_sentences([case for case in cases if summary.needs_a_reader(case)])
     if to_read:
         parts.append(cell(""))
@@ -51,9 +66,9 @@ def render(report: Report) -> list[TextTable | Text]:
     return parts
 
 
-def show(report: Report, out: Console) -> None:
+def show(report: Report, out: Console, *, every: bool = False) -> None:
     """Print it; sentences are left whole where the output is narrow, so that they can be searched for."""
-    for part in render(report):
+    for part in render(report, every=every):
         if isinstance(part, Text):
             out.print(part, soft_wrap=True)
         else:
@@ -61,7 +76,7 @@ def show(report: Report, out: Console) -> None:
 
 
 COLUMNS = (
-    TextColumn(name="case", least=20),
+    TextColumn(name="case", above=True),
     TextColumn(name="verdict"),
     TextColumn(name="metric", rank=1),
     TextColumn(name="base", right=True, rank=2),
@@ -80,6 +95,23 @@ def findings_table(cases: list[CaseVerdict]) -> TextTable:
             own = cell("" if place and verdict is Verdict.NOT_COMPARABLE else verdict.value, style=STYLES[verdict])
             rows.append((cell(case.name if place == 0 else ""), own, *_cells(finding)))
     return TextTable(columns=COLUMNS, rows=rows)
+
+
+def _folds(case: CaseVerdict, *, history: bool) -> bool:
+    """Whether a row says nothing of a case that a count does not: nothing was measured, or nothing has changed."""
+    if any(f.verdict not in summary.QUIET or f.accepted or f.metric == summary.SIGNATURE for f in case.findings):
+        return False
+    unmeasured = any(note.startswith(summary.UNMEASURED) for note in case.notes)
+    return case.verdict is Verdict.NOT_COMPARABLE or (case.verdict is Verdict.PASS and (unmeasured or history))
+
+
+def _counted(folded: Sequence[CaseVerdict]) -> str:
+    """Cases without a row, by verdict, gravest first."""
+    found = Counter(case.verdict for case in folded)
+    by_verdict = ", ".join(f"{found[one]} {summary.PLURAL[one]}" for one in reversed(GRAVITY) if found[one])
+    return (
+        f"{count(len(folded), 'case')} without a row, since nothing differs or was compared: {by_verdict}; -v has all"
+    )
 
 
 def _sentence(verdict: Verdict, place: int, text: str) -> Text:

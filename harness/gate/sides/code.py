@@ -28,6 +28,7 @@ LEFT_OUT = {"tests", "test", "docs", "doc", "results", "benchmarks", ".github"}
 
 SUFFIXES = (".py", ".json", ".yaml", ".yml")
 KIND = "code"
+BYTECODE = "__pycache__"
 
 
 def is_harness(tree: Path | None) -> bool:
@@ -57,16 +58,23 @@ def digest(tree: Path | None, zoo: Path, own: Sequence[str] = ()) -> str:
     return _digest(tree, [path for path in found if path.is_file()])
 
 
+_UNFINISHED = shutil.ignore_patterns("*.pyc.*", "*-pytest-*")
+"""Bytecode that another interpreter is writing, and what pytest made of the sources."""
+
+
 def copy_of_harness(cache: Path) -> Path:
     """A folder that holds the harness that runs and nothing else, to be put on another interpreter's path.
 
-    The folder that harness is installed in would bring everything that lies beside it.
+    The folder that harness is installed in would bring everything that lies beside it. Bytecode comes along, since
+    sides write none: Python sees by the time and size of a source whether it fits.
 
     Raises:
         StoreError: the cache cannot be written.
     """
     package = Path(harness.__file__).resolve().parent
-    key = _digest(package, [path for path in sorted(package.rglob("*")) if path.is_file() and path.suffix != ".pyc"])
+    key = _digest(
+        package, [path for path in sorted(package.rglob("*")) if path.is_file() and BYTECODE not in path.parts]
+    )
     place = cache.absolute() / KIND / key[:32]
     if place.is_dir():
         with contextlib.suppress(OSError):  # a cache that may only be read serves all the same
@@ -75,7 +83,7 @@ def copy_of_harness(cache: Path) -> Path:
     temporary = place.with_name(f".{place.name}-{os.getpid()}-{secrets.token_hex(4)}")
     with files.guarded("write", place):
         try:
-            shutil.copytree(package, temporary / "harness", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+            shutil.copytree(package, temporary / "harness", ignore=_UNFINISHED)
             note(temporary, f"harness {harness.__version__}", name=place.name)
             try:
                 temporary.rename(place)

@@ -190,7 +190,6 @@ def _missing(one: SideSpec, other: SideSpec) -> tuple[str, ...]:
     return unmet(sorted(set(one.depends.requirements) - set(other.depends.requirements)), _installed())
 
 
-@functools.cache
 def _installed() -> Mapping[str, str]:
     return environments.describe(sys.executable).installed
 
@@ -216,11 +215,22 @@ def on_the_path(installed: Mapping[str, str]) -> dict[str, str]:
 def _hello(runtime: Runtime) -> dict[str, object]:
     """What a worker says of its runtime; `package` and `digest` tell builds of one version apart."""
     try:
-        with Client(runtime.worker) as worker:
-            said = dict(worker.hello["runtime"])
+        said = _own_hello() if runtime.python == sys.executable else _asked(runtime.worker)
     except WorkerError as error:
         raise UsageError(f"runtime {runtime.spec}: no worker starts on {runtime.python}: {error}") from error
     return {**said, "package": runtime.package, "digest": runtime.digest}
+
+
+@functools.cache
+def _own_hello() -> Mapping[str, object]:
+    """What a worker on this interpreter says, asked once."""
+    return _asked(runtimes.worker(sys.executable))
+
+
+def _asked(command: tuple[str, ...]) -> Mapping[str, object]:
+    """What the worker of a command says of its runtime."""
+    with Client(command) as worker:
+        return dict(worker.hello["runtime"])
 
 
 def _path(one: SideSpec, cache: Path) -> tuple[str, ...]:

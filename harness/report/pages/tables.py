@@ -193,7 +193,7 @@ def against_baseline(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
     for other in rows:
         speedup = budget.speedup(row, [other])
         if speedup is not None:
-            ends = None if other is row else ratios.interval(other["latency"], row["latency"])
+            ends = None if other is row else ratios.interval(other["latency"], row["latency"], same_run=True)
             span = "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
             return num(wording.ratio(speedup) + span, speedup)
     return num(wording.NONE, None)

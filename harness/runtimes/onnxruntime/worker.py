@@ -62,7 +62,7 @@ ERRORS = {
 }
 
 
-FEATURES = ["rotate", "reference"]
+FEATURES = ["rotate", "reference", "graph"]
 """What this worker knows beyond what every one must, see `protocol`."""
 
 
@@ -313,12 +313,16 @@ def session_options(request: dict[str, Any]) -> Any:
     config = dict(asked.get("config") or {})
     if config.pop("session.execution_mode", "0") == "1":
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = config.pop("session.enable_cpu_mem_arena", "1") == "1"
+    options.enable_mem_pattern = config.pop("session.enable_mem_pattern", "1") == "1"
     for key, value in config.items():
         options.add_session_config_entry(key, value)
     if hasattr(ort, "OrtEpAssignedNode"):  # onnxruntime from 1.24: which provider took which node
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     for axis, size in (asked.get("dims") or {}).items():
         options.add_free_dimension_override_by_name(axis, size)
+    if request.get("graph"):
+        options.optimized_model_filepath = request["graph"]
     if request.get("profile"):
         import tempfile
 

@@ -1,0 +1,139 @@
+"""Results per example, as Parquet beside the runs: `examples/<key>.parquet`, which rows name as `evaluation`.
+
+A file has a line for each metric and example (or pair of examples), and what was asked and answered in those that
+changed the most. It never changes: the key is a digest of everything that it depends on.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.records import Evaluation, Json
+from harness.store import files
+
+FOLDER = "examples"
+KEY = re.compile(r"[0-9a-f]{64}")
+
+_SAID = ("truth", "reference_answer", "answer")
+"""Columns that hold JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleResult:
+    """One metric on one example, or on a pair of them.
+
+    Attributes:
+        examples: their numbers among the evaluation examples, from 0.
+        metric, unit, direction: as in `records.MetricValue`.
+        value, reference: the artifact's, and the fp32 reference's own.
+        drop: how much worse than the reference, positive whatever the direction.
+        truth, reference_answer, answer: what is true and what both said, where it is kept.
+        pictures: PNG, where the examples are pictures and it is kept.
+    """
+
+    examples: tuple[int, ...]
+    metric: str
+    unit: str
+    direction: str
+    value: float
+    reference: float
+    drop: float
+    truth: Json = None
+    reference_answer: Json = None
+    answer: Json = None
+    pictures: tuple[bytes, ...] = ()
+
+
+def write(results: Path, evaluation: Evaluation | None) -> None:
+    """Keep the results of an evaluation, unless they are there.
+
+    Raises:
+        StoreError: where they cannot be written.
+    """
+    if evaluation is None or not evaluation.key or (place := _place(results, evaluation.key)).is_file():
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said = {one.examples: one for one in evaluation.answers}
+    lines = []
+    for scores in evaluation.each:
+        sign = 1.0 if scores.direction == "higher" else -1.0
+        for examples, value, reference in zip(scores.examples, scores.values, scores.reference, strict=True):
+            answer = said.get(examples) if scores is evaluation.each[0] else None
+            lines.append(
+                {
+                    "examples": list(examples),
+                    "metric": scores.metric,
+                    "unit": scores.unit,
+                    "direction": scores.direction,
+                    "value": value,
+                    "reference": reference,
+                    "drop": sign * (reference - value),
+                    "truth": None if answer is None else json.dumps(answer.truth),
+                    "reference_answer": None if answer is None else json.dumps(answer.reference),
+                    "answer": None if answer is None else json.dumps(answer.answer),
+                    "pictures": [base64.b64decode(one) for one in answer.pictures] if answer is not None else [],
+                }
+            )
+    schema = pa.schema(
+        [
+            ("examples", pa.list_(pa.int64())),
+            *((name, pa.string()) for name in ("metric", "unit", "direction")),
+            *((name, pa.float64()) for name in ("value", "reference", "drop")),
+            *((name, pa.string()) for name in _SAID),
+            ("pictures", pa.list_(pa.binary())),
+        ]
+    )
+    held = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(lines, schema=schema), held, compression="zstd")
+    with files.Lock.wait(files.lock_of(results)):
+        files.write(place, held.getvalue())
+
+
+def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
+    """Everything that is kept under a key, in the order of metrics and examples.
+
+    Raises:
+        StoreError: nothing is, or the file is damaged.
+    """
+    place = _place(results, key)
+    if not place.is_file():
+        raise StoreError(
+            f"{place} is missing: the results per example were not copied along with the rows. Sweep the case again."
+        )
+    import pyarrow.parquet as pq
+
+    try:
+        lines: list[dict[str, Any]] = pq.read_table(io.BytesIO(place.read_bytes())).to_pylist()
+        return tuple(
+            ExampleResult(
+                **{
+                    **line,
+                    "examples": tuple(line["examples"]),
+                    "pictures": tuple(line["pictures"] or ()),
+                    **{name: None if line[name] is None else json.loads(line[name]) for name in _SAID},
+                }
+            )
+            for line in lines
+        )
+    except Exception as error:  # pyarrow has a class of its own for every damage
+        raise StoreError(f"{place} is damaged: {error}. Delete it and sweep the case again.") from error
+
+
+def _place(results: Path, key: str) -> Path:
+    """Where the results of a key lie.
+
+    Raises:
+        StoreError: what a row names as its key is none.
+    """
+    if not KEY.fullmatch(key):
+        raise StoreError(f"a row names {key[:80]!r} as its results per example, which is not a digest: it is damaged.")
+    return results / FOLDER / f"{key}.parquet"
