@@ -9,15 +9,18 @@ from typing import Any
 from harness import metric_budget
 from harness.records import Status, within_run
 
+QUALITY = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
+"""The limits of a budget, as rows have them, on how good a build must be as a whole."""
+
+LIMITS = (*QUALITY, "latency_s", "size_bytes")
+"""Those, and what it may cost."""
+
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
 
 INSIDE, OUTSIDE, CANNOT_TELL, UNKNOWN = "inside", "outside", "cannot tell", "unknown"
 """The verdicts on a case and its model's budget."""
-
-_WHOLE = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
-"""The keys of a budget that limit accuracy or fidelity as a whole."""
 
 HALF = 0.5
 """Beside decibels inside their budget, and with no `fidelity_equal`, outputs of whole numbers, booleans or text may
@@ -47,6 +50,11 @@ def excess(row: Row) -> str | None:
     """
     wrong = _wrong(row)
     return None if wrong is None else wrong or next(iter(_costly(row)), "")
+
+
+def missed(rows: Sequence[Row]) -> bool:
+    """Whether a limit is what keeps builds from being shipped; a dead output does so where no limit was set, too."""
+    return any(excess(row) and any((row.get("budget") or {}).get(key) is not None for key in LIMITS) for row in rows)
 
 
 def exceeded(row: Row) -> tuple[str, ...]:
@@ -151,7 +159,7 @@ def _wrong_whole(row: Row) -> str | None:
 def _limits_whole(row: Row) -> bool:
     """Whether the budget limits accuracy or fidelity, beside single metrics."""
     budget = row.get("budget") or {}
-    return any(budget.get(key) is not None for key in _WHOLE)
+    return any(budget.get(key) is not None for key in QUALITY)
 
 
 def _wrong_accuracy(row: Row) -> str:
