@@ -22,7 +22,7 @@ from harness.data import beside
 from harness.errors import UsageError
 from harness.init import assume, models
 from harness.paths import typed
-from harness.special_files import special
+from harness.special_files import lost_link, special
 from harness.store import files
 from harness.suggest import similar
 
@@ -89,6 +89,8 @@ def assumed(
     for path in found:
         if what := special(path):
             raise UsageError(f"{path} is {what}; give a plain file")
+        if what := lost_link(path):
+            raise UsageError(f"{path} is {what}")
     if folder := next((path for path in found if path.is_dir()), None):
         inside = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in ENDINGS)[:3]
         raise UsageError(
@@ -103,7 +105,7 @@ def assumed(
             raise UsageError(f"{path} is a zoo and no model: give it with --zoo {path}")
     specs = [asdict(models.parse_input(text)) for text in refine.inputs]
     request = {
-        "models": dict(zip(names(found), (str(path.resolve()) for path in found), strict=True)),
+        "models": dict(zip(names(found), (str(path.absolute()) for path in found), strict=True)),
         "inputs": specs,
         "data": labelled(data_entry(refine.data), refine.labels),
         "budget": budget_entry(refine.budget),

@@ -98,7 +98,7 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
 
 
 def _refuse(model: onnx.ModelProto, method: str) -> None:
-    """Decline what is no float32 network.
+    """Decline what is not a float32 network.
 
     Raises:
         Skip: the file is quantized already, or its weights are of another floating-point type.
@@ -332,7 +332,7 @@ def _static(
         )
     finally:
         reader.remove()
-    return ()
+    return tuple(reader.notes)
 
 
 def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
