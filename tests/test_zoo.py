@@ -395,7 +395,7 @@ def test_ten_megabytes_are_refused_at_once(tmp_path: Path) -> None:
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file and a folder are told apart."""
-    with pytest.raises(ZooError, match=r"none\.yaml: no such file; give the zoo with --zoo FILE"):
+    with pytest.raises(ZooError, match=r"none\.yaml: no such file; name it with --zoo FILE, or let `harness init`"):
         load(tmp_path / "none.yaml")
     with pytest.raises(ZooError, match="is a folder; give a YAML file such as"):
         load(tmp_path)

@@ -124,6 +124,6 @@ def _step(model: ModelSpec, step: Step) -> dict[str, Json]:
         "kind": step.kind,
         "options": dict(step.options),
         "versions": versions(tuple(tools)),
-        "calibration": data.request_digest(data.DataRequest.of(model), "calibration") if calibrated else None,
+        "calibration": data.calibration_digest(data.DataRequest.of(model)) if calibrated else None,
         "isa": list(isa()) if kind.hardware(step.options) else None,
     }

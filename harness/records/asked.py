@@ -180,6 +180,20 @@ class DataSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricLimit:
+    """By how much one metric of the task may be worse than the reference's own; None sets no limit.
+
+    Attributes:
+        drop: in the metric's unit, whichever direction is worse.
+        share: the least share of the reference's that is left (0.95 = 95%); where less is better, of the artifact's
+            that the reference's is.
+    """
+
+    drop: float | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What a build may cost before it is not good enough; None sets no limit.
 
@@ -193,6 +207,7 @@ class Budget:
         latency_s, size_bytes: upper limits of the median latency and of the artifact.
         structure: what a gate makes of a lost fusion, nodes on another provider, quantized operators that are float
             again, or another signature or opset: `report` it, or `fail`.
+        metrics: limits of single metrics, by their names.
     """
 
     accuracy_drop: float | None = None
@@ -202,6 +217,7 @@ class Budget:
     latency_s: float | None = None
     size_bytes: int | None = None
     structure: str = "report"
+    metrics: Mapping[str, MetricLimit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

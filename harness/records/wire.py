@@ -24,6 +24,7 @@ from harness.records import (
     Case,
     DataSpec,
     InputSpec,
+    MetricLimit,
     ModelSpec,
     Recipe,
     Reference,
@@ -183,13 +184,18 @@ def case_to_json(case: Case, version: int = WIRE) -> dict[str, Any]:
     }
 
 
+def _budget(content: Mapping[str, Any]) -> Budget:
+    limits = {name: _known(MetricLimit, limit) for name, limit in content.get("metrics", {}).items()}
+    return dataclasses.replace(_known(Budget, content), metrics=limits)
+
+
 def case_from_json(content: Mapping[str, Any]) -> Case:
     """The inverse of `case_to_json`, also of what another version wrote."""
     model = model_from_json(content["model"])
     return Case(
         model=dataclasses.replace(
             model,
-            budget=_known(Budget, content.get("budget", {})),
+            budget=_budget(content.get("budget", {})),
             timed_inputs=content.get("timed_inputs", model.timed_inputs),
         ),
         recipe=recipe_from_json(content["recipe"]),

@@ -14,8 +14,8 @@ from harness.flavours import normal
 from harness.options import by_name
 from harness.paths import typed
 from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
-from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
-from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
+from harness.records import Budget, DataSpec, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
+from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
 from harness.zoo.problems import Keys, Problems
@@ -87,12 +87,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
     if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
         problems.add((*where, "provider_options"), f"{other} takes none")
-    for key, value in entry.session_config.items():
-        keys = (*where, "session_config", key)
-        if mistake := problem(key, value):
-            problems.add(keys, mistake)
-        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
-            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
+    check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
@@ -113,6 +108,20 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         plugin=plugin,
         device=device,
     )
+
+
+def check_config(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:
+    """Record what a target's session config gets wrong."""
+    for key, value in entry.session_config.items():
+        keys = (*where, key)
+        if mistake := problem(key, value):
+            problems.add(keys, mistake)
+        elif key in PYTHON_ONLY and runtime_spec.language(entry.runtime):
+            problems.add(
+                keys, f"has an effect with onnxruntime's Python package alone, and the runtime is {entry.runtime}"
+            )
+        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
+            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
 
 
 def executor(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> tuple[str, str, str]:
@@ -200,6 +209,7 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             latency_s=budget.latency,
             size_bytes=budget.size,
             structure=budget.structure,
+            metrics={key: MetricLimit(drop=limit.drop, share=limit.share) for key, limit in budget.metrics.items()},
         ),
         outputs=_outputs(where, entry, problems),
         timed_inputs=entry.timed_inputs,
