@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import onnx_backend
 
-SAMPLE = 150
+SAMPLE = 60
 
 
 @pytest.mark.long
