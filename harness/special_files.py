@@ -30,6 +30,19 @@ def special(path: Path) -> str:
     return found or (f"a file of {inside}" if inside is not None and not stat.S_ISDIR(mode) else "")
 
 
+def lost_link(path: Path) -> str:
+    """Where a link leads that leads nowhere, such as `a link to gone.onnx, which is not there`; empty for all else."""
+    try:
+        path.stat()
+    except OSError as error:
+        if not path.is_symlink():
+            return ""
+        if error.errno == errno.ELOOP:
+            return "a link that leads back to itself"
+        return f"a link to {path.readlink()}, which is not there" if error.errno == errno.ENOENT else ""
+    return ""
+
+
 def require_plain(path: Path) -> None:
     """Refuse what would never end, before it is opened.
 

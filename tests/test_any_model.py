@@ -228,6 +228,41 @@ def test_a_batch_axis_on_any_axis(tmp_path: Path) -> None:
     assert (1, 1, 2) == found.outputs["h"][0].shape
 
 
+@pytest.mark.parametrize(
+    ("nodes", "ends", "weights", "batched"),
+    [
+        (["Transpose x t", "MatMul t w y"], (["N", 5, 3], [5, "N", 2]), {"w": (3, 2)}, {"x": 0}),  # time first
+        (["ReduceSum x y"], ([1, 3], [1]), {}, {}),  # one number for a batch that can only be one
+        (["Transpose x t", "MatMul t x y"], (["members", 3], [3, 3]), {}, {}),  # a set, whatever its size
+        (["MatMul x w a", "Squeeze a y"], (["N", 3], ["N"]), {"w": (3, 1)}, {"x": 0}),  # [N] where [N, 1] was
+        (["Mul s s y"], ([], []), {}, {}),  # a number in and a number out
+        (["Concat x x y"], (["N", 3], ["2N", 3]), {}, {}),  # two rows for each
+    ],
+)
+def test_signatures_of_real_files(
+    tmp_path: Path, nodes: list[str], ends: tuple[Shape, Shape], weights: dict[str, Any], batched: dict[str, int]
+) -> None:
+    """Whatever axis 0 means, a feed is run as it is; what two examples together show is the batch axis."""
+    more: dict[str, Any] = {
+        "Transpose": {"perm": [1, 0, 2] if len(ends[0] or ()) == 3 else [1, 0]},
+        "ReduceSum": {"keepdims": 0},
+        "Concat": {"axis": 0},
+    }
+    made = []
+    for text in nodes:
+        kind, *inputs, output = text.split()
+        made.append(node(kind, " ".join(inputs), output, **more.get(kind, {})))
+    name = made[0].input[0]
+    held = {key: np.ones(shape, np.float32) for key, shape in weights.items()}
+    if nodes[-1].startswith("Squeeze"):
+        held["axes"] = np.array([1], np.int64)
+        made[-1].input.append("axes")
+    file = save(tmp_path / "m.onnx", made, [value(name, ends[0])], [value("y", ends[1])], held)
+    found = ran(tmp_path, file)
+    assert batched == dict(found.artifact.reference.batch_axes)
+    assert all(np.isfinite(one).all() for one in found.outputs["y"])
+
+
 def test_a_fixed_batch_is_one_example(tmp_path: Path) -> None:
     """Eight rows that do not interact are eight rows of one example; a matrix whose rows interact is one feed."""
     eight = save(tmp_path / "e" / "m.onnx", [node("Relu", "x", "y")], [value("x", [8, 3])], [value("y", [8, 3])])

@@ -170,6 +170,16 @@ def test_a_folder_of_examples_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     assert {"feeds": ("npz", 2, 3), "sets": ("test_sets", 1, 1), "photos": ("images", 16, 16)} == found
 
 
+def test_an_axis_of_minus_one_is_open(tmp_path: Path) -> None:
+    """As old exporters write it, and as onnxruntime takes it; the zoo that is assumed is one that is read."""
+    node = helper.make_node("Relu", ["x"], ["y"])
+    ends = [builders.value("x", [-1, 3, -1])], [builders.value("y", [-1, 3, -1])]
+    found, _ = loaded(tmp_path, builders.save(tmp_path / "m.onnx", [node], *ends))
+    (given,) = found.models["m"].inputs
+    assert (True, 3, True) == (isinstance(given.shape[0], str), given.shape[1], isinstance(given.shape[2], str))
+    assert found.models["m"].dims[str(given.shape[2])] >= 1
+
+
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Also where letter case alone differs, and where a name is none that a zoo may have."""
     for folder in ("a", "b"):

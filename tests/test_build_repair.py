@@ -283,6 +283,16 @@ def test_an_embedding_alone_is_quantized(tmp_path: Path, step: Step) -> None:
     assert decibels(run(source, given)["y"], run(path, given)["y"]) > 20
 
 
+@pytest.mark.parametrize("step", [DYNAMIC, STATIC, BF16])
+def test_operators_of_onnxruntimes_own(tmp_path: Path, step: Step) -> None:
+    """A file as onnxruntime's optimizers save it: the types behind them are known to no shape inference."""
+    mutant = Mutant(parts=frozenset({"contributed"}))
+    path, _ = make(tmp_path, mutant, BASIC, step)
+
+    assert any(node.op_type == "FastGelu" for node in onnx.load(path).graph.node)
+    assert step is BF16 or close(tmp_path, mutant, path, 20 if step is DYNAMIC else 8)
+
+
 def test_infinite_values_stay_out_of_8_bits(tmp_path: Path) -> None:
     """A mask of -inf, as decoders add to their scores: the products become integers, the sum stays what it is."""
     mask = np.zeros(10, np.float32)

@@ -68,6 +68,16 @@ def test_what_was_not_confirmed_says_so() -> None:
 def test_no_budget_and_no_number() -> None:
     """Neither is an error."""
     assert "no budget or no way to judge it" in markdown.render([row("fp32", 1.0, budget={})])
+    broken = row(
+        "int8",
+        1.0,
+        budget={"fidelity_db": None, "structure": "report"},
+        fidelity={"faults": ["`y` is dead"]},
+        accuracy=None,
+    )
+    assert "no budget or no way to judge it" in markdown.render([row("fp32", 2.0, budget={}), broken])
+    broken["budget"] = {"fidelity_db": 20.0}
+    assert "no case is inside the budget" in markdown.render([broken])
     assert "No case has a number" in markdown.render([])
 
 

@@ -64,8 +64,11 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
     best = choice.best
     apart = tables.brief([tables.apart(row, choice.rows[0]) for row in choice.apart])
     if best is None:
-        judged = any(budget.excess(row) is not None for row in choice.rows)
-        why = "no case is inside the budget" if judged else "no budget or no way to judge it: set one in the zoo"
+        why = (
+            "no case is inside the budget"
+            if budget.missed(choice.rows)
+            else "no budget or no way to judge it: set one in the zoo"
+        )
         return SpokenChoice(model=model, target=target, why_none=why, apart=apart)
     found = confirmation.stored(best)
     speedup = budget.speedup(best, choice.rows)

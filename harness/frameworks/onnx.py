@@ -6,6 +6,7 @@ The file is the model and its own reference. What can be wrong with it is looked
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
 from harness.frameworks import base, onnx_recognize
 from harness.records import BATCH, Json, Weights
-from harness.special_files import require_plain, special
+from harness.special_files import lost_link, require_plain, special
 from harness.units import size
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class OnnxFile(base.Loaded):
         """Copy the file, self-contained: external data is taken in, or put beside it where it is too large."""
         path = folder / "model.onnx"
         if self.facts["external"]:
-            graphs.save(graphs.load(self.file), path)
+            graphs.save(_whole(self.file), path)
         else:
             shutil.copyfile(self.file, path)
 
@@ -167,6 +168,8 @@ def parse(path: Path) -> Any:
 
     if what := special(path):
         raise BuildError(f"onnx: {path} is {what}; give a plain file")
+    if what := lost_link(path):
+        raise BuildError(f"onnx: {path} is {what}.")
     if not path.is_file():
         raise BuildError(f"onnx: there is no file {path}. Check `id` in the zoo; it is relative to the zoo's folder.")
     if other := onnx_recognize.otherwise(path):
@@ -191,35 +194,73 @@ def external_files(content: Any, path: Path) -> list[Path]:
     Raises:
         BuildError: one is missing, too short, or lies outside the model's folder.
     """
-    folder = path.parent.resolve()
-    ends: dict[Path, int] = {}
+    return sorted({file for _, file, _, _ in _outside(content, path)})
+
+
+def _outside(content: Any, path: Path) -> list[tuple[Any, Path, int, int]]:
+    """Every tensor with external data, the file, where in it the tensor begins, and its bytes; -1 is all that follow.
+
+    As in onnxruntime, a file may lie in the model's folder or, where the model is a link, in that of the file that it
+    leads to: the hub's cache is made of such links.
+
+    Raises:
+        BuildError: as `external_files`.
+    """
+    folder, homes = path.parent.resolve(), {path.parent.resolve(), path.resolve().parent}
+    found: list[tuple[Any, Path, int, int]] = []
     for tensor in _tensors(content):
         facts = {entry.key: entry.value for entry in tensor.external_data}
         location = facts.get("location", "")
         file = (folder / location).resolve()
-        if not location or not file.is_relative_to(folder) or file == folder:
-            raise BuildError(
-                f"onnx: the external data of `{tensor.name}` in {path} is said to lie at {location!r}, outside the "
-                f"model's folder. Such a file is never read: move the data beside the model and save it again."
-            )
+        if not location or not any(file.is_relative_to(home) and file != home for home in homes):
+            raise BuildError(_elsewhere(tensor.name, location, path))
         if what := special(file):
             raise BuildError(f"onnx: {path} needs its external data {file}, which is {what}; it is not read")
         if not file.is_file():
-            raise BuildError(
-                f"onnx: {path} needs its external data {file}, which is missing. Copy it beside the model."
-            )
-        try:
-            end = int(facts.get("offset", 0)) + int(facts.get("length", 0))
-        except ValueError as error:
-            raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is not a number.") from error
-        ends[file] = max(end, ends.get(file, 0))
+            what = "a folder" if file.is_dir() else "missing"
+            raise BuildError(f"onnx: {path} needs its external data {file}, which is {what}. Copy it beside the model.")
+        places = [facts.get("offset", "0"), facts.get("length", "-1")]
+        if not re.fullmatch(r"\d+ (-1|\d+)", " ".join(places)):
+            raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is not a number.")
+        found.append((tensor, file, int(places[0]), int(places[1])))
+    ends: dict[Path, int] = {}
+    for _, file, offset, length in found:
+        ends[file] = max(offset + max(length, 0), ends.get(file, 0))
     for file, end in ends.items():
         if file.stat().st_size < end:
+            if onnx_recognize.is_pointer(file):
+                raise BuildError(f"onnx: the external data {file} is a Git LFS pointer. Run `git lfs pull`.")
             raise BuildError(
                 f"onnx: the external data {file} is truncated: {file.stat().st_size} bytes of at least {end}. "
                 f"Copy it again."
             )
-    return sorted(ends)
+    return found
+
+
+def _elsewhere(tensor: str, location: str, path: Path) -> str:
+    """Why data is not read that is said to lie where onnxruntime does not look for it either."""
+    beside = path.parent / location
+    if location and beside.is_symlink():
+        return (
+            f"onnx: the external data of `{tensor}` in {path} is a link to {beside.readlink()}, outside the model's "
+            f"folder, and onnxruntime follows none. Copy the file itself beside the model."
+        )
+    return (
+        f"onnx: the external data of `{tensor}` in {path} is said to lie at {location!r}, outside the model's folder. "
+        f"Such a file is never read: move the data beside the model and save it again."
+    )
+
+
+def _whole(path: Path) -> Any:
+    """The model with its external data; `onnx.load` refuses data that is a link, and onnxruntime does not."""
+    content = parse(path)
+    for tensor, file, offset, length in _outside(content, path):
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            tensor.raw_data = stream.read(length)
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return content
 
 
 def _tensors(content: Any) -> Iterator[Any]:

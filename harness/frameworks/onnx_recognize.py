@@ -12,9 +12,11 @@ HEAD = 4096
 FETCH = "Fetch or export it again."
 EXPORT = "Export the model to .onnx."
 
+POINTER = rb"version https://git-lfs\.github\.com/spec/"
+
 KINDS: Final = (
     (
-        rb"version https://git-lfs\.github\.com/spec/",
+        POINTER,
         "a Git LFS pointer, which only names the model",
         "Run `git lfs pull` where it was cloned, or fetch the file itself.",
     ),
@@ -46,7 +48,7 @@ KINDS: Final = (
 
 
 def otherwise(path: Path) -> str:
-    """What a file is where it is no .onnx file, and how to go on; empty where nothing speaks against it.
+    """What a file is where it is not an .onnx file, and how to go on; empty where nothing speaks against it.
 
     Args:
         path: an existing file.
@@ -62,3 +64,13 @@ def otherwise(path: Path) -> str:
         if re.match(begins, head, re.IGNORECASE | re.DOTALL):
             return f"{path} is {what}, no .onnx file. {way}"
     return ""
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file only names what Git LFS keeps elsewhere.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return re.match(POINTER, file.read(HEAD)) is not None
