@@ -19,3 +19,8 @@ def __getattr__(name: str) -> Any:
     from harness import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    """What completion offers: names that are imported once one is asked for are not in the module before."""
+    return sorted({*__all__, "__version__", "__doc__", "__name__", "__path__"})

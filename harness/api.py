@@ -105,7 +105,7 @@ def compare(
     known = data.load(_stored(folder), repo=None if repo is None else Path(repo), models=_names(models))
     found = pairs.compared(known, pairs.asked(known, (before, after), ""))
     frame = found.moved[[name for name in COMPARED if name in found.moved]].reset_index(drop=True)
-    return _noted(frame, (*(f"left out: {problem}" for problem in known.problems), *found.notes))
+    return _noted(_typed(frame), (*(f"left out: {problem}" for problem in known.problems), *found.notes))
 
 
 def history(
@@ -145,7 +145,7 @@ def history(
     wanted = tuple(pattern for one in cases for pattern in _beginning(one))
     found = read(_stored(folder), repo=None if repo is None else Path(repo), cases=wanted, metrics=metrics, since=since)
     if (cases or metrics) and not found.series:
-        raise UsageError(f"{Path(folder)}: there is no history of {', '.join((*cases, *metrics))}")
+        raise UsageError(_no_history(Path(folder), cases, metrics))
     of_series = [field.name for field in fields(Series) if field.name != "points"]
     of_point = [field.name for field in fields(Point)]
     lines = [
@@ -157,7 +157,7 @@ def history(
     numbers = {"value": "Float64", "low": "Float64", "high": "Float64", "confidence": "Float64", "n": "Int64"}
     whole = {"commit_time": "Int64", "position": "Int64", "reference_ns": "Float64"}
     return _noted(
-        frame.astype(numbers | whole), (*(f"left out: {problem}" for problem in found.problems), *found.notes)
+        _typed(frame.astype(numbers | whole)), (*(f"left out: {problem}" for problem in found.problems), *found.notes)
     )
 
 
@@ -177,7 +177,7 @@ def gate(
     watch: GateWatcher | None = None,
     report: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Measure two sides in pairs of processes, or read what `harness gate --json` wrote; minutes, or nothing.
+    """Measure two sides in pairs of processes, or read what `harness gate --json-file` wrote; minutes, or nothing.
 
     Args:
         base: a commit, a zoo, an .onnx file or a case, as `harness gate --base` takes it.
@@ -268,7 +268,7 @@ def _findings(report: Report) -> pd.DataFrame:
             lines.append(own | {"metric": "", "verdict": case.verdict.value, "sentence": summary.sentence(case)})
     frame = pd.DataFrame(lines, columns=["case", "case_verdict", *FOUND, "sentence"])
     numbers = dict.fromkeys(("ratio", "low", "high", "base", "head", "p", "detectable"), "Float64")
-    frame = frame.astype({**numbers, "n": "Int64"})
+    frame = _typed(frame.astype({**numbers, "n": "Int64"}))
     frame.attrs.update(
         verdict=summary.overall(report).value,
         exit_code=exit_code(report),
@@ -276,6 +276,40 @@ def _findings(report: Report) -> pd.DataFrame:
         notes=list(report.notes),
     )
     return frame
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose columns all have types that hold NA, as those of `results` have."""
+    import pandas as pd
+
+    types: dict[str, Any] = {}
+    for name, column in frame.items():
+        kind = pd.api.types
+        if kind.is_extension_array_dtype(column.dtype) and column.dtype != "str":
+            continue
+        if kind.is_bool_dtype(column):
+            types[str(name)] = "boolean"
+        elif kind.is_integer_dtype(column):
+            types[str(name)] = "Int64"
+        elif kind.is_float_dtype(column):
+            types[str(name)] = "Float64"
+        elif all(isinstance(one, str) for one in column.dropna()):
+            types[str(name)] = "string"
+    return frame.astype(types)
+
+
+def _no_history(folder: Path, cases: Sequence[str], metrics: Sequence[str]) -> str:
+    """What to say where nothing is stored of some names: those that are near."""
+    from harness.store.history import history as read
+    from harness.suggest import suggest
+
+    every = read(folder, repo=None, metrics=metrics).series
+    if metrics and not every:
+        known = list(dict.fromkeys(one.metric for one in read(folder, repo=None).series))
+        return f"metric={metrics[0]!r}: nothing is stored of it in {folder}; {suggest(metrics[0], known)}"
+    known = list(dict.fromkeys(one.case for one in every))
+    asked = next(iter(cases), "")
+    return f"{asked}: no such case in {folder}; {suggest(asked, known, also={name.split('/')[0] for name in known})}"
 
 
 def _names(given: Names) -> tuple[str, ...]:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import metric_budget
 from harness.records import Status, within_run
 
 QUALITY = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
+"""The limits of a budget, as rows have them, on how good a build must be as a whole."""
+
 LIMITS = (*QUALITY, "latency_s", "size_bytes")
-"""The limits of a budget as rows have them: how good a build must be, and all."""
+"""Those, and what it may cost."""
 
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
@@ -73,7 +76,8 @@ def exceeded(row: Row) -> tuple[str, ...]:
         unknown = (f"fidelity, budget {least:.1f} dB: cannot be judged, {_why_unknown(row)}",)
     elif wrong is None and budget.get("fidelity_equal") is not None:
         unknown = (f"fidelity, budget {budget['fidelity_equal']:.2%} equal: cannot be judged, {_why_unknown(row)}",)
-    return (*unknown, *filter(None, [wrong]), *_costly(row))
+    lacking = tuple(one.unknown for one in metric_budget.limits(row) if one.found is None)
+    return (*unknown, *lacking, *filter(None, [wrong]), *_costly(row))
 
 
 def judged(row: Row) -> BudgetVerdict:
@@ -85,14 +89,26 @@ def judged(row: Row) -> BudgetVerdict:
     wrong = _wrong(row)
     if wrong is None:
         return BudgetVerdict(verdict=UNKNOWN, phrase=_why_unknown(row))
-    firm = wrong if faulty(row) or not _by_accuracy(row) else ""
-    by_accuracy = _accuracy_verdict(row) if not firm and _by_accuracy(row) else None
-    if by_accuracy is not None and by_accuracy.verdict == OUTSIDE:
-        return by_accuracy
+    firm = faulty(row) or ("" if _by_accuracy(row) else _wrong_fidelity(row) or "")
+    by_examples = [] if firm else _verdicts_by_examples(row)
+    if outside := next((one for one in by_examples if one.verdict == OUTSIDE), None):
+        return outside
     costly = _costly(row)
     if firm or costly:
         return BudgetVerdict(verdict=OUTSIDE, phrase=firm or costly[0])
-    return by_accuracy or BudgetVerdict(verdict=INSIDE)
+    return next(iter(by_examples), BudgetVerdict(verdict=INSIDE))
+
+
+def _verdicts_by_examples(row: Row) -> list[BudgetVerdict]:
+    """What accuracy and single metrics say with their intervals; nothing of those that are inside."""
+    found = [_accuracy_verdict(row)] if _by_accuracy(row) else []
+    exact = (row.get("fidelity") or {}).get("max_abs") == 0
+    for one in metric_budget.limits(row):
+        if one.wrong and one.sure:
+            found.append(BudgetVerdict(verdict=OUTSIDE, phrase=one.wrong))
+        elif not one.sure and not exact:
+            found.append(BudgetVerdict(verdict=CANNOT_TELL, phrase=one.doubt))
+    return [one for one in found if one is not None]
 
 
 def faulty(row: Row) -> str:
@@ -129,7 +145,21 @@ def _wrong(row: Row) -> str | None:
     """How accuracy, or else fidelity, is out of budget; empty where it is inside, None where that is unknown."""
     if fault := faulty(row):
         return fault
+    limits = metric_budget.limits(row)
+    rest = "" if limits and not _limits_whole(row) else _wrong_whole(row)
+    if wrong := next((one.wrong for one in limits if one.wrong), "") or rest:
+        return wrong
+    return None if rest is None or any(one.found is None for one in limits) else ""
+
+
+def _wrong_whole(row: Row) -> str | None:
     return _wrong_accuracy(row) if _by_accuracy(row) else _wrong_fidelity(row)
+
+
+def _limits_whole(row: Row) -> bool:
+    """Whether the budget limits accuracy or fidelity, beside single metrics."""
+    budget = row.get("budget") or {}
+    return any(budget.get(key) is not None for key in QUALITY)
 
 
 def _wrong_accuracy(row: Row) -> str:
@@ -167,7 +197,9 @@ def _why_unknown(row: Row) -> str:
     budget, fidelity = row.get("budget") or {}, row.get("fidelity") or {}
     if fidelity.get("reason"):
         return str(fidelity["reason"])
-    if all(budget.get(key) is None for key in QUALITY):
+    if lacking := next((one.unknown for one in metric_budget.limits(row) if one.found is None), ""):
+        return lacking
+    if not _limits_whole(row):
         return "no accuracy or fidelity budget"
     if fidelity.get("equal") is not None and budget.get("fidelity_equal") is None:
         return f"{fidelity['equal']:.2%} of values equal, which is not in decibels: set the budget `fidelity_equal`"

@@ -174,6 +174,12 @@ def remote_url(folder: Path, remote: str = "origin") -> str:
     return run(folder, "remote", "get-url", "--", remote).line
 
 
+def remotes(folder: Path) -> tuple[str, ...]:
+    """The names of the remotes, `origin` first where there is one."""
+    found = run(folder, "remote")
+    return tuple(sorted(found.text.split("\n")[:-1], key=lambda name: name != "origin")) if found.ok else ()
+
+
 def branch(folder: Path) -> str:
     """The branch that is checked out, before its first commit as well; empty where none is."""
     return run(folder, "symbolic-ref", "--quiet", "--short", "HEAD").line

@@ -39,7 +39,9 @@ KEYS: Mapping[str, str] = {
     "session.disable_qdq_constant_folding": FLAG,
     "session.disable_quant_qdq": FLAG,
     "session.dynamic_block_base": NUMBER,
+    "session.enable_cpu_mem_arena": FLAG,
     "session.enable_dq_matmulnbits_fusion": FLAG,
+    "session.enable_mem_pattern": FLAG,
     "session.enable_quant_qdq_cleanup": FLAG,
     "session.force_spinning_stop": FLAG,
     "session.graph_optimizations_loop_level": NUMBER,
@@ -65,6 +67,9 @@ KEYS: Mapping[str, str] = {
 }
 """Valid key -> what its value is."""
 
+PYTHON_ONLY = frozenset({"session.enable_cpu_mem_arena", "session.enable_mem_pattern"})
+"""Keys on which ONNX Runtime's bindings do not act: the worker in Python sets options of its session by them."""
+
 ARM_ONLY = frozenset({"mlas.enable_gemm_fastmath_arm64_bfloat16"})
 """Keys compiled only into the libraries for ARM."""
 
@@ -74,8 +79,6 @@ ELSEWHERE: Mapping[str, str] = {
     "session.inter_op_num_threads": f"set the target's `inter_threads`; {_NO_EFFECT}",
     "session.execution_mode": f"set the target's `execution`; {_NO_EFFECT}",
     "session.graph_optimization_level": f"set the variant's `optimization`; {_NO_EFFECT}",
-    "session.enable_cpu_mem_arena": _NO_EFFECT,
-    "session.enable_mem_pattern": _NO_EFFECT,
     "session.use_deterministic_compute": _NO_EFFECT,
     "session.use_per_session_threads": _NO_EFFECT,
     "session.enable_profiling": "harness profiles apart from timing, by itself",

@@ -155,13 +155,16 @@ class ValueWriter:
         for name, column in self._columns.items():
             column.add(values[name])
 
-    def close(self) -> tuple[ValueEntry, ...]:
+    def close(self, *, fewer: bool = False) -> tuple[ValueEntry, ...]:
         """Finish the files and say where everything lies, in the order of the first example's names.
 
+        Args:
+            fewer: whether there may be fewer examples than were announced.
+
         Raises:
-            ValueError: fewer examples than were announced.
+            ValueError: there are fewer.
         """
-        return tuple(column.close() for column in self._columns.values())
+        return tuple(column.close(fewer=fewer) for column in self._columns.values())
 
 
 class _Column:
@@ -224,8 +227,8 @@ class _Column:
         np.save(self._folder / name, array, allow_pickle=False)
         self._files.append(name)
 
-    def close(self) -> ValueEntry:
-        if self._count != self._examples:
+    def close(self, *, fewer: bool) -> ValueEntry:
+        if self._count != self._examples and not fewer:
             raise ValueError(f"`{self._name}` has {self._count} examples of {self._examples}")
         kind = self._type or ""
         if self._map is None:

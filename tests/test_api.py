@@ -55,7 +55,7 @@ def test_a_name_that_is_not_stored_is_said(stored: Path) -> None:
     assert 4 == len(harness.results(stored, models=["digits*"]))
     with pytest.raises(UsageError, match=r"did you mean.*digits_cnn"):
         harness.results(stored, models="digits_cn")
-    with pytest.raises(UsageError, match="no history of nothing"):
+    with pytest.raises(UsageError, match="nothing: no such case in"):
         harness.history("nothing", stored, repo=None)
     with pytest.raises(StoreError, match="is not a folder"):
         harness.results(stored / "nowhere")
@@ -99,6 +99,30 @@ def test_history_is_one_line_per_point(stored: Path) -> None:
     assert "Float64" == found["value"].dtype
     assert {"seconds"} == {*found["unit"]}
     assert 8 == len(harness.history("digits_cnn/int8", stored, metric="latency", repo=None))
+
+
+def test_every_column_has_a_type_that_holds_what_is_absent(stored: Path, tmp_path: Path) -> None:
+    """In all four frames alike, so that they can be joined, and NA is NA in each."""
+    runs = sorted(harness.results(stored, all_runs=True)["run"].unique())
+    path = tmp_path / "gate.json"
+    path.write_text(as_json.render(reports.mixed()), encoding="utf-8")
+    frames = [
+        harness.results(stored),
+        harness.compare(runs[0], runs[-1], stored, repo=None),
+        harness.history("digits_cnn", stored, repo=None),
+        harness.gate(report=path),
+    ]
+    found = {str(kind) for frame in frames for kind in frame.dtypes}
+    assert {"string", "Float64", "Int64", "boolean"} == found
+
+
+def test_names_of_a_history_that_are_mistyped_are_guessed(stored: Path) -> None:
+    """Cases and metrics; in a notebook, completion offers the functions before one is used."""
+    with pytest.raises(UsageError, match=r"did you mean 'latency'\?"):
+        harness.history("digits_cnn", stored, metric="latncy", repo=None)
+    with pytest.raises(UsageError, match=r"did you mean 'digits_cnn'\?"):
+        harness.history("digits_cn_", stored, repo=None)
+    assert {"results", "compare", "history", "gate"} <= {*dir(harness)}
 
 
 def test_a_report_of_a_gate_is_read(tmp_path: Path) -> None:

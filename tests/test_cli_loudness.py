@@ -138,6 +138,18 @@ def test_what_gets_no_number_is_not_waited_for(capsys: pytest.CaptureFixture[str
     assert "no CUDA" in capsys.readouterr().out
 
 
+def test_few_rivals_take_less_to_confirm() -> None:
+    """Once every case has a number, those that cannot be the fastest count no more; the baseline does."""
+    left = Remaining(confirm_s={2: 10.0, 4: 100.0}, groups={f"m/{name}/x": ("m", "x") for name in "abcd"})
+    for name, median in zip("abc", (1.0, 2.0, 3.0), strict=True):
+        latency = {"median_s": median, "ci95_low_s": 0.9 * median, "ci95_high_s": 1.1 * median}
+        left.known({"case": f"m/{name}/x", "latency": latency})
+    left.known({"case": "m/d/x", "latency": None})
+    assert 100.0 == left.confirming()
+    left.without("m/d/x")
+    assert 10.0 == left.confirming()
+
+
 def test_building_goes_at_the_pace_of_what_is_built() -> None:
     """What the plan states, until something is built; then in proportion, less what the one in progress has taken."""
     left = Remaining(to_build={("m", "a"): 10.0, ("m", "b"): 10.0, ("n", "a"): 40.0})

@@ -113,7 +113,9 @@ def test_tokens_look_like_sentences() -> None:
 def test_random_is_never_zeros() -> None:
     """Floats are normal, masks hold a one, and an integer range can be asked for."""
     mask = InputSpec(name="mask", dtype="bool", shape=("batch", 64))
-    for one in base.stream(request("random", PHOTO, mask, *TOKENS, low=5, high=9), "calibration"):
+    found = [*base.stream(request("random", PHOTO, mask, *TOKENS, low=5, high=9), "calibration")]
+    assert found
+    for one in found:
         assert 0.8 < one.feed["input"].std() < 1.2
         assert one.feed["mask"].any()
         assert {5, 6, 7, 8} >= set(one.feed["input_ids"].reshape(-1).tolist())

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from harness import zoo as zoos
@@ -19,6 +21,9 @@ from harness.explain.losses import Noise
 from harness.explain.model import Explanation, NodeTime
 from harness.measure.closely import CloseLook
 from harness.records import CaseId, RuntimeInfo
+from harness.report import render
+from harness.report.figures import treemap
+from harness.report.pages import explained as pages
 from harness.runtimes.onnxruntime import profiled
 from tests import builders
 from tests.conftest import Project
@@ -100,8 +105,11 @@ def test_nodes_of_the_run_graph_are_those_of_the_artifact() -> None:
 
 @pytest.mark.parametrize(
     ("operator", "of"),
-    [("NhwcFusedConv", "Conv"), ("QLinearConv", "Conv"), ("MatMulNBits", "MatMul"), ("QAttention", "Attention"),
-     ("QuickGelu", "QuickGelu"), ("MatMulIntegerToFloat", "MatMul"), ("DynamicQuantizeMatMul", "MatMul")],
+    [
+        ("NhwcFusedConv", "Conv"), ("QLinearConv", "Conv"), ("MatMulNBits", "MatMul"), ("QAttention", "Attention"),
+        ("QuickGelu", "QuickGelu"), ("FusedGemm", "MatMul"), ("MatMulIntegerToFloat", "MatMul"),
+        ("DynamicQuantizeMatMul", "MatMul"),
+    ],
 )  # fmt: skip
 def test_an_operator_belongs_to_a_family(operator: str, of: str) -> None:
     """Whatever it was fused with and computes in, so that two builds can be compared."""
@@ -189,6 +197,42 @@ def test_a_quantized_case_is_explained(explained: Explanation) -> None:
     assert left.gained_db is not None
     assert left.ratio is not None
     assert Explanation.from_json(json.loads(json.dumps(explained.to_json()))) == explained
+
+
+@pytest.mark.long
+def test_the_dashboard_has_a_page_of_it(explained: Explanation) -> None:
+    """A tile for each node, coloured by loss; a line for each layer, with what leaving it in float gave."""
+    page = pages.page(explained)
+    shared = {"models": [], "hosts": {}, "version": "", "problems": (), "results": "", "seeded": [], "since": ""}
+    html = render.html(page, shared)
+    assert html.count("<rect x=") == len(explained.nodes)
+    assert explained.losses is not None
+    assert len(pages.layers(explained).rows) == len(explained.losses.layers)
+    assert "from none to that of the noisiest" in html
+
+
+@given(st.lists(st.floats(0.01, 1000), min_size=1, max_size=40))
+def test_a_treemap_fills_its_room(areas: list[float]) -> None:
+    """Areas are in proportion, and no box reaches out of the room."""
+    room = treemap.Box(x=0, y=0, width=400, height=300)
+    ordered = sorted(areas, reverse=True)
+    boxes = treemap.squarified(ordered, room)
+    whole = sum(ordered)
+    for area, box in zip(ordered, boxes, strict=True):
+        assert box.width * box.height == pytest.approx(area / whole * 400 * 300)
+        assert box.x >= -1e-6
+        assert box.y >= -1e-6
+        assert box.x + box.width <= 400 + 1e-6
+        assert box.y + box.height <= 300 + 1e-6
+
+
+def test_names_in_a_treemap_are_text() -> None:
+    """A node may be called anything."""
+    tile = treemap.Tile(label='<script>"', area=1.0, title="a\u202eb & c")
+    drawn = treemap.svg([tile, treemap.Tile(label="nothing", area=0.0)], name="all")
+    assert "<script>" not in drawn
+    assert "\u202e" not in drawn
+    assert "nothing" not in drawn
 
 
 @pytest.mark.parametrize(

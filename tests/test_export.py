@@ -20,6 +20,7 @@ from harness.errors import UsageError
 from harness.export import choose, examples
 from harness.export.bundle import export, licence
 from harness.export.described import described
+from harness.export.trust import why_not_run
 from harness.frameworks import names
 from harness.init.bare import FOLDER
 from harness.store.rows import Row
@@ -142,6 +143,56 @@ def test_a_target_of_another_host_is_exported_unchecked(measured: Project, tmp_p
     code, out = run(done.folder)
     assert 2 == code, out
     assert "has no QNNExecutionProvider" in out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runtime": "/opt/somebody/python"}, {"runtime": "cpp:/opt/somebody"}, {"runtime": "dist/onnxruntime-1.whl"},
+        {"provider_options": {"backend_path": "libevil.so"}}, {"session_config": {"a": "..\\evil"}},
+    ],
+)  # fmt: skip
+def test_a_file_that_results_name_is_not_run(measured: Project, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Results are data: only the zoo may name interpreters, wheels and libraries."""
+    choice = choose.choose(measured.root / "results", CASE)
+    zoo = measured.root / "model_zoo.yaml"
+    cache, row = Cache(measured.root / "cache"), {**choice.row, **changes}
+    done = export(replace(choice, row=row), cache=cache, out=tmp_path / "out", zoo_file=zoo)
+    assert "what results name is not run" in done.unchecked
+    assert [] == content(done.folder, "session.json")["outputs"]
+
+
+def test_a_file_that_the_zoo_names_may_be_run(measured: Project, tmp_path: Path) -> None:
+    """It is trusted; a target that says the same and something else is another one."""
+    zoo = tmp_path / "model_zoo.yaml"
+    npu = "targets:\n  npu: {provider: qnn, provider_options: {backend_path: libQnnHtp.so}}\n"
+    known = (measured.root / "model_zoo.yaml").read_text(encoding="utf-8")
+    zoo.write_text(known.replace("targets:\n", npu, 1), encoding="utf-8")
+    session = {"runtime": "onnxruntime", "provider_options": {"backend_path": "libQnnHtp.so"}, "config": {}}
+    assert "" == why_not_run(session, zoo)
+    assert "libQnnHtp.so" in why_not_run({**session, "config": {"a": "b"}}, zoo)
+    assert "libQnnHtp.so" in why_not_run(session, tmp_path / "none.yaml")
+    assert "" == why_not_run({**session, "provider_options": {}}, tmp_path / "none.yaml")
+
+
+def test_sizes_that_no_sweep_measures_are_refused(measured: Project, tmp_path: Path) -> None:
+    """Before any memory is taken for them."""
+    choice = choose.choose(measured.root / "results", CASE)
+    cache, zoo = Cache(measured.root / "cache"), measured.root / "model_zoo.yaml"
+    with pytest.raises(UsageError, match="has batch 1000000000; expected a whole number from 1 to"):
+        export(replace(choice, row={**choice.row, "batch": 10**9}), cache=cache, out=tmp_path / "out", zoo_file=zoo)
+
+
+def test_names_of_results_are_text_in_the_readme(measured: Project, tmp_path: Path) -> None:
+    """Markup and line breaks of a stored row are shown as they are."""
+    choice = choose.choose(measured.root / "results", CASE)
+    cache, zoo = Cache(measured.root / "cache"), measured.root / "model_zoo.yaml"
+    names = ("run", "commit", "target")
+    row = {**choice.row, **dict.fromkeys(names, "<img src=x>\n# Title"), "runtime": "/none"}
+    done = export(replace(choice, row=row), cache=cache, out=tmp_path / "out", zoo_file=zoo)
+    said = (done.folder / "README.md").read_text(encoding="utf-8")
+    assert "<img" not in said
+    assert "\n# Title" not in said
 
 
 def test_an_artifact_that_is_gone_is_said_with_the_way_back(measured: Project, tmp_path: Path) -> None:

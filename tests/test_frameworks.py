@@ -82,7 +82,7 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
 
 def test_unknown_source_gets_a_hint() -> None:
     """A misspelt source is met with the real ones; helpers are not sources."""
-    with pytest.raises(BuildError, match=r"did you mean 'torchvision'.*available: onnx, timm, torch, "):
+    with pytest.raises(BuildError, match=r"did you mean 'torchvision'.*available: jax, keras, onnx, sklearn, "):
         frameworks.get("torchvison")
     with pytest.raises(BuildError, match="no source `hub`"):
         frameworks.get("hub")

@@ -284,7 +284,7 @@ def test_cases_of_which_the_same_is_said_stand_together() -> None:
     assert f"- :no_entry_sign: **{expected}**: not judged: 1 point\n" in markdown.render(reports.report(*cases))
     folded = shown(reports.report(*cases))
     assert "m59/" not in folded
-    assert "60 cases without a row, since nothing differs or was compared: 60 not compared; -v has all\n" in folded
+    assert "60 cases of which nothing differs or nothing was compared: 60 not compared; -v lists them\n" in folded
     assert 60 == shown(reports.report(*cases), every=True).count("  not compared")
 
 
@@ -297,7 +297,7 @@ def test_a_change_that_touches_no_model_has_one_line_and_not_a_row_for_each_case
     timed = reports.case("timed/v/cpu-t1-b1", Verdict.PASS, findings=(reports.steady(),))
     table = shown(reports.report(*unmeasured, timed)).split("note  ")[0]
     assert "timed/v/cpu-t1-b1  pass" in table
-    assert "5 cases without a row, since nothing differs or was compared: 5 passed" in table
+    assert "5 cases of which nothing differs or nothing was compared: 5 passed" in table
     assert "m0/" not in table
     assert "m0/v/cpu-t1-b1" in shown(reports.report(*unmeasured[:3], timed)).split("note  ")[0]
 

@@ -78,11 +78,21 @@ def test_a_worktree_that_is_not_what_it_was_is_made_again(repo: Path, tmp_path: 
 
 
 def test_an_unknown_revision_names_what_is_near(repo: Path) -> None:
-    """A slip in a branch's name is answered with the branch, and with how to fetch others."""
+    """A slip in a branch's name is answered with the branch, and with how to fetch others where they may be."""
     with pytest.raises(UsageError) as caught:
         worktrees.revision(repo, "mian")
     assert "did you mean 'main'?" in str(caught.value)
-    assert "git fetch origin mian" in str(caught.value)
+    assert "git fetch" not in str(caught.value)
+    git(repo, "remote", "add", "upstream", "https://example.org/it.git")
+    with pytest.raises(UsageError, match="git fetch upstream mian"):
+        worktrees.revision(repo, "mian")
+
+
+def test_a_repository_without_a_commit_says_so(tmp_path: Path) -> None:
+    """Whatever is asked for, `HEAD` too."""
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(UsageError, match="has no commit yet"):
+        worktrees.revision(tmp_path, "HEAD")
 
 
 @pytest.mark.parametrize("text", ["--all", "main v1", ""])

@@ -105,7 +105,9 @@ def test_expressions(store: Path) -> None:
     assert ((), 2 * CASES) == (found.problems, len(found.frame))
     assert found.frame["package"].isna().all()
     keys = found.frame[found.frame["case"] == FP32]
-    for row in query.pick(keys, ("case", "measured_by", "processes")):
+    rows = [*query.pick(keys, ("case", "measured_by", "processes"))]
+    assert len(keys) == len(rows) > 0
+    for row in rows:
         assert (FP32, None) == (row["case"], row["measured_by"])
         assert [*COLUMNS["processes"][0]] == [*row["processes"][0]]
 

@@ -86,7 +86,8 @@ def test_a_network_is_measured_once(project: Project) -> None:
     assert len(found.cases) == len(kinds)
     assert {"float32"} == set(kinds.values())
     assert {2} == {threads for _, threads in kinds}
-    assert len(loaded.variants) == 1 or any("runs the network as its framework has it" in one for one in found.pruned)
+    assert len(loaded.variants) > 1
+    assert [True] == ["runs the network as its framework has it" in one for one in found.pruned]
 
 
 @pytest.mark.parametrize(

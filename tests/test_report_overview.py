@@ -42,6 +42,26 @@ def test_faster_cases_are_named_with_what_is_wrong_with_them(tmp_path: Path) -> 
     assert "int8-static: top1 drops 50.00%, budget 2.00%; fp16: emulated" == line[7].text
 
 
+def test_what_is_inside_the_budget_and_not_chosen_says_why(tmp_path: Path) -> None:
+    """What is tied has its own column; of what the examples cannot tell the interval is named; nothing is empty."""
+
+    def confirmed(row: Row) -> None:
+        if row["variant"] == "fp32":
+            row["choice"] = {"state": "not told apart", "best": "fp32", "tied": ["fp16"], "baseline": "fp32"}
+        if row["variant"] == "int8-static":
+            row["accuracy"] |= {"drop": 0.0, "drop_low": -0.05, "drop_high": 0.05}
+
+    cases = [outcomes.case("m", name) for name in ("fp32", "int8-static", "fp16", "int4")]
+    found = [measured(case, median) for case, median in zip(cases, (5.0, 4.8, 4.9, 4.0), strict=True)]
+    write(tmp_path / "results", run(), found, confirmed)
+    (line,) = ship(load(tmp_path / "results")).rows
+    assert ("fp32", "fp16") == (line[2].text, line[6].text)
+    first, second = line[7].text.split("; ")
+    assert "int4: not the fastest where it was measured side by side" == first
+    assert second.startswith("int8-static: ")
+    assert "examples cannot tell" in second
+
+
 def test_the_gain_has_an_interval(tmp_path: Path) -> None:
     """How many times as fast as fp32, with both ends."""
     cases = [outcomes.case("m", name) for name in ("fp32", "int8-static")]

@@ -238,6 +238,7 @@ def test_the_interval_of_a_case_spans_a_host_whose_pace_doubles_in_the_middle_of
         for count, job in enumerate(work.jobs()):
             work.take(timed(job, 1_000_000 if count < 4 else 2_000_000))
         rows = list(work.rows.values())
+    assert 3 == len(rows)
     for row in rows:
         for other in rows:
             assert row["latency"]["ci95_low_s"] <= other["latency"]["median_s"] <= row["latency"]["ci95_high_s"]

@@ -294,7 +294,7 @@ def test_the_profile_has_a_row_per_node(tmp_path: Path, model: Path, examples: l
     operator, provider, types, count = found["product"]
     assert 3 == answer["runs"]
     assert ("MatMul", "CPUExecutionProvider", "float", 3) == (operator, provider, types.split(",")[0], count)
-    assert all(isinstance(shape, list) for row in rows for side in row[6:] for shape in side)
+    assert all(isinstance(shape, list) for row in rows for side in row[6:8] for shape in side)
     assert all(type(row[5]) is int and row[5] >= 0 for row in rows)
     assert len(rows) == len(found)
 
@@ -317,9 +317,9 @@ def test_a_node_in_a_loop_counts_as_often_as_it_ran() -> None:
 
     shapes = [[[1], [1]], [[1]]]
     body = [event(1, 7), event(21, 2), event(24, 3), event(45, 4), event(61, 9)]
-    assert ([["body", "Add", "P", "float,float", 3, 9, *shapes]], 2) == nodes([*body, run(0), run(20), run(40)])
-    assert ([["body", "Add", "P", "float,float", 2, 5, *shapes]], 1) == nodes([*body[:3], run(0), run(20)])
-    assert ([["body", "Add", "P", "float,float", 1, 3, *shapes]], 1) == nodes([event(1, 7), event(24, 3)])
+    assert ([["body", "Add", "P", "float,float", 3, 9, *shapes, 4.5]], 2) == nodes([*body, run(0), run(20), run(40)])
+    assert ([["body", "Add", "P", "float,float", 2, 5, *shapes, 5.0]], 1) == nodes([*body[:3], run(0), run(20)])
+    assert ([["body", "Add", "P", "float,float", 1, 3, *shapes, 3.0]], 1) == nodes([event(1, 7), event(24, 3)])
     growing = [event(1, 7, size=2), event(4, 2), run(0)]
     assert {(2, 7), (1, 2)} == {(row[6][0][0], row[5]) for row in nodes(growing)[0]}
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 class CalibrationReader:
     """The calibration examples for onnxruntime's calibrators, in .npy files on disk and read back one at a time.
 
-    Only the inputs that are `wanted` are fed: a session refuses what its graph does not have.
+    Only the inputs that are `wanted` are fed: a session refuses what its graph does not have. None of them is an
+    evaluation example.
+
+    Attributes:
+        notes: what was left out.
     """
 
     def __init__(
@@ -28,14 +32,17 @@ class CalibrationReader:
     ) -> None:
         request = data.DataRequest.of(model)
         asked = min(samples or request.counts["calibration"], request.counts["calibration"])
-        self._count = max(1, asked // request.rows)
+        most = max(1, asked // request.rows)
         self._folder = folder
-        writer = values.ValueWriter(folder, self._count, structured=True)
-        for example in itertools.islice(data.stream(request, "calibration"), self._count):
+        self.notes: list[str] = []
+        writer = values.ValueWriter(folder, most, structured=True)
+        self._count = 0
+        for example in itertools.islice(data.apart(request, self.notes), most):
+            self._count += 1
             writer.add(
                 {spec.name: example.feed[spec.name] for spec in model.inputs if wanted is None or spec.name in wanted}
             )
-        self._held = {entry.name: values.Stored(folder, entry, self._count) for entry in writer.close()}
+        self._held = {entry.name: values.Stored(folder, entry, self._count) for entry in writer.close(fewer=True)}
         self._next, self._stop = 0, self._count
 
     def __len__(self) -> int:

@@ -30,6 +30,8 @@ from harness.cli import (
     runtimes,
     selftest,
     sweep,
+    tune,
+    view,
 )
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -45,6 +47,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "gate": gate.gate,
     "selftest": selftest.selftest,
     "bisect": bisect.bisect,
+    "view": view.view,
+    "tune": tune.tune,
     "report": report.report,
     "serve": report.serve,
     "plot": report.plot,

@@ -18,6 +18,7 @@ from harness.cli.terminal import Terminal
 from harness.layout import cut
 from harness.shown import cell, one_line
 from harness.shown import markup as escape
+from harness.units import count
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -74,8 +75,12 @@ class Console:
             self.live.stop()
             self.live = None
         if kind is KeyboardInterrupt:
+            ran = self.left.ran
+            kept = f"{count(ran, 'finished process', 'finished processes')} {'is' if ran == 1 else 'are'} kept"
             self.out.print(
-                f"Stopped: {self.left.ran} finished processes are kept; the same command goes on from there."
+                f"Stopped: {kept}; the same command goes on from there."
+                if ran
+                else "Stopped: no process has finished; the same command starts where this one did."
             )
 
     def mention(self, *texts: str, **settings: Any) -> None:
@@ -97,12 +102,11 @@ class Console:
     def plan(self, preview: Preview, *, cases: bool) -> None:
         """The plan: how many cases, what has to be built, about how long, and every case where asked for."""
         planned = preview.plan.cases
-        count = f"{len(planned)} case" + ("" if len(planned) == 1 else "s")
         models = len({c.model.name for c in planned})
         self.rounds = preview.settings.processes
         self.left = Remaining.of(preview)
         self.mention(
-            f"[bold]{count}[/bold] of {models} model{'s' if models != 1 else ''}; "
+            f"[bold]{count(len(planned), 'case')}[/bold] of {count(models, 'model')}; "
             f"{preview.settings.processes} processes and at most {preview.settings.time_per_case:g} s of inference "
             f"each: up to about {minutes(preview.measuring_s)}, start-ups included"
             + (f"; confirming up to about {minutes(preview.confirming_s)}" if preview.confirming_s else "")
@@ -175,6 +179,8 @@ class Console:
             self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
         self.total, self.done = len(todo) + len(kept), len(kept)
         self.left.processes = len(todo) * self.rounds - sum(map(processes, begun))
+        for row in (*kept, *begun):
+            self.left.known(row)
         for row in kept:
             if not row.get("latency"):
                 self.left.without(row["case"])
@@ -205,6 +211,7 @@ class Console:
     def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
         self.left.took(time.monotonic() - self.begun_at)
+        self.left.known(row)
         done = processes(row)
         if done == 1 or self.loudness is Loudness.VERBOSE:
             self.line(row, f"{'first' if done == 1 else done} of {self.rounds}")
@@ -213,6 +220,7 @@ class Console:
         """One line per case; processes that it no longer needs count no more, and without a number it has no rivals."""
         if processes(row):
             self.left.took(time.monotonic() - self.begun_at)
+        self.left.known(row)
         if not row.get("latency"):
             self.left.without(row["case"])
         self.left.processes -= self.rounds - processes(row)

@@ -7,7 +7,7 @@ import io
 from typing import TextIO
 
 MICROSECONDS = " µs"
-"""What ASCII has a usual spelling for: `37.4 us`. Anywhere else, as in a path, a micro sign is no `u`."""
+"""What ASCII has a usual spelling for: `37.4 us`. Anywhere else, as in a path, a micro sign is not a `u`."""
 
 HANDLER = "harness.spelled"
 

@@ -12,7 +12,7 @@ from harness.errors import ZooError
 
 EXIT_CODES = {
     0: "done; a gate: pass",
-    1: "gate: regression; nothing else ends with 1",
+    1: "gate: regression; tune: no candidate keeps the budget; nothing else ends with 1",
     2: "bad usage or zoo, or something outside harness is in the way: a disk, a permission, a damaged file",
     3: "gate, bisect, selftest: inconclusive, or nothing was measured",
     4: "a case failed; import: some source could not be read",

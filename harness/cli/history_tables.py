@@ -65,7 +65,7 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
 
 def lines(console: Console, shown: Sequence[Series], *, blocks: bool) -> None:
     """A line for each series, and what the height of their plots is."""
-    print_table(console.out, listing(shown, blocks=blocks))
+    print_table(console.out, listing(shown, blocks=blocks), above=True)
     factor = f"{spread(shown):.2f}x"
     console.out.print(
         f"plots: bottom to top is {factor} in all of them, about each one's median; oldest to newest",

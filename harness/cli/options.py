@@ -124,7 +124,12 @@ def refinements(refine: Mapping[str, Any]) -> Refinements:
     """What is said of files without a zoo."""
     from harness.init.bare import Refinements
 
-    return Refinements(inputs=tuple(refine["--input"] or ()), data=refine["--data"], budget=refine["--budget"])
+    return Refinements(
+        inputs=tuple(refine["--input"] or ()),
+        data=refine["--data"],
+        budget=refine["--budget"],
+        labels=refine.get("--labels"),
+    )
 
 
 TABLE, CSV, JSON, MARKDOWN = FORMATS = ("table", "csv", "json", "markdown")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from harness import confirmation
 
 if TYPE_CHECKING:
     from harness.flow.preview import Preview
+
+Row = Mapping[str, Any]
 
 Group = tuple[str, str]
 """Model and target, of which one case is chosen."""
@@ -25,6 +28,7 @@ class Remaining:
         process_s: what one is stated to take at most.
         elapsed: what each took that ran.
         groups: the group of every case that may get a number.
+        rows: what is known so far of cases that have a number.
         confirm_s: what confirming one choice among so many cases may take.
         choices: how many choices are confirmed, 0 before it is known, and in `chosen_in` what those took that are made.
     """
@@ -37,6 +41,7 @@ class Remaining:
     process_s: float = 0.0
     elapsed: list[float] = field(default_factory=list)
     groups: dict[str, Group] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
     confirm_s: Mapping[int, float] = field(default_factory=dict)
     choices: int = 0
     chosen_in: list[float] = field(default_factory=list)
@@ -68,6 +73,11 @@ class Remaining:
         """A case gets no number, and takes part in no choice."""
         self.groups.pop(case, None)
 
+    def known(self, row: Row) -> None:
+        """What is stored of a case so far."""
+        if row.get("latency"):
+            self.rows[row["case"]] = row
+
     def building(self, running: float = 0.0) -> float:
         """Of all that is to be built, at the pace of what was built, less what the one in progress has taken."""
         pace = self.built_s / self.stated_s if self.stated_s else 1.0
@@ -81,8 +91,8 @@ class Remaining:
     def confirming(self, number: int = 0, running: float = 0.0) -> float:
         """Of all choices: as long as those took that are made; before that as long as they may take.
 
-        It is slower where processes were slower than stated. Planned are as many rivals as a choice may have; most
-        have few.
+        It is slower where processes were slower than stated. Rivals are those that may be the fastest by what is known;
+        all cases until each has a number.
 
         Args:
             number: which choice is being made, from 1; 0 before the first.
@@ -91,11 +101,20 @@ class Remaining:
         pace = 1.0
         if self.elapsed and self.process_s:
             pace = max(1.0, sum(self.elapsed) / len(self.elapsed) / self.process_s)
-        most = pace * sum(self.confirm_s.get(count, 0.0) for count in Counter(self.groups.values()).values())
+        most = pace * sum(self.confirm_s.get(self._members(group), 0.0) for group in set(self.groups.values()))
         if not number:
             return most
         each = sum(self.chosen_in) / len(self.chosen_in) if self.chosen_in else most / max(self.choices, 1)
         return each * (self.choices - number) + max(0.0, each - running)
+
+    def _members(self, group: Group) -> int:
+        """How many cases a choice is made among: those that compete, and the baseline."""
+        cases = [case for case, own in self.groups.items() if own == group]
+        rows = [self.rows[case] for case in cases if case in self.rows]
+        if len(rows) < len(cases):
+            return len(cases)
+        compete, _ = confirmation.candidates(sorted(rows, key=lambda row: row["latency"]["median_s"]))
+        return min(len(compete) + 1, len(cases))
 
 
 def time_left(least: float, most: float | None = None) -> str:

@@ -28,14 +28,15 @@ CHUNK = 2_000
 
 SHOWN = (
     "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
-    "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "budget", "run",
-    "run_started_at", "fingerprint", "batch", *(metric.column.partition(".")[0] for metric in METRICS),
+    "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "metrics", "budget",
+    "metric_budgets", "run", "run_started_at", "fingerprint", "batch",
+    *(metric.column.partition(".")[0] for metric in METRICS),
 )  # fmt: skip
 """The stored columns that tables are made of: the rest is half of the time and most of the memory."""
 
 
 def list_(zoo: options.Zoo = options.ZOO, format_: options.Format = None, as_json: options.AsJson = False) -> None:
-    """Show the zoo's models, variants and targets, and which of them can run here and why not.
+    """Show the zoo's models, variants, targets and frameworks, and which of them can run here and why not.
 
     Example: harness list --zoo model_zoo.yaml
     """

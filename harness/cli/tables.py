@@ -29,10 +29,7 @@ __all__ = [
 
 Row = Mapping[str, Any]
 
-NOT_COMPARED = (
-    "bold: the fastest inside the budget of the newest rows that were measured together; rows of other runs, hosts or "
-    "runtimes are not compared with it"
-)
+NOT_COMPARED = "bold: to ship; rows of other runs, hosts or runtimes are not compared, and need a baseline of their own"
 
 
 def model_table(model: str, rows: Sequence[Row], *, among: Sequence[Row] = ()) -> TextTable:

@@ -33,6 +33,9 @@ BROKEN: Final = Option(
 )
 """The option of every source that reads one file for each example."""
 
+DRAWN: Final = frozenset({"random", "tokens", "photos", "shapes", "digits"})
+"""Sources whose splits are apart by how they are made; a repeated example is chance, and no leak."""
+
 _SOURCES: Registry[tuple[Option, ...]] = Registry(__name__, "OPTIONS", "data source")
 names, module, options = _SOURCES.names, _SOURCES.module, _SOURCES.get
 

@@ -5,6 +5,7 @@ Standard library and NumPy only; a source imports what it needs inside its funct
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -162,31 +163,101 @@ def stream(request: DataRequest, split: Split, notes: list[str] | None = None) -
     rows: list[Row] = []
     left_out: list[LeftOut] = []
     wanted = replace(request, counts={**request.counts, split: asked})
-    for one in source(request.source).examples(wanted, split) if asked else ():
-        if isinstance(one, LeftOut):
-            left_out.append(one)
-            _bear(left_out, request, split, asked)
-            continue
-        check(one, request)
-        if isinstance(one, Example):
-            found += request.rows
-            yield one
-        else:
-            found += 1
-            rows.append(one)
-            if len(rows) == request.rows:
-                yield joined_rows(rows, request)
-                rows = []
-        if found >= asked:
-            break
-    if left_out and notes is not None:
-        notes.append(_named(left_out, split))
+    try:
+        for one in source(request.source).examples(wanted, split) if asked else ():
+            if isinstance(one, LeftOut):
+                left_out.append(one)
+                _bear(left_out, request, split, asked)
+                continue
+            check(one, request)
+            if isinstance(one, Example):
+                found += request.rows
+                yield one
+            else:
+                found += 1
+                rows.append(one)
+                if len(rows) == request.rows:
+                    yield joined_rows(rows, request)
+                    rows = []
+            if found >= asked:
+                break
+    finally:
+        if left_out and notes is not None:
+            notes.append(_named(left_out, split))
     if found < asked:
         said = f" ({_named(left_out, split)})" if left_out else ""
         raise BuildError(
             f"data: `{request.source}` has {found} {split} examples and {asked} were asked for{said}. "
             f"Lower `{split}` in the zoo's data entry, or bring more examples."
         )
+
+
+def apart(request: DataRequest, notes: list[str]) -> Iterator[Example]:
+    """The calibration examples that are none of the evaluation examples: by the digest of all that is fed.
+
+    Sources keep their splits apart; files of a person's own may hold an example twice, and two texts may be the same
+    once they are cut. A source of random numbers may repeat itself by chance, and nothing is learnt from that.
+
+    Args:
+        request: what the model wants.
+        notes: hears of those that were left out, once all are there.
+
+    Raises:
+        BuildError: every one of them is an evaluation example.
+    """
+    drawn = request.source in data.DRAWN
+    asked = frozenset() if drawn else _evaluated(_Hashable(request))
+    found = shared = 0
+    try:
+        for one in stream(request, "calibration", notes):
+            if asked and feed_digest(one.feed) in asked:
+                shared += 1
+                continue
+            found += 1
+            yield one
+    finally:
+        if shared:
+            notes.append(f"{shared} calibration examples are evaluation examples as well and were left out")
+    if shared and not found:
+        raise BuildError(
+            f"data: every calibration example of `{request.source}` ({shared}) is an evaluation example as well: what "
+            f"is evaluated would have been calibrated on. Bring other examples for one of the two."
+        )
+
+
+class _Hashable:
+    """A request as a key: the digest of its evaluation examples."""
+
+    def __init__(self, request: DataRequest) -> None:
+        self.request = request
+        self._key = request_digest(request, "evaluation")
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashable) and other._key == self._key
+
+
+@functools.lru_cache(maxsize=4)
+def _evaluated(asked: _Hashable) -> frozenset[bytes]:
+    """The digests of all evaluation examples; taken once for the variants of a model."""
+    return frozenset(feed_digest(one.feed) for one in stream(asked.request, "evaluation"))
+
+
+def feed_digest(feed: Mapping[str, Any]) -> bytes:
+    """What a whole feed is known by: names, types, shapes and values."""
+    import numpy as np
+
+    from harness.leaves import leaves
+
+    whole = hashlib.sha256()
+    for name in sorted(feed):
+        for place, value in leaves(feed[name]).items():
+            array = np.asarray(value)
+            whole.update(f"{name} {place} {array.dtype.str} {array.shape}\n".encode())
+            whole.update(array.tobytes())
+    return whole.digest()
 
 
 def _bear(left_out: Sequence[LeftOut], request: DataRequest, split: Split, asked: int) -> None:
@@ -348,20 +419,41 @@ def feed_shape(spec: InputSpec, request: DataRequest) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+CHANNELS = (1, 3)
+"""How many an image may have."""
+
+
 def image_input(request: DataRequest) -> tuple[InputSpec, int, int, int]:
-    """The one input of an image model, with channels, height and width.
+    """The one input of an image model, with channels, height and width, in whichever order it takes them.
 
     Raises:
-        BuildError: the model does not take one image in NCHW order.
+        BuildError: the model does not take one image.
     """
     shapes = [row_shape(spec, request) for spec in request.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][0] not in (1, 3):  # noqa: PLR2004 # channels, height, width
+    if len(shapes) != 1 or len(shapes[0]) != 3 or not {shapes[0][0], shapes[0][2]} & set(CHANNELS):  # noqa: PLR2004 # channels, height, width
         raise BuildError(
-            f"data: `{request.source}` feeds models with one input of shape [batch, 3, height, width]; this one has "
+            f"data: `{request.source}` feeds models with one input of shape [batch, 3, height, width] or [batch, "
+            f"height, width, 3]; this one has "
             f"{', '.join(f'{spec.name} {list(spec.shape)}' for spec in request.inputs)}."
         )
-    channels, height, width = shapes[0]
+    if channels_last(request):
+        height, width, channels = shapes[0]
+    else:
+        channels, height, width = shapes[0]
     return request.inputs[0], channels, height, width
+
+
+def channels_last(request: DataRequest) -> bool:
+    """Whether an image model takes [height, width, channels], as TensorFlow and JAX do; by its first input's shape."""
+    shape = row_shape(request.inputs[0], request)
+    return len(shape) == 3 and shape[0] not in CHANNELS and shape[2] in CHANNELS  # noqa: PLR2004 # as above
+
+
+def in_order(image: np.ndarray[Any, Any], request: DataRequest) -> np.ndarray[Any, Any]:
+    """An image [channels, height, width] in the order that the model takes."""
+    import numpy as np
+
+    return np.ascontiguousarray(image.transpose(1, 2, 0)) if channels_last(request) else image
 
 
 def request_digest(request: DataRequest, split: Split) -> str:
@@ -381,6 +473,14 @@ def request_digest(request: DataRequest, split: Split) -> str:
         "depends": source(request.source).digest(request),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def calibration_digest(request: DataRequest) -> str:
+    """The digest of what is calibrated on: with the evaluation examples, where those are left out of it (`apart`)."""
+    own = request_digest(request, "calibration")
+    if request.source in data.DRAWN:
+        return own
+    return hashlib.sha256(f"{own} {request_digest(request, 'evaluation')}".encode()).hexdigest()
 
 
 def versions(*distributions: str) -> str:

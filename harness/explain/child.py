@@ -51,7 +51,7 @@ def main() -> int:
     for line in sys.stdin:
         try:
             found = answer(json.loads(line))
-        except Exception as error:  # noqa: BLE001 # whatever a library raises is told to the parent
+        except Exception as error:  # noqa: BLE001 # whatever a library raises is the answer
             import traceback
 
             traceback.print_exc()

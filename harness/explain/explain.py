@@ -147,8 +147,8 @@ class Looking:
 def fusions(look: Looking, own: Looked, folder: Path, say: Say) -> tuple[tuple[FusionPlace, ...], str]:
     """What became of every named pattern, and what fusing it saved; and why that cannot be said, where it cannot.
 
-    What is saved is told by two profiles of the network as it was exported, at levels between which fusion is all that
-    changes.
+    What is saved is the difference of two profiles of the network as it was exported, at levels between which fusion is
+    all that changes.
     """
     case = own.case
     if own.seen.graph is None:

@@ -192,7 +192,7 @@ def _unsupported(graph: Wiring, first: onnx.NodeProto, second: onnx.NodeProto) -
 
 
 def _no_gemm(graph: Wiring, first: onnx.NodeProto) -> str:
-    """Why a MatMul and the Add behind it are no Gemm."""
+    """Why a MatMul and the Add behind it do not become a Gemm."""
     ranks = [graph.rank(name) for name in first.input]
     known = [rank for rank in ranks if rank is not None]
     if any(rank != 2 for rank in known):  # noqa: PLR2004 # a Gemm has two dimensions

@@ -57,7 +57,11 @@ def quality(session: Session, case: Case, artifact: Artifact) -> BuildQuality:
         WorkerError, WorkerRefusal: the runtime cannot run it.
         ValueError: its outputs are not what was asked for.
     """
-    found = evaluated(session, case, artifact)
+    return quality_of(case, artifact, evaluated(session, case, artifact))
+
+
+def quality_of(case: Case, artifact: Artifact, found: Evaluation) -> BuildQuality:
+    """How good a build is, of its evaluation."""
     fidelity, accuracy = found.fidelity, found.accuracy
     closeness = None
     if fidelity is not None:

@@ -32,8 +32,12 @@ _FAMILY = re.compile(r"^(?:QLinear|DynamicQuantize|Nhwc|Fused|Q(?=[A-Z]))+|(?:In
 
 
 def family(operator: str) -> str:
-    """What an operator is of, whatever it was fused with and whatever it computes in: `Conv` of `NhwcFusedConv`."""
-    return _FAMILY.sub("", operator) or operator
+    """What an operator is of, whatever it was fused with and whatever it computes in: `Conv` of `NhwcFusedConv`.
+
+    A Gemm is a MatMul with an Add, and onnxruntime makes it of them.
+    """
+    plain = _FAMILY.sub("", operator) or operator
+    return "MatMul" if plain == "Gemm" else plain
 
 
 def times(

@@ -10,6 +10,7 @@ The name does not end in .json, because asv looks at every such file under resul
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness import sealed
@@ -45,3 +46,18 @@ def get(results: Path, case: str) -> Explanation | None:
         return Explanation.from_json(content)
     except (ValueError, LookupError, TypeError):
         return None
+
+
+def states(results: Path, cases: Iterable[str]) -> dict[str, str]:
+    """Of these cases those that have an explanation -> a text that changes when it does."""
+    if not (results / FOLDER).is_dir():
+        return {}
+    found = {}
+    for case in cases:
+        path = place(results, case)
+        try:
+            stat = path.stat()
+        except OSError:
+            continue
+        found[case] = f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
+    return found

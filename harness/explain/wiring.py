@@ -77,7 +77,7 @@ def attribute(node: onnx.NodeProto, name: str) -> Any:
 
 
 def listed(path: Path) -> list[dict[str, Any]]:
-    """The nodes of a file: name, operator, and the names of inputs that are no constants, of constants and outputs."""
+    """The nodes of a file: name, operator, and the names of variable inputs, of constants and outputs."""
     import onnx
 
     wiring = Wiring(onnx.load(path, load_external_data=False))

@@ -22,6 +22,7 @@ from harness.export import examples
 from harness.export.choose import ExportChoice
 from harness.export.described import described
 from harness.export.text import readme
+from harness.export.trust import check_numbers, why_not_run
 from harness.measure.coordinator import OPEN_DEADLINE_S, Workload, utc_now, written
 from harness.records import ModelSpec, Reference, Target, ValueEntry, wire
 from harness.runtimes.clients import client_factory
@@ -83,6 +84,7 @@ def export(
     example = _example(language)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} exists and is not empty: give another folder, or remove it first")
+    check_numbers(row)
     meta, reference = _held(cache, row)
     model = described(cache, zoo_file, row)
     temporary = out.parent / f".{out.name}-{scratch.owner()}"
@@ -91,13 +93,15 @@ def export(
         _copy(cache, row["artifact"]["digest"], meta, temporary)
         session = _session(row, model, reference)
         session |= _samples(cache, row, reference, temporary)
-        try:
-            say(f"running {row['case']} on its samples")
-            session |= {"outputs": _expected(cache, session, row, temporary)}
-            unchecked = ""
-        except (WorkerError, UsageError) as error:
-            unchecked = f"no expected outputs, since it does not run on this host: {error}"
-            session |= {"outputs": []}
+        unchecked, outputs = why_not_run(session, zoo_file), list[dict[str, Any]]()
+        if not unchecked:
+            try:
+                say(f"running {row['case']} on its samples")
+                outputs = _expected(cache, session, row, temporary)
+            except (WorkerError, UsageError) as error:
+                unchecked = f"it does not run on this host: {error}"
+        unchecked = unchecked and f"no expected outputs, since {unchecked}"
+        session["outputs"] = outputs
         session["unchecked"] = unchecked
         _write(temporary / SESSION, session)
         example.write(temporary)

@@ -23,7 +23,7 @@ def readme(
     by = session["measured_by"]
     runtime = f"{by.get('package') or by.get('name') or row['runtime']} {by.get('version') or ''}".strip()
     blocks = [
-        f"# {row['case']}",
+        f"# {markdown(row['case'])}",
         _wrapped(markdown(choice.why)),
         "```\n" + "\n".join(start) + "\n```",
         _wrapped(_checked(session)),
@@ -36,13 +36,13 @@ def readme(
         "## Files",
         "\n".join(
             (
-                f"- `{session['model']}`, and its external data if any: artifact {row['artifact']['digest']}",
+                f"- `{session['model']}`, and its external data if any: artifact {markdown(row['artifact']['digest'])}",
                 "- `session.json`: how the session is opened, what feeds it, what it is to give; for any language",
                 "- `samples/`, `expected/`: inputs, and what they gave when this was exported",
                 "- `provenance.json`: the stored row with versions, host and commit, and a SHA-256 of every file",
             )
         ),
-        *([f"Made of {model.source}: {markdown(model.id)}."] if model is not None else []),
+        *([f"Made of {markdown(model.source)}: {markdown(model.id)}."] if model is not None else []),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -68,11 +68,12 @@ def _measured(row: Mapping[str, Any], runtime: str) -> list[str]:
     name = " ".join(str(host[key]) for key in ("name", "cpu") if host.get(key))
     commit = f"{row.get('commit') or 'none'}{' (changed tree)' if row.get('dirty') else ''}"
     reason = f": {markdown(row['reason'])}" if row.get("reason") else ""
+    where = f"{markdown(row['target'])}, on {markdown(name or row['fingerprint'])}"
     return [
-        f"median {seconds(latency['median_s'])}{within}, {row['target']}, on {markdown(name or row['fingerprint'])}",
-        f"by {markdown(runtime)}, run {row['run']}, commit {commit}",
+        f"median {seconds(latency['median_s'])}{within}, {where}",
+        f"by {markdown(runtime)}, run {markdown(row['run'])}, commit {markdown(commit)}",
         f"status {row['status']}{reason}; budget: {budget.judged(row).verdict}",
-        f"weights {(row.get('weights') or {}).get('kind', 'unknown')}; {row['artifact']['bytes']:,} bytes",
+        f"weights {markdown((row.get('weights') or {}).get('kind') or 'unknown')}; {row['artifact']['bytes']:,} bytes",
     ]
 
 

@@ -48,7 +48,7 @@ KINDS: Final = (
 
 
 def otherwise(path: Path) -> str:
-    """What a file is where it is no .onnx file, and how to go on; empty where nothing speaks against it.
+    """What a file is where it is not an .onnx file, and how to go on; empty where nothing speaks against it.
 
     Args:
         path: an existing file.

@@ -58,6 +58,8 @@ def assume(request: Mapping[str, Any]) -> dict[str, Any]:
     own = [InputSpec(**{**one, "shape": tuple(one["shape"])}) for one in request["inputs"]]
     usual = {FLOOR: 20}
     base: Entry = {"source": "onnx", "data": "examples", "budget": request["budget"] or usual}
+    if (request["data"] or {}).get("labels"):
+        base["task"] = "classification"
     known: dict[str, tuple[InputSpec, ...]] = {}
     sized: dict[str, sizes.Sizes] = {}
     there: set[str] = set()
@@ -153,16 +155,35 @@ def _rows(data: Entry) -> int | None:
         return len(beside.sets(Path(data["sets"])))
     if data["source"] != "npz":
         return None
-    path = Path(data["path"])
+    path, files = Path(data["path"]), list[Path]()
     if path.is_dir():
-        return len(list(path.glob("*.npz")))
+        files = sorted(path.glob("*.npz"))
+        if "labels" not in data:
+            return len(files)
+        path = files[0]
     try:
         require_plain(path)
         npz.require_room(path)
         with np.load(path, allow_pickle=False) as file:
+            require_labels(data, file.files)
+            if files:
+                return len(files)
             return min((file[name].shape[0] for name in file.files if file[name].ndim), default=0)
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"--data {path} cannot be read as .npz: {error}") from error
+
+
+def require_labels(data: Entry, arrays: Sequence[str]) -> None:
+    """Refuse data whose labels were named and are not there.
+
+    Raises:
+        UsageError: naming the arrays that there are.
+    """
+    wanted = data.get("labels")
+    if wanted is not None and wanted not in arrays:
+        raise UsageError(f"--labels {wanted}: {data['path']} has no such array; it has {', '.join(arrays)}")
 
 
 def _yielded(function: str) -> dict[str, int]:

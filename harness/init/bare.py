@@ -43,11 +43,13 @@ class Refinements:
         data: an .npz file, a folder of .npz files (one per example), of test_data_set_N folders or of images, or a
             function that yields feeds, as `module:function`; None takes random numbers.
         budget: such as `20dB`, `1%`, `20ms` or `10MB`, several separated by commas; None takes the usual one.
+        labels: the array of an .npz file that holds the classes that are right; None where it is not said.
     """
 
     inputs: tuple[str, ...] = ()
     data: str | None = None
     budget: str | None = None
+    labels: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,7 @@ def assumed(
     request = {
         "models": dict(zip(names(found), (str(path.absolute()) for path in found), strict=True)),
         "inputs": specs,
-        "data": data_entry(refine.data),
+        "data": labelled(data_entry(refine.data), refine.labels),
         "budget": budget_entry(refine.budget),
         "variants": list(variants),
     }
@@ -173,6 +175,19 @@ def data_entry(text: str | None) -> dict[str, Any] | None:
         else "does not exist, and is not a module:function"
     )
     raise UsageError(f"--data {text}: {what}; any other data belongs in a zoo (`harness init` writes one)")
+
+
+def labelled(data: dict[str, Any] | None, labels: str | None) -> dict[str, Any] | None:
+    """A data entry with the array that holds labels.
+
+    Raises:
+        UsageError: the data is no .npz file or folder of such.
+    """
+    if labels is None:
+        return data
+    if data is None or data["source"] != "npz":
+        raise UsageError(f"--labels {labels[:80]}: names an array of an .npz file; give that with --data FILE.npz")
+    return {**data, "labels": labels}
 
 
 LIMITS = {"dB": "fidelity_db", "%": "accuracy_drop", **dict.fromkeys(("us", "ms", "s"), "latency")}

@@ -180,6 +180,20 @@ class DataSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricLimit:
+    """By how much one metric of the task may be worse than the reference's own; None sets no limit.
+
+    Attributes:
+        drop: in the metric's unit, whichever direction is worse.
+        share: the least share of the reference's that is left (0.95 = 95%); where less is better, of the artifact's
+            that the reference's is.
+    """
+
+    drop: float | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What a build may cost before it is not good enough; None sets no limit.
 
@@ -193,6 +207,7 @@ class Budget:
         latency_s, size_bytes: upper limits of the median latency and of the artifact.
         structure: what a gate makes of a lost fusion, nodes on another provider, quantized operators that are float
             again, or another signature or opset: `report` it, or `fail`.
+        metrics: limits of single metrics, by their names.
     """
 
     accuracy_drop: float | None = None
@@ -202,6 +217,21 @@ class Budget:
     latency_s: float | None = None
     size_bytes: int | None = None
     structure: str = "report"
+    metrics: Mapping[str, MetricLimit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkEnv:
+    """Where a model's framework runs.
+
+    Attributes:
+        place: `beside` harness, in an environment of its `own`, or an interpreter by its absolute path; empty leaves
+            it to the framework.
+        packages: requirements of its own environment, beside those of the framework.
+    """
+
+    place: str = ""
+    packages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +246,7 @@ class ModelSpec:
         options: the source's own settings.
         outputs: what the task reads -> the output's name, such as `scores`; the task finds what is not said.
         recipes: every variant of the zoo, with this model's step options merged in.
+        framework_env: where the framework loads, runs and exports it.
         timed_inputs: what timed inferences are fed, see `harness.measure.rotation`.
         baseline: the variant that speed-ups refer to; empty where nobody has said.
     """
@@ -234,6 +265,7 @@ class ModelSpec:
     outputs: Mapping[str, str] = field(default_factory=dict)
     timed_inputs: str = "rotate"
     baseline: str = ""
+    framework_env: FrameworkEnv = FrameworkEnv()
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

@@ -23,7 +23,9 @@ from harness.records import (
     Built,
     Case,
     DataSpec,
+    FrameworkEnv,
     InputSpec,
+    MetricLimit,
     ModelSpec,
     Recipe,
     Reference,
@@ -66,6 +68,7 @@ def model_to_json(model: ModelSpec) -> dict[str, Json]:
         "data": {**_fields(model.data), "options": dict(model.data.options)},
         "options": dict(model.options),
         **({"outputs": dict(model.outputs)} if model.outputs else {}),
+        **({"framework_env": _fields(model.framework_env)} if model.framework_env != FrameworkEnv() else {}),
     }
 
 
@@ -84,7 +87,13 @@ def model_from_json(content: Mapping[str, Any]) -> ModelSpec:
         data=_known(DataSpec, content["data"]),
         options=content["options"],
         outputs=content.get("outputs", {}),
+        framework_env=_framework_env(content.get("framework_env", {})),
     )
+
+
+def _framework_env(content: Mapping[str, Any]) -> FrameworkEnv:
+    found = _known(FrameworkEnv, content)
+    return dataclasses.replace(found, packages=tuple(found.packages))
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Json]:
@@ -183,13 +192,18 @@ def case_to_json(case: Case, version: int = WIRE) -> dict[str, Any]:
     }
 
 
+def _budget(content: Mapping[str, Any]) -> Budget:
+    limits = {name: _known(MetricLimit, limit) for name, limit in content.get("metrics", {}).items()}
+    return dataclasses.replace(_known(Budget, content), metrics=limits)
+
+
 def case_from_json(content: Mapping[str, Any]) -> Case:
     """The inverse of `case_to_json`, also of what another version wrote."""
     model = model_from_json(content["model"])
     return Case(
         model=dataclasses.replace(
             model,
-            budget=_known(Budget, content.get("budget", {})),
+            budget=_budget(content.get("budget", {})),
             timed_inputs=content.get("timed_inputs", model.timed_inputs),
         ),
         recipe=recipe_from_json(content["recipe"]),

@@ -22,6 +22,11 @@ def case(name: str) -> str:
     return f"cases/{slug(name)}.html"
 
 
+def explained(name: str) -> str:
+    """The page of what was explained of a case."""
+    return f"explained/{slug(name)}.html"
+
+
 def model(name: str) -> str:
     """The page of a model."""
     return f"models/{slug(name)}.html"

@@ -11,13 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.explain import stored as explanations
 from harness.report import downsample, links, render
 from harness.report.data import Data
 from harness.report.figures import samples as sample_charts
 from harness.report.histories import ChartedSeries
 from harness.report.keys import Keys
 from harness.report.output import Entry, Output
-from harness.report.pages import case, model
+from harness.report.pages import case, explained, model
 from harness.report.palette import SeriesStyle
 from harness.report.parts import assign
 from harness.report.rows import ordered, picked
@@ -67,6 +68,7 @@ class ModelJob:
         series: case -> its series, one per host, runtime and weights.
         look: a mark for every variant.
         shared: what all pages share.
+        explained: the cases of which there is an explanation.
         key: a digest of everything that the pages are made from.
     """
 
@@ -78,6 +80,7 @@ class ModelJob:
     series: Mapping[str, Sequence[ChartedSeries]]
     look: Mapping[str, SeriesStyle]
     shared: Mapping[str, Any]
+    explained: frozenset[str]
     key: str
 
 
@@ -105,8 +108,11 @@ def stale(
         cases = dict(zip(last["case"].astype(str), last["run"].astype(str), strict=True))
         shown = rows[rows["run"].isin(recent) | rows.index.isin(newest[name].index)]
         own = {case: of_case[case] for case in cases if case in of_case}
-        key = keys.rows(shown, extra=[one.id for group in own.values() for one in group])
+        known = explanations.states(data.results, cases)
+        extra = [*(one.id for group in own.values() for one in group), *known.values()]
+        key = keys.rows(shown, extra=extra)
         paths = [links.model(str(name)), links.raw(str(name)), *(links.case(case) for case in cases)]
+        paths += [links.explained(case) for case in known]
         if not all(output.keep(path, key) for path in paths):
             found.append(
                 ModelJob(
@@ -124,6 +130,7 @@ def stale(
                     series=own,
                     look=look,
                     shared=shared,
+                    explained=frozenset(known),
                     key=key,
                 )
             )
@@ -228,7 +235,8 @@ def _apart(job: ModelJob, folder: Path, known: dict[str, Entry], claim: Path) ->
 
 
 def _paths(job: ModelJob) -> set[str]:
-    return {links.model(job.name), links.raw(job.name), *(links.case(case) for case in job.cases)}
+    own = {*(links.case(case) for case in job.cases), *(links.explained(case) for case in job.explained)}
+    return {links.model(job.name), links.raw(job.name), *own}
 
 
 def _slim(rows: pd.DataFrame) -> pd.DataFrame:
@@ -258,8 +266,20 @@ def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
                 where = run, row["fingerprint"]
                 if where not in of_run:
                     of_run[where] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run), row))
-                page = case.page(job.data, row, by_case[name], processes, job.series.get(name, []), of_run[where])
+                shown = explanations.get(job.data.results, name) if name in job.explained else None
+                page = case.page(
+                    job.data,
+                    row,
+                    by_case[name],
+                    processes,
+                    job.series.get(name, []),
+                    of_run[where],
+                    explained=shown is not None,
+                )
                 yield page.path, render.html(page, job.shared)
+                if shown is not None:
+                    more = explained.page(shown)
+                    yield more.path, render.html(more, job.shared)
     recent = ordered(picked(job.recent, RECENT))
     page = model.page(job.data, job.name, job.data.latest, recent, job.look, startups, spreads)
     yield page.path, render.html(page, job.shared)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from harness import foreign
+from harness.store import shapes
 from harness.store.columns import COLUMNS, JSON
 
 NOTHING: Final = ("INT32", "NULL")
@@ -79,20 +80,20 @@ def sql_type(kind: Any) -> str:
     return {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", JSON: "VARCHAR"}[kind]
 
 
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> Any:
+@lru_cache(maxsize=4096)
+def _parsed(column: str, text: str) -> Any:
     """JSON text; the rows of a run have most of theirs in common, so that one value stands in all of them."""
-    return foreign.parsed(text)
+    return shapes.shaped(column, foreign.parsed(text))
 
 
 def _same(value: Any) -> Any:
     return value
 
 
-def _reader(kind: Any) -> Callable[[Any], Any]:
+def _reader(kind: Any, column: str = "") -> Callable[[Any], Any]:
     """What makes a stored value, not null, one with every field of its type; decided once for each column."""
     if kind is JSON:
-        return _parsed
+        return partial(_parsed, column)
     if isinstance(kind, list):
         of = _reader(kind[0])
         return _same if of is _same else lambda value: [None if one is None else of(one) for one in value]
@@ -148,6 +149,6 @@ STORED_AS: Final[Mapping[Any, frozenset[tuple[str, str]]]] = {
 STORED: Final = stored(COLUMNS)
 """`stored` of all columns: what stands after FROM."""
 
-READERS: Final = {name: _reader(kind) for name, kind in COLUMNS.items()}
+READERS: Final = {name: _reader(kind, name) for name, kind in COLUMNS.items()}
 MADE: Final = frozenset(name for name, of in READERS.items() if of is not _same)
 """The columns whose values are made of what is stored; the others are taken as they are."""

@@ -137,6 +137,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "size_bytes": int,
         "structure": str,
     },
+    "metric_budgets": JSON,
     "build_s": float,
     "noise": JSON,
     "started_at": str,

@@ -50,6 +50,11 @@ def plain(value: Any) -> Json:
     raise TypeError(f"a {type(value).__name__} cannot be stored as JSON: {value!r}")
 
 
+def fields_of(record: Any) -> dict[str, Json]:
+    """The fields of a record as JSON holds them."""
+    return {field.name: plain(getattr(record, field.name)) for field in fields(record)}
+
+
 def to_row(run: Run, outcome: Outcome) -> Row:
     """One outcome with everything that its numbers were measured on.
 
@@ -207,7 +212,8 @@ def _case(case: Case) -> Row:
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
-        "budget": plain(model.budget),
+        "budget": {key: value for key, value in fields_of(model.budget).items() if key != "metrics"},
+        "metric_budgets": plain(model.budget.metrics) or None,
     }
 
 

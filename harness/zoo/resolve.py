@@ -11,11 +11,12 @@ from harness import data as sources
 from harness import frameworks, packaged, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
+from harness.frameworks import surroundings
 from harness.options import by_name
 from harness.paths import typed
 from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
-from harness.records import Budget, DataSpec, InputSpec, ModelSpec, Recipe, WeightsSpec
-from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, problem
+from harness.records import Budget, DataSpec, FrameworkEnv, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
+from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
 from harness.zoo.problems import Keys, Problems
@@ -87,12 +88,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
     if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
         problems.add((*where, "provider_options"), f"{other} takes none")
-    for key, value in entry.session_config.items():
-        keys = (*where, "session_config", key)
-        if mistake := problem(key, value):
-            problems.add(keys, mistake)
-        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
-            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
+    check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
@@ -113,6 +109,20 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         plugin=plugin,
         device=device,
     )
+
+
+def check_config(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:
+    """Record what a target's session config gets wrong."""
+    for key, value in entry.session_config.items():
+        keys = (*where, key)
+        if mistake := problem(key, value):
+            problems.add(keys, mistake)
+        elif key in PYTHON_ONLY and runtime_spec.language(entry.runtime):
+            problems.add(
+                keys, f"has an effect with onnxruntime's Python package alone, and the runtime is {entry.runtime}"
+            )
+        elif key == DISABLE_CPU_FALLBACK and value == "1" and provider == full_name("cpu"):
+            problems.add(keys, "conflicts with provider cpu, which is what it forbids; use it with another provider")
 
 
 def executor(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> tuple[str, str, str]:
@@ -200,10 +210,12 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
             latency_s=budget.latency,
             size_bytes=budget.size,
             structure=budget.structure,
+            metrics={key: MetricLimit(drop=limit.drop, share=limit.share) for key, limit in budget.metrics.items()},
         ),
         outputs=_outputs(where, entry, problems),
         timed_inputs=entry.timed_inputs,
         baseline=entry.baseline or entries.defaults.baseline or "",
+        framework_env=_framework_env(where, entry, folder, problems),
     )
 
 
@@ -248,6 +260,31 @@ def _outputs(where: Keys, entry: ModelEntry, problems: Problems) -> dict[str, st
             found = f"has an effect with task {' or '.join(able)} alone; set `task: {able[0]}`"
             problems.add((*where, "outputs", role), found)
     return given
+
+
+def _framework_env(where: Keys, entry: ModelEntry, folder: Path, problems: Problems) -> FrameworkEnv:
+    """Where the framework runs, with an interpreter's path made absolute."""
+    own, where = entry.framework_env, (*where, "framework_env")
+    place, packages = own.place or "", tuple(own.packages)
+    if frameworks.get(entry.source).file and (place or packages):
+        problems.add(where, f"{_in_words(frameworks.get(entry.source))} needs no framework; leave this key out")
+    elif place and place not in (surroundings.BESIDE, surroundings.OWN):
+        if not runtime_spec.is_path(place):
+            valid = (surroundings.BESIDE, surroundings.OWN)
+            problems.add((*where, "place"), f"found {place!r}; {suggest(place, valid)}, or an interpreter's path")
+        place = _absolute(folder, place)
+    if packages and place not in ("", surroundings.OWN):
+        problems.add((*where, "packages"), "has an effect in an environment of its own alone; set `place: own`")
+    for index, package in enumerate(packages):
+        from packaging.requirements import InvalidRequirement, Requirement  # not for every start
+
+        try:
+            Requirement(package)
+        except InvalidRequirement as error:
+            problems.add(
+                (*where, "packages", index), f"is not a requirement as pip takes them: {str(error).splitlines()[0]}"
+            )
+    return FrameworkEnv(place=place, packages=packages)
 
 
 def _in_words(framework: Framework) -> str:

@@ -173,6 +173,11 @@ def data_options() -> tuple[Option, ...]:
     return tuple(found.values())
 
 
+def _underscored(value: Any) -> Any:
+    """Names of data sources may be written with dashes."""
+    return value.replace("-", "_") if isinstance(value, str) else value
+
+
 if TYPE_CHECKING:  # made of declarations, which a type checker does not see
     StepItem = _StepItem
     StepOptions = _StepOptions
@@ -181,7 +186,8 @@ if TYPE_CHECKING:  # made of declarations, which a type checker does not see
 else:
     _whole, _changes = _step_shapes()
     StepItem, StepOptions = _by_step("StepItem", _StepItem, _whole), _by_step("StepOptions", _StepOptions, _changes)
-    FrameworkName, DataSource = Literal[frameworks.names()], Literal[data.names()]
+    FrameworkName = Literal[frameworks.names()]
+    DataSource = Annotated[Literal[data.names()], BeforeValidator(_underscored)]
 
 Step = Annotated[StepItem, BeforeValidator(_one_step)]
 
@@ -300,6 +306,15 @@ class InputEntry(Strict):
 # Defaults that are whole entries are constructed, not validated: that would build a validator for them alone.
 
 
+class MetricLimitEntry(Strict):
+    """By how much one metric may be worse than the reference's own."""
+
+    drop: Percent = Field(default=ABSENT, description="in the metric's unit, such as 1%")
+    share: Annotated[Percent, Field(gt=0, le=1)] = Field(
+        default=ABSENT, description="the least share of the reference's that is left"
+    )
+
+
 class BudgetEntry(Strict):
     """What a build may cost before it is not good enough."""
 
@@ -312,6 +327,9 @@ class BudgetEntry(Strict):
     )
     fidelity_equal: Percent = Field(
         default=ABSENT, description="smallest share of equal values of outputs of whole numbers, booleans or text"
+    )
+    metrics: dict[Text, MetricLimitEntry] = Field(
+        default={}, description="limits of single metrics of the task, such as {map50: {share: 95%}}"
     )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
@@ -340,6 +358,20 @@ class OutputsEntry(Strict):
     text: Text = Field(default=ABSENT, description="transcription: text, character numbers, or scores of characters")
 
 
+class FrameworkEnvEntry(Strict):
+    """Where a framework loads, runs and exports a model."""
+
+    model_config = ConfigDict(json_schema_extra=_or_text)
+    place: Text = Field(
+        default=ABSENT,
+        description="beside (harness), own (an environment of its own in the cache), or the path of an interpreter",
+    )
+    packages: list[Text] = Field(
+        default=[],
+        description="what its own environment has beside what the framework needs, such as keras==3.12.0",
+    )
+
+
 class ModelEntry(Strict):
     """A model: where it comes from, what it is fed, what its builds may cost."""
 
@@ -358,6 +390,9 @@ class ModelEntry(Strict):
     )
     data: Annotated[DataUse, _widen("use")] = Field(default=ABSENT, description="which data; onnx: random where absent")
     options: dict[str, Any] = Field(default={}, description="the source's own settings")
+    framework_env: Annotated[FrameworkEnvEntry, _widen("place")] = Field(
+        default=FrameworkEnvEntry.model_construct(), description="where the framework runs; its own choice where absent"
+    )
     threads: list[Annotated[int, Field(ge=bounds.THREADS.least, le=bounds.THREADS.most)]] = Field(
         default=ABSENT, min_length=1, description="instead of the default threads"
     )

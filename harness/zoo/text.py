@@ -120,7 +120,7 @@ def read(path: Path) -> bytes:
     """
     try:
         if not path.exists():
-            raise ZooError([f"{path}: no such file; give the zoo with --zoo FILE"])
+            raise ZooError([f"{path}: no such file; name it with --zoo FILE, or let `harness init` write one"])
         if not path.is_file():
             kind = "a folder" if path.is_dir() else special(path) or "not a regular file"
             raise ZooError([f"{path}: is {kind}; give a YAML file such as {path / 'model_zoo.yaml'}"])

@@ -7,6 +7,7 @@ with its seed; `--seed N --tries 1` repeats it, and `--keep DIR` leaves the file
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import shutil
@@ -122,7 +123,7 @@ def _damaged_parquet(folder: Path, chance: random.Random) -> None:
 
 def damaged_rows(path: Path, chance: random.Random) -> bytes:
     """A whole Parquet file in which values, or whole columns' types, are others."""
-    rows = samples.read(path)
+    rows = copy.deepcopy(samples.read(path))  # rows share what was parsed once, in this process as well
     if chance.random() < 0.3:
         return _another_type(path, chance)
     for _ in range(chance.choice((1, 1, 3))):

@@ -76,6 +76,7 @@ def test_damaged_text_is_absent_named_and_replaced(built: Path, tmp_path: Path, 
     chance = random.Random(7)
     damaged = [(kind, key) for kind, key, path in texts(root) if _changed(path, harm, chance)]
     cache = Cache(root)
+    assert damaged
     for kind, key in damaged:
         assert answer(cache, kind, key) is None
         assert f"{kind}/{key}" in cache.damaged

@@ -198,7 +198,7 @@ def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
 
 def test_two_gates_at_once(repository: Project) -> None:
     """Two gates of one project share cache and results, and both come to the end that their report has."""
-    arguments = ("gate", "--base", "HEAD", *QUICK, "--remeasure-same", "--time-limit", "2s")
+    arguments = ("gate", "--base", "HEAD", *QUICK, "--remeasure-same", "--time-limit", "1s")
     codes, said = [], []
     for process in [repository.start(*arguments) for _ in range(2)]:
         out, err = process.communicate(timeout=120)

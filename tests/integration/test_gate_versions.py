@@ -126,8 +126,23 @@ def test_old_commit_as_base(clone: Path, tmp_path: Path) -> None:
     assert found["size"].base is not None
 
 
-def test_old_gate_builds_this_code(clone: Path, tmp_path: Path) -> None:
-    """The gate of the old commit asks this code to build the head, and reads the answer as it did then."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What the gate of the old commit got from this code.
+
+    Attributes:
+        top: the folder of its caches, `cache` and `own`.
+        said: case, kind of what was built, inputs, examples, cache, steps that were done.
+    """
+
+    top: Path
+    said: tuple[str, str, list[str], int, str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def answered(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    """The gate of the old commit asks this code to build the head."""
+    tmp_path = tmp_path_factory.mktemp("answered")
     asked = f"""
 import json, sys
 from pathlib import Path
@@ -157,17 +172,23 @@ print(json.dumps([one.case.id, type(one.built).__name__, one.built.reference.inp
         env=os.environ | {"PYTHONPATH": str(old)},
     )
     assert 0 == done.returncode, done.stderr
-    case, kind, inputs, examples, cache, steps = json.loads(done.stdout.splitlines()[-1])
-    assert (CASE, "Artifact", ["image"], 64, str(tmp_path / "own")) == (case, kind, inputs, examples, cache)
+    return Answered(top=tmp_path, said=tuple(json.loads(done.stdout.splitlines()[-1])))
+
+
+def test_old_gate_builds_this_code(answered: Answered) -> None:
+    """It reads the answer as it did then."""
+    *known, steps = answered.said
+    assert [CASE, "Artifact", ["image"], 64, str(answered.top / "own")] == known
     assert {"load", "reference", "export"} <= set(steps)
 
 
-def test_job_of_version_1(clone: Path, tmp_path: Path) -> None:
+def test_job_of_version_1(clone: Path, answered: Answered) -> None:
     """A job as the first gates sent it is answered in their format: nothing in it that they did not know."""
+    own = answered.top / "own"
     job = {
         "wire": 1,
         "zoo": str(clone / "model_zoo.yaml"),
-        "caches": {"shared": str(tmp_path / "cache"), "own": str(tmp_path / "own")},
+        "caches": {"shared": str(answered.top / "cache"), "own": str(own)},
         "whole": True,
         "selection": {"models": ["digits_cnn"], "variants": [], "targets": ["cpu"], "threads": [1], "batch": None},
         "case": "",
@@ -185,6 +206,6 @@ def test_job_of_version_1(clone: Path, tmp_path: Path) -> None:
     reference = case["built"]["reference"]
     assert {"digest", "origin", "inputs", "outputs", "examples", "labelled"} == reference.keys()
     assert ["image"] == reference["inputs"]
-    assert str(tmp_path / "own") == case["cache"]
+    assert str(own) == case["cache"]
     kept = Path(case["cache"]) / "references" / reference["digest"]
     assert kept.is_dir()

@@ -98,7 +98,7 @@ def quantize(source: Path, model: ModelSpec, options: Mapping[str, Json], folder
 
 
 def _refuse(model: onnx.ModelProto, method: str) -> None:
-    """Decline what is no float32 network.
+    """Decline what is not a float32 network.
 
     Raises:
         Skip: the file is quantized already, or its weights are of another floating-point type.
@@ -309,7 +309,7 @@ def _static(
             source,
             target,
             reader,
-            quant_format=QuantFormat.QDQ,
+            quant_format=QuantFormat.QOperator if options["format"] == "qoperator" else QuantFormat.QDQ,
             op_types_to_quantize=kinds,
             per_channel=bool(options["per_channel"]),
             reduce_range=_reduce_range(options, weight_type),
@@ -332,7 +332,7 @@ def _static(
         )
     finally:
         reader.remove()
-    return ()
+    return tuple(reader.notes)
 
 
 def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
@@ -438,6 +438,14 @@ STEP = StepKind(
             type=bool,
             only=INTEGER,
             doc="weights of 7 bits, for processors whose 8-bit products overflow",
+        ),
+        Option(
+            name="format",
+            type=str,
+            default="qdq",
+            choices=("qdq", "qoperator"),
+            only=STATIC,
+            doc="how it is written: QuantizeLinear and DequantizeLinear around operators, or operators on integers",
         ),
         Option(name="exclude", type=list, default=[], doc="node names or globs to leave in float"),
         Option(

@@ -275,6 +275,9 @@ def accuracy_margin(budget: Budget, paired: Paired, settings: GateSettings) -> M
     The budget's and the settings' points are shares of one. A metric in any other unit has no points: there, both are
     shares of the base's own value.
     """
+    own = budget.metrics.get(paired.metric)
+    if own is not None and (own.drop is not None or own.share is not None):
+        return Margin(points=own.drop, share=own.share)
     points, share = budget.accuracy_drop, budget.accuracy_share
     if points is None and share is None:
         points = settings.max_accuracy_drop

@@ -74,11 +74,13 @@ def revision(top: Path, asked: str) -> Revision:
     """The commit that a revision names, with or without `commit:` before it.
 
     Raises:
-        UsageError: there is none; the text says what is near and what to fetch.
+        UsageError: there is none; the text says what is near and what to fetch, or that nothing is committed.
     """
     if (found := find(top, asked)) is not None:
         return found
     names = git.refs(top, "refs/heads", "refs/tags", "refs/remotes", short=True)
+    if not names and not git.commit_of(top, "HEAD"):
+        raise UsageError(f"{top} has no commit yet: commit what is there, then there is something to compare with")
     known = [name for name in names if name not in ("origin", "origin/HEAD")]
     if git.is_shallow(top):
         way = (
@@ -86,8 +88,10 @@ def revision(top: Path, asked: str) -> Revision:
             "(`fetch-depth: 0` for actions/checkout, `GIT_DEPTH: 0` on GitLab)"
         )
     else:
-        way = f"If it is on the remote, run `git fetch origin {asked}` first"
-    raise UsageError(f"{asked!r} is not a commit, branch or tag of {top}; {suggest(asked, known)}. {way}.")
+        remote = next(iter(git.remotes(top)), "")
+        way = f"If it is on the remote, run `git fetch {remote} {asked}` first" if remote else ""
+    said = f"{asked!r} is not a commit, branch or tag of {top}; {suggest(asked, known)}"
+    raise UsageError(f"{said}. {way}." if way else said)
 
 
 def merge_base(top: Path, base: str, head: str, asked: str) -> str:

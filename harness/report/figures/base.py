@@ -27,6 +27,10 @@ DIGITS: Final = 6
 """Significant digits of a coordinate: far below a pixel, and half the bytes."""
 
 
+REACH: Final = 2.0
+"""Up to so many times the largest value, an axis follows intervals."""
+
+
 def figure(traces: Sequence[Trace], *, height: int = 380, **layout: Any) -> Figure:
     """A figure with the house's layout; `layout` adds to it."""
     base = {
@@ -106,6 +110,17 @@ def bars(found: Sequence[Record], value: str, low: str, high: str, factor: float
         "thickness": 1.5,
         "width": 4,
     }
+
+
+def within(found: Sequence[Record], value: str, high: str, factor: float) -> dict[str, Any]:
+    """What keeps an axis from following a single interval so far that nothing else can be told apart on it.
+
+    An interval from two processes may reach a thousand times beyond every value: its bar then runs off the chart, and
+    its numbers stand in the table.
+    """
+    most = max((row[value] for row in found if row[value] is not None), default=0.0)
+    widest = max((row[high] for row in found if row.get(high) is not None), default=0.0)
+    return {"autorangeoptions": {"clipmax": rounded(REACH * most * factor)}} if widest > REACH * most > 0 else {}
 
 
 def marker(mark: SeriesStyle, found: Sequence[Record], size: int = 10) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from harness.report.figures.base import (
     label,
     marker,
     records,
+    within,
 )
 from harness.report.figures.pareto import MEDIAN, pareto
 from harness.report.palette import SeriesStyle
@@ -56,7 +57,7 @@ def latency(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
         height=420,
         showlegend=False,
         meta={"perLine": 26},
-        xaxis=axis(f"median latency, {unit}", rangemode="tozero"),
+        xaxis=axis(f"median latency, {unit}", rangemode="tozero", **within(found, MEDIAN[0], MEDIAN[2], factor)),
         yaxis=axis(type="multicategory", autorange="reversed"),
     )
 
@@ -78,12 +79,14 @@ def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
     other = "batch" if by == "intra_threads" else "intra_threads"
     keys = ("variant", "target_name", "inter_threads", other, "fingerprint", "weights_digest")
     traces: list[Trace] = []
+    drawn: list[Record] = []
     for chosen, group in apart(found, keys):
         group.sort(key=lambda row: row[by])
         for row in group:
             row["rate"], row["slow"], row["fast"] = (
                 row["batch"] / row[end] if row[end] else None for end in (MEDIAN[0], MEDIAN[2], MEDIAN[1])
             )
+        drawn += group
         first, variant = group[0], group[0]["variant"]
         tail = f"{label(first['target_name'], 20)}, " + (
             f"batch {first['batch']}" if by == "intra_threads" else f"{first['intra_threads']} threads"
@@ -112,7 +115,7 @@ def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
         traces,
         meta={"ignore": ["threads" if by == "intra_threads" else "batch"]},
         xaxis=axis(title, tickvals=ticks, type="linear" if by == "intra_threads" else "log"),
-        yaxis=axis("examples per second", rangemode="tozero"),
+        yaxis=axis("examples per second", rangemode="tozero", **within(drawn, "rate", "fast", 1.0)),
     )
 
 
@@ -145,6 +148,6 @@ def footprint(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, Series
         traces,
         height=280,
         showlegend=False,
-        xaxis=axis(f"{title.lower()}, {unit}", rangemode="tozero"),
+        xaxis=axis(f"{title.lower()}, {unit}", rangemode="tozero", **within(there, key, high, factor)),
         yaxis=axis(autorange="reversed", type="category"),
     )

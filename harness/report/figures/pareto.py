@@ -22,6 +22,7 @@ from harness.report.figures.base import (
     marker,
     records,
     rounded,
+    within,
 )
 from harness.report.palette import WORSE, SeriesStyle
 
@@ -75,7 +76,7 @@ def pareto(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSty
     return figure(
         traces,
         height=420,
-        xaxis=axis(f"median latency, {unit}", rangemode="tozero"),
+        xaxis=axis(f"median latency, {unit}", rangemode="tozero", **within(found, MEDIAN[0], MEDIAN[2], factor)),
         yaxis=axis(f"accuracy: {metric}, %") if by == "accuracy" else axis("fidelity: centred SQNR, dB"),
         shapes=[shape for shape, _, _ in lines],
         annotations=[said for _, said, _ in lines],

@@ -87,8 +87,8 @@ def spread(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
                 "x": [0] * len(group),
                 "xaxis": "x2",
                 "mode": "text",
-                "text": [_outliers(row) for row in group],
-                "customdata": [_count(row) for row in group],  # on a phone
+                "text": [_beside(row) for row in group],
+                "customdata": [f"{row['outliers']:,}" for row in group],  # on a phone
                 "textposition": "middle right",
                 "textfont": {"size": 12},
                 "hoverinfo": "skip",
@@ -233,6 +233,11 @@ def _spread(row: Record) -> str:
 def _outliers(row: Record) -> str:
     among = f" of {row['n']:,}"
     return f"{_count(row, among)}, max {wording.number(row['largest'], 'seconds')}"
+
+
+def _beside(row: Record) -> str:
+    """The outliers, as short as they have room at the right; over what they are, the chart's note says."""
+    return f"{row['outliers'] or 'none'} of {row['n']:,}, max {wording.number(row['largest'], 'seconds')}"
 
 
 def _count(row: Record, among: str = "") -> str:

@@ -45,6 +45,8 @@ def page(
     processes: Sequence[Mapping[str, Any]],
     series: Sequence[ChartedSeries],
     of_run: str,
+    *,
+    explained: bool = False,
 ) -> Page:
     """A case's page.
 
@@ -55,6 +57,7 @@ def page(
         processes: of `row`, with their samples.
         series: one per host, runtime and weights.
         of_run: the groups of `of_run` as HTML, made once for all cases of a run.
+        explained: whether there is a page of where its time and accuracy go.
     """
     return Page(
         path=links.case(row["case"]),
@@ -78,6 +81,7 @@ def page(
             "facts": _facts(row),
             "of_run": of_run,
             "commands": commands(row),
+            "explained": "../" + links.explained(row["case"]) if explained else "",
             "histories": [
                 {
                     "src": "../" + links.series(one.id),
@@ -102,6 +106,7 @@ def commands(row: Row) -> list[tuple[str, str]]:
             sweep += [option, f"{settings[key]:g}"]
     found = [("measure it again", shlex.join([*sweep, "--fresh"]))]
     if row["artifact"]:
+        found.append(("see where its time and accuracy go", shlex.join(["harness", "explain", row["case"]])))
         found.append(("inspect the artifact", shlex.join(["harness", "inspect", f"{row['model']}/{row['variant']}"])))
     if row["commit"]:
         found.insert(0, ("at the same commit", shlex.join(["git", "checkout", row["commit"]])))

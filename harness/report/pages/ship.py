@@ -81,7 +81,7 @@ def _choice(choice: ShipChoice) -> list[Cell]:
             ", ".join(ties) or wording.NONE,
             title="their intervals overlap: the data cannot tell them apart" if ties else "",
         ),
-        _prose(_passed(best, rows)),
+        _prose(_passed(best, rows, ties)),
         weights,
         _prose(found.verdict if found else confirmation.UNCONFIRMED),
     ]
@@ -129,19 +129,28 @@ def cost(row: Mapping[str, Any]) -> str:
     if not (labelled and may):  # then fidelity decides
         close = wording.closeness(row)  # the agreement stands on the model's page
         found.append(f"fidelity {close}" + ("" if least is None else f", budget {least:g} dB"))
-    judged = budget.judged(row)
-    return "; ".join([*found, *([judged.phrase] if judged.verdict == budget.CANNOT_TELL else [])])
+    if budget.judged(row).verdict == budget.CANNOT_TELL:
+        found.append("the interval holds losses beyond it")
+    return "; ".join(found)
 
 
-def _passed(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Faster cases that were not chosen, and why."""
+def _passed(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], ties: Sequence[str]) -> str:
+    """Faster cases that were not chosen, and why; those that it is tied with have a column of their own."""
     found = []
     for row in sorted(rows, key=lambda row: (row["latency"] or {}).get("median_s") or 0.0):
         median = (row["latency"] or {}).get("median_s")
-        if median is None or median >= best["latency"]["median_s"]:
+        if median is None or median >= best["latency"]["median_s"] or row["variant"] in ties:
             continue
-        over = budget.excess(row)
-        why = row["status"] if not budget.can_ship(row) else "not judged" if over is None else over
-        found.append(f"{row['variant']}: {why}")
+        found.append(f"{row['variant']}: {_why_not(row)}")
     more = f" and {len(found) - PASSED} more" if len(found) > PASSED else ""
     return "; ".join(found[:PASSED]) + more or wording.NONE
+
+
+def _why_not(row: Mapping[str, Any]) -> str:
+    """Why a case that is faster was not chosen."""
+    if not budget.can_ship(row):
+        return str(row["status"])
+    judged = budget.judged(row)
+    return judged.phrase or (
+        "not judged" if judged.verdict == budget.UNKNOWN else "not the fastest where it was measured side by side"
+    )

@@ -313,6 +313,8 @@ def session_options(request: dict[str, Any]) -> Any:
     config = dict(asked.get("config") or {})
     if config.pop("session.execution_mode", "0") == "1":
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = config.pop("session.enable_cpu_mem_arena", "1") == "1"
+    options.enable_mem_pattern = config.pop("session.enable_mem_pattern", "1") == "1"
     for key, value in config.items():
         options.add_session_config_entry(key, value)
     if hasattr(ort, "OrtEpAssignedNode"):  # onnxruntime from 1.24: which provider took which node

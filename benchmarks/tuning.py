@@ -1,0 +1,141 @@
+"""`tune` against everything there is to try: how much of the best speed it finds, in how much of the time.
+
+A small grid of one model, builds by settings, is really run: every cell is evaluated and timed as a sweep times a case,
+with as many processes as the last rung of `tune` has. `tune` searches the same space. Both times are those of measuring
+and evaluating with every build in the cache, so that neither profits from the other's builds. The speeds that are
+compared are not the ones that selected: the grid's best, what `tune` recommends and the default run in live groups.
+
+    python benchmarks/tuning.py --model digits_cnn
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import random
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from common import ROOT, host
+
+from harness import zoo as zoos
+from harness.build import keys
+from harness.build.cache import default_root
+from harness.cli.tune import default_case, starting_from
+from harness.confirmation import BLOCKS, log_ratios
+from harness.explain import cases
+from harness.flow.execute import run_case, workload
+from harness.flow.session import key
+from harness.measure.pairs import GroupSpec, measure_block
+from harness.records import Artifact, Case, Status
+from harness.runtimes.client import Client
+from harness.stats import paired
+from harness.store.rows import to_row
+from harness.tune import recipes, settings
+from harness.tune.model import TriedBuild
+from harness.tune.racing import PROCESS_S, RUNGS, fit
+from harness.tune.tune import TuneRequest, tune
+
+
+class Watch:
+    """Prints what takes a while."""
+
+    def saying(self, text: str) -> None:
+        """Something that takes a while."""
+        print(f"  {text}", flush=True)
+
+    def building(self, event: object) -> None:
+        """A build step."""
+
+    def tried(self, found: TriedBuild) -> None:
+        """A build was evaluated."""
+
+    def timing(self, text: str, candidates: int) -> None:
+        """A race begins."""
+        print(f"  timing {text}: {candidates}", flush=True)
+
+    def timed(self, row: object) -> None:
+        """A process was timed."""
+
+
+def grid(request: TuneRequest) -> list[Case]:
+    """Every build that `tune` may try, on every one of its settings."""
+    default = request.default
+    own = recipes.own(request.variants, default.recipe.name)
+    first = recipes.distinct([(default.recipe, ""), *own, *recipes.plain(default.recipe)])
+    quantized = [recipe for recipe, _ in first if cases.quantizing(recipe) is not None]
+    varied = [one for recipe in quantized for one in recipes.variations(recipe, keys.isa())]
+    builds = recipes.distinct([*first, *varied])
+    counts = settings.counts(default.target.intra_threads, default.target.intra_threads, fixed=True)
+    found: dict[str, Case] = {}
+    for recipe, _ in builds:
+        base = replace(default, recipe=recipe)
+        for case in itertools.chain([base], (one for one, _ in settings.one_by_one(base, counts))):
+            found[case.id] = case
+    return list(found.values())
+
+
+def main() -> None:
+    """Run the grid, then `tune`, then both of their answers side by side."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="digits_cnn")
+    parser.add_argument("--target", default="cpu-t1")
+    parser.add_argument("--variants", default="fp32-fused,int8-dynamic")
+    asked = parser.parse_args()
+    print(host())
+    the_zoo = zoos.load(ROOT / "model_zoo.yaml")
+    default, fixed = default_case(the_zoo, asked.model, asked.target)
+    with tempfile.TemporaryDirectory() as name:
+        request = TuneRequest(
+            zoo=the_zoo,
+            default=default,
+            variants=starting_from(the_zoo, default, tuple(asked.variants.split(","))),
+            cache=default_root(),
+            results=Path(name),
+            fixed_threads=fixed,
+            time_limit=3600,
+        )
+        session = cases.open_session(the_zoo, default, cache=default_root(), results=Path(name), say=lambda _: None)
+        every = grid(request)
+        session.build([default, *every])
+        tune(request, Watch())  # everything is built and evaluated once: what follows measures
+        started = time.monotonic()
+        timed: dict[str, tuple[float, Case]] = {}
+        for case in every:
+            job = replace(session.job(default), case=case, built=session.build([case])[key(case)])
+            paced = replace(job.settings, processes=RUNGS[-1], time_per_case=RUNGS[-1] * PROCESS_S)
+            outcome = run_case(replace(job, settings=paced))
+            if outcome.status is Status.MEASURED and fit(row := to_row(session.run, outcome)):
+                timed[case.id] = row["latency"]["median_s"], case
+        whole = time.monotonic() - started
+        started = time.monotonic()
+        found = tune(request, Watch())
+        spent = time.monotonic() - started
+        best = min(timed.values(), key=lambda one: one[0])[1]
+        assert found.best is not None
+        print(f"grid: {len(every)} cells, {len(timed)} inside the budget, {whole:.0f} s; best {best.id}")
+        print(f"tune: {spent:.0f} s, {spent / whole:.2f} of the grid's; recommends {found.best.case.id}")
+        members = {"grid": best, "tune": found.best.case, "default": default}
+        works = {
+            role: workload(case, built, session.cache)
+            for role, case in members.items()
+            if isinstance(built := session.build([case])[key(case)], Artifact)
+        }
+        client = session.job(default).client or Client
+        spec = GroupSpec(workloads=works, clients=dict.fromkeys(works, client))
+        blocks = [
+            measure_block(spec, rng=random.Random(1))  # noqa: S311  # an order, no secret
+            for _ in range(BLOCKS)
+        ]
+    for base, head, text in (
+        ("tune", "grid", "speed of tune's choice over the grid's"),
+        ("tune", "default", "over the default's"),
+    ):
+        ratio = paired.ratio_interval(log_ratios(blocks, base, head), 0.95)
+        print(f"{text}: {ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}], {len(blocks)} live groups")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The fastest variant and session settings that keep a budget: searched for, measured, confirmed, written down."""

@@ -1,0 +1,380 @@
+"""Tuning: what is tried, how it is narrowed down, what is recommended, and what is written into a zoo."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from harness import zoo as zoos
+from harness.build.pipeline import BuildEvent
+from harness.cli.tune import default_case, starting_from
+from harness.cli.tuned import none_keeps, sentences
+from harness.confirmation import CONFIRMED, ConfirmedChoice
+from harness.errors import UsageError
+from harness.explain.cases import changed
+from harness.explain.model import LayerLoss
+from harness.records import Budget, Case, Recipe, Step
+from harness.tune import figure, layers, recipes, settings, tune, write
+from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
+from harness.tune.racing import going_on
+from tests.conftest import Project, take_over
+
+STATIC = Recipe(
+    name="int8",
+    precision="int8",
+    steps=(
+        Step(kind="export"),
+        Step(kind="fuse", options={"level": "basic"}),
+        Step(kind="quantize", options={"method": "static", "exclude": ["head"]}),
+    ),
+)
+
+
+# --- what is tried ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("needed", [1, 2, 3, 7, 8, 9, 20])
+def test_the_fewest_layers_are_found(needed: int) -> None:
+    """Whatever number keeps the budget, in about twice its logarithm of builds."""
+    asked: list[int] = []
+
+    def keeps(count: int) -> bool:
+        asked.append(count)
+        return count >= needed
+
+    assert needed == layers.fewest(20, keeps)
+    assert len(asked) <= 10
+
+
+def test_layers_that_never_keep_it_or_a_clock_that_ends_give_none() -> None:
+    """All of them do not, or the time is over before any did."""
+    assert layers.fewest(5, lambda _: False) is None
+    assert layers.fewest(5, lambda _: None) is None
+    kept: Iterator[bool | None] = iter([False, False, True, None])
+    assert 4 == layers.fewest(9, lambda _: next(kept))
+
+
+def test_layers_are_ordered_by_noise_for_time() -> None:
+    """Of two equally noisy layers the one that costs less in float comes first; the silent one never."""
+    loss = LayerLoss
+    found = [loss(layer="dear", operator="Conv", score=1.0), loss(layer="cheap", operator="Conv", score=1.0),
+             loss(layer="silent", operator="Conv")]  # fmt: skip
+    times, floats = {"dear": 1.0, "cheap": 1.0}, {"dear": 6.0, "cheap": 1.1}
+    assert ("cheap", "dear") == layers.by_worth(found, times, floats, 10.0)
+    assert ("cheap",) == layers.slower(found, {"cheap": 2.0, "dear": 1.0}, {"cheap": 1.0, "dear": 1.0}, 10.0)
+
+
+def test_variations_change_one_thing_and_are_recipes_of_their_own() -> None:
+    """Each differs from the recipe and from every other one; what a person excluded stays excluded."""
+    found = [STATIC, *(recipe for recipe, _ in recipes.variations(STATIC, ["x86_64", "avx2"]))]
+    assert len(found) == len(recipes.distinct([(recipe, "") for recipe in found]))
+    assert len(found) == len({recipe.name for recipe in found})
+    assert {"int8.entropy", "int8.operators", "int8.full-range", "int8.unslimmed"} <= {one.name for one in found}
+    assert all(one.steps[-1].options["exclude"] == ["head"] for one in found)
+
+
+def test_reduced_ranges_are_tried_where_products_overflow() -> None:
+    """The default has 7 bits already; a recipe with 8 is tried with 7 on AVX2, and not where VNNI is."""
+    eight = changed(STATIC, {"reduce_range": False}, "int8")
+    names = [{recipe.name for recipe, _ in recipes.variations(eight, isa)} for isa in (["avx2"], ["avx512_vnni"])]
+    assert "int8.reduced-range" in names[0]
+    assert "int8.reduced-range" not in names[1]
+
+
+def test_more_layers_are_added_to_those_that_stay_in_float() -> None:
+    """A model's own exclusions are kept."""
+    assert ["head", "neck"] == changed(STATIC, {"exclude": ["neck"]}, "new").steps[-1].options["exclude"]
+
+
+@pytest.fixture
+def case(project: Project) -> Case:
+    """The small project's baseline on one thread."""
+    return default_case(zoos.load(project.root / "model_zoo.yaml"), "tiny", "cpu-t2")[0]
+
+
+def test_settings_change_one_thing_at_a_time(case: Case) -> None:
+    """Each has an id of its own, and no more threads than the target was named with."""
+    found = [one for one, _ in settings.one_by_one(case, settings.counts(2, 64, fixed=True))]
+    assert len(found) == len({one.id for one in found})
+    assert {1, 2} == {one.target.intra_threads for one in found}
+    assert any(one.target.session_config.get("session.enable_cpu_mem_arena") == "0" for one in found)
+    assert any(one.target.session_config.get("session.intra_op.allow_spinning") == "0" for one in found)
+    assert 0 in settings.counts(1, 64, fixed=False)
+
+
+def test_changes_that_helped_are_put_together(case: Case) -> None:
+    """One of threads, and all of the session's settings."""
+    found = [one for one, words in settings.one_by_one(case, (1,)) if words != "branches in parallel"]
+    whole = settings.combined(case, found)
+    assert whole is not None
+    assert whole.target.intra_threads == 1
+    assert {"session.dynamic_block_base", "session.set_denormal_as_zero"} <= set(whole.target.session_config)
+    assert settings.combined(case, found[:1]) is None
+
+
+# --- how it is narrowed down -----------------------------------------------------------------
+
+
+def test_the_faster_half_goes_on(case: Case) -> None:
+    """Whoever is close to the last of them goes on as well; who is outside the budget does not, however fast."""
+    times = {"a": 1.0, "b": 2.0, "c": 2.05, "d": 9.0, "outside": 0.5}
+    candidates = [TuneCandidate(case=replace(case, recipe=replace(case.recipe, name=name)), why="") for name in times]
+    rows = {
+        one.case.id: {
+            "case": one.case.id,
+            "latency": {"median_s": seconds},
+            "status": "measured",
+            "budget": {"fidelity_db": 20.0},
+            "fidelity": {"centred_sqnr_db": 5.0 if name == "outside" else 30.0, "sqnr_db": 30.0},
+        }
+        for one, (name, seconds) in zip(candidates, times.items(), strict=True)
+    }
+    assert ["a", "b", "c"] == [one.case.recipe.name for one in going_on(candidates, rows)]
+
+
+def found_by(case: Case, *, ratio: float = 2.0) -> Tuned:
+    """What tuning found: an int8 build with three layers in float, on a target without spinning."""
+    options = {"exclude": ["conv"], "calibration": "percentile", "percentile": 99.9}
+    recipe = changed(STATIC, options, "int8.float-1")
+    target = replace(case.target, name="cpu.no-spin", session_config={"session.intra_op.allow_spinning": "0"})
+    best = TuneCandidate(case=replace(case, recipe=recipe, target=target), why="one layer in float")
+    default = TuneCandidate(case=case, why="the default")
+    tried = [
+        TriedBuild(candidate=default, closeness_db=float("inf"), excess=""),
+        TriedBuild(candidate=best, closeness_db=30.0, excess=""),
+    ]
+    timed = [
+        TimedBuild(candidate=best, median_s=1.0 / ratio, processes=5, excess=""),
+        TimedBuild(candidate=default, median_s=1.0, processes=5, excess=""),
+    ]
+    choice = ConfirmedChoice(
+        state=CONFIRMED, best=best.name, slower=(default.name,), baseline=default.name, ratio=ratio, blocks=8
+    )
+    return Tuned(default=default, tried=tried, timed=timed, best=best, choice=choice)
+
+
+def test_what_is_found_is_said_with_how_sure_it_is(case: Case) -> None:
+    """The ratio, and what it was confirmed against; without a confirmation it is no faster than anything."""
+    found = found_by(case)
+    assert found.is_faster
+    assert "2.00 times as fast as fp32 on cpu-t2-b1" in " ".join(sentences(found))
+    choice = replace(found.choice, slower=(), tied=(found.default.name,)) if found.choice else None
+    tied = replace(found, choice=choice)
+    assert not tied.is_faster
+    assert "not known to be faster than fp32 on cpu-t2-b1" in " ".join(sentences(tied))
+
+
+def test_the_front_is_what_nothing_beats_in_both(case: Case) -> None:
+    """The faster one and the closer one are on it; a third that is slower than both is not."""
+    found = found_by(case)
+    slow = TuneCandidate(case=replace(case, recipe=replace(case.recipe, name="slow")), why="")
+    more = replace(
+        found,
+        tried=[*found.tried, TriedBuild(candidate=slow, closeness_db=25.0, excess="")],
+        timed=[*found.timed, TimedBuild(candidate=slow, median_s=3.0, processes=5, excess="")],
+    )
+    assert ["int8.float-1", "fp32"] == [one.candidate.case.recipe.name for one in more.front()]
+
+
+def test_the_figure_is_an_image_with_a_point_for_each_candidate(case: Case) -> None:
+    """And is well-formed whatever a name holds."""
+    root = ET.fromstring(figure.svg(found_by(case)))  # noqa: S314 # our own
+    assert 2 == len(root.findall("{http://www.w3.org/2000/svg}circle"))
+    with pytest.raises(UsageError, match=r"ends in \.svg"):
+        figure.require(Path("front.png"))
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+COMMENTED = """\
+# What we ship.
+version: 1
+defaults: {variants: [fp32], targets: [cpu], threads: [1, 2]}   # all of it
+
+variants:
+  fp32: {precision: float32, optimization: disabled,   # a comment inside
+         steps: [export]}
+  int8:
+    precision: int8
+    steps: [export, quantize: {method: static, calibration: percentile}]
+targets:
+    cpu: {provider: cpu}
+models:
+  tiny:   # the small one
+    source: onnx
+    id: tiny.onnx
+    budget: {fidelity_db: 5}
+    steps: {quantize: {percentile: 99.5}}
+  other: {source: onnx, id: tiny.onnx, budget: {fidelity_db: 5}}
+"""
+
+
+@pytest.fixture
+def commented(project: Project) -> Path:
+    """A zoo with comments, odd indentation and step options of the model's own."""
+    path = project.root / "commented.yaml"
+    path.write_text(COMMENTED, encoding="utf-8")
+    return path
+
+
+def test_what_is_written_is_added_and_nothing_else_changes(commented: Path, project: Project) -> None:
+    """Comments, order and line breaks stay; what a sweep then plans is the case that was found."""
+    pytest.importorskip("ruamel.yaml")
+    the_zoo = zoos.load(commented)
+    found = found_by(default_case(the_zoo, "tiny", "cpu-t2")[0])
+    written = write.write(the_zoo, found)
+    text = commented.read_text(encoding="utf-8")
+    assert not [line for line in difflib.ndiff(COMMENTED.splitlines(), text.splitlines()) if line.startswith("- ")]
+    again = zoos.load(commented)
+    (step,) = [one for one in again.models["tiny"].recipes[written.variant].steps if one.kind == "quantize"]
+    assert ["head", "conv"] == step.options["exclude"]
+    assert "exclude" not in again.models["other"].recipes[written.variant].steps[-1].options
+    assert {"session.intra_op.allow_spinning": "0"} == again.targets[written.target].session_config
+    planned = project.run("sweep", "--zoo", str(commented), *written.command.split()[2:], "--dry-run", "--json")
+    assert [f"tiny/{written.variant}/{written.target}-t2-b1"] == json.loads(planned)
+
+
+def test_a_zoo_that_changed_meanwhile_is_left_as_it_is(commented: Path) -> None:
+    """Somebody edited it while the search ran."""
+    pytest.importorskip("ruamel.yaml")
+    the_zoo = zoos.load(commented)
+    found = found_by(default_case(the_zoo, "tiny", "cpu-t2")[0])
+    commented.write_text(COMMENTED + "# edited\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="was changed while the search ran"):
+        write.write(the_zoo, found)
+    assert commented.read_text(encoding="utf-8") == COMMENTED + "# edited\n"
+
+
+# --- the whole of it -------------------------------------------------------------------------
+
+
+class Quiet:
+    """A watcher that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.builds: list[TriedBuild] = []
+
+    def saying(self, text: str) -> None:
+        """Something that takes a while."""
+        self.said.append(text)
+
+    def building(self, event: BuildEvent) -> None:
+        """A build step."""
+
+    def tried(self, found: TriedBuild) -> None:
+        """A build was evaluated."""
+        self.builds.append(found)
+
+    def timing(self, text: str, candidates: int) -> None:
+        """A race begins."""
+
+    def timed(self, row: object) -> None:
+        """A process was timed."""
+
+
+@pytest.fixture(scope="module")
+def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tune.TuneRequest]:
+    """Requests on one small project, whose cache the tests of this module share."""
+    from tests.conftest import write_project
+
+    project = write_project(tmp_path_factory.mktemp("tuned"))
+    take_over(built, project.root)
+    the_zoo = zoos.load(project.root / "model_zoo.yaml")
+
+    def request(variant: str, budget: Budget, **more: Any) -> tune.TuneRequest:
+        default, _ = default_case(the_zoo, "tiny", "cpu-t1")
+        default = replace(default, model=replace(default.model, budget=budget))
+        return tune.TuneRequest(
+            zoo=the_zoo,
+            default=default,
+            variants=starting_from(the_zoo, default, (variant,)),
+            cache=project.root / "cache",
+            results=project.root / "results",
+            fixed_threads=True,
+            process_s=0.02,
+            **more,
+        )
+
+    return request
+
+
+@pytest.mark.long
+def test_a_search_recommends_a_build_that_keeps_the_budget(
+    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every candidate was built and evaluated; the recommended one was timed, and compared with the default alive."""
+    monkeypatch.setattr(recipes, "VARIATIONS", {})
+    monkeypatch.setattr(settings, "ENTRIES", settings.ENTRIES[:1])
+    monkeypatch.setattr(tune, "FEWEST_BLOCKS", 1)
+    monkeypatch.setattr("harness.confirmation.BLOCKS", 1)
+    monkeypatch.setattr("harness.tune.racing.RUNGS", (1,))
+    watch = Quiet()
+    found = tune.tune(tuning("fp32-fused", Budget(fidelity_db=20.0)), watch)
+    assert found.best is not None
+    assert found.choice is not None
+    assert "fp32" == found.default.case.recipe.name
+    assert {one.candidate.case.recipe.name for one in watch.builds} >= {"fp32", "fp32-fused", "fp32-slim"}
+    assert all(one.keeps for one in found.tried)
+    assert found.best.case.id in {one.candidate.case.id for one in found.timed if one.median_s}
+    assert found.default.name == found.choice.baseline
+
+
+@pytest.mark.long
+def test_where_nothing_keeps_the_budget_layers_are_blamed(
+    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nearest build is named, with the layers that cost the most; with all of them in float there is no build."""
+    monkeypatch.setattr(recipes, "VARIATIONS", {})
+    monkeypatch.setattr(recipes, "half_samples", lambda *_: None)
+    clock = iter([0.0, 0.0, 0.0, *[1e9] * 99])  # the time is over once the zoo's own build is there
+    found = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0)), Quiet(), lambda: next(clock)).run()
+    assert found.best is None
+    assert found.nearest is not None
+    assert "int8-static" == found.nearest.candidate.case.recipe.name
+    assert {"conv", "head"} & set(found.blame)
+    assert "no candidate keeps the budget" in none_keeps(found)
+    assert found.blame[0] in none_keeps(found)
+
+
+def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., tune.TuneRequest]) -> None:
+    """Before anything beside the default was built."""
+    clock = iter([0.0, *[1e9] * 99])
+    tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), Quiet(), lambda: next(clock))
+    with pytest.raises(UsageError, match="too short for one candidate"):
+        tuner.run()
+
+
+def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequest]) -> None:
+    """There would be nothing to keep."""
+    with pytest.raises(UsageError, match="has no budget to keep"):
+        tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tinny",), "did you mean 'tiny'"),
+        (("tiny", "--target", "gpu-t1"), "--target gpu-t1"),
+        (("tiny", "--variants", "int9*"), "no variant matches 'int9*'"),
+        (("tiny", "--time-limit", "soon"), "--time-limit soon"),
+        (("tiny", "--budget", "much"), "--budget much"),
+        (("tiny", "--labels", "y"), "--labels goes with a file that has no zoo"),
+        (("tiny", "--figure", "front.png"), "ends in .svg"),
+        (("tiny.onnx", "--write"), "--write needs a zoo"),
+        (("tiny.onnx", "--labels", "y"), "give that with --data FILE.npz"),
+        (("tiny.onnx", "--data", "examples.npz", "--labels", "why"), "has no such array; it has x, y"),
+    ],
+)
+def test_mistakes_are_said(project: Project, arguments: tuple[str, ...], said: str) -> None:
+    """Before anything is built; each names what there is."""
+    np.savez(project.root / "examples.npz", x=np.zeros((8, 1, 8, 8), np.float32), y=np.zeros(8, np.int64))
+    assert said in project.error("tune", *arguments)
