@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import onnx_backend
 
-SAMPLE = 60
+SAMPLE = 150
 
 
 @pytest.mark.long
