@@ -35,7 +35,7 @@ def closure(target: str) -> dict[str, Path]:
     first = module_file(target)
     if first is None:
         return {}
-    root = first.parents[len(start.split(".")) - (first.name != "__init__.py")]
+    root = _root(start, first)
     package = start.partition(".")[0]
     found, todo = {start: first}, [start]
     while todo and package != "harness":
@@ -48,6 +48,16 @@ def closure(target: str) -> dict[str, Path]:
                 found[name] = path
                 todo.append(name)
     return found
+
+
+def root_of(target: str) -> Path | None:
+    """The folder from which `module:callable` is imported; None when it has no plain file."""
+    first = module_file(target)
+    return None if first is None else _root(target.partition(":")[0], first.absolute())
+
+
+def _root(module: str, file: Path) -> Path:
+    return file.parents[len(module.split(".")) - (file.name != "__init__.py")]
 
 
 def imports(module: str, path: Path) -> Iterator[str]:

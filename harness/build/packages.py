@@ -8,6 +8,7 @@ from typing import Final
 from harness import data, frameworks
 from harness.build import steps
 from harness.flavours import FLAVOURS
+from harness.frameworks.base import Framework
 
 OF_HARNESS: Final = ("onnx", "numpy")
 """What builds need whatever the model."""
@@ -23,19 +24,23 @@ def distributions() -> tuple[str, ...]:
 
 
 def modules() -> tuple[str, ...]:
-    """The modules that these install, those of frameworks first."""
-    declared = [*(packages.values() for packages in (*_loaders(), *_helpers())), *_exporters()]
+    """The modules that these install beside harness, those of frameworks first."""
+    declared = [*(packages.values() for packages in (*_loaders(apart=False), *_helpers())), *_exporters(apart=False)]
     return tuple(dict.fromkeys(name for names in declared for name in names if name not in LEFT_OUT))
 
 
-def _loaders() -> list[Mapping[str, str]]:
-    """Distribution -> module of what frameworks load models with."""
-    return [frameworks.get(name).packages for name in frameworks.names()]
+def _loaders(*, apart: bool = True) -> list[Mapping[str, str]]:
+    """Distribution -> module of what frameworks load models with; without those that run apart, where asked."""
+    return [one.packages for one in _frameworks(apart)]
 
 
-def _exporters() -> list[tuple[str, ...]]:
+def _frameworks(apart: bool) -> list[Framework]:
+    return [one for one in map(frameworks.get, frameworks.names()) if apart or not one.apart]
+
+
+def _exporters(*, apart: bool = True) -> list[tuple[str, ...]]:
     """What has a part in exported files; exporters' modules are called like their distributions."""
-    found = [frameworks.get(name) for name in frameworks.names()]
+    found = _frameworks(apart)
     return [names for one in found for names in (one.export_packages, *one.exporter_packages.values())]
 
 

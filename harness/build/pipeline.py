@@ -10,19 +10,21 @@ import contextlib
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from harness import frameworks, jobs, processes, scratch
+from harness import frameworks, jobs, processes, reasons, scratch
 from harness.build.lookup import lookup
-from harness.errors import StoreError
-from harness.frameworks import hub
-from harness.records import Built, Refusal, Status, wire
+from harness.errors import BuildError, StoreError, UsageError
+from harness.frameworks import hub, surroundings
+from harness.records import Built, FrameworkEnv, Refusal, Status, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from harness.build.cache import Cache
     from harness.records import ModelSpec, Recipe
@@ -33,6 +35,19 @@ __all__ = ["BuildEvent", "build", "lookup"]
 
 COMMAND = (sys.executable, "-P", "-m", "harness.build.child")
 """`-P` keeps the working folder from shadowing what the child imports."""
+
+Surround = Callable[["ModelSpec", Path, Callable[[str], None]], None]
+"""Has the environment of a model's framework ready in a cache, and says what takes time."""
+
+
+def surrounded(model: ModelSpec, root: Path, _: Callable[[str], None]) -> None:
+    """Make nothing, but say what is missing.
+
+    Raises:
+        UsageError: the framework's environment is not there.
+    """
+    surroundings.require(model, root)
+
 
 TOGETHER, TOGETHER_BYTES = 25, 64 * 1024 * 1024
 """So many files at most are built in one child, and so many bytes of them."""
@@ -62,6 +77,7 @@ def build(
     requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
     *,
     on_event: Callable[[BuildEvent], None],
+    surround: Surround = surrounded,
 ) -> Mapping[tuple[str, str], Built]:
     """Make sure that every variant asked for is in the cache, or say why it cannot be.
 
@@ -69,6 +85,7 @@ def build(
         cache: where artifacts live.
         requests: models with the variants wanted of each.
         on_event: hears of everything as it happens, in this thread.
+        surround: has the environment of a framework ready; given the model, the cache's folder and whom to tell.
 
     Returns:
         (model name, variant) -> artifact or refusal, for everything asked for.
@@ -80,6 +97,7 @@ def build(
     scratch.sweep_up()
     cache.tidy()
     hub.ask_all([url for model, _ in requests if (url := _hub_of(model)) is not None])
+    requests = list(_with_surroundings(cache, requests, results, surround, on_event))
     for group in _groups(requests):
         missing: list[_Asked] = []
         for model, recipes in group:
@@ -100,6 +118,65 @@ def build(
             names = {model.name for model, _ in missing}
             results |= _build_missing(cache, [one for one in group if one[0].name in names], missing, on_event)
     return results
+
+
+def _with_surroundings(
+    cache: Cache,
+    requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
+    results: dict[tuple[str, str], Built],
+    surround: Surround,
+    on_event: Callable[[BuildEvent], None],
+) -> Iterator[tuple[ModelSpec, Sequence[Recipe]]]:
+    """The requests whose framework can run; every variant of the others is refused, with the one reason there is."""
+    failed: dict[tuple[str, FrameworkEnv], Refusal] = {}
+    for model, recipes in requests:
+        which = (model.source, model.framework_env)
+        if surroundings.is_apart(model) and which not in failed:
+            _surround(cache, model, recipes, surround, failed, on_event)
+        if (end := failed.get(which)) is None:
+            yield model, recipes
+            continue
+        for recipe in recipes:
+            results[model.name, recipe.name] = end
+            on_event(_ending(model.name, recipe.name, end))
+
+
+def _surround(
+    cache: Cache,
+    model: ModelSpec,
+    recipes: Sequence[Recipe],
+    surround: Surround,
+    failed: dict[tuple[str, FrameworkEnv], Refusal],
+    on_event: Callable[[BuildEvent], None],
+) -> None:
+    """Have one environment ready, or note why there is none."""
+    started: list[float] = []
+
+    def tell(state: str, seconds: float, detail: str) -> None:
+        for recipe in recipes[:1]:
+            on_event(
+                BuildEvent(
+                    model=model.name,
+                    variant=recipe.name,
+                    step="environment",
+                    state=state,
+                    seconds=seconds,
+                    detail=detail,
+                )
+            )
+
+    def say(what: str) -> None:
+        started.append(time.monotonic())
+        tell("started", 0.0, what)
+
+    try:
+        surround(model, cache.root, say)
+    except (UsageError, BuildError) as error:
+        reason = reasons.essence(str(error))
+        failed[model.source, model.framework_env] = Refusal(status=Status.FAILED, reason=reason)
+    else:
+        if started:
+            tell("done", time.monotonic() - started[0], "")
 
 
 def _groups(requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]]) -> Iterator[list[tuple[ModelSpec, list[Recipe]]]]:

@@ -45,12 +45,15 @@ def build(
     from harness.flow import plan as planning
     from harness.flow.plan import by_model
     from harness.records import Artifact, Status
+    from harness.runtimes import framework_environments
 
     store = Cache(options.cache_root(cache))
     selection = planning.Selection(models=options.names(models), variants=options.names(variants))
     cases = planning.plan(zoos.load(zoo), selection).cases
     with Console(quiet_stdout=format_ != options.TABLE) as console:
-        built = pipeline.build(store, by_model(cases), on_event=console.building)
+        built = pipeline.build(
+            store, by_model(cases), on_event=console.building, surround=framework_environments.ensure
+        )
     if format_ != options.TABLE:
         held = [{"model": m, "variant": v} | dataclasses.asdict(b) for (m, v), b in built.items()]
         formats.emit(format_, value=held, records=held, grids=[built_table(built)], empty="nothing was built")

@@ -36,7 +36,7 @@ SHOWN = (
 
 
 def list_(zoo: options.Zoo = options.ZOO, format_: options.Format = None, as_json: options.AsJson = False) -> None:
-    """Show the zoo's models, variants and targets, and which of them can run here and why not.
+    """Show the zoo's models, variants, targets and frameworks, and which of them can run here and why not.
 
     Example: harness list --zoo model_zoo.yaml
     """

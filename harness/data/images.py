@@ -121,7 +121,7 @@ def fit(image: Any, height: int, width: int) -> np.ndarray[Any, Any]:
 
 
 def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRequest) -> np.ndarray[Any, Any]:
-    """A uint8 [height, width, 3] image as the model wants it: [channels, height, width].
+    """A uint8 [height, width, 3] image as the model wants it, its channels first or last as its input has them.
 
     Models of ultralytics take 0..1; the others take ImageNet's mean and deviation, unless the option
     `normalize` says otherwise. An integer input gets the bytes as they are.
@@ -136,15 +136,15 @@ def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRe
         planes = planes.mean(axis=0, keepdims=True)
     dtype = np.dtype(request.inputs[0].dtype)
     if dtype.kind in "iu":
-        return planes.astype(dtype)
+        return base.in_order(planes.astype(dtype), request)
     default = "unit" if request.model_source == "ultralytics" or channels == 1 else "imagenet"
     way = request.options.get("normalize", default)
     unit = planes.astype(np.float32) / np.float32(255)
     if way == "unit":
-        return unit.astype(dtype)
+        return base.in_order(unit.astype(dtype), request)
     if way == "imagenet" and channels == len(IMAGENET_MEAN):
         mean, deviation = (np.asarray(value, np.float32)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
-        return ((unit - mean) / deviation).astype(dtype)
+        return base.in_order(((unit - mean) / deviation).astype(dtype), request)
     raise BuildError(f"data: `normalize` is {way!r} for {channels} channels; valid are `unit`, and `imagenet` for 3.")
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import frameworks
+from harness import frameworks, interpreters
 from harness.errors import UsageError, WorkerError
+from harness.frameworks import surroundings
 from harness.measure import coordinator
 from harness.records import ModelSpec, Recipe, Target
 from harness.runtimes.clients import client_factory
@@ -33,7 +34,7 @@ class Item:
 
 
 def take(zoo: Zoo, cache: Path) -> dict[str, list[Item]]:
-    """Models, variants and targets of a zoo.
+    """Models, variants and targets of a zoo, and the frameworks that models may come from.
 
     Targets and precisions are tried by running a node; a runtime that is not in the cache is not installed for that.
     """
@@ -41,12 +42,15 @@ def take(zoo: Zoo, cache: Path) -> dict[str, list[Item]]:
     why_not = {name: try_target(target, cache) for name, target in targets.items()}
     usable = [targets[name] for name, why in why_not.items() if not why]
     return {
-        "models": [Item(name=m.name, what=f"{m.source} {m.id}", why_not=model_problem(m)) for m in zoo.models.values()],
+        "models": [
+            Item(name=m.name, what=f"{m.source} {m.id}", why_not=model_problem(m, cache)) for m in zoo.models.values()
+        ],
         "variants": [
             Item(name=r.name, what=recipe_text(r), why_not=precision_problem(r.precision, usable, cache))
             for r in zoo.variants.values()
         ],
         "targets": [Item(name=name, what=t.provider, why_not=why_not[name]) for name, t in targets.items()],
+        "frameworks": framework_items(zoo, cache),
     }
 
 
@@ -63,12 +67,47 @@ def as_target(spec: TargetSpec) -> Target:
     )
 
 
-def model_problem(model: ModelSpec) -> str:
-    """Why a model cannot be built here."""
-    framework = frameworks.get(model.source)
+def framework_items(zoo: Zoo, cache: Path) -> list[Item]:
+    """Every framework that a model may come from, and whether it can be loaded here."""
+    used: dict[str, list[str]] = {}
+    for model in zoo.models.values():
+        used.setdefault(model.source, []).append(model.name)
+    return [
+        Item(name=name, what=_in_words(name, used.get(name, [])), why_not=framework_problem(name, cache))
+        for name in frameworks.names()
+    ]
+
+
+def _in_words(name: str, models: list[str]) -> str:
+    """What a framework brings, where it runs, and which models of a zoo come from it."""
+    framework = frameworks.get(name)
+    where = "; runs in an environment of its own" if framework.apart else ""
+    whose = f" ({', '.join(models)})" if models else ""
+    return f"{framework.doc}{where}{whose}"
+
+
+def framework_problem(name: str, cache: Path) -> str:
+    """Why no model of a framework can be loaded here, as it runs where a zoo does not say otherwise."""
+    framework = frameworks.get(name)
+    if framework.apart:
+        own = interpreters.known(surroundings.folder(name, (), cache))
+        return "" if own else f"its environment is made by the first build: {' '.join(framework.requirements)}"
     missing = [name for name in framework.packages.values() if importlib.util.find_spec(name) is None]
-    if missing:
-        return f"{', '.join(missing)} not installed: {framework.how_to_install()}"
+    return f"{', '.join(missing)} not installed: {framework.how_to_install()}" if missing else ""
+
+
+def model_problem(model: ModelSpec, cache: Path) -> str:
+    """Why a model cannot be built here; an environment that a build makes is not missing."""
+    framework = frameworks.get(model.source)
+    if not surroundings.is_apart(model):
+        missing = [name for name in framework.packages.values() if importlib.util.find_spec(name) is None]
+        if missing:
+            return f"{', '.join(missing)} not installed: {framework.how_to_install()}"
+    elif surroundings.place_of(model) != surroundings.OWN:
+        try:
+            surroundings.require(model, cache)
+        except UsageError as error:
+            return str(error)
     if framework.file and not Path(model.id).is_file():
         return f"{model.id}: no such file"
     return ""

@@ -23,6 +23,7 @@ from harness.flow.execute import UNSUPPORTED_KINDS, Job, run_case
 from harness.flow.preview import Preview, SweepSettings
 from harness.measure import coordinator, host
 from harness.records import Built, Case, Outcome, Run, RuntimeInfo, Target
+from harness.runtimes import framework_environments
 from harness.runtimes.clients import WorkerStarter, client_factory
 from harness.runtimes.environments import Say, silent
 from harness.zoo import Zoo
@@ -134,7 +135,9 @@ class Session:
         """
         missing = [case for case in (self.cases if cases is None else cases) if key(case) not in self.built]
         if missing:
-            self.built |= pipeline.build(self.cache, planning.by_model(missing), on_event=on_event)
+            self.built |= pipeline.build(
+                self.cache, planning.by_model(missing), on_event=on_event, surround=framework_environments.ensure
+            )
         return self.built
 
     @functools.cached_property

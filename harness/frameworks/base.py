@@ -69,6 +69,7 @@ class Framework:
         options_doc: what the zoo's `options` are; empty where they have no effect.
         load: builds the network and gives it its weights; called in the build child, with the packages' imports in it.
         packages: distribution -> module of what `load` needs; the versions go into every digest.
+        optional_packages: further distributions that have a part in the weights of some models, where installed.
         export_packages: distributions that have a part in what `Loaded.export` writes.
         exporter_packages: further ones, by the export step's option `exporter`.
         reference_packages: distributions that have a part in what `Loaded.run` computes, beside `packages`.
@@ -76,6 +77,7 @@ class Framework:
         hub: where it fetches weights from; None for a framework without a hub.
         hub_variable: the environment variable that moves the hub.
         weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
+        fits: whether its models are fitted on the calibration examples and their labels, less those that are evaluated.
         file: the suffix of the file that `id` names, relative to the zoo; its content stands for it in digests. Empty
             where `id` is not a file.
         states_inputs: whether the model says itself what it takes, so that the zoo need not.
@@ -85,6 +87,8 @@ class Framework:
         build_s: about how many seconds building one variant takes on two cores, for the estimate of a plan alone.
         environment: variables of the build child that keep it from telling, installing or asking anything.
         licence: what is known of the licence of its code and of pretrained weights, in a sentence; empty where nothing.
+        apart: whether it runs in an environment of its own where the zoo does not say otherwise (`framework_env`).
+        requirements: what pip installs there; `packages` and `export_packages` where empty.
         prepare: done before its modules are imported, where something has to be.
     """
 
@@ -94,6 +98,7 @@ class Framework:
     load: Callable[[ModelSpec], Loaded]
     options_doc: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    optional_packages: tuple[str, ...] = ()
     export_packages: tuple[str, ...] = ()
     exporter_packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reference_packages: tuple[str, ...] = ()
@@ -101,6 +106,7 @@ class Framework:
     hub: str | None = None
     hub_variable: str = ""
     weights: tuple[str, ...] = ("pretrained", "seeded")
+    fits: bool = False
     file: str = ""
     states_inputs: bool = False
     runs_user_code: bool = False
@@ -109,6 +115,8 @@ class Framework:
     build_s: float = 10.0
     environment: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
+    apart: bool = False
+    requirements: tuple[str, ...] = ()
     prepare: Callable[[], None] | None = None
 
     def hub_url(self) -> str | None:

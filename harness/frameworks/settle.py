@@ -14,18 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import base as data
+from harness.frameworks.batches import JITTER, SHIFT, batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.records import ModelSpec
-
-BATCH = 4
-"""Rows at a time: batch norm needs several, and memory stays small."""
-
-SHIFT, JITTER = 0.5, 0.1
-"""Mean and deviation of batch norm's bias; some deviation, because exporters merge weights that are all equal."""
 
 
 def settle(module: Any, called: Any, model: ModelSpec) -> None:
@@ -85,20 +79,8 @@ def _fit_classifier(module: Any, called: Any, model: ModelSpec, generator: Any) 
 
 
 def _batches(model: ModelSpec) -> Iterator[list[Any]]:
-    """The calibration examples as tensors in the order of the inputs: a few at a time where there is a batch axis."""
+    """The calibration examples as tensors in the order of the inputs."""
     import torch
 
-    examples: list[data.Example] = []
-    size = BATCH if model.batch_axes else 1
-
-    def together() -> list[Any]:
-        batch = data.joined(examples, model.batch_axes)
-        return [torch.from_numpy(batch[spec.name]) for spec in model.inputs]
-
-    for example in data.stream(data.DataRequest.of(model), "calibration"):
-        examples.append(example)
-        if len(examples) == size:
-            yield together()
-            examples = []
-    if len(examples) > 1:
-        yield together()
+    for arrays in batches(model):
+        yield [torch.from_numpy(array) for array in arrays]

@@ -221,6 +221,20 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkEnv:
+    """Where a model's framework runs.
+
+    Attributes:
+        place: `beside` harness, in an environment of its `own`, or an interpreter by its absolute path; empty leaves
+            it to the framework.
+        packages: requirements of its own environment, beside those of the framework.
+    """
+
+    place: str = ""
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """One entry of model_zoo.yaml, with defaults and per-model options resolved.
 
@@ -232,6 +246,7 @@ class ModelSpec:
         options: the source's own settings.
         outputs: what the task reads -> the output's name, such as `scores`; the task finds what is not said.
         recipes: every variant of the zoo, with this model's step options merged in.
+        framework_env: where the framework loads, runs and exports it.
         timed_inputs: what timed inferences are fed, see `harness.measure.rotation`.
         baseline: the variant that speed-ups refer to; empty where nobody has said.
     """
@@ -250,6 +265,7 @@ class ModelSpec:
     outputs: Mapping[str, str] = field(default_factory=dict)
     timed_inputs: str = "rotate"
     baseline: str = ""
+    framework_env: FrameworkEnv = FrameworkEnv()
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

@@ -23,6 +23,7 @@ from harness.records import (
     Built,
     Case,
     DataSpec,
+    FrameworkEnv,
     InputSpec,
     MetricLimit,
     ModelSpec,
@@ -67,6 +68,7 @@ def model_to_json(model: ModelSpec) -> dict[str, Json]:
         "data": {**_fields(model.data), "options": dict(model.data.options)},
         "options": dict(model.options),
         **({"outputs": dict(model.outputs)} if model.outputs else {}),
+        **({"framework_env": _fields(model.framework_env)} if model.framework_env != FrameworkEnv() else {}),
     }
 
 
@@ -85,7 +87,13 @@ def model_from_json(content: Mapping[str, Any]) -> ModelSpec:
         data=_known(DataSpec, content["data"]),
         options=content["options"],
         outputs=content.get("outputs", {}),
+        framework_env=_framework_env(content.get("framework_env", {})),
     )
+
+
+def _framework_env(content: Mapping[str, Any]) -> FrameworkEnv:
+    found = _known(FrameworkEnv, content)
+    return dataclasses.replace(found, packages=tuple(found.packages))
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Json]:

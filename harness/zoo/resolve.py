@@ -11,10 +11,11 @@ from harness import data as sources
 from harness import frameworks, packaged, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
+from harness.frameworks import surroundings
 from harness.options import by_name
 from harness.paths import typed
 from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
-from harness.records import Budget, DataSpec, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
+from harness.records import Budget, DataSpec, FrameworkEnv, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
 from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
@@ -214,6 +215,7 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
         outputs=_outputs(where, entry, problems),
         timed_inputs=entry.timed_inputs,
         baseline=entry.baseline or entries.defaults.baseline or "",
+        framework_env=_framework_env(where, entry, folder, problems),
     )
 
 
@@ -258,6 +260,31 @@ def _outputs(where: Keys, entry: ModelEntry, problems: Problems) -> dict[str, st
             found = f"has an effect with task {' or '.join(able)} alone; set `task: {able[0]}`"
             problems.add((*where, "outputs", role), found)
     return given
+
+
+def _framework_env(where: Keys, entry: ModelEntry, folder: Path, problems: Problems) -> FrameworkEnv:
+    """Where the framework runs, with an interpreter's path made absolute."""
+    own, where = entry.framework_env, (*where, "framework_env")
+    place, packages = own.place or "", tuple(own.packages)
+    if frameworks.get(entry.source).file and (place or packages):
+        problems.add(where, f"{_in_words(frameworks.get(entry.source))} needs no framework; leave this key out")
+    elif place and place not in (surroundings.BESIDE, surroundings.OWN):
+        if not runtime_spec.is_path(place):
+            valid = (surroundings.BESIDE, surroundings.OWN)
+            problems.add((*where, "place"), f"found {place!r}; {suggest(place, valid)}, or an interpreter's path")
+        place = _absolute(folder, place)
+    if packages and place not in ("", surroundings.OWN):
+        problems.add((*where, "packages"), "has an effect in an environment of its own alone; set `place: own`")
+    for index, package in enumerate(packages):
+        from packaging.requirements import InvalidRequirement, Requirement  # not for every start
+
+        try:
+            Requirement(package)
+        except InvalidRequirement as error:
+            problems.add(
+                (*where, "packages", index), f"is not a requirement as pip takes them: {str(error).splitlines()[0]}"
+            )
+    return FrameworkEnv(place=place, packages=packages)
 
 
 def _in_words(framework: Framework) -> str:

@@ -358,6 +358,20 @@ class OutputsEntry(Strict):
     text: Text = Field(default=ABSENT, description="transcription: text, character numbers, or scores of characters")
 
 
+class FrameworkEnvEntry(Strict):
+    """Where a framework loads, runs and exports a model."""
+
+    model_config = ConfigDict(json_schema_extra=_or_text)
+    place: Text = Field(
+        default=ABSENT,
+        description="beside (harness), own (an environment of its own in the cache), or the path of an interpreter",
+    )
+    packages: list[Text] = Field(
+        default=[],
+        description="what its own environment has beside what the framework needs, such as keras==3.12.0",
+    )
+
+
 class ModelEntry(Strict):
     """A model: where it comes from, what it is fed, what its builds may cost."""
 
@@ -376,6 +390,9 @@ class ModelEntry(Strict):
     )
     data: Annotated[DataUse, _widen("use")] = Field(default=ABSENT, description="which data; onnx: random where absent")
     options: dict[str, Any] = Field(default={}, description="the source's own settings")
+    framework_env: Annotated[FrameworkEnvEntry, _widen("place")] = Field(
+        default=FrameworkEnvEntry.model_construct(), description="where the framework runs; its own choice where absent"
+    )
     threads: list[Annotated[int, Field(ge=bounds.THREADS.least, le=bounds.THREADS.most)]] = Field(
         default=ABSENT, min_length=1, description="instead of the default threads"
     )

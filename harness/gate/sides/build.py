@@ -117,6 +117,7 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
     from harness.build import pipeline
     from harness.flow import plan as planning
     from harness.flow.plan import by_model
+    from harness.runtimes import framework_environments
 
     version = min(job.get("wire", 1), wire.WIRE)
     the_zoo = zoos.load(Path(job["zoo"]))
@@ -132,7 +133,9 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
         groups.setdefault(job["caches"][which], []).append(case)
     answers = {}
     for root, group in groups.items():
-        built = pipeline.build(Cache(Path(root)), by_model(group), on_event=on_event)
+        built = pipeline.build(
+            Cache(Path(root)), by_model(group), on_event=on_event, surround=framework_environments.ensure
+        )
         for case in group:
             answers[case.id] = {
                 "case": wire.case_to_json(case, version),
