@@ -37,6 +37,7 @@ class TriedBuild:
         closeness_db: fidelity; infinite where it is exact, None where there is none.
         metric, value, drop: its accuracy, and what it loses of the reference's; None without labels.
         excess: why it is outside the budget; empty where it is inside, None where that cannot be judged.
+        unjudged: why that cannot be judged; empty where it can.
         reason: why there is no build or no evaluation; empty where there is one.
         bytes: its size.
     """
@@ -47,6 +48,7 @@ class TriedBuild:
     value: float | None = None
     drop: float | None = None
     excess: str | None = None
+    unjudged: str = ""
     reason: str = ""
     bytes: int = 0
 

@@ -57,6 +57,14 @@ def configured(target: Target, config: Mapping[str, str], ending: str) -> Target
     return replace(target, name=f"{target.name}.{ending}", session_config={**target.session_config, **config})
 
 
+def moved(changed: Case, base: Case) -> Case:
+    """Another build on the settings of one that was changed."""
+    recipe = base.recipe
+    if changed.recipe.optimization != recipe.optimization:
+        recipe = replace(recipe, name=f"{recipe.name}.extended", optimization=changed.recipe.optimization)
+    return replace(base, target=changed.target, recipe=recipe)
+
+
 def combined(base: Case, better: Sequence[Case]) -> Case | None:
     """Every change of some cases at once; None where there are not at least two.
 
