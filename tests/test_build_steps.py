@@ -433,3 +433,35 @@ def test_builds_of_one_file_calibrate_once(tmp_path: Path, model: ModelSpec, mon
     assert len(calls) == 2 * each
     made("others", calibration="percentile")
     assert len(calls) == 2 * each, "another method has ranges of its own, and is another class"
+
+
+@pytest.mark.parametrize("turned", [0, 1])
+def test_gemm_is_taken_apart_for_weights_of_few_bits(turned: int, tmp_path: Path) -> None:
+    """The same numbers, weights turned where they have to be; what scales, or is excluded, stays."""
+    import onnxruntime
+    from onnx import helper
+
+    from harness.build.gemm import taken_apart
+
+    weight = builders.weight("w", 4, 3) if not turned else builders.weight("w", 3, 4)
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"], "first", transB=turned),
+        helper.make_node("Gemm", ["h", "v"], ["k"], "second"),
+        helper.make_node("Gemm", ["k", "v"], ["l"], "scaled", alpha=0.5),
+        helper.make_node("Gemm", ["l", "v"], ["y"], "kept"),
+    ]
+    inputs, outputs = [builders.value("x", ["n", 4])], [builders.value("y", ["n", 3])]
+    weights = [weight, builders.weight("b", 3, seed=1), builders.weight("v", 3, 3, seed=2)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    feed = {"x": np.arange(8, dtype=np.float32).reshape(2, 4)}
+
+    def run() -> object:
+        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)[0]
+
+    before = run()
+    assert 2 == taken_apart(model, ["kept"])
+    assert ["MatMul", "Add", "MatMul", "Gemm", "Gemm"] == [node.op_type for node in model.graph.node]
+    assert ["first", "first_bias", "second", "scaled", "kept"] == [node.name for node in model.graph.node]
+    assert {"b", "v", "w_turned" if turned else "w"} == {one.name for one in model.graph.initializer}
+    np.testing.assert_allclose(np.asarray(run()), np.asarray(before), rtol=1e-6)

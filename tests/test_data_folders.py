@@ -159,11 +159,11 @@ def test_boxes_follow_the_picture(tmp_path: Path) -> None:
     assert (found[:, :2] >= 0).all()
     assert (found[:, 2:] <= 16).all()
     wide = Image.fromarray(np.full((10, 40, 3), 200, np.uint8))
-    pixels, scale, offset = coco._fitted(wide, 16, 16, letterbox=True)
+    pixels, scale, offset = coco.fitted(wide, 16, 16, letterbox=True)
     assert [0.4, 0.4] == pytest.approx(scale)
     assert [0.0, 6.0] == offset
     assert (coco.GREY, 200) == (pixels[0, 0, 0], pixels[8, 8, 0])
-    assert [0.4, 1.6] == pytest.approx(coco._fitted(wide, 16, 16, letterbox=False)[1])
+    assert [0.4, 1.6] == pytest.approx(coco.fitted(wide, 16, 16, letterbox=False)[1])
     assert set() == fed(asked, "calibration") & fed(asked, "evaluation")
 
 
@@ -239,7 +239,7 @@ def test_made_up_sentences_are_graded(tokenizer: str) -> None:
 
 
 def test_a_package_that_is_not_installed_is_a_failure_that_says_what_to_install() -> None:
-    """So that it can be mended; a path of a package that is there is a plain one."""
+    """So that it can be installed; a path of a package that is there is a plain one."""
     asked = request("sentence_pairs", *TEXT, tokenizer="package:not_there_at_all/tokenizer.json")
     with pytest.raises(MissingExtra, match="pip install --no-deps not-there-at-all"):
         fed(asked, "evaluation")
@@ -327,7 +327,7 @@ def test_shapes_are_the_same_for_good_and_fill_their_boxes() -> None:
     canvas = np.zeros((40, 40, 3), np.float32)
     for kind in range(3):
         held = canvas.copy()
-        left, top, right, bottom = shapes._draw(held, kind, (5.5, 6.2, 25.1, 24.9), np.random.default_rng(kind))
+        left, top, right, bottom = shapes.draw(held, kind, (5.5, 6.2, 25.1, 24.9), np.random.default_rng(kind))
         rows, columns, _ = np.nonzero(held)
         assert (left, top, right, bottom) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 

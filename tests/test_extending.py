@@ -312,7 +312,7 @@ def test_a_framework_is_one_file(copy: Copy) -> None:
     copy.zoo(ZOO + model.replace("id: some", "id: '1', weights: trained"))
     said = copy.run("build", code=2)
     assert "models.m.id: expected a word, found '1'" in said
-    assert "'trained' needs source torch, found dense; valid: seeded" in said
+    assert "'trained' needs source torch or ultralytics, found dense; valid: seeded" in said
 
 
 def test_a_data_source_is_one_file(copy: Copy) -> None:
@@ -332,7 +332,10 @@ def test_a_data_source_is_one_file(copy: Copy) -> None:
     for given, expected in (
         ("", "data.r: missing key 'step', which source 'rising' needs"),
         (", step: 0", "data.r.step: must be more than 0"),
-        (", step: 1, seed: 3", "has no effect with source 'rising'; it belongs to: callable, photos, random, tokens"),
+        (
+            ", step: 1, seed: 3",
+            "has no effect with source 'rising'; it belongs to: callable, file_types, photos, random, ",
+        ),
     ):
         copy.zoo(ZOO + f"data: {{r: {{source: rising{given}}}}}\n", *with_data)
         assert expected in copy.run("build", code=2)

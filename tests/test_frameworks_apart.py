@@ -351,3 +351,46 @@ def test_each_framework_exports_what_it_computes(
         equal(loaded, tmp_path / "out")
         digest = loaded.weights.digest
     assert 64 == len(digest)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("source", "target", "name", "code", "wrong"),
+    [
+        ("keras", "tests.framework_nets:keras_dense", "m.keras", "nets.keras_dense().save('{path}')", "m.txt"),
+        ("keras", "tests.framework_nets:keras_dense", "m.weights.h5", "nets.keras_dense().save_weights('{path}')", "x"),
+        ("tensorflow", "serving_default", "saved", "nets.keras_dense().export('{path}', verbose=False)", "none"),
+        (
+            "jax",
+            "tests.framework_nets:flax_dense",
+            "m.npz",
+            "import numpy as np\nfrom harness_state import state\nnp.savez('{path}', **state(nets.flax_dense(5)))",
+            "m.pkl",
+        ),
+    ],
+)
+def test_pretrained_weights_from_a_local_path(
+    source: str, target: str, name: str, code: str, wrong: str, tmp_path: Path
+) -> None:
+    """Each framework's own format is read, exported and equal; another file is refused by name."""
+    around = environment_of(source)
+    path = tmp_path / name
+    code = code.replace("from harness_state import state", FLAX_STATE)
+    program = f"import sys; sys.path.append({str(Path.cwd())!r})\nfrom tests import framework_nets as nets\n"
+    done = interpreters.ask(around.python, program + code.replace("{path}", str(path)))
+    assert done.returncode == 0, done.stderr
+    inputs = (InputSpec(name="keras_tensor", dtype="float32", shape=("batch", 6)),) if source == "tensorflow" else ()
+    loaded = apart.load(model_of(source, target, *inputs, kind="pretrained", path=str(path)), around)
+    with ended(loaded):
+        assert "pretrained" == loaded.weights.kind
+        equal(loaded, tmp_path / "out")
+        with pytest.raises(BuildError, match=wrong):
+            again = model_of(source, target, *inputs, kind="pretrained", path=str(tmp_path / wrong))
+            loaded.process.ask("load", model=wire.model_to_json(again), unreachable={}, paths=[str(Path.cwd())])
+
+
+FLAX_STATE = """
+from flax import nnx
+def state(module):
+    return {".".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(nnx.state(module))}
+"""

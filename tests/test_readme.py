@@ -156,8 +156,22 @@ PLAN_IMPORTS = {
         "importable",
         "installed",
         "internal",
+        "interpreters",
     ),
-    *("layout", "metrics", "options", "paths", "providers", "reasons", "registry", "runtime_spec", "scratch", "sealed"),
+    *(
+        "layout",
+        "metrics",
+        "options",
+        "packaged",
+        "paths",
+        "processes",
+        "providers",
+        "reasons",
+        "registry",
+        "runtime_spec",
+        "scratch",
+        "sealed",
+    ),
     *("session_options", "shown", "source_files", "special_files", "suggest", "units", "values"),
 }
 """The packages and modules of harness that a dry run imports from: nothing that measures, stores or reports."""

@@ -268,7 +268,7 @@ def test_names_need_no_numpy() -> None:
     """The zoo's schema lists the tasks, and starts quickly."""
     code = "import sys; from harness import tasks; print(tasks.names(), 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "('classification', 'detection', 'encoder', 'transcription') False" == done.stdout.strip()
+    assert "('classification', 'detection', 'encoder', 'regression', 'transcription') False" == done.stdout.strip()
 
 
 def test_an_unknown_task_is_met_with_the_nearest() -> None:
@@ -281,10 +281,10 @@ def test_an_unknown_task_is_met_with_the_nearest() -> None:
 @pytest.fixture
 def regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A third task, added as one file."""
-    (tmp_path / "regression.py").write_text(REGRESSION)
+    (tmp_path / "deviation.py").write_text(REGRESSION)
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
-    yield "regression"
-    sys.modules.pop("harness.tasks.regression", None)
+    yield "deviation"
+    sys.modules.pop("harness.tasks.deviation", None)
 
 
 def test_a_task_is_one_file(regression: str) -> None:

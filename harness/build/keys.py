@@ -84,7 +84,9 @@ def source_key(model: ModelSpec, around: Environment | None = None) -> str:
             "local": stat_of(Path(local)) if local else None,
             "code": code_of(model),
             # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
-            "calibration": data.request_digest(request, "calibration"),
+            "calibration": data.calibration_digest(request)
+            if framework.fits
+            else data.request_digest(request, "calibration"),
             **_framework_versions(model, around),
         }
     )

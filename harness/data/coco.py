@@ -67,7 +67,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
         if isinstance(picture, base.LeftOut):
             yield picture
             continue
-        pixels, scale, offset = _fitted(picture, height, width, letterbox=letterbox)
+        pixels, scale, offset = fitted(picture, height, width, letterbox=letterbox)
         own = boxes.get(image["id"], [])
         corners = np.asarray([one["bbox"] for one in own], np.float32).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
@@ -154,7 +154,7 @@ def _apart(
             yield image
 
 
-def _fitted(picture: Any, height: int, width: int, *, letterbox: bool) -> tuple[Array, list[float], list[float]]:
+def fitted(picture: Any, height: int, width: int, *, letterbox: bool) -> tuple[Array, list[float], list[float]]:
     """The picture as the model sees it, uint8 [height, width, 3], and what that did to x and y: factor and offset."""
     import numpy as np
 

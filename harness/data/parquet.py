@@ -17,7 +17,7 @@ from harness.errors import BuildError
 LABELS = next(one for one in npz.OPTIONS if one.name == "labels")
 PATH = next(one for one in npz.OPTIONS if one.name == "path")
 OPTIONS = (PATH, LABELS)
-PACKAGES = {"pyarrow": "pyarrow"}
+PACKAGES: dict[str, str] = {}
 
 TOGETHER = 64
 """Lines that are read at a time."""

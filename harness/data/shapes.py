@@ -78,7 +78,7 @@ def picture(height: int, width: int, *, seed: int, split: str, number: int) -> t
         kind = int(generator.integers(len(CLASSES)))
         box = _free_place(height, width, kind, boxes, generator)
         if box is not None:
-            boxes.append(_draw(canvas, kind, box, generator))
+            boxes.append(draw(canvas, kind, box, generator))
             classes.append(kind)
     canvas += np.asarray(generator.normal(0.0, generator.uniform(3.0, 12.0), canvas.shape), np.float32)
     label: dict[str, Array] = {
@@ -132,7 +132,7 @@ def _shared(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return max(across, 0.0) * max(down, 0.0) / min(areas)
 
 
-def _draw(
+def draw(
     canvas: Array, kind: int, box: tuple[float, float, float, float], generator: np.random.Generator
 ) -> tuple[float, float, float, float]:
     """Draw a thing that fills its box, and say which pixels' edges bound what was drawn."""

@@ -77,6 +77,7 @@ class Framework:
         hub: where it fetches weights from; None for a framework without a hub.
         hub_variable: the environment variable that moves the hub.
         weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
+        fits: whether its models are fitted on the calibration examples and their labels, less those that are evaluated.
         file: the suffix of the file that `id` names, relative to the zoo; its content stands for it in digests. Empty
             where `id` is not a file.
         states_inputs: whether the model says itself what it takes, so that the zoo need not.
@@ -105,6 +106,7 @@ class Framework:
     hub: str | None = None
     hub_variable: str = ""
     weights: tuple[str, ...] = ("pretrained", "seeded")
+    fits: bool = False
     file: str = ""
     states_inputs: bool = False
     runs_user_code: bool = False

@@ -60,6 +60,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
     if evaluation is None or not evaluation.key or (place := _place(results, evaluation.key)).is_file():
         return
     import pyarrow as pa
+    import pyarrow.json
     import pyarrow.parquet as pq
 
     said = {one.examples: one for one in evaluation.answers}
@@ -80,7 +81,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
                     "truth": None if answer is None else json.dumps(answer.truth),
                     "reference_answer": None if answer is None else json.dumps(answer.reference),
                     "answer": None if answer is None else json.dumps(answer.answer),
-                    "pictures": [base64.b64decode(one) for one in answer.pictures] if answer is not None else [],
+                    "pictures": list(answer.pictures) if answer is not None else [],
                 }
             )
     schema = pa.schema(
@@ -89,11 +90,18 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
             *((name, pa.string()) for name in ("metric", "unit", "direction")),
             *((name, pa.float64()) for name in ("value", "reference", "drop")),
             *((name, pa.string()) for name in _SAID),
-            ("pictures", pa.list_(pa.binary())),
+            ("pictures", pa.list_(pa.string())),
         ]
     )
     held = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(lines, schema=schema), held, compression="zstd")
+    # By way of JSON, as in `store.samples`: given Python's lists, pyarrow imports pandas.
+    text = "\n".join(json.dumps(line, allow_nan=False) for line in lines).encode()
+    table = pa.json.read_json(
+        pa.BufferReader(text),
+        read_options=pa.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        parse_options=pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
+    pq.write_table(table, held, compression="zstd")
     with files.Lock.wait(files.lock_of(results)):
         files.write(place, held.getvalue())
 
@@ -118,7 +126,7 @@ def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
                 **{
                     **line,
                     "examples": tuple(line["examples"]),
-                    "pictures": tuple(line["pictures"] or ()),
+                    "pictures": tuple(base64.b64decode(one, validate=True) for one in line["pictures"] or ()),
                     **{name: None if line[name] is None else json.loads(line[name]) for name in _SAID},
                 }
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import graphs, reasons
 from harness.build import precision, ranges, repair
 from harness.build.calibration import CalibrationReader
+from harness.build.gemm import taken_apart
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
 from harness.flavours import FLAVOURS
@@ -350,8 +351,8 @@ def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
 
 def _weights(
     source: Path,
-    content: onnx.ModelProto,
-    model: ModelSpec,  # noqa: ARG001 # one signature for the three methods
+    content: onnx.ModelProto,  # noqa: ARG001 # one signature for the three methods
+    model: ModelSpec,  # noqa: ARG001 # as above
     *,
     options: Mapping[str, Json],
     exclude: list[str],
@@ -359,14 +360,15 @@ def _weights(
 ) -> tuple[str, ...]:
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    chosen = _quantizable(content, exclude, ["MatMul"])
-    if not chosen:
+    network = graphs.load(source)
+    apart = taken_apart(network, exclude) if options["gemm"] else 0
+    if not _quantizable(network, exclude, ["MatMul"]):
         raise Skip("quantize: weight-only quantization takes MatMul with constant weights, and this network has none.")
     block = int(options["block_size"])
     if block < SMALLEST_BLOCK or block & (block - 1):
         raise BuildError(f"quantize: block_size is {block}; it must be a power of two from {SMALLEST_BLOCK} on.")
     quantizer = MatMulNBitsQuantizer(
-        graphs.load(source),  # it works in place
+        network,  # it works in place
         bits=int(options["bits"]),
         block_size=block,
         is_symmetric=bool(options["symmetric_weights"]),
@@ -375,7 +377,7 @@ def _weights(
     )
     quantizer.process()
     graphs.save(quantizer.model.model, target)
-    return ()
+    return (f"{apart} Gemm taken apart into MatMul and Add, whose weights can be made smaller",) if apart else ()
 
 
 def _run(work: Work, options: Mapping[str, Json]) -> Done:
@@ -459,6 +461,7 @@ STEP = StepKind(
             name="op_types", type=list, only=INTEGER, doc="operators to quantize, instead of the method's own choice"
         ),
         Option(name="bits", type=int, default=BITS, choices=(4, 8), only=WEIGHTS, doc="bits per weight"),
+        Option(name="gemm", type=bool, default=True, only=WEIGHTS, doc="Gemm as well, taken apart into MatMul and Add"),
         Option(
             name="block_size",
             type=int,
