@@ -162,7 +162,7 @@ def found_by(case: Case, *, ratio: float = 2.0) -> Tuned:
 
 
 def test_what_is_found_is_said_with_how_sure_it_is(case: Case) -> None:
-    """The ratio, and what it was confirmed against; without a confirmation it is no faster than anything."""
+    """The ratio, and what it was confirmed against; without a confirmation it is not called faster."""
     found = found_by(case)
     assert found.is_faster
     assert "2.00 times as fast as fp32 on cpu-t2-b1" in " ".join(sentences(found))

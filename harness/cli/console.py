@@ -13,7 +13,6 @@ from rich.cells import cell_len
 from harness import providers
 from harness.cli.loudness import Loudness, loudness
 from harness.cli.remaining import Remaining, minutes, time_left
-from harness.cli.tables import brief
 from harness.cli.terminal import Terminal
 from harness.layout import cut
 from harness.shown import cell, one_line
@@ -126,6 +125,8 @@ class Console:
         for reason in preview.plan.pruned:
             self.mention(f"left out: {escape(reason)}", style="dim")
         for reason, left in preview.left_out.items():
+            from harness.cli.tables import brief
+
             cases_left = brief([case.id for case in left])
             self.mention(f"no number of {escape(cases_left)}: {escape(reason)}", style="dim", soft_wrap=True)
         if cases:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.explain.fusions import plainly
 from harness.explain.model import NodeTime
+from harness.explain.names import family, plainly
 from harness.explain.wiring import MADE_BY_RUNTIME
 from harness.measure.closely import typical_s
 from harness.measure.placement import BODIES, COMPUTE, NodeRow
@@ -27,17 +26,6 @@ MOVES = (
     "DequantizeLinear", "Identity",
 )  # fmt: skip
 """Operators that compute nothing of the network's own, where the runtime inserts them."""
-
-_FAMILY = re.compile(r"^(?:QLinear|DynamicQuantize|Nhwc|Fused|Q(?=[A-Z]))+|(?:Integer(?:ToFloat)?|NBits)$")
-
-
-def family(operator: str) -> str:
-    """What an operator is of, whatever it was fused with and whatever it computes in: `Conv` of `NhwcFusedConv`.
-
-    A Gemm is a MatMul with an Add, and onnxruntime makes it of them.
-    """
-    plain = _FAMILY.sub("", operator) or operator
-    return "MatMul" if plain == "Gemm" else plain
 
 
 def times(
