@@ -34,7 +34,7 @@ from harness.flow.session import Session
 from harness.flow.sweep import SweepWatcher, Swept, sweep
 from harness.gate.selftest import slowing
 from harness.measure import host
-from harness.records import Artifact, Evaluation, Fidelity, RuntimeInfo
+from harness.records import Artifact, Evaluation, Fidelity, RuntimeInfo, within_run
 from harness.stats import binomial
 
 FASTER = 0.95
@@ -206,8 +206,8 @@ class Counted:
         self.slower += bool(choice.slower)
         self.first += choice.best == "same0"
         self.right += choice.best == "same0" and choice.state == confirmation.CONFIRMED
-        high = rows[0]["latency"]["ci95_high_s"]
-        self.by_intervals += all(row["latency"]["ci95_low_s"] > high for row in rows[1:])
+        high = within_run(rows[0]["latency"])[1]
+        self.by_intervals += all(within_run(row["latency"])[0] > high for row in rows[1:])
 
     def told(self, name: str) -> str:
         """A count with its exact interval."""

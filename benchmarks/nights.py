@@ -46,6 +46,12 @@ def correlated(phi: float) -> Model:
     return draw
 
 
+def mixed(rng: np.random.Generator, series: int, n: int) -> Floats:
+    """Of independent series every tenth, but not the first, has neighbours that correlate by 0.6."""
+    odd = np.arange(series) % 10 == 1
+    return np.where(odd[:, None], correlated(0.6)(rng, series, n), correlated(0.0)(rng, series, n))
+
+
 def host(path: Callable[[np.random.Generator, int], Floats], *, divided: bool) -> Model:
     """A pace of the host that all series share, beside independent noise; divided by a reference that shares it too."""
 
@@ -71,6 +77,7 @@ MODELS: dict[str, Model] = {
     "independent": correlated(0.0),
     "lag-1 correlation 0.3": correlated(0.3),
     "lag-1 correlation 0.6": correlated(0.6),
+    "0.6 in one series of ten": mixed,
     "host wanders, as measured": host(wandering, divided=False),
     "host wanders, divided": host(wandering, divided=True),
     "host steps, as measured": host(stepping, divided=False),

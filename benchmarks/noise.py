@@ -46,6 +46,10 @@ NOISE: dict[str, Draw] = {
 }
 
 
+FEW = ((2, 5, 1), (3, 3, 1), (4, 4, 1), (6, 6, 1), (3, 6, 3), (5, 5, 3), (6, 3, 3))
+"""Processes of both sides, and how many times as wide the first one spreads; two against five follow an early stop."""
+
+
 def gate(
     rng: np.random.Generator, draw: Draw, cases: int, effect: float, margin: float = MARGIN
 ) -> tuple[bool, int, int]:
@@ -113,6 +117,15 @@ def ratios(repeats: int) -> None:
             held = [_held(*(_latency(side.tolist()) for side in pair)) for pair in sides]
             now, before = np.mean(held, axis=0)
             parts.append(f"n={n}: {now:.3f} ({before:.3f})")
+        print(f"{name:<12} " + "   ".join(parts), flush=True)
+    print("few processes, x3: the first side spreads three times as wide")
+    for name, draw in NOISE.items():
+        parts = []
+        for m, n, wider in FEW:
+            rng = np.random.default_rng(12)
+            over, under = np.exp(wider * draw(rng, (repeats, m))), np.exp(draw(rng, (repeats, n)))
+            held = [_held(_latency(a.tolist()), _latency(b.tolist()))[0] for a, b in zip(over, under, strict=True)]
+            parts.append(f"{m} against {n}{'' if wider == 1 else ' x3'}: {np.mean(held):.3f}")
         print(f"{name:<12} " + "   ".join(parts), flush=True)
 
 

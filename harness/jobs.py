@@ -21,7 +21,7 @@ STDERR_LINES = 12
 """How much of the end of a dead child's stderr is kept."""
 
 LONGEST = 64 * 2**20
-"""Characters of a message; what is longer is none of ours, and comes in pieces that are no JSON."""
+"""Characters of a message; what is longer was not sent by us, and comes in pieces that are not JSON."""
 
 MOST_SAID = 2_000
 """Characters of a line of stderr; a longer one comes in pieces."""

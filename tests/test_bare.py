@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -14,7 +15,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, save_model
 
 from harness import cli, zoo
-from harness.errors import UsageError
+from harness.build.builder import Maker
+from harness.build.cache import Cache
+from harness.errors import BuildError, UsageError
 from harness.init import assume, bare, sizes
 from harness.init.bare import Refinements
 from tests import builders
@@ -178,6 +181,22 @@ def test_an_axis_of_minus_one_is_open(tmp_path: Path) -> None:
     (given,) = found.models["m"].inputs
     assert (True, 3, True) == (isinstance(given.shape[0], str), given.shape[1], isinstance(given.shape[2], str))
     assert found.models["m"].dims[str(given.shape[2])] >= 1
+
+
+@pytest.mark.parametrize(("width", "said"), [(64, ""), (48, r"mismatch \(with x_1 = 16 for open axes: if a size")])
+def test_an_input_without_a_shape_is_tried_out(tmp_path: Path, width: int, said: str) -> None:
+    """Even the number of its axes is open: the zoo leaves it to the build, which names what it assumed."""
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    ends = [builders.value("x", None)], [builders.value("y", None)]
+    file = builders.save(tmp_path / "m.onnx", [node], *ends, weights=[builders.weight("w", width, 8)])
+    found, _ = loaded(tmp_path, file)
+    model, recipe = found.models["m"], found.models["m"].recipes["as-is"]
+    assert () == model.inputs
+    maker = Maker(Cache(tmp_path / "cache"), model, lambda *_: None)
+    with pytest.raises(BuildError, match=said) if said else contextlib.nullcontext():
+        maker.make(recipe)
+    named, _ = loaded(tmp_path, file, inputs=(f"x=float32[1,{width}]",))
+    assert [("x", (1, width))] == [(one.name, one.shape) for one in named.models["m"].inputs]
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_methods_read_what_they_declare() -> None:
         method: set(resolve(Step(kind="quantize", options={"method": method})).options)
         for method in ("dynamic", "static", "weights")
     }
-    assert {"bits", "block_size", "accuracy_level"} == read["weights"] - read["static"]
+    assert {"bits", "block_size", "accuracy_level", "gemm"} == read["weights"] - read["static"]
     assert {"calibration", "percentile", "samples", "symmetric_activations", "activation_type"} == (
         read["static"] - read["dynamic"]
     )

@@ -110,6 +110,30 @@ def test_tokens_look_like_sentences() -> None:
     assert len(lengths) > 3
 
 
+def test_words_of_a_decoder_fill_the_sequence() -> None:
+    """Unframed, they are of the whole vocabulary, and past keys and values are normally distributed."""
+    past = InputSpec(name="past_key_values.0.key", dtype="float32", shape=("batch", 2, 9, 64))
+    ids = InputSpec(name="input_ids", dtype="int64", shape=("batch", 1))
+    seen = set()
+    for one in base.stream(request("tokens", ids, past, vocabulary=40, first=0, framed=False), "evaluation"):
+        seen.add(int(one.feed["input_ids"][0, 0]))
+        assert 0.8 < one.feed["past_key_values.0.key"].std() < 1.2
+    assert len(seen) > 1
+    assert seen < set(range(40))
+
+
+@pytest.mark.parametrize("source", ["digits", "photos"])
+def test_images_come_in_the_order_that_the_model_takes(source: str) -> None:
+    """Channels first or last by the input's shape: the same pixels."""
+    channels = 1 if source == "digits" else 3
+    first, last = (channels, 8, 8), (8, 8, channels)
+    both = [
+        next(base.stream(request(source, InputSpec(name="x", dtype="float32", shape=("batch", *shape))), "evaluation"))
+        for shape in (first, last)
+    ]
+    np.testing.assert_array_equal(both[0].feed["x"].transpose(0, 2, 3, 1), both[1].feed["x"])
+
+
 def test_random_is_never_zeros() -> None:
     """Floats are normal, masks hold a one, and an integer range can be asked for."""
     mask = InputSpec(name="mask", dtype="bool", shape=("batch", 64))

@@ -19,6 +19,7 @@ from harness.explain.explain import ExplainRequest, explain
 from harness.explain.fusions import FUSED, MISSED, places
 from harness.explain.losses import Noise
 from harness.explain.model import Explanation, NodeTime
+from harness.explain.names import family
 from harness.measure.closely import CloseLook
 from harness.records import CaseId, RuntimeInfo
 from harness.report import render
@@ -75,6 +76,33 @@ def test_a_missed_fusion_says_why(network: onnx.ModelProto, optimization: str, s
     assert said in found["why"]
 
 
+def test_a_layout_change_is_not_what_it_moves() -> None:
+    """A Transpose that the runtime put behind a fused node makes the tensor of the Relu, and is none."""
+    ran = one_conv()
+    ran.graph.node[0].name = "conv_token_1"
+    ran.graph.node[0].output[0] = "nhwc"
+    ran.graph.node.append(helper.make_node("Transpose", ["nhwc"], ["y_QuantizeLinear_Output"], "Transpose_token_0"))
+    (found,) = places(network(), ran, optimization="all", provider=CPU)
+    assert FUSED == found["status"]
+
+
+def test_an_activation_that_is_read_beside_is_missed_after_a_fusion() -> None:
+    """A SiLU: the norm is folded into the Conv, and the Sigmoid's input is the Mul's as well."""
+    model = network()
+    del model.graph.node[2]
+    model.graph.node.extend(
+        [helper.make_node("Sigmoid", ["bn"], ["s"], "gate"), helper.make_node("Mul", ["bn", "s"], ["y"], "mul")]
+    )
+    ran = onnx.ModelProto()
+    ran.CopyFrom(model)
+    del ran.graph.node[1]  # onnxslim keeps the name of the Conv's output
+    for node in ran.graph.node[1:]:
+        node.input[:] = ["conv" if name == "bn" else name for name in node.input]
+    (found,) = places(model, ran, optimization="all", provider=CPU)
+    assert ("Conv+BN+Sigmoid", MISSED) == (found["pattern"], found["status"])
+    assert "Conv and BatchNormalization became one; what is between them, `bn`, is used 2 times" in found["why"]
+
+
 def test_an_output_between_two_nodes_is_named() -> None:
     """A tensor that the model gives out cannot go."""
     model = network()
@@ -113,7 +141,7 @@ def test_nodes_of_the_run_graph_are_those_of_the_artifact() -> None:
 )  # fmt: skip
 def test_an_operator_belongs_to_a_family(operator: str, of: str) -> None:
     """Whatever it was fused with and computes in, so that two builds can be compared."""
-    assert of == nodes.family(operator)
+    assert of == family(operator)
 
 
 def test_two_sides_differ_by_families() -> None:

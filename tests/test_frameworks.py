@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness import frameworks
-from harness.errors import BuildError
+from harness.errors import BuildError, Skip
 from harness.frameworks import hub, torch_family
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
 from tests import builders, specs
@@ -50,7 +50,7 @@ def zoo_model(
     inputs: tuple[InputSpec, ...],
     data: str,
     *,
-    task: str,
+    task: str | None,
     options: dict[str, Json] | None = None,
     require: bool = False,
 ) -> ModelSpec:
@@ -197,6 +197,83 @@ def test_transformers_offline_uses_the_zoos_configuration(torch: Any) -> None:
     assert (2, 16) == (loaded.facts["heads"], loaded.facts["hidden"])
     with pytest.raises(BuildError, match="seeded weights need the configuration"):
         load(replace(model, options={}))
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("offline")
+def test_a_decoder_goes_on_from_what_it_has_read(torch: Any, tmp_path: Path) -> None:
+    """Token by token with past keys and values is the whole text at once; both export, and equal what torch gives."""
+    import onnxruntime
+
+    pytest.importorskip("transformers")
+    ids = InputSpec(name="input_ids", dtype="int64", shape=("batch", "sequence"))
+    past = tuple(
+        InputSpec(name=f"past_key_values.0.{part}", dtype="float32", shape=("batch", 2, "past", 8))
+        for part in ("key", "value")
+    )
+    config = {"model_type": "gpt2", "vocab_size": 50, "n_layer": 1, "n_head": 2, "n_embd": 16, "n_positions": 32}
+    options = {"config": config, "auto_class": "AutoModelForCausalLM", "cache": True}
+    whole = zoo_model("transformers", "none/such", (ids,), "tokens", task=None, options=options)
+    words = DataSpec(
+        name="w", source="tokens", calibration=2, evaluation=2, options={"vocabulary": 50, "first": 0, "framed": False}
+    )
+    whole = replace(whole, data=words, dims={"sequence": 6}, weights=WeightsSpec(kind="seeded"))
+    step = replace(whole, inputs=(ids, *past), dims={"sequence": 1, "past": 5})
+    first, then = load(whole), load(step)
+    assert ("logits", "present.0.key", "present.0.value") == first.outputs == then.outputs
+    assert first.weights == then.weights
+
+    text = np.array([[3, 1, 4, 1, 5, 9]])
+    logits, *_ = first.run({"input_ids": text})
+    _, *held = first.run({"input_ids": text[:, :5]})
+    feed = dict(zip((one.name for one in (ids, *past)), (text[:, 5:], *held), strict=True))
+    last, key, _ = then.run(feed)
+    np.testing.assert_allclose(last[:, 0], logits[:, 5], rtol=1e-4, atol=1e-6)
+    assert (1, 2, 6, 8) == key.shape
+    for loaded, given in ((first, {"input_ids": text[:, :4]}), (then, feed)):
+        loaded.export({"exporter": "torchscript", "opset": None}, tmp_path)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+        for ours, theirs in zip(loaded.run(given), session.run(None, given), strict=True):
+            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-6)
+    with pytest.raises(BuildError, match=r"missing or unknown: past_key_values\.0\.value"):
+        load(replace(step, inputs=(ids, past[0])))
+    plain = load(replace(whole, options={**options, "cache": False}))
+    assert ("logits",) == plain.outputs
+    np.testing.assert_array_equal(logits, plain.run({"input_ids": text})[0])
+
+
+def test_torch_folds_batch_norms_before_the_export(torch: Any, tmp_path: Path) -> None:
+    """What it folds is counted, and computes the same; a network without any, or that fx cannot trace, says so."""
+    import onnx
+    from torch import nn
+
+    from harness.build import recipes
+    from harness.build.steps.base import Work
+    from harness.records import Step
+
+    data = DataSpec(name="r", source="random", calibration=4, evaluation=2)
+    model = replace(zoo_model("torch", "x:y", image(8), "random", task=None), data=data)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    loaded = torch_family.finish(torch_family.Choice(module=block, kind="trained"), model)
+    step = recipes.resolve(Step(kind="export", options={"fold": "conv-bn"}))
+    done = recipes.run(step, Work(model=model, loaded=loaded, before=None, facts={}, folder=tmp_path))
+    assert ("export: torch.fx folded 1 batch norms into convolutions",) == done.notes
+    assert ({"Conv+BN": 1}, ["torch.fx"]) == (done.fusion["patterns"], done.fusion["tools"])
+    assert "BatchNormalization" not in {one.op_type for one in onnx.load(tmp_path / "model.onnx").graph.node}
+    folded, _ = loaded.folded()
+    feed = {model.inputs[0].name: np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype("f4")}
+    np.testing.assert_allclose(folded.run(feed)[0], loaded.run(feed)[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(Skip, match="finds no batch norm"):
+        folded.folded()
+
+    class Twisting(nn.Module):  # type: ignore[misc]  # torch is not type-checked here
+        def forward(self, image: Any) -> Any:
+            return image if image.sum() > 0 else -image
+
+    with pytest.raises(BuildError, match=r"torch\.fx cannot trace x:y"):
+        replace(loaded, module=Twisting()).folded()
+    with pytest.raises(Skip, match="on torch's models alone"):
+        frameworks.get("onnx").load(specs.file_model(builders.one_node(tmp_path / "a.onnx"))).folded()
 
 
 def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +22,11 @@ from harness.build.lookup import lookup
 from harness.build.recipes import resolve_recipe
 from harness.data import base as data
 from harness.errors import BuildError, UsageError
+from harness.flow import availability
+from harness.flow.preview import SweepRequest, preview
 from harness.frameworks import apart, exported, served, surroundings
 from harness.records import DataSpec, FrameworkEnv, InputSpec, ModelSpec, Refusal, Status, WeightsSpec, wire
-from harness.runtimes import environments, framework_environments
+from harness.runtimes import environments, framework_environments, kept
 from tests import builders, specs
 from tests.waiting import wait_for, zombie
 
@@ -282,6 +285,44 @@ models:
 """
 
 
+def test_plans_and_lists_say_what_is_installed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan names the environment that is not there; the list of frameworks says so, until it is there."""
+    path, cache = tmp_path / "zoo.yaml", tmp_path / "cache"
+    path.write_text(ZOO.format(more="framework_env: {packages: [optax]}"), encoding="utf-8")
+    request = SweepRequest(zoo=path, cache=cache, results=tmp_path / "results")
+    assert ("jax",) == preview(request).to_install
+
+    def found() -> availability.Item:
+        return next(one for one in availability.framework_items(zoo.load(path), cache) if one.name == "jax")
+
+    assert "no environment of it in the cache yet: the first build of a model installs jax>=0.5" in found().why_not
+    assert found().what.endswith("; runs in an environment of its own (m)")
+    assert "" == availability.model_problem(zoo.load(path).models["m"], cache)
+    monkeypatch.setattr(environments, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
+    monkeypatch.setattr(environments, "describe", lambda _: replace(HERE, installed={"jax": "1", "numpy": "2"}))
+    framework_environments.install("jax", cache, ["optax"])
+    environment = surroundings.folder("jax", ["optax"], cache)
+    assert None is surroundings.known(zoo.load(path).models["m"], cache)  # without an interpreter it is not believed
+    stand_in(interpreters.interpreter(environment / "venv"))
+    assert () == preview(request).to_install
+    assert "" == found().why_not
+    ((name, packages),) = [(one.name, one.packages) for one in kept.everything(cache)]
+    assert ("framework jax with optax", {"jax": "1"}) == (name, packages)
+
+
+def test_what_a_gate_keeps_apart_shares_the_environments(tmp_path: Path) -> None:
+    """Gigabytes are installed once, not once for each commit whose code has a part in a build."""
+    asked: list[Path] = []
+    cache = Cache(tmp_path / "own", tmp_path / "shared")
+
+    def install(_: ModelSpec, root: Path, __: Any) -> None:
+        asked.append(root)
+        raise UsageError("not today")
+
+    pipeline.build(cache, [(model_of("jax", "a:b"), [specs.FP32])], on_event=lambda _: None, surround=install)
+    assert [tmp_path / "shared"] == asked
+
+
 def test_exporters_names_become_the_zoos(tmp_path: Path) -> None:
     """Inputs, outputs and axes, inside subgraphs as well; a name that is taken already gets out of the way."""
     content = onnx.load(builders.one_node(tmp_path / "a.onnx"))
@@ -351,3 +392,46 @@ def test_each_framework_exports_what_it_computes(
         equal(loaded, tmp_path / "out")
         digest = loaded.weights.digest
     assert 64 == len(digest)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("source", "target", "name", "code", "wrong"),
+    [
+        ("keras", "tests.framework_nets:keras_dense", "m.keras", "nets.keras_dense().save('{path}')", "m.txt"),
+        ("keras", "tests.framework_nets:keras_dense", "m.weights.h5", "nets.keras_dense().save_weights('{path}')", "x"),
+        ("tensorflow", "serving_default", "saved", "nets.keras_dense().export('{path}', verbose=False)", "none"),
+        (
+            "jax",
+            "tests.framework_nets:flax_dense",
+            "m.npz",
+            "import numpy as np\nfrom harness_state import state\nnp.savez('{path}', **state(nets.flax_dense(5)))",
+            "m.pkl",
+        ),
+    ],
+)
+def test_pretrained_weights_from_a_local_path(
+    source: str, target: str, name: str, code: str, wrong: str, tmp_path: Path
+) -> None:
+    """Each framework's own format is read, exported and equal; another file is refused by name."""
+    around = environment_of(source)
+    path = tmp_path / name
+    code = code.replace("from harness_state import state", FLAX_STATE)
+    program = f"import sys; sys.path.append({str(Path.cwd())!r})\nfrom tests import framework_nets as nets\n"
+    done = interpreters.ask(around.python, program + code.replace("{path}", str(path)))
+    assert done.returncode == 0, done.stderr
+    inputs = (InputSpec(name="keras_tensor", dtype="float32", shape=("batch", 6)),) if source == "tensorflow" else ()
+    loaded = apart.load(model_of(source, target, *inputs, kind="pretrained", path=str(path)), around)
+    with ended(loaded):
+        assert "pretrained" == loaded.weights.kind
+        equal(loaded, tmp_path / "out")
+        with pytest.raises(BuildError, match=wrong):
+            again = model_of(source, target, *inputs, kind="pretrained", path=str(tmp_path / wrong))
+            loaded.process.ask("load", model=wire.model_to_json(again), unreachable={}, paths=[str(Path.cwd())])
+
+
+FLAX_STATE = """
+from flax import nnx
+def state(module):
+    return {".".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(nnx.state(module))}
+"""

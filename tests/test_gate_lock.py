@@ -40,7 +40,7 @@ def test_second_waits_for_the_first(tmp_path: Path) -> None:
         with lock.alone(tmp_path, say):
             assert -signal.SIGKILL == other.wait(timeout=60)
     assert said[0].startswith("waiting for another gate")
-    assert ["the other gate is done"] == said[1:]
+    assert [f"the other gate (process {other.pid}) is done"] == said[1:]
 
 
 def test_nobody_else_means_no_words(tmp_path: Path) -> None:

@@ -114,6 +114,33 @@ def test_same_inferences_on_both_sides(workload: Workload, tmp_path: Path) -> No
     assert ["100"] * 3 == last["base"] == last["head"]
 
 
+@pytest.mark.parametrize("features", [("rotate", "rotate"), ("rotate", "")], ids=["both rotate", "one cannot"])
+def test_bursts_of_both_sides_are_on_the_same_inputs(
+    workload: Workload, tmp_path: Path, features: tuple[str, str]
+) -> None:
+    """They rotate from the same place on, or where one side cannot, neither does."""
+    files = [tmp_path / f"{role}.log" for role in ("base", "head")]
+    sides = []
+    for file, feature in zip(files, features, strict=True):
+        log = (
+            f"open(r'{file}', 'a').write(f\"{{request.get('rotate', 1) if cmd == 'open' else request.get('at')}} \")\n"
+        )
+        hello = workers.HELLO.replace("'runtime': runtime}", f"'runtime': runtime, 'features': ['{feature}']}}")
+        hello = hello.replace("    if cmd == 'open'", f"    {log}    if cmd == 'open'")
+        file.with_suffix("").mkdir()
+        sides.append(workers.worker(file.with_suffix(""), STEADY % 20000, hello=hello))
+    measure_pair(pair_spec(dataclasses.replace(workload, rotate=8), *sides, bursts=3))
+    seen = [file.read_text().split() for file in files]
+    assert seen[0][-3:] == seen[1][-3:]
+    if all(features):
+        assert ["8", "8"] == [one[0] for one in seen]
+        step = int(seen[0][-2])
+        assert step > 1
+        assert [0, step, 2 * step] == list(map(int, seen[0][-3:]))
+    else:
+        assert [("1", "None")] * 2 == [(one[0], one[-1]) for one in seen]
+
+
 @pytest.mark.parametrize("role", ["base", "head"])
 @pytest.mark.parametrize(
     ("body", "said"),

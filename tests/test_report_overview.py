@@ -70,6 +70,28 @@ def test_the_gain_has_an_interval(tmp_path: Path) -> None:
     assert re.fullmatch(r"2\.00x \[1\.9\d, 2\.0\d\]", line[4].text)
 
 
+def test_a_confirmed_choice_has_both_numbers_and_its_state(tmp_path: Path) -> None:
+    """The factor of the fresh pairs is shown, the sweep's own in its title; without one it is not confirmed."""
+    choice = {
+        "state": "not told apart", "best": "int8-static", "tied": ["int8-entropy"], "slower": [], "baseline": "fp32",
+        "ratio": 1.9, "low": 1.85, "high": 1.95, "blocks": 12,
+    }  # fmt: skip
+
+    def confirm(row: Row) -> None:
+        row["choice"] = choice
+
+    cases = [outcomes.case("m", name) for name in ("fp32", "int8-static")]
+    found = [measured(cases[0], 6.0), measured(cases[1], 3.0)]
+    write(tmp_path / "confirmed", run(), found, confirm)
+    write(tmp_path / "plain", run(), found)
+    (line,) = ship(load(tmp_path / "confirmed")).rows
+    assert "1.90x [1.85, 1.95]" == line[4].text
+    assert "1.90x fp32 (95% 1.85 to 1.95, 12 pairs); in the sweep's own processes 2.00x [" in line[4].title
+    assert ("int8-entropy", "not told apart from int8-entropy") == (line[6].text, line[9].text)
+    (line,) = ship(load(tmp_path / "plain")).rows
+    assert "not confirmed" == line[9].text
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

@@ -180,6 +180,16 @@ def test_a_drifting_series_is_not_judged() -> None:
     assert sum("the host drifted" in one.abstained for one in together.values()) >= 90
 
 
+def test_a_step_of_five_percent_among_many_series_is_judged() -> None:
+    """In none of 12 draws is the series that changed, or more than one in 40 of the others, taken for a drift."""
+    for seed in range(12):
+        rows = {str(i): row for i, row in enumerate(latencies(seed, 40, 20))}
+        rows["0"] = stepped(rows["0"], 8 + seed % 5, 1.05)
+        found = scan.scan(rows, any_false=0.025, kinds=dict.fromkeys(rows, "host"))
+        assert "" == found["0"].abstained
+        assert sum(bool(one.abstained) for one in found.values()) <= 1
+
+
 def test_a_change_alone_is_no_drift() -> None:
     """A large step correlates neighbours as well; once the levels are out, nothing is left of it."""
     rows = latencies(10, 40, 60)

@@ -281,10 +281,10 @@ def test_an_unknown_task_is_met_with_the_nearest() -> None:
 @pytest.fixture
 def regression(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A third task, added as one file."""
-    (tmp_path / "timing_error.py").write_text(REGRESSION)
+    (tmp_path / "deviation.py").write_text(REGRESSION)
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
-    yield "timing_error"
-    sys.modules.pop("harness.tasks.timing_error", None)
+    yield "deviation"
+    sys.modules.pop("harness.tasks.deviation", None)
 
 
 def test_a_task_is_one_file(regression: str) -> None:

@@ -162,7 +162,7 @@ def found_by(case: Case, *, ratio: float = 2.0) -> Tuned:
 
 
 def test_what_is_found_is_said_with_how_sure_it_is(case: Case) -> None:
-    """The ratio, and what it was confirmed against; without a confirmation it is no faster than anything."""
+    """The ratio, and what it was confirmed against; without a confirmation it is not called faster."""
     found = found_by(case)
     assert found.is_faster
     assert "2.00 times as fast as fp32 on cpu-t2-b1" in " ".join(sentences(found))
@@ -357,6 +357,14 @@ def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequ
     """There would be nothing to keep."""
     with pytest.raises(UsageError, match="has no budget to keep"):
         tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
+
+
+def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., tune.TuneRequest]) -> None:
+    """The data has no labels, and no fidelity was asked for: no build is made for nothing."""
+    watch = Quiet()
+    with pytest.raises(UsageError, match="the data has no labels"):
+        tune.tune(tuning("int8-static", Budget(accuracy_drop=0.01)), watch)
+    assert 1 == len(watch.builds)
 
 
 @pytest.mark.parametrize(

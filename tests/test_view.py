@@ -47,8 +47,12 @@ def test_nodes_of_the_copy_say_what_they_take_and_lose(tmp_path: Path) -> None:
     copy = onnx.load(tmp_path / "copy.onnx")
     onnx.checker.check_model(copy)
     said = {node.name: {one.key: one.value for one in node.metadata_props} for node in copy.graph.node}
-    conv = {"harness.time": "1.00 µs", "harness.share of time": "25.0%"}
-    assert {**conv, "harness.noise": "0.5", "harness.weights": "21.0 dB"} == said["conv"]
+    assert {
+        "harness.time": "1.00 µs",
+        "harness.share of time": "25.0%",
+        "harness.noise": "0.5",
+        "harness.weights": "21.0 dB",
+    } == said["conv"]
     assert {"harness.time": "3.00 µs", "harness.share of time": "75.0%"} == said["head"]
     assert {} == said["pool"]
 

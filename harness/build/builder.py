@@ -46,7 +46,7 @@ class Maker:
         self._fed = model  # with the inputs of a file that the zoo names none for
         self._loaded: Loaded | None = None
         self._failed: dict[str, BuildError] = {}
-        self._around = surroundings.known(model, cache.root)
+        self._around = surroundings.known(model, cache.environments)
 
     def make(self, recipe: Recipe) -> None:
         """Build what a variant still lacks, and prove it.
@@ -142,7 +142,11 @@ class Maker:
             try:
                 made = reference.write(loaded, folder, digest)
             except Exception as error:
-                raise self._fault("reference", error) from error
+                fault = self._fault("reference", error)
+                guessed = {axis: size for axis, size in loaded.model.dims.items() if axis not in self._model.dims}
+                if isinstance(fault, BuildError):
+                    raise type(fault)(reasons.with_sizes(str(fault), guessed)) from error
+                raise fault from error
             meta = {
                 **wire.reference_to_json(made),
                 "made_by": f"{self._model.name}: {made.examples} examples, {made.origin}",

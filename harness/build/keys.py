@@ -84,7 +84,9 @@ def source_key(model: ModelSpec, around: Environment | None = None) -> str:
             "local": stat_of(Path(local)) if local else None,
             "code": code_of(model),
             # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
-            "calibration": data.request_digest(request, "calibration"),
+            "calibration": data.calibration_digest(request)
+            if framework.fits
+            else data.request_digest(request, "calibration"),
             **_framework_versions(model, around),
         }
     )
@@ -140,7 +142,11 @@ def _step(model: ModelSpec, step: Step, around: Environment | None) -> dict[str,
     """One step: its options, the tools it uses, and where they matter the calibration data and the CPU."""
     kind = steps.get(step.kind)
     exported, calibrated = step.kind == steps.FIRST, kind.calibrated(step.options)
-    tools = frameworks.get(model.source).exported_with(str(step.options["exporter"])) if exported else kind.packages
+    tools = (
+        frameworks.get(model.source).exported_with(str(step.options["exporter"]))
+        if exported
+        else (*kind.packages, *kind.chosen_packages(step.options))
+    )
     return {
         "kind": step.kind,
         "options": dict(step.options),

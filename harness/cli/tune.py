@@ -189,7 +189,7 @@ def with_budget(case: Case, text: str) -> Case:
     """A case whose model has the budget that was given on the command line, in place of its own.
 
     Raises:
-        UsageError: it is no budget.
+        UsageError: it is not a budget.
     """
     from harness import units
     from harness.init import bare

@@ -37,8 +37,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
         photo = photos[index % len(photos)]
         crop = _crop(photo, height / width, generator)
         resized = image_module.fromarray(crop).resize((width, height), image_module.Resampling.BILINEAR)
-        image = normalised(np.asarray(resized), channels, request)
-        yield base.Row(feed={spec.name: image})
+        yield base.Row(feed={spec.name: normalised(np.asarray(resized), channels, request)})
 
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has

@@ -1,7 +1,9 @@
 """Token ids that look like sentences to an encoder: no tokenizer, no text, no download.
 
 Ids are sampled Zipf-like (few frequent ones, many rare), between [CLS] and [SEP], in varied lengths, padded to the
-sequence length, with the attention mask to match. Defaults are those of BERT's uncased English vocabulary.
+sequence length, with the attention mask to match. Defaults are those of BERT's uncased English vocabulary. Without
+`framed` they are words alone and fill the sequence, as a decoder reads them; its past keys and values are
+normally distributed.
 """
 
 from __future__ import annotations
@@ -24,9 +26,13 @@ OPTIONS = (
     Option(name="cls", type=int, default=101, at_least=0, doc="the one that starts a sequence"),
     Option(name="sep", type=int, default=102, at_least=0, doc="the one that ends a sequence"),
     Option(name="pad", type=int, default=0, at_least=0, doc="the one that fills a sequence"),
+    Option(name="framed", type=bool, default=True, doc="whether a sequence is shorter than it may be, between signs"),
     SEED,
 )
 PACKAGES = {"numpy": "numpy"}
+
+PAST = "past_key_values."
+"""What the keys and values of the tokens before are called."""
 
 STREAMS = {"calibration": 0, "evaluation": 1}
 SHORTEST = 4
@@ -34,11 +40,13 @@ SHORTEST = 4
 
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
-    """Yield sentences whose lengths are spread evenly between a few tokens and the whole sequence."""
+    """Yield sentences; if framed, their lengths are spread evenly between a few tokens and the whole sequence."""
     import numpy as np
 
     options = {one.name: int(base.option(request, one.name)) for one in OPTIONS}
-    shapes = {base.row_shape(spec, request) for spec in request.inputs}
+    past = [spec for spec in request.inputs if spec.name.startswith(PAST)]
+    ids_of = [spec for spec in request.inputs if spec not in past]
+    shapes = {base.row_shape(spec, request) for spec in ids_of}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise BuildError(
             f"data: `tokens` feeds inputs of one shape [batch, sequence]; this model has {sorted(shapes)}."
@@ -49,11 +57,16 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
     chance = 1.0 / np.arange(1, words + 1)
     chance /= chance.sum()
     for _ in range(request.counts[split]):
-        used = int(generator.integers(min(SHORTEST, length), length + 1))
+        used = int(generator.integers(min(SHORTEST, length), length + 1)) if options["framed"] else length
         ids = np.full(length, options["pad"])
         ids[:used] = generator.choice(words, used, p=chance) + options["first"]
-        ids[0], ids[used - 1] = options["cls"], options["sep"]
-        yield base.Row(feed={spec.name: _part(spec.name, ids, used).astype(spec.dtype) for spec in request.inputs})
+        if options["framed"]:
+            ids[0], ids[used - 1] = options["cls"], options["sep"]
+        feed = {spec.name: _part(spec.name, ids, used).astype(spec.dtype) for spec in ids_of}
+        drawn = {
+            spec.name: generator.standard_normal(base.row_shape(spec, request)).astype(spec.dtype) for spec in past
+        }
+        yield base.Row(feed=feed | drawn)
 
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has

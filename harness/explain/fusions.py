@@ -6,11 +6,10 @@ was fused where the tensor between its nodes is gone from there.
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from harness.explain.names import MOVES, family, plainly
 from harness.explain.wiring import MADE_BY_RUNTIME, Wiring, attribute
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ ACTIVATIONS = ("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "HardSigmoid")
 OTHER_ACTIVATIONS = ("HardSwish", "Elu", "Selu", "Softplus", "PRelu", "Mish", "Gelu")
 """What it does not."""
 
-SUFFIX = re.compile(r"(_nchwc|_token_\d+|_fused|/MatmulTransposeFusion/|/GatherSliceToSplitFusion)+$")
-"""What onnxruntime adds to a node's or a tensor's name when it makes another one of it."""
-
 BEFORE_FUSION = {"disabled": "no pattern is fused", "basic": "activations are taken in from `extended` on"}
 
 LISTED = 3
@@ -35,38 +31,29 @@ LISTED = 3
 
 
 class Traces:
-    """What of a network's names is left in the graph that was run."""
+    """Which node of the graph that was run a node of the network is, or was taken into."""
 
     def __init__(self, run: Wiring) -> None:
-        """Gather them.
+        """Look the graph over.
 
         Args:
             run: the graph as the session ran it.
         """
-        self.tensors: set[str] = set()
-        self.nodes: set[str] = set()
-        self.integer: set[str] = set()
+        self._by_name: dict[str, onnx.NodeProto] = {}
+        self._making: dict[str, onnx.NodeProto] = {}
         for node in run.nodes:
             plain = plainly(node.name)
-            self.nodes.add(plain)
-            self.tensors.add(plain)  # a fused node is often called by the tensor that it makes
-            if node.op_type.startswith(("QLinear", "QGemm")) or node.op_type.endswith(("Integer", "NBits")):
-                self.integer.update([plain, *(end for name in node.output for end in _ends(name))])
-            self.tensors.update(end for name in node.output for end in _ends(name))
+            self._by_name[plain] = node
+            if node.op_type in MOVES:
+                continue  # it makes what another node computed
+            self._making.setdefault(plain, node)  # a fused node is often called by the tensor that it makes
+            for name in node.output:
+                for one in (name, *(name.removesuffix(end) for end in MADE_BY_RUNTIME)):
+                    self._making.setdefault(one, node)
 
-    def has(self, node: onnx.NodeProto) -> bool:
-        """Whether a node is there: by its name, or by what it makes."""
-        return node.name in self.nodes or node.output[0] in self.tensors
-
-
-def _ends(name: str) -> tuple[str, ...]:
-    """A tensor's name, and what it was called before it was quantized."""
-    return (name, *(name.removesuffix(end) for end in MADE_BY_RUNTIME))
-
-
-def plainly(name: str) -> str:
-    """A name without what onnxruntime adds."""
-    return SUFFIX.sub("", name)
+    def of(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """By its name, or by what it makes; None where nothing of it is left."""
+        return self._by_name.get(node.name) or self._making.get(node.output[0])
 
 
 def places(
@@ -130,24 +117,36 @@ def candidates(graph: Wiring) -> Iterator[tuple[str, list[onnx.NodeProto]]]:
 def became(
     graph: Wiring, nodes: list[onnx.NodeProto], traces: Traces, *, optimization: str, provider: str
 ) -> tuple[str, str]:
-    """What became of one place: its status, and why it was not fused."""
-    gone = []
-    for first, second in itertools.pairwise(nodes):
-        between = first.output[0] not in traces.tensors
-        gone.append(between or not traces.has(second))
-    if not any(traces.has(node) for node in nodes):
+    """What became of one place: its status, and why it was not fused.
+
+    A node whose name and tensor are gone was taken into the one before it.
+    """
+    ran = [traces.of(node) for node in nodes]
+    if not any(ran):
         return UNTRACED, "none of its names is in the graph that was run: it was rewritten, or computed beforehand"
-    if all(gone):
-        return FUSED, ""
-    at = gone.index(False)
-    first, second = nodes[at : at + 2]
-    if {first.name, first.output[0]} & traces.integer:
-        return MISSED, f"{first.op_type} runs on integers, where {second.op_type} is an operator of its own"
-    return MISSED, reason(graph, first, second, optimization=optimization, provider=provider)
+    held = ran[0]
+    for place, one in enumerate(ran[1:], start=1):
+        if one is None or one is held:
+            continue
+        if held is None and family(one.op_type) == family(nodes[0].op_type):
+            held = one  # what was fused is called by what it makes
+            continue
+        done = f"{' and '.join(node.op_type for node in nodes[:place])} became one; " if place > 1 else ""
+        first, second = nodes[place - 1], nodes[place]
+        return MISSED, done + reason(graph, first, second, held, optimization=optimization, provider=provider)
+    return FUSED, ""
 
 
-def reason(graph: Wiring, first: onnx.NodeProto, second: onnx.NodeProto, *, optimization: str, provider: str) -> str:
-    """Why two nodes did not become one."""
+def reason(
+    graph: Wiring,
+    first: onnx.NodeProto,
+    second: onnx.NodeProto,
+    ran: onnx.NodeProto | None,
+    *,
+    optimization: str,
+    provider: str,
+) -> str:
+    """Why two nodes did not become one; `ran` is what became of the first."""
     between = first.output[0]
     readers = graph.readers.get(between, [])
     if between in graph.outputs:
@@ -159,11 +158,19 @@ def reason(graph: Wiring, first: onnx.NodeProto, second: onnx.NodeProto, *, opti
     if optimization == "disabled" or (optimization == "basic" and second.op_type != "BatchNormalization"):
         return f"the session's optimization is `{optimization}`, at which {BEFORE_FUSION[optimization]}"
     return (
-        _weights(graph, first)
+        _integers(first, second, ran)
+        or _weights(graph, first)
         or _unsupported(graph, first, second)
         or _elsewhere(second, provider)
         or "onnxruntime left them apart, and none of the reasons that are known here holds"
     )
+
+
+def _integers(first: onnx.NodeProto, second: onnx.NodeProto, ran: onnx.NodeProto | None) -> str:
+    kind = "" if ran is None else ran.op_type
+    if kind.startswith(("QLinear", "QGemm")) or kind.endswith(("Integer", "NBits")):
+        return f"{first.op_type} runs on integers ({kind}), where {second.op_type} is an operator of its own"
+    return ""
 
 
 def _weights(graph: Wiring, first: onnx.NodeProto) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.explain.fusions import plainly
 from harness.explain.model import NodeTime
+from harness.explain.names import MOVES, family, plainly
 from harness.explain.wiring import MADE_BY_RUNTIME
 from harness.measure.closely import typical_s
 from harness.measure.placement import BODIES, COMPUTE, NodeRow
@@ -21,23 +20,6 @@ BETWEEN = (
     "Sub", "Div", "QuantizeLinear", "DequantizeLinear", "Cast", "Transpose", "Reshape", "QuickGelu", "Gelu",
 )  # fmt: skip
 """What may stand between a layer and the tensor that a fused node makes."""
-
-MOVES = (
-    "Cast", "ReorderInput", "ReorderOutput", "Transpose", "MemcpyToHost", "MemcpyFromHost", "QuantizeLinear",
-    "DequantizeLinear", "Identity",
-)  # fmt: skip
-"""Operators that compute nothing of the network's own, where the runtime inserts them."""
-
-_FAMILY = re.compile(r"^(?:QLinear|DynamicQuantize|Nhwc|Fused|Q(?=[A-Z]))+|(?:Integer(?:ToFloat)?|NBits)$")
-
-
-def family(operator: str) -> str:
-    """What an operator is of, whatever it was fused with and whatever it computes in: `Conv` of `NhwcFusedConv`.
-
-    A Gemm is a MatMul with an Add, and onnxruntime makes it of them.
-    """
-    plain = _FAMILY.sub("", operator) or operator
-    return "MatMul" if plain == "Gemm" else plain
 
 
 def times(
@@ -85,7 +67,7 @@ class Origins:
     def of(self, name: str, operator: str, ran: Listed | None) -> str:
         """The name of the node that a node of the run graph is or was made of; empty where there is none."""
         found = self._named(name) or self._making(ran)
-        if found is None:
+        if found is None or (operator in MOVES and found["operator"] != operator):
             return ""
         if operator in COMPUTE and family(found["operator"]) != family(operator):
             found = self._behind(found, family(operator)) or found

@@ -157,7 +157,8 @@ def handed_over(model: ModelSpec, folder: Path) -> ModelSpec:
     import numpy as np
 
     request = data.DataRequest.of(model)
-    calibration = list(data.stream(request, "calibration"))
+    fits = frameworks.get(model.source).fits
+    calibration = list(data.apart(request, []) if fits else data.stream(request, "calibration"))
     traced = itertools.islice(data.stream(request, "evaluation"), TRACED)
     count = len(calibration)
     total = count

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import MissingExtra
+from harness.errors import MissingExtra, Skip
 from harness.records import Json, ModelSpec, Weights
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ class Loaded(abc.ABC):
             BuildError: the exporter failed.
         """
 
+    def folded(self) -> tuple[Loaded, int]:
+        """The same model with its batch norms folded into convolutions by the framework, and how many those are.
+
+        Raises:
+            Skip: the framework has no way to do that.
+            BuildError: it failed.
+        """
+        raise Skip("export: `fold` has an effect on torch's models alone, which torch.fx folds.")
+
     def close(self) -> None:
         """Free what `run` holds beyond the model itself; it may be called again afterwards."""
         return
@@ -77,6 +86,7 @@ class Framework:
         hub: where it fetches weights from; None for a framework without a hub.
         hub_variable: the environment variable that moves the hub.
         weights: the kinds that the zoo may ask for, the usual one first; empty where the model brings its own.
+        fits: whether its models are fitted on the calibration examples and their labels, less those that are evaluated.
         file: the suffix of the file that `id` names, relative to the zoo; its content stands for it in digests. Empty
             where `id` is not a file.
         states_inputs: whether the model says itself what it takes, so that the zoo need not.
@@ -105,6 +115,7 @@ class Framework:
     hub: str | None = None
     hub_variable: str = ""
     weights: tuple[str, ...] = ("pretrained", "seeded")
+    fits: bool = False
     file: str = ""
     states_inputs: bool = False
     runs_user_code: bool = False

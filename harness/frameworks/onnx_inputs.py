@@ -7,6 +7,7 @@ guess is reported.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ MOST_AXES = 4
 
 RANKS = (2, 1, 3, 4, 0)
 """Numbers of axes for an input that says nothing of its shape, in the order in which they are tried."""
+
+MOST_ELEMENTS = 2**22
+"""Of one input in a guess beyond the first: four axes of one size soon are more than memory holds."""
 
 DRAWN = "random"
 """The data source that draws what is fed; any other brings feeds of its own."""
@@ -191,6 +195,8 @@ def settle(model: ModelSpec, graph: GraphInputs, path: Path, attempt: Callable[[
         first = first or chosen
         if model.data.source != DRAWN:
             break
+        if chosen is not first and any(_elements(one, chosen.dims) > MOST_ELEMENTS for one in chosen.inputs):
+            continue
         try:
             attempt(chosen)
         except Unsupported:
@@ -224,6 +230,11 @@ def _choices(model: ModelSpec, shapeless: frozenset[str]) -> Iterator[ModelSpec]
                 yield from _some_at_one(shaped, guesses, batch=batch)
                 continue
             break
+
+
+def _elements(one: InputSpec, dims: Mapping[str, int]) -> int:
+    """Elements of one example of an input."""
+    return math.prod(axis if isinstance(axis, int) else dims.get(axis, 1) for axis in one.shape)
 
 
 def _image(one: InputSpec) -> bool:

@@ -150,7 +150,7 @@ def _examples(model: ModelSpec) -> tuple[Any, Any]:
     """
     import numpy as np
 
-    held = list(data.stream(data.DataRequest.of(model), "calibration"))
+    held = list(data.apart(data.DataRequest.of(model), []))
     if any(one.label is None for one in held):
         raise BuildError(
             f"{model.name}: {model.id} is not fitted, and the data `{model.data.name}` has no labels to fit it on. Use "
@@ -292,6 +292,7 @@ FRAMEWORK = base.Framework(
     export_packages=("skl2onnx", "onnxmltools", "onnx"),
     extra="sklearn",
     weights=("trained", "pretrained"),
+    fits=True,
     runs_user_code=True,
     id_pattern=importable.PATTERN,
     id_expected="module:attribute, such as sklearn.svm:SVC",

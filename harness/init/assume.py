@@ -65,7 +65,7 @@ def assume(request: Mapping[str, Any]) -> dict[str, Any]:
     there: set[str] = set()
     entries: dict[str, Entry] = {}
     for name, path in request["models"].items():
-        found = () if request.get("unread") else read(path)
+        found = () if request.get("unread") else read(path, own)
         known[name] = tuple(refined(found, own))
         there |= {one.name for one in known[name]}
         # Test inputs that lie beside a file are found without being named.
@@ -99,10 +99,10 @@ def accepted(whole: Entry, name: str, one: Entry, inputs: Sequence[InputSpec], o
     return less
 
 
-def read(path: str) -> tuple[InputSpec, ...]:
-    """The inputs of a file; none where it is not one that can be read, which its build will say better."""
+def read(path: str, own: Sequence[InputSpec] = ()) -> tuple[InputSpec, ...]:
+    """The inputs of a file, as `own` shapes them; none where it cannot be read, which its build will say better."""
     try:
-        return models.file_inputs(Path(path))
+        return models.file_inputs(Path(path), [one.name for one in own])
     except Exception:  # noqa: BLE001 # whatever is wrong with one file is its own failure, later and with its reason
         return ()
 

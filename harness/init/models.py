@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,15 +195,20 @@ def _torch(folder: Path, model: str, inputs: Sequence[InputSpec]) -> Chosen:
     return Chosen(text=_entry(entry_name(model), "torch", model, inputs, "trained"), torch=True, files=tuple(here))
 
 
-def file_inputs(path: Path) -> tuple[InputSpec, ...]:
+def file_inputs(path: Path, said: Collection[str] = ()) -> tuple[InputSpec, ...]:
     """What an .onnx file takes, with axes that a zoo can name; nothing where a zoo cannot say it, which the file does.
+
+    Args:
+        path: the file.
+        said: inputs whose shape a person gives, so that the file need not.
 
     Raises:
         BuildError: it cannot be read, or has nothing that can be fed.
     """
-    from harness.frameworks import onnx
+    from harness.frameworks import onnx, onnx_inputs
 
-    onnx.parse(path)
+    if onnx_inputs.read(onnx.parse(path), path, needs=False).shapeless - set(said):
+        return ()  # the number of axes is tried out when it is built
     found = onnx.with_inputs(file_model(path), path).inputs
     return tuple(_renamed(found)) if all(map(_plain, found)) else ()
 

@@ -28,7 +28,7 @@ from harness.runtimes.client import Client
 SECONDS = 2.0
 """Of inference for each of the three stretches: without a profile, with one, and without again."""
 
-FEWEST, MOST = 5, 300
+FEWEST, MOST = 8, 300
 """Runs of each stretch."""
 
 TYPICAL = 8

@@ -34,6 +34,9 @@ BLOCK = 25_000
 
 SEED = 20
 
+LEAST_LEFT = 0.25
+"""The least that many levels are said to leave of a correlation: what is given back has an end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPosition:
@@ -201,5 +204,5 @@ def neighbours_of(rows: Floats, edges: Sequence[int]) -> Floats:
     products = [residuals[:, start + 1 : stop] * residuals[:, start : stop - 1] for start, stop in bounds]
     lost = len(bounds) / rows.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = (np.concatenate(products, axis=1).mean(axis=1) / energy + lost) / max(1 - 3 * lost, 0.25)
+        found = (np.concatenate(products, axis=1).mean(axis=1) / energy + lost) / max(1 - 3 * lost, LEAST_LEFT)
     return np.where(energy == 0, 0.0, found)

@@ -26,8 +26,9 @@ SURE = 0.5
 PRIOR, PRIOR_POINTS = 0.2, 30
 """What is assumed where little is known, and the number of points that it counts as."""
 
-SHARED_POINTS = 100
-"""As how many points of its own the series' kind counts: the host's drift is in all of them."""
+UNLIKE, UNLIKE_SERIES = 0.1, 10
+"""By how much the correlations of series of one kind are assumed to differ (standard deviation), and as how many series
+that counts beside what is seen: the host's drift is in all of them."""
 
 ENOUGH = 300
 """Points of one kind from which on differences are asked, too: of fewer they say little, and the larger of two poor
@@ -80,16 +81,19 @@ def correlations(
     found: dict[str, tuple[float, str]] = {}
     for names in groups.values():
         own = [_of_levels(logs[name], levels[name]) for name in names]
+        # With few to set it against, a series that seems to drift is better left out than judged.
+        lost = [len(levels[name]) + 1 if len(names) >= SERIES else 0 for name in names]
+        errors = [_error_of_levels(len(logs[name]), parts) for name, parts in zip(names, lost, strict=True)]
+        shared = seen = _pooled(own, names, logs)
         if sum(len(logs[name]) for name in names) >= ENOUGH:
-            other = [of_differences(logs[name]) for name in names]
-            own = max(own, other, key=lambda each: _pooled(each, names, logs))
-        shared = _pooled(own, names, logs)
-        for name, one in zip(names, own, strict=True):
-            n = len(logs[name])
-            together = (n * one + SHARED_POINTS * shared) / (n + SHARED_POINTS)
+            shared = max(seen, _pooled([of_differences(logs[name]) for name in names], names, logs))
+        own = [one + shared - seen for one in own]  # differences of one series alone say too little of it
+        apart = _apart(own, errors, shared)
+        for name, one, error in zip(names, own, errors, strict=True):
+            together = shared + apart / (apart + error**2) * (one - shared)
             rounded = min(max(math.ceil(together / STEP - 1e-9) * STEP, 0.0), 0.95)
-            strong = together > MOST or one - 1.64 / math.sqrt(n) > SURE
-            worse = max(together, one)
+            strong = together > MOST or one - 1.64 * error > SURE
+            worse = min(max(together, one), 1.0)
             found[name] = rounded, f"neighbouring points correlate ({worse:.2f}): the host drifted" if strong else ""
     return found
 
@@ -132,8 +136,19 @@ def _pooled(own: Sequence[float], names: Sequence[str], logs: Mapping[str, Float
     return (known + PRIOR_POINTS * PRIOR) / (sum(points) + PRIOR_POINTS)
 
 
+def _apart(own: Sequence[float], errors: Sequence[float], shared: float) -> float:
+    """Variance of the series' correlations about what they share: what their errors leave, beside what is assumed."""
+    left = sum((one - shared) ** 2 - error**2 for one, error in zip(own, errors, strict=True))
+    return max((UNLIKE_SERIES * UNLIKE**2 + left) / (UNLIKE_SERIES + len(own)), 0.0)
+
+
 def _of_levels(logs: Floats, edges: Collection[int]) -> float:
     return changes.neighbours(logs, sorted(edges))
+
+
+def _error_of_levels(n: int, lost: int) -> float:
+    """Standard error of `changes.neighbours` of n points: what so many levels took is given back, and is uncertain."""
+    return 1 / math.sqrt(n) / max(1 - 3 * lost / n, changes.LEAST_LEFT)
 
 
 @lru_cache(maxsize=1024)

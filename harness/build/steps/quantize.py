@@ -15,8 +15,9 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from harness import graphs, reasons
-from harness.build import precision, repair
+from harness.build import precision, ranges, repair
 from harness.build.calibration import CalibrationReader
+from harness.build.gemm import taken_apart
 from harness.build.steps.base import Done, StepKind, Work
 from harness.errors import BuildError, Skip
 from harness.flavours import FLAVOURS
@@ -319,6 +320,7 @@ def _static(
             weight_type=_types(options, "weight_type", "int8"),
             nodes_to_exclude=exclude,
             calibrate_method=method,
+            **ranges.kept(source, model, options, kinds),
             extra_options={
                 "ActivationSymmetric": bool(options["symmetric_activations"]),
                 "WeightSymmetric": bool(options["symmetric_weights"]),
@@ -349,8 +351,8 @@ def _reduce_range(options: Mapping[str, Json], weight_type: str) -> bool:
 
 def _weights(
     source: Path,
-    content: onnx.ModelProto,
-    model: ModelSpec,  # noqa: ARG001 # one signature for the three methods
+    content: onnx.ModelProto,  # noqa: ARG001 # one signature for the three methods
+    model: ModelSpec,  # noqa: ARG001 # as above
     *,
     options: Mapping[str, Json],
     exclude: list[str],
@@ -358,14 +360,15 @@ def _weights(
 ) -> tuple[str, ...]:
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    chosen = _quantizable(content, exclude, ["MatMul"])
-    if not chosen:
+    network = graphs.load(source)
+    apart = taken_apart(network, exclude) if options["gemm"] else 0
+    if not _quantizable(network, exclude, ["MatMul"]):
         raise Skip("quantize: weight-only quantization takes MatMul with constant weights, and this network has none.")
     block = int(options["block_size"])
     if block < SMALLEST_BLOCK or block & (block - 1):
         raise BuildError(f"quantize: block_size is {block}; it must be a power of two from {SMALLEST_BLOCK} on.")
     quantizer = MatMulNBitsQuantizer(
-        graphs.load(source),  # it works in place
+        network,  # it works in place
         bits=int(options["bits"]),
         block_size=block,
         is_symmetric=bool(options["symmetric_weights"]),
@@ -374,7 +377,7 @@ def _weights(
     )
     quantizer.process()
     graphs.save(quantizer.model.model, target)
-    return ()
+    return (f"{apart} Gemm taken apart into MatMul and Add, whose weights can be made smaller",) if apart else ()
 
 
 def _run(work: Work, options: Mapping[str, Json]) -> Done:
@@ -458,6 +461,7 @@ STEP = StepKind(
             name="op_types", type=list, only=INTEGER, doc="operators to quantize, instead of the method's own choice"
         ),
         Option(name="bits", type=int, default=BITS, choices=(4, 8), only=WEIGHTS, doc="bits per weight"),
+        Option(name="gemm", type=bool, default=True, only=WEIGHTS, doc="Gemm as well, taken apart into MatMul and Add"),
         Option(
             name="block_size",
             type=int,

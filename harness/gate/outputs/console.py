@@ -109,9 +109,7 @@ def _counted(folded: Sequence[CaseVerdict]) -> str:
     """Cases without a row, by verdict, gravest first."""
     found = Counter(case.verdict for case in folded)
     by_verdict = ", ".join(f"{found[one]} {summary.PLURAL[one]}" for one in reversed(GRAVITY) if found[one])
-    return (
-        f"{count(len(folded), 'case')} without a row, since nothing differs or was compared: {by_verdict}; -v has all"
-    )
+    return f"{count(len(folded), 'case')} of which nothing differs or nothing was compared: {by_verdict}; -v lists them"
 
 
 def _sentence(verdict: Verdict, place: int, text: str) -> Text:

@@ -103,7 +103,7 @@ def coverage(frame: pd.DataFrame) -> Figure:
         height=110 + 24 * max(len(lines), 4),
         margin={"l": 64, "r": 24, "t": 48, "b": 24},
         xaxis=axis(side="bottom", type="category", showgrid=False),
-        yaxis=axis(type="category", autorange="reversed", showgrid=False),
+        yaxis=axis(type="category", autorange="reversed", showgrid=False, dtick=1),
     )
 
 

@@ -186,16 +186,20 @@ def against_baseline(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) 
 
     From the processes that ran side by side where the choice was confirmed, else from the sweep's own.
     """
-    again = confirmation.stored(row)
-    if again is not None and again.best == row["variant"] and again.ratio is not None:
-        bounds = "" if again.low is None else f" [{again.low:.2f}, {again.high:.2f}]"
-        return num(wording.ratio(again.ratio) + bounds, again.ratio, title=again.factor)
+    speedup, span = None, ""
     for other in rows:
         speedup = budget.speedup(row, [other])
         if speedup is not None:
             ends = None if other is row else ratios.interval(other["latency"], row["latency"], same_run=True)
             span = "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
-            return num(wording.ratio(speedup) + span, speedup)
+            break
+    again = confirmation.stored(row)
+    if again is not None and again.best == row["variant"] and again.ratio is not None:
+        bounds = "" if again.low is None else f" [{again.low:.2f}, {again.high:.2f}]"
+        own = "" if speedup is None else f"; in the sweep's own processes {wording.ratio(speedup)}{span}"
+        return num(wording.ratio(again.ratio) + bounds, again.ratio, title=again.factor + own)
+    if speedup is not None:
+        return num(wording.ratio(speedup) + span, speedup)
     return num(wording.NONE, None)
 
 

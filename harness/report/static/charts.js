@@ -52,13 +52,13 @@ harness.charts = (() => {
     return names.size;
   }
 
-  // Cells say what fits into them. On a phone the note above has to do: a colour bar would take what the cells need.
+  // Cells say what fits into them. On a phone, and on paper, what stands above has to do: a colour bar would take what the cells need.
   function fit(traces, width) {
     traces.forEach((trace, place) => {
       if (!trace.texttemplate) return;
       const longest = Math.max(0, ...trace.text.flat().map((text) => text.replace(/<[^>]*>/g, "").length));
       const cell = (width - (width < 560 ? 150 : 380)) / Math.max(new Set(trace.x).size, 1);
-      traces[place] = { ...trace, ...(width < 560 ? { showscale: false } : {}), ...(cell < 6.5 * longest + 4 ? { texttemplate: "" } : {}) };
+      traces[place] = { ...trace, ...(width < (trace.colorbar && trace.colorbar.orientation === "h" ? 860 : 560) ? { showscale: false } : {}), ...(cell < 6.5 * longest + 4 ? { texttemplate: "" } : {}) };
     });
   }
 
