@@ -24,7 +24,7 @@ from harness.report.pages import examples as pages
 from harness.store import examples
 from harness.store.journal import Journal
 from harness.store.rows import to_row
-from harness.tasks import by_example, classification
+from harness.tasks import by_example, classification, evaluation
 from harness.tasks.base import Evaluated, Paired
 from harness.tasks.png import encoded, picture
 from tests import outcomes
@@ -115,6 +115,14 @@ def test_the_worst_come_first(kept: Project) -> None:
     assert "and 2 more" in kept.run("examples", CASE, "--limit", "1")
 
 
+def test_results_per_example_come_along_with_a_run(kept: Project, tmp_path: Path) -> None:
+    """`harness import` takes them over where it takes the run."""
+    kept.run("import", "results", "--results", "elsewhere")
+    assert "by map50, 2 of 4 examples" in kept.run("examples", CASE, "--results", "elsewhere")
+    kept.run("import", "results", "--results", "elsewhere")
+    assert [f"{KEY}.parquet"] == [file.name for file in (tmp_path / "elsewhere/examples").iterdir()]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -162,6 +170,15 @@ def test_answers_and_pictures_of_what_changed() -> None:
     (answer,) = by_example.answers(given, classification.TASK, each, feeds)
     assert ((5,), ["5"], ["5"], ["0"]) == (answer.examples, answer.truth, answer.reference, answer.answer)
     assert base64.b64decode(answer.pictures[0]).startswith(b"\x89PNG")
+
+
+def test_outputs_that_a_task_cannot_read_are_still_compared() -> None:
+    """Without labels a detector's outputs may be anything: what changed is listed, and nothing is said of boxes."""
+    reference = [np.array([[float(number)]]) for number in range(4)]
+    given = Evaluated(outputs={"y": [one + 1 for one in reference]}, reference={"y": reference})
+    scores = evaluation.score(given, "detection")
+    assert ("fidelity", 4) == (scores.each[0].metric, len(scores.answers))
+    assert [None] * 4 == [one.answer for one in scores.answers]
 
 
 def test_pictures_are_png() -> None:
