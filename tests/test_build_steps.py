@@ -224,7 +224,7 @@ def test_excluded_nodes_stay_in_float(tmp_path: Path, model: ModelSpec, folder: 
         excluded(content_of(tmp_path), options("quantize", exclude=["head.*.nothing"]))
 
 
-def test_a_name_that_looks_like_a_glob_is_that_node_alone(tmp_path: Path) -> None:
+def test_a_name_that_looks_like_a_glob_is_that_node_alone(tmp_path: Path, model: ModelSpec) -> None:
     """Exporters write brackets into names."""
     content = content_of(tmp_path)
     content.graph.node[0].name, content.graph.node[1].name = "m[0]", "m0"
