@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
+from onnxruntime.quantization import calibrate
 
 from harness import graphs
-from harness.build import patterns, proof, recipes, reference
+from harness.build import patterns, proof, ranges, recipes, reference
 from harness.build.calibration import CalibrationReader
 from harness.build.gemm import taken_apart
 from harness.build.narrow import narrowed
@@ -408,6 +409,33 @@ def test_an_output_that_no_batch_changes_is_the_same_for_two(tmp_path: Path) -> 
     made = reference.write(onnx_file.load(specs.file_model(path)), tmp_path / "reference", "d")
     assert ("y", "grid") == made.outputs
     assert () == proof.prove(path, specs.FP32, made, tmp_path / "reference")
+
+
+def test_builds_of_one_file_calibrate_once(tmp_path: Path, model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left in float and how weights are scaled change no range: the file is the same with them read back."""
+    calls: list[int] = []
+    collect = calibrate.MinMaxCalibrater.collect_data
+    source = tmp_path / "tiny.onnx"
+
+    def counted(self: Any, reader: Any) -> None:
+        calls.append(1)
+        collect(self, reader)
+
+    def made(name: str, **given: Json) -> bytes:
+        (tmp_path / name).mkdir()
+        quantize(source, model, options("quantize", method="static", samples=3, **given), tmp_path / name)
+        return (tmp_path / name / "model.onnx").read_bytes()
+
+    monkeypatch.setattr(calibrate.MinMaxCalibrater, "collect_data", counted)
+    with monkeypatch.context() as alone:
+        alone.setattr(ranges, "kept", lambda *_: {})
+        plain = made("alone", per_channel=False)
+    each = len(calls)
+    made("first", exclude=["head"])
+    assert made("second", per_channel=False) == plain
+    assert len(calls) == 2 * each
+    made("others", calibration="percentile")
+    assert len(calls) == 2 * each, "another method has ranges of its own, and is another class"
 
 
 @pytest.mark.parametrize("turned", [0, 1])
