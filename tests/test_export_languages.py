@@ -24,9 +24,10 @@ from onnx import TensorProto, helper
 from harness.errors import UsageError
 from harness.export import examples
 from harness.export.examples import released
-from harness.runtimes import browser, cpp, node, npm
+from harness.runtimes import browser, cpp, java, node, npm
 from harness.runtimes.cpp import headers
 from harness.runtimes.environments import silent
+from harness.runtimes.java import jars
 from harness.values import ValueWriter, below
 from tests.builders import value
 
@@ -93,9 +94,10 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(shipped: Path, to: Path, language: str, **changes: Any) -> Path:
     """A copy of it with the program of a language, and other settings."""
     folder = to / f"{language} out"
-    shutil.copytree(shipped, folder)
-    content = json.loads((folder / "session.json").read_text(encoding="utf-8"))
-    (folder / "session.json").write_text(json.dumps(content | changes), encoding="utf-8")
+    inside = folder / examples.get(language).below
+    shutil.copytree(shipped, inside)
+    content = json.loads((inside / "session.json").read_text(encoding="utf-8"))
+    (inside / "session.json").write_text(json.dumps(content | changes), encoding="utf-8")
     examples.get(language).write(folder)
     return folder
 
@@ -148,8 +150,23 @@ def built(folder: Path) -> list[str]:
     return ["./run", "."]
 
 
+def jar_of_java() -> Path:
+    """The jar of onnxruntime; skipped where there is none, or no JDK."""
+    try:
+        java.tool("javac")
+        return jars.find("", "", install=False, say=silent)
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
 def program(language: str, folder: Path) -> list[str]:
     """What runs the example of a language."""
+    if language == "java":
+        jar = str(jar_of_java())
+        sources = [str(one) for one in sorted((folder / "java").glob("*.java"))]
+        code, out = finished(["javac", "--release", "11", "-cp", jar, "-d", "classes", *sources], folder)
+        assert 0 == code, out
+        return ["java", "-cp", os.pathsep.join(("classes", jar)), "onnxexample.Main", "."]
     if language == "node":
         (folder / "node_modules").symlink_to(packages(node.PACKAGE))
         return ["node", "run.mjs"]
@@ -163,7 +180,7 @@ def program(language: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("language", ["node", "web", "cpp"])
+@pytest.mark.parametrize("language", ["node", "web", "cpp", "java"])
 def test_an_example_passes_here_and_sees_what_is_wrong(language: str, shipped: Path, tmp_path: Path) -> None:
     """Every output of every sample as expected, of each type; not, once they are others; a provider that is missing."""
     folder = written(shipped, tmp_path, language)
@@ -188,6 +205,41 @@ def test_an_example_passes_here_and_sees_what_is_wrong(language: str, shipped: P
     assert "QNN" in out, out
 
 
+ANDROID: Final = {
+    "android/app/Activity": "package android.app; public class Activity extends android.content.Context {"
+    " public void onCreate(android.os.Bundle one) {} public void setContentView(Object one) {}"
+    " public void runOnUiThread(Runnable one) {} }",
+    "android/content/Context": "package android.content; public class Context {"
+    " public java.io.File getFilesDir() { return null; }"
+    " public android.content.res.AssetManager getAssets() { return null; } }",
+    "android/content/res/AssetManager": "package android.content.res; import java.io.*; public class AssetManager {"
+    " public String[] list(String one) throws IOException { return null; }"
+    " public InputStream open(String one) throws IOException { return null; } }",
+    "android/os/Bundle": "package android.os; public class Bundle {}",
+    "android/util/Log": "package android.util; public class Log {"
+    " public static int i(String one, String other) { return 0; } }",
+    "android/widget/TextView": "package android.widget; public class TextView {"
+    " public TextView(android.content.Context one) {} public void setText(CharSequence one) {} }",
+}
+"""The part of Android that the activity uses, as its documentation has it: the platform's own is in no package."""
+
+
+@pytest.mark.long
+def test_the_activity_compiles(shipped: Path, tmp_path: Path) -> None:
+    """Against onnxruntime's jar, whose classes are those of its Android archive, and what it uses of Android."""
+    jar = jar_of_java()
+    folder = written(shipped, tmp_path, "android")
+    for name, text in ANDROID.items():
+        file = tmp_path / "platform" / f"{name}.java"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    sources = [str(one) for one in sorted(folder.rglob("*.java"))]
+    command = ["javac", "--release", "11", "-cp", str(jar), "-sourcepath", str(tmp_path / "platform"), "-d", "classes"]
+    code, out = finished([*command, *sources], tmp_path)
+    assert 0 == code, out
+    assert (tmp_path / "classes" / "onnxexample" / "MainActivity.class").is_file()
+
+
 @pytest.mark.parametrize(
     ("language", "files"),
     [
@@ -198,18 +250,35 @@ def test_an_example_passes_here_and_sees_what_is_wrong(language: str, shipped: P
         ),
         ("cpp", {"main.cpp", "example.hpp", "values.hpp", "json.hpp", "CMakeLists.txt"}),
         ("dir", set()),
+        ("java", {f"java/{name}.java" for name in ("Example", "Values", "Json", "Main")} | {"pom.xml"}),
+        (
+            "android",
+            {f"app/src/main/java/onnxexample/{name}.java" for name in ("Example", "Values", "Json", "MainActivity")}
+            | {"settings.gradle", "app/build.gradle", "app/src/main/AndroidManifest.xml"},
+        ),
+        (
+            "ios",
+            {
+                *(f"ios/{name}" for name in ("main.mm", "example.hpp", "values.hpp", "json.hpp")),
+                "Podfile",
+                "project.yml",
+            },
+        ),
     ],
 )
 def test_an_example_is_whole(language: str, files: set[str], shipped: Path, tmp_path: Path) -> None:
     """Every file that it imports or includes goes along, and nothing of this machine."""
     folder = written(shipped, tmp_path, language)
-    before = {one.name for one in shipped.iterdir()}
-    assert files == {one.name for one in folder.iterdir()} - before
+    inside = folder / examples.get(language).below
+    before = {inside / one.relative_to(shipped) for one in shipped.rglob("*")}
+    written_files = {one for one in folder.rglob("*") if one.is_file()} - before
+    assert files == {one.relative_to(folder).as_posix() for one in written_files}
     for name in files:
         text = (folder / name).read_text(encoding="utf-8")
         imported = re.findall(r"""(?:from|src=|#include) ["'](?:\./|/)?([\w.]+)["']""", text)
-        assert {*imported} <= files, name
+        assert {*imported} <= {Path(one).name for one in files}, name
         assert str(released.RUNTIMES) not in text
+        assert "@VERSION@" not in text, name
     assert examples.get(language).start(released.asked(folder))
 
 

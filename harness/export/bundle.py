@@ -89,22 +89,23 @@ def export(
     model = described(cache, zoo_file, row)
     temporary = out.parent / f".{out.name}-{scratch.owner()}"
     try:
-        temporary.mkdir(parents=True)
-        _copy(cache, row["artifact"]["digest"], meta, temporary)
+        inside = temporary / example.below
+        inside.mkdir(parents=True)
+        _copy(cache, row["artifact"]["digest"], meta, inside)
         session = _session(row, model, reference, meta)
-        session |= _samples(cache, row, reference, temporary)
+        session |= _samples(cache, row, reference, inside)
         session["processing"] = processing.stated(model)
         unchecked, outputs = why_not_run(session, zoo_file), list[dict[str, Any]]()
         if not unchecked:
             try:
                 say(f"running {row['case']} on its samples")
-                outputs = _expected(cache, session, row, temporary)
+                outputs = _expected(cache, session, row, inside)
             except (WorkerError, UsageError) as error:
                 unchecked = f"it does not run on this host: {error}"
         unchecked = unchecked and f"no expected outputs, since {unchecked}"
         session["outputs"] = outputs
         session["unchecked"] = unchecked
-        _write(temporary / SESSION, session)
+        _write(inside / SESSION, session)
         example.write(temporary)
         (temporary / README).write_text(
             readme(choice, session, model=model, licence=licence(row, model), start=example.start(session)),

@@ -23,8 +23,8 @@ def version(session: Mapping[str, Any]) -> str:
 
 
 def asked(folder: Path) -> Mapping[str, Any]:
-    """What the `session.json` of an export says."""
-    found: Mapping[str, Any] = json.loads((folder / "session.json").read_text(encoding="utf-8"))
+    """What the `session.json` of an export says, wherever it lies below."""
+    found: Mapping[str, Any] = json.loads(next(folder.rglob("session.json")).read_text(encoding="utf-8"))
     return found
 
 
@@ -44,3 +44,11 @@ def package(folder: Path, name: str, start: str) -> None:
         "dependencies": {name: version(asked(folder))},
     }
     (folder / "package.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def filled(folder: Path, source: Path, name: str = "") -> None:
+    """Put a build file into a folder, with the release of onnxruntime that measured, as `name` or by its own."""
+    text = source.read_text(encoding="utf-8").replace("@VERSION@", version(asked(folder)))
+    place = folder / (name or source.name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text, encoding="utf-8")
