@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import StoreError
 from harness.store import query
 from harness.store.rows import Row
-from harness.store.standing import standing
 
 MOST: Final = 20_000
 """Stored rows that are read at a time; a model with more of them stands alone."""
@@ -41,6 +39,4 @@ class StoredModels:
     def rows(self) -> Iterator[tuple[Row, ...]]:
         """The rows of part after part, ordered as `query.query` does."""
         for models in self.parts:
-            found = query.query(
-                self.results, all_runs=self.all_runs, columns=self.columns, models=models
-            )
+            found = query.query(self.results, all_runs=self.all_runs, columns=self.columns, models=models)
