@@ -132,7 +132,7 @@ def test_a_full_device_is_said_to_be_full(board: Path, device: Path, tmp_path: P
         "fake-ssh",
         FAKE_SSH.replace(
             "TMPDIR=",
-            'case "$1" in *"cat >"*) echo "cat: write error: No space left on device" >&2; exit 1;; esac\nTMPDIR=',
+            'case "$1" in *"tar -x"*) echo "tar: write error: No space left on device" >&2; exit 1;; esac\nTMPDIR=',
         ),
     )
     with pytest.raises(WorkerRefusal, match="board is full: free some space"):

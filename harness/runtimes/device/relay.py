@@ -17,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ from harness.runtimes.client import MOST_REPLY
 from harness.runtimes.device import facts
 from harness.runtimes.device.transport import FULL, Adb, DeviceError, Ssh, Transport, ran, why
 
-KINDS: Final[Mapping[str, Callable[[str], Transport]]] = {"ssh": Ssh, "adb": Adb}
+KINDS: Final[Mapping[str, Callable[[str, str], Transport]]] = {"ssh": Ssh, "adb": Adb}
 FOLDER: Final = re.compile(r"/[A-Za-z0-9_./-]+")
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 WAIT_S: Final = 10.0
@@ -47,8 +48,7 @@ class Relay:
             raise DeviceError(f"{device.name} made no folder: {said[:100]!r}")
         self.folder = said
         try:
-            for name, file in config["carry"].items():
-                self._send(Path(file), name)
+            self._carry(config["carry"])
             start = str(config["start"])
             self._worker = device.started(
                 f"trap 'rm -rf {said}' EXIT HUP TERM; cd {said} && export TMPDIR={said} && {start}"
@@ -159,6 +159,18 @@ class Relay:
             self._sent[known] = f"{self.folder}/{name}"
         return self._sent[known]
 
+    def _carry(self, carried: Mapping[str, str]) -> None:
+        """The worker, in one go: every command of a device takes a while."""
+        with tempfile.NamedTemporaryFile(prefix="harness-", suffix=".tar") as packed:
+            with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+                for name, file in carried.items():
+                    entry = archive.gettarinfo(file, name)
+                    entry.mode, entry.uid, entry.gid, entry.uname, entry.gname = 0o700, 0, 0, "", ""
+                    with Path(file).open("rb") as content:
+                        archive.addfile(entry, content)
+            packed.flush()
+            ran(self._device, f"cd {self.folder} && tar -xof -", content=Path(packed.name))
+
     def _send(self, file: Path, name: str) -> None:
         place = shlex.quote(f"{self.folder}/{name}")
         command = f"mkdir -p $(dirname {place}) && cat > {place} && chmod 700 {place} && wc -c < {place}"
@@ -216,11 +228,25 @@ def refusal(error: Exception) -> dict[str, Any]:
 def main(text: str) -> int:
     """Serve until `close` or the end of the input."""
     config = json.loads(text)
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        try:
+            device = KINDS[config["kind"]](config["name"], folder)
+        except HarnessError as error:
+            protocol.send(sys.stdout.buffer, refusal(error))
+            return 1
+        try:
+            return serve(device, config)
+        finally:
+            device.left()
+
+
+def serve(device: Transport, config: Mapping[str, Any]) -> int:
+    """Carry the worker to a device, and pass on what is asked of it."""
     replies = sys.stdout.buffer
     try:
-        relay = Relay(KINDS[config["kind"]](config["name"]), config)
-    except (DeviceError, HarnessError, OSError) as error:
-        protocol.send(replies, {**refusal(error), "kind": "runtime"})
+        relay = Relay(device, config)
+    except (DeviceError, OSError) as error:
+        protocol.send(replies, refusal(error))
         return 1
     try:
         protocol.send(replies, relay.hello())

@@ -28,6 +28,9 @@ SSH_OPTIONS: Final = (
 HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:@[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 DEADLINE_S: Final = 600.0
+PERSIST_S: Final = 60
+"""Seconds for which a connection waits for another command, should nobody end it."""
+
 GONE: Final = re.compile(
     r"Connection (?:closed|reset|refused|timed out)|Broken pipe|No route to host|Could not resolve|lost connection|"
     r"device (?:'[^']*' )?(?:not found|offline|unauthorized)|no devices/emulators found|Permission denied \(|closed by",
@@ -50,6 +53,9 @@ class Transport(Protocol):
 
     def command(self, text: str) -> list[str]:
         """What runs a command of the device's shell from here."""
+
+    def left(self) -> None:
+        """Nothing more is asked of the device."""
 
 
 def checked(text: str, pattern: re.Pattern[str], what: str) -> str:
@@ -81,13 +87,30 @@ def program(variable: str, default: str, remedy: str) -> list[str]:
 class Ssh:
     """A host that ssh reaches without asking for anything."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, folder: str = "") -> None:
+        """Nothing is connected yet.
+
+        Args:
+            host: the machine's name, or USER@NAME.
+            folder: a private one, in which commands find the connection that the first of them made.
+
+        Raises:
+            UsageError: the name is none, or there is no ssh.
+        """
         self.name = checked(host, HOST, "host")
         self._ssh = program(SSH, "ssh", "install it (apt install openssh-client)")
+        shared = ("-oControlMaster=auto", f"-oControlPath={folder}/c", f"-oControlPersist={PERSIST_S}")
+        self._shared = shared if folder else ()
 
     def command(self, text: str) -> list[str]:
         """`--` keeps a host from being an option, whatever it is called."""
-        return [*self._ssh, *SSH_OPTIONS, "--", self.name, text]
+        return [*self._ssh, *SSH_OPTIONS, *self._shared, "--", self.name, text]
+
+    def left(self) -> None:
+        """End the connection that commands share."""
+        if self._shared:
+            command = [*self._ssh, *self._shared, "-O", "exit", "--", self.name]
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=DEADLINE_S, check=False)
 
     def started(self, command: str) -> subprocess.Popen[bytes]:
         """See `Transport`."""
@@ -97,13 +120,21 @@ class Ssh:
 class Adb:
     """A phone that adb sees."""
 
-    def __init__(self, serial: str) -> None:
+    def __init__(self, serial: str, folder: str = "") -> None:  # noqa: ARG002  (every transport's)
+        """As `Ssh`; adb's server keeps the connection.
+
+        Raises:
+            UsageError: the serial number is none, or there is no adb.
+        """
         self.name = checked(serial, SERIAL, "serial number")
         self._adb = program(ADB, "adb", "install Android's platform tools (apt install adb)")
 
     def command(self, text: str) -> list[str]:
         """Without a terminal, so that bytes pass as they are."""
         return [*self._adb, "-s", self.name, "shell", "-T", text]
+
+    def left(self) -> None:
+        """See `Transport`."""
 
     def started(self, command: str) -> subprocess.Popen[bytes]:
         """See `Transport`."""
