@@ -17,11 +17,11 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import memory, placement, profile, reference_workload
+from harness.measure import host, memory, placement, profile, reference_workload
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
-from harness.records import ProcessSamples, RuntimeInfo, Target
+from harness.records import HostInfo, ProcessSamples, RuntimeInfo, Target
 from harness.records.values import ValueEntry, ValueSet
 from harness.runtimes.client import Client
 
@@ -131,6 +131,7 @@ class Timed:
     Attributes:
         notes: what the worker has to say of how it runs the model.
         examples: how many batches of examples its inferences rotated through.
+        host: the device that the worker ran on; None where that is this host.
     """
 
     samples: ProcessSamples
@@ -138,6 +139,7 @@ class Timed:
     runtime: RuntimeInfo
     notes: tuple[str, ...] = ()
     examples: int = 1
+    host: HostInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +268,7 @@ def timed_once(
         runtime=runtime,
         notes=tuple(map(str, opened.get("notes") or ())),
         examples=rotated(opened),
+        host=host.elsewhere(worker.hello["device"]) if isinstance(worker.hello.get("device"), dict) else None,
     )
 
 

@@ -105,6 +105,11 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
     provider, plugin, device = executor(name, entry, folder, problems)
     if wrong := runtime_spec.problem_of_target(entry.runtime):
         problems.add((*where, "runtime"), wrong)
+    runtime = entry.runtime
+    if entry.host is not None:
+        if wrong := runtime_spec.problem_of_host(entry.runtime, entry.host):
+            problems.add((*where, "host"), wrong)
+        runtime = f"{entry.runtime.strip()}:{entry.host.strip()}"
     other = runtime_spec.other(entry.runtime)
     if other and entry.session_config:
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
@@ -122,7 +127,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
     return TargetSpec(
         name=name,
         provider=provider,
-        runtime=runtime_spec.anchored(entry.runtime, folder),
+        runtime=runtime_spec.anchored(runtime, folder),
         provider_options=dict(entry.provider_options),
         session_config=config,
         threads=_tuple(entry.threads),
