@@ -29,7 +29,7 @@ CHUNK = 2_000
 SHOWN = (
     "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
     "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "metrics", "budget",
-    "metric_budgets", "run", "run_started_at", "fingerprint", "batch",
+    "metric_budgets", "run", "run_started_at", "fingerprint", "batch", "load",
     *(metric.column.partition(".")[0] for metric in METRICS),
 )  # fmt: skip
 """The stored columns that tables are made of: the rest is half of the time and most of the memory."""

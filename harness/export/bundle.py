@@ -23,7 +23,8 @@ from harness.export.choose import ExportChoice
 from harness.export.described import described
 from harness.export.text import readme
 from harness.export.trust import check_numbers, why_not_run
-from harness.measure.coordinator import OPEN_DEADLINE_S, Workload, utc_now, written
+from harness.measure.bursts import OPEN_DEADLINE_S
+from harness.measure.coordinator import Workload, utc_now, written
 from harness.records import ModelSpec, Reference, Target, ValueEntry, wire
 from harness.runtimes.clients import client_factory
 from harness.store.rows import Row, public

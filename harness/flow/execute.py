@@ -136,7 +136,7 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
             seen.append(evaluate(again, built, worker.runtime, cache))
 
     try:
-        work = workload(case, built, cache)
+        work = dataclasses.replace(workload(case, built, cache), seed=job.process)
         if why := room.too_large(work, built.reference, cache.reference_dir(built.reference.digest)):
             return dataclasses.replace(nothing, ends=Status.FAILED, reason=why)
         timed = coordinator.time_process(

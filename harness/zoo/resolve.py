@@ -51,6 +51,7 @@ def defaults(entries: ZooFile) -> Defaults:
         targets=tuple(own.targets or entries.targets),
         threads=tuple(own.threads),
         batch=tuple(own.batch),
+        scenarios=tuple(own.scenarios),
         processes=own.processes,
         time_per_case_s=own.time_per_case,
         ci_width=own.ci_width,
@@ -106,6 +107,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         threads=_tuple(entry.threads),
         inter_threads=_tuple(entry.inter_threads),
         batch=_tuple(entry.batch),
+        scenarios=None if entry.scenarios is None else tuple(entry.scenarios),
         plugin=plugin,
         device=device,
     )

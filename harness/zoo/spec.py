@@ -18,6 +18,7 @@ class TargetSpec:
         threads, batch: its own lists, which win over the defaults; None where it has none.
         inter_threads: used in parallel execution only.
         plugin, device: see `Target`.
+        scenarios: as `harness.records.scenario` writes them; None where it has none of its own.
     """
 
     name: str
@@ -30,6 +31,7 @@ class TargetSpec:
     batch: tuple[int, ...] | None = None
     plugin: str = ""
     device: str = ""
+    scenarios: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,7 @@ class Defaults:
     time_per_case_s: float
     ci_width: float
     early_stop: bool = True
+    scenarios: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
