@@ -320,6 +320,7 @@ class ExampleAnswer:
         examples: which, as in `ExampleScores`.
         truth, reference, answer: what is true, what the fp32 reference says, and what the artifact says, in JSON.
         pictures: what it was shown, a PNG in base64 for each example that is a picture.
+        shrunk: every how many pixels of an input one is in its picture.
     """
 
     examples: tuple[int, ...]
@@ -327,6 +328,7 @@ class ExampleAnswer:
     reference: Json = None
     answer: Json = None
     pictures: tuple[str, ...] = ()
+    shrunk: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
