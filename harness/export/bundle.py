@@ -186,6 +186,7 @@ def _session(row: Row, model: ModelSpec | None, reference: Reference, meta: Mapp
         "model": MODEL,
         "external": sorted(one["name"] for one in meta["files"] if one["name"] != MODEL),
         "provider": row["provider"],
+        **{name: row[name] for name in ("plugin", "device") if row.get(name)},
         "provider_options": row.get("provider_options") or {},
         "optimization": row["optimization"],
         "intra_threads": row["intra_threads"],
@@ -258,6 +259,8 @@ def _expected(cache: Cache, session: Mapping[str, Any], row: Row, folder: Path) 
         intra_threads=session["intra_threads"],
         inter_threads=session["inter_threads"],
         session_config=session["config"],
+        plugin=session.get("plugin", ""),
+        device=session.get("device", ""),
     )
     feeds = [ValueEntry.from_json(one).at(folder) for one in session["inputs"]]
     work = Workload(

@@ -60,6 +60,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "runtime": str,
     "measured_by": {"name": str, "version": str, "build": str, "language": str, "package": str},
     "provider": str,
+    "plugin": str,
+    "device": str,
     "intra_threads": int,
     "inter_threads": int,
     "batch": int,

@@ -223,6 +223,8 @@ def _case(case: Case) -> Row:
         "target_name": target.name,
         "runtime": target.runtime,
         "provider": target.provider,
+        "plugin": target.plugin or None,
+        "device": target.device or None,
         "intra_threads": target.intra_threads,
         "inter_threads": target.inter_threads,
         "batch": target.batch,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import data as sources
-from harness import frameworks, packaged, runtime_spec, tasks
+from harness import frameworks, packaged, provider_options, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
 from harness.frameworks import surroundings
@@ -111,6 +111,10 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
     if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
         problems.add((*where, "provider_options"), f"{other} takes none")
+    if not other and not plugin:
+        for option in entry.provider_options:
+            if wrong := provider_options.problem(provider, option):
+                problems.add((*where, "provider_options", option), wrong)
     check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
