@@ -150,6 +150,8 @@ class Observed:
         outputs: where the outputs are, relative to the folder that was given.
         nodes: what each node took over all runs, as the worker profiled it.
         lacks: what of it the worker cannot say -> why.
+        placed: provider -> nodes.
+        behind: operator -> kernels of one run that other providers ran than the one that was asked for.
     """
 
     kernels: Mapping[str, int]
@@ -160,6 +162,8 @@ class Observed:
     outputs: ValueSet = dataclasses.field(default_factory=ValueSet)
     nodes: Sequence[NodeRow] = ()
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    placed: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    behind: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def utc_now() -> str:
@@ -363,6 +367,8 @@ def observe(
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
             lacks=worker.lacks,
+            placed=placed(opened),
+            behind=placement.behind(rows, workload.target.provider, answer_nodes.get("runs", 1)),
         )
 
 

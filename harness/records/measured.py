@@ -340,6 +340,8 @@ class Evaluation:
         accuracy: the task's first metric on labels, where that is a share.
         metrics: of the task, any number; the notes of them belong to the row.
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
+        placed: provider -> nodes of the graph that it was assigned.
+        behind: operator -> executed kernels that another provider ran than the target's.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
         computation: element type -> share of the multiplications, which the status follows; no clock is in it.
@@ -354,6 +356,8 @@ class Evaluation:
     fidelity: Fidelity | None
     accuracy: Accuracy | None
     kernels: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
+    behind: Mapping[str, int] = field(default_factory=dict)
     time_share: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
     computation: Mapping[str, float] = field(default_factory=dict)

@@ -130,6 +130,8 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "evaluation": str,
     "postprocess_s": float,
     "placement": JSON,
+    "placed": JSON,
+    "behind": JSON,
     "time_share": JSON,
     "arithmetic": JSON,
     "computation": JSON,

@@ -94,6 +94,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "evaluation": (outcome.evaluation.key or None) if outcome.evaluation else None,
         "postprocess_s": outcome.evaluation.postprocess_s if outcome.evaluation else None,
         "placement": plain(outcome.placement) or None,
+        "placed": (plain(outcome.evaluation.placed) or None) if outcome.evaluation else None,
+        "behind": (plain(outcome.evaluation.behind) or None) if outcome.evaluation else None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
         "computation": (plain(outcome.evaluation.computation) or None) if outcome.evaluation else None,
