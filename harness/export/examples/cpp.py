@@ -10,6 +10,7 @@ from harness.export.examples.base import LanguageExample
 
 SHARED: Final = (
     released.FILES / "cpp" / "example.hpp",
+    released.RUNTIMES / "cpp" / "tensors.hpp",
     released.RUNTIMES / "cpp" / "values.hpp",
     released.RUNTIMES / "cpp" / "json.hpp",
 )
