@@ -286,8 +286,20 @@ def test_an_example_is_whole(language: str, files: set[str], shipped: Path, tmp_
     assert examples.get(language).start(released.asked(folder))
 
 
-@pytest.mark.parametrize(("said", "asked"), [("1.22.0", "1.22.0"), ("1; rm -rf x", node.VERSION), (None, node.VERSION)])
-def test_the_release_that_measured_is_asked_for(said: str | None, asked: str, shipped: Path, tmp_path: Path) -> None:
-    """What a stored row says is somebody else's text: an odd version is none."""
-    folder = written(shipped, tmp_path, "node", measured_by={"version": said})
+@pytest.mark.parametrize(
+    ("by", "asked"),
+    [
+        ({"name": "onnxruntime-node", "version": "1.22.0"}, "1.22.0"),
+        ({"name": "onnxruntime", "version": "1.31.1"}, node.VERSION),
+        ({"name": "onnxruntime-node", "version": "1; rm -rf x"}, node.VERSION),
+        ({}, node.VERSION),
+    ],
+)
+def test_a_release_that_there_is_is_asked_for(by: dict[str, str], asked: str, shipped: Path, tmp_path: Path) -> None:
+    """The one that measured where it is of this language: Python's 1.31.1 is not in npm's registry. Rows are text."""
+    folder = written(shipped, tmp_path, "node", measured_by=by)
     assert {node.PACKAGE: asked} == json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    folder = written(shipped, tmp_path, "java", measured_by={**by, "name": "onnxruntime-java"})
+    version = by.get("version", "")
+    expected = version if re.fullmatch("[0-9.]+", version) else jars.VERSION
+    assert f"<version>{expected}</version>" in (folder / "pom.xml").read_text(encoding="utf-8")
