@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="digits_cnn")
     parser.add_argument("--target", default="cpu-t1")
-    parser.add_argument("--variants", default="fp32-fused,int8-dynamic")
+    parser.add_argument("--variants", default="fp32-fused,int8-dynamic,int8-static")
     asked = parser.parse_args()
     print(host())
     the_zoo = zoos.load(ROOT / "model_zoo.yaml")

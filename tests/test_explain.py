@@ -76,6 +76,16 @@ def test_a_missed_fusion_says_why(network: onnx.ModelProto, optimization: str, s
     assert said in found["why"]
 
 
+def test_a_layout_change_is_not_what_it_moves() -> None:
+    """A Transpose that the runtime put behind a fused node makes the tensor of the Relu, and is none."""
+    ran = one_conv()
+    ran.graph.node[0].name = "conv_token_1"
+    ran.graph.node[0].output[0] = "nhwc"
+    ran.graph.node.append(helper.make_node("Transpose", ["nhwc"], ["y_QuantizeLinear_Output"], "Transpose_token_0"))
+    (found,) = places(network(), ran, optimization="all", provider=CPU)
+    assert FUSED == found["status"]
+
+
 def test_an_activation_that_is_read_beside_is_missed_after_a_fusion() -> None:
     """A SiLU: the norm is folded into the Conv, and the Sigmoid's input is the Mul's as well."""
     model = network()

@@ -156,6 +156,7 @@ PLAN_IMPORTS = {
         "importable",
         "installed",
         "internal",
+        "interpreters",
     ),
     *(
         "layout",
@@ -163,6 +164,7 @@ PLAN_IMPORTS = {
         "options",
         "packaged",
         "paths",
+        "processes",
         "providers",
         "reasons",
         "registry",

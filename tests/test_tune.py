@@ -359,6 +359,14 @@ def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequ
         tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
 
 
+def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., tune.TuneRequest]) -> None:
+    """The data has no labels, and no fidelity was asked for: no build is made for nothing."""
+    watch = Quiet()
+    with pytest.raises(UsageError, match="the data has no labels"):
+        tune.tune(tuning("int8-static", Budget(accuracy_drop=0.01)), watch)
+    assert 1 == len(watch.builds)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

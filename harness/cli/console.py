@@ -13,7 +13,6 @@ from rich.cells import cell_len
 from harness import providers
 from harness.cli.loudness import Loudness, loudness
 from harness.cli.remaining import Remaining, minutes, time_left
-from harness.cli.tables import brief
 from harness.cli.terminal import Terminal
 from harness.layout import cut
 from harness.shown import cell, one_line
@@ -117,12 +116,17 @@ class Console:
                 by_model.setdefault(model, []).append(variant)
             for model, variants in by_model.items():
                 self.mention(f"to build: {escape(model)}: {escape(', '.join(variants))}")
+            if preview.to_install:
+                names = escape(", ".join(preview.to_install))
+                self.mention(f"to install first, into environments of their own in the cache: {names}")
             self.mention(f"building takes about {minutes(preview.building_s)}, once", style="dim")
         else:
             self.mention("nothing to build: every artifact is cached")
         for reason in preview.plan.pruned:
             self.mention(f"left out: {escape(reason)}", style="dim")
         for reason, left in preview.left_out.items():
+            from harness.cli.tables import brief
+
             cases_left = brief([case.id for case in left])
             self.mention(f"no number of {escape(cases_left)}: {escape(reason)}", style="dim", soft_wrap=True)
         if cases:

@@ -10,6 +10,13 @@ SUFFIX = re.compile(r"(_nchwc|_token_\d+|_fused|/MatmulTransposeFusion/|/GatherS
 _FAMILY = re.compile(r"^(?:QLinear|DynamicQuantize|Nhwc|Fused|Q(?=[A-Z]))+|(?:Integer(?:ToFloat)?|NBits)$")
 
 
+MOVES = (
+    "Cast", "ReorderInput", "ReorderOutput", "Transpose", "MemcpyToHost", "MemcpyFromHost", "QuantizeLinear",
+    "DequantizeLinear", "Identity",
+)  # fmt: skip
+"""Operators that compute nothing of the network's own, where the runtime inserts them."""
+
+
 def plainly(name: str) -> str:
     """A name without what onnxruntime adds."""
     return SUFFIX.sub("", name)

@@ -36,6 +36,7 @@ class ExampleResult:
         drop: how much worse than the reference, positive whatever the direction.
         truth, reference_answer, answer: what is true and what both said, where it is kept.
         pictures: PNG, where the examples are pictures and it is kept.
+        shrunk: every how many pixels of an input one is in its picture.
     """
 
     examples: tuple[int, ...]
@@ -49,6 +50,7 @@ class ExampleResult:
     reference_answer: Json = None
     answer: Json = None
     pictures: tuple[bytes, ...] = ()
+    shrunk: int = 1
 
 
 def write(results: Path, evaluation: Evaluation | None) -> None:
@@ -82,6 +84,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
                     "reference_answer": None if answer is None else json.dumps(answer.reference),
                     "answer": None if answer is None else json.dumps(answer.answer),
                     "pictures": list(answer.pictures) if answer is not None else [],
+                    "shrunk": 1 if answer is None else answer.shrunk,
                 }
             )
     schema = pa.schema(
@@ -91,6 +94,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
             *((name, pa.float64()) for name in ("value", "reference", "drop")),
             *((name, pa.string()) for name in _SAID),
             ("pictures", pa.list_(pa.string())),
+            ("shrunk", pa.int64()),
         ]
     )
     held = io.BytesIO()

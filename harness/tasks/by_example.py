@@ -9,7 +9,7 @@ from typing import Any
 from harness.records import ExampleAnswer, ExampleScores
 from harness.tasks import fidelity
 from harness.tasks.base import Evaluated, Scored, Task
-from harness.tasks.png import picture
+from harness.tasks.png import picture, shrunk
 
 Feeds = Mapping[str, Sequence[Any]]
 """Input name -> its arrays, example by example."""
@@ -72,7 +72,8 @@ def answers(
     for place in changed(each[0])[:WORST] if each else ():
         examples = each[0].examples[place]
         truth, reference, answer = task.answers(given, examples) if task is not None else (None, None, None)
-        pictures = [picture(values[one]) for one in examples for values in (feeds or {}).values()]
+        inputs = [values[one] for one in examples for values in (feeds or {}).values()]
+        pictures = [picture(one) for one in inputs]
         found.append(
             ExampleAnswer(
                 examples=examples,
@@ -80,6 +81,7 @@ def answers(
                 reference=reference,
                 answer=answer,
                 pictures=tuple(base64.b64encode(one).decode("ascii") for one in pictures if one is not None),
+                shrunk=shrunk(getattr(inputs[0], "shape", ())) if inputs else 1,
             )
         )
     return tuple(found)

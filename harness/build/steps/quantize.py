@@ -15,7 +15,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from harness import graphs, reasons
-from harness.build import precision, repair
+from harness.build import precision, ranges, repair
 from harness.build.calibration import CalibrationReader
 from harness.build.gemm import taken_apart
 from harness.build.steps.base import Done, StepKind, Work
@@ -320,6 +320,7 @@ def _static(
             weight_type=_types(options, "weight_type", "int8"),
             nodes_to_exclude=exclude,
             calibrate_method=method,
+            **ranges.kept(source, model, options, kinds),
             extra_options={
                 "ActivationSymmetric": bool(options["symmetric_activations"]),
                 "WeightSymmetric": bool(options["symmetric_weights"]),
