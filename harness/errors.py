@@ -12,6 +12,7 @@
     │   └── MissingExtra      an optional package is not installed                 -> outcome `failed`
     ├── WorkerError           a worker died, hung or answered nonsense             -> outcome `failed`
     │   └── WorkerRefusal     the worker is well but the runtime refused           -> its own status
+    ├── TaskError             a metric of the user's own failed; a ValueError, too -> outcome `failed`
     └── StoreError            results or cache cannot be read or written           -> exit code 2
         └── NewerSchema       written by a newer harness
 
@@ -82,6 +83,10 @@ class WorkerRefusal(WorkerError):
     def __init__(self, kind: str, message: str) -> None:
         self.kind = kind
         super().__init__(message)
+
+
+class TaskError(HarnessError, ValueError):
+    """A metric of the user's own could not say anything of an example, or ended or held up its process."""
 
 
 class StoreError(HarnessError):

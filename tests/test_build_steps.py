@@ -224,6 +224,14 @@ def test_excluded_nodes_stay_in_float(tmp_path: Path, model: ModelSpec, folder: 
         excluded(content_of(tmp_path), options("quantize", exclude=["head.*.nothing"]))
 
 
+def test_a_name_that_looks_like_a_glob_is_that_node_alone(tmp_path: Path, model: ModelSpec) -> None:
+    """Exporters write brackets into names."""
+    content = content_of(tmp_path)
+    content.graph.node[0].name, content.graph.node[1].name = "m[0]", "m0"
+    assert ["m[0]"] == excluded(content, options("quantize", exclude=["m[0]"]))
+    assert ["m0"] == excluded(content, options("quantize", exclude=["m[01]"]))
+
+
 def content_of(tmp_path: Path) -> onnx.ModelProto:
     """The tiny network in memory."""
     return graphs.load(tmp_path / "tiny.onnx")

@@ -24,7 +24,7 @@ from harness.report.pages import examples as pages
 from harness.store import examples
 from harness.store.journal import Journal
 from harness.store.rows import to_row
-from harness.tasks import by_example, classification
+from harness.tasks import by_example, classification, evaluation
 from harness.tasks.base import Evaluated, Paired
 from harness.tasks.png import encoded, picture
 from tests import outcomes
@@ -107,12 +107,20 @@ def test_the_worst_come_first(kept: Project) -> None:
     assert "by map50, 2 of 4 examples are worse than the reference's and 1 better" in said
     assert ["0", "2", "3"] == [line.split()[0] for line in said.splitlines() if line.strip()[:1].isdigit()]
     assert "1 boxes: 0" in said
-    told = json.loads(kept.run("examples", CASE, "--metric", "cer", "--json"))
-    assert ("cer", 1, [1]) == (told["metric"], told["worse"], told["examples"][0]["examples"])
+    found = json.loads(kept.run("examples", CASE, "--metric", "cer", "--json"))
+    assert ("cer", 1, [1]) == (found["metric"], found["worse"], found["examples"][0]["examples"])
     lines = list(csv.DictReader(io.StringIO(kept.run("examples", "digits_cnn/fp32", "--all", "--format", "csv"))))
     assert ["[0]", "[2]", "[1]", "[3]"] == [line["examples"] for line in lines]
     assert "| 0 | +0.5 |" in kept.run("examples", CASE, "--limit", "1", "--format", "markdown")
     assert "and 2 more" in kept.run("examples", CASE, "--limit", "1")
+
+
+def test_results_per_example_come_along_with_a_run(kept: Project, tmp_path: Path) -> None:
+    """`harness import` takes them over where it takes the run."""
+    kept.run("import", "results", "--results", "elsewhere")
+    assert "by map50, 2 of 4 examples" in kept.run("examples", CASE, "--results", "elsewhere")
+    kept.run("import", "results", "--results", "elsewhere")
+    assert [f"{KEY}.parquet"] == [file.name for file in (tmp_path / "elsewhere/examples").iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -164,8 +172,17 @@ def test_answers_and_pictures_of_what_changed() -> None:
     assert base64.b64decode(answer.pictures[0]).startswith(b"\x89PNG")
 
 
+def test_outputs_that_a_task_cannot_read_are_still_compared() -> None:
+    """Without labels a detector's outputs may be anything: what changed is listed, and nothing is said of boxes."""
+    reference = [np.array([[float(number)]]) for number in range(4)]
+    given = Evaluated(outputs={"y": [one + 1 for one in reference]}, reference={"y": reference})
+    scores = evaluation.score(given, "detection")
+    assert ("fidelity", 4) == (scores.each[0].metric, len(scores.answers))
+    assert [None] * 4 == [one.answer for one in scores.answers]
+
+
 def test_pictures_are_png() -> None:
-    """The least value black, the largest white; what is no picture gives none."""
+    """The least value black, the largest white; anything else gives none."""
     found = picture(np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4))
     assert found is not None
     assert (4, 4) == struct.unpack(">II", found[16:24])
@@ -203,7 +220,7 @@ def metric(name: str, drop: float, half: float, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_limit_of_one_metric(limit: dict[str, float], found: dict[str, Any], verdict: str, said: str) -> None:
-    """Inside, outside, or not to be told by so many examples; a metric that is missing is not inside."""
+    """Inside, outside, or left open by so few examples; a metric that is missing is not inside."""
     row = {"metrics": [found], "metric_budgets": {"map50": limit}, "budget": {}, "latency": {"median_s": 1.0}}
     judged = budget.judged(row)
     assert verdict == judged.verdict

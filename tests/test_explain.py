@@ -144,6 +144,12 @@ def test_an_operator_belongs_to_a_family(operator: str, of: str) -> None:
     assert of == family(operator)
 
 
+def test_a_layer_has_the_time_of_what_took_its_place() -> None:
+    """Quantizers give some nodes other names."""
+    assert nodes.of_layer({"head_Q4": 2.0, "headless": 1.0}, "head") == 2.0
+    assert nodes.of_layer({"headless": 1.0}, "head") is None
+
+
 def test_two_sides_differ_by_families() -> None:
     """The largest difference comes first, and the differences add up to that of the whole."""
     first = [NodeTime(node="a", operator="Conv", provider=CPU, seconds=3.0)]

@@ -266,6 +266,19 @@ def test_torch_folds_batch_norms_before_the_export(torch: Any, tmp_path: Path) -
     with pytest.raises(Skip, match="finds no batch norm"):
         folded.folded()
 
+    class AlsoActs(nn.BatchNorm2d):  # type: ignore[misc]  # torch is not type-checked here
+        def forward(self, image: Any) -> Any:
+            return torch.relu(super().forward(image))
+
+    convolution = nn.Conv2d(3, 3, 1)
+    for kept in (
+        nn.Sequential(nn.Conv2d(3, 4, 3), AlsoActs(4)),
+        nn.Sequential(convolution, nn.BatchNorm2d(3), convolution, nn.ReLU()),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
+    ):
+        with pytest.raises(Skip, match="finds no batch norm"):
+            replace(loaded, module=kept.eval()).folded()
+
     class Twisting(nn.Module):  # type: ignore[misc]  # torch is not type-checked here
         def forward(self, image: Any) -> Any:
             return image if image.sum() > 0 else -image

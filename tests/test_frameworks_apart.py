@@ -24,7 +24,7 @@ from harness.data import base as data
 from harness.errors import BuildError, UsageError
 from harness.flow import availability
 from harness.flow.preview import SweepRequest, preview
-from harness.frameworks import apart, exported, served, surroundings
+from harness.frameworks import apart, exported, served, serving, surroundings
 from harness.records import DataSpec, FrameworkEnv, InputSpec, ModelSpec, Refusal, Status, WeightsSpec, wire
 from harness.runtimes import environments, framework_environments, kept
 from tests import builders, specs
@@ -97,6 +97,20 @@ def test_what_a_framework_prints_is_not_an_answer(tmp_path: Path) -> None:
     around = replace(HERE, python=str(python))
     with pytest.raises(BuildError, match=r"process ended with exit code 3 during `load`: no such library"):
         apart.load(specs.file_model(builders.one_node(tmp_path / "a.onnx")), around)
+
+
+def test_what_the_users_code_wants_beside_the_framework_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the key of the zoo that brings it; an error is an answer, and the next request is served."""
+    (tmp_path / "wanting.py").write_text("import einops_that_is_absent\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = serving.FrameworkServer()
+    model = wire.model_to_json(model_of("torch", "wanting:net"))
+    answer = server.answer({"do": "load", "model": model, "unreachable": {}, "paths": []})
+    assert "BuildError" == answer["error"]
+    assert "`framework_env: {packages: [einops_that_is_absent]}`" in answer["text"]
+    assert "no model was loaded" in server.answer({"do": "run", "folder": str(tmp_path), "kinds": []})["text"]
 
 
 def test_an_interpreter_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

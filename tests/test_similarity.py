@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness import tasks
-from harness.errors import BuildError
+from harness import processes, tasks
+from harness.errors import TaskError
 from harness.stats import resampled
 from harness.stats.rank_correlation import spearman
 from harness.tasks import classification, encoder, transcription
-from harness.tasks.base import Evaluated
+from harness.tasks.base import Evaluated, Task
 
 RNG = np.random.default_rng(3)
 
@@ -123,44 +123,74 @@ def test_the_best_five_of_many_classes() -> None:
 
 
 OWN = """
+import os, sys, time
 def gap(outputs, label):
+    print("not an answer")
     return abs(float(outputs["y"][0]) - float(label))
 gap.direction, gap.unit = "lower", "m"
-def broken(outputs, label):
-    return 1 / 0
-def nan(outputs, label):
-    return float("nan")
+def unlike(outputs, label):
+    what = int(label)
+    if what == 1: return 1 / 0
+    if what == 2: return float("nan")
+    if what == 3: sys.exit(0)
+    if what == 4: os._exit(0)
+    if what == 5: time.sleep(600)
+    return 0
 def sideways(outputs, label):
     return 0
 sideways.direction = "left"
 """
 
 
-def test_a_function_of_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its mean is the metric; one that raises or gives NaN is named with the example."""
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Task]:
+    """The task of a function of the user's own."""
     (tmp_path / "own_metric_of_a_test.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
+
+    def found(name: str) -> Task:
+        task = tasks.find(f"own_metric_of_a_test:{name}")
+        assert task is not None
+        return task
+
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def test_a_function_of_the_user_s_own(own: Callable[[str], Task]) -> None:
+    """Its mean is the metric; what it prints is not read as an answer, and nothing of it is imported here."""
     answers = given([np.array([2.0]), np.array([4.0])], [np.array([1.0]), np.array([3.0])], [1.0, 3.0])
-    task = tasks.find("own_metric_of_a_test:gap")
-    assert task is not None
-    (found,) = task.measured(answers)
+    (found,) = own("gap").measured(answers)
     assert ("gap", "lower", "m", 1.0, 0.0, 1.0) == (
         found.value.name, found.value.direction, found.value.unit, found.value.value, found.value.reference,
         found.value.drop,
     )  # fmt: skip
-    pair = task.paired(answers, answers)
+    pair = own("gap").paired(answers, answers)
     assert pair is not None
-    assert ((1.0, 1.0), "lower") == (pair.head, pair.direction)
-    for name, said in (("broken", "failed on example 0: ZeroDivisionError"), ("nan", "gives nan for example 0")):
-        wrong = tasks.find(f"own_metric_of_a_test:{name}")
-        assert wrong is not None
-        with pytest.raises(ValueError, match=said):
-            wrong.measured(answers)
-    with pytest.raises(ValueError, match="direction 'left'; valid: higher, lower"):
-        tasks.find("own_metric_of_a_test:sideways")
-    with pytest.raises(BuildError, match="no callable `gab`"):
-        tasks.find("own_metric_of_a_test:gab")
-    sys.modules.pop("own_metric_of_a_test", None)
+    assert ((1.0, 1.0), (1.0, 1.0), "lower") == (pair.base, pair.head, pair.direction)
+    assert "own_metric_of_a_test" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "said"),
+    [
+        ("unlike", 1, "failed on example 1: ZeroDivisionError: division by zero"),
+        ("unlike", 2, "gives nan for example 1: expected a finite number"),
+        ("unlike", 3, "failed on example 1: SystemExit: 0"),
+        ("unlike", 4, "its process ended with exit code 0 while it was at example 1"),
+        ("unlike", 5, "its process was ended after 3 s without a word"),
+        ("sideways", 0, "direction 'left'; valid: higher, lower"),
+        ("gab", 0, "no callable `gab`; did you mean `gap`"),
+    ],
+)
+def test_whatever_a_function_of_the_user_s_own_does(
+    own: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch, name: str, label: float, said: str
+) -> None:
+    """It is that case's failure, with the example's place; this process goes on."""
+    if "without a word" in said:
+        monkeypatch.setenv(processes.STEP_DEADLINE, "3s")
+    value = [np.array([0.0])] * 2
+    with pytest.raises(TaskError, match=said):
+        own(name).measured(given(value, value, [0, label]))
 
 
 def test_intervals_of_a_statistic_that_is_not_a_mean() -> None:

@@ -318,7 +318,8 @@ def test_a_search_recommends_a_build_that_keeps_the_budget(
     monkeypatch.setattr("harness.confirmation.BLOCKS", 1)
     monkeypatch.setattr("harness.tune.racing.RUNGS", (1,))
     watch = Quiet()
-    found = tune.tune(tuning("fp32-fused", Budget(fidelity_db=20.0)), watch)
+    request = tuning("fp32-fused", Budget(fidelity_db=20.0))
+    found = tune.tune(request, watch)
     assert found.best is not None
     assert found.choice is not None
     assert "fp32" == found.default.case.recipe.name
@@ -326,6 +327,7 @@ def test_a_search_recommends_a_build_that_keeps_the_budget(
     assert all(one.keeps for one in found.tried)
     assert found.best.case.id in {one.candidate.case.id for one in found.timed if one.median_s}
     assert found.default.name == found.choice.baseline
+    assert not [*(request.cache / "tune").glob("*/samples/*")]
 
 
 @pytest.mark.long

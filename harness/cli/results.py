@@ -140,14 +140,14 @@ def results(
         rows = result_columns.ordered(
             chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
             sort,
-            among=found.rows,
+            among=found.among,
         )
         if asked:
-            show_columns(rows, asked, format_, among=found.rows)
+            show_columns(rows, asked, format_, among=found.among)
         elif format_ == options.TABLE:
-            show_rows(rows, results, among=found.rows)
+            show_rows(rows, results, among=found.among)
         else:
-            write_rows(rows, format_, among=found.rows)
+            write_rows(rows, format_, among=found.among)
 
 
 def chosen(rows: Sequence[Row], asked: Mapping[str, str | None], results: Path) -> list[Row]:

@@ -167,9 +167,12 @@ def reason(
 
 
 def _integers(first: onnx.NodeProto, second: onnx.NodeProto, ran: onnx.NodeProto | None) -> str:
+    """What quantization made of the first, as a reason."""
     kind = "" if ran is None else ran.op_type
     if kind.startswith(("QLinear", "QGemm")) or kind.endswith(("Integer", "NBits")):
         return f"{first.op_type} runs on integers ({kind}), where {second.op_type} is an operator of its own"
+    if kind and first.op_type in ("Conv", "MatMul", "Gemm") and family(kind) != family(first.op_type):
+        return f"{first.op_type} was taken apart: what it makes comes from a {kind} here, which takes nothing in"
     return ""
 
 

@@ -29,3 +29,12 @@ def family(operator: str) -> str:
     """
     plain = _FAMILY.sub("", operator) or operator
     return "MatMul" if plain == "Gemm" else plain
+
+
+QUANTIZED = ("", "_quant", "_Q4", "_Q8")
+"""What quantizers add to the name of a node that they put in the place of another."""
+
+
+def quantized(layer: str) -> tuple[str, ...]:
+    """What a layer of the float32 network may be called in a build that was quantized from it."""
+    return tuple(f"{layer}{end}" for end in QUANTIZED)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.explain.model import NodeTime
-from harness.explain.names import MOVES, family, plainly
+from harness.explain.names import MOVES, family, plainly, quantized
 from harness.explain.wiring import MADE_BY_RUNTIME
 from harness.measure.closely import typical_s
 from harness.measure.placement import BODIES, COMPUTE, NodeRow
@@ -108,6 +108,17 @@ def by_layer(found: Sequence[NodeTime]) -> dict[str, float]:
         if one.of:
             sums[one.of] += one.seconds
     return dict(sums)
+
+
+def of_layer(times: dict[str, float], layer: str) -> float | None:
+    """What a layer of the float32 network takes in a build that was quantized from it; None where it has no node there.
+
+    Args:
+        times: as `by_layer` has them.
+        layer: its name in the float32 network.
+    """
+    found = [times[name] for name in quantized(layer) if name in times]
+    return sum(found) if found else None
 
 
 def inserted(found: Sequence[NodeTime]) -> tuple[NodeTime, ...]:

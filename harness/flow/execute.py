@@ -7,14 +7,14 @@ import dataclasses
 import hashlib
 import json
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import reasons, runtime_spec, scratch, source_files
 from harness.build.cache import Cache
-from harness.errors import WorkerError, WorkerRefusal
+from harness.errors import TaskError, WorkerError, WorkerRefusal
 from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
@@ -128,7 +128,7 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     job = dataclasses.replace(job, host=job.host or host.here())
     nothing = dataclasses.replace(nothing, runtime=job.runtime, host=job.host)
     ticks = [host.ticks()]
-    seen: list[Evaluation] = []
+    seen: list[Evaluation | TaskError] = []
     cache = Cache(job.cache)
 
     def look(worker: Client) -> None:
@@ -136,7 +136,10 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         ticks.append(host.ticks())
         again = dataclasses.replace(job, client=lambda: contextlib.nullcontext(worker))
         with contextlib.suppress(Exception):
-            seen.append(evaluate(again, built, worker.runtime, cache))
+            try:
+                seen.append(evaluate(again, built, worker.runtime, cache))
+            except TaskError as error:  # it would do the same again, and maybe for an hour
+                seen.append(error)
 
     try:
         work = workload(case, built, cache)
@@ -159,11 +162,23 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         noise=host.noise(ticks[0], ticks[1] if len(ticks) > 1 else host.ticks()),
     )
     try:
-        evaluation = seen[0] if seen else evaluate(job, built, timed.runtime, cache)
+        evaluation = _known(seen) or evaluate(job, built, timed.runtime, cache)
         found = dataclasses.replace(found, evaluation=evaluation)
     except Exception as error:  # noqa: BLE001 # as above
         found = dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
     return dataclasses.replace(found, remade=cache.remade())
+
+
+def _known(seen: Sequence[Evaluation | TaskError]) -> Evaluation | None:
+    """What the timed process computed; None where it could not, and another one is to.
+
+    Raises:
+        TaskError: it could, and a metric of the user's own made nothing of it.
+    """
+    found = seen[0] if seen else None
+    if isinstance(found, TaskError):
+        raise found
+    return found
 
 
 def verdict(error: Exception) -> Status:

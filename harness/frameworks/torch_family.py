@@ -52,27 +52,17 @@ class TorchModel(base.Loaded):
             Skip: torch.fx finds none.
             BuildError: torch.fx cannot trace the module.
         """
-        import warnings
-
-        from torch.nn.modules.batchnorm import _BatchNorm
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it imports what torch itself deprecates
-            from torch.fx.experimental.optimization import fuse
-
-        def norms(module: Any) -> int:
-            return sum(isinstance(part, _BatchNorm) for part in module.modules())
+        from harness.frameworks import torch_fold
 
         try:
-            module = fuse(self.module)
+            module, count = torch_fold.folded(self.module)
         except Exception as error:
             raise BuildError(
                 f"export: torch.fx cannot trace {self.model.id}: {reasons.reason_of(error, tool=True)}"
             ) from error
-        count = norms(self.module) - norms(module)
         if not count:
             raise Skip("export: torch.fx finds no batch norm of torch's own right behind a convolution.")
-        return replace(self, module=module.eval()), count
+        return replace(self, module=module), count
 
     def export(self, options: Mapping[str, Json], folder: Path) -> None:
         """Write the module with torch's own exporters.

@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,19 @@ def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
         )
     except Exception as error:  # pyarrow has a class of its own for every damage
         raise StoreError(f"{place} is damaged: {error}. Delete it and sweep the case again.") from error
+
+
+def beside(file: Path, rows: Sequence[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
+    """What else belongs to a run that is taken over from another folder: where it goes -> where it lies.
+
+    Args:
+        file: the run's, in `samples/` of the other folder.
+        rows: what it holds.
+        results: the folder that takes it over.
+    """
+    keys = {key for row in rows if (key := row.get("evaluation")) and KEY.fullmatch(key)}
+    there = {_place(results, key): _place(file.parent.parent, key) for key in sorted(keys)}
+    return {target: source for target, source in there.items() if source.is_file() and not target.exists()}
 
 
 def _place(results: Path, key: str) -> Path:

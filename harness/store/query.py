@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
 from harness.special_files import special
-from harness.store import absent, content
+from harness.store import absent, content, earlier
 from harness.store.absent import STORED
 from harness.store.clock import ahead, limit, settled_sql
 from harness.store.columns import COLUMNS, HEAVY
@@ -52,11 +52,14 @@ class Query:
 
     Attributes:
         rows: without samples, ordered by case, newest run first.
+        among: those, and rows of earlier runs on which a choice may rest (`harness.store.earlier`): what speed-ups and
+            builds to ship are taken from.
         problems: files that were left out and why, one error each.
         notes: what else a reader has to know: runs from the future.
     """
 
     rows: tuple[Row, ...]
+    among: tuple[Row, ...] = ()
     problems: tuple[StoreError, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -95,6 +98,8 @@ def query(
             try:
                 good = _each_admitted(connection, paths, problems)
                 rows = _select(connection, good, problems, columns, all_runs=all_runs)
+                rows = rows if all_runs else standing(rows)
+                before = [] if all_runs else _earlier(connection, good, rows, columns)
                 notes = _ahead(connection, good, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
@@ -103,10 +108,13 @@ def query(
                     ) from None
                 continue
             break
-    rows = rows if all_runs else standing(rows)
     if models is not None:
-        rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
-    return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems), notes=notes)
+        rows, before = (
+            [row for row in some if any(fnmatchcase(row["model"], pattern) for pattern in models)]
+            for some in (rows, before)
+        )
+    rows = sorted(rows, key=lambda row: natural(row["case"]))
+    return Query(rows=tuple(rows), among=(*rows, *before), problems=tuple(problems), notes=notes)
 
 
 def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> list[Row]:
@@ -354,18 +362,39 @@ def _select(
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
-        good = []
-        for path in paths:
-            try:
-                connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (ditto)
-                good.append(path)
-            except duckdb.Error as error:
-                _vanished(path)
-                problems.append(damaged(path, error))
+        good = _readable(connection, paths, problems, columns)
         if len(good) == len(paths):
             raise
         return _select(connection, good, problems, wanted, all_runs=all_runs)
     return rows
+
+
+def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError], columns: str) -> list[Path]:
+    """The files whose columns can be read; why the others cannot goes to `problems`."""
+    import duckdb
+
+    good = []
+    for path in paths:
+        try:
+            connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (our own names)
+            good.append(path)
+        except duckdb.Error as error:
+            _vanished(path)
+            problems.append(damaged(path, error))
+    return good
+
+
+def _earlier(connection: Any, paths: Sequence[Path], rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    """Rows of `harness.store.earlier`, of the files that can be read; `_select` has said which cannot."""
+    import duckdb
+
+    try:
+        return earlier.rows(connection, [_literal(path) for path in paths], rows, columns, ONCE)
+    except duckdb.Error:
+        good = _readable(connection, paths, [], ", ".join(f'"{name}"' for name in columns))
+        if len(good) == len(paths):
+            raise
+        return _earlier(connection, good, rows, columns)
 
 
 def _ahead(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ A task's module holds `TASK`, a `harness.tasks.base.Task`. Importing this packag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.registry import Registry
@@ -17,17 +18,20 @@ _TASKS: Registry[Task] = Registry(__name__, "TASK", "task")
 names = _TASKS.names
 
 
-def find(name: str | None) -> Task | None:
+def find(name: str | None, first: Sequence[str] = ()) -> Task | None:
     """The task called `name`, or that of a function, `module:function`; None for a model without one.
+
+    Args:
+        name: as the zoo has it.
+        first: folders that a function's module is looked for in before all others.
 
     Raises:
         BuildError: there is none of that name.
-        ValueError: the function says of itself what makes no sense.
     """
     if name is not None and ":" in name:
         from harness.tasks import own_function
 
-        return own_function.task(name)
+        return own_function.task(name, first)
     return None if name is None else _TASKS.get(name)
 
 

@@ -2,69 +2,59 @@
 
 `function(outputs, label)` is given a mapping of output names to arrays, and gives one number; the metric is the mean
 over the examples. It may have attributes `direction` (`higher`, which is better, or `lower`), `unit` (`fraction` where
-it lies in 0..1, else any text) and `__name__`, which is what the metric is called. It runs beside harness, where
-torch and other frameworks should stay out.
+it lies in 0..1, else any text) and `__name__`, which is what the metric is called. It runs in a process of its own.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from harness import importable
 from harness.records import MetricValue
 from harness.stats import correctness, resampled
+from harness.tasks import own_calls
 from harness.tasks.base import Evaluated, Paired, Scored, Task, everything
 
-DIRECTIONS = ("higher", "lower")
 
+def task(name: str, first: Sequence[str] = ()) -> Task:
+    """The task of a `module:function`, which nothing is known of before it measures: that imports it.
 
-def task(name: str) -> Task:
-    """The task of a `module:function`.
-
-    Raises:
-        BuildError: it cannot be imported.
-        ValueError: its `direction` is neither of the two.
+    Args:
+        name: of it.
+        first: folders that the module is looked for in before all others.
     """
-    function = importable.target(name, "task")
-    direction, unit = str(getattr(function, "direction", DIRECTIONS[0])), str(getattr(function, "unit", ""))
-    if direction not in DIRECTIONS:
-        raise ValueError(f"task: {name} has the direction {direction!r}; valid: {', '.join(DIRECTIONS)}")
-    called = str(getattr(function, "__name__", name.rpartition(":")[2]))
 
     def measure(given: Evaluated) -> tuple[Scored, ...]:
-        return _measured(function, given, name=name, called=called, unit=unit, direction=direction)
+        return _measured(given, name, first)
 
     def pair(base: Evaluated, head: Evaluated) -> Paired | None:
-        if base.labels is None or head.labels is None:
+        both = [(one, one.labels) for one in (base, head) if one.labels is not None]
+        if len(both) < 2:  # noqa: PLR2004  (two sides)
             return None
+        sides = [own_calls.Answered(outputs=one.outputs, labels=labels) for one, labels in both]
+        says = own_calls.asked(name, sides, first)
         return Paired(
-            metric=called,
-            unit=unit,
-            direction=direction,
-            base=_each(function, base, base.outputs, name),
-            head=_each(function, head, head.outputs, name),
+            metric=says.called, unit=says.unit, direction=says.direction, base=says.sides[0], head=says.sides[1]
         )
 
     return Task(summary=f"what {name} says of each example", needs=everything, measure=measure, pair=pair)
 
 
-def _measured(
-    function: Callable[..., Any], given: Evaluated, *, name: str, called: str, unit: str, direction: str
-) -> tuple[Scored, ...]:
+def _measured(given: Evaluated, name: str, first: Sequence[str]) -> tuple[Scored, ...]:
     if given.labels is None:
         return ()
-    each, own = (_each(function, given, side, name) for side in (given.outputs, given.reference))
-    sign = 1.0 if direction == DIRECTIONS[0] else -1.0
-    span = 1.0 if unit == "fraction" else max(max(each + own) - min(each + own), 0.0)
+    sides = [own_calls.Answered(outputs=one, labels=given.labels) for one in (given.outputs, given.reference)]
+    says = own_calls.asked(name, sides, first)
+    each, own = says.sides
+    sign = 1.0 if says.direction == own_calls.DIRECTIONS[0] else -1.0
+    span = 1.0 if says.unit == "fraction" else max(max(each + own) - min(each + own), 0.0)
     drop = correctness.bootstrap_drop([sign * one for one in own], [sign * one for one in each], span=span)
     values = _array(each)
     interval = resampled.difference(lambda drawn: (float(values[drawn].mean()), 0.0), len(each), differing=len(each))
     value = MetricValue(
-        name=called,
-        unit=unit,
-        direction=direction,
+        name=says.called,
+        unit=says.unit,
+        direction=says.direction,
         value=sum(each) / len(each),
         reference=sum(own) / len(own),
         drop=drop.value,
@@ -81,25 +71,3 @@ def _array(values: Sequence[float]) -> Any:
     import numpy as np
 
     return np.asarray(values, dtype=np.float64)
-
-
-def _each(
-    function: Callable[..., Any], given: Evaluated, side: Mapping[str, Sequence[Any]], name: str
-) -> tuple[float, ...]:
-    """The function's number for every example.
-
-    Raises:
-        ValueError: it raises, or gives something else than a number, or NaN.
-    """
-    found = []
-    for place in range(given.examples):
-        outputs = {output: values[place] for output, values in side.items()}
-        try:
-            answer = function(outputs, (given.labels or ())[place])
-            number = float(answer)
-        except Exception as error:  # whatever a function of the user's does
-            raise ValueError(f"{name} failed on example {place}: {type(error).__name__}: {error}") from error
-        if not math.isfinite(number):
-            raise ValueError(f"{name} gives {number} for example {place}: expected a finite number")
-        found.append(number)
-    return tuple(found)

@@ -141,7 +141,7 @@ class Tuner:
             timed = _fastest([*timed, *self._settings(finalists[:FINALISTS], journal)])
             best = [one.candidate for one in _fit(timed) if one.candidate.name != default.name][:2]
             choice = self._confirm(best, default) if best else None
-            journal.finish()
+            journal.finish().unlink(missing_ok=True)  # it is for whoever goes on, and there is nothing to go on with
         if choice is not None and choice.best == best[-1].name and len(best) > 1:
             best[:2] = best[1::-1]
         return Tuned(
@@ -279,11 +279,10 @@ class Tuner:
     # --- races ---
 
     def _journal(self) -> Journal:
-        folder = self._request.cache / "tune"
-        name = keys.digest_of(
-            [self._request.default.id, str(self._request.zoo.path), plain(self._request.default.model.budget)]
-        )
-        return Journal.open(folder / name[:24], self._session.run, resume=True)
+        """What was timed of this search: the same command goes on from there."""
+        default = self._request.default
+        name = keys.digest_of([default.id, str(self._request.zoo.path), plain(default.model.budget)])
+        return Journal.open(self._request.cache / "tune" / name[:24], self._session.run, resume=True)
 
     def _job(self, candidate: TuneCandidate) -> Job:
         case = candidate.case

@@ -196,7 +196,8 @@ def excluded(model: onnx.ModelProto, options: Mapping[str, Json]) -> list[str]:
     names = [node.name for node in model.graph.node]
     chosen: set[str] = set()
     for pattern in options["exclude"]:
-        matched = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, str(pattern))]
+        exact = [str(pattern)] if pattern in names else []  # a name may look like a glob of others
+        matched = exact or [name for name in names if fnmatch.fnmatchcase(name, str(pattern))]
         if not matched:
             raise BuildError(
                 f"quantize: `exclude: {pattern}` matches no node. Names look like {', '.join(names[:3])}; "

@@ -129,7 +129,8 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
         found["base"] = dataclasses.replace(found["base"], given=under_names_of(given, found["head"].given))
     sides = found["base"].given, found["head"].given
     try:
-        task = tasks.find(match.head.case.model.task)
+        head = match.head.side
+        task = tasks.find(match.head.case.model.task, (*head.path, str(head.zoo.parent)))
         paired = task.paired(*sides) if task is not None else None
         findings = (
             *([accuracy(match.head, paired, settings)] if paired is not None else []),

@@ -22,7 +22,7 @@ PNG_SIDES = slice(16, 24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ShownAnswer:
     """What one side says of an example.
 
     Attributes:
@@ -50,7 +50,7 @@ class ShownExample:
     value: str
     reference: str
     picture: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ShownAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +102,7 @@ def _shown(one: ExampleResult) -> ShownExample:
     )
 
 
-def _answer(who: str, said: Any, sides: tuple[int, int]) -> Answer:
+def _answer(who: str, said: Any, sides: tuple[int, int]) -> ShownAnswer:
     if isinstance(said, Mapping) and isinstance(said.get("boxes"), list) and all(sides):
         scores = said.get("scores") or [None] * len(said["boxes"])
         boxes = []
@@ -111,8 +111,8 @@ def _answer(who: str, said: Any, sides: tuple[int, int]) -> Answer:
             top, bottom = (100 * edge / sides[1] for edge in (corners[1], corners[3]))
             label = f"{kind}" if score is None else f"{kind} {score:.2f}"
             boxes.append((round(left, 2), round(top, 2), round(right - left, 2), round(bottom - top, 2), label))
-        return Answer(who=who, text=f"{len(boxes)} boxes", boxes=tuple(boxes))
-    return Answer(who=who, text=_text(said))
+        return ShownAnswer(who=who, text=f"{len(boxes)} boxes", boxes=tuple(boxes))
+    return ShownAnswer(who=who, text=_text(said))
 
 
 def _text(said: Any) -> str:
