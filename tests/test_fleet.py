@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -360,3 +361,34 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
     assert 0 == resumed.returncode, (out, err)
     assert {"tiny/fp32/cpu-t1-b1": 4, "tiny/fp32-fused/cpu-t1-b1": 4} == measured_processes(project)
     assert 1 == len(list(project.root.glob("results/samples/*.parquet")))
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The commands of a page's first example."""
+    block = page.read_text(encoding="utf-8").split("```")[1]
+    return [shlex.split(line) for line in block.strip().splitlines()]
+
+
+@pytest.mark.long
+def test_the_example_runs_as_it_stands(built_project: Project) -> None:
+    """Both commands of docs/fleet.md, at another port; two such sweeps at once are two runs."""
+    up, sweep = commands_of(Path(__file__).parent.parent / "docs" / "fleet.md")
+    assert ["harness", "fleet", "up", "--local", "2"] == up
+    port = str(free_port())
+    project, command = built_project, [word.replace("8786", port) for word in sweep[1:]]
+    started = project.start(*up[1:], "--port", port)
+    try:
+        first = started.stdout
+        assert first is not None
+        assert f"2 workers at tcp://127.0.0.1:{port}" in first.readline()
+        both = [project.start(*command) for _ in range(2)]
+        ended = [(one.communicate(timeout=300), one.returncode) for one in both]
+    finally:
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=60)
+    assert [0, 0] == [code for _, code in ended], (ended, err)
+    assert 130 == started.returncode
+    runs = json.loads(project.run("results", "--json", "--all"))
+    assert 6 == len(runs) == len({(row["run"], row["case"]) for row in runs})
+    assert {2} == {row["latency"]["processes"] for row in runs}
+    assert 2 == len(list(project.root.glob("results/samples/*.parquet")))
