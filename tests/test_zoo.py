@@ -312,6 +312,11 @@ def test_parallel_execution(tmp_path: Path) -> None:
         ),
         (
             "provider: cpu",
+            "provider: cpu, runtime: node, session_config: {session.enable_cpu_mem_arena: 0}",
+            '7: targets.cpu.session_config["session.enable_cpu_mem_arena"]: has an effect with',
+        ),
+        (
+            "provider: cpu",
             "provider: cpu, session_config: {session.disable_cpu_ep_fallback: 1}",
             '7: targets.cpu.session_config["session.disable_cpu_ep_fallback"]: conflicts with provider cpu',
         ),

@@ -162,7 +162,9 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         runtime=timed.runtime,
         examples=timed.examples,
         notes=timed.notes,
-        noise=host.noise(ticks[0], ticks[1] if len(ticks) > 1 else host.ticks()),
+        # What this host did meanwhile says nothing of another one.
+        noise={} if timed.host else host.noise(ticks[0], ticks[1] if len(ticks) > 1 else host.ticks()),
+        host=timed.host or job.host,
     )
     try:
         evaluation = _known(seen) or evaluate(job, built, timed.runtime, cache)

@@ -18,13 +18,13 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import memory, placement, profile, reference_workload
+from harness.measure import host, memory, placement, profile, reference_workload
 from harness.measure.bursts import OPEN_DEADLINE_S, burst, is_duration
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
 from harness.measure.scenarios import Driver
-from harness.records import ProcessSamples, RuntimeInfo, Target
+from harness.records import HostInfo, ProcessSamples, RuntimeInfo, Target
 from harness.records.scenario import Scenario
 from harness.records.values import ValueEntry, ValueSet
 from harness.runtimes.client import Client
@@ -132,6 +132,7 @@ class Timed:
     Attributes:
         notes: what the worker has to say of how it runs the model.
         examples: how many batches of examples its inferences rotated through.
+        host: the device that the worker ran on; None where that is this host.
     """
 
     samples: ProcessSamples
@@ -139,6 +140,7 @@ class Timed:
     runtime: RuntimeInfo
     notes: tuple[str, ...] = ()
     examples: int = 1
+    host: HostInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +287,7 @@ def timed_once(
         runtime=runtime,
         notes=(*map(str, opened.get("notes") or ()), *driven.notes),
         examples=rotated(opened),
+        host=host.elsewhere(worker.hello["device"]) if isinstance(worker.hello.get("device"), dict) else None,
     )
 
 

@@ -258,7 +258,10 @@ class TargetEntry(Strict):
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
         "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, which are not an onnxruntime; "
-        "or another language: node, browser or cpp, see docs/languages.md",
+        "or another language: node, browser, cpp or java, or a device: ssh or android, see docs/languages.md",
+    )
+    host: Text | None = Field(
+        default=None, description="with `runtime: ssh` the machine, with `runtime: android` the phone's serial number"
     )
     provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
     session_config: dict[Text, ConfigText] = Field(
