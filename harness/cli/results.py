@@ -29,7 +29,7 @@ CHUNK = 2_000
 SHOWN = (
     "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
     "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "metrics", "budget",
-    "metric_budgets", "run", "run_started_at", "fingerprint", "batch",
+    "metric_budgets", "run", "run_started_at", "fingerprint", "batch", "load",
     *(metric.column.partition(".")[0] for metric in METRICS),
 )  # fmt: skip
 """The stored columns that tables are made of: the rest is half of the time and most of the memory."""
@@ -119,6 +119,13 @@ def results(
     format_: options.Format = None,
     as_json: options.AsJson = False,
     all_runs: Annotated[bool, typer.Option("--all", help="Every run, not only the newest that has a case.")] = False,
+    side_by_side: Annotated[
+        bool,
+        typer.Option(
+            "--side-by-side",
+            help="Every runtime and provider of a model in one table: placement, precision used, compile time.",
+        ),
+    ] = False,
 ) -> None:
     """Show what is stored: the newest run of every case, or all of them.
 
@@ -130,7 +137,9 @@ def results(
     from harness.store import query
 
     asked = result_columns.named(columns)
-    light = SHOWN if format_ == options.TABLE and not asked and not sort else query.LIGHT
+    if side_by_side and (asked or sort):
+        raise UsageError("--side-by-side has columns and an order of its own: leave out --columns and --sort")
+    light = SHOWN if not side_by_side and format_ == options.TABLE and not asked and not sort else query.LIGHT
     with kept():
         found = query.query(results, all_runs=all_runs, columns=light)
         for problem in found.problems:
@@ -142,7 +151,11 @@ def results(
             sort,
             among=found.among,
         )
-        if asked:
+        if side_by_side:
+            from harness.cli import runtimes_table
+
+            runtimes_table.show(rows, format_)
+        elif asked:
             show_columns(rows, asked, format_, among=found.among)
         elif format_ == options.TABLE:
             show_rows(rows, results, among=found.among)

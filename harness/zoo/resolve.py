@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import data as sources
-from harness import frameworks, packaged, runtime_spec, tasks
+from harness import frameworks, packaged, provider_options, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
 from harness.frameworks import surroundings
@@ -51,6 +51,7 @@ def defaults(entries: ZooFile) -> Defaults:
         targets=tuple(own.targets or entries.targets),
         threads=tuple(own.threads),
         batch=tuple(own.batch),
+        scenarios=tuple(own.scenarios),
         processes=own.processes,
         time_per_case_s=own.time_per_case,
         ci_width=own.ci_width,
@@ -110,20 +111,12 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         if wrong := runtime_spec.problem_of_host(entry.runtime, entry.host):
             problems.add((*where, "host"), wrong)
         runtime = f"{entry.runtime.strip()}:{entry.host.strip()}"
-    other = runtime_spec.other(entry.runtime)
-    if other and entry.session_config:
-        problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
-    if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
-        problems.add((*where, "provider_options"), f"{other} takes none")
+    check_options(where, entry, provider, plugin, problems)
     check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
-        if other or not uses_session_threads(provider):
-            found = f"parallel execution needs a provider that runs on the session's threads, found {provider!r}"
-            problems.add((*where, "execution"), found)
-        elif entry.inter_threads is None:
-            problems.add((*where, "execution"), "parallel execution needs `inter_threads`, such as inter_threads: [2]")
+        check_parallel((*where, "execution"), entry, provider, problems)
     return TargetSpec(
         name=name,
         provider=provider,
@@ -133,10 +126,34 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         threads=_tuple(entry.threads),
         inter_threads=_tuple(entry.inter_threads),
         batch=_tuple(entry.batch),
+        scenarios=None if entry.scenarios is None else tuple(entry.scenarios),
         plugin=plugin,
         device=device,
         hosts=wish(entry),
     )
+
+
+def check_options(where: Keys, entry: TargetEntry, provider: str, plugin: str, problems: Problems) -> None:
+    """Record settings that the runtime or the provider does not have."""
+    other = runtime_spec.other(entry.runtime)
+    if other and entry.session_config:
+        problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
+    if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
+        problems.add((*where, "provider_options"), f"{other} takes none")
+    if not other and not plugin:
+        for option in entry.provider_options:
+            if wrong := provider_options.problem(provider, option):
+                problems.add((*where, "provider_options", option), wrong)
+
+
+def check_parallel(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:
+    """Record what parallel execution lacks."""
+    if runtime_spec.other(entry.runtime) or not uses_session_threads(provider):
+        problems.add(
+            where, f"parallel execution needs a provider that runs on the session's threads, found {provider!r}"
+        )
+    elif entry.inter_threads is None:
+        problems.add(where, "parallel execution needs `inter_threads`, such as inter_threads: [2]")
 
 
 def check_config(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:
