@@ -156,12 +156,13 @@ def sweep(
         swept = run_sweep(request, console)
     from harness.cli import summary
     from harness.cli.markdown import deliver
-    from harness.cli.results import write_rows
+    from harness.cli.results import write_parts
 
     if format_ == options.TABLE:
         summary.summary(console.out, swept, results)
     else:
-        write_rows([dict(row) for row in swept.rows], format_)
+        rows = [dict(row) for row in swept.rows]
+        write_parts([(rows, rows)], format_)
 
     sys.stdout.write(deliver(swept.rows, markdown))
     measured = any(row.get("latency") for row in swept.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -85,28 +86,48 @@ def query(
     Raises:
         StoreError: where the folder itself cannot be listed.
     """
-    import duckdb
-
-    columns = tuple(name for name in LIGHT if name in columns or name in ALWAYS)
-    with duckdb.connect() as connection:
+    columns = read_columns(columns)
+    with connected() as connection:
         for attempt in range(ATTEMPTS):
             paths = sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = _each_admitted(connection, paths, problems)
-                rows = _select(connection, good, problems, columns, all_runs=all_runs)
-                notes = _ahead(connection, good, problems)
+                good = each_admitted(connection, paths, problems)
+                rows = chosen_rows(connection, good, problems, columns, all_runs=all_runs)
+                notes = of_the_future(connection, good, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
-                    raise StoreError(
-                        f"{results / 'samples'} keeps changing while it is read: wait until the sweep there ends."
-                    ) from None
+                    raise changing(results) from None
                 continue
             break
-    rows = rows if all_runs else standing(rows)
     if models is not None:
         rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
-    return Query(rows=tuple(sorted(rows, key=lambda row: natural(row["case"]))), problems=tuple(problems), notes=notes)
+    return Query(rows=in_order(rows, all_runs=all_runs), problems=tuple(problems), notes=notes)
+
+
+@contextmanager
+def connected() -> Iterator[Any]:
+    """A database in memory that draws nothing: DuckDB prints its progress on standard output of `python -c`."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+
+
+def read_columns(columns: Collection[str]) -> tuple[str, ...]:
+    """The columns that are read where these are asked for."""
+    return tuple(name for name in LIGHT if name in columns or name in ALWAYS)
+
+
+def in_order(rows: list[Row], *, all_runs: bool) -> tuple[Row, ...]:
+    """What was read, newest first, as it is shown: by case, and of each the row that stands."""
+    return tuple(sorted(rows if all_runs else standing(rows), key=lambda row: natural(row["case"])))
+
+
+def changing(results: Path) -> StoreError:
+    """That the files of a folder come and go faster than they can be read."""
+    return StoreError(f"{results / 'samples'} keeps changing while it is read: wait until the sweep there ends.")
 
 
 def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> list[Row]:
@@ -153,7 +174,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
     order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
     sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
     problems: list[StoreError] = []
-    with duckdb.connect() as connection:
+    with connected() as connection:
         good = _admitted(connection, sample_files(results), problems)
         try:
             frame = _frame(connection, sql, good, select, categories)
@@ -181,7 +202,7 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     names = ", ".join(f'stored."{name}"' for name in columns)
     paths = sorted({str(name) for name in keys["filename"]})
     sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("wanted", keys[["filename", "case"]].drop_duplicates())
         try:
             found = connection.execute(sql, [[_literal(Path(path)) for path in paths]]).fetchall()
@@ -242,7 +263,7 @@ def _admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]
     return list(paths)
 
 
-def _each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
+def each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
     """The same for whoever lists the folder again where a file has gone.
 
     Raises:
@@ -333,8 +354,14 @@ def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
     return False
 
 
-def _select(
-    connection: Any, paths: list[Path], problems: list[StoreError], wanted: Sequence[str], *, all_runs: bool
+def chosen_rows(
+    connection: Any,
+    paths: list[Path],
+    problems: list[StoreError],
+    wanted: Sequence[str],
+    *,
+    all_runs: bool,
+    models: Sequence[str] | None = None,
 ) -> list[Row]:
     """The rows of all files in one query; only where that fails is the culprit looked for, file by file."""
     import duckdb
@@ -345,12 +372,13 @@ def _select(
     time = settled_sql("run_started_at")
     latest = f"ORDER BY {time} DESC, run DESC"
     newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
-    select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
+    of = "" if models is None else f'WHERE "model" IN ({", ".join("?" * len(models))})'
+    select = f"WITH once AS (SELECT {columns} FROM {STORED} {of} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
     select += f" {latest}, started_at"
     rows: list[Row] = []
     try:
-        found = connection.execute(select, [[_literal(path) for path in paths]])
+        found = connection.execute(select, [[_literal(path) for path in paths], *(models or ())])
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
@@ -364,11 +392,34 @@ def _select(
                 problems.append(damaged(path, error))
         if len(good) == len(paths):
             raise
-        return _select(connection, good, problems, wanted, all_runs=all_runs)
+        return chosen_rows(connection, good, problems, wanted, all_runs=all_runs, models=models)
     return rows
 
 
-def _ahead(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:
+def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> list[tuple[str, str, str, int]]:
+    """Model, variant and target of all stored rows, each combination once, with how many rows have it.
+
+    Files that do not answer are left out of `paths`.
+    """
+    import duckdb
+
+    if not paths:
+        return []
+    sql = f"SELECT model, variant, target, count(*) FROM {STORED} GROUP BY ALL"  # noqa: S608  (our own names)
+    try:
+        found: list[tuple[str, str, str, int]] = connection.execute(
+            sql, [[_literal(path) for path in paths]]
+        ).fetchall()
+    except duckdb.Error:
+        good = [path for path in paths if _answers(connection, path, problems, "SELECT model, variant, target")]
+        if len(good) == len(paths):
+            raise
+        paths[:] = good
+        return names(connection, paths, problems)
+    return list(found)
+
+
+def of_the_future(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:
     """Which runs say that they are of the future; not asked where files are damaged, which says enough."""
     if problems or not paths:
         return ()
