@@ -39,20 +39,20 @@ models:
     source: onnx
     id: net.onnx
     data: noise
-    inputs: {x: {dtype: float32, shape: [batch, 1, 12, 12]}}
+    inputs: {x: {dtype: float32, shape: [batch, 1, SIZE, SIZE]}}
     budget: {fidelity_db: 20}
 """
 
 
-def network(path: Path, seed: int) -> str:
+def network(path: Path, seed: int, channels: int = CHANNELS, size: int = SIZE) -> str:
     """Write the network, and give the name of the layer that is bad."""
     rng = np.random.default_rng(seed)
     bad, factor = int(rng.integers(1, LAYERS + 1)), rng.uniform(6, 30)
     nodes, weights, before = [], [], "x"
     for number in range(LAYERS):
-        inputs = CHANNELS if number else 1
-        weight = rng.standard_normal((CHANNELS, inputs, 3, 3)) * np.sqrt(2 / (inputs * 9))
-        bias = rng.standard_normal(CHANNELS) * 0.1
+        inputs = channels if number else 1
+        weight = rng.standard_normal((channels, inputs, 3, 3)) * np.sqrt(2 / (inputs * 9))
+        bias = rng.standard_normal(channels) * 0.1
         weight[DEAD], bias[DEAD] = 0, -1
         if number == bad:
             weight[0, DEAD, 1, 1] = factor * np.abs(weight).max()
@@ -64,9 +64,9 @@ def network(path: Path, seed: int) -> str:
             helper.make_node("Relu", [f"c{number}"], [f"r{number}"], f"relu{number}"),
         ]
         before = f"r{number}"
-    product = rng.standard_normal((CHANNELS * SIZE * SIZE, 10)) / SIZE
+    product = rng.standard_normal((channels * size * size, 10)) / size
     if bad == LAYERS:
-        product[DEAD * SIZE * SIZE, 0] = factor * np.abs(product).max()
+        product[DEAD * size * size, 0] = factor * np.abs(product).max()
     weights.append(numpy_helper.from_array(product.astype(np.float32), "head.weight"))
     nodes += [
         helper.make_node("Flatten", [before], ["flat"], "flatten"),
@@ -74,7 +74,7 @@ def network(path: Path, seed: int) -> str:
     ]
     ends = [
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)]
-        for name, shape in (("x", ["batch", 1, SIZE, SIZE]), ("y", ["batch", 10]))
+        for name, shape in (("x", ["batch", 1, size, size]), ("y", ["batch", 10]))
     ]
     graph = helper.make_graph(nodes, "net", *ends, weights)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -92,7 +92,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             bad = network(folder / "net.onnx", seed)
-            (folder / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
+            (folder / "model_zoo.yaml").write_text(ZOO.replace("SIZE", str(SIZE)), encoding="utf-8")
             request = ExplainRequest(
                 zoo=zoos.load(folder / "model_zoo.yaml"),
                 case=CaseId.parse("net/int8/cpu-t1"),

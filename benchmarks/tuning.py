@@ -5,7 +5,8 @@ with as many processes as the last rung of `tune` has. `tune` searches the same 
 and evaluating with every build in the cache, so that neither profits from the other's builds. The speeds that are
 compared are not the ones that selected: the grid's best, what `tune` recommends and the default run in live groups.
 
-    python benchmarks/tuning.py --model digits_cnn
+    python benchmarks/tuning.py                       # a convolutional network that is made here
+    python benchmarks/tuning.py --model digits_cnn    # one of the shipped zoo
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from blame import network
 from common import ROOT, host
 
 from harness import zoo as zoos
@@ -37,6 +39,24 @@ from harness.tune import recipes, settings
 from harness.tune.model import TriedBuild
 from harness.tune.racing import PROCESS_S, RUNGS, fit
 from harness.tune.tune import TuneRequest, tune
+
+SIZE = 32
+ZOO = """
+version: 1
+defaults: {variants: [fp32-default, int8-static], targets: [cpu]}
+variants:
+  fp32-default: {precision: float32, steps: [export]}
+  int8-static: {precision: int8, steps: [export, fuse: {level: basic}, quantize: {method: static}]}
+targets: {cpu: {provider: cpu}}
+data: {noise: {source: random, calibration: 8, evaluation: 8}}
+models:
+  net:
+    source: onnx
+    id: net.onnx
+    data: noise
+    inputs: {x: {dtype: float32, shape: [batch, 1, SIZE, SIZE]}}
+    budget: {fidelity_db: 20}
+"""
 
 
 class Watch:
@@ -60,6 +80,14 @@ class Watch:
         """A process was timed."""
 
 
+def made(folder: Path) -> Path:
+    """A zoo of one network: eight convolutions of 48 channels, one of which integers hurt."""
+    network(folder / "net.onnx", seed=1, channels=48, size=SIZE)
+    path = folder / "model_zoo.yaml"
+    path.write_text(ZOO.replace("SIZE", str(SIZE)), encoding="utf-8")
+    return path
+
+
 def grid(request: TuneRequest) -> list[Case]:
     """Every build that `tune` may try, on every one of its settings."""
     default = request.default
@@ -80,14 +108,14 @@ def grid(request: TuneRequest) -> list[Case]:
 def main() -> None:
     """Run the grid, then `tune`, then both of their answers side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="digits_cnn")
+    parser.add_argument("--model", default="net")
     parser.add_argument("--target", default="cpu-t1")
-    parser.add_argument("--variants", default="fp32-fused,int8-dynamic")
+    parser.add_argument("--variants", default="int8-static")
     asked = parser.parse_args()
     print(host())
-    the_zoo = zoos.load(ROOT / "model_zoo.yaml")
-    default, fixed = default_case(the_zoo, asked.model, asked.target)
     with tempfile.TemporaryDirectory() as name:
+        the_zoo = zoos.load(ROOT / "model_zoo.yaml" if asked.model != "net" else made(Path(name)))
+        default, fixed = default_case(the_zoo, asked.model, asked.target)
         request = TuneRequest(
             zoo=the_zoo,
             default=default,

@@ -51,7 +51,7 @@ def results(folder: str | Path = "results", *, models: Names = (), all_runs: boo
         The columns of `harness results --format csv` (such as `case`, `status`, `latency_median_s`), and `speedup`
         (times as fast as the baseline of the same run, host, runtime and weights), `inside` (`inside`, `outside`,
         `cannot tell` or `unknown`: the case and its model's budget) and `ship` (whether it is the build to ship of its
-        model and target; with `all_runs` of the newest run that has one).
+        model and target; with `all_runs` in the run that says so).
 
     Raises:
         UsageError: if nothing is stored of a name.
@@ -63,13 +63,15 @@ def results(folder: str | Path = "results", *, models: Names = (), all_runs: boo
     found = query.query(_stored(folder), all_runs=all_runs)
     rows = _of_models(found.rows, _names(models))
     frame = frames.frame(rows)
-    base = budget.Baselines(rows)
-    best = {id(row) for row in budget.fastest(rows).values()}
+    among = _of_models(found.among, _names(models))
+    base = budget.Baselines(among)
+    # The choice may rest on an earlier run than the newest row of its case, which then stands for it.
+    best = {(row["case"], row["run"] if all_runs else "") for row in budget.fastest(among).values() if row}
     return _noted(
         frame.assign(
             speedup=_column([base.speedup(row) for row in rows], "Float64"),
             inside=_column([_inside(row) for row in rows], "string"),
-            ship=_column([id(row) in best for row in rows], "boolean"),
+            ship=_column([(row["case"], row["run"] if all_runs else "") in best for row in rows], "boolean"),
         ),
         (*(f"left out: {problem}" for problem in found.problems), *found.notes),
     )

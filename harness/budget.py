@@ -225,12 +225,18 @@ class ShipChoice:
         best: the measured row inside the budget that was named by a confirmation, else the one with the smallest
             median; None where none is inside.
         rows: the rows that it was chosen from: of one run, host, runtime and set of weights (`setting`).
-        apart: rows with a latency that belong to other runs, hosts, runtimes or weights: never compared with `best`.
+        apart: rows with a latency that belong to other runs, hosts, runtimes or weights, of each variant those of the
+            newest run that has it: never compared with `best`.
     """
 
     best: Row | None
     rows: tuple[Row, ...]
     apart: tuple[Row, ...]
+
+    @property
+    def superseded(self) -> bool:
+        """Whether a newer run measured other builds: the choice is that of an earlier one."""
+        return any(_age(row) > _age(self.rows[0]) for row in self.apart)
 
     @property
     def judgement(self) -> BudgetVerdict | None:
@@ -242,14 +248,28 @@ def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
     """(model, target) -> what to ship, chosen among rows that were measured side by side.
 
     Rows of two runs, hosts or runtimes say as much about those as about the builds, so the choice lies within one
-    `setting`: the newest that has a row inside the budget, else the newest. Emulated rows are never chosen: on the
-    next runtime or host they compute something else. What is chosen without being `measured` needs its `remark`.
+    `setting`. A later one takes over where its run tried what the choice rests on: the build that was named before, and
+    the baseline. A small sweep of other builds says nothing of that one, and its rows are named apart. Where no build
+    was inside the budget whatever is newer takes over, and where the baseline was not measured what has it.
+
+    Emulated rows are never chosen: on the next runtime or host they compute something else. What is chosen without
+    being `measured` needs its `remark`.
+
+    Args:
+        rows: stored rows of any number of runs. With the newest of each case alone, an earlier run may lack its
+            baseline: `harness.store.query.Query.among` has what is needed.
     """
     found: dict[tuple[str, str], dict[tuple[Any, ...], list[Row]]] = {}
+    tried: dict[tuple[str, str, str | None], set[str]] = {}
     for row in rows:
+        if row["status"] != Status.FAILED:
+            tried.setdefault((row["model"], row["target"], row.get("run")), set()).add(row["variant"])
         if (row.get("latency") or {}).get("median_s") is not None:
             found.setdefault((row["model"], row["target"]), {}).setdefault(setting(row), []).append(row)
-    return {key: _choice(list(groups.values())) for key, groups in found.items()}
+    return {
+        key: _choice(list(groups.values()), {run: tried[*key, run] for run, *_ in groups})
+        for key, groups in found.items()
+    }
 
 
 def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
@@ -257,15 +277,27 @@ def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
     return {key: choice.best for key, choice in choices(rows).items()}
 
 
-def _choice(groups: list[list[Row]]) -> ShipChoice:
-    newest_first = sorted(groups, key=lambda group: _age(group[0]), reverse=True)
-    best = {id(group): _best(group) for group in newest_first}
-    chosen = next((group for group in newest_first if best[id(group)] is not None), newest_first[0])
-    return ShipChoice(
-        best=best[id(chosen)],
-        rows=tuple(chosen),
-        apart=tuple(row for group in newest_first if group is not chosen for row in group),
-    )
+def _choice(groups: list[list[Row]], tried: Mapping[str | None, set[str]]) -> ShipChoice:
+    """The choice among groups of one `setting` each; `tried` has the variants of each run that did not fail."""
+    oldest_first = sorted(groups, key=lambda group: _age(group[0]))
+    chosen = oldest_first[0]
+    best = _best(chosen)
+    for group in oldest_first[1:]:
+        run = group[0].get("run")
+        if best is None or (run != best.get("run") and _replaces(group, tried[run], best, chosen)):
+            chosen, best = group, _best(group)
+    kept = {id(row) for row in chosen}
+    last = {row["variant"]: _age(row) for group in oldest_first for row in group}
+    rest = [row for group in reversed(oldest_first) for row in group if _age(row) == last[row["variant"]]]
+    return ShipChoice(best=best, rows=tuple(chosen), apart=tuple(row for row in rest if id(row) not in kept))
+
+
+def _replaces(group: Sequence[Row], tried: set[str], best: Row, rows: Sequence[Row]) -> bool:
+    """Whether a newer run, which tried these variants, takes over from the rows of which one was the best."""
+    base = baseline(best)
+    if any(row["variant"] == base for row in rows):
+        return {best["variant"], base} <= tried
+    return best["variant"] in tried or any(row["variant"] == base for row in group)
 
 
 def _best(rows: Sequence[Row]) -> Row | None:

@@ -27,6 +27,8 @@ class Option:
         path: whether it names a file or folder, which the zoo takes from its own folder.
         at_least, more_than, at_most: bounds of a number.
         only: values of the selecting option (or names of sources) with which it has an effect; empty for all.
+        quiet: whether it is left out where it is not given, so that digests are what they were before there was such
+            an option.
         beside: another option and the value that it must have for this one to have an effect.
     """
 
@@ -41,6 +43,7 @@ class Option:
     more_than: float | None = None
     at_most: float | None = None
     only: tuple[str, ...] = ()
+    quiet: bool = False
     beside: tuple[str, Any] | None = None
 
     def __post_init__(self) -> None:

@@ -5,8 +5,8 @@ a wheel of one's own build (`dist/onnxruntime-...-linux_x86_64.whl`), or the pat
 may also be `onnxruntime` alone, which there means the same as `current`, or one of `OTHERS`, which are not an
 onnxruntime.
 
-In other languages it is `node`, `browser` or `cpp`, alone, with a version (`node==1.30.0`) or with the folder that the
-library lies in (`cpp:/opt/onnxruntime`).
+In other languages it is `node`, `browser`, `cpp` or `java`, alone, with a version (`node==1.30.0`) or with the folder
+that the library lies in (`cpp:/opt/onnxruntime`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CURRENT = "current"
 OWN = "onnxruntime"
 """What a target has that says nothing else: the onnxruntime installed beside harness."""
 
-LANGUAGES = ("node", "browser", "cpp")
+LANGUAGES = ("node", "browser", "cpp", "java")
 """Runtimes in other languages than Python, see `harness.runtimes.languages`."""
 
 LANGUAGE = re.compile(

@@ -24,6 +24,19 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "constraints.txt"
 OURS = "onnx-harness"
 
+APART = {
+    "flax": "0.12.8",
+    "jax": "0.10.2",
+    "jax2onnx": "0.17.1",
+    "keras": "3.15.1",
+    "tensorflow-cpu": "2.21.0",
+    "tf2onnx": "1.17.0",
+}
+"""What was tested in environments of its own, where harness installs a framework apart from everything else."""
+
+ALIASES = {"xgboost": "xgboost-cpu"}
+"""What other platforms have under another name: the release is one."""
+
 Requires = Callable[[str], "tuple[str, Sequence[str]] | None"]
 """A distribution's name -> its version and what it requires; None where it is not installed."""
 
@@ -74,7 +87,8 @@ def _with_flavours(found: Mapping[str, str]) -> dict[str, str]:
     """With onnxruntime under the names that other platforms have it by: the release is one."""
     versions = [found[name] for name in FLAVOURS if name in found]
     named = {one.name for lines in of_pyproject().values() for one in lines}
-    return {**found, **{name: versions[0] for name in FLAVOURS if versions and name in named}}
+    aliased = {name: found[here] for name, here in ALIASES.items() if here in found}
+    return {**found, **aliased, **{name: versions[0] for name in FLAVOURS if versions and name in named}}
 
 
 def lines(pins: Mapping[str, str]) -> Iterator[str]:
@@ -86,4 +100,4 @@ def lines(pins: Mapping[str, str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(lines(pinned(of_pyproject(), installed))) + "\n")
+    sys.stdout.write("\n".join(lines(dict(sorted({**APART, **pinned(of_pyproject(), installed)}.items())))) + "\n")

@@ -125,12 +125,52 @@ def test_the_choice_lies_within_what_was_measured_together(other: dict[str, Any]
     together = [row("fp32", 2.0, **first, **labelled(0.0)), row("int8", 1.0, **first, **labelled(0.0))]
     alone = row("int4", 1.005, **{**first, **labelled(0.0), **other})
     choice = budget.choices([*together, alone])["m", "cpu-t1-b1"]
-    newest = other.get("run") == "later"
-    assert ("int4" if newest else "int8") == (choice.best or {}).get("variant")
-    assert ([alone] if newest else together) == [*choice.rows]
-    assert (together if newest else [alone]) == [*choice.apart]
+    assert (together[1], together, [alone]) == (choice.best, [*choice.rows], [*choice.apart])
     assert [] == budget.tied(together[1], [*together, alone])
     assert budget.speedup(alone, [*together, alone]) is None
+
+
+def in_run(run: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """These rows in a run; runs are as old as their names say, and all rows have labels and a budget."""
+    return [{**labelled(0.0), **one, "run": run, "run_started_at": run} for one in rows]
+
+
+@pytest.mark.parametrize(
+    ("later", "takes_over"),
+    [
+        pytest.param(["fp32", "int4"], False, id="other builds say nothing of the one that is shipped"),
+        pytest.param(["int8"], False, id="without the baseline there is no speed-up"),
+        pytest.param(["fp32", "int8"], True, id="the build and its baseline are what it rests on"),
+        pytest.param(["fp32", "int8", "int4", "fp16"], True, id="everything"),
+    ],
+)
+def test_a_small_later_sweep_does_not_take_over_a_choice(later: list[str], *, takes_over: bool) -> None:
+    """Only a run that tried the build and its baseline replaces the run that named it, whatever the order of rows."""
+    medians = {"fp32": 4.0, "fp16": 3.0, "int8": 1.0, "int4": 2.0}
+    old = in_run("2026-01-01", *(row(name, medians[name]) for name in ("fp32", "fp16", "int8")))
+    new = in_run("2026-01-02", *(row(name, medians[name] * 1.5) for name in later))
+    kept = new if takes_over else old
+    for rows in ([*old, *new], [*new, *old]):
+        choice = budget.choices(rows)["m", "cpu-t1-b1"]
+        assert (kept, "int8") == ([*choice.rows], (choice.best or {})["variant"])
+        apart = [one for one in old if one["variant"] not in later] if takes_over else new
+        assert apart == [*choice.apart]
+
+
+def test_a_run_that_cannot_run_the_build_takes_over_and_one_that_failed_does_not() -> None:
+    """What is no longer supported is not shipped; a failure takes nothing away, as in every table."""
+    old = in_run("2026-01-01", row("fp32", 4.0), row("int8", 1.0))
+    for status, best in (("unsupported", "fp32"), ("failed", "int8")):
+        new = in_run("2026-01-02", row("fp32", 4.0), row("int8", 1.0, status=status, latency=None))
+        choice = budget.choices([*new, *old])["m", "cpu-t1-b1"]
+        assert best == (choice.best or {})["variant"]
+
+
+def test_a_run_in_which_the_build_is_too_wrong_takes_over() -> None:
+    """The build was tried again and is outside now: the run before does not stand in its place."""
+    old = in_run("2026-01-01", row("fp32", 4.0), row("int8", 1.0))
+    new = in_run("2026-01-02", row("fp32", 4.0), row("int8", 1.0, **labelled(0.5)))
+    assert new[0] == budget.choices([*old, *new])["m", "cpu-t1-b1"].best
 
 
 def test_a_newer_run_without_a_build_inside_the_budget_hides_none() -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib.util
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
+from onnxruntime.quantization import calibrate
 
 from harness import graphs
-from harness.build import patterns, proof, reference
+from harness.build import patterns, proof, ranges, recipes, reference
 from harness.build.calibration import CalibrationReader
+from harness.build.gemm import taken_apart
 from harness.build.narrow import narrowed
 from harness.build.recipes import resolve
 from harness.build.stated import stated
+from harness.build.steps.base import Done, Work
 from harness.build.steps.cast import cast
 from harness.build.steps.fuse import fuse
 from harness.build.steps.quantize import excluded, quantize
-from harness.errors import BuildError, Skip
+from harness.errors import BuildError, MissingExtra, Skip
 from harness.frameworks import onnx as onnx_file
 from harness.records import InputSpec, ModelSpec, Reference, Step, ValueEntry
 from tests import builders, specs
@@ -220,6 +224,14 @@ def test_excluded_nodes_stay_in_float(tmp_path: Path, model: ModelSpec, folder: 
         excluded(content_of(tmp_path), options("quantize", exclude=["head.*.nothing"]))
 
 
+def test_a_name_that_looks_like_a_glob_is_that_node_alone(tmp_path: Path, model: ModelSpec) -> None:
+    """Exporters write brackets into names."""
+    content = content_of(tmp_path)
+    content.graph.node[0].name, content.graph.node[1].name = "m[0]", "m0"
+    assert ["m[0]"] == excluded(content, options("quantize", exclude=["m[0]"]))
+    assert ["m0"] == excluded(content, options("quantize", exclude=["m[01]"]))
+
+
 def content_of(tmp_path: Path) -> onnx.ModelProto:
     """The tiny network in memory."""
     return graphs.load(tmp_path / "tiny.onnx")
@@ -407,14 +419,36 @@ def test_an_output_that_no_batch_changes_is_the_same_for_two(tmp_path: Path) -> 
     assert () == proof.prove(path, specs.FP32, made, tmp_path / "reference")
 
 
+def test_builds_of_one_file_calibrate_once(tmp_path: Path, model: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left in float and how weights are scaled change no range: the file is the same with them read back."""
+    calls: list[int] = []
+    collect = calibrate.MinMaxCalibrater.collect_data
+    source = tmp_path / "tiny.onnx"
+
+    def counted(self: Any, reader: Any) -> None:
+        calls.append(1)
+        collect(self, reader)
+
+    def made(name: str, **given: Json) -> bytes:
+        (tmp_path / name).mkdir()
+        quantize(source, model, options("quantize", method="static", samples=3, **given), tmp_path / name)
+        return (tmp_path / name / "model.onnx").read_bytes()
+
+    monkeypatch.setattr(calibrate.MinMaxCalibrater, "collect_data", counted)
+    with monkeypatch.context() as alone:
+        alone.setattr(ranges, "kept", lambda *_: {})
+        plain = made("alone", per_channel=False)
+    each = len(calls)
+    made("first", exclude=["head"])
+    assert made("second", per_channel=False) == plain
+    assert len(calls) == 2 * each
+    made("others", calibration="percentile")
+    assert len(calls) == 2 * each, "another method has ranges of its own, and is another class"
+
+
 @pytest.mark.parametrize("turned", [0, 1])
 def test_gemm_is_taken_apart_for_weights_of_few_bits(turned: int, tmp_path: Path) -> None:
     """The same numbers, weights turned where they have to be; what scales, or is excluded, stays."""
-    import onnxruntime
-    from onnx import helper
-
-    from harness.build.gemm import taken_apart
-
     weight = builders.weight("w", 4, 3) if not turned else builders.weight("w", 3, 4)
     nodes = [
         helper.make_node("Gemm", ["x", "w", "b"], ["h"], "first", transB=turned),
@@ -428,12 +462,45 @@ def test_gemm_is_taken_apart_for_weights_of_few_bits(turned: int, tmp_path: Path
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     feed = {"x": np.arange(8, dtype=np.float32).reshape(2, 4)}
 
-    def run() -> object:
+    def answer() -> object:
         return onnxruntime.InferenceSession(model.SerializeToString()).run(None, feed)[0]
 
-    before = run()
+    before = answer()
     assert 2 == taken_apart(model, ["kept"])
     assert ["MatMul", "Add", "MatMul", "Gemm", "Gemm"] == [node.op_type for node in model.graph.node]
     assert ["first", "first_bias", "second", "scaled", "kept"] == [node.name for node in model.graph.node]
     assert {"b", "v", "w_turned" if turned else "w"} == {one.name for one in model.graph.initializer}
-    np.testing.assert_allclose(np.asarray(run()), np.asarray(before), rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(answer()), np.asarray(before), rtol=1e-6)
+
+
+def test_each_tool_fuses_alone_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Whatever else is installed; the tool is named, and the numbers stay what they were."""
+    path = builders.tiny_conv(tmp_path / "a.onnx")
+    model = specs.file_model(path, IMAGE)
+    for cleaner, package in (("onnxslim", "onnxslim"), ("onnxoptimizer", "onnxoptimizer"), ("onnxruntime", "onnx")):
+        folder = tmp_path / cleaner
+        folder.mkdir()
+        if importlib.util.find_spec(package) is None:
+            with pytest.raises(MissingExtra, match=f"needs {package}"):
+                fused_by(path, model, folder, level="basic", cleaner=cleaner)
+            continue
+        done = fused_by(path, model, folder, level="basic", cleaner=cleaner)
+        assert [cleaner if cleaner != "onnxruntime" else "onnxruntime basic"] == done.fusion["tools"]
+        assert 1 <= done.fusion["patterns"]["Conv+BN"]
+        np.testing.assert_allclose(run(folder / "model.onnx"), run(path), rtol=1e-4, atol=1e-5)
+
+
+def fused_by(path: Path, model: ModelSpec, folder: Path, **given: Json) -> Done:
+    """The step `fuse`, resolved and run."""
+    step = resolve(Step(kind="fuse", options=given))
+    return recipes.run(step, Work(model=model, loaded=None, before=path, facts={}, folder=folder))
+
+
+def test_options_that_came_later_leave_digests_as_they_were() -> None:
+    """They are in a step only where they are given."""
+    assert {"level": "extended"} == resolve(Step(kind="fuse")).options
+    assert {"exporter": "torchscript", "opset": None} == resolve(Step(kind="export")).options
+    given = resolve(Step(kind="fuse", options={"cleaner": "onnxoptimizer"}))
+    assert "onnxoptimizer" == given.options["cleaner"]
+    with pytest.raises(BuildError, match=r"fuse\.cleaner is 'x'; valid: None, onnxslim"):
+        resolve(Step(kind="fuse", options={"cleaner": "x"}))

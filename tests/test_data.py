@@ -111,7 +111,7 @@ def test_tokens_look_like_sentences() -> None:
 
 
 def test_words_of_a_decoder_fill_the_sequence() -> None:
-    """Unframed, they are drawn from the whole vocabulary, and past keys and values from a normal distribution."""
+    """Unframed, they are of the whole vocabulary, and past keys and values are normally distributed."""
     past = InputSpec(name="past_key_values.0.key", dtype="float32", shape=("batch", 2, 9, 64))
     ids = InputSpec(name="input_ids", dtype="int64", shape=("batch", 1))
     seen = set()

@@ -172,7 +172,13 @@ def test_boxes_follow_the_picture(tmp_path: Path) -> None:
     [
         ({"images": None}, "the key 'images' is missing"),
         ({"annotations": [{"id": 1, "image_id": 99, "category_id": 0, "bbox": [0, 0, 1, 1]}]}, "annotation 1 names"),
-        ({"annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [0, 0]}]}, "unpack"),
+        ({"annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [0, 0]}]}, "annotation 1 names"),
+        (
+            {"annotations": [{"id": 1, "image_id": 1, "category_id": 0, "bbox": [0, 0, 1, float("nan")]}]},
+            "annotation 1",
+        ),
+        ({"images": [{"id": 1, "file_name": "../secret.png"}]}, "lies outside its folder"),
+        ({"categories": [{"id": "a"}]}, "cannot be read as annotations"),
     ],
 )
 def test_annotations_that_say_something_else(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -307,6 +313,10 @@ def test_lines_of_parquet(tmp_path: Path) -> None:
         fed(dataclasses.replace(asked, inputs=(dataclasses.replace(spec, name="y"),)), "evaluation")
     with pytest.raises(BuildError, match="4 numbers in a line, and the input takes"):
         fed(dataclasses.replace(asked, inputs=(dataclasses.replace(spec, shape=("batch", 3)),)), "evaluation")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8] + bytes(60) + whole[68:])
+    with pytest.raises(BuildError, match="cannot be read as Parquet"):
+        [*fed(asked, "evaluation"), *fed(asked, "calibration")]
     path.write_bytes(b"PAR1")
     with pytest.raises(BuildError, match="cannot be read as Parquet"):
         fed(asked, "evaluation")

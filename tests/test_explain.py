@@ -76,6 +76,16 @@ def test_a_missed_fusion_says_why(network: onnx.ModelProto, optimization: str, s
     assert said in found["why"]
 
 
+def test_a_layout_change_is_not_what_it_moves() -> None:
+    """A Transpose that the runtime put behind a fused node makes the tensor of the Relu, and is none."""
+    ran = one_conv()
+    ran.graph.node[0].name = "conv_token_1"
+    ran.graph.node[0].output[0] = "nhwc"
+    ran.graph.node.append(helper.make_node("Transpose", ["nhwc"], ["y_QuantizeLinear_Output"], "Transpose_token_0"))
+    (found,) = places(network(), ran, optimization="all", provider=CPU)
+    assert FUSED == found["status"]
+
+
 def test_an_activation_that_is_read_beside_is_missed_after_a_fusion() -> None:
     """A SiLU: the norm is folded into the Conv, and the Sigmoid's input is the Mul's as well."""
     model = network()
@@ -132,6 +142,12 @@ def test_nodes_of_the_run_graph_are_those_of_the_artifact() -> None:
 def test_an_operator_belongs_to_a_family(operator: str, of: str) -> None:
     """Whatever it was fused with and computes in, so that two builds can be compared."""
     assert of == family(operator)
+
+
+def test_a_layer_has_the_time_of_what_took_its_place() -> None:
+    """Quantizers give some nodes other names."""
+    assert nodes.of_layer({"head_Q4": 2.0, "headless": 1.0}, "head") == 2.0
+    assert nodes.of_layer({"headless": 1.0}, "head") is None
 
 
 def test_two_sides_differ_by_families() -> None:

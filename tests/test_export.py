@@ -307,7 +307,7 @@ def test_an_example_of_a_language_is_one_file(
     (tmp_path / "shell.py").write_text(SHELL, encoding="utf-8")
     monkeypatch.setattr(examples, "__path__", [*examples.__path__, str(tmp_path)])
     try:
-        assert {"python", "shell"} == set(examples.names())
+        assert {"python", "shell"} <= set(examples.names())
         measured.run("export", CASE, "--for", "shell", "--out", "shell")
     finally:
         sys.modules.pop("harness.export.examples.shell", None)

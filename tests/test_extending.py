@@ -312,7 +312,8 @@ def test_a_framework_is_one_file(copy: Copy) -> None:
     copy.zoo(ZOO + model.replace("id: some", "id: '1', weights: trained"))
     said = copy.run("build", code=2)
     assert "models.m.id: expected a word, found '1'" in said
-    assert "'trained' needs source torch or ultralytics, found dense; valid: seeded" in said
+    able = "jax or keras or sklearn or tensorflow or torch or ultralytics"
+    assert f"'trained' needs source {able}, found dense; valid: seeded" in said
 
 
 def test_a_data_source_is_one_file(copy: Copy) -> None:

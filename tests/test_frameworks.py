@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from harness import frameworks
-from harness.errors import BuildError
+from harness.errors import BuildError, Skip
 from harness.frameworks import hub, torch_family
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
 from tests import builders, specs
@@ -240,6 +240,53 @@ def test_a_decoder_goes_on_from_what_it_has_read(torch: Any, tmp_path: Path) -> 
     plain = load(replace(whole, options={**options, "cache": False}))
     assert ("logits",) == plain.outputs
     np.testing.assert_array_equal(logits, plain.run({"input_ids": text})[0])
+
+
+def test_torch_folds_batch_norms_before_the_export(torch: Any, tmp_path: Path) -> None:
+    """What it folds is counted, and computes the same; a network without any, or that fx cannot trace, says so."""
+    import onnx
+    from torch import nn
+
+    from harness.build import recipes
+    from harness.build.steps.base import Work
+    from harness.records import Step
+
+    data = DataSpec(name="r", source="random", calibration=4, evaluation=2)
+    model = replace(zoo_model("torch", "x:y", image(8), "random", task=None), data=data)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    loaded = torch_family.finish(torch_family.Choice(module=block, kind="trained"), model)
+    step = recipes.resolve(Step(kind="export", options={"fold": "conv-bn"}))
+    done = recipes.run(step, Work(model=model, loaded=loaded, before=None, facts={}, folder=tmp_path))
+    assert ("export: torch.fx folded 1 batch norms into convolutions",) == done.notes
+    assert ({"Conv+BN": 1}, ["torch.fx"]) == (done.fusion["patterns"], done.fusion["tools"])
+    assert "BatchNormalization" not in {one.op_type for one in onnx.load(tmp_path / "model.onnx").graph.node}
+    folded, _ = loaded.folded()
+    feed = {model.inputs[0].name: np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype("f4")}
+    np.testing.assert_allclose(folded.run(feed)[0], loaded.run(feed)[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(Skip, match="finds no batch norm"):
+        folded.folded()
+
+    class AlsoActs(nn.BatchNorm2d):  # type: ignore[misc]  # torch is not type-checked here
+        def forward(self, image: Any) -> Any:
+            return torch.relu(super().forward(image))
+
+    convolution = nn.Conv2d(3, 3, 1)
+    for kept in (
+        nn.Sequential(nn.Conv2d(3, 4, 3), AlsoActs(4)),
+        nn.Sequential(convolution, nn.BatchNorm2d(3), convolution, nn.ReLU()),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
+    ):
+        with pytest.raises(Skip, match="finds no batch norm"):
+            replace(loaded, module=kept.eval()).folded()
+
+    class Twisting(nn.Module):  # type: ignore[misc]  # torch is not type-checked here
+        def forward(self, image: Any) -> Any:
+            return image if image.sum() > 0 else -image
+
+    with pytest.raises(BuildError, match=r"torch\.fx cannot trace x:y"):
+        replace(loaded, module=Twisting()).folded()
+    with pytest.raises(Skip, match="on torch's models alone"):
+        frameworks.get("onnx").load(specs.file_model(builders.one_node(tmp_path / "a.onnx"))).folded()
 
 
 def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +22,11 @@ from harness.build.lookup import lookup
 from harness.build.recipes import resolve_recipe
 from harness.data import base as data
 from harness.errors import BuildError, UsageError
-from harness.frameworks import apart, exported, served, surroundings
+from harness.flow import availability
+from harness.flow.preview import SweepRequest, preview
+from harness.frameworks import apart, exported, served, serving, surroundings
 from harness.records import DataSpec, FrameworkEnv, InputSpec, ModelSpec, Refusal, Status, WeightsSpec, wire
-from harness.runtimes import environments, framework_environments
+from harness.runtimes import environments, framework_environments, kept
 from tests import builders, specs
 from tests.waiting import wait_for, zombie
 
@@ -94,6 +97,20 @@ def test_what_a_framework_prints_is_not_an_answer(tmp_path: Path) -> None:
     around = replace(HERE, python=str(python))
     with pytest.raises(BuildError, match=r"process ended with exit code 3 during `load`: no such library"):
         apart.load(specs.file_model(builders.one_node(tmp_path / "a.onnx")), around)
+
+
+def test_what_the_users_code_wants_beside_the_framework_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the key of the zoo that brings it; an error is an answer, and the next request is served."""
+    (tmp_path / "wanting.py").write_text("import einops_that_is_absent\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = serving.FrameworkServer()
+    model = wire.model_to_json(model_of("torch", "wanting:net"))
+    answer = server.answer({"do": "load", "model": model, "unreachable": {}, "paths": []})
+    assert "BuildError" == answer["error"]
+    assert "`framework_env: {packages: [einops_that_is_absent]}`" in answer["text"]
+    assert "no model was loaded" in server.answer({"do": "run", "folder": str(tmp_path), "kinds": []})["text"]
 
 
 def test_an_interpreter_that_is_too_old_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +297,44 @@ models:
     inputs: {{x: {{dtype: float32, shape: [batch, 4]}}}}
     {more}
 """
+
+
+def test_plans_and_lists_say_what_is_installed_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan names the environment that is not there; the list of frameworks says so, until it is there."""
+    path, cache = tmp_path / "zoo.yaml", tmp_path / "cache"
+    path.write_text(ZOO.format(more="framework_env: {packages: [optax]}"), encoding="utf-8")
+    request = SweepRequest(zoo=path, cache=cache, results=tmp_path / "results")
+    assert ("jax",) == preview(request).to_install
+
+    def found() -> availability.Item:
+        return next(one for one in availability.framework_items(zoo.load(path), cache) if one.name == "jax")
+
+    assert "no environment of it in the cache yet: the first build of a model installs jax>=0.5" in found().why_not
+    assert found().what.endswith("; runs in an environment of its own (m)")
+    assert "" == availability.model_problem(zoo.load(path).models["m"], cache)
+    monkeypatch.setattr(environments, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
+    monkeypatch.setattr(environments, "describe", lambda _: replace(HERE, installed={"jax": "1", "numpy": "2"}))
+    framework_environments.install("jax", cache, ["optax"])
+    environment = surroundings.folder("jax", ["optax"], cache)
+    assert None is surroundings.known(zoo.load(path).models["m"], cache)  # without an interpreter it is not believed
+    stand_in(interpreters.interpreter(environment / "venv"))
+    assert () == preview(request).to_install
+    assert "" == found().why_not
+    ((name, packages),) = [(one.name, one.packages) for one in kept.everything(cache)]
+    assert ("framework jax with optax", {"jax": "1"}) == (name, packages)
+
+
+def test_what_a_gate_keeps_apart_shares_the_environments(tmp_path: Path) -> None:
+    """Gigabytes are installed once, not once for each commit whose code has a part in a build."""
+    asked: list[Path] = []
+    cache = Cache(tmp_path / "own", tmp_path / "shared")
+
+    def install(_: ModelSpec, root: Path, __: Any) -> None:
+        asked.append(root)
+        raise UsageError("not today")
+
+    pipeline.build(cache, [(model_of("jax", "a:b"), [specs.FP32])], on_event=lambda _: None, surround=install)
+    assert [tmp_path / "shared"] == asked
 
 
 def test_exporters_names_become_the_zoos(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_estimators_export_what_they_answer(
 
 
 def test_one_seed_is_one_model() -> None:
-    """What nobody has set is drawn from the seed of the weights, inside pipelines too."""
+    """What nobody has set comes of the seed of the weights, inside pipelines too."""
     load = frameworks.get("sklearn").load
     model = model_of("sklearn.tree:ExtraTreeClassifier")
     same, other = load(model).weights.digest, load(replace(model, weights=WeightsSpec(kind="trained", seed=1)))

@@ -18,10 +18,11 @@ import pytest
 from harness import ort_values, runtime_spec
 from harness.errors import StoreError, UsageError, WorkerError, WorkerRefusal
 from harness.measure import profile
-from harness.runtimes import browser, cpp, languages, node, npm, protocol
+from harness.runtimes import browser, cpp, java, languages, node, npm, protocol
 from harness.runtimes.client import Client
 from harness.runtimes.cpp import headers
 from harness.runtimes.environments import silent
+from harness.runtimes.java import jars
 from tests import workers
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,9 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(cpp.COMPILER, raising=False)
     monkeypatch.delenv(headers.VARIABLE, raising=False)
     monkeypatch.delenv(browser.VARIABLE, raising=False)
+    monkeypatch.delenv(jars.VARIABLE, raising=False)
+    monkeypatch.delenv(java.HOME, raising=False)
+    monkeypatch.setattr(jars, "repository", lambda: tmp_path / "m2")
     return folder
 
 
@@ -84,6 +88,9 @@ def test_a_folder_is_taken_from_the_zoo(tmp_path: Path) -> None:
         ("browser", ("node", "chromium"), "there is no npm to fetch it"),
         ("cpp:lib", (), "no C\\+\\+ compiler .*install one \\(apt install g\\+\\+"),
         ("cpp:lib", ("c++",), "no onnxruntime_cxx_api.h: name the folder .* or install npm"),
+        ("java", (), "no `java` on the PATH: install a JDK, 11 or newer"),
+        ("java", ("java",), "not in Maven's cache .*: name it in HARNESS_ONNXRUNTIME_JAR, .* or let Maven fetch it"),
+        ("java:lib", ("java",), "has no onnxruntime-.*jar: give the folder"),
     ],
 )
 def test_what_is_missing_is_named_with_the_remedy(

@@ -1,7 +1,7 @@
 """The workers of other languages, really run: what they compute and answer is what the Python worker does.
 
 They need packages that no test downloads: HARNESS_TEST_LANGUAGES names a cache that has them, as a sweep with targets
-`runtime: node`, `browser` and `cpp` leaves it.
+`runtime: node`, `browser`, `cpp` and `java` leaves it; HARNESS_ONNXRUNTIME_JAR names Java's jar.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXAMPLES = 5
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module", params=["node", "browser", "cpp"])
+@pytest.fixture(scope="module", params=["node", "browser", "cpp", "java"])
 def start(request: pytest.FixtureRequest) -> WorkerStarter:
     """What starts the worker of a language; skipped where it cannot be had here."""
     if not os.environ.get(VARIABLE):
@@ -152,3 +152,23 @@ def test_a_language_profiles_or_says_why_not(start: WorkerStarter, work: Workloa
     pace = Pace(budget_s=0.05, ci_width=0.0)
     timed = coordinator.time_process(work, pace, client=start, reference=False)
     assert (timed.samples.peak_rss_bytes is None) == ("memory" in seen.lacks)
+
+
+def test_a_heap_that_is_exhausted_is_an_outcome(
+    work: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feed that Java has no memory for is refused as such, and the worker goes on."""
+    if not os.environ.get(VARIABLE):
+        pytest.skip(f"{VARIABLE} names no cache with packages of other languages")
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx24m")
+    try:
+        start = client_factory(dataclasses.replace(CPU, runtime="java"), Path(os.environ[VARIABLE]), install=False)
+    except UsageError as error:
+        pytest.skip(str(error))
+    np.save(tmp_path / "large.npy", np.zeros((8, 1, 4_000_000), np.float32))
+    feeds = {**work.request()["feeds"], "x": {"stacked": str(tmp_path / "large.npy")}}
+    with start() as worker:
+        with pytest.raises(WorkerRefusal, match="heap is exhausted") as refused:
+            worker.ask("open", 60.0, **{**work.request(), "feeds": feeds})
+        assert "memory" == refused.value.kind
+        assert 3 == worker.ask("open", 60.0, **work.request())["examples"]

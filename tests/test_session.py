@@ -107,9 +107,9 @@ def test_everything_is_done_once(project: Project, monkeypatch: pytest.MonkeyPat
     tried: list[int] = []
     real = pipeline.build
 
-    def build(cache: Any, wanted: Any, on_event: Any) -> Any:
+    def build(cache: Any, wanted: Any, on_event: Any, **more: Any) -> Any:
         built.append([recipe.name for _, recipes in wanted for recipe in recipes])
-        return real(cache, wanted, on_event=on_event)
+        return real(cache, wanted, on_event=on_event, **more)
 
     def attempt(of: Any, cache: Path) -> TriedTargets:
         tried.append(len(of))

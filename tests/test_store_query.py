@@ -194,12 +194,12 @@ def test_parts_of_whole_models_are_the_same_rows(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(by_model, "MOST", 5)
     for all_runs in (False, True):
         found = by_model.stored(tmp_path, all_runs=all_runs, columns=query.LIGHT)
-        parts = list(found.rows())
+        parts = [part for part, _ in found.rows()]
         assert [("m1",), ("m2",), ("m10",)] == list(found.parts)
         assert list(query.query(tmp_path, all_runs=all_runs).rows) == [row for part in parts for row in part]
     assert not found.problems
     reading = found.rows()
-    assert next(reading) == parts[0]
+    assert next(reading)[0] == parts[0]
     for path in query.sample_files(tmp_path):  # as a run that finishes replaces its parts
         path.rename(path.with_name(f"x{path.name}"))
-    assert parts[1:] == list(reading)
+    assert parts[1:] == [part for part, _ in reading]

@@ -9,7 +9,7 @@ import pytest
 
 from harness.records import Evaluation, Fidelity, HostInfo, MetricValue, RuntimeInfo, Status
 from harness.store.columns import COLUMNS
-from harness.store.rows import measured_on, plain, public, runtime_of, series, to_row
+from harness.store.rows import plain, public, runtime_of, series, tell_apart, to_row
 from tests.outcomes import artifact, case, measured, refused, run
 
 DOCUMENTED = {
@@ -136,9 +136,9 @@ def test_what_tells_a_row_from_others() -> None:
     """Runtime, host and run are named as far as they differ."""
     first = to_row(run(versions={"onnxruntime": "1.20.0"}), measured())
     second = to_row(run(id="later", fingerprint="f" * 12, versions={"onnxruntime-gpu": "1.31.1"}), measured())
-    assert "" == measured_on(first, [first])
-    assert "onnxruntime 1.20.0, host 0123456789ab, run of 2026-01-31 10:15" == measured_on(first, [first, second])
-    assert "onnxruntime of unknown version" == measured_on({**first, "versions": None}, [first])
+    assert "" == tell_apart([first])(first)
+    assert "onnxruntime 1.20.0, host 0123456789ab, run of 2026-01-31 10:15" == tell_apart([first, second])(first)
+    assert "onnxruntime of unknown version" == tell_apart([first])({**first, "versions": None})
 
 
 def test_every_metric_of_a_task_is_kept() -> None:

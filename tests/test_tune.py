@@ -318,7 +318,8 @@ def test_a_search_recommends_a_build_that_keeps_the_budget(
     monkeypatch.setattr("harness.confirmation.BLOCKS", 1)
     monkeypatch.setattr("harness.tune.racing.RUNGS", (1,))
     watch = Quiet()
-    found = tune.tune(tuning("fp32-fused", Budget(fidelity_db=20.0)), watch)
+    request = tuning("fp32-fused", Budget(fidelity_db=20.0))
+    found = tune.tune(request, watch)
     assert found.best is not None
     assert found.choice is not None
     assert "fp32" == found.default.case.recipe.name
@@ -326,6 +327,7 @@ def test_a_search_recommends_a_build_that_keeps_the_budget(
     assert all(one.keeps for one in found.tried)
     assert found.best.case.id in {one.candidate.case.id for one in found.timed if one.median_s}
     assert found.default.name == found.choice.baseline
+    assert not [*(request.cache / "tune").glob("*/samples/*")]
 
 
 @pytest.mark.long
@@ -357,6 +359,14 @@ def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequ
     """There would be nothing to keep."""
     with pytest.raises(UsageError, match="has no budget to keep"):
         tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
+
+
+def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., tune.TuneRequest]) -> None:
+    """The data has no labels, and no fidelity was asked for: no build is made for nothing."""
+    watch = Quiet()
+    with pytest.raises(UsageError, match="the data has no labels"):
+        tune.tune(tuning("int8-static", Budget(accuracy_drop=0.01)), watch)
+    assert 1 == len(watch.builds)
 
 
 @pytest.mark.parametrize(

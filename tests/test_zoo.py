@@ -69,11 +69,13 @@ def test_shipped_zoo() -> None:
     """The shipped file loads with the models and variants that the README promises."""
     zoo = load(ROOT / "model_zoo.yaml")
     classical, apart = ["digits_forest", "diabetes_boosted"], ["mobilenetv2_keras", "digits_flax"]
-    trained = ["minilm", "yolov8n_shapes", "magika", "digits_cnn"]
+    trained = ["minilm", "yolov8n_shapes", "magika", "gpt2_prefill", "gpt2_decode", "digits_cnn"]
     assert ["yolov8n", "resnet50", "mobilenetv3", *trained, *classical, *apart] == list(zoo.models)
     assert apart == [name for name, model in zoo.models.items() if surroundings.is_apart(model)]
     names = ["fp32", "fp32-default", "fp32-fused", "fp16", "bf16", "int8-dynamic", "int8-static", "int4-weights"]
-    assert names == list(zoo.variants)
+    alone = ["fused-torch-fx", "fused-onnxslim", "fused-onnxoptimizer", "fused-onnxruntime"]
+    assert [*names, *alone] == list(zoo.variants)
+    assert tuple(names) == tuple(sorted(zoo.defaults.variants, key=names.index))
     assert ("cpu", "cuda") == zoo.defaults.targets
     assert hashlib.sha256((ROOT / "model_zoo.yaml").read_bytes()).hexdigest() == zoo.digest
     assert {"sequence": 128} == zoo.models["minilm"].dims

@@ -46,7 +46,7 @@ class Maker:
         self._fed = model  # with the inputs of a file that the zoo names none for
         self._loaded: Loaded | None = None
         self._failed: dict[str, BuildError] = {}
-        self._around = surroundings.known(model, cache.root)
+        self._around = surroundings.known(model, cache.environments)
 
     def make(self, recipe: Recipe) -> None:
         """Build what a variant still lacks, and prove it.

@@ -66,12 +66,15 @@ class Cache:
     """The cache below one folder, which is made when something is first written.
 
     Attributes:
+        environments: the root whose environments of frameworks serve here: its own, but where a gate keeps apart what
+            one side alone has built.
         damaged: entries that were asked for and are not what their checksums say, such as `evaluations/0b5c`, and why;
             they are made again by whoever needs them.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, environments: Path | None = None) -> None:
         self.root = root.absolute()
+        self.environments = (environments or root).absolute()
         self.damaged: dict[str, str] = {}
 
     def artifact_path(self, digest: str) -> Path:

@@ -17,6 +17,7 @@ from harness.errors import BuildError, StoreError
 from harness.records import Status, wire
 
 if TYPE_CHECKING:
+    from harness.build.cache import Cache
     from harness.records import ModelSpec, Recipe
 
 
@@ -25,28 +26,29 @@ def main() -> int:
     channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=jobs.leave_with_parent, daemon=True).start()
+    from harness.build.cache import Cache
     from harness.frameworks import hub
 
     hub.remember(job["unreachable"])
+    cache = Cache(Path(job["cache"]), Path(job["environments"]))
     try:
         for asked in job["models"]:
             model = wire.model_from_json(asked["model"])
             recipes = [wire.recipe_from_json(one) for one in asked["recipes"]]
-            run(Path(job["cache"]), model, recipes, channel)
+            run(cache, model, recipes, channel)
     except StoreError as error:
         jobs.send(channel, event="store", reason=str(error))
         return 1
     return 0
 
 
-def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) -> None:
+def run(cache: Cache, model: ModelSpec, recipes: list[Recipe], channel: TextIO) -> None:
     """Build each variant of a model and send an event for every step and every end.
 
     Raises:
         StoreError: the cache cannot be written.
     """
     from harness.build.builder import Maker, WeightsChanged
-    from harness.build.cache import Cache
     from harness.build.lookup import refusal
 
     variant = ""
@@ -57,7 +59,7 @@ def run(root: Path, model: ModelSpec, recipes: list[Recipe], channel: TextIO) ->
     def tell(step: str, state: str, seconds: float, detail: str) -> None:
         send("step", step=step, state=state, seconds=seconds, detail=detail)
 
-    maker = Maker(Cache(root), model, tell)
+    maker = Maker(cache, model, tell)
     pending, changed = list(recipes), False
     while pending:
         recipe = pending.pop(0)

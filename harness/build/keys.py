@@ -142,7 +142,11 @@ def _step(model: ModelSpec, step: Step, around: Environment | None) -> dict[str,
     """One step: its options, the tools it uses, and where they matter the calibration data and the CPU."""
     kind = steps.get(step.kind)
     exported, calibrated = step.kind == steps.FIRST, kind.calibrated(step.options)
-    tools = frameworks.get(model.source).exported_with(str(step.options["exporter"])) if exported else kind.packages
+    tools = (
+        frameworks.get(model.source).exported_with(str(step.options["exporter"]))
+        if exported
+        else (*kind.packages, *kind.chosen_packages(step.options))
+    )
     return {
         "kind": step.kind,
         "options": dict(step.options),

@@ -41,7 +41,7 @@ def lookup_all(
     Returns:
         By the name of the variant, an `Artifact`, a `Refusal` (skipped, or the recipe is wrong in itself) or None.
     """
-    around = surroundings.known(model, cache.root)
+    around = surroundings.known(model, cache.environments)
 
     @functools.cache
     def shared() -> tuple[Weights, str] | None:
@@ -97,7 +97,7 @@ def _refused(meta: dict[str, Any] | None) -> Refusal | None:
 
 def resolution(cache: Cache, model: ModelSpec, *, probe: bool) -> dict[str, Any] | None:
     """Which weights the model's request got last time; None when that is unknown or may have changed."""
-    around = surroundings.known(model, cache.root)
+    around = surroundings.known(model, cache.environments)
     there = around is not None or not surroundings.is_apart(model)
     found = cache.resolution(keys.source_key(model, around)) if there else None
     if found is None or not isinstance(found.get("weights"), dict):

@@ -170,7 +170,7 @@ def _surround(
         tell("started", 0.0, what)
 
     try:
-        surround(model, cache.root, say)
+        surround(model, cache.environments, say)
     except (UsageError, BuildError) as error:
         reason = reasons.essence(str(error))
         failed[model.source, model.framework_env] = Refusal(status=Status.FAILED, reason=reason)
@@ -343,6 +343,7 @@ def _child(cache: Cache, asked: Sequence[_Asked]) -> Iterator[jobs.RunningChild]
     urls = {url for model, _ in asked if (url := _hub_of(model))}
     job = {
         "cache": str(cache.root),
+        "environments": str(cache.environments),
         "models": [
             {"model": wire.model_to_json(model), "recipes": [wire.recipe_to_json(recipe) for recipe in recipes]}
             for model, recipes in asked

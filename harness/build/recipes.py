@@ -30,7 +30,11 @@ def resolve(step: Step) -> Step:
             raise BuildError(
                 f"The step `{step.kind}` has no option `{name}`{similar(name, declared)}. Valid: {', '.join(declared)}."
             )
-    options = {name: step.options.get(name, option.default) for name, option in declared.items()}
+    options = {
+        name: step.options.get(name, option.default)
+        for name, option in declared.items()
+        if name in step.options or not option.quiet
+    }
     for name, value in options.items():
         if choices := declared[name].choices:
             valid = (None, *choices) if declared[name].default is None else choices

@@ -20,6 +20,7 @@ from harness.cli import (
     examples,
     explain,
     export,
+    fleet,
     gate,
     history,
     imports,
@@ -57,6 +58,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "cache": artifacts.cache,
     "runtimes": runtimes.runtimes,
+    "fleet": fleet.fleet,
     "init": init.init,
 }
 CLASSES = {"gate": gate.GateCommand}

@@ -9,6 +9,7 @@ from typing import Any
 from harness import budget, confirmation
 from harness.cli import tables
 from harness.records import case_id
+from harness.store.rows import measured_apart, run_start
 
 Row = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ class SpokenChoice:
         baseline: what it is faster than.
         basis: what says that it is good enough.
         doubt: what has to be said wherever it is recommended; mostly empty.
-        apart: rows that were measured apart and not compared; mostly empty.
+        apart: what was measured apart and not compared, and the choice's run where that is newer; mostly empty.
     """
 
     model: str
@@ -62,7 +63,7 @@ def spoken(rows: Sequence[Row]) -> list[SpokenChoice]:
 
 def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
     best = choice.best
-    apart = tables.brief([tables.apart(row, choice.rows[0]) for row in choice.apart])
+    apart = _apart(choice)
     if best is None:
         why = (
             "no case is inside the budget"
@@ -98,6 +99,17 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
         doubt=budget.remark(best),
         apart=apart,
     )
+
+
+def _apart(choice: budget.ShipChoice) -> str:
+    """Rows that are not compared; and of when the choice is, where they are newer."""
+    if not choice.apart:
+        return ""
+    rows = [dict(row) for row in choice.apart]
+    said = f"not compared: {tables.brief(measured_apart(rows, [dict(choice.rows[0])]))}"
+    if not choice.superseded:
+        return said
+    return f"chosen in the run of {run_start(choice.rows[0])}; {said}"
 
 
 def basis(row: Row) -> str:

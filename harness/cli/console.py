@@ -116,6 +116,9 @@ class Console:
                 by_model.setdefault(model, []).append(variant)
             for model, variants in by_model.items():
                 self.mention(f"to build: {escape(model)}: {escape(', '.join(variants))}")
+            if preview.to_install:
+                names = escape(", ".join(preview.to_install))
+                self.mention(f"to install first, into environments of their own in the cache: {names}")
             self.mention(f"building takes about {minutes(preview.building_s)}, once", style="dim")
         else:
             self.mention("nothing to build: every artifact is cached")

@@ -163,7 +163,7 @@ def _tensors(found: Explanation, top: int, lead: str) -> TextTable:
         for one in found.losses.tensors[:top]
     ]
     heads = ("tensor", "kind", "noise", "quantized here", "against float32")
-    return _table(f"{lead}quantized tensors, the noisiest first", heads, rows, least=12)
+    return _table(f"{lead}tensors that differ from float32's, the noisiest first", heads, rows, least=12)
 
 
 def _difference(first: Explanation, second: Explanation, top: int) -> TextTable:

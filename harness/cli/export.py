@@ -15,13 +15,21 @@ def export(
     what: Annotated[
         str, typer.Argument(metavar="MODEL|CASE", help="A model, whose build to ship is taken, or a case by its name.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write; new, or empty.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The folder to write; new, or empty.", show_default="of the case"),
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option("--target", metavar="T", help="The target, such as cpu-t2-b1, where there are several."),
     ] = None,
     language: Annotated[
-        str, typer.Option("--for", metavar="LANGUAGE", help="The language of the example that goes along.")
+        str,
+        typer.Option(
+            "--for",
+            metavar="LANGUAGE",
+            help="The program that goes along: python, node, web, cpp, java, android, ios; or dir, without one.",
+        ),
     ] = "python",
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
@@ -44,7 +52,7 @@ def export(
     done = write(
         choice,
         cache=Cache(options.cache_root(cache)),
-        out=typed(out),
+        out=typed(out or Path(f"{choice.row['case'].replace('/', '-')}-{language}")),
         zoo_file=zoo,
         language=language,
         say=ending.say,

@@ -97,8 +97,7 @@ def _chosen(one: choices.SpokenChoice) -> list[str]:
 
 def _doubts(known: Sequence[choices.SpokenChoice]) -> list[str]:
     found = [f"{one.case}: {one.doubt}" for one in known if one.doubt]
-    apart = [one for one in known if one.apart]
-    return found + [f"{one.case}: measured apart and not compared: {one.apart}" for one in apart]
+    return found + [f"{one.case}: {one.apart}" for one in known if one.apart]
 
 
 def _case(row: Row, rows: Sequence[Row]) -> list[str]:

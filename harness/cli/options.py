@@ -17,6 +17,7 @@ from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.init.bare import Refinements
+    from harness.zoo import FleetSpec
 
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
 Results = Annotated[
@@ -93,6 +94,28 @@ BudgetText = Annotated[
         help="Of files without a zoo: what a build may cost; 20ms and 10MB as well, separated by commas.",
         show_default="20dB",
     ),
+]
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Measure on the hosts of a fleet: the address of Dask's scheduler, such as tcp://lab:8786.",
+        envvar="HARNESS_SCHEDULER",
+        show_default="the zoo's `fleet`, or this host",
+    ),
+]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", metavar="FILE", help="The fleet's certificate authority (PEM).", envvar="HARNESS_TLS_CA"),
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", metavar="FILE", help="The certificate to show it (PEM).", envvar="HARNESS_TLS_CERT"),
+]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key (PEM).", envvar="HARNESS_TLS_KEY")
 ]
 
 ZOO = Path("model_zoo.yaml")
@@ -249,6 +272,41 @@ def within(value: float | None, option: str, bound: Bound) -> float | None:
 def shown(text: str) -> str:
     """What was given, as a message repeats it: the beginning where it is long."""
     return text if len(text) <= bounds.LONGEST else f"{text[: bounds.LONGEST]}..."
+
+
+def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | None]) -> FleetSpec:
+    """Where cases are measured: what was named here, or else what the zoo names.
+
+    Args:
+        zoo: the file; None where there is none.
+        scheduler: `--scheduler`.
+        files: `--tls-ca`, `--tls-cert` and `--tls-key`.
+
+    Raises:
+        UsageError: TLS lacks a file, or an address has none of the forms that Dask knows.
+        ZooError: the zoo is wrong.
+    """
+    from dataclasses import replace
+
+    from harness import zoo as zoos
+    from harness.paths import typed
+    from harness.zoo import FleetSpec
+
+    spec = FleetSpec() if zoo is None else zoos.load(zoo).fleet
+    if scheduler is not None:
+        spec = replace(spec, scheduler=scheduler)
+    if any(files):
+        if not all(files):
+            raise UsageError("--tls-ca, --tls-cert and --tls-key go together: TLS needs all three files")
+        ca, cert, key = (str(typed(one)) for one in files if one)
+        spec = replace(spec, tls_ca=ca, tls_cert=cert, tls_key=key)
+    if spec.scheduler and "://" not in spec.scheduler:
+        raise UsageError(
+            f"--scheduler {shown(spec.scheduler)}: expected an address such as tcp://{shown(spec.scheduler)}"
+        )
+    if spec.scheduler.startswith("tls://") and not spec.tls_ca:
+        raise UsageError(f"--scheduler {shown(spec.scheduler)}: TLS needs --tls-ca, --tls-cert and --tls-key")
+    return spec
 
 
 def cache_root(given: Path | None) -> Path:

@@ -120,7 +120,8 @@ def _amount(name: str, column: str, unit: str, **more: Any) -> ResultColumn:
 
 
 def _variant(row: Row, around: Around) -> TextCell:
-    return cell(row["variant"], style="bold" if around.best.get((row["model"], row["target"])) is row else "")
+    best = around.best.get((row["model"], row["target"]))
+    return cell(row["variant"], style="bold" if best is not None and best["case"] == row["case"] else "")
 
 
 def _speedup(row: Row, around: Around) -> str:

@@ -143,7 +143,7 @@ def results(
         for note in found.notes:
             ending.say(note)
         fitting = selected(found.names, {"model": models, "variant": variants, "target": targets}, results)
-        parts: Iterator[Part] = ((tuple(row for row in part if fitting(row)), part) for part in found.rows())
+        parts: Iterator[Part] = (([row for row in part if fitting(row)], among) for part, among in found.rows())
         if asked or sort or format_ not in (options.TABLE, options.JSON, options.CSV):
             # Each of these needs all rows at once: for the widths, the order, or one table.
             whole = [*parts]

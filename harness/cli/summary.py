@@ -113,7 +113,7 @@ def ship(out: RichConsole, known: Sequence[choices.SpokenChoice]) -> None:
     Rows of other runs or runtimes are not compared.
     """
     for one in known:
-        if said := "; ".join(filter(None, [one.detail, one.doubt, one.apart and f"not compared: {one.apart}"])):
+        if said := "; ".join(filter(None, [one.detail, one.doubt, one.apart])):
             out.print(f"[yellow]note[/yellow] {escape(one.case)}: {escape(said)}", soft_wrap=True)
     if not known:
         return

@@ -77,6 +77,18 @@ def sweep(
     budget: options.BudgetText = None,
     results: options.Results = options.RESULTS,
     cache: options.CacheDir = None,
+    scheduler: options.Scheduler = None,
+    hosts: Annotated[
+        str,
+        typer.Option(
+            "--hosts",
+            metavar="any|each",
+            help="Of a fleet. any: a case runs on whichever host of one class is free; each: on every class of hosts.",
+        ),
+    ] = "any",
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with an interrupted sweep of the same plan, or start anew.")
@@ -150,10 +162,11 @@ def sweep(
         else:
             print_plan([case.id for case in ahead.plan.cases], format_)
         return
-    from harness.flow.sweep import sweep as run_sweep
+    from harness.cli.fleet import swept_somewhere
 
+    spec = options.fleet_spec(zoo, scheduler, (tls_ca, tls_cert, tls_key))
     with console:
-        swept = run_sweep(request, console)
+        swept = swept_somewhere(request, console, spec, hosts=hosts)
     from harness.cli import summary
     from harness.cli.markdown import deliver
     from harness.cli.results import write_parts

@@ -11,7 +11,6 @@ from harness.cli import result_columns
 from harness.cli.result_columns import STYLES, accuracy, fidelity, interval
 from harness.layout import TextTable
 from harness.records import Status
-from harness.store.rows import measured_on
 from harness.units import seconds, size
 
 __all__ = [
@@ -29,7 +28,7 @@ __all__ = [
 
 Row = Mapping[str, Any]
 
-NOT_COMPARED = "bold: to ship; rows of other runs, hosts or runtimes are not compared, and need a baseline of their own"
+NOT_COMPARED = "bold: to ship; speed-ups lie within one run, host and runtime"
 
 
 def model_table(model: str, rows: Sequence[Row], *, among: Sequence[Row] = ()) -> TextTable:
@@ -55,11 +54,6 @@ def model_table(model: str, rows: Sequence[Row], *, among: Sequence[Row] = ()) -
 def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:
     """In how many runs, and on how many hosts and runtimes, rows with a latency were measured."""
     return {budget.setting(row) for row in rows if row.get("latency")}
-
-
-def apart(row: Row, other: Row) -> str:
-    """A row that is not compared with another one, and in what they differ."""
-    return f"{row['variant']} ({measured_on(dict(row), [dict(other)])})"
 
 
 def without_numbers(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:

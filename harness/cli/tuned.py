@@ -72,7 +72,7 @@ class TuneConsole:
 
     def tried(self, found: TriedBuild) -> None:
         """A build was evaluated."""
-        self._close[found.candidate.case.recipe.name] = quality(found)
+        self._close[found.candidate.build] = quality(found)
         self._mention(f"{found.candidate.case.recipe.name} ({found.candidate.why}): {quality(found)}: {verdict(found)}")
 
     def timing(self, text: str, candidates: int) -> None:

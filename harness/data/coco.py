@@ -8,6 +8,7 @@ categories' ids. The name of a picture's file decides which split it is for.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
 
     spec, channels, height, width = base.image_input(request)
     content = _content(request)
-    kinds = {one["id"]: place for place, one in enumerate(sorted(content["categories"], key=lambda one: one["id"]))}
+    kinds = {kind: place for place, kind in enumerate(sorted({int(one["id"]) for one in content["categories"]}))}
     boxes: dict[Any, list[Mapping[str, Any]]] = {}
     for one in content["annotations"]:
         boxes.setdefault(one["image_id"], []).append(one)
@@ -73,7 +74,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
         corners[:, 2:] += corners[:, :2]
         label = {
             "boxes": corners * np.array([*scale, *scale], np.float32) + np.array([*offset, *offset], np.float32),
-            "classes": np.asarray([kinds[one["category_id"]] for one in own], np.int64),
+            "classes": np.asarray([kinds[int(one["category_id"])] for one in own], np.int64),
             "crowd": np.asarray([bool(one.get("iscrowd", 0)) for one in own], bool),
         }
         yield base.Row(feed={spec.name: normalised(pixels, channels, request)}, label=label)
@@ -113,15 +114,17 @@ def _content(request: base.DataRequest) -> dict[str, Any]:
     try:
         found = dict(foreign.mapping(foreign.content(path)))
         images = {one["id"] for one in found["images"]}
-        kinds = {one["id"] for one in found["categories"]}
+        kinds = {int(one["id"]) for one in found["categories"]}
         for one in found["annotations"]:
-            left, top, across, down = map(float, one["bbox"])
-            if one["image_id"] not in images or one["category_id"] not in kinds or across < 0 or down < 0:
+            box = list(map(float, one["bbox"]))
+            inside = one["image_id"] in images and one["category_id"] in kinds
+            if not inside or len(box) != 4 or not all(map(math.isfinite, box)) or min(box[2:]) < 0:  # noqa: PLR2004
                 raise ValueError(f"annotation {one.get('id')} names an image, a category or a box that is not there")
-            _ = left, top
         for one in found["images"]:
-            str(one["file_name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            name = Path(str(one["file_name"]))
+            if name.is_absolute() or ".." in name.parts:
+                raise ValueError(f"the image {one['id']} lies outside its folder: {name}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         why = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise BuildError(f"data: {path} cannot be read as annotations of COCO: {why}.") from error
     return found

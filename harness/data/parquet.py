@@ -42,7 +42,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row]:
             raise BuildError(f"data: {path} has no column `{missing[0]}`; it has {', '.join(has)}.")
         start = 0 if split == "calibration" else count - request.counts["evaluation"]
         columns = [*(spec.name for spec in request.inputs), *([label_name] if label_name in has else [])]
-        for line in _lines(file, start, request.counts[split], columns):
+        for line in _sound(_lines(file, start, request.counts[split], columns), path):
             feed = {}
             for spec in request.inputs:
                 shape = base.row_shape(spec, request)
@@ -73,6 +73,20 @@ def _opened(path: Path) -> Any:
 
     try:
         return pq.ParquetFile(path)
+    except Exception as error:  # pyarrow has a class of its own for every damage
+        raise BuildError(f"data: {path} cannot be read as Parquet: {error}.") from error
+
+
+def _sound(lines: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
+    """The same lines.
+
+    Raises:
+        BuildError: a page of the file is damaged.
+    """
+    try:
+        yield from lines
+    except GeneratorExit:
+        raise
     except Exception as error:  # pyarrow has a class of its own for every damage
         raise BuildError(f"data: {path} cannot be read as Parquet: {error}.") from error
 

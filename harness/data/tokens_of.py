@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import packaged
-from harness.data import base
+from harness.data import base, chosen
 from harness.errors import BuildError
 from harness.options import Option
 
@@ -41,8 +41,12 @@ def row(request: base.DataRequest, text: str, second: str | None = None) -> tupl
             f"data: `{request.source}` feeds inputs of one shape [batch, tokens]; this model has {sorted(shapes)}."
         )
     (length,) = next(iter(shapes))
-    tokenizer = _tokenizer(str(file_of(request)), length)
-    encoded = tokenizer.encode(text) if second is None else tokenizer.encode(text, second)
+    path = file_of(request)
+    tokenizer = _tokenizer(str(path), chosen.content_of(path), length)
+    try:
+        encoded = tokenizer.encode(text) if second is None else tokenizer.encode(text, second)
+    except Exception as error:  # the library raises its own plain Exception
+        raise BuildError(f"data: {path} cannot take the text {text[:40]!r}: {error}.") from error
     known = {
         "input_ids": encoded.ids,
         "attention_mask": encoded.attention_mask,
@@ -74,7 +78,7 @@ def file_of(request: base.DataRequest) -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def _tokenizer(path: str, length: int) -> Any:
+def _tokenizer(path: str, content: str, length: int) -> Any:  # noqa: ARG001  (what a changed file differs by)
     """The tokenizer, which pads and cuts to a length.
 
     Raises:

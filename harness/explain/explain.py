@@ -217,7 +217,8 @@ def _losses(look: Looking, own: Looked, folder: Path, request: ExplainRequest, s
         return replace(base, problem=f"tensors could not be compared with those of float32: {error}")
     times = nodes.by_layer(own.found)
     layers = tuple(
-        replace(one, seconds=times.get(one.layer), float_seconds=float_times.get(one.layer)) for one in layers_of(found)
+        replace(one, seconds=nodes.of_layer(times, one.layer), float_seconds=float_times.get(one.layer))
+        for one in layers_of(found)
     )
     losses = replace(base, examples=found["examples"], tensors=_tensors(found["tensors"]), layers=layers)
     worst = [one.layer for one in layers if one.score > 0][: request.confirm]

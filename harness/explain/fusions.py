@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.explain.names import family, plainly
+from harness.explain.names import MOVES, family, plainly
 from harness.explain.wiring import MADE_BY_RUNTIME, Wiring, attribute
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Traces:
         for node in run.nodes:
             plain = plainly(node.name)
             self._by_name[plain] = node
+            if node.op_type in MOVES:
+                continue  # it makes what another node computed
             self._making.setdefault(plain, node)  # a fused node is often called by the tensor that it makes
             for name in node.output:
                 for one in (name, *(name.removesuffix(end) for end in MADE_BY_RUNTIME)):
@@ -165,9 +167,12 @@ def reason(
 
 
 def _integers(first: onnx.NodeProto, second: onnx.NodeProto, ran: onnx.NodeProto | None) -> str:
+    """What quantization made of the first, as a reason."""
     kind = "" if ran is None else ran.op_type
     if kind.startswith(("QLinear", "QGemm")) or kind.endswith(("Integer", "NBits")):
         return f"{first.op_type} runs on integers ({kind}), where {second.op_type} is an operator of its own"
+    if kind and first.op_type in ("Conv", "MatMul", "Gemm") and family(kind) != family(first.op_type):
+        return f"{first.op_type} was taken apart: what it makes comes from a {kind} here, which takes nothing in"
     return ""
 
 

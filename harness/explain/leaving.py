@@ -37,12 +37,14 @@ class BuildQuality:
         closeness_db: fidelity; infinite where it is exact, None where there is none.
         metric, value: its accuracy; None without labels.
         excess: why it is outside its budget; empty where it is inside, None where that is not known.
+        unjudged: why that is not known; empty where it is.
     """
 
     closeness_db: float | None
     metric: str = ""
     value: float | None = None
     excess: str | None = None
+    unjudged: str = ""
 
     @property
     def finite_db(self) -> float | None:
@@ -67,11 +69,14 @@ def quality_of(case: Case, artifact: Artifact, found: Evaluation) -> BuildQualit
     if fidelity is not None:
         closeness = math.inf if fidelity.max_abs == 0 else fidelity.centred_sqnr_db
         closeness = fidelity.sqnr_db if closeness is None else closeness
+    row = judged_row(case, artifact, found)
+    excess = budget.excess(row)
     return BuildQuality(
         closeness_db=closeness,
         metric=accuracy.metric if accuracy else "",
         value=accuracy.value if accuracy else None,
-        excess=budget.excess(judged_row(case, artifact, found)),
+        excess=excess,
+        unjudged="; ".join(budget.exceeded(row)) if excess is None else "",
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness import values
+from harness.explain.names import quantized
 from harness.explain.wiring import Wiring, attribute
 
 if TYPE_CHECKING:
@@ -149,9 +150,10 @@ def losses(
     tensors += [
         _tensor(name, "activation", here.get(name), so_far.get(name)) for name in dict.fromkeys([*here, *so_far])
     ]
+    touched = [one for one in tensors if one["here_db"] is not None or one["so_far_db"] is not None]
     return {
         "examples": compared,
-        "tensors": sorted(tensors, key=lambda one: -one["share"]),
+        "tensors": sorted(touched, key=lambda one: (-one["share"], one["so_far_db"] or 0.0)),
         "layers": sorted(_layers(pair, weights, here, so_far), key=lambda one: -one["score"]),
     }
 
@@ -213,7 +215,7 @@ def _made(pair: _TwoFiles, node: onnx.NodeProto, here: dict[str, Noise]) -> str:
 
 def _is_quantized(pair: _TwoFiles, node: onnx.NodeProto, integer: set[str]) -> bool:
     """Whether a node of the float file computes on quantized values in the other."""
-    if {node.name, f"{node.name}_quant", f"{node.name}_Q4", f"{node.name}_Q8"} & integer:
+    if integer.intersection(quantized(node.name)):
         return True
     other = next((one for one in pair.narrow.nodes if one.name == node.name and one.op_type == node.op_type), None)
     if other is None:

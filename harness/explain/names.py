@@ -10,6 +10,13 @@ SUFFIX = re.compile(r"(_nchwc|_token_\d+|_fused|/MatmulTransposeFusion/|/GatherS
 _FAMILY = re.compile(r"^(?:QLinear|DynamicQuantize|Nhwc|Fused|Q(?=[A-Z]))+|(?:Integer(?:ToFloat)?|NBits)$")
 
 
+MOVES = (
+    "Cast", "ReorderInput", "ReorderOutput", "Transpose", "MemcpyToHost", "MemcpyFromHost", "QuantizeLinear",
+    "DequantizeLinear", "Identity",
+)  # fmt: skip
+"""Operators that compute nothing of the network's own, where the runtime inserts them."""
+
+
 def plainly(name: str) -> str:
     """A name without what onnxruntime adds."""
     return SUFFIX.sub("", name)
@@ -22,3 +29,12 @@ def family(operator: str) -> str:
     """
     plain = _FAMILY.sub("", operator) or operator
     return "MatMul" if plain == "Gemm" else plain
+
+
+QUANTIZED = ("", "_quant", "_Q4", "_Q8")
+"""What quantizers add to the name of a node that they put in the place of another."""
+
+
+def quantized(layer: str) -> tuple[str, ...]:
+    """What a layer of the float32 network may be called in a build that was quantized from it."""
+    return tuple(f"{layer}{end}" for end in QUANTIZED)

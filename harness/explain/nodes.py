@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.explain.model import NodeTime
-from harness.explain.names import family, plainly
+from harness.explain.names import MOVES, family, plainly, quantized
 from harness.explain.wiring import MADE_BY_RUNTIME
 from harness.measure.closely import typical_s
 from harness.measure.placement import BODIES, COMPUTE, NodeRow
@@ -20,12 +20,6 @@ BETWEEN = (
     "Sub", "Div", "QuantizeLinear", "DequantizeLinear", "Cast", "Transpose", "Reshape", "QuickGelu", "Gelu",
 )  # fmt: skip
 """What may stand between a layer and the tensor that a fused node makes."""
-
-MOVES = (
-    "Cast", "ReorderInput", "ReorderOutput", "Transpose", "MemcpyToHost", "MemcpyFromHost", "QuantizeLinear",
-    "DequantizeLinear", "Identity",
-)  # fmt: skip
-"""Operators that compute nothing of the network's own, where the runtime inserts them."""
 
 
 def times(
@@ -73,7 +67,7 @@ class Origins:
     def of(self, name: str, operator: str, ran: Listed | None) -> str:
         """The name of the node that a node of the run graph is or was made of; empty where there is none."""
         found = self._named(name) or self._making(ran)
-        if found is None:
+        if found is None or (operator in MOVES and found["operator"] != operator):
             return ""
         if operator in COMPUTE and family(found["operator"]) != family(operator):
             found = self._behind(found, family(operator)) or found
@@ -114,6 +108,17 @@ def by_layer(found: Sequence[NodeTime]) -> dict[str, float]:
         if one.of:
             sums[one.of] += one.seconds
     return dict(sums)
+
+
+def of_layer(times: dict[str, float], layer: str) -> float | None:
+    """What a layer of the float32 network takes in a build that was quantized from it; None where it has no node there.
+
+    Args:
+        times: as `by_layer` has them.
+        layer: its name in the float32 network.
+    """
+    found = [times[name] for name in quantized(layer) if name in times]
+    return sum(found) if found else None
 
 
 def inserted(found: Sequence[NodeTime]) -> tuple[NodeTime, ...]:

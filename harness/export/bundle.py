@@ -18,7 +18,7 @@ import harness
 from harness import frameworks, scratch, values
 from harness.build.cache import MODEL, Cache
 from harness.errors import BuildError, StoreError, UsageError, WorkerError
-from harness.export import examples
+from harness.export import examples, processing
 from harness.export.choose import ExportChoice
 from harness.export.described import described
 from harness.export.text import readme
@@ -89,21 +89,23 @@ def export(
     model = described(cache, zoo_file, row)
     temporary = out.parent / f".{out.name}-{scratch.owner()}"
     try:
-        temporary.mkdir(parents=True)
-        _copy(cache, row["artifact"]["digest"], meta, temporary)
-        session = _session(row, model, reference)
-        session |= _samples(cache, row, reference, temporary)
+        inside = temporary / example.below
+        inside.mkdir(parents=True)
+        _copy(cache, row["artifact"]["digest"], meta, inside)
+        session = _session(row, model, reference, meta)
+        session |= _samples(cache, row, reference, inside)
+        session["processing"] = processing.stated(model)
         unchecked, outputs = why_not_run(session, zoo_file), list[dict[str, Any]]()
         if not unchecked:
             try:
                 say(f"running {row['case']} on its samples")
-                outputs = _expected(cache, session, row, temporary)
+                outputs = _expected(cache, session, row, inside)
             except (WorkerError, UsageError) as error:
                 unchecked = f"it does not run on this host: {error}"
         unchecked = unchecked and f"no expected outputs, since {unchecked}"
         session["outputs"] = outputs
         session["unchecked"] = unchecked
-        _write(temporary / SESSION, session)
+        _write(inside / SESSION, session)
         example.write(temporary)
         (temporary / README).write_text(
             readme(choice, session, model=model, licence=licence(row, model), start=example.start(session)),
@@ -175,12 +177,13 @@ def _copy(cache: Cache, digest: str, meta: Mapping[str, Any], folder: Path) -> N
         shutil.copyfile(source / record["name"], place)
 
 
-def _session(row: Row, model: ModelSpec | None, reference: Reference) -> dict[str, Any]:
+def _session(row: Row, model: ModelSpec | None, reference: Reference, meta: Mapping[str, Any]) -> dict[str, Any]:
     """How the session was opened when it was measured."""
     batch = {"batch": row["batch"]} if reference.batch_axes else {}
     return {
         "case": row["case"],
         "model": MODEL,
+        "external": sorted(one["name"] for one in meta["files"] if one["name"] != MODEL),
         "provider": row["provider"],
         "provider_options": row.get("provider_options") or {},
         "optimization": row["optimization"],
@@ -208,10 +211,28 @@ def _samples(cache: Cache, row: Row, reference: Reference, folder: Path) -> dict
     batch = row["batch"] if reference.batch_axes else 1
     count = min(SAMPLES, reference.examples)
     writer = values.ValueWriter(folder / "samples", count, structured=True)
-    for number in range(count):
-        chosen = [(number * batch + place) % reference.examples for place in range(batch)]
+    taken = [[(number * batch + place) % reference.examples for place in range(batch)] for number in range(count)]
+    for chosen in taken:
         writer.add({name: _joined(stored, chosen, axis) for name, (stored, axis) in held.items()})
-    return {"samples": count, "inputs": [one.to_json() for one in values.below("samples", writer.close())]}
+    return {
+        "samples": count,
+        "inputs": [one.to_json() for one in values.below("samples", writer.close())],
+        "labels": _labels(cache, reference, [place for chosen in taken for place in chosen], folder),
+    }
+
+
+def _labels(cache: Cache, reference: Reference, places: list[int], folder: Path) -> list[dict[str, Any]]:
+    """What is true of the samples, example by example; nothing where the data has no labels."""
+    if not reference.labels:
+        return []
+    held = {
+        one.name: values.Stored(cache.reference_dir(reference.digest), one, reference.examples)
+        for one in reference.labels
+    }
+    writer = values.ValueWriter(folder / "labels", len(places), structured=True)
+    for place in places:
+        writer.add({name: stored[place] for name, stored in held.items()})
+    return [one.to_json() for one in values.below("labels", writer.close())]
 
 
 def _joined(stored: values.Stored, chosen: list[int], axis: int | None) -> Any:

@@ -45,16 +45,19 @@ def choose(results: Path, what: str, target: str = "") -> ExportChoice:
     model, variant, label = _parts(what)
     if label and target:
         raise UsageError(f"{what} names its target: omit --target {target}")
-    stored = [row for row in query.query(results).rows if row["model"] == model]
+    found = query.query(results)
+    stored = [row for row in found.rows if row["model"] == model]
     if not stored:
-        known = dict.fromkeys(row["model"] for row in query.query(results, columns=("model",)).rows)
+        known = dict.fromkeys(row["model"] for row in found.rows)
         hint = suggest(model, known) if known else "measure something first: harness sweep --models " + model
         raise UsageError(f"{model}: nothing is stored of it in {results}; {hint}")
     rows = [row for row in stored if not target or _fits(row, target)]
     if not rows:
         labels = sorted({row["target"] for row in stored}, key=query.natural)
         raise UsageError(f"--target {target}: {suggest(target, labels)}")
-    return _named(what, variant, label, rows) if variant else _winner(model, rows)
+    if variant:
+        return _named(what, variant, label, rows)
+    return _winner(model, [row for row in found.among if row["model"] == model and (not target or _fits(row, target))])
 
 
 def _parts(what: str) -> tuple[str, str, str]:

@@ -31,6 +31,8 @@ def readme(
         "\n".join(f"- {line}" for line in _measured(row, runtime)),
         "## Session",
         "\n".join(f"- {line}" for line in _settings(session)),
+        "## Before and after the model",
+        "\n".join(f"- {line}" for line in _around(session["processing"], session["labels"])),
         "## Licence of the weights",
         _wrapped(markdown(licence)),
         "## Files",
@@ -75,6 +77,24 @@ def _measured(row: Mapping[str, Any], runtime: str) -> list[str]:
         f"status {row['status']}{reason}; budget: {budget.judged(row).verdict}",
         f"weights {markdown((row.get('weights') or {}).get('kind') or 'unknown')}; {row['artifact']['bytes']:,} bytes",
     ]
+
+
+def _around(said: Mapping[str, Any], labels: Sequence[Any]) -> list[str]:
+    """What whoever feeds the model has to do, as far as the zoo states it."""
+    if not said:
+        lines = ["not known: no zoo has this model any more; `samples/` are inputs as it takes them"]
+    else:
+        lines = [
+            *(
+                f"input {markdown(one['name'])}: {markdown(one['dtype'])} {markdown(str(one['shape']))}"
+                for one in said["inputs"]
+            ),
+            f"examples: {markdown(said['data'])}" + (f"; {_spoken(said['options'])}" if said["options"] else ""),
+            *([f"pixels: {markdown(said['pixels'])}"] if said["pixels"] else []),
+            f"task: {markdown(said['task'] or 'none, outputs are compared as they are')}",
+            *([f"outputs that the task reads: {_spoken(said['reads'])}"] if said["reads"] else []),
+        ]
+    return [*lines, *(["`labels/`: what is true of each example of the samples, in their order"] if labels else [])]
 
 
 def _settings(session: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,15 @@ def as_target(spec: TargetSpec) -> Target:
 
 def framework_items(zoo: Zoo, cache: Path) -> list[Item]:
     """Every framework that a model may come from, and whether it can be loaded here."""
-    used: dict[str, list[str]] = {}
+    used: dict[str, list[ModelSpec]] = {}
     for model in zoo.models.values():
-        used.setdefault(model.source, []).append(model.name)
+        used.setdefault(model.source, []).append(model)
     return [
-        Item(name=name, what=_in_words(name, used.get(name, [])), why_not=framework_problem(name, cache))
+        Item(
+            name=name,
+            what=_in_words(name, [model.name for model in used.get(name, [])]),
+            why_not=framework_problem(name, cache, used.get(name, [])),
+        )
         for name in frameworks.names()
     ]
 
@@ -86,12 +91,15 @@ def _in_words(name: str, models: list[str]) -> str:
     return f"{framework.doc}{where}{whose}"
 
 
-def framework_problem(name: str, cache: Path) -> str:
-    """Why no model of a framework can be loaded here, as it runs where a zoo does not say otherwise."""
+def framework_problem(name: str, cache: Path, models: Sequence[ModelSpec] = ()) -> str:
+    """Why no model of a framework can be loaded here: where the zoo's models have it run, or by itself."""
     framework = frameworks.get(name)
+    if any(surroundings.known(model, cache) for model in models):
+        return ""
     if framework.apart:
         own = interpreters.known(surroundings.folder(name, (), cache))
-        return "" if own else f"its environment is made by the first build: {' '.join(framework.requirements)}"
+        needs = " ".join(framework.requirements)
+        return "" if own else f"no environment of it in the cache yet: the first build of a model installs {needs}"
     missing = [name for name in framework.packages.values() if importlib.util.find_spec(name) is None]
     return f"{', '.join(missing)} not installed: {framework.how_to_install()}" if missing else ""
 

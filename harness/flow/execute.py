@@ -76,6 +76,8 @@ class Job:
         runtime: what the target's worker said when it was tried, for a case that fails before one speaks.
         host: the one that measures, where somebody has looked already.
         process: which process of the case is to be measured, from 0.
+        host_class: the fingerprint of the host that earlier processes of the case, or of others that it is compared
+            with, ran on; empty where there are none.
     """
 
     case: Case
@@ -89,6 +91,7 @@ class Job:
     runtime: RuntimeInfo | None = None
     host: HostInfo | None = None
     process: int = 0
+    host_class: str = ""
 
     @property
     def pace(self) -> Pace:

@@ -11,6 +11,7 @@ from harness.errors import HarnessError
 from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job, time_once
 from harness.flow.progress import ProcessOutcome
+from harness.measure import host_lock
 from harness.records import Case
 
 
@@ -19,6 +20,9 @@ class JobWatcher(Protocol):
 
     def started(self, case: Case) -> None:
         """A process of a case is about to be measured."""
+
+    def preparing(self, text: str) -> None:
+        """Something else that takes a while, in words."""
 
     def tick(self) -> None:
         """Some time has passed, and no worker of this process is timing at this moment."""
@@ -38,17 +42,20 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """One job after the other in this process."""
+    """One job after the other in this process, while nobody else measures on this host."""
 
     def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
         """See `Executor`; the order is that of the jobs."""
         for job in jobs:
-            watch.started(job.case)
-            yield time_once(job, on_burst=watch.tick)
+            with host_lock.alone(watch.preparing):
+                watch.started(job.case)
+                found = time_once(job, on_burst=watch.tick)
+            yield found
 
     def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:
         """See `Executor`."""
-        return confirm_choice(job, on_burst=watch.tick)
+        with host_lock.alone(watch.preparing):
+            return confirm_choice(job, on_burst=watch.tick)
 
 
 class PoolExecutor:

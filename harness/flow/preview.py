@@ -12,6 +12,7 @@ from harness.build.cache import Cache
 from harness.build.lookup import lookup_all
 from harness.flow import plan as planning
 from harness.flow.plan import Plan, Selection
+from harness.frameworks import surroundings
 from harness.records import Artifact, Case
 
 START_UP_S = 1.0
@@ -71,12 +72,14 @@ class Preview:
         missing: (model, variant) pairs without a usable artifact in the cache.
         left_out: cases that will have no number, as an earlier build has shown, by the reason.
         confirm: whether choices are confirmed.
+        to_install: the frameworks whose environments a build has to make first, such as `keras`.
     """
 
     zoo: zoo.Zoo
     plan: Plan
     settings: SweepSettings
     missing: tuple[tuple[str, str], ...]
+    to_install: tuple[str, ...] = ()
     confirm: bool = True
     left_out: Mapping[str, tuple[Case, ...]] = field(default_factory=dict)
 
@@ -142,6 +145,14 @@ def preview(request: SweepRequest) -> Preview:
         plan=plan,
         settings=settings,
         missing=tuple(key for key, found in built.items() if found is None),
+        to_install=_to_install(the_zoo, plan, cache),
         confirm=request.confirm,
         left_out=left_out,
     )
+
+
+def _to_install(the_zoo: zoo.Zoo, plan: Plan, cache: Cache) -> tuple[str, ...]:
+    """The frameworks that have no environment yet, of the models that are planned."""
+    models = [the_zoo.models[name] for name in dict.fromkeys(case.model.name for case in plan.cases)]
+    own = [one for one in models if surroundings.place_of(one) == surroundings.OWN]
+    return tuple(dict.fromkeys(one.source for one in own if surroundings.known(one, cache.environments) is None))

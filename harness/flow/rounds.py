@@ -115,7 +115,7 @@ class SweepRounds:
                 self._watch.round(number + 1, settings.processes)
             process = self._given.get(turn.case, 0)  # the turn's, unless the case had stopped for some rounds
             self._given[turn.case] = process + 1
-            yield replace(self._jobs[turn.case], process=process)
+            yield replace(self._jobs[turn.case], process=process, host_class=self._host_class(turn.case))
 
     def take(self, found: ProcessOutcome) -> None:
         """Judge a case anew with one more process, and store it.
@@ -237,6 +237,11 @@ class SweepRounds:
             for name, job in self._jobs.items()
             if name in self.rows and (job.case.model.name, job.case.target.label) == key
         ]
+
+    def _host_class(self, name: str) -> str:
+        """The class of hosts that cases which this one is compared with were timed on; empty where none was."""
+        group = sorted(self._group(self._jobs[name].case), key=lambda other: other != name)
+        return next((self.rows[one]["fingerprint"] for one in group if self.rows[one]["latency"]), "")
 
     def _remember(self, name: str) -> None:
         """What a stored case took, round by round; its processes that crashed left gaps."""

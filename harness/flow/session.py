@@ -119,10 +119,18 @@ class Session:
         self._attempt = attempt or functools.partial(try_targets, say=say)
 
     @classmethod
-    def of(cls, ahead: Preview, *, cache: Path, results: Path, say: Say = silent) -> Self:
+    def of(
+        cls, ahead: Preview, *, cache: Path, results: Path, attempt: TryTargets | None = None, say: Say = silent
+    ) -> Self:
         """A session for everything that is planned."""
         return cls(
-            zoo=ahead.zoo, cases=ahead.plan.cases, settings=ahead.settings, cache=cache, results=results, say=say
+            zoo=ahead.zoo,
+            cases=ahead.plan.cases,
+            settings=ahead.settings,
+            cache=cache,
+            results=results,
+            attempt=attempt,
+            say=say,
         )
 
     def build(

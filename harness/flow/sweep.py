@@ -15,7 +15,7 @@ from harness.build.pipeline import BuildEvent
 from harness.flow.executors import Executor, JobWatcher, LocalExecutor
 from harness.flow.preview import Preview, SweepRequest, preview
 from harness.flow.rounds import SweepRounds
-from harness.flow.session import Session
+from harness.flow.session import Session, TryTargets
 from harness.records import Case, Run
 from harness.store.asv import results as asv
 from harness.store.files import probe
@@ -32,9 +32,6 @@ class SweepWatcher(JobWatcher, Protocol):
 
     def building(self, event: BuildEvent) -> None:
         """A build step started or ended."""
-
-    def preparing(self, text: str) -> None:
-        """Something else that takes a while, in words: a runtime is being installed."""
 
     def confirming(self, number: int, of: int, text: str) -> None:
         """A choice is about to be confirmed, counted from 1, in words."""
@@ -86,13 +83,20 @@ class Swept:
     failures: Mapping[str, str] = field(default_factory=dict)
 
 
-def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | None = None) -> Swept:
+def sweep(
+    request: SweepRequest,
+    watch: SweepWatcher,
+    *,
+    executor: Executor | None = None,
+    attempt: TryTargets | None = None,
+) -> Swept:
     """Build, measure and store every case that was asked for.
 
     Args:
         request: what a person asked for.
         watch: hears of everything as it happens.
         executor: runs the cases; one after the other in this process where none is given.
+        attempt: tries targets where the executor has its hosts; on this one where it is not given.
 
     Raises:
         UsageError: if the zoo or the selection is wrong.
@@ -102,7 +106,7 @@ def sweep(request: SweepRequest, watch: SweepWatcher, *, executor: Executor | No
     ahead = preview(request)
     watch.planned(ahead)
     probe(request.results)
-    session = Session.of(ahead, cache=request.cache, results=request.results, say=watch.preparing)
+    session = Session.of(ahead, cache=request.cache, results=request.results, attempt=attempt, say=watch.preparing)
     session.build(on_event=watch.building)
     asv.check(request.results, session.run)
     with Journal.open(request.results, session.run, resume=request.resume) as journal:

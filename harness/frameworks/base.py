@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import MissingExtra
+from harness.errors import MissingExtra, Skip
 from harness.records import Json, ModelSpec, Weights
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ class Loaded(abc.ABC):
         Raises:
             BuildError: the exporter failed.
         """
+
+    def folded(self) -> tuple[Loaded, int]:
+        """The same model with its batch norms folded into convolutions by the framework, and how many those are.
+
+        Raises:
+            Skip: the framework has no way to do that.
+            BuildError: it failed.
+        """
+        raise Skip("export: `fold` has an effect on torch's models alone, which torch.fx folds.")
 
     def close(self) -> None:
         """Free what `run` holds beyond the model itself; it may be called again afterwards."""

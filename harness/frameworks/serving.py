@@ -34,7 +34,7 @@ class FrameworkServer:
             if not isinstance(error, errors.HarnessError):
                 traceback.print_exc()
             kind = next((name for name in KINDS if isinstance(error, getattr(errors, name))), "BuildError")
-            return {"error": kind, "text": reasons.reason_of(error, tool=True)}
+            return {"error": kind, "text": reasons.reason_of(error, tool=True) + _how_to_add(error)}
 
     def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
         asked = request["do"]
@@ -68,6 +68,16 @@ class FrameworkServer:
             "outputs": list(self._loaded.outputs),
             "facts": dict(self._loaded.facts),
         }
+
+
+def _how_to_add(error: BaseException) -> str:
+    """How to install a module that a person's own code wants beside the framework; nothing for any other error."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, ModuleNotFoundError):
+        found = found.__cause__
+    if found is None or not found.name:
+        return ""
+    return f" What it imports has to be where the framework runs: `framework_env: {{packages: [{found.name}]}}`."
 
 
 def write(folder: Path, arrays: Sequence[Array], names: Sequence[str], prefix: str = "i") -> list[str]:

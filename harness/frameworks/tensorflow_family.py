@@ -86,9 +86,9 @@ def first_answers(call: Any, model: ModelSpec) -> list[Any]:
     except BuildError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception enc")]
         shapes = ", ".join(f"{one.name} {list(one.shape)}" for one in model.inputs)
         raise BuildError(
             f"{model.source}: {model.id} fails on the first examples, whose inputs are {shapes} (images have their "
-            f"channels last here): {type(error).__name__}: {lines[0]}."
+            f"channels last here): {type(error).__name__}: {(lines or [''])[0].rstrip('.')}."
         ) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import reasons
 from harness.data import base as data
-from harness.errors import BuildError
+from harness.errors import BuildError, Skip
 from harness.frameworks import base, hub
 from harness.records import Json, ModelSpec, Weights
 from harness.special_files import special
@@ -43,6 +44,25 @@ class TorchModel(base.Loaded):
 
         with torch.no_grad():
             return flatten(self.module(*tensors))
+
+    def folded(self) -> tuple[TorchModel, int]:
+        """With what torch.fx can fold: batch norms right behind a convolution.
+
+        Raises:
+            Skip: torch.fx finds none.
+            BuildError: torch.fx cannot trace the module.
+        """
+        from harness.frameworks import torch_fold
+
+        try:
+            module, count = torch_fold.folded(self.module)
+        except Exception as error:
+            raise BuildError(
+                f"export: torch.fx cannot trace {self.model.id}: {reasons.reason_of(error, tool=True)}"
+            ) from error
+        if not count:
+            raise Skip("export: torch.fx finds no batch norm of torch's own right behind a convolution.")
+        return replace(self, module=module), count
 
     def export(self, options: Mapping[str, Json], folder: Path) -> None:
         """Write the module with torch's own exporters.

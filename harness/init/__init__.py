@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import frameworks, provenance, zoo
 from harness.errors import UsageError
+from harness.frameworks import surroundings
 from harness.init import document, models, requirement, settings, workflows
 from harness.store.files import guarded
 
@@ -80,7 +81,8 @@ def init(request: InitRequest) -> WrittenFiles:
     chosen = models.choose(folder, request.models, request.inputs) if known is None else None
     own = requirement.own(request.harness)
     requirements = [own, *requirement.for_torch()] if chosen and chosen.torch else [own]
-    extras = {frameworks.get(model.source).extra for model in known.models.values()} if known else set()
+    beside = [one for one in known.models.values() if not surroundings.is_apart(one)] if known else []
+    extras = {frameworks.get(model.source).extra for model in beside}
     if needed := sorted(filter(None, extras)):
         requirements = [requirement.with_extra(own, ",".join(needed))]
     there = settings.read(folder / CONFIGURATION) if (folder / CONFIGURATION).exists() else None

@@ -308,6 +308,7 @@ class ExampleAnswer:
         examples: which, as in `ExampleScores`.
         truth, reference, answer: what is true, what the fp32 reference says, and what the artifact says, in JSON.
         pictures: what it was shown, a PNG in base64 for each example that is a picture.
+        shrunk: every how many pixels of an input one is in its picture.
     """
 
     examples: tuple[int, ...]
@@ -315,6 +316,7 @@ class ExampleAnswer:
     reference: Json = None
     answer: Json = None
     pictures: tuple[str, ...] = ()
+    shrunk: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from harness.metrics import METRICS
 from harness.records import Status
 from harness.report import limits, wording
 from harness.report.rows import ordered, picked
-from harness.store import query, standing
+from harness.store import earlier, query, standing
 from harness.store.asv import reconcile as asv_values
 from harness.store.asv.reconcile import Values
 from harness.store.clock import ahead, settled
@@ -132,6 +132,7 @@ class Data:
         rows: every stored row, by the columns of `COLUMNS`, oldest run first; and `runtime`, what measured it, as a
             label, and `tag`, the same as asv's files name it.
         latest: whole rows: the newest of each case on each host.
+        among: those, and rows of earlier runs on which a choice may rest (`harness.store.earlier`).
         runs: newest first.
         machines: fingerprint -> facts of that host, by its newest row; the host of the newest row first.
         subjects: commit -> first line of its message, where the repository knows it.
@@ -145,6 +146,7 @@ class Data:
     results: Path
     rows: pd.DataFrame
     latest: tuple[Row, ...]
+    among: tuple[Row, ...]
     runs: tuple[StoredRun, ...]
     machines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     subjects: Mapping[str, str] = field(default_factory=dict)
@@ -274,10 +276,12 @@ def load(
             rows[name] = rows[name].cat.remove_unused_categories()
     newest = _newest(rows)
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
+    latest = ordered(_noted(rows, newest, picked(newest)))
     return Data(
         results=results,
         rows=rows,
-        latest=tuple(ordered(_noted(rows, newest, picked(newest)))),
+        latest=tuple(latest),
+        among=(*latest, *ordered(picked(earlier.keys(rows, newest)))),
         runs=runs,
         machines=_machines(rows),
         subjects=git.subjects(repo, sorted(of)) if repo is not None else {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -98,15 +98,14 @@ def stale(
         # Pages of cases name and link a series; its numbers are in a script of its own.
         of_case.setdefault(group[0].case, []).append(replace(group[0], at=None, numbers=None, low=None, high=None))
     newest = dict(list(data.newest.groupby("model", observed=True)))
-    latest: dict[str, list[Row]] = {}
-    for row in data.latest:
-        latest.setdefault(row["model"], []).append(row)
+    latest, among = _by_model(data.latest), _by_model(data.among)
     found = []
     for name, rows in data.rows.groupby("model", observed=True):
         recent = _recent(data, rows)
         last = rows.drop_duplicates("case", keep="last")
         cases = dict(zip(last["case"].astype(str), last["run"].astype(str), strict=True))
-        shown = rows[rows["run"].isin(recent) | rows.index.isin(newest[name].index)]
+        decides = {row["run"] for row in among.get(str(name), ())}
+        shown = rows[rows["run"].isin(recent) | rows["run"].isin(decides) | rows.index.isin(newest[name].index)]
         own = {case: of_case[case] for case in cases if case in of_case}
         known = explanations.states(data.results, cases)
         extra = [*(one.id for group in own.values() for one in group), *known.values()]
@@ -121,6 +120,7 @@ def stale(
                         data,
                         rows=data.rows.iloc[:0],
                         latest=tuple(latest.get(str(name), ())),
+                        among=tuple(among.get(str(name), ())),
                         positions={},
                         asv=Values(),
                     ),
@@ -232,6 +232,13 @@ def _apart(job: ModelJob, folder: Path, known: dict[str, Entry], claim: Path) ->
     output = Output(folder=folder, known=known)
     make(job, output)
     return output.seen
+
+
+def _by_model(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["model"], []).append(row)
+    return found
 
 
 def _paths(job: ModelJob) -> set[str]:

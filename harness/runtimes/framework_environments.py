@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from harness.records import ModelSpec
 
 
+WHAT = "framework "
+"""What the environments of frameworks are called, before the framework's name and further packages."""
+
+
 def ensure(model: ModelSpec, root: Path, say: Say = silent) -> None:
     """Have the environment of a model's framework ready, where it has one of its own.
 
@@ -47,7 +51,7 @@ def install(source: str, root: Path, more: Sequence[str] = (), say: Say = silent
     return environments.ensure(
         surroundings.folder(source, more, root),
         surroundings.requirements(source, more),
-        what=f"framework {' with '.join([source, *more])}",
+        what=f"{WHAT}{' with '.join([source, *more])}",
         prove=(*framework.packages.values(), *surroundings.NEEDED),
         say=say,
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import runtime_spec, sealed
+from harness import frameworks, runtime_spec, sealed
 from harness.build.cache import Cache
 from harness.errors import UsageError
 from harness.flavours import is_flavour
 from harness.providers import PLUGINS
-from harness.runtimes import environments
+from harness.runtimes import environments, framework_environments
 from harness.runtimes.environments import Say, silent
 from harness.runtimes.resolve import KIND, Runtime, resolve, resolve_openvino
 from harness.suggest import suggest
@@ -98,19 +99,29 @@ def _kept(place: Path) -> Kept:
     said = content.get("installed")
     installed = {str(name): str(version) for name, version in said.items()} if isinstance(said, dict) else {}
     python = environments.interpreter(place / "venv")
+    made_by = str(content.get("made_by", ""))
+    of_frameworks = _of_frameworks() if made_by.startswith(framework_environments.WHAT) else frozenset()
     damage = found.damage or ("" if content else "is not whole") or ("" if python.exists() else "has lost its Python")
     return Kept(
-        name=str(content.get("made_by", "")),
+        name=made_by,
         digest=place.name,
         python=str(python),
         packages={
             name: version
             for name, version in installed.items()
-            if is_flavour(name) or name in PLUGINS or name == runtime_spec.OPENVINO
+            if is_flavour(name) or name in PLUGINS or name == runtime_spec.OPENVINO or name in of_frameworks
         },
         bytes=_size(place),
         damage=damage,
     )
+
+
+@functools.cache
+def _of_frameworks() -> frozenset[str]:
+    """The distributions that make an environment a framework's, as they call themselves."""
+    apart = [one for one in map(frameworks.get, frameworks.names()) if one.apart]
+    names = {name for one in apart for name in one.packages}
+    return frozenset({*names, *(name.replace("-", "_") for name in names)})
 
 
 def _size(place: Path) -> int:

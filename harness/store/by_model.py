@@ -39,20 +39,21 @@ class StoredModels:
     notes: tuple[str, ...]
     files: list[Path]
 
-    def rows(self) -> Iterator[tuple[Row, ...]]:
-        """Part after part, each ordered as `query.query` has it.
+    def rows(self) -> Iterator[tuple[list[Row], list[Row]]]:
+        """Part after part, each ordered as `query.query` has it, with what `Query.among` has of its models.
 
         Raises:
             StoreError: the files come and go faster than they can be read.
         """
         with query.connected() as connection:
             for models in self.parts:
-                yield query.in_order(self._read(connection, models), all_runs=self.all_runs)
+                rows, before = self._read(connection, models)
+                yield rows, [*rows, *before]
 
-    def _read(self, connection: Any, models: Sequence[str]) -> list[Row]:
+    def _read(self, connection: Any, models: Sequence[str]) -> tuple[list[Row], list[Row]]:
         for _ in range(query.ATTEMPTS):
             try:
-                return query.chosen_rows(
+                return query.read(
                     connection, self.files, self.problems, self.columns, all_runs=self.all_runs, models=models
                 )
             except FileNotFoundError:  # a run that has finished replaced its parts

@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class ExampleResult:
         drop: how much worse than the reference, positive whatever the direction.
         truth, reference_answer, answer: what is true and what both said, where it is kept.
         pictures: PNG, where the examples are pictures and it is kept.
+        shrunk: every how many pixels of an input one is in its picture.
     """
 
     examples: tuple[int, ...]
@@ -49,6 +51,7 @@ class ExampleResult:
     reference_answer: Json = None
     answer: Json = None
     pictures: tuple[bytes, ...] = ()
+    shrunk: int = 1
 
 
 def write(results: Path, evaluation: Evaluation | None) -> None:
@@ -82,6 +85,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
                     "reference_answer": None if answer is None else json.dumps(answer.reference),
                     "answer": None if answer is None else json.dumps(answer.answer),
                     "pictures": list(answer.pictures) if answer is not None else [],
+                    "shrunk": 1 if answer is None else answer.shrunk,
                 }
             )
     schema = pa.schema(
@@ -91,6 +95,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
             *((name, pa.float64()) for name in ("value", "reference", "drop")),
             *((name, pa.string()) for name in _SAID),
             ("pictures", pa.list_(pa.string())),
+            ("shrunk", pa.int64()),
         ]
     )
     held = io.BytesIO()
@@ -134,6 +139,19 @@ def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
         )
     except Exception as error:  # pyarrow has a class of its own for every damage
         raise StoreError(f"{place} is damaged: {error}. Delete it and sweep the case again.") from error
+
+
+def beside(file: Path, rows: Sequence[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
+    """What else belongs to a run that is taken over from another folder: where it goes -> where it lies.
+
+    Args:
+        file: the run's, in `samples/` of the other folder.
+        rows: what it holds.
+        results: the folder that takes it over.
+    """
+    keys = {key for row in rows if (key := row.get("evaluation")) and KEY.fullmatch(key)}
+    there = {_place(results, key): _place(file.parent.parent, key) for key in sorted(keys)}
+    return {target: source for target, source in there.items() if source.is_file() and not target.exists()}
 
 
 def _place(results: Path, key: str) -> Path:

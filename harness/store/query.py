@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import StoreError
 from harness.special_files import special
-from harness.store import absent, content
+from harness.store import absent, content, earlier
 from harness.store.absent import STORED
 from harness.store.clock import ahead, limit, settled_sql
 from harness.store.columns import COLUMNS, HEAVY
@@ -53,11 +53,14 @@ class Query:
 
     Attributes:
         rows: without samples, ordered by case, newest run first.
+        among: those, and rows of earlier runs on which a choice may rest (`harness.store.earlier`): what speed-ups and
+            builds to ship are taken from.
         problems: files that were left out and why, one error each.
         notes: what else a reader has to know: runs from the future.
     """
 
     rows: tuple[Row, ...]
+    among: tuple[Row, ...] = ()
     problems: tuple[StoreError, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -93,7 +96,7 @@ def query(
             problems: list[StoreError] = []
             try:
                 good = each_admitted(connection, paths, problems)
-                rows = chosen_rows(connection, good, problems, columns, all_runs=all_runs)
+                rows, before = read(connection, good, problems, columns, all_runs=all_runs)
                 notes = of_the_future(connection, good, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
@@ -101,8 +104,11 @@ def query(
                 continue
             break
     if models is not None:
-        rows = [row for row in rows if any(fnmatchcase(row["model"], pattern) for pattern in models)]
-    return Query(rows=in_order(rows, all_runs=all_runs), problems=tuple(problems), notes=notes)
+        rows, before = (
+            [row for row in some if any(fnmatchcase(row["model"], pattern) for pattern in models)]
+            for some in (rows, before)
+        )
+    return Query(rows=tuple(rows), among=(*rows, *before), problems=tuple(problems), notes=notes)
 
 
 @contextmanager
@@ -120,9 +126,31 @@ def read_columns(columns: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in LIGHT if name in columns or name in ALWAYS)
 
 
-def in_order(rows: list[Row], *, all_runs: bool) -> tuple[Row, ...]:
-    """What was read, newest first, as it is shown: by case, and of each the row that stands."""
-    return tuple(sorted(rows if all_runs else standing(rows), key=lambda row: natural(row["case"])))
+def read(
+    connection: Any,
+    paths: list[Path],
+    problems: list[StoreError],
+    columns: Sequence[str],
+    *,
+    all_runs: bool,
+    models: Sequence[str] | None = None,
+) -> tuple[list[Row], list[Row]]:
+    """Rows as `Query.rows` has them, and those of earlier runs that `Query.among` has beside them.
+
+    Args:
+        connection: DuckDB's.
+        paths: the files; those that turn out to be damaged are taken out.
+        problems: gets one error for each of these.
+        columns: stored columns that rows are to have.
+        all_runs: every run's rows instead of the newest per case.
+        models: their names; None for all.
+
+    Raises:
+        FileNotFoundError: a file has gone.
+    """
+    found = _select(connection, paths, problems, columns, all_runs=all_runs, models=models)
+    rows = sorted(found if all_runs else standing(found), key=lambda row: natural(row["case"]))
+    return rows, [] if all_runs else _earlier(connection, paths, rows, columns)
 
 
 def changing(results: Path) -> StoreError:
@@ -354,7 +382,7 @@ def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
     return False
 
 
-def chosen_rows(
+def _select(
     connection: Any,
     paths: list[Path],
     problems: list[StoreError],
@@ -382,17 +410,11 @@ def chosen_rows(
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
-        good = []
-        for path in paths:
-            try:
-                connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (ditto)
-                good.append(path)
-            except duckdb.Error as error:
-                _vanished(path)
-                problems.append(damaged(path, error))
+        good = _readable(connection, paths, problems, columns)
         if len(good) == len(paths):
             raise
-        return chosen_rows(connection, good, problems, wanted, all_runs=all_runs, models=models)
+        paths[:] = good
+        return _select(connection, good, problems, wanted, all_runs=all_runs, models=models)
     return rows
 
 
@@ -417,6 +439,34 @@ def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> lis
         paths[:] = good
         return names(connection, paths, problems)
     return list(found)
+
+
+def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError], columns: str) -> list[Path]:
+    """The files whose columns can be read; why the others cannot goes to `problems`."""
+    import duckdb
+
+    good = []
+    for path in paths:
+        try:
+            connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (our own names)
+            good.append(path)
+        except duckdb.Error as error:
+            _vanished(path)
+            problems.append(damaged(path, error))
+    return good
+
+
+def _earlier(connection: Any, paths: Sequence[Path], rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+    """Rows of `harness.store.earlier`, of the files that can be read; `_select` has said which cannot."""
+    import duckdb
+
+    try:
+        return earlier.rows(connection, [_literal(path) for path in paths], rows, columns, ONCE)
+    except duckdb.Error:
+        good = _readable(connection, paths, [], ", ".join(f'"{name}"' for name in columns))
+        if len(good) == len(paths):
+            raise
+        return _earlier(connection, good, rows, columns)
 
 
 def of_the_future(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:

@@ -148,9 +148,21 @@ def runtime_of(row: Mapping[str, Any]) -> RuntimeInfo:
     return RuntimeInfo(name=OWN, version=version, package=package)
 
 
-def measured_on(row: Row, among: Sequence[Row]) -> str:
-    """As the function that `tell_apart` returns, for a single row."""
-    return tell_apart(among)(row)
+def run_start(row: Mapping[str, Any]) -> str:
+    """When a row's run started, to the minute."""
+    return str(row["run_started_at"])[:16].replace("T", " ")
+
+
+def measured_apart(rows: Sequence[Row], among: Sequence[Row]) -> list[str]:
+    """The variants of rows that are not compared with others, by what they were measured on.
+
+    Such as `fp16, fp32 (run of 2026-01-31 10:15)`.
+    """
+    tell = tell_apart(among)
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(tell(row), []).append(row["variant"])
+    return [f"{', '.join(dict.fromkeys(names))} ({where})" for where, names in found.items()]
 
 
 def tell_apart(among: Iterable[Row]) -> Callable[[Row], str]:
@@ -177,7 +189,7 @@ def tell_apart(among: Iterable[Row]) -> Callable[[Row], str]:
         if hosts - {row["fingerprint"]}:
             parts.append(f"host {row['fingerprint']}")
         if runs - {row["run"]}:
-            parts.append(f"run of {row['run_started_at'][:16].replace('T', ' ')}")
+            parts.append(f"run of {run_start(row)}")
         return ", ".join(parts)
 
     return tell

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.records import Status
-from harness.store.rows import Row
+from harness.store.rows import Row, run_start
 
 
 def standing(rows: Iterable[Row]) -> list[Row]:
@@ -48,6 +48,5 @@ def noted(row: Row, failure: Mapping[str, Any]) -> Row:
         row: with numbers.
         failure: `run_started_at` and `reason` of it.
     """
-    when = str(failure["run_started_at"])[:16].replace("T", " ")
-    note = f"failed since, in the run of {when}: {failure['reason'] or 'no reason was given'}"
+    note = f"failed since, in the run of {run_start(failure)}: {failure['reason'] or 'no reason was given'}"
     return {**row, "notes": [*(one for one in row["notes"] or [] if one != note), note]}

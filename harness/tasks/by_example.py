@@ -6,10 +6,10 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.records import ExampleAnswer, ExampleScores
+from harness.records import ExampleAnswer, ExampleScores, Json
 from harness.tasks import fidelity
 from harness.tasks.base import Evaluated, Scored, Task
-from harness.tasks.png import picture
+from harness.tasks.png import picture, shrunk
 
 Feeds = Mapping[str, Sequence[Any]]
 """Input name -> its arrays, example by example."""
@@ -64,6 +64,14 @@ def changed(one: ExampleScores) -> list[int]:
     return sorted((place for place, drop in enumerate(drops) if drop), key=lambda place: (-drops[place], place))
 
 
+def _said(given: Evaluated, task: Task | None, examples: tuple[int, ...]) -> tuple[Json, Json, Json]:
+    """What is true and what both say; nothing where outputs cannot be read as the task's, which its metrics judge."""
+    try:
+        return task.answers(given, examples) if task is not None else (None, None, None)
+    except ValueError:
+        return None, None, None
+
+
 def answers(
     given: Evaluated, task: Task | None, each: Sequence[ExampleScores], feeds: Feeds | None
 ) -> tuple[ExampleAnswer, ...]:
@@ -71,8 +79,9 @@ def answers(
     found = []
     for place in changed(each[0])[:WORST] if each else ():
         examples = each[0].examples[place]
-        truth, reference, answer = task.answers(given, examples) if task is not None else (None, None, None)
-        pictures = [picture(values[one]) for one in examples for values in (feeds or {}).values()]
+        truth, reference, answer = _said(given, task, examples)
+        inputs = [values[one] for one in examples for values in (feeds or {}).values()]
+        pictures = [picture(one) for one in inputs]
         found.append(
             ExampleAnswer(
                 examples=examples,
@@ -80,6 +89,7 @@ def answers(
                 reference=reference,
                 answer=answer,
                 pictures=tuple(base64.b64encode(one).decode("ascii") for one in pictures if one is not None),
+                shrunk=shrunk(getattr(inputs[0], "shape", ())) if inputs else 1,
             )
         )
     return tuple(found)

@@ -31,13 +31,18 @@ def picture(value: Any) -> bytes | None:
         return None
     if not all(LEAST <= side <= MOST for side in shape[2:]) or value.dtype.kind not in "fiu":
         return None
-    step = -(-max(shape[2:]) // WIDEST)
+    step = shrunk(shape)
     held = np.asarray(value[0, :, ::step, ::step], dtype=np.float64)
     if not np.isfinite(held).all():
         return None
     low, high = float(held.min()), float(held.max())
     scaled = (held - low) * (255 / (high - low)) if high > low else np.zeros_like(held)
     return encoded(scaled.round().astype(np.uint8).transpose(1, 2, 0))
+
+
+def shrunk(shape: tuple[int, ...]) -> int:
+    """Every how many pixels of an input of this shape one is shown."""
+    return max(1, -(-max(shape[2:], default=1) // WIDEST))
 
 
 def encoded(pixels: Array) -> bytes:

@@ -40,12 +40,10 @@ def require(path: Path) -> None:
 
 def svg(found: Tuned) -> str:
     """The figure as text."""
-    quality = {one.candidate.case.recipe.name: one for one in found.tried}
+    quality = {one.candidate.build: one for one in found.tried}
     points = []
     for one in found.timed:
-        tried = quality.get(one.candidate.case.recipe.name) or quality.get(
-            one.candidate.case.recipe.name.removesuffix(".extended")
-        )
+        tried = quality.get(one.candidate.build)
         if one.median_s is None or tried is None or tried.closeness_db is None:
             continue
         points.append((one, one.median_s, min(tried.closeness_db, EXACT_DB)))

@@ -50,9 +50,11 @@ def ranked(session: Session, reader: GraphReader, case: Case, artifact: Artifact
     with scratch.folder("tune") as folder:
         look = Looking(session=session, reader=reader, seconds=SECONDS)
         own = look.at(case, artifact, folder / "own.onnx")
-        times = nodes.by_layer(own.found)
+        spent = nodes.by_layer(own.found)
         float_times = nodes.by_layer(look.at(twin, float_artifact, folder / "float.onnx").found)
     layers = layers_of(compared(reader, session, artifact, float_artifact, EXAMPLES))
+    found = {one.layer: nodes.of_layer(spent, one.layer) for one in layers}
+    times = {name: seconds for name, seconds in found.items() if seconds is not None}
     whole = max(own.seen.nodes_s, 1e-9)
     return RankedLayers(
         worth=by_worth(layers, times, float_times, whole), slower=slower(layers, times, float_times, whole)

@@ -11,6 +11,9 @@ from harness.records import Case
 
 Row = Mapping[str, Any]
 
+EXTENDED = ".extended"
+"""What the name of a build ends with whose session optimizes at that level."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneCandidate:
@@ -22,6 +25,11 @@ class TuneCandidate:
 
     case: Case
     why: str
+
+    @property
+    def build(self) -> str:
+        """The build alone: another optimization level of the session is the same file."""
+        return self.case.recipe.name.removesuffix(EXTENDED)
 
     @property
     def name(self) -> str:
@@ -37,6 +45,7 @@ class TriedBuild:
         closeness_db: fidelity; infinite where it is exact, None where there is none.
         metric, value, drop: its accuracy, and what it loses of the reference's; None without labels.
         excess: why it is outside the budget; empty where it is inside, None where that cannot be judged.
+        unjudged: why that cannot be judged; empty where it can.
         reason: why there is no build or no evaluation; empty where there is one.
         bytes: its size.
     """
@@ -47,6 +56,7 @@ class TriedBuild:
     value: float | None = None
     drop: float | None = None
     excess: str | None = None
+    unjudged: str = ""
     reason: str = ""
     bytes: int = 0
 
@@ -121,10 +131,10 @@ class Tuned:
 
     def front(self) -> list[TimedBuild]:
         """The candidates that no other is both faster and closer than, the fastest first."""
-        close = {one.candidate.case.recipe.name: one.rank for one in self.tried}
+        close = {one.candidate.build: one.rank for one in self.tried}
         kept: list[TimedBuild] = []
         for one in sorted((t for t in self.timed if t.median_s is not None), key=lambda t: t.median_s or 0.0):
-            mine = close.get(one.candidate.case.recipe.name)
-            if mine is not None and all(mine > close[other.candidate.case.recipe.name] for other in kept):
+            mine = close.get(one.candidate.build)
+            if mine is not None and all(mine > close[other.candidate.build] for other in kept):
                 kept.append(one)
         return kept

@@ -42,6 +42,9 @@ class RaceWatcher(JobWatcher):
     def started(self, case: Any) -> None:
         """A process of a case is about to be measured."""
 
+    def preparing(self, text: str) -> None:
+        """Something else that takes a while."""
+
     def tick(self) -> None:
         """No worker is timing at this moment."""
 

@@ -9,6 +9,7 @@ from harness import runtime_spec
 from harness.providers import uses_session_threads
 from harness.records import Case, Target
 from harness.session_options import EXECUTION_MODE, PARALLEL
+from harness.tune.model import EXTENDED
 from harness.units import count
 
 ENTRIES: Sequence[tuple[str, Mapping[str, str], str]] = (
@@ -43,7 +44,7 @@ def one_by_one(case: Case, threads: Sequence[int]) -> Iterator[tuple[Case, str]]
         yield replace(case, target=parallel), "branches in parallel"
     if case.recipe.optimization == "all":
         yield (
-            replace(case, recipe=replace(case.recipe, name=f"{case.recipe.name}.extended", optimization="extended")),
+            replace(case, recipe=replace(case.recipe, name=f"{case.recipe.name}{EXTENDED}", optimization="extended")),
             "optimization `extended`",
         )
 
@@ -55,6 +56,14 @@ def _threads(number: int) -> str:
 def configured(target: Target, config: Mapping[str, str], ending: str) -> Target:
     """A target with more session settings, under a name of its own."""
     return replace(target, name=f"{target.name}.{ending}", session_config={**target.session_config, **config})
+
+
+def moved(changed: Case, base: Case) -> Case:
+    """Another build on the settings of one that was changed."""
+    recipe = base.recipe
+    if changed.recipe.optimization != recipe.optimization:
+        recipe = replace(recipe, name=f"{recipe.name}{EXTENDED}", optimization=changed.recipe.optimization)
+    return replace(base, target=changed.target, recipe=recipe)
 
 
 def combined(base: Case, better: Sequence[Case]) -> Case | None:

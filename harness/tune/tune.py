@@ -40,7 +40,7 @@ TOGETHER = 4
 """Builds that one child makes before the clock is looked at."""
 
 FINALISTS = 2
-"""Builds whose settings are searched."""
+"""Builds whose settings are searched: all of them for the first, and for the others what helped it."""
 
 MEMBER_S = 2.5
 """What one process of a live group takes, roughly: decides how many groups fit into the time that is left."""
@@ -126,6 +126,8 @@ class Tuner:
         base = self._try([default], by=math.inf)[0]
         if base.reason:
             raise UsageError(f"{default.case.id}, which everything is compared with, cannot be run: {base.reason}")
+        if base.excess is None:
+            raise UsageError(f"no build of {default.case.model.name} could be judged: {base.unjudged}")
         with reading() as reader:
             self._builds(reader)
             if len(self._tried) == 1:
@@ -139,7 +141,7 @@ class Tuner:
             timed = _fastest([*timed, *self._settings(finalists[:FINALISTS], journal)])
             best = [one.candidate for one in _fit(timed) if one.candidate.name != default.name][:2]
             choice = self._confirm(best, default) if best else None
-            journal.finish()
+            journal.finish().unlink(missing_ok=True)  # it is for whoever goes on, and there is nothing to go on with
         if choice is not None and choice.best == best[-1].name and len(best) > 1:
             best[:2] = best[1::-1]
         return Tuned(
@@ -256,6 +258,7 @@ class Tuner:
             value=quality.value,
             drop=found.accuracy.drop if found.accuracy else None,
             excess=quality.excess,
+            unjudged=quality.unjudged,
             bytes=built.bytes,
         )
 
@@ -276,11 +279,10 @@ class Tuner:
     # --- races ---
 
     def _journal(self) -> Journal:
-        folder = self._request.cache / "tune"
-        name = keys.digest_of(
-            [self._request.default.id, str(self._request.zoo.path), plain(self._request.default.model.budget)]
-        )
-        return Journal.open(folder / name[:24], self._session.run, resume=True)
+        """What was timed of this search: the same command goes on from there."""
+        default = self._request.default
+        name = keys.digest_of([default.id, str(self._request.zoo.path), plain(default.model.budget)])
+        return Journal.open(self._request.cache / "tune" / name[:24], self._session.run, resume=True)
 
     def _job(self, candidate: TuneCandidate) -> Job:
         case = candidate.case
@@ -301,24 +303,28 @@ class Tuner:
         return found
 
     def _settings(self, finalists: Sequence[TimedBuild], journal: Journal) -> list[TimedBuild]:
-        """The fastest builds with one setting changed at a time, and with all changes that helped."""
+        """The fastest build with one setting changed at a time, and with all that helped; the next with what helped."""
         asked = self._request.default.target.intra_threads
         counts = settings.counts(asked, len(os.sched_getaffinity(0)), fixed=self._request.fixed_threads)
         found: list[TimedBuild] = []
+        helped: list[Case] = []
         for number, finalist in enumerate(finalists):
-            if self._over(SETTINGS):
-                self._skipped.append(f"settings of {finalist.candidate.name}")
-                break
             base = finalist.candidate
-            changed = [
-                TuneCandidate(case=case, why=f"{base.why}; {words}")
-                for case, words in settings.one_by_one(base.case, counts if not number else counts[:1])
-            ]
-            timed = self._race(f"settings of {base.case.recipe.name}", [base, *changed], journal, SETTINGS)
+            if self._over(SETTINGS):
+                self._skipped.append(f"settings of {base.name}")
+                break
+            if not number:
+                changed = list(settings.one_by_one(base.case, counts))
+            else:  # what helped the fastest is likely to help the next
+                changed = [(settings.moved(one, base.case), "what helped the fastest") for one in helped[:1]]
+            if not changed:
+                continue
+            candidates = [TuneCandidate(case=case, why=f"{base.why}; {words}") for case, words in changed]
+            timed = self._race(f"settings of {base.case.recipe.name}", [base, *candidates], journal, SETTINGS)
             found += [one for one in timed if one.candidate is not base]
             alone = next((one.median_s for one in timed if one.candidate is base and one.median_s), None)
-            better = [one.candidate.case for one in _fit(timed) if alone and (one.median_s or math.inf) < GAIN * alone]
-            whole = settings.combined(base.case, [one for one in better if one.id != base.case.id])
+            helped = [one.candidate.case for one in _fit(timed) if alone and (one.median_s or math.inf) < GAIN * alone]
+            whole = settings.combined(base.case, helped)
             if whole is not None and not self._over(SETTINGS):
                 candidate = TuneCandidate(case=whole, why=f"{base.why}; what helped, together")
                 found += self._race("what helped, together", [candidate], journal, SETTINGS)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.zoo.spec import Defaults, TargetSpec, Zoo
+from harness.zoo.spec import Defaults, FleetSpec, HostWish, TargetSpec, Zoo
 
-__all__ = ["Defaults", "TargetSpec", "Zoo", "load", "schema"]
+__all__ = ["Defaults", "FleetSpec", "HostWish", "TargetSpec", "Zoo", "load", "schema"]
 
 
 def load(path: Path) -> Zoo:
@@ -48,6 +48,7 @@ def load(path: Path) -> Zoo:
     models = {name: resolve.model(name, entries, variants, folder, problems) for name in entries.models}
     if whole:
         resolve.check_unused_steps(entries, problems)
+    fleet = resolve.fleet(entries, folder, problems)
     problems.raise_if_any()
     return Zoo(
         path=path.absolute(),
@@ -57,4 +58,5 @@ def load(path: Path) -> Zoo:
         targets=targets,
         defaults=resolve.defaults(entries),
         threads={name: tuple(entry.threads) for name, entry in entries.models.items() if entry.threads},
+        fleet=fleet,
     )

@@ -20,7 +20,7 @@ from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALL
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
 from harness.zoo.problems import Keys, Problems
-from harness.zoo.spec import Defaults, TargetSpec
+from harness.zoo.spec import Defaults, FleetSpec, HostWish, TargetSpec
 from harness.zoo.steps import check_effect, check_order, recipe
 from harness.zoo.text import plain
 
@@ -56,6 +56,28 @@ def defaults(entries: ZooFile) -> Defaults:
         ci_width=own.ci_width,
         early_stop=own.early_stop,
     )
+
+
+def fleet(entries: ZooFile, folder: Path, problems: Problems) -> FleetSpec:
+    """Return where cases are measured; files are taken from the zoo's folder."""
+    own = entries.fleet
+    if own is None:
+        return FleetSpec()
+    files = {name: getattr(own, name) for name in ("tls_ca", "tls_cert", "tls_key")}
+    if any(files.values()) and not all(files.values()):
+        missing = ", ".join(name for name, value in files.items() if not value)
+        problems.add(("fleet",), f"TLS needs three files, and lacks {missing}")
+    return FleetSpec(
+        scheduler=own.scheduler, **{name: str(folder / typed(value)) if value else "" for name, value in files.items()}
+    )
+
+
+def wish(entry: TargetEntry) -> HostWish:
+    """Return the hosts that a target wants."""
+    own = entry.hosts
+    if own is None:
+        return HostWish()
+    return HostWish(arch=own.arch, provider=own.provider, label=own.label, host_class=own.host_class)
 
 
 def variants(entries: ZooFile, problems: Problems) -> dict[str, Recipe]:
@@ -108,6 +130,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         batch=_tuple(entry.batch),
         plugin=plugin,
         device=device,
+        hosts=wish(entry),
     )
 
 

@@ -225,6 +225,26 @@ class ProviderEntry(Strict):
     )
 
 
+class HostsEntry(Strict):
+    """Which hosts of a fleet a target is measured on: those that are all of this."""
+
+    arch: Text = Field(default="", description="as the system calls it: x86_64, aarch64, arm64")
+    provider: Text = Field(default="", description="an execution provider that the host's onnxruntime has")
+    label: Text = Field(default="", description="of those that its worker was started with; a glob")
+    host_class: Annotated[str, Field(pattern="^[0-9a-f]{12}$")] = Field(
+        default="", alias="class", description="the fingerprint that hosts of one class have in common"
+    )
+
+
+class FleetEntry(Strict):
+    """Where cases are measured if not on this host."""
+
+    scheduler: Text = Field(description="the address of Dask's scheduler, such as tcp://lab:8786 or tls://lab:8786")
+    tls_ca: Text = Field(default="", description="the file of the certificate authority, in PEM format")
+    tls_cert: Text = Field(default="", description="the file of this client's certificate, in PEM format")
+    tls_key: Text = Field(default="", description="the file of its key, in PEM format")
+
+
 class TargetEntry(Strict):
     """What executes an artifact."""
 
@@ -256,6 +276,7 @@ class TargetEntry(Strict):
     batch: list[Annotated[int, Field(ge=bounds.BATCH.least, le=bounds.BATCH.most)]] = Field(
         default=ABSENT, min_length=1, description="examples per inference"
     )
+    hosts: HostsEntry = Field(default=ABSENT, description="of a fleet, those that it is measured on; all where absent")
 
 
 class DataBasics(Strict):
@@ -448,3 +469,4 @@ class ZooFile(Strict):
     targets: dict[Name, TargetEntry] = Field(description="what executes artifacts, by name")
     data: dict[Name, DataEntry] = Field(default={}, description="examples, by name")
     models: dict[Name, ModelEntry] = Field(description="the models, by name")
+    fleet: FleetEntry = Field(default=ABSENT, description="the hosts that measure, if not this one")

@@ -10,6 +10,38 @@ from harness.records import ModelSpec, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostWish:
+    """Which hosts of a fleet a target is measured on; what is empty is not asked about.
+
+    Attributes:
+        arch: as the system calls it, such as `x86_64` or `aarch64`.
+        provider: by its short or its full name.
+        label: of those that a worker was started with; a glob.
+        host_class: the fingerprint that hosts of one class have in common.
+    """
+
+    arch: str = ""
+    provider: str = ""
+    label: str = ""
+    host_class: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSpec:
+    """Where a zoo's cases are measured if not here.
+
+    Attributes:
+        scheduler: the address of Dask's scheduler; empty where there is none.
+        tls_ca, tls_cert, tls_key: files in PEM format; all of them or none.
+    """
+
+    scheduler: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """One entry of the zoo's `targets`; `harness.flow.plan` makes a `Target` of each of its combinations.
 
@@ -18,6 +50,7 @@ class TargetSpec:
         threads, batch: its own lists, which win over the defaults; None where it has none.
         inter_threads: used in parallel execution only.
         plugin, device: see `Target`.
+        hosts: of a fleet; it changes nothing where there is none.
     """
 
     name: str
@@ -30,6 +63,7 @@ class TargetSpec:
     batch: tuple[int, ...] | None = None
     plugin: str = ""
     device: str = ""
+    hosts: HostWish = field(default_factory=HostWish)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +107,4 @@ class Zoo:
     defaults: Defaults
     threads: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     assumed: bool = False
+    fleet: FleetSpec = field(default_factory=FleetSpec)

@@ -63,6 +63,11 @@ def never(options: Mapping[str, Json]) -> bool:  # noqa: ARG001 # the signature 
     return False
 
 
+def no_packages(options: Mapping[str, Json]) -> tuple[str, ...]:  # noqa: ARG001 # as above
+    """None, whatever the options."""
+    return ()
+
+
 def unchanged(options: Mapping[str, Json]) -> str | None:  # noqa: ARG001 # as above
     """The arithmetic stays what it is."""
     return None
@@ -80,6 +85,7 @@ class StepKind:
         selector: the option whose value decides which of the others are read (`Option.only`); empty where all are.
         packages: distribution -> module of its tools; the versions go into the digest of what it writes. What
             exports a model is its framework's to say.
+        chosen_packages: distributions that have a part in it with these options alone.
         precision: the arithmetic that it makes of a recipe, from the options that were given; None for no other.
         calibrated: whether the calibration examples decide what it writes, from all options.
         hardware: whether the CPU that it runs on does.
@@ -91,6 +97,7 @@ class StepKind:
     run: Callable[[Work, Mapping[str, Json]], Done]
     selector: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    chosen_packages: Callable[[Mapping[str, Json]], tuple[str, ...]] = no_packages
     precision: Callable[[Mapping[str, Json]], str | None] = unchanged
     calibrated: Callable[[Mapping[str, Json]], bool] = never
     hardware: Callable[[Mapping[str, Json]], bool] = never

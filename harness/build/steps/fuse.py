@@ -46,12 +46,13 @@ def fuse(source: Path, model: ModelSpec, options: Mapping[str, Json], facts: Map
     notes = list(repaired)
     level = str(options["level"])
     path = folder / "model.onnx"
-    encoder = level != "basic" and ("model_type" in facts or model.task == "encoder")
+    cleaner = str(options.get("cleaner") or "")
+    encoder = not cleaner and level != "basic" and ("model_type" in facts or model.task == "encoder")
     if encoder:
         # onnxslim rearranges attention so that onnxruntime's fusion of it no longer matches.
         current, tool = _transformer(before, facts), "onnxruntime.transformers"
     else:
-        current, tool, said = _clean(before, folder)
+        current, tool, said = _clean(before, folder) if not cleaner else (*_cleaned_by(cleaner, before, folder), ())
         notes += said
     tools: list[Json] = [tool]
     ends = repair.interface(before)
@@ -109,6 +110,36 @@ def _clean(model: onnx.ModelProto, folder: Path) -> tuple[onnx.ModelProto, str, 
         "onnxruntime basic",
         (f"onnxruntime's basic level took onnxslim's place, which {why}",),
     )
+
+
+def _cleaned_by(cleaner: str, model: onnx.ModelProto, folder: Path) -> tuple[onnx.ModelProto, str]:
+    """The model after the one tool that was asked for, and its name.
+
+    Raises:
+        ImportError: it is not installed.
+        BuildError: it broke, or wrote what onnxruntime does not load; no other takes its place.
+    """
+    if cleaner == "onnxruntime":
+        return _basic(model, folder), "onnxruntime basic"
+    try:
+        if cleaner == "onnxslim":
+            import onnxslim
+
+            found = onnxslim.slim(graphs.copied(model))
+        else:
+            import onnxoptimizer
+
+            passes = onnxoptimizer.get_fuse_and_elimination_passes()
+            found = onnxoptimizer.optimize(graphs.copied(model), passes, fixed_point=True)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise BuildError(f"fuse: {cleaner} failed: {reasons.reason_of(error, tool=True)}") from error
+    if found is not None:
+        repair.keep_interface(repair.interface(model), found.graph)
+    if found is None or not repair.loads(found):
+        raise BuildError(f"fuse: {cleaner} wrote a file that onnxruntime does not load")
+    return found, cleaner
 
 
 def _basic(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
@@ -184,8 +215,16 @@ STEP = StepKind(
             choices=("basic", "extended", "all"),
             doc="how far ONNX Runtime optimizes",
         ),
+        Option(
+            name="cleaner",
+            type=str,
+            choices=("onnxslim", "onnxoptimizer", "onnxruntime"),
+            quiet=True,
+            doc="what tidies and fuses first; else onnxslim, and of encoders ONNX Runtime's own tool",
+        ),
     ),
     run=_run,
+    chosen_packages=lambda options: ("onnxoptimizer",) if options.get("cleaner") == "onnxoptimizer" else (),
     packages={"onnxslim": "onnxslim", "onnx": "onnx", **dict.fromkeys(FLAVOURS, "onnxruntime")},
     # Above `extended` onnxruntime lays weights out for the CPU that it runs on.
     hardware=lambda options: bool(options["level"] == "all"),

@@ -15,7 +15,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from harness import graphs, reasons
-from harness.build import precision, repair
+from harness.build import precision, ranges, repair
 from harness.build.calibration import CalibrationReader
 from harness.build.gemm import taken_apart
 from harness.build.steps.base import Done, StepKind, Work
@@ -196,7 +196,8 @@ def excluded(model: onnx.ModelProto, options: Mapping[str, Json]) -> list[str]:
     names = [node.name for node in model.graph.node]
     chosen: set[str] = set()
     for pattern in options["exclude"]:
-        matched = [name for name in names if name == pattern or fnmatch.fnmatchcase(name, str(pattern))]
+        exact = [str(pattern)] if pattern in names else []  # a name may look like a glob of others
+        matched = exact or [name for name in names if fnmatch.fnmatchcase(name, str(pattern))]
         if not matched:
             raise BuildError(
                 f"quantize: `exclude: {pattern}` matches no node. Names look like {', '.join(names[:3])}; "
@@ -320,6 +321,7 @@ def _static(
             weight_type=_types(options, "weight_type", "int8"),
             nodes_to_exclude=exclude,
             calibrate_method=method,
+            **ranges.kept(source, model, options, kinds),
             extra_options={
                 "ActivationSymmetric": bool(options["symmetric_activations"]),
                 "WeightSymmetric": bool(options["symmetric_weights"]),

@@ -14,8 +14,11 @@ class LanguageExample:
 
     Attributes:
         write: puts its files into the folder of an export, which is otherwise finished.
+        below: the folder in it for model, settings and samples, where an application carries its files in one;
+            empty where that is the export itself.
         start: what `session.json` says -> the commands that run it there, a line each, for the README.
     """
 
     write: Callable[[Path], None]
     start: Callable[[Mapping[str, Any]], tuple[str, ...]]
+    below: str = ""

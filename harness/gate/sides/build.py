@@ -133,9 +133,8 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
         groups.setdefault(job["caches"][which], []).append(case)
     answers = {}
     for root, group in groups.items():
-        built = pipeline.build(
-            Cache(Path(root)), by_model(group), on_event=on_event, surround=framework_environments.ensure
-        )
+        cache = Cache(Path(root), Path(job["caches"]["shared"]))
+        built = pipeline.build(cache, by_model(group), on_event=on_event, surround=framework_environments.ensure)
         for case in group:
             answers[case.id] = {
                 "case": wire.case_to_json(case, version),

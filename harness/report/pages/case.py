@@ -12,7 +12,7 @@ from harness.report import downsample, links, wording
 from harness.report.data import Data, StoredRun
 from harness.report.figures import samples as charts
 from harness.report.histories import ChartedSeries
-from harness.report.pages import insides
+from harness.report.pages import examples, insides
 from harness.report.pages.tables import budget_word
 from harness.report.parts import Chart, Page, Table, num, status, text
 from harness.store.rows import Row
@@ -72,6 +72,7 @@ def page(
             "fidelity": wording.fidelity(row),
             "faults": (row["fidelity"] or {}).get("faults") or [],
             "parts": parts_table(row),
+            "examples": examples.of(data.results, row),
             "when": wording.when(row["started_at"]),
             "host": data.host(row["fingerprint"]),
             "timeline": _timeline(processes),

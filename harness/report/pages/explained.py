@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.explain import nodes
 from harness.explain.model import Explanation, LayerLoss, NodeTime
+from harness.explain.names import MOVES
 from harness.report import links, wording
 from harness.report.figures import treemap
 from harness.report.parts import Cell, Page, Table, num, text
@@ -57,7 +57,7 @@ def _tile(one: NodeTime, loss: LayerLoss | None, worst: float, whole: float) -> 
     said = [f"{one.node}: {one.operator}, {seconds(one.seconds)}{share}"]
     if loss is not None:
         said.append(f"noise {loss.score:.3g}")
-    if not one.of and one.operator in nodes.MOVES:
+    if not one.of and one.operator in MOVES:
         said.append("inserted by the runtime")
     return treemap.Tile(
         label=f"{one.operator} {one.of or one.node}",
@@ -142,7 +142,7 @@ def every_node(found: Explanation) -> Table:
         [
             text(one.node),
             text(one.operator),
-            text(one.of or ("inserted by the runtime" if one.operator in nodes.MOVES else "")),
+            text(one.of or ("inserted by the runtime" if one.operator in MOVES else "")),
             text(one.provider.removesuffix("ExecutionProvider")),
             num(seconds(one.seconds), one.seconds),
             num(f"{one.seconds / found.nodes_s:.1%}" if found.nodes_s else "", one.seconds),

@@ -22,10 +22,10 @@ SHOWN: Final = 50
 
 
 class RecentLevels(NamedTuple):
-    """A table of changes of level, and how many of those in it are increases."""
+    """A table of changes of level, and of each line of it the host and whether it is an increase."""
 
     table: Table
-    rising: int
+    lines: tuple[tuple[str, bool], ...]
 
 
 def recent_levels(
@@ -65,7 +65,7 @@ def recent_levels(
         caption="Changes of level in recent history",
         lead=2,
     )
-    return RecentLevels(table, sum(change.after > change.before for _, change in found[:SHOWN]))
+    return RecentLevels(table, tuple((one.fingerprint, change.after > change.before) for one, change in found[:SHOWN]))
 
 
 def _artifacts(data: Data, cases: Sequence[str]) -> dict[tuple[int, str], str]:

@@ -82,7 +82,9 @@ def page(
         frame[f"{column}_low"] = [of.get(column, (None, None))[0] for of in known]
         frame[f"{column}_high"] = [of.get(column, (None, None))[1] for of in known]
     at = list(range(len(rows)))
-    groups = [group for chosen in sorted({s for of in sets for s in of}) for group in _groups(rows, sets, chosen)]
+    groups = [
+        group for chosen in sorted({s for of in sets for s in of}) for group in _groups(rows, sets, chosen, data.among)
+    ]
     everything = cases_table(rows, at, groups, root="../")
     path = links.model(name)
     return Page(
@@ -135,8 +137,14 @@ def table(rows: Sequence[Row], sets: Sequence[tuple[str, ...]]) -> pd.DataFrame:
     return frame
 
 
-def _groups(rows: Sequence[Row], sets: Sequence[tuple[str, ...]], chosen: str) -> list[list[Row]]:
+def _groups(rows: Sequence[Row], sets: Sequence[tuple[str, ...]], chosen: str, among: Sequence[Row]) -> list[list[Row]]:
+    """Rows that may be set against each other; beside the newest those of earlier runs on which a choice may rest."""
     own = [row for row, of in zip(rows, sets, strict=True) if chosen in of]
+    if chosen == NEWEST:
+        there = {(row["run"], row["case"]): row for row in rows}
+        known = {(row["run"], row["case"]) for row in own}
+        keys = [((row["run"], row["case"]), row) for row in among]
+        own += [there.get(key, row) for key, row in keys if key not in known]
     return [group for _, group in comparable(own)]
 
 

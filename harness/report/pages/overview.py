@@ -56,16 +56,11 @@ def overview(
             "moved": _moved(shown, reasons),
             "sides": _sides(data, moved),
             "common": why.common(shown, reasons),
-            "everywhere": f"on all {len(hosts)} hosts" if len(hosts) > 1 else "",
-            "counts": {name: int((moved["verdict"] == name).sum()) for name in VERDICTS},
+            "tiles": [_tiles(data, moved, series, recent, host) for host in hosts],
             "levels": recent.table,
             "newest": values.newest(data, series) if data.asv.series else None,
-            "past": _past(series),
-            "rising": recent.rising,
             "coverage": _coverage(data),
-            "tally": _tally(data),
-            "failed": sum(row["status"] == "failed" for row in data.latest),
-            "cases": len(data.latest),
+            "tallies": {host: _tally(data, host) for host in data.hosts},
             "ship": ship(data),
             "hosts": _hosts(data),
             "runs": _runs(data),
@@ -135,10 +130,35 @@ def _newest_of(data: Data, runs: Iterable[Any]) -> str:
     return newest_first[0].label + (f" and {wording.plural(earlier, 'earlier run')}" if earlier else "")
 
 
-def _past(series: Mapping[str, Sequence[ChartedSeries]]) -> Mapping[str, int]:
-    """What asv's files say of the newest commit's latencies against the commit before."""
+def _tiles(
+    data: Data,
+    moved: pd.DataFrame,
+    series: Mapping[str, Sequence[ChartedSeries]],
+    recent: levels.RecentLevels,
+    host: str,
+) -> dict[str, Any]:
+    """What one host came to, in numbers: the page shows one at a time, and they count what it shows."""
+    statuses = [row["status"] for row in data.latest if row["fingerprint"] == host]
+    verdicts = moved.loc[moved["fingerprint"] == host, "verdict"]
+    rising = [worse for of, worse in recent.lines if of == host]
+    return {
+        "host": host,
+        "counts": {name: int((verdicts == name).sum()) for name in VERDICTS},
+        "past": _past(series, host),
+        "levels": len(rising),
+        "rising": sum(rising),
+        "failed": statuses.count("failed"),
+        "cases": len(statuses),
+    }
+
+
+def _past(series: Mapping[str, Sequence[ChartedSeries]], host: str) -> Mapping[str, int]:
+    """What asv's files say of a host's newest latencies against the commit before."""
     verdicts = [
-        values.judged(one)[0] for group in series.values() for one in group if one.source and one.metric == "latency"
+        values.judged(one)[0]
+        for group in series.values()
+        for one in group
+        if one.source and one.metric == "latency" and one.fingerprint == host
     ]
     return {
         "slower": verdicts.count("worse"),
@@ -161,9 +181,9 @@ def _coverage(data: Data) -> Chart:
     )
 
 
-def _tally(data: Data) -> list[tuple[str, str, int]]:
-    """Each status with its sign and how many cases came to it."""
-    found = [row["status"] for row in data.latest]
+def _tally(data: Data, host: str) -> list[tuple[str, str, int]]:
+    """Each status with its sign and how many cases of a host came to it."""
+    found = [row["status"] for row in data.latest if row["fingerprint"] == host]
     return [(name, across.SIGNS[name], found.count(name)) for name in across.SIGNS if name in found]
 
 

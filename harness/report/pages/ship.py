@@ -13,13 +13,13 @@ from harness.report.figures.base import short
 from harness.report.pages.tables import against_baseline
 from harness.report.parts import Cell, Table, num, text
 from harness.store.query import natural
-from harness.store.rows import Row, measured_on
+from harness.store.rows import Row, measured_apart, run_start
 
 PASSED: Final = 3
 """Faster cases that are named with the reason why they are not it."""
 
 APART: Final = 6
-"""Cases of other runs and runtimes that are named."""
+"""Other runs and runtimes that are named, each with its variants."""
 
 
 ONE_LINE: Final = 24
@@ -35,7 +35,7 @@ def ship(data: Data) -> Table:
     Chosen among rows of one run and runtime (`harness.budget.choices`); rows of others are named and not compared.
     """
     found: list[tuple[Any, list[Cell], str, Mapping[str, str]]] = []
-    for host, rows in comparable(data.latest):
+    for host, rows in comparable(data.among):
         for (model, target), choice in budget.choices(rows).items():
             cells = [name(model, links.model(model)), text(target, kind="nowrap"), *_choice(choice)]
             found.append(((natural(model), natural(target)), cells, _apart(choice), {"host": host}))
@@ -93,10 +93,11 @@ def _prose(said: str, kind: str = "long") -> Cell:
 
 
 def _apart(choice: ShipChoice) -> str:
-    """Rows of other runs and runtimes, each with what it was measured on."""
-    found = [f"{row['variant']} ({measured_on(dict(row), [dict(choice.rows[0])])})" for row in choice.apart]
+    """Rows of other runs and runtimes, with what they were measured on; and the choice's run where they are newer."""
+    found = measured_apart([dict(row) for row in choice.apart], [dict(choice.rows[0])])
     more = f" and {len(found) - APART} more" if len(found) > APART else ""
-    return "; ".join(found[:APART]) + more
+    chosen = f"chosen in the run of {run_start(choice.rows[0])}; apart: " if choice.superseded else ""
+    return chosen + "; ".join(found[:APART]) + more if found else ""
 
 
 def name(of: str, href: str, kind: str = "") -> Cell:

@@ -99,21 +99,28 @@ def page(
         scans: what the search for changes of level found.
         asv: the way to asv's own pages; empty where there are none.
     """
-    found = newest(data, series)
-    verdicts = [judged(one)[0] for group in series.values() for one in group if one.metric == "latency"]
     hosts = {host: data.host(host) for host in data.every_host}
+    recent = levels.recent_levels(data, series, scans)
+    tiles = [_tiles(series, recent, host) for host in hosts]
+    # The host to look at first is the one with most regressions, else the newest, as where there are samples.
+    first = max(tiles, key=lambda one: one["counts"]["worse"], default={"host": ""})
     return Page(
         path="index.html",
         template="values.html.j2",
         title="Overview",
-        facets=[Facet(name="host", label="Host", values=hosts)],
-        context={
-            "newest": found,
-            "counts": {name: verdicts.count(name) for name in ORDER},
-            "levels": levels.recent_levels(data, series, scans).table,
-            "commits": len(data.asv.commits),
-            "count": len(series),
-            "hosts": hosts,
-            "asv": asv,
-        },
+        facets=[Facet(name="host", label="Host", values=hosts, chosen=first["host"], every=False)],
+        context={"newest": newest(data, series), "tiles": tiles, "levels": recent.table, "hosts": hosts, "asv": asv},
     )
+
+
+def _tiles(series: Mapping[str, Sequence[ChartedSeries]], recent: levels.RecentLevels, host: str) -> dict[str, Any]:
+    """What one host came to, in numbers: the page shows one at a time."""
+    own = [one for group in series.values() for one in group if one.fingerprint == host]
+    verdicts = [judged(one)[0] for one in own if one.metric == "latency"]
+    return {
+        "host": host,
+        "count": len({one.id for one in own}),
+        "commits": len({int(place) for one in own for place in one.at}),
+        "counts": {name: verdicts.count(name) for name in ORDER},
+        "levels": sum(of == host for of, _ in recent.lines),
+    }

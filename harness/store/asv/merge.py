@@ -6,8 +6,6 @@ file that `harness import` reads and asv does not. Doing it again changes nothin
 
 `after_run` and `benchmarks` are for `asv run`, whose own files would lose what other runs stored: there the
 combinations that were measured replace what was, and the others stay; a failure never replaces a number.
-
-Both go combination by combination over a benchmark's grid of parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import NewerSchema, StoreError
-from harness.store import files, samples
+from harness.store import examples, files, samples
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.environments import WEIGHTS_OF
@@ -256,6 +254,7 @@ class _Merge:
         rows = samples.read(path)
         if target not in self.contents and not target.exists():
             self.contents[target] = path
+            self.contents |= examples.beside(path, rows, self.results)
             done.runs += 1
             return
         kept = {row["case"]: row for row in (samples.read(stored) if isinstance(stored, Path) else [])}

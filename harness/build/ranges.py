@@ -1,0 +1,60 @@
+"""Ranges of activations that were calibrated before in this process: builds that differ in other things share them.
+
+Variations of one recipe, such as with one more layer in float, are built one after the other in one child. What is
+calibrated depends on none of that, and takes most of the time. onnxruntime reads its own file back to the same bytes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import hashlib
+import inspect
+from typing import TYPE_CHECKING
+
+from harness import scratch
+from harness.build.keys import digest_of
+from harness.data import base as data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness.records import Json, ModelSpec
+
+
+@functools.cache
+def _folder() -> Path:
+    held = contextlib.ExitStack()
+    atexit.register(held.close)
+    return held.enter_context(scratch.folder("ranges"))
+
+
+def kept(
+    source: Path, model: ModelSpec, options: Mapping[str, Json], kinds: Sequence[str] | None
+) -> dict[str, Path | None]:
+    """What `quantize_static` is given to read ranges from, or to write them to; nothing where it takes no such thing.
+
+    Args:
+        source: the file that is quantized.
+        model: its calibration data counts.
+        options: of the step.
+        kinds: operators whose tensors are calibrated; None for all.
+    """
+    from onnxruntime.quantization import quantize_static
+
+    apart = next(source.parent.glob("*.data"), None)  # weights of gigabytes, which are not read for a digest
+    if apart or "calibration_cache_path" not in inspect.signature(quantize_static).parameters:
+        return {}
+    with source.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    key = digest_of(
+        {
+            "file": content,
+            "data": data.request_digest(data.DataRequest.of(model), "calibration"),
+            "options": [options[name] for name in ("calibration", "samples", "percentile")],
+            "kinds": sorted(kinds) if kinds else None,
+        }
+    )
+    return {"calibration_cache_path": _folder() / f"{key}.json"}

@@ -1,0 +1,188 @@
+"""`harness fleet`: the hosts that measure together."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness import bounds, units
+from harness.cli import ending, options
+from harness.errors import UsageError
+from harness.suggest import suggest
+
+if TYPE_CHECKING:
+    from harness.cli.console import Console
+    from harness.fleet.model import FleetHost
+    from harness.flow.preview import SweepRequest
+    from harness.flow.sweep import Swept
+    from harness.layout import TextTable
+    from harness.zoo import FleetSpec
+
+ACTIONS = ("hosts", "worker", "up")
+HOSTS = ("any", "each")
+PORT = 8786
+
+
+def fleet(
+    action: Annotated[str, typer.Argument(metavar="hosts|worker|up", help="What to do.")],
+    address: Annotated[
+        str | None, typer.Argument(metavar="[ADDRESS]", help="With worker: the scheduler's, such as tcp://lab:8786.")
+    ] = None,
+    scheduler: options.Scheduler = None,
+    local: Annotated[
+        int, typer.Option("--local", metavar="N", min=1, max=64, help="With up: workers on this machine.")
+    ] = 1,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", min=bounds.PORT.least, max=bounds.PORT.most, help="With up: the scheduler's on 127.0.0.1."
+        ),
+    ] = PORT,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME", help="With worker: what to call this host; repeatable."),
+    ] = None,
+    cache: options.CacheDir = None,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    format_: options.Format = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """See the hosts of a fleet, be one of them, or start a small one on this machine to try it.
+
+    A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone.
+
+    Example: harness fleet up --local 2
+    """
+    format_ = options.chosen_format(format_, as_json=as_json)
+    if action not in ACTIONS:
+        raise UsageError(f"harness fleet {options.shown(action)}: {suggest(action, ACTIONS)}")
+    if address is not None and (action == "up" or scheduler is not None):
+        raise UsageError(
+            f"harness fleet {action} {options.shown(address)}: an address is named once, and up takes none"
+        )
+    if label and action != "worker":
+        raise UsageError("--label belongs to `harness fleet worker`")
+    root = None if cache is None else options.cache_root(cache)
+    if action == "up":
+        _up(local, port, root)
+        return
+    spec = options.fleet_spec(None, address or scheduler, (tls_ca, tls_cert, tls_key))
+    if not spec.scheduler:
+        raise UsageError(f"harness fleet {action}: name the scheduler with --scheduler ADDRESS or HARNESS_SCHEDULER")
+    if action == "worker":
+        _worker(spec, tuple(label or ()), root)
+    else:
+        _hosts(spec, format_)
+
+
+def swept_somewhere(request: SweepRequest, console: Console, spec: FleetSpec, *, hosts: str = "any") -> Swept:
+    """A sweep on this host, or on a fleet where there is one.
+
+    Raises:
+        UsageError: as `sweep`, or the fleet cannot be reached.
+    """
+    from harness.flow.sweep import sweep
+
+    if hosts not in HOSTS:
+        raise UsageError(f"--hosts {options.shown(hosts)}: {suggest(hosts, HOSTS)}")
+    if not spec.scheduler:
+        if hosts == "each":
+            raise UsageError("--hosts each goes with a fleet: name its scheduler with --scheduler ADDRESS")
+        return sweep(request, console)
+    from harness import zoo as zoos
+    from harness.fleet.engine import Fleet
+    from harness.fleet.executor import FleetExecutor
+
+    wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
+    with Fleet(spec) as found:
+        if found.dashboard:
+            console.preparing(f"Dask shows what runs where: {found.dashboard}")
+        executor = FleetExecutor(found, request.cache, wishes=wishes, say=console.preparing)
+        return sweep(request, console, executor=executor, attempt=executor.try_targets)
+
+
+def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None) -> None:
+    """Be a worker until somebody ends it."""
+    from harness.fleet import local
+
+    if wrong := [one for one in labels if "," in one or not one.strip()]:
+        raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
+    environment = local.worker_environment(labels=labels, cache=cache)
+    code = local.become_worker(local.worker_command(spec), environment, say=ending.say)
+    if code:
+        raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
+
+
+def _up(count: int, port: int, cache: Path | None) -> None:
+    """A scheduler and workers here, until somebody ends this."""
+    from harness.fleet import local
+
+    with local.cluster(count, port=port, cache=cache) as address:
+        ending.out(f"{units.count(count, 'worker')} at {address}; Ctrl-C ends them. In another terminal:")
+        ending.out(f"  harness fleet hosts --scheduler {address}")
+        ending.out(f"  harness sweep --scheduler {address}")
+        sys.stdout.flush()
+        while True:
+            time.sleep(3600)
+
+
+def _hosts(spec: FleetSpec, format_: str) -> None:
+    """Who is there."""
+    from dataclasses import asdict
+
+    from harness.cli import formats
+    from harness.cli.console import Console
+    from harness.fleet import member
+    from harness.fleet.engine import Fleet
+    from harness.layout import print_grid
+
+    with Fleet(spec) as found:
+        hosts = found.hosts()
+        floors = found.ask(member.measured_floor, [one.address for one in hosts if not one.refused and not one.busy])
+    records: list[dict[str, Any]] = [
+        {**asdict(one), "class": one.host_class, "floor_s": floors.get(one.address)} for one in hosts
+    ]
+    grid = _grid(hosts, floors)
+    if format_ != options.TABLE:
+        formats.emit(format_, value=records, records=records, grids=[grid], empty="no worker is there")
+        return
+    console = Console().out
+    if hosts:
+        print_grid(console, grid)
+    console.print(f"{units.count(len(hosts), 'worker')} at {spec.scheduler}", soft_wrap=True, markup=False)
+
+
+def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTable:
+    """A line for each worker."""
+    from harness.layout import TextColumn, TextTable
+    from harness.providers import short_name
+    from harness.shown import cell
+
+    names = ("worker", "host", "class", "cpu", "providers", "runtimes", "floor", "busy", "labels", "state")
+    rows = []
+    for one in hosts:
+        busy, floor = one.noise.get("busy"), floors.get(one.address)
+        state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
+        runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())
+        rows.append(
+            (
+                cell(one.address),
+                cell(one.name),
+                cell(one.host_class),
+                cell(str(one.fact.get("cpu") or one.fact.get("machine") or "")),
+                cell(" ".join(map(short_name, one.providers))),
+                cell(runtimes),
+                units.seconds(floor) if floor else "",
+                units.share(busy) if isinstance(busy, float) else "",
+                cell(" ".join(one.labels)),
+                cell(state),
+            )
+        )
+    return TextTable(columns=tuple(TextColumn(name=name) for name in names), rows=rows)

@@ -1,0 +1,482 @@
+"""The jobs of a sweep on the hosts of a fleet: process k of a case is one task, so that a lost host costs a process.
+
+Cases that are compared with each other (those of one model on one target) run on hosts of one class. Dask runs a task
+again where a worker is lost; this gives away again what is bound to workers that are gone for good. Whatever runs
+twice counts once: an answer is known by its case and process, and the first one stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import units
+from harness.build.cache import Cache
+from harness.confirmation import ConfirmedChoice, unconfirmed
+from harness.errors import HarnessError, UsageError
+from harness.fleet import member, transfer
+from harness.fleet.engine import Fleet
+from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
+from harness.flow.confirm import ConfirmJob
+from harness.flow.execute import Job, time_once
+from harness.flow.executors import JobWatcher
+from harness.flow.plan import left_out
+from harness.flow.progress import ProcessOutcome
+from harness.flow.session import TriedTargets
+from harness.measure.coordinator import utc_now
+from harness.records import Artifact, Case, RuntimeInfo, Status
+from harness.zoo import HostWish
+
+PATIENCE = "HARNESS_FLEET_PATIENCE"
+PATIENCE_S = 120.0
+"""How long a class may have no host, or the scheduler be gone, before what waits for it is given up."""
+
+MOST_ATTEMPTS = 4
+"""How often one process is given away again."""
+
+LOOK_S = 0.5
+"""How often it is looked who is there, on the coordinator alone."""
+
+SLACK_S = 1800.0
+"""What fetching an artifact, installing a runtime and evaluating may take beside the measurement."""
+
+Group = tuple[str, str]
+"""Cases that are compared with each other: a model and a target's label."""
+
+
+def patience_s() -> float:
+    """How long it is waited for hosts.
+
+    Raises:
+        UsageError: the environment says something else than a time.
+    """
+    text = os.environ.get(PATIENCE)
+    try:
+        return units.parse_duration(text) if text else PATIENCE_S
+    except ValueError as error:
+        raise UsageError(f"{PATIENCE}={text}: expected a time, such as 30s or 5m") from error
+
+
+@dataclass(slots=True, kw_only=True)
+class Flight:
+    """A job that was given away.
+
+    Attributes:
+        number: of the attempt, from 0.
+        addresses: the workers that it was given to.
+        future: Dask's; None where it is to be given away again.
+        since: when, as `time.monotonic` counts.
+    """
+
+    job: Job
+    host_class: str
+    number: int = 0
+    addresses: frozenset[str] = frozenset()
+    future: Any = None
+    since: float = 0.0
+
+
+class _Waiting:
+    """Jobs that were not taken yet.
+
+    Attributes:
+        settled: taken ones that nobody has to measure: there is a reason why they have no number.
+        over: whether there are no more.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = iter(jobs)
+        self.settled: list[Job] = []
+        self.over = False
+
+    def following(self) -> Job | None:
+        """The next that is to be measured; None where there is none, or where settled ones shall be seen to first."""
+        job = next(self._jobs, None)
+        self.over = job is None
+        if job is not None and (
+            not isinstance(job.built, Artifact)
+            or job.absent
+            or job.unusable
+            or left_out(job.built, job.case.target.batch)
+        ):
+            self.settled.append(job)
+            return None
+        return job
+
+
+class FleetExecutor:
+    """Runs jobs on the hosts of a fleet."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        cache: Path,
+        *,
+        depot: str = "",
+        wishes: Mapping[str, HostWish] | None = None,
+        only: str = "",
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            fleet: the hosts; they stay the caller's.
+            cache: root of this host's cache.
+            depot: where entries lie that all hosts reach, as a URL; they go through the scheduler where there is none.
+            wishes: by target's name: the hosts that it wants.
+            only: a class of hosts, if no other is to measure.
+            say: hears of what was lost and is done again.
+        """
+        self._fleet, self._cache, self._depot = fleet, Cache(cache), depot
+        self._wishes, self._only, self._say = wishes or {}, only, say
+        self._shared = transfer.Depot(depot) if depot else None
+        self._put: set[Entry] = set()
+        self._class_of: dict[Group, str] = {}
+        self._usable: dict[tuple[str, str], bool] = {}
+        self._answered: queue.Queue[tuple[Flight, Any]] = queue.Queue()
+        self._flights: list[Flight] = []
+        self._done: set[tuple[str, int]] = set()
+        self._empty_since: dict[str, float] = {}
+        self._patience_s = patience_s()
+
+    def hosts_for(self, target: str) -> list[FleetHost]:
+        """The hosts that a target may be measured on now.
+
+        Args:
+            target: its name in the zoo.
+        """
+        wish = self._wishes.get(target, HostWish())
+        return [
+            one
+            for one in self._fleet.hosts()
+            if one.slots
+            and one.suits(wish)
+            and self._only in ("", one.host_class)
+            and self._usable.get((target, one.host_class), True)
+        ]
+
+    def try_targets(self, cases: Sequence[Case], cache: Path) -> TriedTargets:  # noqa: ARG002  (each host has its own)
+        """What the targets of a sweep can do on the fleet: each is tried on one host of every class.
+
+        A target is unusable where no class can use it; floors and runtimes are kept where only one class can.
+
+        Raises:
+            HarnessError: no host of the fleet can measure at all.
+        """
+        self._require_hosts()
+        first = {case.target.name: case for case in reversed(cases)}
+        asked = []
+        for name, case in first.items():
+            for host_class, hosts in classes(self.hosts_for(name)).items():
+                future = self._submit(member.attempt, [case], workers=[one.address for one in hosts])
+                asked.append((name, host_class, future))
+        found = [(name, host_class, self._result(future)) for name, host_class, future in asked]
+        unusable: dict[str, str] = {}
+        absent: dict[str, str] = {}
+        floors: dict[str, float] = {}
+        runtimes: dict[str, RuntimeInfo] = {}
+        for name in first:
+            own = {host_class: one for other, host_class, one in found if other == name}
+            good = {k: one for k, one in own.items() if name not in one.unusable and name not in one.absent}
+            for host_class in own.keys() - good.keys():
+                self._usable[name, host_class] = not good
+            if not own:
+                unusable[name] = f"no host of the fleet suits the target {name} (its `hosts`): harness fleet hosts"
+            elif not good:
+                one = next(iter(own.values()))
+                unusable |= one.unusable
+                absent |= one.absent
+            elif len(good) == 1:
+                (one,) = good.values()
+                floors |= one.floors
+                runtimes |= one.runtimes
+        return TriedTargets(unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)
+
+    def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
+        """See `harness.flow.executors.Executor`; nothing ticks while a host measures.
+
+        Raises:
+            HarnessError: there is no host, or the scheduler is gone for longer than the fleet's patience.
+        """
+        waiting, coming, looked = _Waiting(jobs), deque[Job](), time.monotonic()
+        try:
+            while True:
+                if time.monotonic() - looked > LOOK_S:
+                    self._give_away_again()
+                    looked = time.monotonic()
+                yield from self._abandoned()
+                self._fill(waiting, coming, watch)
+                for job in waiting.settled:
+                    watch.started(job.case)
+                    yield time_once(job)
+                waiting.settled.clear()
+                if not self._flights:
+                    if waiting.over:
+                        return
+                    continue
+                try:
+                    flight, answer = self._answered.get(timeout=LOOK_S)
+                except queue.Empty:
+                    continue
+                outcome = self._taken(flight, answer)
+                if outcome is not None:
+                    yield outcome
+        finally:
+            for flight in self._flights:
+                self._cancel(flight)
+            self._flights.clear()
+
+    def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:  # noqa: ARG002  (nothing ticks)
+        """See `harness.flow.executors.Executor`; on a host of the class that its cases ran on."""
+        first = next(iter(job.jobs.values()))
+        wanted = self._class_of.get(_group(first.case)) or first.host_class
+        entries = tuple(dict.fromkeys(entry for one in job.jobs.values() for entry in _entries(one)))
+        self._publish(entries)
+        sent = dataclasses.replace(job, jobs={name: _light(one) for name, one in job.jobs.items()})
+        why = "no host of its class is left in the fleet"
+        for _ in range(MOST_ATTEMPTS):
+            hosts = [one for one in self.hosts_for(first.case.target.name) if wanted in ("", one.host_class)]
+            if not hosts:
+                break
+            address = hosts[0].address
+            try:
+                found = self._result(self._submit(member.confirm, sent, entries, self._depot, workers=[address]))
+            except HarnessError as error:
+                why = str(error)
+                self._fleet.revive(self._patience_s, self._say)
+                continue
+            if isinstance(found, ConfirmedChoice):
+                return found
+            self._send(found, address)
+        return unconfirmed(job.candidates[0], job.baseline, why)
+
+    def _require_hosts(self) -> None:
+        """Raises HarnessError: nobody here can measure."""
+        end = time.monotonic() + min(self._patience_s, 20.0)
+        while not (hosts := self._fleet.hosts()) and time.monotonic() < end:
+            time.sleep(LOOK_S)
+        for one in hosts:
+            if one.refused:
+                self._say(f"{one.address} {one.refused}")
+        if not any(one.slots and not one.refused for one in hosts):
+            why = "; ".join(
+                f"{one.address} {one.refused or f'lacks the resource {SLOT}: start it with --resources {SLOT}=1'}"
+                for one in hosts
+            )
+            raise UsageError(
+                f"no worker at {self._fleet.address} can measure: "
+                f"{why or f'there is none; start one with `harness fleet worker {self._fleet.address}`'}"
+            )
+
+    def _fill(self, waiting: _Waiting, coming: deque[Job], watch: JobWatcher) -> None:
+        """Give away jobs while a host that may take one has nothing to do; each is decided as late as that."""
+        free = self._free()
+        for job in list(coming):
+            if free[self._class_of.get(_group(job.case), "")] > 0:
+                coming.remove(job)
+                self._start(job, free, watch)
+        while sum(free.values()) > 0 and len(coming) < 2 * sum(free.values()) + 8:
+            following = waiting.following()
+            if following is None:
+                break
+            host_class = self._placed(following)
+            if host_class and free[host_class] <= 0:
+                coming.append(following)
+                continue
+            self._start(following, free, watch)
+        if not self._flights and not waiting.settled:  # nobody is there: it waits, so that the wait comes to an end
+            left = coming.popleft() if coming else waiting.following()
+            if left is not None:
+                self._start(left, free, watch)
+
+    def _free(self) -> Counter[str]:
+        """Slots without a flight, by class."""
+        free = Counter({name: sum(one.slots for one in hosts) for name, hosts in classes(self._fleet.hosts()).items()})
+        free.subtract(Counter(flight.host_class for flight in self._flights))
+        return Counter({name: n for name, n in free.items() if n > 0})
+
+    def _start(self, job: Job, free: Counter[str], watch: JobWatcher) -> None:
+        watch.started(job.case)
+        flight = Flight(job=job, host_class=self._placed(job))
+        free[flight.host_class] -= 1
+        self._flights.append(flight)
+        self._give(flight)
+
+    def _placed(self, job: Job) -> str:
+        """The class that a job's group is measured on; of several, the one with the fewest groups for its slots."""
+        group = _group(job.case)
+        if group not in self._class_of and job.host_class:
+            self._class_of[group] = job.host_class
+        if group not in self._class_of:
+            able = classes(self.hosts_for(job.case.target.name))
+            load = Counter(self._class_of.values())
+            if not able:
+                return ""
+            self._class_of[group] = min(able, key=lambda name: (load[name] / len(able[name]), name))
+        return self._class_of[group]
+
+    def _give(self, flight: Flight) -> None:
+        """Submit a flight to every host of its class that is there; one without hosts waits for them."""
+        job = flight.job
+        if not flight.host_class:
+            flight.host_class = self._placed(job)
+        hosts = [one for one in self.hosts_for(job.case.target.name) if one.host_class == flight.host_class]
+        if flight.number and len(hosts) > 1:  # not to the same ones, if there are others
+            hosts = [one for one in hosts if one.address not in flight.addresses] or hosts
+        flight.future, flight.since = None, time.monotonic()
+        flight.addresses = frozenset(one.address for one in hosts)
+        if not hosts:
+            self._empty_since.setdefault(flight.host_class, time.monotonic())
+            return
+        self._empty_since.pop(flight.host_class, None)
+        entries = _entries(job)
+        self._publish(entries)
+        sent = SentJob(job=_light(job), entries=entries, depot=self._depot)
+        flight.future = self._submit(member.measure, sent, workers=[*flight.addresses])
+        flight.future.add_done_callback(lambda future, flight=flight: self._answered.put((flight, future)))
+
+    def _taken(self, flight: Flight, future: Any) -> ProcessOutcome | None:
+        """What an answer amounts to: an outcome, or nothing where it is another attempt's or has to be asked again."""
+        if flight not in self._flights or future is not flight.future:
+            return None
+        if future.status in ("cancelled", "lost"):
+            self._fleet.revive(self._patience_s, self._say)
+            return self._again(flight, "the scheduler forgot it")
+        if future.status == "error":
+            return self._broken(flight, future.exception())
+        answer: FleetAnswer = future.result()
+        if answer.missing:
+            self._send(answer.missing, answer.address)
+            return self._again(flight, "", at=answer.address)
+        self._flights.remove(flight)
+        key = (flight.job.case.id, flight.job.process)
+        if answer.outcome is None or key in self._done:
+            return None
+        self._done.add(key)
+        if answer.evaluation is not None:  # this host then need not make it again to judge the case
+            self._cache.put_evaluation(*answer.evaluation)
+        return dataclasses.replace(answer.outcome, case=flight.job.case)
+
+    def _broken(self, flight: Flight, error: BaseException | None) -> ProcessOutcome | None:
+        """A task that raised: its worker was killed again and again, or something of ours is wrong there."""
+        if type(error).__name__ == "KilledWorker":
+            self._flights.remove(flight)
+            return _crashed(flight.job, f"the worker of the fleet that measured it was killed each time: {error}")
+        if isinstance(error, HarnessError | OSError):
+            self._flights.remove(flight)
+            where = ", ".join(sorted(flight.addresses))
+            return _crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
+        if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
+            self._fleet.revive(self._patience_s, self._say)
+            return self._again(flight, "the scheduler forgot it")
+        raise error or HarnessError("a worker of the fleet failed and did not say why")
+
+    def _again(self, flight: Flight, why: str, at: str = "") -> ProcessOutcome | None:
+        """Give a flight away again; its process counts as crashed where that has happened too often."""
+        if why:
+            self._say(f"{flight.job.case.id}, process {flight.job.process + 1}: {why}; it is measured again")
+        flight.number += 1
+        if flight.number > MOST_ATTEMPTS * 2:
+            self._flights.remove(flight)
+            return _crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
+        if at:
+            entries = _entries(flight.job)
+            sent = SentJob(job=_light(flight.job), entries=entries, depot=self._depot)
+            flight.addresses, flight.since = frozenset([at]), time.monotonic()
+            flight.future = self._submit(member.measure, sent, workers=[at])
+            flight.future.add_done_callback(lambda future: self._answered.put((flight, future)))
+        else:
+            self._give(flight)
+        return None
+
+    def _give_away_again(self) -> None:
+        """Look for flights whose hosts are gone, or that take longer than any host needs."""
+        self._fleet.revive(self._patience_s, self._say)
+        there = {one.address for one in self._fleet.hosts() if not one.refused}
+        for flight in list(self._flights):
+            late = time.monotonic() - flight.since > SLACK_S + 4 * flight.job.pace.budget_s
+            if flight.future is None:
+                self._give(flight)
+            elif not flight.addresses & there or late:
+                why = "its host takes too long" if late else "its host is gone"
+                self._cancel(flight)
+                self._again(flight, why)
+
+    def _abandoned(self) -> Iterator[ProcessOutcome]:
+        """Cases whose class has had no host for too long fail, with that as their reason; what was stored stands."""
+        for flight in list(self._flights):
+            since = self._empty_since.get(flight.host_class, math.inf)
+            if flight.future is None and time.monotonic() - since > self._patience_s:
+                self._flights.remove(flight)
+                name = flight.host_class or "that suits the target"
+                yield dataclasses.replace(
+                    _crashed(flight.job, f"no host of class {name} has been in the fleet for {self._patience_s:g} s"),
+                    ends=Status.FAILED,
+                )
+
+    def _cancel(self, flight: Flight) -> None:
+        future, flight.future = flight.future, None
+        if future is not None:
+            future.cancel(force=True)
+
+    def _publish(self, entries: Iterable[Entry]) -> None:
+        """Put entries into the depot, each once."""
+        for entry in entries:
+            if self._shared is not None and entry not in self._put:
+                self._shared.put(self._cache, entry)
+                self._put.add(entry)
+
+    def _send(self, entries: Iterable[Entry], address: str) -> None:
+        """Put entries into the cache of a host, through the scheduler.
+
+        Raises:
+            UsageError: one is too large for that.
+            HarnessError: the host cannot take it.
+        """
+        for entry in entries:
+            data = transfer.packed(self._cache, entry)
+            why = self._fleet.ask(member.receive, [address], entry=entry, data=data).get(address, "")
+            if why:
+                self._say(f"{address}: {why}")
+
+    def _submit(self, call: Callable[..., Any], *arguments: Any, workers: Sequence[str]) -> Any:
+        return self._fleet.client.submit(
+            call, *arguments, workers=[*workers], allow_other_workers=False, resources={SLOT: 1}, pure=False
+        )
+
+    def _result(self, future: Any) -> Any:
+        """Raises HarnessError: the fleet lost it."""
+        try:
+            return future.result()
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise HarnessError(f"{type(error).__name__}: {error}") from error
+
+
+def _group(case: Case) -> Group:
+    return case.model.name, case.target.label
+
+
+def _entries(job: Job) -> tuple[Entry, ...]:
+    """What of the cache a job needs."""
+    if not isinstance(job.built, Artifact):
+        return ()
+    return ("artifacts", job.built.digest), ("references", job.built.reference.digest)
+
+
+def _light(job: Job) -> Job:
+    """A job without what is true of this host alone."""
+    return dataclasses.replace(job, client=None, unusable="", absent="", floor_s=None, runtime=None, host=None)
+
+
+def _crashed(job: Job, reason: str) -> ProcessOutcome:
+    return ProcessOutcome(case=job.case, process=job.process, started_at=utc_now(), reason=reason)

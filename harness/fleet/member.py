@@ -1,0 +1,172 @@
+"""What runs on a worker of a fleet: it says what its host is, gets what a job needs, and measures it alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from harness import installed
+from harness.build.cache import Cache
+from harness.confirmation import ConfirmedChoice
+from harness.errors import StoreError
+from harness.fleet import transfer
+from harness.fleet.model import Entry, FleetAnswer, SentJob
+from harness.flow.confirm import ConfirmJob, confirm_choice
+from harness.flow.execute import Job, time_once
+from harness.flow.session import TriedTargets, try_targets
+from harness.measure import host, host_lock
+from harness.paths import cache_root
+from harness.records import Case
+
+LABELS = "HARNESS_FLEET_LABELS"
+"""What the owner of a host calls it, separated by commas."""
+
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
+
+_LOOK_S = 0.1
+
+
+def describe() -> dict[str, Any]:
+    """What this host is, without measuring anything: fields of `FleetHost`."""
+    from harness.runtimes.clients import own_package
+
+    before = host.ticks()
+    time.sleep(_LOOK_S)
+    here = host.here()
+    return {
+        "name": str(here.facts.get("name") or ""),
+        "host": here,
+        "version": _version(),
+        "providers": tuple(_providers()) if own_package() else (),
+        "runtimes": installed.versions(RUNTIMES),
+        "labels": tuple(filter(None, os.environ.get(LABELS, "").split(","))),
+        "busy": host_lock.busy(),
+        "noise": host.noise(before, host.ticks()),
+    }
+
+
+def attempt(cases: Sequence[Case]) -> TriedTargets:
+    """What the targets of these cases can do on this host; each is tried once in a worker's life."""
+    merged = TriedTargets()
+    for one in [_tried(case.target.name, case) for case in cases]:
+        merged = TriedTargets(
+            clients={**merged.clients, **one.clients},
+            unusable={**merged.unusable, **one.unusable},
+            absent={**merged.absent, **one.absent},
+            floors={**merged.floors, **one.floors},
+            runtimes={**merged.runtimes, **one.runtimes},
+        )
+    return merged
+
+
+def measure(sent: SentJob) -> FleetAnswer:
+    """Measure one process of a case here, as `time_once` does; what of the cache is missing is fetched first."""
+    address, cache = _address(), Cache(cache_root())
+    if missing := _fetch(cache, sent.entries, sent.depot):
+        return FleetAnswer(address=address, missing=missing)
+    job = _here(sent.job, cache)
+    with host_lock.alone():
+        outcome = time_once(job)
+    evaluation = None
+    if outcome.evaluation is not None and (known := cache.evaluation(outcome.evaluation.key)) is not None:
+        evaluation = (outcome.evaluation.key, known)
+    return FleetAnswer(address=address, outcome=outcome, evaluation=evaluation)
+
+
+def confirm(job: ConfirmJob, entries: tuple[Entry, ...], depot: str) -> ConfirmedChoice | tuple[Entry, ...]:
+    """Confirm a choice here; or what of the cache is missing."""
+    cache = Cache(cache_root())
+    if missing := _fetch(cache, entries, depot):
+        return missing
+    here = dataclasses.replace(job, jobs={name: _here(one, cache) for name, one in job.jobs.items()})
+    with host_lock.alone():
+        return confirm_choice(here)
+
+
+def receive(entry: Entry, data: bytes) -> str:
+    """Put an entry into this host's cache; why that cannot be, or nothing."""
+    try:
+        transfer.unpack(Cache(cache_root()), entry, io.BytesIO(data))
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def _here(job: Job, cache: Cache) -> Job:
+    """A job as this host does it: with its own cache, its own runtime and its own name."""
+    tried, name = _tried(job.case.target.name, job.case), job.case.target.name
+    return dataclasses.replace(
+        job,
+        cache=cache.root,
+        client=tried.clients.get(name),
+        unusable=tried.unusable.get(name, ""),
+        absent=tried.absent.get(name, ""),
+        floor_s=tried.floors.get(name),
+        runtime=tried.runtimes.get(name),
+        host=host.here(),
+    )
+
+
+def _fetch(cache: Cache, entries: Sequence[Entry], depot: str) -> tuple[Entry, ...]:
+    """Get what is missing from the depot; what is not there either."""
+    missing = [entry for entry in entries if not transfer.has(cache, entry)]
+    if depot and missing:
+        place = transfer.Depot(depot)
+        missing = [entry for entry in missing if not place.fetch(cache, entry)]
+    return tuple(missing)
+
+
+_TRIED: dict[tuple[Any, ...], TriedTargets] = {}
+
+
+def _tried(name: str, case: Case) -> TriedTargets:
+    """What a target can do here, found out once; a zoo may have changed what stands under its name."""
+    key = (name, repr(dataclasses.replace(case.target, intra_threads=1, batch=1)))
+    if key not in _TRIED:
+        with host_lock.alone():  # its floor is measured
+            _TRIED[key] = try_targets([case], cache_root())
+    return _TRIED[key]
+
+
+@functools.cache
+def _providers() -> Sequence[str]:
+    import onnxruntime
+
+    found: Sequence[str] = onnxruntime.get_available_providers()
+    return found
+
+
+def _version() -> str:
+    import harness
+
+    return harness.__version__
+
+
+def _address() -> str:
+    """The worker's, where there is one: a test calls these functions without."""
+    try:
+        from distributed import get_worker
+
+        return str(get_worker().address)
+    except (ImportError, ValueError):
+        return ""
+
+
+def measured_floor() -> float | None:
+    """The median of a one-node model on the CPU, in seconds; None where it cannot be run or somebody measures."""
+    from harness.errors import WorkerError
+    from harness.measure import coordinator
+    from harness.records import Target
+
+    if host_lock.busy():
+        return None
+    try:
+        with host_lock.alone():
+            return coordinator.floor(Target(name="cpu", provider="CPUExecutionProvider"))[0]
+    except WorkerError:
+        return None
