@@ -190,9 +190,74 @@ FIRST_INFERENCE: Final = Metric(
     title="First inference",
     heading="first inference",
 )
+SESSION_CPU: Final = Metric(
+    name="session_cpu",
+    unit="seconds",
+    meaning="Processor time of all threads while the session was created in a fresh process; the median over "
+    "processes.",
+    column="session_cpu_s",
+    reads=("session_cpu_s",),
+    noisy=True,
+    option="max_startup",
+    margin=0.25,
+    threshold=0.5,
+    label="processor time of session creation",
+    subject="processor time of session creation ",
+    heading="session CPU",
+)
+SESSION_PEAK: Final = Metric(
+    name="session_peak",
+    unit="bytes",
+    meaning="Peak resident memory of the worker process once the session was created, before anything ran; the largest "
+    "of its processes.",
+    column="session_peak_bytes",
+    reads=("session_peak_bytes",),
+    noisy=True,
+    option="max_memory",
+    margin=0.05,
+    threshold=0.05,
+    label="peak memory of session creation",
+    subject="peak memory of session creation ",
+    heading="session memory",
+)
+COLD_START: Final = Metric(
+    name="cold_start",
+    unit="seconds",
+    meaning="From the start of a fresh process to its first result: the interpreter, the runtime's libraries, the "
+    "session, the inputs and the first inference, with files as the page cache has them; the median over processes.",
+    column="cold_start_s",
+    reads=("cold_start_s",),
+    noisy=True,
+    option="max_startup",
+    margin=0.25,
+    threshold=0.5,
+    label="cold start",
+    subject="cold start ",
+    worse="slower",
+    better="faster",
+    heading="cold start",
+)
+EXAMPLE_TIME: Final = Metric(
+    name="time_per_example",
+    unit="seconds",
+    meaning="The inverse of the throughput that a scenario found, multi-stream, offline or server; the median over "
+    "processes. Nothing in single-stream, where the latency says it.",
+    column="load.example_s",
+    reads=("load.example_s",),
+    noisy=True,
+    option="max_slowdown",
+    margin=0.01,
+    threshold=0.05,
+    label="time per example",
+    subject="time per example ",
+    worse="slower",
+    better="faster",
+    heading="time per example",
+)
 
 METRICS: Final = (
     LATENCY, ACCURACY_DROP, FIDELITY_LOSS, ARTIFACT_SIZE, PEAK_MEMORY, MODEL_MEMORY, SESSION_CREATION, FIRST_INFERENCE,
+    SESSION_CPU, SESSION_PEAK, COLD_START, EXAMPLE_TIME,
 )  # fmt: skip
 """Every metric, in the order in which histories and asv's files have them."""
 

@@ -24,8 +24,11 @@ CURRENT = "current"
 OWN = "onnxruntime"
 """What a target has that says nothing else: the onnxruntime installed beside harness."""
 
-LANGUAGES = ("node", "browser", "cpp", "java")
+LANGUAGES = ("node", "browser", "cpp", "java", "ssh", "android")
 """Runtimes in other languages than Python, see `harness.runtimes.languages`."""
+
+DEVICES: Final = ("ssh", "android")
+"""Those of them that run on another machine: what follows the colon is its name, and no folder."""
 
 LANGUAGE = re.compile(
     rf"(?P<name>{'|'.join(LANGUAGES)})(?:==(?P<version>[0-9][A-Za-z0-9.+-]*)|:(?P<folder>.+))?", re.DOTALL
@@ -90,6 +93,15 @@ def problem_of_target(text: str) -> str:
     return "" if found or not problem(text) else unknown(text, (*LANGUAGES, *OTHERS))
 
 
+def problem_of_host(runtime: str, host: str) -> str:
+    """Why a target cannot run on a host that it names; empty where it can. A name that would be an option is none."""
+    if runtime.strip() not in DEVICES:
+        return f"goes with `runtime: {DEVICES[0]}` or `{DEVICES[1]}`, and the runtime is {runtime!r}"
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.:@/-]*", host.strip()) is None or "@-" in host:
+        return f"{host!r} is not a name: options of ssh belong into ~/.ssh/config"
+    return ""
+
+
 def is_path(text: str) -> bool:
     """Whether a spec names a file: a wheel, or something with a separator that is not a requirement."""
     return text.endswith(".whl") or ("/" in text or "\\" in text)
@@ -115,5 +127,7 @@ def anchored(text: str, folder: Path) -> str:
         return OWN
     if found := language(spec):
         name, _, place = found
+        if name in DEVICES:
+            return spec
         return f"{name}:{folder / typed(place)}" if place else spec
     return str(folder / typed(spec)) if is_path(spec) else spec

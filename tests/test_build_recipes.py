@@ -64,7 +64,7 @@ def test_methods_read_what_they_declare() -> None:
         for method in ("dynamic", "static", "weights")
     }
     assert {"bits", "block_size", "accuracy_level", "gemm"} == read["weights"] - read["static"]
-    assert {"calibration", "percentile", "samples", "symmetric_activations", "activation_type"} == (
+    assert {"calibration", "percentile", "samples", "symmetric_activations", "activation_type", "format"} == (
         read["static"] - read["dynamic"]
     )
     assert {"method", "exclude", "exclude_preset", "symmetric_weights"} == read["weights"] & read["dynamic"]

@@ -184,6 +184,7 @@ def test_bfloat16_of_a_convolution_is_well_typed(tmp_path: Path) -> None:
         {"method": "dynamic"},
         {"method": "static"},
         {"method": "static", "calibration": "entropy"},
+        {"method": "static", "format": "qoperator"},
         {"method": "static", "calibration": "percentile", "per_channel": False},
         {"method": "static", "symmetric_activations": True, "activation_type": "int8"},
         {"method": "weights"},

@@ -25,6 +25,13 @@ def read(folder: Path, verb: str = "sweep") -> dict[str, object]:
     return configuration.defaults(VERBS, verb, folder).get(verb, {})
 
 
+def test_every_verb_is_documented() -> None:
+    """docs/cli.md says of each what it does and where more stands."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+    table = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {*VERBS} == {*re.findall(r"`(\w+)`", "".join(table))}
+
+
 def test_every_option_can_be_set() -> None:
     """The names are those that are typed: each stands in the verb's help."""
     for name, verb in VERBS.items():

@@ -78,7 +78,10 @@ def test_margins_that_are_none(option: str, text: str) -> None:
         gate.decided(**{f"max_{option}": text})  # type: ignore[arg-type]
 
 
-CASES = ("m/fp32/cpu-t1-b1", "m/fp32/cpu-t2-i4-b8", "m/fp32/cpu-nospin-t1-b1", "n/int8/cuda-t12-b1")
+CASES = (
+    "m/fp32/cpu-t1-b1", "m/fp32/cpu-t2-i4-b8", "m/fp32/cpu-nospin-t1-b1", "n/int8/cuda-t12-b1",
+    "n/int8/cuda-t4-b4-multi2",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,9 @@ CASES = ("m/fp32/cpu-t1-b1", "m/fp32/cpu-t2-i4-b8", "m/fp32/cpu-nospin-t1-b1", "
         ({"threads": (1,)}, (CASES[0], CASES[2])),
         ({"threads": (2, 12)}, (CASES[1], CASES[3])),
         ({"batch": (8,)}, (CASES[1],)),
+        ({"batch": (4,)}, CASES[4:]),
+        ({"scenarios": ("multi2",)}, CASES[4:]),
+        ({"scenarios": ("",), "models": ("n",), "batch": (1, 4)}, (CASES[3],)),
         ({"models": ("m", "n"), "threads": (1,), "batch": (8,)}, ()),
     ],
 )
@@ -114,7 +120,8 @@ def test_history_is_narrowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     zoo = tmp_path / "z.yaml"
     with pytest.raises(typer.Exit):
         gate.gate(history=True, models="digits*", threads="2", batch="1", since="v1", zoo=zoo, results=tmp_path)
-    assert ("digits*/*/*-t2-b1", "digits*/*/*-t2-i[0-9]*-b1") == asked["cases"]
+    threads = ("t2-b1", "t2-b1-*", "t2-i[0-9]*-b1", "t2-i[0-9]*-b1-*")
+    assert tuple(f"digits*/*/*-{one}" for one in threads) == asked["cases"]
     assert ("v1", tmp_path) == (asked["since"], asked["results"])
     with pytest.raises(typer.Exit):
         gate.gate(history=True, zoo=zoo, results=tmp_path)

@@ -273,6 +273,9 @@ def test_names_in_a_treemap_are_text() -> None:
     ("arguments", "said"),
     [
         (("explain", "tiny"), "is not a case"),
+        (("explain", "tinny"), "did you mean 'tiny'"),
+        (("explain", "tiny/fp23"), "did you mean 'fp32'"),
+        (("view", "tiny/fp32/cpu"), "available: tiny/fp32/cpu-t1-b1"),
         (("explain", "tiny/int9/cpu-t1"), "no variant is called 'int9'"),
         (("explain", "tiny/fp32/cpu-t1-b1", "--against", "tinny/fp32/cpu-t1-b1"), "did you mean 'tiny'"),
         (("explain", "tiny/fp32/cpu-t1-b1", "--format", "xml"), "--format xml"),

@@ -173,6 +173,7 @@ def test_a_file_that_the_zoo_names_may_be_run(measured: Project, tmp_path: Path)
     assert "libQnnHtp.so" in why_not_run({**session, "config": {"a": "b"}}, zoo)
     assert "libQnnHtp.so" in why_not_run(session, tmp_path / "none.yaml")
     assert "" == why_not_run({**session, "provider_options": {}}, tmp_path / "none.yaml")
+    assert "libmine.so" in why_not_run({**session, "provider_options": {}, "plugin": "libmine.so"}, zoo)
 
 
 def test_sizes_that_no_sweep_measures_are_refused(measured: Project, tmp_path: Path) -> None:

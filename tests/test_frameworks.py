@@ -202,7 +202,7 @@ def test_transformers_offline_uses_the_zoos_configuration(torch: Any) -> None:
 @pytest.mark.long
 @pytest.mark.usefixtures("offline")
 def test_a_decoder_goes_on_from_what_it_has_read(torch: Any, tmp_path: Path) -> None:
-    """Token by token with past keys and values is the whole text at once; both export, and equal what torch gives."""
+    """Token by token with past keys and values is the whole text at once; the exported step equals torch."""
     import onnxruntime
 
     pytest.importorskip("transformers")
@@ -230,11 +230,10 @@ def test_a_decoder_goes_on_from_what_it_has_read(torch: Any, tmp_path: Path) -> 
     last, key, _ = then.run(feed)
     np.testing.assert_allclose(last[:, 0], logits[:, 5], rtol=1e-4, atol=1e-6)
     assert (1, 2, 6, 8) == key.shape
-    for loaded, given in ((first, {"input_ids": text[:, :4]}), (then, feed)):
-        loaded.export({"exporter": "torchscript", "opset": None}, tmp_path)
-        session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-        for ours, theirs in zip(loaded.run(given), session.run(None, given), strict=True):
-            np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-6)
+    then.export({"exporter": "torchscript", "opset": None}, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for ours, theirs in zip(then.run(feed), session.run(None, feed), strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-6)
     with pytest.raises(BuildError, match=r"missing or unknown: past_key_values\.0\.value"):
         load(replace(step, inputs=(ids, past[0])))
     plain = load(replace(whole, options={**options, "cache": False}))
@@ -287,6 +286,20 @@ def test_torch_folds_batch_norms_before_the_export(torch: Any, tmp_path: Path) -
         replace(loaded, module=Twisting()).folded()
     with pytest.raises(Skip, match="on torch's models alone"):
         frameworks.get("onnx").load(specs.file_model(builders.one_node(tmp_path / "a.onnx"))).folded()
+
+
+@pytest.mark.hub
+def test_pretrained_weights_come_from_a_hub(torch: Any) -> None:
+    """Where one can be reached: they are the hub's, whatever the seed."""
+    pytest.importorskip("timm")
+    if why := hub.unreachable(hub.HUGGING_FACE):
+        pytest.skip(f"needs a model hub: {why}")
+    model = replace(
+        zoo_model("timm", "test_resnet.r160_in1k", image(160), "photos", task="classification", require=True),
+        data=DataSpec(name="r", source="random", calibration=4, evaluation=2),
+    )
+    one, two = (load(replace(model, weights=WeightsSpec(require=True, seed=seed))) for seed in (0, 1))
+    assert ("pretrained", one.weights.digest) == (two.weights.kind, two.weights.digest)
 
 
 def test_digits_cnn_is_accurate_and_deterministic(torch: Any) -> None:

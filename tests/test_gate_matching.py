@@ -84,6 +84,29 @@ def test_the_same_file_on_the_same_runtime_cannot_differ(tmp_path: Path) -> None
     assert "the same onnxruntime-gpu 1.2.3 and the same target" in found.same
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"device": "gpu"}, "device: base , head gpu"),
+        ({"scenario": "multi2"}, "scenario: base single-stream, head multi2"),
+    ],
+)
+def test_another_device_or_scenario_cannot_be_compared(tmp_path: Path, changes: dict[str, str], says: str) -> None:
+    """Their latencies are not of the same thing."""
+    kind = "case" if "scenario" in changes else "commit"
+    head = contender("head", tmp_path, of=outcomes.case(**changes), kind=kind)
+    (found,) = match([contender("base", tmp_path, kind=kind)], [head])
+    assert says in " ".join(found.differs)
+
+
+def test_a_plugin_is_what_gets_measured(tmp_path: Path) -> None:
+    """Another build of the same provider is a change like any other."""
+    of = outcomes.case(plugin="onnxruntime-ep-openvino", device="cpu")
+    base = contender("base", tmp_path, of=outcomes.case(device="cpu"))
+    (found,) = match([base], [contender("head", tmp_path, of=of)])
+    assert ("plugin: base , head onnxruntime-ep-openvino",) == found.notes
+
+
 def test_a_runtime_that_the_target_names_is_one_for_both_sides(tmp_path: Path) -> None:
     """Whatever the sides themselves run on; where the targets name two, that is what gets measured."""
     of = outcomes.case(runtime="onnxruntime==1.23.0")

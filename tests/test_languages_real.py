@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from harness.errors import UsageError, WorkerRefusal
-from harness.measure import coordinator
+from harness.measure import bursts, coordinator
 from harness.measure.coordinator import Workload
 from harness.measure.pacing import Pace
 from harness.records import Target
@@ -126,7 +126,7 @@ def test_a_language_times_batches_and_refuses_what_python_refuses(start: WorkerS
         assert (3, 3, 4) == (opened["examples"], len(opened["inputs"]), len(opened["outputs"]))
         assert ["x", "tensor(float)"] == opened["inputs"][0][:2]
         for n in (1, 7):
-            durations, _ = coordinator.burst(worker, n, 60.0, at=2)
+            durations, _ = bursts.burst(worker, n, 60.0, at=2)
             assert n == len(durations)
             assert min(durations) >= 0
         for changed, kind in (

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from harness.measure import coordinator, rotation
-from harness.measure.coordinator import Workload, burst
+from harness.measure.bursts import burst
+from harness.measure.coordinator import Workload
 from harness.measure.pacing import Pace
 from harness.records import Target
 from harness.records.values import ValueEntry

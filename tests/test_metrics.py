@@ -31,12 +31,21 @@ def test_asv_names_units_and_versions_are_fixed() -> None:
         ("sweep.track_model_memory", "bytes", "track", "1"),
         ("sweep.track_session_creation", "seconds", "time", "1"),
         ("sweep.track_first_inference", "seconds", "time", "1"),
+        ("sweep.track_session_cpu", "seconds", "time", "1"),
+        ("sweep.track_session_peak", "bytes", "track", "1"),
+        ("sweep.track_cold_start", "seconds", "time", "1"),
+        ("sweep.track_time_per_example", "seconds", "time", "1"),
     ] == [(one.name, one.unit, one.type, one.version) for one in BENCHMARKS]
 
 
 def test_values_are_those_of_the_columns() -> None:
     """Every metric has a number in a measured row, and none in a row without numbers."""
-    row = to_row(outcomes.run(), outcomes.measured())
+    measured = outcomes.measured()
+    known = tuple(
+        replace(one, session_cpu_ns=20_000_000, session_peak_bytes=31_000_000, cold_ns=500_000_000, example_ns=250e3)
+        for one in measured.processes
+    )
+    row = to_row(outcomes.run(), replace(measured, processes=known))
     assert {
         "latency": 0.001,
         "accuracy_drop": 0.01,
@@ -46,6 +55,10 @@ def test_values_are_those_of_the_columns() -> None:
         "model_memory": 6_000_000,
         "session_creation": 0.01,
         "first_inference": 0.003,
+        "session_cpu": 0.02,
+        "session_peak": 31_000_000,
+        "cold_start": 0.5,
+        "time_per_example": 0.00025,
     } == {one.metric.name: one.value(row) for one in BENCHMARKS}
     empty = to_row(outcomes.run(), outcomes.refused())
     assert {None} == {one.value(empty) for one in BENCHMARKS}
@@ -81,7 +94,13 @@ def test_words() -> None:
     assert ("peak memory ", "larger", "smaller") == phrases.WORDS["peak_memory"]
     assert ("", "slower", "faster") == phrases.WORDS["latency"]
     assert ("artifact ", "larger", "smaller") == phrases.WORDS["size"]
-    assert {"size": "bytes", "peak_memory": "bytes", "model_memory": "bytes", "nodes": "nodes"} == phrases.UNITS
+    assert {
+        "size": "bytes",
+        "peak_memory": "bytes",
+        "model_memory": "bytes",
+        "session_peak": "bytes",
+        "nodes": "nodes",
+    } == phrases.UNITS
     assert {
         "artifact_bytes": ("Artifact size", "bytes"),
         "peak_rss_bytes": ("Peak memory of the worker", "bytes"),
@@ -90,7 +109,10 @@ def test_words() -> None:
         "first_inference_s": ("First inference", "seconds"),
     } == model_figures.PARTS
     assert "memory" in [column.name for column in result_columns.USUAL]
-    assert ("latency", "peak_memory", "model_memory", "session_creation", "first_inference") == histories.NOISY
+    assert (
+        "latency", "peak_memory", "model_memory", "session_creation", "first_inference", "session_cpu", "session_peak",
+        "cold_start", "time_per_example",
+    ) == histories.NOISY  # fmt: skip
     assert {
         "accuracy_drop": "accuracy_drop",
         "fidelity_loss": "loss",

@@ -141,4 +141,8 @@ def test_cells_without_a_change_are_grey() -> None:
     assert "-5.0%" == found["m/one of many"][1]
     middle = [place for place, colour in cells["colorscale"] if colour == SAME]
     assert pytest.approx([0.5, math.log2(1.01)]) == [sum(middle) / 2, (middle[1] - middle[0]) * cells["zmax"]]
-    assert any("1%" in text for text in cells["colorbar"]["ticktext"])
+    ticks = cells["colorbar"]["ticktext"]
+    assert any("1%" in text for text in ticks)
+    # Where the legend is low, its rule of three lines has no room beside ticks halfway.
+    twice = pd.concat([frame, frame.assign(variant=frame["variant"] + "2")])
+    assert (3, 5) == (len(ticks), len(heat_map(twice)["data"][0]["colorbar"]["ticktext"]))

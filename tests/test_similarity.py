@@ -15,7 +15,7 @@ from harness import processes, tasks
 from harness.errors import TaskError
 from harness.stats import resampled
 from harness.stats.rank_correlation import spearman
-from harness.tasks import classification, encoder, transcription
+from harness.tasks import classification, encoder, evaluation, transcription
 from harness.tasks.base import Evaluated, Task
 
 RNG = np.random.default_rng(3)
@@ -101,6 +101,15 @@ def test_characters_that_are_wrong() -> None:
     assert pytest.approx(1 / 11) == rate.value.value
     assert pytest.approx(1 / 11) == rate.value.drop
     assert (3, 0, 4) == tuple(transcription.distance(*two) for two in (("kitten", "sitting"), ("a", "a"), ("", "four")))
+
+
+def test_an_error_is_never_called_accuracy() -> None:
+    """A share of wrong characters falls where it gets better: budgets of accuracy are about the other direction."""
+    exact, rate = transcription.TASK.measured(given([np.array(["ab"])] * 3, [np.array(["ab"])] * 3, ["ab", "ab", "ac"]))
+    assert None is evaluation.accuracy([rate.value])
+    found = evaluation.accuracy([rate.value, exact.value])
+    assert found is not None
+    assert ("exact_match", 0.0) == (found.metric, found.drop)
 
 
 def test_scores_of_characters_are_joined_as_ctc_does() -> None:

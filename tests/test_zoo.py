@@ -201,6 +201,44 @@ def test_scalars_for_onnxruntime_are_text(tmp_path: Path) -> None:
     assert expected == spec.session_config
 
 
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("{provider: cuda, provider_options: {use_tf23: 0}}", "did you mean 'use_tf32'? available: device_id, "),
+        ("{provider: cpu, provider_options: {arena: 0}}", "CPUExecutionProvider takes no options"),
+        ("{provider: openvino, provider_options: {precison: FP32}}", "did you mean 'precision'?"),
+        ("{provider: {plugin: onnxruntime-ep-openvino}, provider_options: {anything: 1}}", ""),
+        ("{provider: dnnl, provider_options: {anything: 1}}", ""),
+        ("{provider: cpu, runtime: openvino, provider_options: {INFERENCE_PRECISION_HINT: f32}}", ""),
+        ("{provider: tensorrt, provider_options: {trt_fp16_enable: true, trt_engine_cache_enable: true}}", ""),
+    ],
+)
+def test_an_option_that_a_provider_does_not_have_is_refused(tmp_path: Path, target: str, says: str) -> None:
+    """With those that it has; what a plugin, another runtime or a provider without a list takes is its own affair."""
+    text = GOOD.replace("{provider: cpu}", target)
+    if not says:
+        assert made(tmp_path, text).targets["cpu"].provider_options
+        return
+    with pytest.raises(ZooError) as wrong:
+        made(tmp_path, text)
+    assert says in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[single-stream, multi4, server50.0ms]", ("", "multi4", "server50ms")),
+        ("[offline]", ("offline",)),
+    ],
+)
+def test_scenarios_of_a_target(tmp_path: Path, text: str, expected: tuple[str, ...]) -> None:
+    """Each in the one way in which it stands in the names of cases."""
+    target = GOOD.replace("{provider: cpu}", f"{{provider: cpu, scenarios: {text}}}")
+    assert expected == made(tmp_path, target).targets["cpu"].scenarios
+    with pytest.raises(ZooError, match="'fast' is not a scenario; expected single-stream, or such as multi4"):
+        made(tmp_path, target.replace(text, "[fast]"))
+
+
 def test_parallel_execution(tmp_path: Path) -> None:
     """Parallel execution is carried by the session config, since a target has no field of its own for it."""
     text = GOOD.replace("{provider: cpu}", "{provider: cpu, execution: parallel, inter_threads: [2]}")
@@ -271,6 +309,11 @@ def test_parallel_execution(tmp_path: Path) -> None:
             "provider: cpu",
             "provider: cpu, session_config: {session.intra_op.alow_spinning: 0}",
             '7: targets.cpu.session_config["session.intra_op.alow_spinning"]: unknown session config key',
+        ),
+        (
+            "provider: cpu",
+            "provider: cpu, runtime: node, session_config: {session.enable_cpu_mem_arena: 0}",
+            '7: targets.cpu.session_config["session.enable_cpu_mem_arena"]: has an effect with',
         ),
         (
             "provider: cpu",

@@ -96,6 +96,7 @@ def place_of(case: Case) -> Place:
             "intra_threads": target.intra_threads,
             "inter_threads": target.inter_threads,
             "batch": target.batch,
+            "scenario": target.scenario,
         }
     )
 

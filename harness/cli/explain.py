@@ -57,10 +57,9 @@ def explain(
     from harness.explain import cases, stored
     from harness.explain.explain import ExplainRequest, as_records
     from harness.explain.explain import explain as look
-    from harness.records import CaseId
 
     the_zoo = cases.load(zoo)
-    ids = [CaseId.parse(text) for text in (what, *([against] if against else []))]
+    ids = [cases.named(the_zoo, text) for text in (what, *([against] if against else []))]
     for one in ids:
         cases.find(the_zoo, one)  # a mistake is said before anything takes time
     root = options.cache_root(cache)

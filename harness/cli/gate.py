@@ -78,6 +78,7 @@ def gate(
     targets: options.Targets = None,
     threads: Threads = None,
     batch: Batch = None,
+    scenarios: options.Scenarios = None,
     since: Since = None,
     max_slowdown: Slowdown = None,
     max_startup: Startup = None,
@@ -161,6 +162,7 @@ def gate(
         targets=options.names(targets),
         threads=options.counts(threads, "--threads", bounds.THREADS),
         batch=options.counts(batch, "--batch", bounds.BATCH),
+        scenarios=options.scenarios(scenarios),
     )
     if history:
         if any((base, head, base_runtime, head_runtime, base_python, head_python)):
@@ -342,12 +344,16 @@ def case_globs(selection: Selection) -> tuple[str, ...]:
 
     counts = [str(n) for n in selection.threads] if selection.threads else ["[0-9]*"]
     batches = [str(n) for n in selection.batch] if selection.batch else ["[0-9]*"]
+    # Whatever the scenario where none is asked for: `-b1`, and `-b1-multi4`.
+    arrivals = selection.scenarios if selection.scenarios is not None else ("", "*")
     chosen = product(selection.models or ("*",), selection.variants or ("*",), selection.targets or ("*",))
     # Inter-op threads stand between the two where they are not one: `cpu-t2-i4-b1`.
     inters: tuple[int | str, ...] = (1, "[0-9]*")
     return tuple(
-        case_id.case_name(model, variant, case_id.target_label(target, case_id.threads(n, inter), batch))
-        for (model, variant, target), n, inter, batch in product(chosen, counts, inters, batches)
+        case_id.case_name(
+            model, variant, case_id.target_label(target, case_id.threads(n, inter), f"{batch}-{how}" if how else batch)
+        )
+        for (model, variant, target), n, inter, batch, how in product(chosen, counts, inters, batches, arrivals)
     )
 
 

@@ -13,6 +13,7 @@ import typer
 from harness import bounds, units
 from harness.bounds import Bound
 from harness.errors import UsageError
+from harness.records import scenario
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ Models = Annotated[
 ]
 Variants = Annotated[str | None, typer.Option("--variants", metavar="A,B", help="Variants, by name or glob.")]
 Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="Targets, by name or glob.")]
+Scenarios = Annotated[
+    str | None,
+    typer.Option(
+        "--scenarios", metavar="A,B", help=f"How requests arrive: {scenario.SINGLE}, or such as {scenario.EXAMPLES}."
+    ),
+]
 StoredTargets = Annotated[
     str | None,
     typer.Option("--targets", metavar="A,B", help="Targets with threads and batch, or globs: cpu-t1-b1, cpu-*."),
@@ -197,6 +204,20 @@ def counts(text: str | None, option: str, bound: Bound) -> tuple[int, ...] | Non
     if any(math.isnan(one) for one in found):
         raise UsageError(f"{option} {shown(text)}: expected {bound.plural}")
     return tuple(map(int, found))
+
+
+def scenarios(text: str | None) -> tuple[str, ...] | None:
+    """Comma-separated ways in which requests arrive; None where the option was not given.
+
+    Raises:
+        UsageError: if one of them is not a scenario.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(scenario.same(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--scenarios: {error}") from error
 
 
 def ratio(text: str | None, option: str) -> float | None:

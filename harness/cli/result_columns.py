@@ -78,7 +78,9 @@ class ResultColumn:
 
 
 def throughput(row: Row) -> float | None:
-    """Examples per second, one request after the other: the batch over the median."""
+    """Examples per second: what the scenario found; in single-stream the batch over the median."""
+    if each := stored(row, "load.example_s"):
+        return 1 / float(each)
     median = (row.get("latency") or {}).get("median_s")
     return (row.get("batch") or 1) / median if median else None
 

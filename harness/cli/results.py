@@ -33,7 +33,7 @@ CHUNK = 2_000
 SHOWN = (
     "case", "model", "variant", "target", "baseline", "runtime", "measured_by", "versions", "provider", "status",
     "reason", "notes", "choice", "latency", "artifact", "weights", "fidelity", "accuracy", "metrics", "budget",
-    "metric_budgets", "run", "run_started_at", "fingerprint", "batch",
+    "metric_budgets", "run", "run_started_at", "fingerprint", "batch", "load",
     *(metric.column.partition(".")[0] for metric in METRICS),
 )  # fmt: skip
 """The stored columns that tables are made of: the rest is half of the time and most of the memory."""
@@ -123,6 +123,13 @@ def results(
     format_: options.Format = None,
     as_json: options.AsJson = False,
     all_runs: Annotated[bool, typer.Option("--all", help="Every run, not only the newest that has a case.")] = False,
+    side_by_side: Annotated[
+        bool,
+        typer.Option(
+            "--side-by-side",
+            help="Every runtime and provider of a model in one table: placement, precision used, compile time.",
+        ),
+    ] = False,
 ) -> None:
     """Show what is stored: the newest run of every case, or all of them.
 
@@ -134,7 +141,9 @@ def results(
     from harness.store import by_model, query
 
     asked = result_columns.named(columns)
-    light = SHOWN if format_ == options.TABLE and not asked and not sort else query.LIGHT
+    if side_by_side and (asked or sort):
+        raise UsageError("--side-by-side has columns and an order of its own: leave out --columns and --sort")
+    light = SHOWN if not side_by_side and format_ == options.TABLE and not asked and not sort else query.LIGHT
     with kept():
         found = by_model.stored(results, all_runs=all_runs, columns=light)
         said = [*found.problems]
@@ -144,12 +153,16 @@ def results(
             ending.say(note)
         fitting = selected(found.names, {"model": models, "variant": variants, "target": targets}, results)
         parts: Iterator[Part] = (([row for row in part if fitting(row)], among) for part, among in found.rows())
-        if asked or sort or format_ not in (options.TABLE, options.JSON, options.CSV):
+        if asked or sort or side_by_side or format_ not in (options.TABLE, options.JSON, options.CSV):
             # Each of these needs all rows at once: for the widths, the order, or one table.
             whole = [*parts]
             rows, among = ([row for part in whole for row in part[place]] for place in range(2))
-            parts = iter([(tuple(result_columns.ordered(rows, sort, among=among)), tuple(among))])
-        if asked:
+            parts = iter([(result_columns.ordered(rows, sort, among=among), among)])
+        if side_by_side:
+            from harness.cli import runtimes_table
+
+            runtimes_table.show(next(parts)[0], format_)
+        elif asked:
             show_columns(*next(parts), asked=asked, format_=format_)
         elif format_ == options.TABLE:
             show_parts(parts, results)

@@ -35,6 +35,7 @@ def sweep(
         str | None, typer.Option(metavar="1,2,0", help="Intra-op threads; 0 pins one per physical core.")
     ] = None,
     batch: Annotated[str | None, typer.Option(metavar="1,8", help="Batch sizes.")] = None,
+    scenarios: options.Scenarios = None,
     time_per_case: Annotated[
         str | None,
         typer.Option(
@@ -144,6 +145,7 @@ def sweep(
             targets=options.names(targets),
             threads=options.counts(threads, "--threads", bounds.THREADS),
             batch=options.counts(batch, "--batch", bounds.BATCH),
+            scenarios=options.scenarios(scenarios),
         ),
         processes=processes,
         time_per_case=None

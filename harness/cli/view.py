@@ -44,9 +44,9 @@ def view(
     from harness.build.cache import Cache
     from harness.explain import annotate, cases, netron
     from harness.paths import typed
-    from harness.records import CaseId
 
-    asked, the_zoo = CaseId.parse(what), zoos.load(zoo)
+    the_zoo = zoos.load(zoo)
+    asked = cases.named(the_zoo, what)
     cases.find(the_zoo, asked)
     if out is None:
         netron.folder()  # what is missing is said before anything is built

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from harness import zoo as zoos
 from harness.build.pipeline import BuildEvent
-from harness.errors import UsageError
+from harness.errors import CaseIdError, UsageError
 from harness.flow.plan import Selection, plan
 from harness.flow.preview import SweepSettings
 from harness.flow.session import Session, key
@@ -21,19 +21,44 @@ Say = Callable[[str], None]
 QUANTIZE = "quantize"
 
 
+def named(the_zoo: Zoo, text: str) -> CaseId:
+    """The case that a person names; `model/variant` stands for it where the zoo measures that in one way only.
+
+    Raises:
+        UsageError: it names none, or several; the text says which there are.
+    """
+    try:
+        return CaseId.parse(text)
+    except CaseIdError as error:
+        model, _, rest = text.partition("/")
+        variant = rest.partition("/")[0]
+        _check(the_zoo, text, (("model", model), *([("variant", variant)] if variant else [])))
+        chosen = Selection(models=(model,), variants=(variant,) if variant else ())
+        there = [case.id for case in plan(the_zoo, chosen).cases]
+        if text == f"{model}/{variant}" and len(there) == 1:
+            return CaseId.parse(there[0])
+        raise UsageError(f"{error}; {suggest(text, there)}") from error
+
+
+def _check(the_zoo: Zoo, text: str, parts: Iterable[tuple[str, str]]) -> None:
+    """Refuse what a zoo does not have.
+
+    Raises:
+        UsageError: for the first of these names that is none of its kind.
+    """
+    known = {"model": the_zoo.models, "variant": the_zoo.variants, "target": the_zoo.targets}
+    for word, name in parts:
+        if name not in known[word]:
+            raise UsageError(f"{text}: no {word} is called {name!r}; {suggest(name, known[word])}")
+
+
 def find(the_zoo: Zoo, asked: CaseId) -> Case:
     """The case of a zoo that an id names.
 
     Raises:
         UsageError: there is no such case; the text says which there are.
     """
-    for word, name, names in (
-        ("model", asked.model, the_zoo.models),
-        ("variant", asked.variant, the_zoo.variants),
-        ("target", asked.target, the_zoo.targets),
-    ):
-        if name not in names:
-            raise UsageError(f"{asked}: no {word} is called {name!r}; {suggest(name, names)}")
+    _check(the_zoo, str(asked), (("model", asked.model), ("variant", asked.variant), ("target", asked.target)))
     planned = plan(
         the_zoo,
         Selection(

@@ -23,7 +23,8 @@ from harness.export.choose import ExportChoice
 from harness.export.described import described
 from harness.export.text import readme
 from harness.export.trust import check_numbers, why_not_run
-from harness.measure.coordinator import OPEN_DEADLINE_S, Workload, utc_now, written
+from harness.measure.bursts import OPEN_DEADLINE_S
+from harness.measure.coordinator import Workload, utc_now, written
 from harness.records import ModelSpec, Reference, Target, ValueEntry, wire
 from harness.runtimes.clients import client_factory
 from harness.store.rows import Row, public
@@ -185,6 +186,7 @@ def _session(row: Row, model: ModelSpec | None, reference: Reference, meta: Mapp
         "model": MODEL,
         "external": sorted(one["name"] for one in meta["files"] if one["name"] != MODEL),
         "provider": row["provider"],
+        **{name: row[name] for name in ("plugin", "device") if row.get(name)},
         "provider_options": row.get("provider_options") or {},
         "optimization": row["optimization"],
         "intra_threads": row["intra_threads"],
@@ -257,6 +259,8 @@ def _expected(cache: Cache, session: Mapping[str, Any], row: Row, folder: Path) 
         intra_threads=session["intra_threads"],
         inter_threads=session["inter_threads"],
         session_config=session["config"],
+        plugin=session.get("plugin", ""),
+        device=session.get("device", ""),
     )
     feeds = [ValueEntry.from_json(one).at(folder) for one in session["inputs"]]
     work = Workload(

@@ -33,11 +33,12 @@ def why_not_run(session: Mapping[str, Any], zoo_file: Path) -> str:
     """Why a session is not opened here; empty where it may be.
 
     Args:
-        session: runtime, provider options and configuration, as a row has them.
+        session: runtime, provider options, configuration and plugin, as a row has them.
         zoo_file: whose targets may name files; it may be missing.
     """
-    given = (str(session["runtime"]), dict(session["provider_options"]), dict(session["config"]))
-    named = [given[0], *map(str, given[1].values()), *map(str, given[2].values())]
+    plugin = str(session.get("plugin") or "")
+    given = (str(session["runtime"]), dict(session["provider_options"]), dict(session["config"]), plugin)
+    named = [given[0], *map(str, given[1].values()), *map(str, given[2].values()), plugin]
     file = next((one for one in named if is_path(one) or one.lower().endswith(LIBRARIES)), None)
     if file is None:
         return ""
@@ -45,6 +46,7 @@ def why_not_run(session: Mapping[str, Any], zoo_file: Path) -> str:
         targets = zoo.load(zoo_file).targets.values() if zoo_file.is_file() else ()
     except HarnessError:
         targets = ()
-    if any(given == (one.runtime, dict(one.provider_options), dict(one.session_config)) for one in targets):
+    known = ((one.runtime, dict(one.provider_options), dict(one.session_config), one.plugin) for one in targets)
+    if given in known:
         return ""
     return f"the stored row names {file}, and no target of {zoo_file.name} does: what results name is not run"

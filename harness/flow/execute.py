@@ -50,11 +50,12 @@ from harness.units import seconds
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
 
-EVALUATION_FORMAT = 6
+EVALUATION_FORMAT = 7
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
 is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output; 4
 since the profile is of many runs and tells the work of each kernel; 5 since the bits of weights that the runtime
-itself packs are seen and not assumed; 6 since it has every metric example by example."""
+itself packs are seen and not assumed; 6 since it has every metric example by example; 7 since it counts
+the nodes of each provider, and names the operators that stayed behind."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
@@ -142,7 +143,7 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
                 seen.append(error)
 
     try:
-        work = workload(case, built, cache)
+        work = dataclasses.replace(workload(case, built, cache), seed=job.process)
         if why := room.too_large(work, built.reference, cache.reference_dir(built.reference.digest)):
             return dataclasses.replace(nothing, ends=Status.FAILED, reason=why)
         timed = coordinator.time_process(
@@ -159,7 +160,9 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         runtime=timed.runtime,
         examples=timed.examples,
         notes=timed.notes,
-        noise=host.noise(ticks[0], ticks[1] if len(ticks) > 1 else host.ticks()),
+        # What this host did meanwhile says nothing of another one.
+        noise={} if timed.host else host.noise(ticks[0], ticks[1] if len(ticks) > 1 else host.ticks()),
+        host=timed.host or job.host,
     )
     try:
         evaluation = _known(seen) or evaluate(job, built, timed.runtime, cache)
@@ -362,6 +365,8 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "postprocess_s": scores.postprocess_s,
             "key": key,
             "kernels": dict(seen.kernels),
+            "placed": dict(seen.placed),
+            "behind": dict(seen.behind),
             "time_share": dict(seen.time_share),
             "arithmetic": placement.arithmetic(seen.nodes, packed),
             "computation": placement.computation(seen.nodes, packed),
@@ -406,6 +411,8 @@ def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluatio
         fidelity=Fidelity(**{**known["fidelity"], "faults": tuple(known["fidelity"]["faults"])}),
         accuracy=Accuracy(**known["accuracy"]) if known["accuracy"] else None,
         kernels=known["kernels"],
+        placed=known["placed"],
+        behind=known["behind"],
         time_share=known["time_share"],
         arithmetic=known["arithmetic"],
         computation=known["computation"],

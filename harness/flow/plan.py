@@ -13,16 +13,22 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 from harness import bounds
 from harness.errors import UsageError
 from harness.providers import short_name, thread_option, uses_threads
 from harness.records import BASELINES, Artifact, Case, Json, ModelSpec, Recipe, Target
+from harness.records.scenario import OFFLINE
 from harness.runtime_spec import runs_network
 from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.suggest import suggest
 from harness.zoo.spec import TargetSpec, Zoo
+
+T = TypeVar("T")
+
+OFFLINE_BATCH = 32
+"""The examples of an offline query where no batch above 1 is asked for: it chooses among the batches up to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class Selection:
     Attributes:
         models: empty for all.
         variants, targets: empty for the zoo's defaults.
-        threads, batch: instead of what the zoo says; None leaves it.
+        threads, batch, scenarios: instead of what the zoo says; None leaves it.
     """
 
     models: tuple[str, ...] = ()
@@ -40,6 +46,7 @@ class Selection:
     targets: tuple[str, ...] = ()
     threads: tuple[int, ...] | None = None
     batch: tuple[int, ...] | None = None
+    scenarios: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +201,12 @@ def _expand(
             session_config=spec.session_config,
             plugin=spec.plugin,
             device=spec.device,
+            scenario=scenario,
         )
         for intra in _threads(spec, zoo.threads.get(model.name), zoo, selection, pruned)
         for inter in _inter_threads(spec, pruned)
-        for batch in _batches(spec, model, zoo, selection, pruned)
+        for scenario in _first(selection.scenarios, spec.scenarios, zoo.defaults.scenarios)
+        for batch in _sizes(scenario, _batches(spec, model, zoo, selection, pruned), model)
     ]
 
 
@@ -235,6 +244,14 @@ def _batches(
     return (1,)
 
 
+def _sizes(scenario: str, batches: tuple[int, ...], model: ModelSpec) -> tuple[int, ...]:
+    """Return the batches of a scenario: offline chooses its own, up to the largest that is asked for."""
+    if scenario != OFFLINE:
+        return batches
+    open_axis = not model.inputs or any("batch" in value.shape for value in model.inputs)
+    return (max(batches) if max(batches) > 1 or not open_axis else OFFLINE_BATCH,)
+
+
 def _with_threads(spec: TargetSpec, intra: int) -> Mapping[str, str]:
     """Return the provider options, with the thread count where the provider brings its own pool; 0 leaves it to it."""
     option = thread_option(spec.provider, spec.provider_options)
@@ -243,7 +260,7 @@ def _with_threads(spec: TargetSpec, intra: int) -> Mapping[str, str]:
     return {**spec.provider_options, option: str(intra)}
 
 
-def _first(*lists: tuple[int, ...] | None) -> tuple[int, ...]:
+def _first(*lists: tuple[T, ...] | None) -> tuple[T, ...]:
     """Return the first list that is given, each value once."""
     return next(tuple(dict.fromkeys(values)) for values in lists if values is not None)
 

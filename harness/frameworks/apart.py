@@ -88,7 +88,7 @@ class Served:
                 raise BuildError(f"{self._what}: {self._command[0]} does not start: {error.strerror}") from error
             self._messages = self._child.messages()
         elif (pipe := self._child.process.stdin) is not None:
-            with contextlib.suppress(OSError):  # it is gone: why is said below
+            with contextlib.suppress(OSError, ValueError):  # it is gone: why is said below
                 pipe.write(json.dumps(request) + "\n")
                 pipe.flush()
         for message in self._messages:
@@ -105,6 +105,7 @@ class Served:
 
     def _obituary(self, do: str, child: jobs.RunningChild) -> str:
         code = child.wait()
+        self._stack.close()  # its stderr has been read to the end then
         how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         words = " | ".join(line.strip() for line in list(child.stderr)[-LAST_WORDS:] if line.strip())
         return f"{self._what}: the framework's process {how} during `{do}`" + (f": {words}" if words else "")

@@ -13,14 +13,8 @@ from pathlib import Path
 
 from harness.errors import WorkerRefusal
 from harness.measure import placement, profile
-from harness.measure.coordinator import (
-    OPEN_DEADLINE_S,
-    PROFILE_DEADLINE_S,
-    ClientFactory,
-    Workload,
-    burst,
-    placed,
-)
+from harness.measure.bursts import OPEN_DEADLINE_S, burst
+from harness.measure.coordinator import PROFILE_DEADLINE_S, ClientFactory, Workload, placed
 from harness.measure.placement import NodeRow
 from harness.records import RuntimeInfo
 from harness.runtimes.client import Client

@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 import os
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,16 +18,16 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import memory, placement, profile, reference_workload
+from harness.measure import host, memory, placement, profile, reference_workload
+from harness.measure.bursts import OPEN_DEADLINE_S, burst, is_duration
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
-from harness.records import ProcessSamples, RuntimeInfo, Target
+from harness.measure.scenarios import Driver
+from harness.records import HostInfo, ProcessSamples, RuntimeInfo, Target
+from harness.records.scenario import Scenario
 from harness.records.values import ValueEntry, ValueSet
 from harness.runtimes.client import Client
-
-OPEN_DEADLINE_S = 300.0
-"""For creating a session: TensorRT may build engines, a large model may come from a slow disk."""
 
 FLOOR_MODEL = Path(__file__).with_name("floor.onnx")
 """A graph with one node (Relu on one float); through the same path it costs what the binding itself costs."""
@@ -47,9 +48,6 @@ Tests set it: they run hundreds of workers, and need a floor but no precise one.
 MEMORY = "memory"
 """What a worker lacks whose model runs in processes that are not its own."""
 
-MOST_NS = 2**63
-"""What a duration in nanoseconds is below, as it is stored: 292 years."""
-
 NEAR_FLOOR = 20.0
 """A median within this factor of the floor says more about the binding than about the model."""
 
@@ -66,6 +64,7 @@ class Workload:
         batch_axes: input name -> the axis that examples are put behind one another on; not needed for paths.
         rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
         rotate: through how many batches of examples inferences rotate, where the worker can; 1 for the first alone.
+        seed: tells the arrivals of a server's processes apart.
         network: the model and its weights, for a runtime that loads the framework's own network instead of the file.
     """
 
@@ -78,6 +77,7 @@ class Workload:
     rows: int = 1
     rotate: int = 1
     network: Mapping[str, Any] | None = None
+    seed: int = 0
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """The protocol's `feeds`."""
@@ -105,6 +105,7 @@ class Workload:
             },
             "profile": profile,
             **({"rotate": self.rotate} if self.rotate > 1 else {}),
+            **({"streams": streams} if (streams := Scenario.parse(self.target.scenario).streams) > 1 else {}),
         }
 
     @property
@@ -131,6 +132,7 @@ class Timed:
     Attributes:
         notes: what the worker has to say of how it runs the model.
         examples: how many batches of examples its inferences rotated through.
+        host: the device that the worker ran on; None where that is this host.
     """
 
     samples: ProcessSamples
@@ -138,6 +140,7 @@ class Timed:
     runtime: RuntimeInfo
     notes: tuple[str, ...] = ()
     examples: int = 1
+    host: HostInfo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +152,8 @@ class Observed:
         outputs: where the outputs are, relative to the folder that was given.
         nodes: what each node took over all runs, as the worker profiled it.
         lacks: what of it the worker cannot say -> why.
+        placed: provider -> nodes.
+        behind: operator -> kernels of one run that other providers ran than the one that was asked for.
     """
 
     kernels: Mapping[str, int]
@@ -159,6 +164,8 @@ class Observed:
     outputs: ValueSet = dataclasses.field(default_factory=ValueSet)
     nodes: Sequence[NodeRow] = ()
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    placed: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    behind: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def utc_now() -> str:
@@ -214,16 +221,22 @@ def timed_once(
     """
     started_at = utc_now()
     after = ReferenceTimes()
+    drive = Driver(workload)
     with client() as worker:
+        looked = time.perf_counter_ns()
         empty = held_bytes(worker, workload)
-        opened = worker.ask("open", OPEN_DEADLINE_S, **workload.request())
+        looked = time.perf_counter_ns() - looked
+        opened = drive.open(worker)
+        session_peak = None if MEMORY in worker.lacks else worker.peak_rss_bytes()
         first_ns = burst(worker, 1, OPEN_DEADLINE_S)[0][0]
+        cold_ns = time.perf_counter_ns() - worker.started_ns - looked
+        drive.settle(worker)
         before = reference_workload.take(worker) if reference else ReferenceTimes()
         preempted: list[int | None] = []
-        bursts = pace(plan, first_ns)
+        bursts = pace(drive.plan(plan), first_ns)
         n = next(bursts)
         while True:
-            durations, switches = burst(worker, n, deadline(plan, first_ns, n))
+            durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
             preempted.append(switches)
             if on_burst is not None:
                 on_burst()
@@ -232,6 +245,8 @@ def timed_once(
             except StopIteration as stop:
                 paced: Paced = stop.value
                 break
+        driven = drive.finish(worker, paced, plan)
+        paced = driven.paced
         peak = None if MEMORY in worker.lacks else worker.peak_rss_bytes()
         held = held_bytes(worker, workload)
         runtime = worker.runtime
@@ -259,13 +274,20 @@ def timed_once(
         floor_after_ns=after.floor_ns,
         reference_problem=before.problem or after.problem,
         model_bytes=memory.added(empty, held),
+        session_cpu_ns=busy if is_duration(busy := opened.get("session_cpu_ns")) else None,
+        session_peak_bytes=session_peak,
+        cold_ns=cold_ns,
+        example_ns=driven.example_ns,
+        rate=driven.rate,
+        chosen_batch=driven.chosen_batch,
     )
     return Timed(
         samples=samples,
         placement=placement.shares(placed(opened)),
         runtime=runtime,
-        notes=tuple(map(str, opened.get("notes") or ())),
+        notes=(*map(str, opened.get("notes") or ()), *driven.notes),
         examples=rotated(opened),
+        host=host.elsewhere(worker.hello["device"]) if isinstance(worker.hello.get("device"), dict) else None,
     )
 
 
@@ -278,34 +300,6 @@ def rotated(opened: Mapping[str, Any]) -> int:
     """Through how many batches a worker that has opened rotates: one where it does not know how to."""
     found = opened.get("examples")
     return found if type(found) is int and found > 0 else 1
-
-
-def burst(worker: Client, n: int, deadline_s: float, *, at: int | None = None) -> tuple[Sequence[int], int | None]:
-    """Time n inferences; their durations in nanoseconds, and the preemptions meanwhile.
-
-    Args:
-        worker: has opened something.
-        n: how many.
-        deadline_s: after which the worker counts as hung.
-        at: the place in the rotation of inputs to start at; where the last burst ended if none is given.
-
-    Raises:
-        WorkerError: also if the durations are not n whole numbers, none negative.
-    """
-    reply = worker.ask("burst", deadline_s, n=n, **({} if at is None else {"at": at}))
-    durations = reply.get("durations_ns")
-    if (
-        not isinstance(durations, list)
-        or len(durations) != n
-        or not all(type(d) is int and 0 <= d < MOST_NS for d in durations)
-    ):
-        raise WorkerError(f"the worker was asked for {n} durations in whole nanoseconds and answered {durations!r:.80}")
-    return durations, reply.get("preempted")
-
-
-def is_duration(value: object) -> bool:
-    """Whether it is a time in whole nanoseconds that can be stored."""
-    return type(value) is int and 0 <= value < MOST_NS
 
 
 def placed(opened: Mapping[str, Any]) -> Mapping[str, int]:
@@ -376,6 +370,8 @@ def observe(
             outputs=written(answer),
             nodes=tuple(map(tuple, rows)),
             lacks=worker.lacks,
+            placed=placed(opened),
+            behind=placement.behind(rows, workload.target.provider, answer_nodes.get("runs", 1)),
         )
 
 

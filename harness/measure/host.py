@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import processes
 from harness.records import HostInfo, Json
@@ -26,6 +27,9 @@ beside it, but a security update must not end every series."""
 ISA_THAT_MATTERS = re.compile(
     r"^(sse4_[12]|avx.*|fma|f16c|amx.*|vnni.*|asimd.*|sve.*|i8mm|bf16|fphp|neon)$",
 )
+
+
+DEVICE_TEXTS = ("cpuinfo", "meminfo", "cores", "governor", "os")
 
 
 def facts(root: Path = Path("/")) -> dict[str, Json]:
@@ -54,6 +58,33 @@ def facts(root: Path = Path("/")) -> dict[str, Json]:
         "memory_limit": first_int(read(root / "sys/fs/cgroup/memory.max"), r"(\d+)"),
         "name": platform.node(),
     }
+
+
+def elsewhere(said: Mapping[str, Any]) -> HostInfo:
+    """The device that a worker runs on, from what was read there.
+
+    Args:
+        said: what `harness.runtimes.device.facts.PARTS` printed there; what it does not have is absent.
+    """
+    texts = {name: str(said.get(name) or "") for name in (*DEVICE_TEXTS, "uname", "model")}
+    kernel = [*texts["uname"].split("\n"), "", "", "", ""]
+    memory, model = first_int(texts["meminfo"], r"MemTotal:\s+(\d+) kB"), texts["model"].strip()
+    found: dict[str, Json] = {
+        "cpu": first(texts["cpuinfo"], r"(?:model name|Hardware|Processor)\s*:\s*(.+)") or model or None,
+        "isa": isa(texts["cpuinfo"]),
+        "cores_logical": first_int(texts["cores"], r"(\d+)"),
+        "cores_physical": physical_cores(texts["cpuinfo"]),
+        "memory_gib": round(memory / 2**20) if memory else None,
+        "gpus": [],
+        "system": kernel[0] or None,
+        "machine": kernel[1] or None,
+        "kernel": kernel[2] or None,
+        "os": first(texts["os"], r'PRETTY_NAME="?([^"\n]+)'),
+        "governor": first(texts["governor"], r"(\S+)"),
+        "model": model or None,
+        "name": kernel[3] or None,
+    }
+    return HostInfo(fingerprint=fingerprint(found), facts=found)
 
 
 def fingerprint(host: Mapping[str, Json]) -> str:

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import cores, idle, memory
-from harness.measure.coordinator import OPEN_DEADLINE_S, ClientFactory, Workload, burst, utc_now
+from harness.measure.bursts import OPEN_DEADLINE_S, burst
+from harness.measure.coordinator import ClientFactory, Workload, utc_now
 from harness.measure.pacing import Pace, is_steady
+from harness.measure.scenarios import Driver
 from harness.records import Block, Pair, SideSamples
 from harness.runtimes.client import Client
 
@@ -60,6 +62,7 @@ class LiveSide:
     """One live side: its worker, what it said when it opened, how long an inference takes, what it held before."""
 
     worker: Client
+    drive: Driver
     session_ns: int = 0
     first_ns: int = 0
     typical_ns: float = 1.0
@@ -160,7 +163,7 @@ def started(spec: GroupSpec) -> Iterator[dict[str, LiveSide]]:
             for role, future in coming.items():
                 try:
                     with named(role):
-                        sides[role] = LiveSide(stack.enter_context(future.result()))
+                        sides[role] = LiveSide(stack.enter_context(future.result()), Driver(spec.workloads[role]))
                 except WorkerError as error:
                     failure = failure or error
             if failure is not None:
@@ -192,12 +195,14 @@ def pin(spec: GroupSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> b
 def open_side(side: LiveSide, work: Workload) -> None:
     """Create the session and run it once."""
     side.empty_bytes = memory.held_bytes(side.worker.pid, work.model.parent)
-    reply = side.worker.ask("open", OPEN_DEADLINE_S, **work.request())
+    side.drive = Driver(work)
+    reply = side.drive.open(side.worker)
     session_ns = reply.get("session_ns")
     if type(session_ns) is not int or session_ns <= 0:
         raise WorkerError(f"the worker says that creating the session took {session_ns!r} ns")
     side.session_ns = session_ns
     side.first_ns = burst(side.worker, 1, OPEN_DEADLINE_S)[0][0]
+    side.drive.settle(side.worker)
     side.typical_ns = positive(side.first_ns)
 
 
@@ -207,7 +212,7 @@ def warm_up(side: LiveSide, spec: GroupSpec) -> None:
     medians: list[float] = []
     spent = 0.0
     while True:
-        durations, _ = burst(side.worker, size(spec, side.typical_ns), deadline(side, spec))
+        durations, _ = side.drive.burst(side.worker, size(spec, side.typical_ns), deadline(side, spec))
         side.typical_ns = positive(statistics.median(durations))
         medians.append(side.typical_ns)
         spent += sum(durations) / 1e9
@@ -218,8 +223,8 @@ def warm_up(side: LiveSide, spec: GroupSpec) -> None:
 
 def mean(side: LiveSide, n: int, spec: GroupSpec, *, at: int | None = None) -> float:
     """The mean time of n inferences in one burst, in nanoseconds; `at` is the place in the rotation of inputs."""
-    durations, _ = burst(side.worker, n, deadline(side, spec), at=at)
-    return positive(sum(durations) / n)
+    durations, _ = side.drive.burst(side.worker, n, deadline(side, spec), at=at)
+    return positive(sum(durations) / len(durations))
 
 
 def side_samples(side: LiveSide, means: list[float], work: Workload) -> SideSamples:

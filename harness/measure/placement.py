@@ -71,6 +71,11 @@ def kernels(rows: Sequence[NodeRow], runs: int = 1) -> dict[str, int]:
     return {operator: max(round(count / runs), 1) for operator, count in sorted(counts.items())}
 
 
+def behind(rows: Sequence[NodeRow], provider: str, runs: int = 1) -> dict[str, int]:
+    """Operator -> executed kernels of one run that another provider ran; empty where the provider ran them all."""
+    return kernels([row for row in rows if row[2] != provider], runs)
+
+
 def time_shares(rows: Sequence[NodeRow]) -> dict[str, float]:
     """Provider -> share of kernel time."""
     spent: Counter[str] = Counter()

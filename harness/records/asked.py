@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.records.case_id import case_name, target_label, threads
+from harness.records.case_id import case_name, size, target_label, threads
 
 Json = Any
 """A value that `json.dumps` accepts: None, bool, int, float, str, list or dict of such."""
@@ -286,6 +286,7 @@ class Target:
         session_config: session options beyond those, every key from the checked list.
         plugin: the distribution or the library that brings the provider; empty where the runtime has it.
         device: what a plugin's provider runs on, such as `gpu`; empty without a plugin.
+        scenario: how requests arrive, as `harness.records.scenario` writes it; empty for single-stream.
     """
 
     name: str
@@ -298,11 +299,12 @@ class Target:
     session_config: Mapping[str, str] = field(default_factory=dict)
     plugin: str = ""
     device: str = ""
+    scenario: str = ""
 
     @property
     def label(self) -> str:
         """A readable id such as `cpu-t2-b1`; `-i4` is added where inter-op threads count."""
-        return target_label(self.name, threads(self.intra_threads, self.inter_threads), self.batch)
+        return target_label(self.name, threads(self.intra_threads, self.inter_threads), size(self.batch, self.scenario))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

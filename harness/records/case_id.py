@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from harness.errors import CaseIdError
+from harness.records.scenario import PATTERN
 
 EXAMPLE: Final = "resnet50/int8-static/cpu-t2-b1"
 
@@ -16,6 +17,7 @@ NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _CASE: Final = re.compile(
     rf"(?P<model>{NAME})/(?P<variant>{NAME})/(?P<target>{NAME})"
     r"-t(?P<intra>[0-9]{1,9})(?:-i(?P<inter>[0-9]{1,9}))?(?:-b(?P<batch>[0-9]{1,9}))?"
+    rf"(?:-(?P<scenario>{PATTERN}))?"
 )
 _SLASHES: Final = 2
 
@@ -26,7 +28,7 @@ class CaseId:
 
     Attributes:
         model, variant, target: the zoo's names.
-        intra_threads, inter_threads, batch: as in `harness.records.Target`.
+        intra_threads, inter_threads, batch, scenario: as in `harness.records.Target`.
     """
 
     model: str
@@ -35,6 +37,7 @@ class CaseId:
     intra_threads: int = 1
     inter_threads: int = 1
     batch: int = 1
+    scenario: str = ""
 
     @classmethod
     def parse(cls, text: str) -> CaseId:
@@ -56,12 +59,15 @@ class CaseId:
             intra_threads=int(found["intra"]),
             inter_threads=int(found["inter"] or 1),
             batch=batch,
+            scenario=found["scenario"] or "",
         )
 
     @property
     def label(self) -> str:
         """The target with its settings, such as `cpu-t2-b1`."""
-        return target_label(self.target, threads(self.intra_threads, self.inter_threads), self.batch)
+        return target_label(
+            self.target, threads(self.intra_threads, self.inter_threads), size(self.batch, self.scenario)
+        )
 
     def __str__(self) -> str:
         """Such as `resnet50/int8-static/cpu-t2-b1`; `-i4` follows the threads where inter-op threads count."""
@@ -101,6 +107,11 @@ def artifact_of(text: str) -> tuple[str, str]:
 def threads(intra: int | str, inter: int | str = 1) -> str:
     """Thread settings in short: `2`, and `2-i4` where four inter-op threads count."""
     return f"{intra}-i{inter}" if inter != 1 else f"{intra}"
+
+
+def size(batch: int, scenario: str) -> int | str:
+    """A batch and how requests arrive, in short: `8`, and `8-multi4` where that is not single-stream."""
+    return f"{batch}-{scenario}" if scenario else batch
 
 
 def target_label(target: str, short_threads: str, batch: int | str) -> str:

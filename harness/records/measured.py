@@ -34,6 +34,12 @@ class ProcessSamples:
             warm-up and just after sampling: the host's pace; None where the worker does not know it or failed at it.
         floor_before_ns, floor_after_ns: the same of a model with one node.
         reference_problem: why it failed; empty where it did not.
+        session_cpu_ns: processor time of all threads while the session was created; None where the worker does not say.
+        session_peak_bytes: peak resident memory once it was created; None where the OS does not tell.
+        cold_ns: from the start of the process to its first result; None where that is not known.
+        example_ns: the time per example at the throughput of its scenario; None in single-stream.
+        rate: requests per second that arrived, where the scenario is a server's; the highest that kept its bound.
+        chosen_batch: examples per inference that were chosen, where the scenario is offline.
     """
 
     started_at: str
@@ -51,6 +57,12 @@ class ProcessSamples:
     floor_before_ns: int | None = None
     floor_after_ns: int | None = None
     reference_problem: str | None = ""
+    session_cpu_ns: int | None = None
+    session_peak_bytes: int | None = None
+    cold_ns: int | None = None
+    example_ns: float | None = None
+    rate: float | None = None
+    chosen_batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,6 +340,8 @@ class Evaluation:
         accuracy: the task's first metric on labels, where that is a share.
         metrics: of the task, any number; the notes of them belong to the row.
         kernels: executed kernels by operator, from ONNX Runtime's profile after all optimizations.
+        placed: provider -> nodes of the graph that it was assigned.
+        behind: operator -> executed kernels that another provider ran than the target's.
         time_share: provider -> share of kernel time.
         arithmetic: element type -> share of compute-kernel time (Conv, Gemm, MatMul, attention and kin).
         computation: element type -> share of the multiplications, which the status follows; no clock is in it.
@@ -342,6 +356,8 @@ class Evaluation:
     fidelity: Fidelity | None
     accuracy: Accuracy | None
     kernels: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
+    behind: Mapping[str, int] = field(default_factory=dict)
     time_share: Mapping[str, float] = field(default_factory=dict)
     arithmetic: Mapping[str, float] = field(default_factory=dict)
     computation: Mapping[str, float] = field(default_factory=dict)

@@ -42,7 +42,7 @@ MOST_REPLY = 64 * 2**20
 MOST_REASON = 20_000
 """Characters of the reason why a worker cannot do what it was asked."""
 
-TIMED = ("burst", "reference")
+TIMED = ("burst", "load", "reference")
 """Requests during which the worker times."""
 
 NOT_LOADED = re.compile(r"lib\w+\.so[\w.]*: cannot open shared object file|Please install [^.\n]*", re.IGNORECASE)
@@ -60,6 +60,7 @@ class Client:
     """A live worker; use it as a context manager, so that no process outlives its case.
 
     Attributes:
+        started_ns: when it was started, by `time.perf_counter_ns`.
         hello: the worker's first message: `pid` and `runtime` {name, version, build, language, providers}.
         runtime: the same, with the package and digest that its starter knows.
         lacks: command, or `placement`, that it has no answer to -> why.
@@ -79,6 +80,7 @@ class Client:
         self._adapter: protocol1.Adapter | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self._replies: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        self.started_ns = time.perf_counter_ns()
         try:
             self._process = subprocess.Popen(
                 list(command or default_command()),

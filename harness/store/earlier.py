@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 NEEDED = frozenset({"model", "variant", "target", "run"})
 """The columns without which no choice can be made."""
 
-WANTED = '"model", "target", "run"'
-
 
 def deciding(runs: Iterable[tuple[str, frozenset[str]]]) -> list[str]:
     """The runs of which no newer one tried everything.
@@ -62,23 +60,25 @@ def rows(connection: Any, paths: Sequence[str], newest: Sequence[Row], columns: 
     places = scattered(newest)
     if not places or not set(columns) >= NEEDED:
         return []
-    import pandas as pd
-
     names = ", ".join(f'"{name}"' for name in columns)
-    source = f"(SELECT {names} FROM {STORED} {once}) SEMI JOIN wanted"  # noqa: S608  (our own names)
-    connection.register("wanted", pd.DataFrame(places, columns=["model", "target"]))
+    # One text for each place: names that hold no line break, in lists that DuckDB takes as parameters.
+    chosen = f"FROM (SELECT {names} FROM {STORED} {once}) WHERE"  # noqa: S608  (our own names)
     time = settled_sql("any_value(run_started_at)")
     tried = "list(DISTINCT variant) FILTER (status != 'failed')"
-    sql = f"SELECT {WANTED}, {tried} FROM {source} USING (model, target) GROUP BY ALL ORDER BY {time} DESC, run DESC"  # noqa: S608  (ditto)
+    sql = (
+        f"SELECT model, target, run, {tried} {chosen} concat_ws(chr(10), model, target) IN (SELECT unnest(?)) "
+        f"GROUP BY ALL ORDER BY {time} DESC, run DESC"
+    )
     runs: dict[tuple[str, str], list[tuple[str, frozenset[str]]]] = {}
-    for model, target, run, variants in connection.execute(sql, [list(paths)]).fetchall():
+    for model, target, run, variants in connection.execute(
+        sql, [list(paths), ["\n".join(map(str, one)) for one in places]]
+    ).fetchall():
         if variants:
             runs.setdefault((model, target), []).append((run, frozenset(variants)))
-    wanted = [(*place, run) for place, some in runs.items() for run in deciding(some)]
-    connection.register("wanted", pd.DataFrame(wanted, columns=["model", "target", "run"]))
-    sql = f'SELECT {names} FROM {source} USING (model, target, run) ORDER BY run, "case"'  # noqa: S608  (ditto)
+    wanted = ["\n".join(map(str, (*place, run))) for place, some in runs.items() for run in deciding(some)]
+    sql = f'SELECT {names} {chosen} concat_ws(chr(10), model, target, run) IN (SELECT unnest(?)) ORDER BY run, "case"'
     there = {(row["run"], row["case"]) for row in newest}
-    found = connection.execute(sql, [list(paths)]).fetchall()
+    found = connection.execute(sql, [list(paths), wanted]).fetchall()
     every = (absent.row(dict(zip(columns, values, strict=True)), columns) for values in found)
     return [row for row in every if (row["run"], row["case"]) not in there]
 

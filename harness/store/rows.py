@@ -14,7 +14,8 @@ from numbers import Integral, Real
 from typing import Any
 
 from harness import flavours
-from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo
+from harness.records import Artifact, Case, Json, Outcome, ProcessSamples, Run, RuntimeInfo, Target
+from harness.records.scenario import Scenario
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.compact import LISTS, nanoseconds
 
@@ -58,13 +59,16 @@ def fields_of(record: Any) -> dict[str, Json]:
 def to_row(run: Run, outcome: Outcome) -> Row:
     """One outcome with everything that its numbers were measured on.
 
-    `session_s`, `first_inference_s` and `model_bytes` are medians over the processes, `peak_rss_bytes` is the largest;
+    `session_s`, `session_cpu_s`, `cold_start_s`, `first_inference_s` and `model_bytes` are medians over the processes,
+    `peak_rss_bytes` and `session_peak_bytes` are the largest;
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
     threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
     `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
-    mapping that would be empty is None. `evaluation` names the results per example (`harness.store.examples`), and
-    `postprocess_s` is what a task did with one example's outputs before they could be judged. `precision` is what the
-    status was judged by: the file's own where no step changes it.
+    mapping that would be empty is None. `scenario` is how requests arrived, None for single-stream, and `load` what it
+    found: the time per example at its throughput, the requests per second that arrived, the bound of their 99th
+    percentile, how many were served at a time, and the examples per inference. `evaluation` names the results per
+    example (`harness.store.examples`), and `postprocess_s` is what a task did with one example's outputs before they
+    could be judged. `precision` is what the status was judged by: the file's own where no step changes it.
     """
     case = outcome.case
     row = {
@@ -79,6 +83,7 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "stopped": outcome.stopped or None,
         "latency": plain(outcome.latency),
         "pace": plain(outcome.pace),
+        "load": _load(case.target, outcome),
         "timed_inputs": plain(outcome.timed_inputs),
         **_processes(outcome.processes),
         **_artifact(outcome.artifact),
@@ -89,6 +94,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
         "evaluation": (outcome.evaluation.key or None) if outcome.evaluation else None,
         "postprocess_s": outcome.evaluation.postprocess_s if outcome.evaluation else None,
         "placement": plain(outcome.placement) or None,
+        "placed": (plain(outcome.evaluation.placed) or None) if outcome.evaluation else None,
+        "behind": (plain(outcome.evaluation.behind) or None) if outcome.evaluation else None,
         "time_share": (plain(outcome.evaluation.time_share) or None) if outcome.evaluation else None,
         "arithmetic": (plain(outcome.evaluation.arithmetic) or None) if outcome.evaluation else None,
         "computation": (plain(outcome.evaluation.computation) or None) if outcome.evaluation else None,
@@ -218,9 +225,12 @@ def _case(case: Case) -> Row:
         "target_name": target.name,
         "runtime": target.runtime,
         "provider": target.provider,
+        "plugin": target.plugin or None,
+        "device": target.device or None,
         "intra_threads": target.intra_threads,
         "inter_threads": target.inter_threads,
         "batch": target.batch,
+        "scenario": target.scenario or None,
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
@@ -245,8 +255,34 @@ def _processes(processes: Sequence[ProcessSamples]) -> Row:
     return {
         "session_s": statistics.median(p.session_ns for p in processes) / 1e9 if processes else None,
         "first_inference_s": statistics.median(p.first_inference_ns for p in processes) / 1e9 if processes else None,
+        "session_cpu_s": _median_s(processes, "session_cpu_ns"),
+        "session_peak_bytes": max((p.session_peak_bytes for p in processes if p.session_peak_bytes), default=None),
+        "cold_start_s": _median_s(processes, "cold_ns"),
         "peak_rss_bytes": max(peaks, default=None),
         "model_bytes": round(statistics.median(models)) if models else None,
+    }
+
+
+def _median_s(processes: Sequence[ProcessSamples], name: str) -> float | None:
+    """The median of a time in nanoseconds that not every process need have, in seconds."""
+    known = [value for one in processes if (value := getattr(one, name)) is not None]
+    return statistics.median(known) / 1e9 if known else None
+
+
+def _load(target: Target, outcome: Outcome) -> Row | None:
+    """What the scenario found: medians over the processes, of the batches the one that most of them chose."""
+    timed = [one for one in outcome.processes if one.example_ns is not None]
+    if not timed or outcome.latency is None:
+        return None
+    scenario = Scenario.parse(target.scenario)
+    rates = [one.rate for one in timed if one.rate is not None]
+    batches = [one.chosen_batch for one in timed if one.chosen_batch is not None]
+    return {
+        "example_s": statistics.median(one.example_ns for one in timed if one.example_ns is not None) / 1e9,
+        "rate": statistics.median(rates) if rates else None,
+        "bound_s": scenario.bound_s,
+        "streams": scenario.streams,
+        "batch": statistics.mode(batches) if batches else target.batch,
     }
 
 

@@ -121,7 +121,8 @@ def score(given: Evaluated, task: str | None, feeds: Feeds | None = None) -> Sco
 def accuracy(metrics: Iterable[MetricValue]) -> Accuracy | None:
     """The first metric on labels that is a share, such as top-1: what budgets and tables call accuracy."""
     for one in metrics:
-        if one.unit == "fraction" and one.reference is not None and one.drop is not None:
+        share = one.unit == "fraction" and one.direction == "higher"  # of an error, less would be called a loss
+        if share and one.reference is not None and one.drop is not None:
             return Accuracy(
                 metric=one.name,
                 value=one.value,

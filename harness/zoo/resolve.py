@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import data as sources
-from harness import frameworks, packaged, runtime_spec, tasks
+from harness import frameworks, packaged, provider_options, runtime_spec, tasks
 from harness.data import beside
 from harness.flavours import normal
 from harness.frameworks import surroundings
@@ -51,6 +51,7 @@ def defaults(entries: ZooFile) -> Defaults:
         targets=tuple(own.targets or entries.targets),
         threads=tuple(own.threads),
         batch=tuple(own.batch),
+        scenarios=tuple(own.scenarios),
         processes=own.processes,
         time_per_case_s=own.time_per_case,
         ci_width=own.ci_width,
@@ -105,11 +106,20 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
     provider, plugin, device = executor(name, entry, folder, problems)
     if wrong := runtime_spec.problem_of_target(entry.runtime):
         problems.add((*where, "runtime"), wrong)
+    runtime = entry.runtime
+    if entry.host is not None:
+        if wrong := runtime_spec.problem_of_host(entry.runtime, entry.host):
+            problems.add((*where, "host"), wrong)
+        runtime = f"{entry.runtime.strip()}:{entry.host.strip()}"
     other = runtime_spec.other(entry.runtime)
     if other and entry.session_config:
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
     if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
         problems.add((*where, "provider_options"), f"{other} takes none")
+    if not other and not plugin:
+        for option in entry.provider_options:
+            if wrong := provider_options.problem(provider, option):
+                problems.add((*where, "provider_options", option), wrong)
     check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
@@ -122,12 +132,13 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
     return TargetSpec(
         name=name,
         provider=provider,
-        runtime=runtime_spec.anchored(entry.runtime, folder),
+        runtime=runtime_spec.anchored(runtime, folder),
         provider_options=dict(entry.provider_options),
         session_config=config,
         threads=_tuple(entry.threads),
         inter_threads=_tuple(entry.inter_threads),
         batch=_tuple(entry.batch),
+        scenarios=None if entry.scenarios is None else tuple(entry.scenarios),
         plugin=plugin,
         device=device,
         hosts=wish(entry),

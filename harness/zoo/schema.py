@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
 from harness import bounds, data, frameworks, importable, tasks, units
 from harness.build import steps
 from harness.options import Option
 from harness.providers import DEVICES, SHORT
-from harness.records import case_id
+from harness.records import case_id, scenario
+from harness.records.scenario import EXAMPLES
 from harness.session_options import KEYS
 from harness.suggest import nearest
 from harness.zoo.fields import ABSENT, Strict, Text, model_of
@@ -65,6 +66,7 @@ Axis = Annotated[
     BeforeValidator(_axis),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "minLength": 1}]}),
 ]
+ScenarioText = Annotated[str, AfterValidator(scenario.same)]
 ConfigText = Annotated[str, BeforeValidator(_text_of(("0", "1"))), _SCALAR]
 OptionText = Annotated[str, BeforeValidator(_text_of(("False", "True"))), _SCALAR]
 
@@ -256,7 +258,10 @@ class TargetEntry(Strict):
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
         "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, which are not an onnxruntime; "
-        "or another language: node, browser or cpp, see docs/languages.md",
+        "or another language: node, browser, cpp or java, or a device: ssh or android, see docs/languages.md",
+    )
+    host: Text | None = Field(
+        default=None, description="with `runtime: ssh` the machine, with `runtime: android` the phone's serial number"
     )
     provider_options: dict[Text, OptionText] = Field(default={}, description="passed to the provider as text")
     session_config: dict[Text, ConfigText] = Field(
@@ -275,6 +280,9 @@ class TargetEntry(Strict):
     )
     batch: list[Annotated[int, Field(ge=bounds.BATCH.least, le=bounds.BATCH.most)]] = Field(
         default=ABSENT, min_length=1, description="examples per inference"
+    )
+    scenarios: list[ScenarioText] = Field(
+        default=ABSENT, min_length=1, description="how requests arrive: single-stream, or such as " + EXAMPLES
     )
     hosts: HostsEntry = Field(default=ABSENT, description="of a fleet, those that it is measured on; all where absent")
 
@@ -438,6 +446,11 @@ class DefaultsEntry(Strict):
     )
     batch: list[Annotated[int, Field(ge=bounds.BATCH.least, le=bounds.BATCH.most)]] = Field(
         default=[1], min_length=1, description="examples per inference"
+    )
+    scenarios: list[ScenarioText] = Field(
+        default=[""],
+        min_length=1,
+        description=f"how requests arrive, where a target has none of its own: single-stream, or such as {EXAMPLES}",
     )
     baseline: Name = Field(
         default=ABSENT, description="the variant that speed-ups refer to; fp32-default, as-is or fp32 where absent"

@@ -50,6 +50,7 @@ class TargetSpec:
         threads, batch: its own lists, which win over the defaults; None where it has none.
         inter_threads: used in parallel execution only.
         plugin, device: see `Target`.
+        scenarios: as `harness.records.scenario` writes them; None where it has none of its own.
         hosts: of a fleet; it changes nothing where there is none.
     """
 
@@ -63,6 +64,7 @@ class TargetSpec:
     batch: tuple[int, ...] | None = None
     plugin: str = ""
     device: str = ""
+    scenarios: tuple[str, ...] | None = None
     hosts: HostWish = field(default_factory=HostWish)
 
 
@@ -84,6 +86,7 @@ class Defaults:
     time_per_case_s: float
     ci_width: float
     early_stop: bool = True
+    scenarios: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

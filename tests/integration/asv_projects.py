@@ -74,8 +74,8 @@ CONFIGURATION: Mapping[str, Any] = {
 }
 
 METRICS = (
-    "accuracy_drop", "artifact_size", "fidelity_loss", "first_inference", "latency", "model_memory", "peak_memory",
-    "session_creation",
+    "accuracy_drop", "artifact_size", "cold_start", "fidelity_loss", "first_inference", "latency", "model_memory",
+    "peak_memory", "session_cpu", "session_creation", "session_peak",
 )  # fmt: skip
 
 EXISTING = ("--environment", "existing:same")

@@ -160,6 +160,7 @@ def of_case(case: CaseId) -> Selection:
         targets=(case.target,),
         threads=(case.intra_threads,),
         batch=(case.batch,),
+        scenarios=(case.scenario,) if case.scenario else None,
     )
 
 

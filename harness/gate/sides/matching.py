@@ -14,13 +14,14 @@ from harness import foreign, sealed
 from harness.build.cache import Cache
 from harness.gate.model import Contender, Match, Side
 from harness.records import Artifact, Reference, wire
+from harness.records.scenario import SINGLE
 from harness.runtime_spec import is_own
 from harness.values import arrays
 
 SHORT = 10
 """Characters of a digest in sentences."""
 
-FIELDS = ("data", "inputs", "dims", "batch", "provider", "runtime")
+FIELDS = ("data", "inputs", "dims", "batch", "scenario", "provider", "device", "runtime")
 """What two contenders must share for their numbers to be set against each other."""
 
 FILE = "file"
@@ -160,13 +161,19 @@ def _values(base: Contender, head: Contender, first: Artifact, second: Artifact)
         "data": (_data(base, first.reference), _data(head, second.reference)),
         "inputs": (", ".join(first.reference.inputs), ", ".join(second.reference.inputs)),
         "batch": (str(base.case.target.batch), str(head.case.target.batch)),
+        "scenario": (_scenario(base), _scenario(head)),
         "runtime": (str(base.side.runtime.get("name")), str(head.side.runtime.get("name"))),
     }
     if base.side.kind != FILE:  # what a file calls its axes is its own affair: their sizes are the data's
         pairs["dims"] = (_plain(base.case.model.dims), _plain(head.case.model.dims))
     if base.side.kind != "case":  # whoever sets two cases against each other has named both providers
         pairs["provider"] = (base.case.target.provider, head.case.target.provider)
+        pairs["device"] = (base.case.target.device, head.case.target.device)
     return pairs
+
+
+def _scenario(one: Contender) -> str:
+    return one.case.target.scenario or SINGLE
 
 
 def _weights(artifact: Artifact) -> str:
@@ -187,6 +194,8 @@ def _on_purpose(base: Contender, head: Contender) -> list[str]:
         "optimization": (base.case.recipe.optimization, head.case.recipe.optimization),
         "precision": (base.case.recipe.precision, head.case.recipe.precision),
         "provider": (base.case.target.provider, head.case.target.provider) if base.side.kind == "case" else ("", ""),
+        "plugin": (base.case.target.plugin, head.case.target.plugin),
+        "device": (base.case.target.device, head.case.target.device) if base.side.kind == "case" else ("", ""),
         "threads": (base.case.target.intra_threads, head.case.target.intra_threads),
         "inter_threads": (base.case.target.inter_threads, head.case.target.inter_threads),
         "provider_options": (base.case.target.provider_options, head.case.target.provider_options),

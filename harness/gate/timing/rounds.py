@@ -18,7 +18,7 @@ from typing import Protocol
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.execute import UNSUPPORTED_KINDS
 from harness.gate.model import GateSettings, Pair
-from harness.measure.coordinator import OPEN_DEADLINE_S
+from harness.measure.bursts import OPEN_DEADLINE_S
 from harness.measure.pairs import SIDES, PairSpec, measure_pair
 from harness.processes import OutOfTime, ending_at
 

@@ -44,6 +44,9 @@ SAME: Final = "#d9dce1"
 RULE: Final = f"grey: within {LEAST_CHANGE:.0%},<br>or interval<br>holds 0%"
 """What grey means, in the legend."""
 
+LEAST_LINES: Final = 6
+"""With fewer lines the legend of a heat map is too low for more than its ends and its rule."""
+
 MOST_LINES: Final = 150
 """With more lines the coverage has one for each model, and a column for each variant."""
 
@@ -207,7 +210,7 @@ def ratios(frame: pd.DataFrame) -> Figure:
                 "colorscale": _scale(reach),
                 "xgap": 3,
                 "ygap": 3,
-                "colorbar": {"thickness": 12, "outlinewidth": 0, **_ticks(reach)},
+                "colorbar": {"thickness": 12, "outlinewidth": 0, **_ticks(reach, few=len(lines) < LEAST_LINES)},
             }
         ],
         height=120 + 24 * max(len(lines), 4),
@@ -271,8 +274,8 @@ def _round(found: Sequence[Record]) -> dict[str, Any]:
     return {"tickvals": ticks, "ticktext": ["0%" if tick == 1 else f"{tick - 1:+.0%}" for tick in ticks]}
 
 
-def _ticks(reach: float) -> dict[str, Any]:
-    places = [-reach, -reach / 2, 0.0, reach / 2, reach]
+def _ticks(reach: float, *, few: bool) -> dict[str, Any]:
+    places = [-reach, 0.0, reach] if few else [-reach, -reach / 2, 0.0, reach / 2, reach]
     return {"tickvals": places, "ticktext": [wording.change(2**place) if place else RULE for place in places]}
 
 

@@ -29,8 +29,8 @@ PROVENANCE: Final = (
     "computation",
 )
 SESSION: Final = (
-    "runtime", "provider", "provider_options", "intra_threads", "inter_threads", "batch", "optimization",
-    "session_config", "precision",
+    "runtime", "provider", "plugin", "device", "provider_options", "intra_threads", "inter_threads", "batch",
+    "scenario", "optimization", "session_config", "precision",
 )  # fmt: skip
 
 

@@ -82,10 +82,9 @@ def page(
         frame[f"{column}_low"] = [of.get(column, (None, None))[0] for of in known]
         frame[f"{column}_high"] = [of.get(column, (None, None))[1] for of in known]
     at = list(range(len(rows)))
-    groups = [
-        group for chosen in sorted({s for of in sets for s in of}) for group in _groups(rows, sets, chosen, data.among)
-    ]
-    everything = cases_table(rows, at, groups, root="../")
+    by_run = {chosen: _groups(rows, sets, chosen, data.among) for chosen in sorted({s for of in sets for s in of})}
+    groups = [group for some in by_run.values() for group in some]
+    everything = cases_table(rows, at, groups, root="../", newest=by_run.get(NEWEST, []))
     path = links.model(name)
     return Page(
         path=path,

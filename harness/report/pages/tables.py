@@ -120,7 +120,14 @@ def _rank(state: str) -> int:
     return RANK.index(state) if state in RANK else len(RANK)
 
 
-def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequence[Row]], root: str) -> Table:
+def cases_table(
+    rows: Sequence[Row],
+    at: Sequence[int],
+    groups: Sequence[Sequence[Row]],
+    root: str,
+    *,
+    newest: Sequence[Sequence[Row]],
+) -> Table:
     """Every number of a model's cases.
 
     Args:
@@ -128,9 +135,10 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
         at: what the page's filters know each row by.
         groups: rows that may be set against each other, for the speed-up and the choice.
         root: the way to the site's folder.
+        newest: those of `groups` that hold the newest rows, and decide which of them are marked as the build to ship.
     """
     by_row = {id(row): group for group in groups for row in group}
-    best = _best_shown(rows, groups)
+    best = _best_shown(rows, groups, newest)
     lines = []
     for row in rows:
         latency, artifact = row["latency"] or {}, row["artifact"] or {}
@@ -181,15 +189,18 @@ def cases_table(rows: Sequence[Row], at: Sequence[int], groups: Sequence[Sequenc
     )
 
 
-def _best_shown(rows: Sequence[Row], groups: Sequence[Sequence[Row]]) -> set[int]:
+def _best_shown(rows: Sequence[Row], groups: Sequence[Sequence[Row]], newest: Sequence[Sequence[Row]]) -> set[int]:
     """Which rows are the builds to ship; one that rests on an earlier run has its case's row stand for it."""
     shown = {id(row) for row in rows}
+    judged = {id(row) for group in newest for row in group}
     found = set()
-    for group in groups:
+    for group in newest:
         for best in filter(None, budget.fastest(group).values()):
-            stand_ins = (id(row) for row in group if row["case"] == best["case"] and id(row) in shown)
-            found.add(id(best) if id(best) in shown else next(stand_ins, 0))
-    return found
+            first = next(row for row in group if row["case"] == best["case"])  # the newest stand before the others
+            found |= {id(first), id(best)}
+    # A small run's own best is not the build to ship.
+    others = [best for group in groups for best in budget.fastest(group).values() if best is not None]
+    return (found | {id(best) for best in others if id(best) not in judged}) & shown
 
 
 def against_baseline(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Cell:

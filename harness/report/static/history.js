@@ -113,7 +113,7 @@ harness.history = (() => {
   }
 
   function row(line) {
-    const open = element("button", { type: "button", class: "link", "data-key": line.id }, line.case);
+    const open = element("button", { type: "button", class: "link", "data-key": line.id }, ...line.case.split("/").flatMap((part, place) => place ? ["/", document.createElement("wbr"), part] : [part]));
     const moved = element("td", { class: "num" }, line.change);
     const mark = element("td", { class: "mark" }, line.mark);
     return element("tr", { "data-id": line.id }, element("td", { class: "long", "data-under": (hosts[line.host] || line.host) + "\n" + line.runtime }, open), element("td", { class: "lead" }, hosts[line.host] || line.host), element("td", { class: "lead" }, line.runtime),

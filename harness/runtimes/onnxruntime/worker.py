@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from harness import ort_values
-    from harness.runtimes import protocol
+    from harness.runtimes import load, protocol
     from harness.runtimes.onnxruntime import examples, plugins, profiled, versions
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
@@ -35,6 +35,7 @@ else:
         return module
 
     protocol = _beside("protocol", 1)
+    load = _beside("load", 1)
     ort_values = _beside("ort_values", 2)
     examples = _beside("examples", 0)
     profiled = _beside("profiled", 0)
@@ -62,7 +63,7 @@ ERRORS = {
 }
 
 
-FEATURES = ["rotate", "reference", "graph"]
+FEATURES = ["rotate", "reference", "graph", "load"]
 """What this worker knows beyond what every one must, see `protocol`."""
 
 
@@ -79,6 +80,7 @@ class Worker:
         self.devices: dict[str, str] = {}
         self.notes: list[str] = []
         self.next = 0
+        self.distinct = 1
         self.references: dict[str, Any] = {}
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -99,9 +101,9 @@ class Worker:
             providers = [(provider, asked.get("provider_options") or {})]
             if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
                 providers.append("CPUExecutionProvider")
-        start = time.perf_counter_ns()
+        start, busy = time.perf_counter_ns(), time.process_time_ns()
         self.session = ort.InferenceSession(request["artifact"]["path"], options, providers=providers)
-        session_ns = time.perf_counter_ns() - start
+        session_ns, session_cpu_ns = time.perf_counter_ns() - start, time.process_time_ns() - busy
         granted = self.session.get_providers()
         if provider not in granted:
             raise protocol.Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
@@ -109,11 +111,12 @@ class Worker:
         self.notes += plugins.notes(asked)
         return {
             "session_ns": session_ns,
+            "session_cpu_ns": session_cpu_ns,
             "inputs": [[i.name, i.type, i.shape] for i in self.session.get_inputs()],
             "outputs": [[o.name, o.type, o.shape] for o in self.session.get_outputs()],
             "runtime": {"providers": granted, "placement": placement(self.session)},
             "notes": self.notes,
-            "examples": len(self.bindings) or len(self.feeds) or 1,
+            "examples": self.distinct,
         }
 
     def bind(self, request: dict[str, Any], device: str) -> None:
@@ -135,7 +138,10 @@ class Worker:
                 raise protocol.Refused("batch", f"input {spec.name!r} has a fixed batch of {fixed}, not {batch}")
             inputs.append((spec, given, axis))
         stored = max([given.count() for _, given, _ in inputs], default=1)
-        rotated = [examples.places(number, batch, stored) for number in range(min(request.get("rotate") or 1, stored))]
+        # As many as there are requests at a time: none writes its outputs where another one does.
+        self.distinct = min(request.get("rotate") or 1, stored)
+        several = max(self.distinct, request.get("streams") or 1)
+        rotated = [examples.places(number, batch, stored) for number in range(several)]
         unbound = [one for one in self.session.get_inputs() if not ort_values.bindable(one.type)]
         if unbound:
             self.feeds = [{spec.name: given.batch(chosen, axis) for spec, given, axis in inputs} for chosen in rotated]
@@ -168,6 +174,39 @@ class Worker:
         after = preemptions()
         self.next = first + n
         return {"durations_ns": durations, "preempted": None if before is None else after - before}
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Serve requests that arrive on their own; every stream has batches of its own."""
+        streams, run = request.get("streams") or 1, self.session.run
+        fed: list[Any] = self.feeds or self.bindings
+        own = [fed[one::streams] for one in range(streams)]
+        if not all(own):
+            raise protocol.Refused(
+                "input", f"{streams} requests at a time need as many batches, and {len(fed)} are bound"
+            )
+        if self.feeds:
+
+            def serve(stream: int, number: int) -> None:
+                batches = own[stream]
+                run(None, batches[(number // streams) % len(batches)])
+
+        else:
+            bound = self.session.run_with_iobinding
+            for number in set(range(len(self.bindings))) - self.prebound:
+                bound(self.bindings[number])
+                self.prebind(number)
+            loose = list(self.loose.items())
+
+            def serve(stream: int, number: int) -> None:
+                bindings = own[stream]
+                binding = bindings[(number // streams) % len(bindings)]
+                for name, device in loose:
+                    binding.bind_output(name, device)
+                bound(binding)
+
+        before = preemptions()
+        reply = load.asked(request, serve)
+        return {**reply, "preempted": None if before is None else preemptions() - before}
 
     def runs_bound(self, durations: list[int], first: int) -> None:
         """Time as many runs as there are places, on what is bound, inputs and outputs alike."""
@@ -383,6 +422,7 @@ def main() -> int:
     commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "open": worker.open,
         "burst": worker.burst,
+        "load": worker.load,
         "reference": worker.reference,
         "outputs": worker.outputs,
         "profile": worker.profile,

@@ -22,7 +22,7 @@ from harness.metrics import (
 )
 from harness.providers import short_name
 from harness.records import Status
-from harness.records.case_id import threads
+from harness.records.case_id import size, threads
 from harness.store.rows import Row
 
 PARAMETERS = ("model", "variant", "provider", "threads", "batch")
@@ -90,14 +90,16 @@ def place(row: Row) -> tuple[str | int, ...]:
 
     `provider` is the provider's short name. A target with a name of its own appears by it (`cpu-nospin`), with the
     provider before it where the name does not begin with it (`cpu:mine`): two targets never share a series.
-    `threads` is the number of intra-op threads, with `-i4` after it where four inter-op threads count.
+    `threads` is the number of intra-op threads, with `-i4` after it where four inter-op threads count; `batch` has how
+    requests arrive behind it where that is not single-stream: `1-multi4`.
     """
     short = short_name(row["provider"])
     target = row["target_name"]
     provider = target if target == short or target.startswith(f"{short}-") else f"{short}:{target}"
     intra, inter = row["intra_threads"], row["inter_threads"]
     # A number where it is one: the `repr` of it is a parameter in asv's files.
-    return row["model"], row["variant"], provider, intra if inter == 1 else threads(intra, inter), row["batch"]
+    batch = size(row["batch"], row.get("scenario") or "")
+    return row["model"], row["variant"], provider, intra if inter == 1 else threads(intra, inter), batch
 
 
 def latency_samples(row: Row) -> list[float]:

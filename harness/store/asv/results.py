@@ -67,7 +67,7 @@ def write(results: Path, run: Run, rows: Iterable[Row]) -> tuple[Path, ...]:
 
 KEPT = (
     "case", "model", "variant", "provider", "target_name", "runtime", "intra_threads", "inter_threads", "batch",
-    "status", "weights", "measured_by", "versions", "fingerprint", "run",
+    "scenario", "status", "weights", "measured_by", "versions", "fingerprint", "run",
 )  # fmt: skip
 """The columns that say which value of asv's a row is."""
 
