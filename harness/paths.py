@@ -12,8 +12,9 @@ def typed(text: str | Path) -> Path:
 
 
 def cache_root() -> Path:
-    """`$HARNESS_CACHE`, or the folder that this operating system keeps a user's caches in."""
-    if given := os.environ.get("HARNESS_CACHE"):
+    """`$HARNESS_CACHE` if that is not a URL; else the folder that this operating system keeps a user's caches in."""
+    given = os.environ.get("HARNESS_CACHE", "")
+    if given and "://" not in given:
         return Path(given)
     import platformdirs
 

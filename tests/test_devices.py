@@ -20,7 +20,7 @@ import pytest
 
 from harness import runtime_spec
 from harness.errors import UsageError, WorkerError, WorkerRefusal
-from harness.measure import coordinator
+from harness.measure import bursts, coordinator
 from harness.measure.coordinator import Workload
 from harness.measure.host import here
 from harness.measure.pacing import Pace
@@ -280,7 +280,7 @@ def test_a_real_sshd_serves(sshd: str, work: Workload, tmp_path: Path) -> None:
     with start() as worker:
         opened = worker.ask("open", 60.0, **work.request())
         assert 3 == opened["examples"]
-        durations, _ = coordinator.burst(worker, 5, 60.0)
+        durations, _ = bursts.burst(worker, 5, 60.0)
         assert 5 == len(durations)
     assert np.all(np.asarray(durations) > 0)
 

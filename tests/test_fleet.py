@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import shlex
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.build.cache import Cache
 from harness.cli import options
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.fleet import engine, local, transfer
 from harness.fleet.model import FleetHost
 from harness.measure import host_lock
 from harness.records import HostInfo
+from harness.store import places
+from harness.store.journal import Journal
+from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
+from tests import outcomes
 from tests.conftest import Project
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
@@ -42,7 +51,7 @@ def free_port() -> int:
 
 
 def rows_of(project: Project) -> list[dict[str, object]]:
-    """What is stored."""
+    """What is stored, one row for each case."""
     found: list[dict[str, object]] = json.loads(project.run("results", "--json"))
     return found
 
@@ -206,3 +215,180 @@ def test_without_a_fleet_dask_is_not_imported() -> None:
         "print({'dask', 'distributed'} & {*sys.modules})"
     )
     assert "set()\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a bucket on a server of this process."""
+    pytest.importorskip("s3fs", reason="the extra `fleet` is not installed")
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
+        ip_address="127.0.0.1", port=0, verbose=False
+    )
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}")
+    import s3fs
+
+    places.at.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}").mkdir("bench")
+    yield "s3://bench/results"
+    s3fs.S3FileSystem.clear_instance_cache()
+    places.at.cache_clear()
+    server.stop()
+
+
+def test_runs_in_a_bucket(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two writers, two objects, read by a third; a damaged one is left out; one that is removed there is gone here."""
+
+    def mirror(whose: str) -> Mirror:
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / whose))
+        return Mirror.of(bucket)
+
+    said: list[str] = []
+    stored = [stored_run(mirror(whose).folder, f"2026112{n}T101502Z-3f9c2{n}") for n, whose in enumerate("ab")]
+    urls = [mirror(whose).publish(run) for whose, run in zip("ab", stored, strict=True)]
+    assert all(url.startswith(f"{bucket}/runs/month=2026-11/class=") for url in urls)
+    mirror("c").refresh(said.append)
+    held = mirror("c").folder / "samples"
+    assert {run.name: run.read_bytes() for run in stored} == {run.name: run.read_bytes() for run in held.iterdir()}
+
+    place = places.at(bucket)
+    damaged = urls[0][len(bucket) + 1 :]
+    place.write(damaged, io.BytesIO(stored[0].read_bytes()[:-9]))
+    mirror("d").refresh(said.append)
+    assert [stored[1].name] == [run.name for run in (mirror("d").folder / "samples").iterdir()]
+    assert "is not what its name says" in said[0]
+
+    place.remove(damaged)
+    mirror("c").refresh(said.append)
+    assert [stored[1].name] == [run.name for run in held.iterdir()]
+
+    third = stored_run(mirror("c").folder, "20261122T101502Z-3f9c23")  # its publication failed
+    mirror("c").refresh(said.append)
+    mirror("d").refresh(said.append)
+    assert {stored[1].name, third.name} == {run.name for run in (mirror("d").folder / "samples").iterdir()}
+
+
+def test_a_place_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """Until it answers; longer than all waits together is too long, and what is not there is an answer."""
+
+    class Away:
+        left = 2
+
+        def invalidate_cache(self) -> None:
+            """Nothing is remembered."""
+
+        def cat_file(self, path: str) -> bytes:
+            """Fail some times."""
+            self.left -= 1
+            if self.left >= 0:
+                raise ConnectionError("SlowDown")
+            return path.encode()
+
+    assert b"root/a" == places.Place(Away(), "root", "x://root", waits_s=(0, 0)).read("a")
+    with pytest.raises(StoreError, match=r"Cannot read x://root/a: ConnectionError: SlowDown"):
+        places.Place(Away(), "root", "x://root", waits_s=(0,)).read("a")
+    with pytest.raises(FileNotFoundError):
+        places.at(f"file://{tmp_path}").read("a")
+    with pytest.raises(UsageError, match="nosuch://a"):
+        places.at("nosuch://a")
+
+
+def stored_run(results: Path, name: str) -> Path:
+    """A finished run of one case in a results folder."""
+    with Journal.open(results, outcomes.run(id=name), resume=False) as journal:
+        journal.append(outcomes.measured())
+        return journal.finish()
+
+
+def kept_alive(stack: contextlib.ExitStack, words: list[str], variables: dict[str, str]) -> None:
+    """What `harness fleet worker` does, in a thread, until the stack ends."""
+    over = threading.Event()
+    stack.callback(over.set)
+    local.become_worker(words, variables, say=lambda _: None, again_s=0, over=over)
+
+
+def stored_parts(project: Project) -> dict[str, int]:
+    """The files of the journals, and when they were written."""
+    return {path.name: path.stat().st_mtime_ns for path in project.root.glob("results/samples/*.parts/*.parquet")}
+
+
+def until(seen: Callable[[], bool], patience_s: float = 90.0) -> None:
+    """Wait until something is seen."""
+    end = time.monotonic() + patience_s
+    while not seen():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def measured_processes(project: Project) -> dict[str, int]:
+    """How many processes each case of the newest rows has."""
+    return {str(row["case"]): row["latency"]["processes"] for row in rows_of(project)}  # type: ignore[index]
+
+
+@pytest.mark.long
+def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
+    """A worker, the sweep and the scheduler are killed in mid-case: nothing is lost, and nothing counts twice."""
+    port, project = free_port(), built_project
+    command = ("sweep", "--variants", "fp32,fp32-fused", "--processes", "4", "--time-per-case", "1")
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.ExitStack())
+        at = first.enter_context(local.scheduler(port))
+        spec = FleetSpec(scheduler=at)
+        words, variables = local.worker_command(spec), local.worker_environment(cache=tmp_path / "its")
+        threading.Thread(target=kept_alive, args=(stack, words, variables), daemon=True).start()
+        killed = project.start(*command, "--scheduler", at)
+        stack.callback(killed.kill)
+        until(lambda: len(stored_parts(project)) > 0)
+        with engine.Fleet(spec) as fleet:
+            (pid,) = fleet.ask(os.getpid, [one.address for one in fleet.hosts()]).values()
+        os.kill(pid, signal.SIGKILL)  # a worker, whose nanny starts another
+        until(lambda: len(stored_parts(project)) > 1)
+        killed.kill()
+        killed.communicate()
+        before = stored_parts(project)
+        resumed = project.start(*command, "--scheduler", at)
+        stack.callback(resumed.kill)
+        until(lambda: stored_parts(project) != before)
+        first.close()
+        stack.enter_context(local.scheduler(port))  # another one at the same address
+        out, err = resumed.communicate(timeout=200)
+    assert 0 == resumed.returncode, (out, err)
+    assert {"tiny/fp32/cpu-t1-b1": 4, "tiny/fp32-fused/cpu-t1-b1": 4} == measured_processes(project)
+    assert 1 == len(list(project.root.glob("results/samples/*.parquet")))
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The commands of a page's first example."""
+    block = page.read_text(encoding="utf-8").split("```")[1]
+    return [shlex.split(line) for line in block.strip().splitlines()]
+
+
+@pytest.mark.long
+def test_the_example_runs_as_it_stands(built_project: Project) -> None:
+    """Both commands of docs/fleet.md, at another port; two such sweeps at once are two runs."""
+    up, sweep = commands_of(Path(__file__).parent.parent / "docs" / "fleet.md")
+    assert ["harness", "fleet", "up", "--local", "2"] == up
+    port = str(free_port())
+    project, command = built_project, [word.replace("8786", port) for word in sweep[1:]]
+    started = project.start(*up[1:], "--port", port)
+    try:
+        first = started.stdout
+        assert first is not None
+        assert f"2 workers at tcp://127.0.0.1:{port}" in first.readline()
+        both = [project.start(*command) for _ in range(2)]
+        ended = [(one.communicate(timeout=300), one.returncode) for one in both]
+    finally:
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=60)
+    assert [0, 0] == [code for _, code in ended], (ended, err)
+    assert 130 == started.returncode
+    runs = json.loads(project.run("results", "--json", "--all"))
+    assert 6 == len(runs) == len({(row["run"], row["case"]) for row in runs})
+    assert {2} == {row["latency"]["processes"] for row in runs}
+    assert 2 == len(list(project.root.glob("results/samples/*.parquet")))

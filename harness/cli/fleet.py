@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -82,8 +83,10 @@ def fleet(
         _hosts(spec, format_)
 
 
-def swept_somewhere(request: SweepRequest, console: Console, spec: FleetSpec, *, hosts: str = "any") -> Swept:
-    """A sweep on this host, or on a fleet where there is one.
+def swept_somewhere(
+    request: SweepRequest, console: Console, spec: FleetSpec, *, hosts: str = "any", depot: str = ""
+) -> list[Swept]:
+    """A sweep on this host, or on a fleet where there is one; with `each`, one for every class of hosts.
 
     Raises:
         UsageError: as `sweep`, or the fleet cannot be reached.
@@ -93,9 +96,13 @@ def swept_somewhere(request: SweepRequest, console: Console, spec: FleetSpec, *,
     if hosts not in HOSTS:
         raise UsageError(f"--hosts {options.shown(hosts)}: {suggest(hosts, HOSTS)}")
     if not spec.scheduler:
-        if hosts == "each":
+        if hosts != "any":
             raise UsageError("--hosts each goes with a fleet: name its scheduler with --scheduler ADDRESS")
-        return sweep(request, console)
+        if depot:
+            raise UsageError(
+                f"--cache {options.shown(depot)}: a URL goes with --scheduler; one machine builds into a folder"
+            )
+        return [published(sweep(request, console), request.results, console)]
     from harness import zoo as zoos
     from harness.fleet.engine import Fleet
     from harness.fleet.executor import FleetExecutor
@@ -104,8 +111,56 @@ def swept_somewhere(request: SweepRequest, console: Console, spec: FleetSpec, *,
     with Fleet(spec) as found:
         if found.dashboard:
             console.preparing(f"Dask shows what runs where: {found.dashboard}")
-        executor = FleetExecutor(found, request.cache, wishes=wishes, say=console.preparing)
-        return sweep(request, console, executor=executor, attempt=executor.try_targets)
+        only = every_class(found.hosts()) if hosts == "each" else [None]
+        done: list[Swept] = []
+        for one in only:
+            if one is not None:
+                console.preparing(f"hosts of class {one.host_class} ({one.fact.get('cpu')}):")
+            executor = FleetExecutor(
+                found,
+                request.cache,
+                depot=depot,
+                wishes=wishes,
+                only=one.host_class if one is not None else "",
+                say=console.preparing,
+            )
+            swept = sweep(
+                request,
+                console,
+                executor=executor,
+                attempt=executor.try_targets,
+                measured_on=one.host if one is not None else None,
+            )
+            done.append(published(swept, request.results, console))
+    return done
+
+
+def every_class(hosts: Sequence[FleetHost]) -> list[FleetHost | None]:
+    """A host of each class that measures, in the order of their fingerprints.
+
+    Raises:
+        UsageError: nobody can measure.
+    """
+    from harness.fleet.model import classes
+
+    found = classes(hosts)
+    if not found:
+        raise UsageError("no worker of the fleet can measure: harness fleet hosts says why")
+    return [found[name][0] for name in sorted(found)]
+
+
+def published(swept: Swept, results: Path, console: Console) -> Swept:
+    """What a sweep left, written to the URL that its results folder mirrors, if it does.
+
+    Raises:
+        StoreError: it cannot be written there; it is kept here, and the next verb with that URL tries again.
+    """
+    from harness.store.mirror import Mirror
+
+    mirror = Mirror.at(results)
+    if mirror is not None:
+        console.preparing(f"published: {mirror.publish(swept.samples)}")
+    return swept
 
 
 def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None) -> None:
@@ -135,8 +190,6 @@ def _up(count: int, port: int, cache: Path | None) -> None:
 
 def _hosts(spec: FleetSpec, format_: str) -> None:
     """Who is there."""
-    from dataclasses import asdict
-
     from harness.cli import formats
     from harness.cli.console import Console
     from harness.fleet import member
@@ -147,7 +200,7 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
         hosts = found.hosts()
         floors = found.ask(member.measured_floor, [one.address for one in hosts if not one.refused and not one.busy])
     records: list[dict[str, Any]] = [
-        {**asdict(one), "class": one.host_class, "floor_s": floors.get(one.address)} for one in hosts
+        {**dataclasses.asdict(one), "class": one.host_class, "floor_s": floors.get(one.address)} for one in hosts
     ]
     grid = _grid(hosts, floors)
     if format_ != options.TABLE:

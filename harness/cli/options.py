@@ -21,8 +21,44 @@ if TYPE_CHECKING:
     from harness.zoo import FleetSpec
 
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
+
+
+def results_folder(given: Path | str) -> Path:
+    """The folder that results are read from and written to: of a URL, its mirror here, with what is new there.
+
+    Raises:
+        UsageError: there is no such kind of URL, or what it needs is not installed.
+        StoreError: the place cannot be read, or the mirror cannot be written.
+    """
+    if "://" not in str(given):
+        return Path(given)
+    from harness.cli import ending
+    from harness.store.mirror import Mirror
+
+    mirror = Mirror.of(str(given))
+    mirror.refresh(ending.say)
+    return mirror.folder
+
+
 Results = Annotated[
-    Path, typer.Option("--results", metavar="DIR", help="Where results are stored.", envvar="HARNESS_RESULTS")
+    Path,
+    typer.Option(
+        "--results",
+        metavar="DIR|URL",
+        help="Where results are stored: a folder, or a URL such as s3://bucket/results.",
+        envvar="HARNESS_RESULTS",
+        parser=results_folder,
+    ),
+]
+CachePlace = Annotated[
+    str | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR|URL",
+        help="Where artifacts are cached; with --scheduler also a URL that all hosts reach, such as s3://bucket/cache.",
+        envvar="HARNESS_CACHE",
+        show_default="the user's cache folder",
+    ),
 ]
 CacheDir = Annotated[
     Path | None,
@@ -328,6 +364,12 @@ def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | N
     if spec.scheduler.startswith("tls://") and not spec.tls_ca:
         raise UsageError(f"--scheduler {shown(spec.scheduler)}: TLS needs --tls-ca, --tls-cert and --tls-key")
     return spec
+
+
+def cache_and_depot(given: str | None) -> tuple[Path, str]:
+    """The cache folder to use, and the URL where hosts of a fleet find entries; empty where none is given."""
+    url = given if given is not None and "://" in given else ""
+    return cache_root(None if given is None or url else Path(given)), url
 
 
 def cache_root(given: Path | None) -> Path:

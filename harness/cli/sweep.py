@@ -7,13 +7,17 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness import bounds, shown
 from harness.cli import options
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.cli.console import Console
+    from harness.flow.sweep import Swept
 
 EXIT_CASE_FAILED = 4
 
@@ -77,7 +81,7 @@ def sweep(
     inputs: options.Inputs = None,
     budget: options.BudgetText = None,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     scheduler: options.Scheduler = None,
     hosts: Annotated[
         str,
@@ -126,7 +130,7 @@ def sweep(
             f"--markdown - --format {format_}: only one of them can have standard output; give the former a file"
         )
     console = Console(quiet_stdout=format_ != options.TABLE or markdown == "-")
-    root = options.cache_root(cache)
+    root, depot = options.cache_and_depot(cache)
     refine = {"--data": data, "--input": inputs, "--budget": budget}
     if files:
         if getattr(context.get_parameter_source("zoo"), "name", "") == "COMMANDLINE":
@@ -168,21 +172,33 @@ def sweep(
 
     spec = options.fleet_spec(zoo, scheduler, (tls_ca, tls_cert, tls_key))
     with console:
-        swept = swept_somewhere(request, console, spec, hosts=hosts)
+        runs = swept_somewhere(request, console, spec, hosts=hosts, depot=depot)
+    if not shown_runs(runs, console, results, format_, markdown):
+        raise typer.Exit(EXIT_CASE_FAILED)
+
+
+def shown_runs(runs: Sequence[Swept], console: Console, results: Path, format_: str, markdown: str | None) -> bool:
+    """Show what came of it, each run apart, since hosts are not compared; whether all is well."""
     from harness.cli import summary
     from harness.cli.markdown import deliver
     from harness.cli.results import write_parts
 
-    if format_ == options.TABLE:
-        summary.summary(console.out, swept, results)
-    else:
-        rows = [dict(row) for row in swept.rows]
+    rows = [dict(row) for swept in runs for row in swept.rows]
+    if format_ != options.TABLE:
         write_parts([(rows, rows)], format_)
+    for swept in runs:
+        if format_ == options.TABLE:
+            summary.summary(console.out, swept, results)
+        apart = len(runs) > 1 and markdown not in (None, "-")
+        sys.stdout.write(deliver(swept.rows, file_of_class(markdown, swept.run.fingerprint) if apart else markdown))
+    failed = any(swept.failures for swept in runs) or any(row["status"] == "failed" for row in rows)
+    return not failed and any(row.get("latency") for row in rows)
 
-    sys.stdout.write(deliver(swept.rows, markdown))
-    measured = any(row.get("latency") for row in swept.rows)
-    if not measured or swept.failures or any(row["status"] == "failed" for row in swept.rows):
-        raise typer.Exit(EXIT_CASE_FAILED)
+
+def file_of_class(markdown: str | None, host_class: str) -> str:
+    """A file for each class of hosts, such as `report-2bcc905dfd9b.md`."""
+    given = Path(markdown or "")
+    return str(given.with_stem(f"{given.stem}-{host_class}"))
 
 
 def print_plan(cases: Sequence[str], format_: str) -> None:

@@ -109,7 +109,14 @@ def export(
         _write(inside / SESSION, session)
         example.write(temporary)
         (temporary / README).write_text(
-            readme(choice, session, model=model, licence=licence(row, model), start=example.start(session)),
+            readme(
+                choice,
+                session,
+                model=model,
+                licence=licence(row, model),
+                start=example.start(session),
+                below=example.below,
+            ),
             encoding="utf-8",
         )
         _write(temporary / PROVENANCE, _provenance(choice, model, temporary))

@@ -16,7 +16,13 @@ WIDTH = 110
 
 
 def readme(
-    choice: ExportChoice, session: Mapping[str, Any], *, model: ModelSpec | None, licence: str, start: Sequence[str]
+    choice: ExportChoice,
+    session: Mapping[str, Any],
+    *,
+    model: ModelSpec | None,
+    licence: str,
+    start: Sequence[str],
+    below: str = "",
 ) -> str:
     """Markdown: what this is, why this build, how to run it, what it costs, whose it is."""
     row = choice.row
@@ -41,6 +47,7 @@ def readme(
                 f"- `{session['model']}`, and its external data if any: artifact {markdown(row['artifact']['digest'])}",
                 "- `session.json`: how the session is opened, what feeds it, what it is to give; for any language",
                 "- `samples/`, `expected/`: inputs, and what they gave when this was exported",
+                *([f"- the three above lie in `{below}/`, for the application to carry"] if below else []),
                 "- `provenance.json`: the stored row with versions, host and commit, and a SHA-256 of every file",
             )
         ),

@@ -416,9 +416,9 @@ class FleetExecutor:
             since = self._empty_since.get(flight.host_class, math.inf)
             if flight.future is None and time.monotonic() - since > self._patience_s:
                 self._flights.remove(flight)
-                name = flight.host_class or "that suits the target"
+                kind = f"of class {flight.host_class}" if flight.host_class else "that suits the target"
                 yield dataclasses.replace(
-                    _crashed(flight.job, f"no host of class {name} has been in the fleet for {self._patience_s:g} s"),
+                    _crashed(flight.job, f"no host {kind} has been in the fleet for {self._patience_s:g} s"),
                     ends=Status.FAILED,
                 )
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,12 @@ def worker_environment(*, labels: Sequence[str] = (), cache: Path | None = None,
 
 
 def become_worker(
-    command: Sequence[str], environment: Mapping[str, str], *, say: Callable[[str], None], again_s: float = 5.0
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    say: Callable[[str], None],
+    again_s: float = 5.0,
+    over: threading.Event | None = None,
 ) -> int:
     """Run a worker until somebody ends it, and again where the scheduler went away; the last one's exit code.
 
@@ -61,12 +67,16 @@ def become_worker(
         environment: its variables.
         say: hears that it starts again.
         again_s: a worker that ends sooner than this, and not well, will not do better the next time.
+        over: when to end; where it is not given, somebody interrupts.
     """
+    over = over or threading.Event()
     while True:
         began = time.monotonic()
         with _started(command, environment) as child:
-            code = child.wait()
-        if code and time.monotonic() - began < again_s:
+            while not over.is_set() and child.poll() is None:
+                over.wait(1)
+        code = child.returncode
+        if over.is_set() or (code and time.monotonic() - began < again_s):
             return code
         say("the scheduler is gone: waiting for it to come back")
         time.sleep(1)

@@ -22,7 +22,7 @@ from harness.flow import plan as planning
 from harness.flow.execute import UNSUPPORTED_KINDS, Job, run_case
 from harness.flow.preview import Preview, SweepSettings
 from harness.measure import coordinator, host
-from harness.records import Built, Case, Outcome, Run, RuntimeInfo, Target
+from harness.records import Built, Case, HostInfo, Outcome, Run, RuntimeInfo, Target
 from harness.runtimes import framework_environments
 from harness.runtimes.clients import WorkerStarter, client_factory
 from harness.runtimes.environments import Say, silent
@@ -97,6 +97,7 @@ class Session:
         cache: Path,
         results: Path,
         attempt: TryTargets | None = None,
+        measured_on: HostInfo | None = None,
         say: Say = silent,
     ) -> None:
         """Nothing is done yet.
@@ -108,6 +109,7 @@ class Session:
             cache: root of the cache.
             results: what is written there is no change of the checkout.
             attempt: tries targets; `try_targets` where it is not given.
+            measured_on: the host that stands for the run; this one where it is not given.
             say: hears of what takes a while, such as a runtime that is installed.
         """
         self.zoo = zoo
@@ -116,11 +118,19 @@ class Session:
         self.cache = Cache(cache)
         self.built: dict[tuple[str, str], Built] = {}
         self._results = results
+        self._measured_on = measured_on
         self._attempt = attempt or functools.partial(try_targets, say=say)
 
     @classmethod
     def of(
-        cls, ahead: Preview, *, cache: Path, results: Path, attempt: TryTargets | None = None, say: Say = silent
+        cls,
+        ahead: Preview,
+        *,
+        cache: Path,
+        results: Path,
+        attempt: TryTargets | None = None,
+        measured_on: HostInfo | None = None,
+        say: Say = silent,
     ) -> Self:
         """A session for everything that is planned."""
         return cls(
@@ -130,6 +140,7 @@ class Session:
             cache=cache,
             results=results,
             attempt=attempt,
+            measured_on=measured_on,
             say=say,
         )
 
@@ -163,7 +174,7 @@ class Session:
     @functools.cached_property
     def run(self) -> Run:
         """Where the numbers come from: host, commit, versions and settings."""
-        here = host.here()
+        here = self._measured_on or host.here()
         settings = asdict(self.settings)
         changed = self.checkout.changed
         changes = hashlib.sha256(json.dumps(changed).encode()).hexdigest() if changed else None

@@ -16,7 +16,7 @@ from harness.flow.executors import Executor, JobWatcher, LocalExecutor
 from harness.flow.preview import Preview, SweepRequest, preview
 from harness.flow.rounds import SweepRounds
 from harness.flow.session import Session, TryTargets
-from harness.records import Case, Run
+from harness.records import Case, HostInfo, Run
 from harness.store.asv import results as asv
 from harness.store.files import probe
 from harness.store.journal import Journal
@@ -89,6 +89,7 @@ def sweep(
     *,
     executor: Executor | None = None,
     attempt: TryTargets | None = None,
+    measured_on: HostInfo | None = None,
 ) -> Swept:
     """Build, measure and store every case that was asked for.
 
@@ -97,6 +98,7 @@ def sweep(
         watch: hears of everything as it happens.
         executor: runs the cases; one after the other in this process where none is given.
         attempt: tries targets where the executor has its hosts; on this one where it is not given.
+        measured_on: the host that stands for the run; this one where it is not given.
 
     Raises:
         UsageError: if the zoo or the selection is wrong.
@@ -106,7 +108,14 @@ def sweep(
     ahead = preview(request)
     watch.planned(ahead)
     probe(request.results)
-    session = Session.of(ahead, cache=request.cache, results=request.results, attempt=attempt, say=watch.preparing)
+    session = Session.of(
+        ahead,
+        cache=request.cache,
+        results=request.results,
+        attempt=attempt,
+        measured_on=measured_on,
+        say=watch.preparing,
+    )
     session.build(on_event=watch.building)
     asv.check(request.results, session.run)
     with Journal.open(request.results, session.run, resume=request.resume) as journal:

@@ -18,6 +18,9 @@ from harness.errors import StoreError, UsageError
 WAITS_S = (0.2, 1.0, 3.0, 10.0, 20.0, 40.0)
 """Seconds before each new attempt: more than a minute together, since buckets are away for that long."""
 
+FINAL = (PermissionError, ValueError, TypeError, FileExistsError, NotADirectoryError)
+"""What waiting does not fix."""
+
 Given = TypeVar("Given")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.+")
 
@@ -47,11 +50,15 @@ class Place:
 
         def write() -> None:
             source.seek(0)
-            self._system.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+            if "file" in self._system.protocol:  # a bucket has no folders, and s3fs would make a missing bucket
+                self._system.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
             with self._system.transaction, self._system.open(self._path(name), "wb") as target:
                 shutil.copyfileobj(source, target)
 
-        self._trying("write", name, write)
+        try:
+            self._trying("write", name, write)
+        except FileNotFoundError as error:
+            raise StoreError(f"Cannot write {self.url}/{name}: {error or 'there is no such bucket'}") from error
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[IO[bytes]]:
@@ -125,7 +132,7 @@ class Place:
             except FileNotFoundError:
                 raise
             except Exception as error:
-                if wait_s is None or isinstance(error, PermissionError | ValueError):
+                if wait_s is None or isinstance(error, FINAL) or type(error).__name__ == "NoCredentialsError":
                     raise StoreError(
                         f"Cannot {doing} {self.url}/{name}: {type(error).__name__}: {error}. What was stored before is "
                         f"untouched: fix the cause, then run the same command again."

@@ -111,24 +111,12 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         if wrong := runtime_spec.problem_of_host(entry.runtime, entry.host):
             problems.add((*where, "host"), wrong)
         runtime = f"{entry.runtime.strip()}:{entry.host.strip()}"
-    other = runtime_spec.other(entry.runtime)
-    if other and entry.session_config:
-        problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
-    if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
-        problems.add((*where, "provider_options"), f"{other} takes none")
-    if not other and not plugin:
-        for option in entry.provider_options:
-            if wrong := provider_options.problem(provider, option):
-                problems.add((*where, "provider_options", option), wrong)
+    check_options(where, entry, provider, plugin, problems)
     check_config((*where, "session_config"), entry, provider, problems)
     config = dict(entry.session_config)
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
-        if other or not uses_session_threads(provider):
-            found = f"parallel execution needs a provider that runs on the session's threads, found {provider!r}"
-            problems.add((*where, "execution"), found)
-        elif entry.inter_threads is None:
-            problems.add((*where, "execution"), "parallel execution needs `inter_threads`, such as inter_threads: [2]")
+        check_parallel((*where, "execution"), entry, provider, problems)
     return TargetSpec(
         name=name,
         provider=provider,
@@ -143,6 +131,29 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         device=device,
         hosts=wish(entry),
     )
+
+
+def check_options(where: Keys, entry: TargetEntry, provider: str, plugin: str, problems: Problems) -> None:
+    """Record settings that the runtime or the provider does not have."""
+    other = runtime_spec.other(entry.runtime)
+    if other and entry.session_config:
+        problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
+    if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
+        problems.add((*where, "provider_options"), f"{other} takes none")
+    if not other and not plugin:
+        for option in entry.provider_options:
+            if wrong := provider_options.problem(provider, option):
+                problems.add((*where, "provider_options", option), wrong)
+
+
+def check_parallel(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:
+    """Record what parallel execution lacks."""
+    if runtime_spec.other(entry.runtime) or not uses_session_threads(provider):
+        problems.add(
+            where, f"parallel execution needs a provider that runs on the session's threads, found {provider!r}"
+        )
+    elif entry.inter_threads is None:
+        problems.add(where, "parallel execution needs `inter_threads`, such as inter_threads: [2]")
 
 
 def check_config(where: Keys, entry: TargetEntry, provider: str, problems: Problems) -> None:

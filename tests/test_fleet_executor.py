@@ -1,0 +1,206 @@
+"""harness.fleet.executor: where jobs go, and what becomes of them, on hosts that are made up and need no Dask."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.fleet import executor as fleets
+from harness.fleet.executor import FleetExecutor
+from harness.fleet.model import FleetAnswer, FleetHost, SentJob
+from harness.flow.execute import Job
+from harness.flow.preview import SweepSettings
+from harness.flow.progress import ProcessOutcome
+from harness.records import HostInfo, Status
+from harness.zoo import HostWish
+from tests import outcomes
+
+
+class NoWatch:
+    """Looks away."""
+
+    def started(self, case: object) -> None:
+        """A job was given away."""
+
+    def preparing(self, text: str) -> None:
+        """Something is said."""
+
+    def tick(self) -> None:
+        """Never called."""
+
+
+class MadeUpFuture:
+    """What Dask gives for a task; its answer is known when it is made, or never comes."""
+
+    def __init__(self, status: str, answer: Any = None) -> None:
+        self.status, self._answer = status, answer
+
+    def result(self) -> Any:
+        """The answer."""
+        return self._answer
+
+    def exception(self) -> BaseException:
+        """What was raised."""
+        assert isinstance(self._answer, BaseException)
+        return self._answer
+
+    def add_done_callback(self, call: Callable[[Any], None]) -> None:
+        """Call at once, if there is an answer."""
+        if self.status != "pending":
+            call(self)
+
+    def cancel(self, *, force: bool) -> None:
+        """Nothing runs."""
+
+
+class MadeUpFleet:
+    """Hosts that answer at once, each as the test wants it; it stands for its own client.
+
+    Attributes:
+        given: case, process and host of every task.
+        sent: entries that were sent to a host.
+    """
+
+    def __init__(self, *hosts: FleetHost, answer: Callable[[SentJob, str], MadeUpFuture] | None = None) -> None:
+        self.there, self.client, self.address = list(hosts), self, "tcp://made:up"
+        self.given: list[tuple[str, int, str]] = []
+        self.sent: list[Any] = []
+        self._answer = answer or finished
+
+    def hosts(self) -> list[FleetHost]:
+        """Who is there."""
+        return self.there
+
+    def revive(self, *_: object) -> bool:
+        """It was never gone."""
+        return False
+
+    def ask(self, _call: object, addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
+        """Take an entry."""
+        self.sent.append((arguments["entry"], addresses))
+        return {}
+
+    def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpFuture:
+        """Answer for the first of the workers."""
+        assert {"harness": 1} == options["resources"]
+        self.given.append((sent.job.case.id, sent.job.process, workers[0]))
+        return self._answer(sent, workers[0])
+
+
+def host(address: str, host_class: str = "a" * 12, **more: Any) -> FleetHost:
+    """A host with one slot."""
+    return FleetHost(address=address, slots=1, host=HostInfo(fingerprint=host_class), **more)
+
+
+def finished(sent: SentJob, address: str) -> MadeUpFuture:
+    """A process that was measured."""
+    found = ProcessOutcome(case=sent.job.case, process=sent.job.process, started_at=address)
+    return MadeUpFuture("finished", FleetAnswer(address=address, outcome=found))
+
+
+def jobs(*names: str, processes: int = 1) -> list[Job]:
+    """Jobs of these models, in rounds; `m/fp16` is a variant of m."""
+    made = []
+    for process in range(processes):
+        for name in names:
+            model, _, variant = name.partition("/")
+            case = outcomes.case(model, variant or "fp32")
+            settings = SweepSettings(processes=processes, time_per_case=0.1, ci_width=0.1)
+            artifact = outcomes.artifact(case)
+            made.append(Job(case=case, built=artifact, settings=settings, cache=Path(), process=process))
+    return made
+
+
+def run(fleet: MadeUpFleet, tmp_path: Path, wanted: Sequence[Job], **more: Any) -> list[ProcessOutcome]:
+    """What comes of jobs on a fleet."""
+    made = FleetExecutor(fleet, tmp_path, **more)  # type: ignore[arg-type]
+    return list(made.run(wanted, NoWatch()))
+
+
+def test_what_is_compared_stays_on_one_class(tmp_path: Path) -> None:
+    """Variants and processes of a model; models are spread over the classes, and a wish or an earlier run decides."""
+    fleet = MadeUpFleet(host("one", "a" * 12), host("two", "b" * 12))
+    assert 12 == len(run(fleet, tmp_path, jobs("m", "m/fp16", "n", "n/fp16", processes=3)))
+    places = {(case.split("/")[0], address) for case, _, address in fleet.given}
+    assert 2 == len(places) == len({address for _, address in places})
+    assert 12 == len(set(fleet.given))
+
+    resumed = [dataclasses.replace(one, host_class="b" * 12) for one in jobs("m")]
+    fleet.given.clear()
+    run(fleet, tmp_path, resumed)
+    wish = {jobs("m")[0].case.target.name: HostWish(host_class="b" * 12)}
+    run(fleet, tmp_path, jobs("m"), wishes=wish)
+    run(fleet, tmp_path, jobs("m"), only="b" * 12)
+    assert ["two"] * 3 == [address for _, _, address in fleet.given]
+
+
+def test_a_host_that_leaves_for_good_fails_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With that as the reason, after the fleet's patience; one that was refused does not count."""
+    monkeypatch.setenv(fleets.PATIENCE, "0.01s")
+    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
+    found = run(MadeUpFleet(host("other", refused="runs harness 99")), tmp_path, jobs("m", "n", processes=2))
+    assert [Status.FAILED] * 4 == [one.ends for one in found]
+    assert {"no host that suits the target has been in the fleet for 0.01 s"} == {one.reason for one in found}
+
+
+def test_the_first_answer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host is gone while it measures: the process goes to another, and what the first one says later is nothing."""
+    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
+    late: list[tuple[SentJob, str]] = []
+
+    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+        if not late:
+            late.append((sent, address))
+            fleet.there = [host("two")]
+            return MadeUpFuture("pending")
+        return finished(sent, address)
+
+    fleet = MadeUpFleet(host("one"), answer=answer)
+    said: list[str] = []
+    found = run(fleet, tmp_path, jobs("m", processes=2), say=said.append)
+    assert [(0, "two"), (1, "two")] == sorted((one.process, one.started_at) for one in found)
+    assert "its host is gone; it is measured again" in said[0]
+
+
+def test_what_kills_its_worker_each_time_has_crashed(tmp_path: Path) -> None:
+    """Only that process; the case goes on."""
+
+    class KilledWorker(Exception):
+        """As Dask calls it."""
+
+    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+        return MadeUpFuture("error", KilledWorker("it")) if sent.job.process == 0 else finished(sent, address)
+
+    found = run(MadeUpFleet(host("one"), answer=answer), tmp_path, jobs("m", processes=2))
+    assert [(0, None), (1, None)] == [(one.process, one.ends) for one in found]
+    assert "was killed each time" in found[0].reason
+    assert "" == found[1].reason
+
+
+def test_what_a_host_lacks_is_sent_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifact and reference, and then the same host measures."""
+    monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
+
+    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+        if fleet.sent:
+            return finished(sent, address)
+        return MadeUpFuture("finished", FleetAnswer(address=address, missing=sent.entries))
+
+    fleet = MadeUpFleet(host("one"), host("two"), answer=answer)
+    (found,) = run(fleet, tmp_path, jobs("m"))
+    assert {"artifacts", "references"} == {entry[0] for entry, _ in fleet.sent}
+    assert {(found.started_at,)} == {tuple(addresses) for _, addresses in fleet.sent}
+
+
+def test_a_reason_needs_no_host(tmp_path: Path) -> None:
+    """A case that cannot be measured anywhere is settled here."""
+    unusable = [dataclasses.replace(one, unusable="no such device") for one in jobs("m")]
+    fleet = MadeUpFleet()
+    assert [("no such device", Status.UNSUPPORTED)] == [
+        (one.reason, one.ends) for one in run(fleet, tmp_path, unusable)
+    ]
+    assert [] == fleet.given
