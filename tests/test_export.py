@@ -177,6 +177,7 @@ def test_a_target_of_another_host_is_exported_unchecked(measured: Project, tmp_p
     [
         {"runtime": "/opt/somebody/python"}, {"runtime": "cpp:/opt/somebody"}, {"runtime": "dist/onnxruntime-1.whl"},
         {"provider_options": {"backend_path": "libevil.so"}}, {"session_config": {"a": "..\\evil"}},
+        {"runtime": "ssh:board"}, {"runtime": "android"},
     ],
 )  # fmt: skip
 def test_a_file_that_results_name_is_not_run(measured: Project, tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from harness import bounds, zoo
 from harness.errors import HarnessError, UsageError
-from harness.runtime_spec import is_path
+from harness.runtime_spec import DEVICES, is_path, language
 from harness.store.rows import Row
 
 LIBRARIES: Final = (".so", ".dll", ".dylib")
@@ -40,6 +40,8 @@ def why_not_run(session: Mapping[str, Any], zoo_file: Path) -> str:
     given = (str(session["runtime"]), dict(session["provider_options"]), dict(session["config"]), plugin)
     named = [given[0], *map(str, given[1].values()), *map(str, given[2].values()), plugin]
     file = next((one for one in named if is_path(one) or one.lower().endswith(LIBRARIES)), None)
+    if file is None and (language(given[0]) or ("",))[0] in DEVICES:
+        file = given[0]  # nor is a machine connected to that somebody else's row names
     if file is None:
         return ""
     try:
