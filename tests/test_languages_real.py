@@ -186,7 +186,7 @@ def test_a_language_passes_text(start: WorkerStarter, tmp_path: Path) -> None:
     with start() as worker:
         joined = {**text.request(), "batch": 3, "rotate": 3}
         assert 3 == worker.ask("open", 60.0, **joined)["examples"]
-        assert 2 == len(coordinator.burst(worker, 2, 60.0)[0])
+        assert 2 == len(bursts.burst(worker, 2, 60.0)[0])
 
 
 def test_a_heap_that_is_exhausted_is_an_outcome(
