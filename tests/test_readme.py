@@ -165,6 +165,7 @@ PLAN_IMPORTS = {
         "packaged",
         "paths",
         "processes",
+        "provider_options",
         "providers",
         "reasons",
         "registry",
