@@ -68,6 +68,6 @@ def test_models_stand_apart_and_the_fastest_is_first() -> None:
 
 
 def test_scenarios_are_not_divided_by_one_another() -> None:
-    """A request in a queue is no slower runtime."""
+    """That requests wait does not make a runtime slower."""
     group = [row(5_000_000, target={"scenario": "server5ms"}), row(1_000_000)]
     assert [1.0, 1.0] == [runtimes_table.record(one, group)["times_slowest"] for one in group]

@@ -96,17 +96,24 @@ def stored(variant: str, median_ms: int, **run: Any) -> dict[str, Any]:
     return row | {"budget": {"accuracy_drop": 0.02}}
 
 
+def show(screen: Any, rows: list[dict[str, Any]]) -> None:
+    """Print stored rows as `harness results` does."""
+    table = summary.StoredTables(screen)
+    table.add(rows)
+    table.end()
+
+
 def test_rows_of_another_runtime_are_named_and_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """A faster row of an older onnxruntime and run is not the recommendation, in no table of the terminal."""
     old = stored("int8-static", 1, id="a", started_at="2026-01-01T10:00:00+00:00", versions={"onnxruntime": "1.20.0"})
     new = stored("fp32", 5, id="b", started_at="2026-01-10T10:00:00+00:00", versions={"onnxruntime": "1.31.1"})
     screen = console.Console().out
-    summary.stored(screen, [old, new])
+    show(screen, [old, new])
     said = capsys.readouterr().out
     assert re.search(r"^m/fp32/cpu-t1-b1 +5.00 ms", said.split("Builds to ship")[1], re.MULTILINE)
     assert "m/fp32/cpu-t1-b1: not compared: int8-static (onnxruntime 1.20.0, run of 2026-01-01 10:00)" in said
     assert "onnxruntime 1.20.0, run of 2026-01-01 10:00" in said
     assert tables.NOT_COMPARED in said
     assert 2 == len(tables.settings([old, new]))
-    summary.stored(screen, [new])
+    show(screen, [new])
     assert "measured on" not in capsys.readouterr().out

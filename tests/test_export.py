@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from harness import zoo as zoos
 from harness.build import keys
 from harness.build.cache import Cache
 from harness.errors import UsageError
-from harness.export import choose, examples
+from harness.export import choose, examples, ort_format
 from harness.export.bundle import export, licence
 from harness.export.described import described
 from harness.export.trust import why_not_run
@@ -110,6 +111,32 @@ def test_where_it_comes_from_goes_along(exported: Path) -> None:
     assert all(
         part in text for part in (CASE, "python run.py", "CPUExecutionProvider", "not known to harness", "median")
     )
+
+
+@pytest.mark.long
+def test_a_model_in_ort_format_gives_the_same(measured: Project) -> None:
+    """With the operators that it needs, no .onnx beside it, the samples run through it; other formats are refused."""
+    said = json.loads(measured.run("export", CASE, "--out", "small", "--format", "ort", "--for", "dir", "--json"))
+    assert {"model.ort", "required_operators_and_types.config", "session.json"} <= {*said["files"]}
+    assert not {"model.onnx", "run.py", "ort_values.py"} & {*said["files"]}
+    folder = measured.root / "small"
+    assert "model.ort" == content(folder, "session.json")["model"]
+    operators = (folder / "required_operators_and_types.config").read_text(encoding="utf-8")
+    assert "ai.onnx;" in operators
+    assert str(measured.root) not in operators
+    assert "was not measured itself" in (folder / "README.md").read_text(encoding="utf-8")
+    assert "--format tflite: expected onnx or ort" in measured.error("export", CASE, "--format", "tflite")
+
+
+def test_outputs_that_ort_format_changes_are_not_shipped(exported: Path, tmp_path: Path) -> None:
+    """The samples decide, and the program that ran them is gone again."""
+    folder = tmp_path / "out"
+    shutil.copytree(exported, folder)
+    file = folder / content(folder, "session.json")["outputs"][0]["stacked"]
+    np.save(file, np.load(file) + 10)
+    with pytest.raises(UsageError, match=r"does not give what it gave: .*differs by"):
+        ort_format.check(folder)
+    assert not (folder / "run.py").exists()
 
 
 def test_the_winner_of_a_model_is_taken(measured: Project) -> None:

@@ -42,13 +42,14 @@ def feeds(place: int) -> dict[str, np.ndarray]:
         "x": random.random((2, 4)).astype(np.float32),
         "h": random.random((2, 3)).astype(np.float16),
         "ids": random.integers(-(2**40), 2**40, (2, 2)),
+        "words": np.array([["café" * place, "🐍"]]),
         "flags": random.random(6) > 0.5,  # their number of true ones differs: an output of varying size
     }
 
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an export without a program: a model of four types, samples, and what they give."""
+    """The folder of an export without a program: a model of five types, samples, and what they give."""
     folder = tmp_path_factory.mktemp("shipped") / "out with spaces"
     folder.mkdir()
     nodes = [
@@ -56,15 +57,18 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Neg", ["h"], ["g"]),
         helper.make_node("Neg", ["ids"], ["found"]),
         helper.make_node("NonZero", ["flags"], ["places"]),
+        helper.make_node("Identity", ["words"], ["same"]),
     ]
     weights = onnx.numpy_helper.from_array(np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3), "w")
     graph = helper.make_graph(
         nodes,
         "mixed",
         [value("x", ["batch", 4]), value("h", [2, 3], TensorProto.FLOAT16),
-         value("ids", ["batch", 2], TensorProto.INT64), value("flags", [6], TensorProto.BOOL)],
+         value("ids", ["batch", 2], TensorProto.INT64), value("flags", [6], TensorProto.BOOL),
+         value("words", [1, 2], TensorProto.STRING)],
         [value("y", ["batch", 3]), value("g", [2, 3], TensorProto.FLOAT16),
-         value("found", ["batch", 2], TensorProto.INT64), value("places", [1, "n"], TensorProto.INT64)],
+         value("found", ["batch", 2], TensorProto.INT64), value("places", [1, "n"], TensorProto.INT64),
+         value("same", [1, 2], TensorProto.STRING)],
         [weights],
     )  # fmt: skip
     onnx.save(
@@ -187,7 +191,7 @@ def test_an_example_passes_here_and_sees_what_is_wrong(language: str, shipped: P
     command = program(language, folder)
     code, out = finished(command, folder)
     assert 0 == code, out
-    assert 4 * SAMPLES == out.count(": as expected"), out
+    assert 5 * SAMPLES == out.count(": as expected"), out
     session = json.loads((folder / "session.json").read_text(encoding="utf-8"))
     files = {one["name"]: folder / one["stacked"] for one in session["outputs"] if "stacked" in one}
     for name, wrong in (("y", 10.0), ("g", 10.0), ("found", 1)):
@@ -248,7 +252,7 @@ def test_the_activity_compiles(shipped: Path, tmp_path: Path) -> None:
             "web",
             {"index.html", "page.mjs", "serve.mjs", "check.mjs", "values.mjs", "session_config.mjs", "package.json"},
         ),
-        ("cpp", {"main.cpp", "example.hpp", "values.hpp", "json.hpp", "CMakeLists.txt"}),
+        ("cpp", {"main.cpp", "example.hpp", "tensors.hpp", "values.hpp", "json.hpp", "CMakeLists.txt"}),
         ("dir", set()),
         ("java", {f"java/{name}.java" for name in ("Example", "Values", "Json", "Main")} | {"pom.xml"}),
         (
@@ -259,7 +263,7 @@ def test_the_activity_compiles(shipped: Path, tmp_path: Path) -> None:
         (
             "ios",
             {
-                *(f"ios/{name}" for name in ("main.mm", "example.hpp", "values.hpp", "json.hpp")),
+                *(f"ios/{name}" for name in ("main.mm", "example.hpp", "tensors.hpp", "values.hpp", "json.hpp")),
                 "Podfile",
                 "project.yml",
             },
@@ -282,8 +286,20 @@ def test_an_example_is_whole(language: str, files: set[str], shipped: Path, tmp_
     assert examples.get(language).start(released.asked(folder))
 
 
-@pytest.mark.parametrize(("said", "asked"), [("1.22.0", "1.22.0"), ("1; rm -rf x", node.VERSION), (None, node.VERSION)])
-def test_the_release_that_measured_is_asked_for(said: str | None, asked: str, shipped: Path, tmp_path: Path) -> None:
-    """What a stored row says is somebody else's text: an odd version is none."""
-    folder = written(shipped, tmp_path, "node", measured_by={"version": said})
+@pytest.mark.parametrize(
+    ("by", "asked"),
+    [
+        ({"name": "onnxruntime-node", "version": "1.22.0"}, "1.22.0"),
+        ({"name": "onnxruntime", "version": "1.31.1"}, node.VERSION),
+        ({"name": "onnxruntime-node", "version": "1; rm -rf x"}, node.VERSION),
+        ({}, node.VERSION),
+    ],
+)
+def test_a_release_that_there_is_is_asked_for(by: dict[str, str], asked: str, shipped: Path, tmp_path: Path) -> None:
+    """The one that measured where it is of this language: Python's 1.31.1 is not in npm's registry. Rows are text."""
+    folder = written(shipped, tmp_path, "node", measured_by=by)
     assert {node.PACKAGE: asked} == json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    folder = written(shipped, tmp_path, "java", measured_by={**by, "name": "onnxruntime-java"})
+    version = by.get("version", "")
+    expected = version if re.fullmatch("[0-9.]+", version) else jars.VERSION
+    assert f"<version>{expected}</version>" in (folder / "pom.xml").read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ def test_maven_fetches_it_and_says_why_not(bare: Path, tmp_path: Path, monkeypat
     ("make", "compiler", "words"),
     [
         (lambda path: jar(path, "a"), "exit 0", "has no native library for this platform"),
-        (lambda path: path.write_bytes(b"PK no"), "exit 0", "is no jar"),
+        (lambda path: path.write_bytes(b"PK no"), "exit 0", "is not a jar"),
         (lambda path: jar(path, "a"), "echo 'Worker.java:1: error: odd' >&2; exit 1", "does not compile with .*odd"),
     ],
 )

@@ -154,6 +154,41 @@ def test_a_language_profiles_or_says_why_not(start: WorkerStarter, work: Workloa
     assert (timed.samples.peak_rss_bytes is None) == ("memory" in seen.lacks)
 
 
+WORDS = [["a", "caf\u00e9"], ["", "\U0001f40d snake"], ["\u4f60\u597d", "longer than all others"]]
+
+
+def test_a_language_passes_text(start: WorkerStarter, tmp_path: Path) -> None:
+    """Words of any length and script, also joined to a batch from files of different widths."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["words"], ["same"])],
+        "text",
+        [value("words", ["batch", 2], TensorProto.STRING)],
+        [value("same", ["batch", 2], TensorProto.STRING)],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "text.onnx"
+    )
+    files = []
+    for place, row in enumerate(WORDS):
+        files.append(str(tmp_path / f"words-{place}.npy"))
+        np.save(files[-1], np.array([row]))
+    feeds = {"words": ValueEntry(name="words", files=tuple(files))}
+    single = dataclasses.replace(CPU, batch=1)
+    text = Workload(
+        model=tmp_path / "text.onnx", target=single, optimization="all", feeds=feeds, dims={}, batch_axes={"words": 0}
+    )
+    (tmp_path / "out").mkdir()
+    seen = coordinator.observe(text, examples=len(WORDS), folder=tmp_path / "out", client=start)
+    entry = next(iter(seen.outputs))
+    stacked = [] if not entry.stacked else list(np.load(tmp_path / "out" / entry.stacked))
+    found = stacked or [np.load(tmp_path / "out" / file) for file in entry.files]
+    assert [[row] for row in WORDS] == [one.tolist() for one in found]
+    with start() as worker:
+        joined = {**text.request(), "batch": 3, "rotate": 3}
+        assert 3 == worker.ask("open", 60.0, **joined)["examples"]
+        assert 2 == len(bursts.burst(worker, 2, 60.0)[0])
+
+
 def test_a_heap_that_is_exhausted_is_an_outcome(
     work: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

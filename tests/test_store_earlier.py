@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,8 @@ def test_every_way_out_names_the_same_build(stored: Path) -> None:
     assert ["m/int8-static/cpu-t1-b1", "2.00", "ms", "4.00x"] == chosen.split()[:4]
     apart = "chosen in the run of 2026-01-01 10:00; not compared: fp16, fp32 (run of 2026-01-06 10:00)"
     assert f"note m/int8-static/cpu-t1-b1: {apart}\n" in out
+    shipped = json.loads(project.run("results", "--columns", "variant,ship", "--format", "json"))
+    assert {"fp16": False, "fp32": False, "int8-static": True} == {one["variant"]: one["ship"] for one in shipped}
     held = csv.DictReader(io.StringIO(project.run("results", "--columns", "variant,speed-up", "--format", "csv")))
     assert {"fp32": 1.0, "fp16": 2.0, "int8-static": 4.0} == {
         row["variant"]: pytest.approx(float(row["speed-up"])) for row in held

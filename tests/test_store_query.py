@@ -11,9 +11,10 @@ import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Outcome, Run, Status
-from harness.store import frames, query
+from harness.store import by_model, frames, query
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
+from tests import histories
 from tests.outcomes import artifact, case, measured, refused, run
 from tests.test_store_samples import foreign, newer
 
@@ -182,3 +183,23 @@ def test_empty_frame_has_its_columns() -> None:
     """No rows still give a header."""
     table = frames.frame([])
     assert (0, True) == (len(table), "latency_median_s" in table.columns)
+
+
+def test_parts_of_whole_models_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows are read at a time, they come in the order that all of them have."""
+    for place in (1, 2):
+        of = histories.sweep_of(str(place) * 40, place)
+        cases = [case(f"m{name}", variant) for name in (10, 2, 1) for variant in ("int8", "fp32")]
+        histories.store(tmp_path, of, *map(measured, cases), asv_too=False)
+    monkeypatch.setattr(by_model, "MOST", 5)
+    for all_runs in (False, True):
+        found = by_model.stored(tmp_path, all_runs=all_runs, columns=query.LIGHT)
+        parts = [part for part, _ in found.rows()]
+        assert [("m1",), ("m2",), ("m10",)] == list(found.parts)
+        assert list(query.query(tmp_path, all_runs=all_runs).rows) == [row for part in parts for row in part]
+    assert not found.problems
+    reading = found.rows()
+    assert next(reading)[0] == parts[0]
+    for path in query.sample_files(tmp_path):  # as a run that finishes replaces its parts
+        path.rename(path.with_name(f"x{path.name}"))
+    assert parts[1:] == [part for part, _ in reading]

@@ -31,6 +31,10 @@ def export(
             help="The program that goes along: python, node, web, cpp, java, android, ios; or dir, without one.",
         ),
     ] = "python",
+    file_format: Annotated[
+        str,
+        typer.Option("--format", metavar="onnx|ort", help="The model's file; ort brings the operators that it needs."),
+    ] = "onnx",
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
     cache: options.CacheDir = None,
@@ -44,10 +48,14 @@ def export(
     Example: harness export digits_cnn --target cpu-t1-b1 --out shipped
     """
     from harness.build.cache import Cache
+    from harness.errors import UsageError
     from harness.export.bundle import export as write
     from harness.export.choose import choose
+    from harness.export.ort_format import FORMATS
     from harness.paths import typed
 
+    if file_format not in FORMATS:
+        raise UsageError(f"--format {file_format}: expected {' or '.join(FORMATS)}")
     choice = choose(results, what, target or "")
     done = write(
         choice,
@@ -55,6 +63,7 @@ def export(
         out=typed(out or Path(f"{choice.row['case'].replace('/', '-')}-{language}")),
         zoo_file=zoo,
         language=language,
+        file_format=file_format,
         say=ending.say,
     )
     if done.unchecked:

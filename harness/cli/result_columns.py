@@ -42,6 +42,11 @@ class Around:
         """What these rows are to each other."""
         return cls(baselines=budget.Baselines(rows), best=budget.fastest(rows), rows=rows)
 
+    def ships(self, row: Row) -> bool:
+        """Whether a row's case is the build to ship of its model and target."""
+        best = self.best.get((row["model"], row["target"]))
+        return best is not None and best["case"] == row["case"]
+
     def where(self, row: Row) -> str:
         """Host and runtime that measured a row, as far as they tell it from the others."""
         return self._apart(dict(row))
@@ -122,8 +127,7 @@ def _amount(name: str, column: str, unit: str, **more: Any) -> ResultColumn:
 
 
 def _variant(row: Row, around: Around) -> TextCell:
-    best = around.best.get((row["model"], row["target"]))
-    return cell(row["variant"], style="bold" if best is not None and best["case"] == row["case"] else "")
+    return cell(row["variant"], style="bold" if around.ships(row) else "")
 
 
 def _speedup(row: Row, around: Around) -> str:
@@ -167,6 +171,12 @@ ALL: Final = (
         value=lambda row, around: around.baselines.speedup(row) if row.get("latency") else None,
         text=_speedup,
         rank=1,
+    ),
+    ResultColumn(
+        name="ship",
+        value=lambda row, around: around.ships(row),
+        text=lambda row, around: "yes" if around.ships(row) else units.NONE,
+        right=False,
     ),
     ResultColumn(
         name="throughput",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from harness.cli.result_columns import ResultColumn
 
 Row = dict[str, Any]
+
+Part = tuple[Sequence[Row], Sequence[Row]]
+"""Rows that are shown, and everything that is stored of their models."""
 
 CHUNK = 2_000
 """Rows that become a table of pandas at a time."""
@@ -134,57 +138,66 @@ def results(
     format_ = options.chosen_format(format_, as_json=as_json)
     from harness.cli import result_columns
     from harness.cli.wide import kept
-    from harness.store import query
+    from harness.store import by_model, query
 
     asked = result_columns.named(columns)
     if side_by_side and (asked or sort):
         raise UsageError("--side-by-side has columns and an order of its own: leave out --columns and --sort")
     light = SHOWN if not side_by_side and format_ == options.TABLE and not asked and not sort else query.LIGHT
     with kept():
-        found = query.query(results, all_runs=all_runs, columns=light)
-        for problem in found.problems:
+        found = by_model.stored(results, all_runs=all_runs, columns=light)
+        said = [*found.problems]
+        for problem in said:
             ending.say(f"left out: {problem}")
         for note in found.notes:
             ending.say(note)
-        rows = result_columns.ordered(
-            chosen(found.rows, {"model": models, "variant": variants, "target": targets}, results),
-            sort,
-            among=found.among,
-        )
+        fitting = selected(found.names, {"model": models, "variant": variants, "target": targets}, results)
+        parts: Iterator[Part] = (([row for row in part if fitting(row)], among) for part, among in found.rows())
+        if asked or sort or side_by_side or format_ not in (options.TABLE, options.JSON, options.CSV):
+            # Each of these needs all rows at once: for the widths, the order, or one table.
+            whole = [*parts]
+            rows, among = ([row for part in whole for row in part[place]] for place in range(2))
+            parts = iter([(result_columns.ordered(rows, sort, among=among), among)])
         if side_by_side:
             from harness.cli import runtimes_table
 
-            runtimes_table.show(rows, format_)
+            runtimes_table.show(next(parts)[0], format_)
         elif asked:
-            show_columns(rows, asked, format_, among=found.among)
+            show_columns(*next(parts), asked=asked, format_=format_)
         elif format_ == options.TABLE:
-            show_rows(rows, results, among=found.among)
+            show_parts(parts, results)
         else:
-            write_rows(rows, format_, among=found.among)
+            write_parts(parts, format_)
+        for problem in found.problems[len(said) :]:
+            ending.say(f"left out: {problem}")
 
 
-def chosen(rows: Sequence[Row], asked: Mapping[str, str | None], results: Path) -> list[Row]:
-    """The rows whose model, variant and target were asked for by name or glob.
+def selected(
+    names: Collection[tuple[str, str, str]], asked: Mapping[str, str | None], results: Path
+) -> Callable[[Row], bool]:
+    """Whether a row's model, variant and target were asked for by name or glob.
+
+    Args:
+        names: model, variant and target of all that is stored.
+        asked: names or globs of each of the three.
+        results: where it is stored, for messages.
 
     Raises:
-        UsageError: if a name or glob fits nothing that is stored.
+        UsageError: if a name or glob fits nothing that is stored, or nothing fits all of them.
     """
-    kept = list(rows)
-    for key, text in asked.items():
-        patterns = options.names(text)
-        if not patterns or not rows:
-            continue
-        known = list(dict.fromkeys(row[key] for row in rows))
-        for pattern in patterns:
+    fitting: list[Collection[str]] = []
+    for place, (key, text) in enumerate(asked.items()):
+        known, patterns = list(dict.fromkeys(one[place] for one in sorted(names))), options.names(text) or ()
+        for pattern in patterns if names else ():
             if not any(fits(one, pattern) for one in known):
                 raise UsageError(
                     f"--{key}s {options.shown(pattern)}: no such {key} in {results}; {suggest(pattern, known)}"
                 )
-        kept = [row for row in kept if any(fits(row[key], pattern) for pattern in patterns)]
-    if rows and not kept:
+        fitting.append({one for one in known if not patterns or any(fits(one, pattern) for pattern in patterns)})
+    if names and not any(all(one in some for one, some in zip(name, fitting, strict=True)) for name in names):
         said = " ".join(f"--{key}s {text}" for key, text in asked.items() if text is not None)
         raise UsageError(f"{said}: nothing in {results} is all of these; see: harness results")
-    return kept
+    return lambda row: all(row[key] in some for key, some in zip(asked, fitting, strict=True))
 
 
 def fits(name: str, pattern: str) -> bool:
@@ -192,7 +205,7 @@ def fits(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def show_columns(rows: Sequence[Row], asked: Sequence[ResultColumn], format_: str, *, among: Sequence[Row]) -> None:
+def show_columns(rows: Sequence[Row], among: Sequence[Row], *, asked: Sequence[ResultColumn], format_: str) -> None:
     """Chosen columns of every row, in one table; `among` is everything that they are compared with."""
     from harness.cli import result_columns
     from harness.cli.console import Console
@@ -209,20 +222,22 @@ def show_columns(rows: Sequence[Row], asked: Sequence[ResultColumn], format_: st
     emit(format_, value=held, records=held, grids=grids, empty="no results")
 
 
-def show_rows(rows: Sequence[Row], results: Path, *, among: Sequence[Row]) -> None:
-    """Rows for people; `among` is everything that is stored."""
+def show_parts(parts: Iterable[Part], results: Path) -> None:
+    """Rows for people."""
     from harness.cli import summary
     from harness.cli.console import Console
 
     console = Console()
-    if not rows:
-        console.out.print(
-            f"no results under {results}; make some with: harness sweep{elsewhere(results)}",
-            markup=False,
-            soft_wrap=True,
-        )
+    table, empty = summary.StoredTables(console.out), True
+    for rows, among in parts:
+        table.add(rows, among)
+        empty = empty and not rows
+    if not empty:
+        table.end()
         return
-    summary.stored(console.out, rows, among)
+    console.out.print(
+        f"no results under {results}; make some with: harness sweep{elsewhere(results)}", markup=False, soft_wrap=True
+    )
 
 
 def elsewhere(results: Path) -> str:
@@ -232,19 +247,25 @@ def elsewhere(results: Path) -> str:
     return ". There are asv's files of earlier commits: harness history shows them"
 
 
-def write_rows(rows: Sequence[Row], format_: str, *, among: Sequence[Row] = ()) -> None:
-    """Rows for programs, or as Markdown; `among` is everything that is stored, `rows` where it is not given."""
-    from harness.store import frames
+def write_parts(parts: Iterable[Part], format_: str) -> None:
+    """Rows for programs, or as Markdown, which takes one part."""
+    from harness.cli.markdown import render
     from harness.store.rows import public
 
     if format_ == options.JSON:
-        print_list(map(public, rows))
+        print_list(public(row) for rows, _ in parts for row in rows)
     elif format_ == options.CSV:
-        for start in range(0, max(len(rows), 1), CHUNK):
-            frames.frame(rows[start : start + CHUNK]).map(shown.csv_value).to_csv(
-                sys.stdout, index=False, header=not start
-            )
+        write_csv(row for rows, _ in parts for row in rows)
     else:
-        from harness.cli.markdown import render
+        for rows, among in parts:
+            sys.stdout.write(render(rows, among=among))
 
-        sys.stdout.write(render(rows, among=among))
+
+def write_csv(rows: Iterable[Row]) -> None:
+    """Rows as CSV; columns alone where there are none."""
+    from harness.store import frames
+
+    left, first = iter(rows), True
+    while (chunk := list(islice(left, CHUNK))) or first:
+        frames.frame(chunk).map(shown.csv_value).to_csv(sys.stdout, index=False, header=first)
+        first = False

@@ -47,31 +47,46 @@ def summary(out: RichConsole, swept: Swept, results: Path) -> None:
         out.print(f"asv: {len(swept.asv_files)} files under {escape(str(results))}", soft_wrap=True)
 
 
-def stored(out: RichConsole, rows: Sequence[tables.Row], among: Sequence[tables.Row] = ()) -> None:
-    """Stored rows, a table per model and weights; rows of several runs stand one below the other; the answer is last.
+class StoredTables:
+    """Stored rows, a table per model and weights, shown part by part; rows of several runs stand one below the other.
 
-    Rows of different weights are never compared.
+    Rows of different weights are never compared. What has no number, and the answer, come last.
 
     Args:
         out: where to.
-        rows: what is shown.
-        among: everything that is stored, so that a selection has the speed-ups and choices of the whole; `rows` where
-            none are given.
     """
-    groups, whole = by_weights(rows), by_weights(among or rows)
-    narrow: dict[str, None] = {}
-    known: list[choices.SpokenChoice] = []
-    for key, group in groups.items():
-        model, targets = key[0], {row["target"] for row in group}
-        if any(row.get("latency") for row in group):
-            narrow |= dict.fromkeys(print_grid(out, tables.model_table(model, group, among=whole[key])))
-            if len(tables.settings(group)) > 1:
-                out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
-            known += choices.spoken([row for row in whole[key] if row["target"] in targets])
-            out.print()
-    left_out(out, tuple(narrow))
-    refusals(out, rows)
-    ship(out, known)
+
+    def __init__(self, out: RichConsole) -> None:
+        self._out = out
+        self._narrow: dict[str, None] = {}
+        self._known: list[choices.SpokenChoice] = []
+        self._without: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, rows: Sequence[tables.Row], among: Sequence[tables.Row] = ()) -> None:
+        """Show all rows of some models.
+
+        Args:
+            rows: what is shown.
+            among: everything that is stored of these models, so that a selection has the speed-ups and choices of the
+                whole; `rows` where none are given.
+        """
+        groups, whole = by_weights(rows), by_weights(among or rows)
+        for key, group in groups.items():
+            model, targets = key[0], {row["target"] for row in group}
+            if any(row.get("latency") for row in group):
+                self._narrow |= dict.fromkeys(print_grid(self._out, tables.model_table(model, group, among=whole[key])))
+                if len(tables.settings(group)) > 1:
+                    self._out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
+                self._known += choices.spoken([row for row in whole[key] if row["target"] in targets])
+                self._out.print()
+        for status, reason, ids in tables.without_numbers(rows):
+            self._without.setdefault((status, reason), []).extend(ids)
+
+    def end(self) -> None:
+        """What there was no room for, what has no number and why, and the builds to ship."""
+        left_out(self._out, tuple(self._narrow))
+        refused(self._out, [(status, reason, ids) for (status, reason), ids in self._without.items()])
+        ship(self._out, self._known)
 
 
 def by_weights(rows: Sequence[tables.Row]) -> dict[tuple[str, str], list[tables.Row]]:
@@ -158,7 +173,12 @@ def pace(out: RichConsole, rows: Sequence[tables.Row]) -> None:
 
 def refusals(out: RichConsole, rows: Sequence[tables.Row]) -> None:
     """Cases without a number, with their reasons."""
-    for status, reason, ids in tables.without_numbers(rows):
+    refused(out, tables.without_numbers(rows))
+
+
+def refused(out: RichConsole, gathered: Sequence[tuple[str, str, list[str]]]) -> None:
+    """Such cases, as `tables.without_numbers` gathers them."""
+    for status, reason, ids in gathered:
         style = tables.STYLES[status]
         out.print(
             f"[{style}]{status}[/{style}] {escape(tables.brief(ids))}: {escape(one_line(reason))}", soft_wrap=True

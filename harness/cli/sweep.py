@@ -181,11 +181,11 @@ def shown_runs(runs: Sequence[Swept], console: Console, results: Path, format_: 
     """Show what came of it, each run apart, since hosts are not compared; whether all is well."""
     from harness.cli import summary
     from harness.cli.markdown import deliver
-    from harness.cli.results import write_rows
+    from harness.cli.results import write_parts
 
     rows = [dict(row) for swept in runs for row in swept.rows]
     if format_ != options.TABLE:
-        write_rows(rows, format_)
+        write_parts([(rows, rows)], format_)
     for swept in runs:
         if format_ == options.TABLE:
             summary.summary(console.out, swept, results)

@@ -18,7 +18,7 @@ import harness
 from harness import frameworks, scratch, values
 from harness.build.cache import MODEL, Cache
 from harness.errors import BuildError, StoreError, UsageError, WorkerError
-from harness.export import examples, processing
+from harness.export import examples, ort_format, processing
 from harness.export.choose import ExportChoice
 from harness.export.described import described
 from harness.export.text import readme
@@ -65,6 +65,7 @@ def export(
     out: Path,
     zoo_file: Path,
     language: str = "python",
+    file_format: str = "onnx",
     say: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write the folder.
@@ -75,6 +76,7 @@ def export(
         out: the folder; it must not exist, or be empty.
         zoo_file: where the model is described, which tells sizes of axes and the licence; it may be missing.
         language: one of `harness.export.examples`.
+        file_format: one of `ort_format.FORMATS`; the numbers are those of the .onnx file, whichever it is.
         say: hears what takes a while, and what did not work.
 
     Raises:
@@ -106,10 +108,22 @@ def export(
         unchecked = unchecked and f"no expected outputs, since {unchecked}"
         session["outputs"] = outputs
         session["unchecked"] = unchecked
+        if file_format == "ort":
+            say("converting the model to ORT format")
+            session |= ort_format.convert(inside, session)
         _write(inside / SESSION, session)
+        if file_format == "ort" and not unchecked:
+            ort_format.check(inside)
         example.write(temporary)
         (temporary / README).write_text(
-            readme(choice, session, model=model, licence=licence(row, model), start=example.start(session)),
+            readme(
+                choice,
+                session,
+                model=model,
+                licence=licence(row, model),
+                start=example.start(session),
+                below=example.below,
+            ),
             encoding="utf-8",
         )
         _write(temporary / PROVENANCE, _provenance(choice, model, temporary))

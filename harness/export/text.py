@@ -14,9 +14,20 @@ from harness.units import seconds
 
 WIDTH = 110
 
+ORT_FORMAT = (
+    "- in ORT format, made of that artifact: it gives the same outputs, and was not measured itself",
+    "- `required_operators_and_types.config`: for a reduced build, `build.sh --include_ops_by_config` of onnxruntime",
+)
+
 
 def readme(
-    choice: ExportChoice, session: Mapping[str, Any], *, model: ModelSpec | None, licence: str, start: Sequence[str]
+    choice: ExportChoice,
+    session: Mapping[str, Any],
+    *,
+    model: ModelSpec | None,
+    licence: str,
+    start: Sequence[str],
+    below: str = "",
 ) -> str:
     """Markdown: what this is, why this build, how to run it, what it costs, whose it is."""
     row = choice.row
@@ -39,8 +50,10 @@ def readme(
         "\n".join(
             (
                 f"- `{session['model']}`, and its external data if any: artifact {markdown(row['artifact']['digest'])}",
+                *(ORT_FORMAT if session["model"].endswith(".ort") else ()),
                 "- `session.json`: how the session is opened, what feeds it, what it is to give; for any language",
                 "- `samples/`, `expected/`: inputs, and what they gave when this was exported",
+                *([f"- the three above lie in `{below}/`, for the application to carry"] if below else []),
                 "- `provenance.json`: the stored row with versions, host and commit, and a SHA-256 of every file",
             )
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import reasons, runtime_spec, scratch, source_files
+from harness.build import mobile
 from harness.build.cache import Cache
 from harness.errors import TaskError, WorkerError, WorkerRefusal
 from harness.flow.plan import left_out
@@ -123,7 +124,8 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     if isinstance(built, Refusal):
         return dataclasses.replace(nothing, ends=built.status, reason=built.reason)
     if why := job.absent or job.unusable:
-        return dataclasses.replace(nothing, ends=Status.FAILED if job.absent else Status.UNSUPPORTED, reason=why)
+        ended = dataclasses.replace(nothing, ends=Status.FAILED if job.absent else Status.UNSUPPORTED, reason=why)
+        return foreseen(ended, job, built)
     if why := left_out(built, case.target.batch):
         return dataclasses.replace(nothing, ends=Status.UNSUPPORTED, reason=why)
     job = dataclasses.replace(job, host=job.host or host.here())
@@ -184,6 +186,21 @@ def _known(seen: Sequence[Evaluation | TaskError]) -> Evaluation | None:
     return found
 
 
+def foreseen(ended: ProcessOutcome, job: Job, built: Artifact) -> ProcessOutcome:
+    """As it ended, with what a provider that needs its device would take of the graph, where a checker can tell."""
+    target = job.case.target
+    if target.provider not in mobile.CHECKED:
+        return ended
+    dims = {**job.case.model.dims, **({"batch": target.batch} if built.reference.batch_axes else {})}
+    found = mobile.usable(target.provider, Cache(job.cache).artifact_path(built.digest), dims)
+    if isinstance(found, str):
+        return dataclasses.replace(ended, notes=(found,))
+    shares = {target.provider: found.share, placement.CPU: 1 - found.share}
+    return dataclasses.replace(
+        ended, notes=(str(found),), placement={name: share for name, share in shares.items() if share}
+    )
+
+
 def verdict(error: Exception) -> Status:
     """What becomes of a case that could not be finished."""
     unsupported = isinstance(error, WorkerRefusal) and error.kind in UNSUPPORTED_KINDS
@@ -217,7 +234,7 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         host=progress.host,
     )
     if progress.ends or not isinstance(job.built, Artifact):
-        return outcome
+        return dataclasses.replace(outcome, placement=progress.placement, notes=tuple(progress.notes))
     if progress.lost(planned) or not progress.processes:
         return dataclasses.replace(outcome, reason=crashed(progress))
     evaluation = progress.evaluation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -88,24 +89,18 @@ def query(
     Raises:
         StoreError: where the folder itself cannot be listed.
     """
-    import duckdb
-
-    columns = tuple(name for name in LIGHT if name in columns or name in ALWAYS)
-    with duckdb.connect() as connection:
+    columns = read_columns(columns)
+    with connected() as connection:
         for attempt in range(ATTEMPTS):
             paths = sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = _each_admitted(connection, paths, problems)
-                rows = _select(connection, good, problems, columns, all_runs=all_runs)
-                rows = rows if all_runs else standing(rows)
-                before = [] if all_runs else _earlier(connection, good, rows, columns)
-                notes = _ahead(connection, good, problems)
+                good = each_admitted(connection, paths, problems)
+                rows, before = read(connection, good, problems, columns, all_runs=all_runs)
+                notes = of_the_future(connection, good, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
-                    raise StoreError(
-                        f"{results / 'samples'} keeps changing while it is read: wait until the sweep there ends."
-                    ) from None
+                    raise changing(results) from None
                 continue
             break
     if models is not None:
@@ -113,8 +108,54 @@ def query(
             [row for row in some if any(fnmatchcase(row["model"], pattern) for pattern in models)]
             for some in (rows, before)
         )
-    rows = sorted(rows, key=lambda row: natural(row["case"]))
     return Query(rows=tuple(rows), among=(*rows, *before), problems=tuple(problems), notes=notes)
+
+
+@contextmanager
+def connected() -> Iterator[Any]:
+    """A database in memory that draws nothing: DuckDB prints its progress on standard output of `python -c`."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+
+
+def read_columns(columns: Collection[str]) -> tuple[str, ...]:
+    """The columns that are read where these are asked for."""
+    return tuple(name for name in LIGHT if name in columns or name in ALWAYS)
+
+
+def read(
+    connection: Any,
+    paths: list[Path],
+    problems: list[StoreError],
+    columns: Sequence[str],
+    *,
+    all_runs: bool,
+    models: Sequence[str] | None = None,
+) -> tuple[list[Row], list[Row]]:
+    """Rows as `Query.rows` has them, and those of earlier runs that `Query.among` has beside them.
+
+    Args:
+        connection: DuckDB's.
+        paths: the files; those that turn out to be damaged are taken out.
+        problems: gets one error for each of these.
+        columns: stored columns that rows are to have.
+        all_runs: every run's rows instead of the newest per case.
+        models: their names; None for all.
+
+    Raises:
+        FileNotFoundError: a file has gone.
+    """
+    found = _select(connection, paths, problems, columns, all_runs=all_runs, models=models)
+    rows = sorted(found if all_runs else standing(found), key=lambda row: natural(row["case"]))
+    return rows, [] if all_runs else _earlier(connection, paths, rows, columns)
+
+
+def changing(results: Path) -> StoreError:
+    """That the files of a folder come and go faster than they can be read."""
+    return StoreError(f"{results / 'samples'} keeps changing while it is read: wait until the sweep there ends.")
 
 
 def rows(results: Path, *, models: Sequence[str] | None = None, all_runs: bool = False) -> list[Row]:
@@ -161,7 +202,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
     order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
     sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
     problems: list[StoreError] = []
-    with duckdb.connect() as connection:
+    with connected() as connection:
         good = _admitted(connection, sample_files(results), problems)
         try:
             frame = _frame(connection, sql, good, select, categories)
@@ -189,7 +230,7 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     names = ", ".join(f'stored."{name}"' for name in columns)
     paths = sorted({str(name) for name in keys["filename"]})
     sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("wanted", keys[["filename", "case"]].drop_duplicates())
         try:
             found = connection.execute(sql, [[_literal(Path(path)) for path in paths]]).fetchall()
@@ -250,7 +291,7 @@ def _admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]
     return list(paths)
 
 
-def _each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
+def each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
     """The same for whoever lists the folder again where a file has gone.
 
     Raises:
@@ -342,7 +383,13 @@ def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
 
 
 def _select(
-    connection: Any, paths: list[Path], problems: list[StoreError], wanted: Sequence[str], *, all_runs: bool
+    connection: Any,
+    paths: list[Path],
+    problems: list[StoreError],
+    wanted: Sequence[str],
+    *,
+    all_runs: bool,
+    models: Sequence[str] | None = None,
 ) -> list[Row]:
     """The rows of all files in one query; only where that fails is the culprit looked for, file by file."""
     import duckdb
@@ -353,20 +400,45 @@ def _select(
     time = settled_sql("run_started_at")
     latest = f"ORDER BY {time} DESC, run DESC"
     newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
-    select = f"WITH once AS (SELECT {columns} FROM {STORED} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
+    of = "" if models is None else f'WHERE "model" IN ({", ".join("?" * len(models))})'
+    select = f"WITH once AS (SELECT {columns} FROM {STORED} {of} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
     select += "" if all_runs else newest
     select += f" {latest}, started_at"
     rows: list[Row] = []
     try:
-        found = connection.execute(select, [[_literal(path) for path in paths]])
+        found = connection.execute(select, [[_literal(path) for path in paths], *(models or ())])
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
         good = _readable(connection, paths, problems, columns)
         if len(good) == len(paths):
             raise
-        return _select(connection, good, problems, wanted, all_runs=all_runs)
+        paths[:] = good
+        return _select(connection, good, problems, wanted, all_runs=all_runs, models=models)
     return rows
+
+
+def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> list[tuple[str, str, str, int]]:
+    """Model, variant and target of all stored rows, each combination once, with how many rows have it.
+
+    Files that do not answer are left out of `paths`.
+    """
+    import duckdb
+
+    if not paths:
+        return []
+    sql = f"SELECT model, variant, target, count(*) FROM {STORED} GROUP BY ALL"  # noqa: S608  (our own names)
+    try:
+        found: list[tuple[str, str, str, int]] = connection.execute(
+            sql, [[_literal(path) for path in paths]]
+        ).fetchall()
+    except duckdb.Error:
+        good = [path for path in paths if _answers(connection, path, problems, "SELECT model, variant, target")]
+        if len(good) == len(paths):
+            raise
+        paths[:] = good
+        return names(connection, paths, problems)
+    return list(found)
 
 
 def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError], columns: str) -> list[Path]:
@@ -397,7 +469,7 @@ def _earlier(connection: Any, paths: Sequence[Path], rows: Sequence[Row], column
         return _earlier(connection, good, rows, columns)
 
 
-def _ahead(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:
+def of_the_future(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:
     """Which runs say that they are of the future; not asked where files are damaged, which says enough."""
     if problems or not paths:
         return ()

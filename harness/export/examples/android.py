@@ -14,7 +14,7 @@ ASSETS: Final = "assets"
 
 def write(folder: Path) -> None:
     """The project that Gradle builds. The export's files become the application's."""
-    released.filled(folder, FILES / "app.gradle", "app/build.gradle")
+    released.filled(folder, FILES / "app.gradle", java.release(released.asked(folder)), "app/build.gradle")
     released.copied(folder, FILES / "settings.gradle")
     main = folder / "app" / "src" / "main"
     released.copied(main, FILES / "AndroidManifest.xml")

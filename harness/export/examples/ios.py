@@ -15,8 +15,7 @@ BUNDLE: Final = "exported"
 def write(folder: Path) -> None:
     """The project that XcodeGen and CocoaPods build. The export's files go into the application's bundle."""
     released.copied(folder / "ios", *cpp.SHARED, FILES / "main.mm")
-    released.copied(folder, FILES / "project.yml")
-    released.filled(folder, FILES / "Podfile")
+    released.copied(folder, FILES / "project.yml", FILES / "Podfile")
 
 
 EXAMPLE = LanguageExample(

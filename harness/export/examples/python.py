@@ -6,17 +6,19 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness import ort_values
 from harness.export.examples.base import LanguageExample
 from harness.flavours import FLAVOURS, PLAIN
 
+FILES: Final = ("run.py", "ort_values.py")
+
 
 def write(folder: Path) -> None:
     """The program, and the file that takes values of any type into onnxruntime."""
-    shutil.copyfile(Path(__file__).with_name("python_run.py"), folder / "run.py")
-    shutil.copyfile(Path(ort_values.__file__), folder / "ort_values.py")
+    for name, source in zip(FILES, (Path(__file__).with_name("python_run.py"), Path(ort_values.__file__)), strict=True):
+        shutil.copyfile(source, folder / name)
 
 
 def start(session: Mapping[str, Any]) -> tuple[str, ...]:

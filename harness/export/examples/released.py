@@ -16,10 +16,17 @@ RUNTIMES: Final = Path(node.__file__).parent.parent
 VERSION: Final = re.compile(r"[0-9]+(?:\.[0-9]+){1,3}")
 
 
-def version(session: Mapping[str, Any]) -> str:
-    """The release of onnxruntime that measured; where the row has no plain one, the one that harness was tried with."""
-    said = str((session["measured_by"] or {}).get("version") or "")
-    return said if VERSION.fullmatch(said) else node.VERSION
+def version(session: Mapping[str, Any], package: str, tried: str) -> str:
+    """The release of a language's package that an example asks for.
+
+    Args:
+        session: what `session.json` says. Releases of one language's package need not be in another's registry.
+        package: what the workers of the language call it.
+        tried: the release that is asked for where another package measured.
+    """
+    by = session["measured_by"] or {}
+    said = str(by.get("version") or "")
+    return said if by.get("name") == package and VERSION.fullmatch(said) else tried
 
 
 def asked(folder: Path) -> Mapping[str, Any]:
@@ -41,14 +48,13 @@ def package(folder: Path, name: str, start: str) -> None:
         "private": True,
         "type": "module",
         "scripts": {"start": start},
-        "dependencies": {name: version(asked(folder))},
+        "dependencies": {name: version(asked(folder), name, node.VERSION)},
     }
     (folder / "package.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def filled(folder: Path, source: Path, name: str = "") -> None:
-    """Put a build file into a folder, with the release of onnxruntime that measured, as `name` or by its own."""
-    text = source.read_text(encoding="utf-8").replace("@VERSION@", version(asked(folder)))
+def filled(folder: Path, source: Path, release: str, name: str = "") -> None:
+    """Put a build file into a folder, with a release of onnxruntime in it, as `name` or by its own."""
     place = folder / (name or source.name)
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(text, encoding="utf-8")
+    place.write_text(source.read_text(encoding="utf-8").replace("@VERSION@", release), encoding="utf-8")

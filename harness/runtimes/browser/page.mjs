@@ -95,8 +95,9 @@ const plain = (metadata) => metadata.map(({ name, isTensor, type, shape }) => ({
 async function fetched(offered) {
   const found = {};
   for (const [name, type, dims, address] of offered) {
-    const bytes = await (await fetch(address, { cache: "no-store" })).arrayBuffer();
-    found[name] = new ort.Tensor(type, new TYPES[type](bytes), dims);
+    const answer = await fetch(address, { cache: "no-store" });
+    const data = type === "string" ? await answer.json() : new TYPES[type](await answer.arrayBuffer());
+    found[name] = new ort.Tensor(type, data, dims);
   }
   return found;
 }
@@ -159,9 +160,10 @@ async function compute(offered) {
   const places = [];
   for (const [index, name] of session.outputNames.entries()) {
     const { type, dims, data } = found[name];
-    if (!(type in TYPES)) return refused("not_implemented", `output '${name}' is ${type}, which this worker cannot pass`);
+    const text = type === "string";
+    if (!text && !(type in TYPES)) return refused("not_implemented", `output '${name}' is ${type}, which this worker cannot pass`);
     const address = `/output/${index}`;
-    await fetch(address, { method: "POST", body: new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() });
+    await fetch(address, { method: "POST", body: text ? JSON.stringify(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice() });
     places.push([type, [...dims], address]);
   }
   return places;

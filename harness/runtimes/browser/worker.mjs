@@ -163,9 +163,8 @@ const state = { inputs: [], outputs: [], references: new Set() };
 /** Values as the page fetches them: name -> [type, dims, address]. */
 function offered(feed, where) {
   return Object.entries(feed).map(([name, { type, dims, data }], index) => {
-    if (type === "string") throw new Refused("not_implemented", `input '${name}' is text, which this worker cannot pass`);
     const address = `/value/${where}/${index}`;
-    files.set(address, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    files.set(address, type === "string" ? Buffer.from(JSON.stringify(data)) : Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     return [name, type, dims, address];
   });
 }
@@ -208,11 +207,19 @@ async function reference(request) {
   return { durations_ns: await browser.ask("reference", models) };
 }
 
+/** The words of an output, which the page sends as JSON. */
+function words(bytes, total) {
+  const found = JSON.parse(Buffer.from(bytes ?? []).toString() || "[]");
+  if (!Array.isArray(found) || found.length !== total) throw new Error("the page sent an output cut short");
+  return found.map(String);
+}
+
 async function outputs(request) {
   return writeOutputs(request, state.inputs, state.outputs, async (feed) => {
     posted.clear();
     const found = await browser.ask("compute", offered(feed, "once"));
     return found.map(([type, dims, address]) => {
+      if (type === "string") return { type, dims, data: words(posted.get(address), count(dims)) };
       const [Holder] = TYPES[type] ?? [];
       if (!Holder) throw new Refused("not_implemented", `an output is ${type}, which this worker cannot pass`);
       const bytes = posted.get(address) ?? new Uint8Array(0);

@@ -21,7 +21,7 @@ from harness.runtimes.languages import WorkerProgram
 from harness.store import files
 
 FOLDER: Final = Path(__file__).parent
-SOURCES: Final = ("worker.cpp", "values.hpp", "json.hpp")
+SOURCES: Final = ("worker.cpp", "tensors.hpp", "values.hpp", "json.hpp")
 COMPILERS: Final = ("c++", "g++", "clang++")
 COMPILER: Final = "CXX"
 """The variable of the environment that names the compiler, as everywhere."""

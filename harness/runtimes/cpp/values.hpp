@@ -33,7 +33,7 @@ inline const std::vector<Type>& types() {
   static const std::vector<Type> known = {
       {1, "float", "<f4", 4, ""},   {2, "uint8", "|u1", 1, ""},   {3, "int8", "|i1", 1, ""},
       {4, "uint16", "<u2", 2, ""},  {5, "int16", "<i2", 2, ""},   {6, "int32", "<i4", 4, ""},
-      {7, "int64", "<i8", 8, ""},   {9, "bool", "|b1", 1, ""},    {10, "float16", "<f2", 2, ""},
+      {7, "int64", "<i8", 8, ""},   {8, "string", "<U", 4, ""},   {9, "bool", "|b1", 1, ""},    {10, "float16", "<f2", 2, ""},
       {11, "double", "<f8", 8, ""}, {12, "uint32", "<u4", 4, ""}, {13, "uint64", "<u8", 8, ""},
       {16, "bfloat16", "<u2", 2, "bfloat16"},
   };
@@ -44,7 +44,7 @@ inline const Type& type_of(int onnx, const std::string& name) {
   for (const auto& one : types())
     if (one.onnx == onnx) return one;
   throw Refused("not_implemented", "'" + name + "' has a type that the C++ worker cannot pass (number " +
-                                       std::to_string(onnx) + " of ONNX); it passes tensors of numbers");
+                                       std::to_string(onnx) + " of ONNX); it passes tensors of numbers and of text");
 }
 
 using Shape = std::vector<int64_t>;
@@ -60,6 +60,61 @@ struct Array {
   Shape shape;
   std::string bytes;
 };
+
+/** Text is NumPy's: so many code points for every word, of four bytes each, the rest zero. */
+inline bool is_text(const std::string& numpy) { return numpy.compare(0, 2, "<U") == 0; }
+
+inline std::string utf8(uint32_t point) {
+  std::string found;
+  if (point < 0x80) return found += static_cast<char>(point);
+  int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+  static const int first[] = {0, 0xC0, 0xE0, 0xF0};
+  found += static_cast<char>(first[more] | static_cast<int>(point >> 6 * more));
+  while (more--) found += static_cast<char>(0x80 | (point >> 6 * more & 63));
+  return found;
+}
+
+/** The words of a text array, in UTF-8. */
+inline std::vector<std::string> words_of(const Array& array) {
+  size_t total = static_cast<size_t>(count(array.shape)), width = total ? array.bytes.size() / total / 4 : 0;
+  std::vector<std::string> words(total);
+  for (size_t i = 0; i < total; ++i)
+    for (size_t at = 0; at < width; ++at) {
+      uint32_t point;
+      std::memcpy(&point, &array.bytes[4 * (i * width + at)], 4);
+      if (point) words[i] += utf8(point);
+    }
+  return words;
+}
+
+/** Words in UTF-8 -> a text array of at least so many code points a word. */
+inline Array text_of(const Shape& shape, const std::vector<std::string>& words, size_t width = 1) {
+  std::vector<std::vector<uint32_t>> points;
+  for (const auto& word : words) {
+    points.emplace_back();
+    for (size_t at = 0; at < word.size();) {
+      unsigned char lead = static_cast<unsigned char>(word[at++]);
+      int more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
+      uint32_t point = more ? lead & (0x3F >> more) : lead;
+      while (more-- && at < word.size()) point = point << 6 | (static_cast<unsigned char>(word[at++]) & 63);
+      points.back().push_back(point);
+    }
+    width = std::max(width, points.back().size());
+  }
+  std::string bytes(4 * width * words.size(), '\0');
+  for (size_t i = 0; i < points.size(); ++i)
+    if (!points[i].empty()) std::memcpy(&bytes[4 * i * width], points[i].data(), 4 * points[i].size());
+  return {"<U" + std::to_string(width), shape, bytes};
+}
+
+/** Text arrays of one width, so that they can lie behind one another; anything else stays as it is. */
+inline void of_one_width(std::vector<Array>& arrays) {
+  size_t width = 1;
+  for (const auto& one : arrays)
+    if (is_text(one.numpy)) width = std::max<size_t>(width, std::stoul(one.numpy.substr(2)));
+  for (auto& one : arrays)
+    if (is_text(one.numpy)) one = text_of(one.shape, words_of(one), width);
+}
 
 inline std::string file_of(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -235,6 +290,7 @@ class Examples {
   Array joined(const std::vector<int64_t>& places, size_t axis) const {
     std::vector<Array> parts;
     for (auto place : places) parts.push_back(whole(place));
+    of_one_width(parts);
     Array made{parts[0].numpy, parts[0].shape, ""};
     int64_t total = 0;
     for (const auto& one : parts) {
@@ -259,6 +315,10 @@ class Examples {
   Array fitting(Array chosen) const {
     const std::string what = std::string("input '") + spec.name + "' takes tensor(" + spec.type->name + "), and its feed is ";
     if (stated_ != spec.type->stated) throw Refused("input", what + (stated_.empty() ? chosen.numpy : stated_));
+    if (is_text(spec.type->numpy)) {
+      if (!is_text(chosen.numpy)) throw Refused("input", what + chosen.numpy);
+      return chosen;
+    }
     std::string bytes = cast(chosen, spec.type->numpy);
     if (bytes.size() != static_cast<size_t>(count(chosen.shape)) * spec.type->size) {
       throw Refused("input", what + chosen.numpy + " of shape " + written(chosen.shape));

@@ -16,7 +16,7 @@
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_cxx_api.h>
 
-#include "values.hpp"
+#include "tensors.hpp"
 
 namespace {
 
@@ -76,12 +76,6 @@ std::string described(const std::vector<Spec>& specs) {
                   json::array(shape) + "]");
   }
   return json::array(all);
-}
-
-/** A value over the bytes of an array, which must outlive it. */
-Ort::Value value_of(Array& array, const Spec& spec) {
-  return Ort::Value::CreateTensor(cpu_memory(), array.bytes.data(), array.bytes.size(), array.shape.data(),
-                                  array.shape.size(), static_cast<ONNXTensorElementDataType>(spec.type->onnx));
 }
 
 /** What is bound for one batch: inputs, and after the first run the memory that outputs are written to. */
@@ -277,7 +271,7 @@ class Worker {
       made->binding = std::make_unique<Ort::IoBinding>(session_);
       for (const auto& one : given) made->arrays.push_back(one.first.batch(places, one.second));
       for (size_t i = 0; i < inputs_.size(); ++i) {
-        made->inputs.push_back(value_of(made->arrays[i], inputs_[i]));
+        made->inputs.push_back(value_of(made->arrays[i], inputs_[i], cpu_memory()));
         made->binding->BindInput(inputs_[i].name.c_str(), made->inputs.back());
       }
       for (const auto& spec : outputs_) made->binding->BindOutput(spec.name.c_str(), cpu_memory());
@@ -291,7 +285,7 @@ class Worker {
     for (size_t i = 0; i < outputs_.size(); ++i) {
       Shape shape = batch.outputs[i].GetTensorTypeAndShapeInfo().GetShape();
       const Shape& declared = outputs_[i].shape;
-      bool fits = shape.size() == declared.size();
+      bool fits = shape.size() == declared.size() && !is_text(outputs_[i].type->numpy);
       for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = declared[axis] < 0 || declared[axis] == shape[axis];
       if (fits) batch.binding->BindOutput(outputs_[i].name.c_str(), batch.outputs[i]);
       else batch.loose.push_back(outputs_[i].name);
@@ -313,7 +307,7 @@ class Worker {
     for (const auto& size : asked["shape"].items) made->array.shape.push_back(size.whole());
     std::vector<float> halves(static_cast<size_t>(count(made->array.shape)), 0.5f);
     made->array.bytes.assign(reinterpret_cast<const char*>(halves.data()), halves.size() * sizeof(float));
-    made->values.push_back(value_of(made->array, input));
+    made->values.push_back(value_of(made->array, input, cpu_memory()));
     made->binding = std::make_unique<Ort::IoBinding>(made->session);
     made->binding->BindInput("x", made->values[0]);
     made->binding->BindOutput(output.name.c_str(), cpu_memory());
@@ -331,19 +325,13 @@ class Worker {
     std::vector<const char*> names, wanted;
     for (const auto& one : given) arrays.push_back(one.batch(places, axis));
     for (size_t i = 0; i < given.size(); ++i) {
-      values.push_back(value_of(arrays[i], inputs_[i]));
+      values.push_back(value_of(arrays[i], inputs_[i], cpu_memory()));
       names.push_back(inputs_[i].name.c_str());
     }
     for (const auto& one : outputs_) wanted.push_back(one.name.c_str());
     auto found = session_.Run(Ort::RunOptions{nullptr}, names.data(), values.data(), values.size(), wanted.data(), wanted.size());
     std::vector<Array> made;
-    for (size_t i = 0; i < found.size(); ++i) {
-      Shape shape = found[i].GetTensorTypeAndShapeInfo().GetShape();
-      // Not GetTensorRawData(): it calls what releases before 1.23 do not have.
-      const char* bytes = static_cast<const char*>(found[i].GetTensorMutableRawData());
-      size_t size = static_cast<size_t>(count(shape)) * outputs_[i].type->size;
-      made.push_back({outputs_[i].type->numpy, shape, size ? std::string(bytes, size) : std::string()});
-    }
+    for (size_t i = 0; i < found.size(); ++i) made.push_back(array_of(found[i], *outputs_[i].type));
     return made;
   }
 
@@ -356,7 +344,8 @@ class Worker {
       made.push_back({whole.numpy, rest, whole.bytes.substr(alike ? row * size : 0, size)});
   }
 
-  std::string entry(const std::string& folder, size_t index, const std::vector<Array>& made, bool rows) const {
+  std::string entry(const std::string& folder, size_t index, std::vector<Array>& made, bool rows) const {
+    of_one_width(made);
     std::string name = json::quoted(outputs_[index].name), file = std::to_string(index) + ".npy", place;
     bool alike = std::all_of(made.begin(), made.end(), [&](const Array& one) { return one.shape == made[0].shape; });
     if (alike) {

@@ -122,7 +122,7 @@ class Relay:
         for entry in reply.get("outputs", []) if reply.get("ok") else []:
             for name in [*entry.get("files", []), *(entry[key] for key in ("stacked", "concatenated") if key in entry)]:
                 if not NAME.fullmatch(name):
-                    raise DeviceError(f"{self._device.name} answered {name[:80]!r}, which is no file's name")
+                    raise DeviceError(f"{self._device.name} answered {name[:80]!r}, which is not the name of a file")
                 self._fetch(f"{there}/{name}", folder / name)
         ran(self._device, f"rm -rf {there}")
         return reply
@@ -130,7 +130,7 @@ class Relay:
     def _profiled(self, reply: dict[str, Any]) -> dict[str, Any]:
         there = str(reply["file"])
         if not there.startswith(f"{self.folder}/") or not NAME.fullmatch(there.rpartition("/")[2]):
-            raise DeviceError(f"{self._device.name} answered {there[:80]!r}, which is no profile")
+            raise DeviceError(f"{self._device.name} answered {there[:80]!r}, which is not a profile of its own")
         with tempfile.NamedTemporaryFile(prefix="harness-profile-", suffix=".json", delete=False) as here:
             pass
         self._fetch(there, Path(here.name))

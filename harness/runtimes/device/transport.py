@@ -59,7 +59,7 @@ class Transport(Protocol):
 
 
 def checked(text: str, pattern: re.Pattern[str], what: str) -> str:
-    """A name that is no option.
+    """A name that cannot be taken for an option.
 
     Raises:
         UsageError: it is one, or has what no such name has.

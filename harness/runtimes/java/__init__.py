@@ -140,7 +140,7 @@ def _natives(jar: Path, beside: Path | None, to: Path) -> None:
             f"{jars.GROUP}:{jars.ARTIFACT} from Maven, which has those of Linux, macOS and Windows"
         ) from error
     except zipfile.BadZipFile as error:
-        raise UsageError(f"{jar} is no jar: {error}") from error
+        raise UsageError(f"{jar} is not a jar: {error}") from error
     except OSError as error:
         raise StoreError(f"Cannot write {to}: {error.strerror or error}.") from error
     if beside is not None:

@@ -54,7 +54,7 @@ def find(version: str, folder: str, *, install: bool, say: Say) -> Path:
     if named and not version:
         if typed(named).is_file():
             return typed(named).absolute()
-        raise UsageError(f"{VARIABLE} is {named}, which is no file; name the jar of {GROUP}:{ARTIFACT}")
+        raise UsageError(f"{VARIABLE} is {named}, which is not a file; name the jar of {GROUP}:{ARTIFACT}")
     kept = repository() / GROUP.replace(".", "/") / ARTIFACT
     cached = [kept / version / f"{ARTIFACT}-{version}.jar"] if version else sorted(kept.glob("*/*.jar"), key=_age)
     cached = [one for one in cached if one.is_file() and not one.stem.endswith(("-sources", "-javadoc"))]

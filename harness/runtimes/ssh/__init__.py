@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from harness import ort_values
 from harness.errors import UsageError
-from harness.runtimes import onnxruntime, protocol
+from harness.runtimes import load, onnxruntime, protocol
 from harness.runtimes.device.transport import Ssh
 from harness.runtimes.environments import Say
 from harness.runtimes.languages import WorkerProgram
@@ -56,7 +56,8 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
 def carried() -> dict[str, str]:
     """The files of the worker in Python: where they lie below its folder on the device -> here."""
     own = {f"runtimes/onnxruntime/{name}": str(FOLDER / name) for name in FILES}
-    return {**own, "runtimes/protocol.py": protocol.__file__, "ort_values.py": ort_values.__file__}
+    shared = {f"runtimes/{name}.py": str(one.__file__) for name, one in (("load", load), ("protocol", protocol))}
+    return {**own, **shared, "ort_values.py": ort_values.__file__}
 
 
 def relayed(config: dict[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@
 #include <ostream>
 #include <unordered_map>
 
-#include "values.hpp"
+#include "tensors.hpp"
 
 namespace example {
 
@@ -79,6 +79,12 @@ inline std::vector<double> floats(const std::string& bytes, const Type& type) {
 /** What is wrong with an output; empty where nothing is. Numbers may lie apart by a share of the largest one. */
 inline std::string differs(const Array& found, const Array& expected, const Type& type, double tolerance) {
   if (found.shape != expected.shape) return "shape " + written(found.shape) + ", expected " + written(expected.shape);
+  if (is_text(type.numpy)) {
+    std::vector<std::string> own = words_of(found), other = words_of(expected);
+    size_t wrong = 0;
+    for (size_t i = 0; i < own.size(); ++i) wrong += own[i] != other[i];
+    return wrong ? std::to_string(wrong) + " of " + std::to_string(own.size()) + " values differ" : "";
+  }
   if (expected.numpy != type.numpy) return std::string(type.numpy) + ", expected " + expected.numpy;
   std::vector<double> own = floats(found.bytes, type), other = floats(expected.bytes, type);
   if (other.empty()) {
@@ -107,7 +113,8 @@ inline std::vector<Array> fed(const std::string& folder, const json::Value& aske
     for (const auto& entry : asked["inputs"].items)
       if (entry["name"].text == spec.name) {
         Array given = value(folder, entry, place);
-        made.push_back({spec.type->numpy, given.shape, cast(given, spec.type->numpy)});
+        if (is_text(given.numpy) != is_text(spec.type->numpy)) throw Refused("input", spec.name + " is fed " + given.numpy);
+        made.push_back(is_text(given.numpy) ? given : Array{spec.type->numpy, given.shape, cast(given, spec.type->numpy)});
       }
   if (made.size() != inputs.size()) throw Refused("input", "session.json does not feed every input of the model");
   return made;
@@ -133,18 +140,12 @@ inline std::vector<Array> run(Ort::Session& session, const std::vector<Spec>& in
   std::vector<const char*> names, wanted;
   for (size_t i = 0; i < inputs.size(); ++i) {
     names.push_back(inputs[i].name.c_str());
-    values.push_back(Ort::Value::CreateTensor(memory, &feed[i].bytes[0], feed[i].bytes.size(), feed[i].shape.data(), feed[i].shape.size(),
-                                              static_cast<ONNXTensorElementDataType>(inputs[i].type->onnx)));
+    values.push_back(value_of(feed[i], inputs[i], memory));
   }
   for (const auto& one : outputs) wanted.push_back(one.name.c_str());
   auto found = session.Run(Ort::RunOptions{nullptr}, names.data(), values.data(), values.size(), wanted.data(), wanted.size());
   std::vector<Array> made;
-  for (size_t i = 0; i < found.size(); ++i) {
-    Shape shape = found[i].GetTensorTypeAndShapeInfo().GetShape();
-    size_t size = static_cast<size_t>(count(shape)) * outputs[i].type->size;
-    const char* bytes = size ? static_cast<const char*>(found[i].GetTensorMutableRawData()) : "";
-    made.push_back({outputs[i].type->numpy, shape, std::string(bytes, size)});
-  }
+  for (size_t i = 0; i < found.size(); ++i) made.push_back(array_of(found[i], *outputs[i].type));
   return made;
 }
 

@@ -90,6 +90,10 @@ public final class Example {
       return 2;
     }
     OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    String measured = Json.text(Json.map(asked.get("measured_by")).get("version")), own = environment.getVersion();
+    if (!measured.isEmpty() && !measured.equals(own)) {
+      say.accept("measured with onnxruntime " + measured + ", this is " + own + ": times and outputs may differ");
+    }
     int wrong = 0;
     try (OrtSession.SessionOptions options = options(asked);
         OrtSession session = environment.createSession(new File(folder, Json.text(asked.get("model"))).getPath(), options)) {

@@ -1,0 +1,111 @@
+"""What is stored, some models at a time: a store of any size is read in the memory that a small one takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.errors import StoreError
+from harness.store import query
+from harness.store.rows import Row
+
+MOST: Final = 20_000
+"""Stored rows that are read at a time; a model with more of them stands alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredModels:
+    """Stored rows, in parts of whole models.
+
+    Attributes:
+        results: the results folder.
+        columns: stored columns that rows have.
+        all_runs: every run's rows instead of the newest per case.
+        names: model, variant and target of what is stored, each combination once.
+        parts: the models of each part, in the order of their cases.
+        problems: files that were left out and why; more of them may be found by reading.
+        notes: what else a reader has to know: runs from the future.
+        files: that are read.
+    """
+
+    results: Path
+    columns: tuple[str, ...]
+    all_runs: bool
+    names: tuple[tuple[str, str, str], ...]
+    parts: tuple[tuple[str, ...], ...]
+    problems: list[StoreError]
+    notes: tuple[str, ...]
+    files: list[Path]
+
+    def rows(self) -> Iterator[tuple[list[Row], list[Row]]]:
+        """Part after part, each ordered as `query.query` has it, with what `Query.among` has of its models.
+
+        Raises:
+            StoreError: the files come and go faster than they can be read.
+        """
+        with query.connected() as connection:
+            for models in self.parts:
+                rows, before = self._read(connection, models)
+                yield rows, [*rows, *before]
+
+    def _read(self, connection: Any, models: Sequence[str]) -> tuple[list[Row], list[Row]]:
+        for _ in range(query.ATTEMPTS):
+            try:
+                return query.read(
+                    connection, self.files, self.problems, self.columns, all_runs=self.all_runs, models=models
+                )
+            except FileNotFoundError:  # a run that has finished replaced its parts
+                self.files[:] = query.each_admitted(connection, query.sample_files(self.results), [])
+        raise query.changing(self.results)
+
+
+def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredModels:
+    """What is stored, of which no row is read yet.
+
+    Args:
+        results: the results folder; one that is missing holds nothing.
+        all_runs: every run's rows instead of the newest per case.
+        columns: as `query.query` takes them.
+
+    Raises:
+        StoreError: where the folder cannot be listed, or its files come and go faster than they can be read.
+    """
+    with query.connected() as connection:
+        for _ in range(query.ATTEMPTS):
+            problems: list[StoreError] = []
+            try:
+                files = query.each_admitted(connection, query.sample_files(results), problems)
+                names = query.names(connection, files, problems)
+                notes = query.of_the_future(connection, files, problems)
+            except FileNotFoundError:
+                continue
+            return StoredModels(
+                results=results,
+                columns=query.read_columns(columns),
+                all_runs=all_runs,
+                names=tuple((model, variant, target) for model, variant, target, _ in names),
+                parts=tuple(_parts(names)),
+                problems=problems,
+                notes=notes,
+                files=files,
+            )
+    raise query.changing(results)
+
+
+def _parts(names: Sequence[tuple[str, str, str, int]]) -> Iterator[tuple[str, ...]]:
+    """Models in the order of their cases, as many as have `MOST` rows together."""
+    counts: dict[str, int] = {}
+    for model, _, _, count in names:
+        counts[model] = counts.get(model, 0) + count
+    part: list[str] = []
+    held = 0
+    for model in sorted(counts, key=lambda name: query.natural(f"{name}/")):
+        if part and held + counts[model] > MOST:
+            yield tuple(part)
+            part, held = [], 0
+        part.append(model)
+        held += counts[model]
+    if part:
+        yield tuple(part)
