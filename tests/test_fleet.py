@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,39 +68,34 @@ def test_a_sweep_on_a_fleet_is_the_same(built_project: Project, address: str) ->
 
 
 @pytest.mark.long
-def test_hosts_are_listed(project: Project, address: str) -> None:
-    """With what a person chooses by; and a sweep that asks for hosts which are not there says so."""
-    (found,) = json.loads(project.run("fleet", "hosts", "--scheduler", address, "--json"))
+def test_hosts_are_listed(tmp_path: Path, project: Project, address: str) -> None:
+    """With what a person chooses by, or why they are refused; a target that wants hosts which are not there says so."""
+    (tmp_path / "other" / "harness").mkdir(parents=True)
+    (tmp_path / "other" / "harness" / "__init__.py").write_text('__version__ = "99.9"\n', encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path / "other"), os.environ.get("PYTHONPATH", "")])
+    command, variables = local.worker_command(FleetSpec(scheduler=address)), local.worker_environment()
+    zoo = project.root / "model_zoo.yaml"
+    wish = "cpu: {provider: cpu, hosts: {arch: s390x}}"
+    zoo.write_text(zoo.read_text(encoding="utf-8").replace("cpu: {provider: cpu}", wish), encoding="utf-8")
+    other = subprocess.Popen(command, env={**variables, "PYTHONPATH": path}, cwd=tmp_path)
+    try:
+        with engine.Fleet(FleetSpec(scheduler=address)) as fleet:
+            fleet.client.wait_for_workers(2, timeout=60)
+        listed = json.loads(project.run("fleet", "hosts", "--scheduler", address, "--json"))
+        said = project.run("sweep", "--variants", "fp32", "--scheduler", address, code=4)
+    finally:
+        other.kill()
+        other.wait()
+    refused, found = sorted(listed, key=lambda one: one["refused"] == "")
     assert "CPUExecutionProvider" in found["providers"]
     assert found["class"] == found["host"]["fingerprint"]
     assert ("", 1) == (found["refused"], found["slots"])
     assert abs(found["clock_s"]) < 60
-    zoo = project.root / "model_zoo.yaml"
-    wish = "cpu: {provider: cpu, hosts: {arch: s390x}}"
-    zoo.write_text(zoo.read_text(encoding="utf-8").replace("cpu: {provider: cpu}", wish), encoding="utf-8")
-    project.run("sweep", "--variants", "fp32", "--scheduler", address, code=4)
+    assert refused["refused"].startswith("runs harness 99.9 (code ")
+    assert f"(code {engine.code_digest()}): install the same there" in refused["refused"]
+    assert f"{refused['address']} runs harness 99.9" in " ".join(said.split())
     (row,) = rows_of(project)
     assert "no host of the fleet suits the target cpu" in str(row["reason"])
-
-
-@pytest.mark.long
-def test_a_worker_of_another_harness_is_refused(tmp_path: Path, project: Project) -> None:
-    """With a sentence that names both versions; nothing is measured."""
-    (tmp_path / "other" / "harness").mkdir(parents=True)
-    (tmp_path / "other" / "harness" / "__init__.py").write_text('__version__ = "99.9"\n', encoding="utf-8")
-    with local.scheduler(free_port()) as at:
-        command = [*local.worker_command(FleetSpec(scheduler=at)), "--no-nanny"]
-        path = os.pathsep.join([str(tmp_path / "other"), os.environ.get("PYTHONPATH", "")])
-        worker = subprocess.Popen(command, env={**local.worker_environment(), "PYTHONPATH": path}, cwd=tmp_path)
-        try:
-            with engine.Fleet(FleetSpec(scheduler=at)) as fleet:
-                fleet.client.wait_for_workers(1, timeout=60)
-            said = project.error("sweep", "--variants", "fp32", "--scheduler", at)
-        finally:
-            worker.kill()
-            worker.wait()
-    assert "runs harness 99.9 (code " in said
-    assert f"(code {engine.code_digest()}): install the same there" in said
 
 
 def test_nobody_at_the_address_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,13 +300,6 @@ def stored_run(results: Path, name: str) -> Path:
         return journal.finish()
 
 
-def kept_alive(stack: contextlib.ExitStack, words: list[str], variables: dict[str, str]) -> None:
-    """What `harness fleet worker` does, in a thread, until the stack ends."""
-    over = threading.Event()
-    stack.callback(over.set)
-    local.become_worker(words, variables, say=lambda _: None, again_s=0, over=over)
-
-
 def stored_parts(project: Project) -> dict[str, int]:
     """The files of the journals, and when they were written."""
     return {path.name: path.stat().st_mtime_ns for path in project.root.glob("results/samples/*.parts/*.parquet")}
@@ -335,19 +322,18 @@ def measured_processes(project: Project) -> dict[str, int]:
 def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
     """A worker, the sweep and the scheduler are killed in mid-case: nothing is lost, and nothing counts twice."""
     port, project = free_port(), built_project
-    command = ("sweep", "--variants", "fp32,fp32-fused", "--processes", "4", "--time-per-case", "1")
+    command = ("sweep", "--variants", "fp32,fp32-fused", "--processes", "3", "--time-per-case", "0.6")
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(contextlib.ExitStack())
         at = first.enter_context(local.scheduler(port))
         spec = FleetSpec(scheduler=at)
-        words, variables = local.worker_command(spec), local.worker_environment(cache=tmp_path / "its")
-        threading.Thread(target=kept_alive, args=(stack, words, variables), daemon=True).start()
+        stack.enter_context(local.worker(spec, cache=tmp_path / "its"))
         killed = project.start(*command, "--scheduler", at)
         stack.callback(killed.kill)
         until(lambda: len(stored_parts(project)) > 0)
         with engine.Fleet(spec) as fleet:
             (pid,) = fleet.ask(os.getpid, [one.address for one in fleet.hosts()]).values()
-        os.kill(pid, signal.SIGKILL)  # a worker, whose nanny starts another
+        os.kill(pid, signal.SIGKILL)  # a worker, and another is started
         until(lambda: len(stored_parts(project)) > 1)
         killed.kill()
         killed.communicate()
@@ -359,7 +345,7 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
         stack.enter_context(local.scheduler(port))  # another one at the same address
         out, err = resumed.communicate(timeout=200)
     assert 0 == resumed.returncode, (out, err)
-    assert {"tiny/fp32/cpu-t1-b1": 4, "tiny/fp32-fused/cpu-t1-b1": 4} == measured_processes(project)
+    assert {"tiny/fp32/cpu-t1-b1": 3, "tiny/fp32-fused/cpu-t1-b1": 3} == measured_processes(project)
     assert 1 == len(list(project.root.glob("results/samples/*.parquet")))
 
 

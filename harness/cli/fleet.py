@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -163,6 +164,13 @@ def published(swept: Swept, results: Path, console: Console) -> Swept:
     return swept
 
 
+def end_as_interrupted() -> None:
+    """Let what a service manager or a closed terminal sends end this as Ctrl-C does, with all that it started."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+
+
 def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None) -> None:
     """Be a worker until somebody ends it."""
     from harness.fleet import local
@@ -170,6 +178,7 @@ def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None) -> None:
     if wrong := [one for one in labels if "," in one or not one.strip()]:
         raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
     environment = local.worker_environment(labels=labels, cache=cache)
+    end_as_interrupted()
     code = local.become_worker(local.worker_command(spec), environment, say=ending.say)
     if code:
         raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
@@ -179,6 +188,7 @@ def _up(count: int, port: int, cache: Path | None) -> None:
     """A scheduler and workers here, until somebody ends this."""
     from harness.fleet import local
 
+    end_as_interrupted()
     with local.cluster(count, port=port, cache=cache) as address:
         ending.out(f"{units.count(count, 'worker')} at {address}; Ctrl-C ends them. In another terminal:")
         ending.out(f"  harness fleet hosts --scheduler {address}")

@@ -7,6 +7,7 @@ twice counts once: an answer is known by its case and process, and the first one
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -146,6 +147,7 @@ class FleetExecutor:
         self._done: set[tuple[str, int]] = set()
         self._empty_since: dict[str, float] = {}
         self._patience_s = patience_s()
+        self._looked = time.monotonic()
 
     def hosts_for(self, target: str) -> list[FleetHost]:
         """The hosts that a target may be measured on now.
@@ -206,14 +208,11 @@ class FleetExecutor:
         Raises:
             HarnessError: there is no host, or the scheduler is gone for longer than the fleet's patience.
         """
-        waiting, coming, looked = _Waiting(jobs), deque[Job](), time.monotonic()
+        waiting, coming = _Waiting(jobs), deque[Job]()
         try:
             while True:
-                if time.monotonic() - looked > LOOK_S:
-                    self._give_away_again()
-                    looked = time.monotonic()
+                self._move_on(waiting, coming, watch)
                 yield from self._abandoned()
-                self._fill(waiting, coming, watch)
                 for job in waiting.settled:
                     watch.started(job.case)
                     yield time_once(job)
@@ -276,6 +275,17 @@ class FleetExecutor:
                 f"{why or f'there is none; start one with `harness fleet worker {self._fleet.address}`'}"
             )
 
+    def _move_on(self, waiting: _Waiting, coming: deque[Job], watch: JobWatcher) -> None:
+        """Give away what can be; the scheduler may be lost in every line of it."""
+        try:
+            if time.monotonic() - self._looked > LOOK_S:
+                self._give_away_again()
+                self._looked = time.monotonic()
+            self._fill(waiting, coming, watch)
+        except (OSError, TimeoutError, RuntimeError):
+            if not self._revived():
+                raise
+
     def _fill(self, waiting: _Waiting, coming: deque[Job], watch: JobWatcher) -> None:
         """Give away jobs while a host that may take one has nothing to do; each is decided as late as that."""
         free = self._free()
@@ -287,11 +297,10 @@ class FleetExecutor:
             following = waiting.following()
             if following is None:
                 break
+            coming.append(following)  # should the scheduler be lost in the next line, it is not
             host_class = self._placed(following)
-            if host_class and free[host_class] <= 0:
-                coming.append(following)
-                continue
-            self._start(following, free, watch)
+            if not host_class or free[host_class] > 0:
+                self._start(coming.pop(), free, watch)
         if not self._flights and not waiting.settled:  # nobody is there: it waits, so that the wait comes to an end
             left = coming.popleft() if coming else waiting.following()
             if left is not None:
@@ -348,8 +357,7 @@ class FleetExecutor:
         if flight not in self._flights or future is not flight.future:
             return None
         if future.status in ("cancelled", "lost"):
-            self._fleet.revive(self._patience_s, self._say)
-            return self._again(flight, "the scheduler forgot it")
+            return None if self._revived() else self._again(flight, "the scheduler forgot it")
         if future.status == "error":
             return self._broken(flight, future.exception())
         answer: FleetAnswer = future.result()
@@ -375,8 +383,7 @@ class FleetExecutor:
             where = ", ".join(sorted(flight.addresses))
             return _crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
         if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
-            self._fleet.revive(self._patience_s, self._say)
-            return self._again(flight, "the scheduler forgot it")
+            return None if self._revived() else self._again(flight, "the scheduler forgot it")
         raise error or HarnessError("a worker of the fleet failed and did not say why")
 
     def _again(self, flight: Flight, why: str, at: str = "") -> ProcessOutcome | None:
@@ -397,9 +404,17 @@ class FleetExecutor:
             self._give(flight)
         return None
 
+    def _revived(self) -> bool:
+        """Connect again where the scheduler was lost, and give everything away anew; whether that was so."""
+        if not self._fleet.revive(self._patience_s, self._say):
+            return False
+        for flight in self._flights:
+            flight.future, flight.addresses, flight.number = None, frozenset(), flight.number + 1
+        return True
+
     def _give_away_again(self) -> None:
         """Look for flights whose hosts are gone, or that take longer than any host needs."""
-        self._fleet.revive(self._patience_s, self._say)
+        self._revived()
         there = {one.address for one in self._fleet.hosts() if not one.refused}
         for flight in list(self._flights):
             late = time.monotonic() - flight.since > SLACK_S + 4 * flight.job.pace.budget_s
@@ -425,7 +440,8 @@ class FleetExecutor:
     def _cancel(self, flight: Flight) -> None:
         future, flight.future = flight.future, None
         if future is not None:
-            future.cancel(force=True)
+            with contextlib.suppress(Exception):  # its connection is gone, and so is the task
+                future.cancel(force=True)
 
     def _publish(self, entries: Iterable[Entry]) -> None:
         """Put entries into the depot, each once."""

@@ -22,7 +22,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def worker_command(spec: FleetSpec, *, name: str = "", builds: bool = False, folder: Path | None = None) -> list[str]:
-    """What starts a worker: `dask worker` with what a measurement needs.
+    """What starts a worker: `dask worker` with what a measurement needs, and without a nanny (see `become_worker`).
 
     Args:
         spec: the scheduler, and the certificates for it.
@@ -37,7 +37,7 @@ def worker_command(spec: FleetSpec, *, name: str = "", builds: bool = False, fol
     resources = f"{SLOT}=1" + (" build=1" if builds else "")
     return [
         *(sys.executable, "-m", "distributed.cli.dask_worker", spec.scheduler),
-        *("--nthreads", "1", "--resources", resources, "--memory-limit", "0", "--no-dashboard", *given),
+        *("--nthreads", "1", "--resources", resources, "--memory-limit", "0", "--no-dashboard", "--no-nanny", *given),
     ]
 
 
@@ -59,8 +59,9 @@ def become_worker(
     say: Callable[[str], None],
     again_s: float = 5.0,
     over: threading.Event | None = None,
+    cores: set[int] | None = None,
 ) -> int:
-    """Run a worker until somebody ends it, and again where the scheduler went away; the last one's exit code.
+    """Run a worker until somebody ends it, again where it was killed or the scheduler went away; the last exit code.
 
     Args:
         command: what starts it.
@@ -68,18 +69,20 @@ def become_worker(
         say: hears that it starts again.
         again_s: a worker that ends sooner than this, and not well, will not do better the next time.
         over: when to end; where it is not given, somebody interrupts.
+        cores: that it is bound to, if it is.
     """
     over = over or threading.Event()
     while True:
         began = time.monotonic()
-        with _started(command, environment) as child:
+        with _started(command, environment, cores=cores) as child:
             while not over.is_set() and child.poll() is None:
                 over.wait(1)
         code = child.returncode
-        if over.is_set() or (code and time.monotonic() - began < again_s):
+        killed = code < 0
+        if over.is_set() or (code > 0 and time.monotonic() - began < again_s):
             return code
-        say("the scheduler is gone: waiting for it to come back")
-        time.sleep(1)
+        say("the worker was killed: starting another" if killed else "the scheduler is gone: waiting for it to be back")
+        over.wait(1)
 
 
 @contextlib.contextmanager
@@ -101,10 +104,19 @@ def scheduler(port: int, *, host: str = LOOPBACK, patience_s: float = 60.0) -> I
 @contextlib.contextmanager
 def worker(
     spec: FleetSpec, *, name: str = "", cache: Path | None = None, slot: str = "", cores: set[int] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker on this machine."""
-    with _started(worker_command(spec, name=name), worker_environment(cache=cache, slot=slot), cores=cores) as child:
-        yield child
+) -> Iterator[None]:
+    """A worker on this machine, as long as the block."""
+    over = threading.Event()
+    command, environment = worker_command(spec, name=name), worker_environment(cache=cache, slot=slot)
+    keeping = threading.Thread(
+        target=lambda: become_worker(command, environment, say=lambda _: None, again_s=0, over=over, cores=cores)
+    )
+    keeping.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeping.join()
 
 
 @contextlib.contextmanager
