@@ -53,7 +53,8 @@ def test_a_case_that_really_wins_and_is_stopped_is_counted(scripts: Any, monkeyp
 def test_drift_leaves_rounds_their_coverage_and_takes_it_from_cases(scripts: Any) -> None:
     """Five processes one after the other share a minute; those of five rounds do not."""
     coverage = scripts("coverage")
-    by = {order: coverage.simulated(order, 120.0, cases=20, sweeps=12, seed=1) for order in ("round", "case")}
+    host = coverage.Drifting(memory_s=120.0)
+    by = {order: coverage.simulated(order, host, cases=20, sweeps=12, seed=1)[0] for order in ("round", "case")}
     mean = {order: sum(found.shares) / len(found.shares) for order, found in by.items()}
     assert mean["case"] < 0.6
     assert mean["round"] > 0.85
@@ -63,9 +64,9 @@ def test_a_recording_is_replayed(scripts: Any) -> None:
     """Independent processes are covered, and a host that wanders is not where they follow each other."""
     coverage, dice = scripts("coverage"), random.Random(2)
     steady = {"a": [math.exp(dice.gauss(0, 0.02)) for _ in range(60)]}
-    assert sum(coverage.replayed(steady, 1).shares) / 56 > 0.8
+    assert sum(coverage.replayed(steady, steady, 1)[0].shares) / 56 > 0.8
     wandering = {"a": [math.exp(0.01 * number + dice.gauss(0, 0.001)) for number in range(60)]}
-    assert sum(coverage.replayed(wandering, 1).shares) / 56 < 0.3
+    assert sum(coverage.replayed(wandering, steady, 1)[0].shares) / 56 < 0.3
 
 
 def test_three_looks_take_fewer_pairs_than_one(scripts: Any) -> None:

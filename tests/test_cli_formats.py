@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.layout import TextColumn, TextTable
 from tests.conftest import Project
 
-WRITERS = {"export", "init", "import", "report", "serve", "plot", "selftest", "bisect"}
+WRITERS = {"export", "init", "import", "report", "serve", "plot", "selftest", "bisect", "view"}
 """Verbs that print no table of data."""
 
 

@@ -2,6 +2,7 @@
 
 asv measures all models in one environment, so a result file holds several sets of weights, and its `weights` can only
 say which were asked for. The file names those of each model beside it; for the pages it is read as one file for each.
+A model that is a file of the user's own keeps one line whatever the file holds: that it changed is what asv is to show.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from harness.errors import StoreError
 from harness.store.asv import files as asv_files
 from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.merge import NAMES
+
+FILE: Final = "file"
+"""The kind of weights that lie in a file of the user's own."""
 
 TABLES: Final = (
     "_results", "_samples", "_stats", "_benchmark_params", "_profiles", "_started_at", "_duration",
@@ -43,9 +47,10 @@ def patch() -> None:
 def labels_of(path: Path) -> Mapping[str, str]:
     """Model -> the label of the weights it was built with; empty where the file does not say."""
     try:
-        return asv_files.read(path).header.get(WEIGHTS_OF) or {}
+        found = asv_files.read(path).header.get(WEIGHTS_OF) or {}
     except StoreError:
         return {}  # asv reads it, or says itself what is wrong
+    return {model: label for model, label in found.items() if not label.startswith(f"{model}-{FILE}-")}
 
 
 def by_weights(found: Any, labels: Mapping[str, str]) -> Iterator[Any]:

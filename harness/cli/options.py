@@ -13,7 +13,6 @@ import typer
 from harness import bounds, units
 from harness.bounds import Bound
 from harness.errors import UsageError
-from harness.records import scenario
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ Targets = Annotated[str | None, typer.Option("--targets", metavar="A,B", help="T
 Scenarios = Annotated[
     str | None,
     typer.Option(
-        "--scenarios", metavar="A,B", help=f"How requests arrive: {scenario.SINGLE}, or such as {scenario.EXAMPLES}."
+        "--scenarios", metavar="A,B", help="How requests arrive: single-stream, or such as multi4, offline, server50ms."
     ),
 ]
 StoredTargets = Annotated[
@@ -250,6 +249,8 @@ def scenarios(text: str | None) -> tuple[str, ...] | None:
     """
     if text is None:
         return None
+    from harness.records import scenario
+
     try:
         return tuple(scenario.same(part.strip()) for part in text.split(","))
     except ValueError as error:

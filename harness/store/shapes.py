@@ -50,6 +50,14 @@ def _counts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(one, int) for one in value.values())
 
 
+def _limits(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_numbers_or_none, value.values()))
+
+
+def _numbers_or_none(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_number, value.values()))
+
+
 def _choice(value: Any) -> bool:
     if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in ("state", "best")):
         return False
@@ -69,8 +77,9 @@ SHAPES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "choice": _choice,
     "fidelity_parts": _objects,
     "metrics": _objects,
+    "metric_budgets": _limits,
     **dict.fromkeys(("placement", "time_share", "arithmetic", "computation", "floor_s"), _numbers),
-    **dict.fromkeys(("kernels", "operators"), _counts),
+    **dict.fromkeys(("behind", "kernels", "operators", "placed"), _counts),
     "fusion": _fusion,
     "steps": _steps,
     **dict.fromkeys(("provider_options", "session_config", "versions"), _settings),

@@ -20,6 +20,7 @@ from tests.conftest import Project
 
 NEEDED = {
     "bisect": ("tiny/fp32/cpu-t1-b1", "--good", "1.22.1", "--bad", "1.23.0"),
+    "tune": ("tiny",),
     "plot": ("accuracy", "--out", "x.svg"),
 }
 """What a verb cannot be called without."""

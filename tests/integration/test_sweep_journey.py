@@ -256,7 +256,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_projec
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=60)
     assert 130 == first.returncode, (out, err)
-    assert "finished processes are kept" in out
+    assert re.search(r"[12] finished process(es are| is) kept", out)
     assert "Traceback" not in err
     done = rows(project)
     assert 1 <= len(done) < 3
@@ -392,7 +392,7 @@ def test_build_inspect_list_and_cache(project: Project) -> None:
     assert "tiny/fp32-fused:" in project.run("build", "tiny")
     shown = json.loads(project.run("inspect", "tiny/fp32/cpu-t1-b1", "--json"))
     assert 1 == shown["operators"]["BatchNormalization"]
-    assert "opsets:" in project.run("inspect", "tiny.onnx", "--nodes")
+    assert "ai.onnx  17" in project.run("inspect", "tiny.onnx", "--nodes")
     listed = json.loads(project.run("list", "--json"))
     assert [True, False] == [t["runs_here"] for t in listed["targets"]]
     assert "int8-static" in project.run("list")
