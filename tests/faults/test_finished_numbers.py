@@ -154,5 +154,5 @@ def _without_times(first: bytes, second: bytes) -> bytes:
     for name, row in one["results"].items():
         other["results"][name][place] = row[place]
         pairs = zip(row[value], other["results"][name][value], strict=True)
-        other["results"][name][value] = [a if a != a and b is None else b for a, b in pairs]
+        other["results"][name][value] = [a if b is None and str(a) == "nan" else b for a, b in pairs]
     return first if json.dumps(other) == json.dumps(one) else second
