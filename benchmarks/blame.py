@@ -27,12 +27,7 @@ LAYERS, CHANNELS, SIZE = 8, 12, 12
 DEAD = 3
 """The channel that every layer gives out as zero."""
 
-ZOO = """
-version: 1
-variants:
-  fp32: {precision: float32, steps: [export]}
-  int8: {precision: int8, steps: [export, quantize: {method: static, per_channel: false}]}
-targets: {cpu: {provider: cpu, threads: [1]}}
+NET = """\
 data: {noise: {source: random, calibration: 8, evaluation: 8}}
 models:
   net:
@@ -42,6 +37,15 @@ models:
     inputs: {x: {dtype: float32, shape: [batch, 1, SIZE, SIZE]}}
     budget: {fidelity_db: 20}
 """
+"""The model of a zoo: `network`'s file, with SIZE for its pixels."""
+
+ZOO = f"""
+version: 1
+variants:
+  fp32: {{precision: float32, steps: [export]}}
+  int8: {{precision: int8, steps: [export, quantize: {{method: static, per_channel: false}}]}}
+targets: {{cpu: {{provider: cpu, threads: [1]}}}}
+{NET}"""
 
 
 def network(path: Path, seed: int, channels: int = CHANNELS, size: int = SIZE) -> str:

@@ -19,7 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from blame import network
+from blame import NET, network
 from common import ROOT, host
 
 from harness import zoo as zoos
@@ -41,22 +41,14 @@ from harness.tune.racing import PROCESS_S, RUNGS, fit
 from harness.tune.tune import TuneRequest, tune
 
 SIZE = 32
-ZOO = """
+ZOO = f"""
 version: 1
-defaults: {variants: [fp32-default, int8-static], targets: [cpu]}
+defaults: {{variants: [fp32-default, int8-static], targets: [cpu]}}
 variants:
-  fp32-default: {precision: float32, steps: [export]}
-  int8-static: {precision: int8, steps: [export, fuse: {level: basic}, quantize: {method: static}]}
-targets: {cpu: {provider: cpu}}
-data: {noise: {source: random, calibration: 8, evaluation: 8}}
-models:
-  net:
-    source: onnx
-    id: net.onnx
-    data: noise
-    inputs: {x: {dtype: float32, shape: [batch, 1, SIZE, SIZE]}}
-    budget: {fidelity_db: 20}
-"""
+  fp32-default: {{precision: float32, steps: [export]}}
+  int8-static: {{precision: int8, steps: [export, fuse: {{level: basic}}, quantize: {{method: static}}]}}
+targets: {{cpu: {{provider: cpu}}}}
+{NET}"""
 
 
 class Watch:

@@ -57,7 +57,7 @@ def key_of(content: Mapping[str, Any]) -> str:
 def known(place: Path) -> Environment | None:
     """What an earlier call has made there; None where it is not whole. A hit marks it as used."""
     try:
-        content = sealed.opened(place / META, entry_of(place)).content
+        content = sealed.opened(place / META, sealed.place_entry(place)).content
         python = interpreter(place / "venv")
         # exists() follows the link: the Python that it was made from may have been removed.
         if content is None or not python.exists():
@@ -67,16 +67,8 @@ def known(place: Path) -> Environment | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    try:
-        os.utime(place / META)
-    except OSError:
-        return environment  # a cache that may only be read serves all the same
+    sealed.mark_used(place / META)
     return environment
-
-
-def entry_of(place: Path) -> str:
-    """What the checksum of a place's meta.json is made with."""
-    return f"{place.parent.name}/{place.name}"
 
 
 def interpreter(venv: Path) -> Path:

@@ -12,8 +12,10 @@ entry, larger than any that is written here, or no file at all, reads as damaged
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,17 @@ class Opened:
 
     content: dict[str, Any] | None = None
     damage: str = ""
+
+
+def place_entry(place: Path) -> str:
+    """What the text of a place in the cache is sealed under: its kind and its digest."""
+    return f"{place.parent.name}/{place.name}"
+
+
+def mark_used(path: Path) -> None:
+    """Note that a place is used, by the time of its text; a cache that may only be read serves all the same."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
 
 
 def seal(entry: str, content: Mapping[str, Any]) -> bytes:

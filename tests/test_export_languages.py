@@ -254,10 +254,13 @@ def test_the_activity_compiles(shipped: Path, tmp_path: Path) -> None:
         ),
         ("cpp", {"main.cpp", "example.hpp", "tensors.hpp", "values.hpp", "json.hpp", "CMakeLists.txt"}),
         ("dir", set()),
-        ("java", {f"java/{name}.java" for name in ("Example", "Values", "Json", "Main")} | {"pom.xml"}),
+        ("java", {f"java/{name}.java" for name in ("Example", "Settings", "Values", "Json", "Main")} | {"pom.xml"}),
         (
             "android",
-            {f"app/src/main/java/onnxexample/{name}.java" for name in ("Example", "Values", "Json", "MainActivity")}
+            {
+                f"app/src/main/java/onnxexample/{name}.java"
+                for name in ("Example", "Settings", "Values", "Json", "MainActivity")
+            }
             | {"settings.gradle", "app/build.gradle", "app/src/main/AndroidManifest.xml"},
         ),
         (

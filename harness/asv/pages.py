@@ -12,18 +12,14 @@ import copy
 import functools
 import math
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import StoreError
 from harness.store.asv import files as asv_files
-from harness.store.asv.environments import WEIGHTS_OF
+from harness.store.asv.environments import WEIGHTS_OF, page_label
 from harness.store.asv.merge import NAMES
-
-FILE: Final = re.compile(r"(-file)-[0-9a-f]{8}$")
-"""The end of a label of weights that lie in a file of the user's own; its line has none of the digest."""
 
 TABLES: Final = (
     "_results", "_samples", "_stats", "_benchmark_params", "_profiles", "_started_at", "_duration",
@@ -41,8 +37,8 @@ def patch() -> None:
     def iter_results(results: str) -> Iterator[Any]:
         for found in plain(results):
             weights = found.params.get("weights")
-            if isinstance(weights, str) and (line := FILE.sub(r"\1", weights)) != weights:
-                vars(found)["_params"] = {**found.params, "weights": line}
+            if isinstance(weights, str):
+                vars(found)["_params"] = {**found.params, "weights": page_label(weights)}
             yield from by_weights(found, labels_of(Path(results) / vars(found)["_filename"]))
 
     publish.iter_results = iter_results
@@ -54,7 +50,7 @@ def labels_of(path: Path) -> Mapping[str, str]:
         found = asv_files.read(path).header.get(WEIGHTS_OF) or {}
     except StoreError:
         return {}  # asv reads it, or says itself what is wrong
-    return {model: FILE.sub(r"\1", label) for model, label in found.items()}
+    return {model: page_label(label) for model, label in found.items()}
 
 
 def by_weights(found: Any, labels: Mapping[str, str]) -> Iterator[Any]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import re
 import secrets
 import shutil
@@ -98,7 +97,7 @@ class Cache:
         if not manifest.holds(folder, content.get("files"), deep=deep):
             self.damaged[f"{kind}/{digest}"] = "has lost a file, or one is not what it was"
             return None
-        _touch(folder / META)
+        sealed.mark_used(folder / META)
         return content
 
     def admit(self, kind: str, digest: str, folder: Path, meta: Mapping[str, Json]) -> None:
@@ -215,7 +214,7 @@ class Cache:
     def _json(self, kind: str, key: str) -> dict[str, Any] | None:
         content = self._opened(kind, key)
         if content is not None:
-            _touch(self.text(kind, key))
+            sealed.mark_used(self.text(kind, key))
         return content
 
     def _opened(self, kind: str, digest: str) -> dict[str, Any] | None:
@@ -281,9 +280,3 @@ def refusal(root: Path, error: OSError) -> StoreError:
         f"The cache {root} cannot be written: {error.strerror or error}. To go on, {way} another folder with "
         f"--cache DIR or HARNESS_CACHE."
     )
-
-
-def _touch(path: Path) -> None:
-    """Note the use of an entry; a cache that may only be read cannot, and serves all the same."""
-    with contextlib.suppress(OSError):
-        os.utime(path)

@@ -126,8 +126,4 @@ def _folder(request: base.DataRequest) -> Path:
     Raises:
         BuildError: there is none.
     """
-    given = base.option(request, "folder")
-    folder = Path(str(given)) if given else None
-    if folder is None or not folder.is_dir():
-        raise BuildError(f"data: `audio_folder` needs the option `folder`, a folder of sounds; found {given!r}.")
-    return folder
+    return base.required_folder(request, "a folder of sounds")

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from harness import data
@@ -21,7 +22,6 @@ from harness.special_files import require_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import numpy as np
 
@@ -419,43 +419,6 @@ def feed_shape(spec: InputSpec, request: DataRequest) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-CHANNELS = (1, 3)
-"""How many an image may have."""
-
-
-def image_input(request: DataRequest) -> tuple[InputSpec, int, int, int]:
-    """The one input of an image model, with channels, height and width, in whichever order it takes them.
-
-    Raises:
-        BuildError: the model does not take one image.
-    """
-    shapes = [row_shape(spec, request) for spec in request.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 3 or not {shapes[0][0], shapes[0][2]} & set(CHANNELS):  # noqa: PLR2004 # channels, height, width
-        raise BuildError(
-            f"data: `{request.source}` feeds models with one input of shape [batch, 3, height, width] or [batch, "
-            f"height, width, 3]; this one has "
-            f"{', '.join(f'{spec.name} {list(spec.shape)}' for spec in request.inputs)}."
-        )
-    if channels_last(request):
-        height, width, channels = shapes[0]
-    else:
-        channels, height, width = shapes[0]
-    return request.inputs[0], channels, height, width
-
-
-def channels_last(request: DataRequest) -> bool:
-    """Whether an image model takes [height, width, channels], as TensorFlow and JAX do; by its first input's shape."""
-    shape = row_shape(request.inputs[0], request)
-    return len(shape) == 3 and shape[0] not in CHANNELS and shape[2] in CHANNELS  # noqa: PLR2004 # as above
-
-
-def in_order(image: np.ndarray[Any, Any], request: DataRequest) -> np.ndarray[Any, Any]:
-    """An image [channels, height, width] in the order that the model takes."""
-    import numpy as np
-
-    return np.ascontiguousarray(image.transpose(1, 2, 0)) if channels_last(request) else image
-
-
 def request_digest(request: DataRequest, split: Split) -> str:
     """The digest of the examples of one split, computed from what makes them rather than from the arrays.
 
@@ -513,6 +476,36 @@ def option(request: DataRequest, name: str) -> Any:
     if unknown:
         raise BuildError(f"data: `{request.source}` has no option `{unknown[0]}`. Valid: {', '.join(sorted(known))}.")
     return request.options.get(name, known[name].default)
+
+
+def required(request: DataRequest, name: str, what: str) -> str:
+    """The value of a data option that the source cannot do without.
+
+    Args:
+        request: what is asked for.
+        name: the option's.
+        what: what it is, such as `a CSV file`.
+
+    Raises:
+        BuildError: it is not given.
+    """
+    given = option(request, name)
+    if not given:
+        raise BuildError(f"data: `{request.source}` needs the option `{name}`, {what}.")
+    return str(given)
+
+
+def required_folder(request: DataRequest, what: str) -> Path:
+    """The folder that the option `folder` names.
+
+    Raises:
+        BuildError: it is not given, or there is none.
+    """
+    given = option(request, "folder")
+    folder = Path(str(given)) if given else None
+    if folder is None or not folder.is_dir():
+        raise BuildError(f"data: `{request.source}` needs the option `folder`, {what}; found {given!r}.")
+    return folder
 
 
 def needs(package: str, purpose: str) -> MissingExtra:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import foreign
-from harness.data import BROKEN, base, chosen
+from harness.data import BROKEN, base, chosen, image_layout
 from harness.data.base import Split
 from harness.data.images import NORMALIZE, normalised, opened, pillow
 from harness.errors import BuildError
@@ -54,7 +54,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
     """Yield the pictures of a split with their boxes."""
     import numpy as np
 
-    spec, channels, height, width = base.image_input(request)
+    spec, channels, height, width = image_layout.image_input(request)
     content = _content(request)
     kinds = {kind: place for place, kind in enumerate(sorted({int(one["id"]) for one in content["categories"]}))}
     boxes: dict[Any, list[Mapping[str, Any]]] = {}
@@ -93,10 +93,7 @@ def digest(request: base.DataRequest) -> str:
 
 
 def _annotations(request: base.DataRequest) -> Path:
-    given = base.option(request, "annotations")
-    if not given:
-        raise BuildError("data: `coco` needs the option `annotations`, a JSON file as COCO keeps them.")
-    return Path(str(given))
+    return Path(base.required(request, "annotations", "a JSON file as COCO keeps them"))
 
 
 def _folder(request: base.DataRequest) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import base
+from harness.data import base, image_layout
 from harness.options import Option
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def examples(request: base.DataRequest, split_name: base.Split) -> Iterator[base
     images, labels = (train, train_labels) if split_name == "calibration" else (held, held_labels)
     name = request.inputs[0].name
     for image, label in zip(images, labels, strict=True):
-        yield base.Row(feed={name: base.in_order(image, request)}, label=int(label))
+        yield base.Row(feed={name: image_layout.in_order(image, request)}, label=int(label))
 
 
 def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.data import BROKEN, base, chosen
+from harness.data import BROKEN, base, chosen, image_layout
 from harness.data.base import Split
 from harness.data.chosen import ChosenFile
 from harness.data.images import FOLDER, NORMALIZE, SUFFIXES, fit, normalised, opened, pillow
@@ -40,7 +40,7 @@ PARTS: dict[Split, tuple[str, ...]] = {
 
 def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | base.LeftOut]:
     """Yield the pictures of a split with their classes' numbers."""
-    spec, channels, height, width = base.image_input(request)
+    spec, channels, height, width = image_layout.image_input(request)
     resize = base.option(request, "resize")
     places = classes(request)
     for file in _files(request)[split]:
@@ -124,10 +124,7 @@ def _folders(request: base.DataRequest) -> dict[Split, Path]:
     Raises:
         BuildError: there is no such folder.
     """
-    given = base.option(request, "folder")
-    folder = Path(str(given)) if given else None
-    if folder is None or not folder.is_dir():
-        raise BuildError(f"data: `{request.source}` needs the option `folder`, a folder of images; found {given!r}.")
+    folder = base.required_folder(request, "a folder of images")
     found = {split: _first_of(folder, names) for split, names in PARTS.items()}
     if all(found.values()):
         return {split: place for split, place in found.items() if place is not None}

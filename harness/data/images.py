@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data import BROKEN, base
+from harness.data import BROKEN, base, image_layout
 from harness.data.chosen import SPARE
 from harness.errors import BuildError
 from harness.options import Option
@@ -43,7 +43,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row | base.LeftOut]:
     """Yield the folder's images: even places of the shuffled list calibrate, odd ones evaluate."""
-    spec, channels, height, width = base.image_input(request)
+    spec, channels, height, width = image_layout.image_input(request)
     for path, label in _chosen(request, split):
         picture = opened(path, path.name)
         if isinstance(picture, base.LeftOut):
@@ -96,10 +96,7 @@ def _files(request: base.DataRequest) -> list[tuple[Path, int | None]]:
     Raises:
         BuildError: there is no such folder, or no image in it.
     """
-    given = base.option(request, "folder")
-    folder = Path(str(given)) if given else None
-    if folder is None or not folder.is_dir():
-        raise BuildError(f"data: `images` needs the option `folder`, a folder of images; found {given!r}.")
+    folder = base.required_folder(request, "a folder of images")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise BuildError(f"data: {folder} holds no image. Known endings: {', '.join(sorted(SUFFIXES))}.")
@@ -136,15 +133,15 @@ def normalised(pixels: np.ndarray[Any, Any], channels: int, request: base.DataRe
         planes = planes.mean(axis=0, keepdims=True)
     dtype = np.dtype(request.inputs[0].dtype)
     if dtype.kind in "iu":
-        return base.in_order(planes.astype(dtype), request)
+        return image_layout.in_order(planes.astype(dtype), request)
     default = "unit" if request.model_source == "ultralytics" or channels == 1 else "imagenet"
     way = request.options.get("normalize", default)
     unit = planes.astype(np.float32) / np.float32(255)
     if way == "unit":
-        return base.in_order(unit.astype(dtype), request)
+        return image_layout.in_order(unit.astype(dtype), request)
     if way == "imagenet" and channels == len(IMAGENET_MEAN):
         mean, deviation = (np.asarray(value, np.float32)[:, None, None] for value in (IMAGENET_MEAN, IMAGENET_STD))
-        return base.in_order(((unit - mean) / deviation).astype(dtype), request)
+        return image_layout.in_order(((unit - mean) / deviation).astype(dtype), request)
     raise BuildError(f"data: `normalize` is {way!r} for {channels} channels; valid are `unit`, and `imagenet` for 3.")
 
 

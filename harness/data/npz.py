@@ -139,10 +139,7 @@ def _whole(file: Path, label: str, request: base.DataRequest) -> base.Example:
 
 
 def _path(request: base.DataRequest) -> Path:
-    given = base.option(request, "path")
-    if not given:
-        raise BuildError("data: `npz` needs the option `path`, a file that numpy.savez wrote.")
-    return Path(str(given))
+    return Path(base.required(request, "path", "a file that numpy.savez wrote"))
 
 
 def _rows(

@@ -121,7 +121,4 @@ def _value(value: Any, dtype: str, where: str) -> Any:
 
 
 def _path(request: base.DataRequest) -> Path:
-    given = base.option(request, "path")
-    if not given:
-        raise BuildError("data: `parquet` needs the option `path`, a Parquet file.")
-    return Path(str(given))
+    return Path(base.required(request, "path", "a Parquet file"))

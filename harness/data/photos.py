@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import SEED, base
+from harness.data import SEED, base, image_layout
 from harness.data.images import NORMALIZE, normalised, pillow
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
     """Yield random square-ish crops, mirrored half of the time, the two photographs in turn."""
     import numpy as np
 
-    spec, channels, height, width = base.image_input(request)
+    spec, channels, height, width = image_layout.image_input(request)
     image_module = pillow()
     photos = _photographs()
     generator = np.random.default_rng([int(base.option(request, "seed")), STREAMS[split]])

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data import SEED, base
+from harness.data import SEED, base, image_layout
 from harness.data.images import NORMALIZE, normalised, pillow
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ LEAST_CONTRAST = 50.0
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:
     """Yield the pictures of a split with their labels."""
-    spec, channels, height, width = base.image_input(request)
+    spec, channels, height, width = image_layout.image_input(request)
     seed = int(base.option(request, "seed"))
     for number in range(request.counts[split]):
         pixels, label = picture(height, width, seed=seed, split=split, number=number)

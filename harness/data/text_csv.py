@@ -110,7 +110,4 @@ def _lines(request: base.DataRequest) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _path(request: base.DataRequest) -> Path:
-    given = base.option(request, "file")
-    if not given:
-        raise BuildError("data: `text_csv` needs the option `file`, a CSV file.")
-    return Path(str(given))
+    return Path(base.required(request, "file", "a CSV file"))

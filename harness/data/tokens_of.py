@@ -70,10 +70,7 @@ def file_of(request: base.DataRequest) -> Path:
         MissingExtra: it is one of a package that is not installed.
         BuildError: there is none.
     """
-    given = base.option(request, TOKENIZER.name)
-    if not given:
-        raise BuildError(f"data: `{request.source}` needs the option `tokenizer`, a tokenizer.json.")
-    path = packaged.required(str(given))
+    path = packaged.required(base.required(request, TOKENIZER.name, "a tokenizer.json"))
     return path / "tokenizer.json" if path.is_dir() else path
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from harness import sealed
 from harness.errors import StoreError, UsageError
-from harness.interpreters import META, Environment, ask, describe, entry_of, interpreter, key_of, known, last_lines, run
+from harness.interpreters import META, Environment, ask, describe, interpreter, key_of, known, last_lines, run
 from harness.store import files
 
 __all__ = [
@@ -113,21 +113,21 @@ def _described_again(place: Path, what: str, say: Say) -> Environment | None:
     A file there, even a damaged one, says that all was installed: it is written last and whole. An environment is
     gigabytes and its packages may be out of reach today, so it is asked before it is made again.
     """
-    found, python = sealed.opened(place / META, entry_of(place)), interpreter(place / "venv")
+    found, python = sealed.opened(place / META, sealed.place_entry(place)), interpreter(place / "venv")
     if not found.damage or not (place / META).is_file() or not python.exists():
         return None
     try:
         environment = describe(str(python))
     except UsageError:
         return None
-    say(f"asked again what is installed: {entry_of(place)} of the cache {found.damage}")
+    say(f"asked again what is installed: {sealed.place_entry(place)} of the cache {found.damage}")
     content = {"made_by": what, "created": time.time()}
     _stamp(place, {**content, "installed": dict(environment.installed), "digest": environment.digest})
     return environment
 
 
 def _stamp(place: Path, content: Mapping[str, Any]) -> None:
-    files.write(place / META, sealed.seal(entry_of(place), content))
+    files.write(place / META, sealed.seal(sealed.place_entry(place), content))
 
 
 def _install(venv: Path, requirements: Sequence[str], what: str, *, wheels_only: bool) -> Path:

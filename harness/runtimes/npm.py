@@ -63,13 +63,10 @@ def ensure(root: Path, package: str, version: str, *, install: bool, say: Say) -
 
 def _whole(place: Path, package: str, version: str) -> bool:
     """Whether an earlier call made it to its end, and it still lies there. A hit marks it as used."""
-    found = sealed.opened(place / META, f"{place.parent.name}/{place.name}")
+    found = sealed.opened(place / META, sealed.place_entry(place))
     if found.content is None or version_in(place, package) != version:
         return False
-    try:
-        os.utime(place / META)
-    except OSError:
-        return True  # a cache that may only be read serves all the same
+    sealed.mark_used(place / META)
     return True
 
 

@@ -11,6 +11,8 @@ from harness.records import Json, MetricValue
 if TYPE_CHECKING:
     import numpy as np
 
+    from harness.stats.resampled import ResampledDifference
+
     Array = np.ndarray[Any, Any]
 
 
@@ -38,6 +40,29 @@ class Evaluated:
     def examples(self) -> int:
         """How many there are."""
         return len(next(iter(self.reference.values()), ()))
+
+
+def resampled_metric(
+    name: str, found: ResampledDifference, n: int, *, direction: str = "higher", note: str = ""
+) -> MetricValue:
+    """A share of n examples whose intervals come of resamples, with a drop that is positive where it is worse."""
+    worse, ends = found.reference - found.value, (found.difference_low, found.difference_high)
+    if direction == "lower":
+        worse, ends = -worse, (-ends[1], -ends[0])
+    return MetricValue(
+        name=name,
+        unit="fraction",
+        direction=direction,
+        value=found.value,
+        reference=found.reference,
+        drop=worse,
+        low=found.low,
+        high=found.high,
+        drop_low=ends[0],
+        drop_high=ends[1],
+        n=n,
+        note=note,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from harness.records import Json, MetricValue
 from harness.stats import correctness, resampled
 from harness.tasks import ranking
-from harness.tasks.base import Evaluated, Paired, Scored, Task, everything
+from harness.tasks.base import Evaluated, Paired, Scored, Task, everything, resampled_metric
 from harness.tasks.fidelity import AGREEMENT
 from harness.tasks.scores import ROLE, ROW, ScoresOutput, find
 
@@ -130,19 +130,7 @@ def f1(found: Sequence[Any], reference: Sequence[Any], labels: Sequence[Any]) ->
     interval = resampled.difference(
         lambda drawn: (mean(ours, drawn), mean(theirs, drawn)), len(truth), differing=int((ours != theirs).sum())
     )
-    return MetricValue(
-        name="f1",
-        unit="fraction",
-        direction="higher",
-        value=interval.value,
-        reference=interval.reference,
-        drop=interval.reference - interval.value,
-        low=interval.low,
-        high=interval.high,
-        drop_low=interval.difference_low,
-        drop_high=interval.difference_high,
-        n=len(truth),
-    )
+    return resampled_metric("f1", interval, len(truth))
 
 
 def _width(scores: Sequence[Any]) -> int:

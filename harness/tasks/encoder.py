@@ -16,7 +16,7 @@ from harness.records import Json, MetricValue
 from harness.stats import resampled
 from harness.stats.rank_correlation import mean_ranks, spearman
 from harness.suggest import suggest
-from harness.tasks.base import Evaluated, Paired, Scored, Task, everything
+from harness.tasks.base import Evaluated, Paired, Scored, Task, everything, resampled_metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,20 +107,7 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
             value=0.0, reference=reference, low=0.0, high=0.0, difference_low=reference, difference_high=reference
         )
         order = None
-    by_grade = MetricValue(
-        name=SPEARMAN,
-        unit="fraction",
-        direction="higher",
-        value=interval.value,
-        reference=interval.reference,
-        drop=interval.reference - interval.value,
-        low=interval.low,
-        high=interval.high,
-        drop_low=interval.difference_low,
-        drop_high=interval.difference_high,
-        n=count,
-        note=note,
-    )
+    by_grade = resampled_metric(SPEARMAN, interval, count, note=note)
     scored = [
         Scored(
             value=by_grade,

@@ -13,7 +13,7 @@ from typing import Any
 from harness.records import Json, MetricValue
 from harness.stats import correctness, resampled
 from harness.suggest import suggest
-from harness.tasks.base import Evaluated, Paired, Scored, Task, everything
+from harness.tasks.base import Evaluated, Paired, Scored, Task, everything, resampled_metric
 
 ROLE = "text"
 EXACT, CER = "exact_match", "cer"
@@ -99,19 +99,7 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
         len(truth),
         differing=sum(a != b for a, b in zip(ours, theirs, strict=True)),
     )
-    rate = MetricValue(
-        name=CER,
-        unit="fraction",
-        direction="lower",
-        value=found.value,
-        reference=found.reference,
-        drop=found.value - found.reference,
-        low=found.low,
-        high=found.high,
-        drop_low=-found.difference_high,
-        drop_high=-found.difference_low,
-        n=len(truth),
-    )
+    rate = resampled_metric(CER, found, len(truth), direction="lower")
     return (
         Scored(value=exact, each=tuple(map(float, right)), reference=tuple(map(float, own))),
         Scored(value=rate, each=tuple((wrong / lengths).tolist()), reference=tuple((before / lengths).tolist())),

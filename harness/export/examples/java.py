@@ -13,6 +13,7 @@ from harness.runtimes.java import jars
 SHARED: Final = (
     released.FILES / "java" / "Example.java",
     released.RUNTIMES / "java" / "Values.java",
+    released.RUNTIMES / "java" / "Settings.java",
     released.RUNTIMES / "java" / "Json.java",
 )
 """What checks an export in Java, on a phone as well."""

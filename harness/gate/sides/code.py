@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -77,8 +76,7 @@ def copy_of_harness(cache: Path) -> Path:
     )
     place = cache.absolute() / KIND / key[:32]
     if place.is_dir():
-        with contextlib.suppress(OSError):  # a cache that may only be read serves all the same
-            os.utime(place / META)
+        sealed.mark_used(place / META)
         return place
     temporary = place.with_name(f".{place.name}-{os.getpid()}-{secrets.token_hex(4)}")
     with files.guarded("write", place):

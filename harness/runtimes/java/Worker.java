@@ -172,32 +172,13 @@ public final class Worker {
 
   private static OrtSession.SessionOptions options(Map<String, Object> request, Map<String, Object> asked) throws OrtException {
     Map<String, Object> threads = Json.map(request.get("threads"));
-    OrtSession.SessionOptions options = new OrtSession.SessionOptions();
+    OrtSession.SessionOptions options = Settings.of(asked, threads.get("intra"), threads.get("inter"));
     options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
-    options.setOptimizationLevel(level(Json.text(asked.get("optimization"))));
-    options.setIntraOpNumThreads((int) Json.whole(threads.get("intra"), 0));
-    options.setInterOpNumThreads((int) Json.whole(threads.get("inter"), 0));
-    for (Map.Entry<String, Object> one : Json.map(asked.get("config")).entrySet()) {
-      if (!one.getKey().equals("session.execution_mode")) options.addConfigEntry(one.getKey(), Json.text(one.getValue()));
-      else if (one.getValue().equals("1")) options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.PARALLEL);
-    }
-    for (Map.Entry<String, Object> one : Json.map(asked.get("dims")).entrySet()) {
-      options.setSymbolicDimensionValue(one.getKey(), Json.whole(one.getValue(), 1));
-    }
     if (Boolean.TRUE.equals(request.get("profile"))) {
       String folder = System.getenv().getOrDefault("TMPDIR", "/tmp");
       options.enableProfiling(folder + "/harness-profile-" + ProcessHandle.current().pid());
     }
     return options;
-  }
-
-  private static OrtSession.SessionOptions.OptLevel level(String name) {
-    switch (name) {
-      case "disabled": return OrtSession.SessionOptions.OptLevel.NO_OPT;
-      case "basic": return OrtSession.SessionOptions.OptLevel.BASIC_OPT;
-      case "extended": return OrtSession.SessionOptions.OptLevel.EXTENDED_OPT;
-      default: return OrtSession.SessionOptions.OptLevel.ALL_OPT;
-    }
   }
 
   private static List<Spec> specs(Map<String, NodeInfo> infos) {

@@ -66,6 +66,15 @@ def weights_label(model: str, kind: str, digest: str) -> str:
     return f"{model}-{kind}-{digest[:8]}"
 
 
+_OF_A_FILE = re.compile(r"(-file)-[0-9a-f]{8}$")
+"""The end of a label of weights that lie in a file of the user's own."""
+
+
+def page_label(label: str) -> str:
+    """What asv's pages call a label: of a file without the digest, so that a file keeps its line when it changes."""
+    return _OF_A_FILE.sub(r"\1", label)
+
+
 def _weights(row: Row) -> str:
     weights = row["weights"]
     return weights_label(row["model"], **_of(weights)) if weights else f"{row['model']}-unknown"

@@ -35,30 +35,6 @@ public final class Example {
     }
   }
 
-  public static OrtSession.SessionOptions options(Map<String, Object> asked) throws OrtException {
-    OrtSession.SessionOptions options = new OrtSession.SessionOptions();
-    options.setOptimizationLevel(level(Json.text(asked.get("optimization"))));
-    options.setIntraOpNumThreads((int) Json.whole(asked.get("intra_threads"), 0));
-    options.setInterOpNumThreads((int) Json.whole(asked.get("inter_threads"), 0));
-    for (Map.Entry<String, Object> one : Json.map(asked.get("config")).entrySet()) {
-      if (!one.getKey().equals("session.execution_mode")) options.addConfigEntry(one.getKey(), Json.text(one.getValue()));
-      else if (one.getValue().equals("1")) options.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.PARALLEL);
-    }
-    for (Map.Entry<String, Object> one : Json.map(asked.get("dims")).entrySet()) {
-      options.setSymbolicDimensionValue(one.getKey(), Json.whole(one.getValue(), 1));
-    }
-    return options;
-  }
-
-  private static OrtSession.SessionOptions.OptLevel level(String name) {
-    switch (name) {
-      case "disabled": return OrtSession.SessionOptions.OptLevel.NO_OPT;
-      case "basic": return OrtSession.SessionOptions.OptLevel.BASIC_OPT;
-      case "extended": return OrtSession.SessionOptions.OptLevel.EXTENDED_OPT;
-      default: return OrtSession.SessionOptions.OptLevel.ALL_OPT;
-    }
-  }
-
   /** A stored value. */
   static Array value(File folder, Map<String, Object> entry, int place) {
     if (!Json.list(entry.get("files")).isEmpty()) {
@@ -86,7 +62,7 @@ public final class Example {
     String content = new String(Values.read(new File(folder, "session.json").getPath()), StandardCharsets.UTF_8);
     Map<String, Object> asked = Json.map(Json.parse(content));
     if (!asked.get("provider").equals("CPUExecutionProvider")) {
-      say.accept("this example has no " + asked.get("provider") + "; add it to the session's options in Example.java");
+      say.accept("this example has no " + asked.get("provider") + "; add it to the session's options in Settings.java");
       return 2;
     }
     OrtEnvironment environment = OrtEnvironment.getEnvironment();
@@ -95,7 +71,7 @@ public final class Example {
       say.accept("measured with onnxruntime " + measured + ", this is " + own + ": times and outputs may differ");
     }
     int wrong = 0;
-    try (OrtSession.SessionOptions options = options(asked);
+    try (OrtSession.SessionOptions options = Settings.of(asked, asked.get("intra_threads"), asked.get("inter_threads"));
         OrtSession session = environment.createSession(new File(folder, Json.text(asked.get("model"))).getPath(), options)) {
       for (int place = 0; place < Json.whole(asked.get("samples"), 0); place++) {
         Map<String, OnnxTensor> feed = fed(folder, asked, environment, session, place);
