@@ -83,16 +83,16 @@ class Console:
             )
 
     def mention(self, *texts: str, **settings: Any) -> None:
-        """A line about what is going on; none with `-q`."""
+        """A line about what is going on, which the terminal folds where it must; none with `-q`."""
         if self.loudness is not Loudness.QUIET:
-            self.out.print(*texts, **settings)
+            self.out.print(*texts, soft_wrap=True, **settings)
 
     # --- the watcher ---
 
     def assumed(self, notes: Sequence[str]) -> None:
         """What is taken for granted of files that have no zoo."""
         for note in notes:
-            self.mention(escape(note), style="dim", soft_wrap=True)
+            self.mention(escape(note), style="dim")
 
     def planned(self, preview: Preview) -> None:
         """Say what is going to happen."""
@@ -128,7 +128,7 @@ class Console:
             from harness.cli.tables import brief
 
             cases_left = brief([case.id for case in left])
-            self.mention(f"no number of {escape(cases_left)}: {escape(reason)}", style="dim", soft_wrap=True)
+            self.mention(f"no number of {escape(cases_left)}: {escape(reason)}", style="dim")
         if cases:
             for case in planned:
                 self.out.print(case.id, markup=False, soft_wrap=True)
@@ -137,7 +137,6 @@ class Console:
                 self.mention(
                     f"whether {escape(', '.join(untried))} can run on this host was not tried: harness list does",
                     style="dim",
-                    soft_wrap=True,
                 )
 
     def building(self, event: BuildEvent) -> None:
@@ -151,7 +150,7 @@ class Console:
         elif event.state == "done" and event.step:
             self.mention(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
         elif event.state == "damaged":
-            self.mention(f"[yellow]{escape(event.detail)}[/yellow]", soft_wrap=True)
+            self.mention(f"[yellow]{escape(event.detail)}[/yellow]")
         elif event.state == "refused":
             self.mention(f"no {escape(name)}: {escape(self.why(one_line(event.detail)))}", style="dim")
         if not event.step and event.state in ("done", "refused"):
@@ -180,7 +179,7 @@ class Console:
     ) -> None:
         """Builds are done."""
         for problem in problems:
-            self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}", soft_wrap=True)
+            self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}")
         self.total, self.done = len(todo) + len(kept), len(kept)
         self.left.processes = len(todo) * self.rounds - sum(map(processes, begun))
         for row in (*kept, *begun):
@@ -210,7 +209,7 @@ class Console:
             self.draw(self.progress())
         elif self.live is None and waited >= PLAIN_S:
             self.drawn = time.monotonic()
-            self.mention(escape(self.progress()), style="dim", soft_wrap=True)
+            self.mention(escape(self.progress()), style="dim")
 
     def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
@@ -259,7 +258,6 @@ class Console:
         detail = "  ".join([*known, *([end] if end else [])])
         self.mention(
             f"[dim]{place}[/dim] {escape(row['case'])}  [{style}]{row['status']}[/{style}]  {escape(detail)}",
-            soft_wrap=True,
         )
 
     def why(self, reason: str) -> str:

@@ -49,14 +49,14 @@ class GateConsole(Console):
 
     def say(self, text: str) -> None:
         """A line about something that takes a while."""
-        self.mention(escape(text), style="dim", soft_wrap=True)
+        self.mention(escape(text), style="dim")
 
     def sides(self, base: Side, head: Side) -> None:
         """Name both sides."""
         from harness.gate.text.summary import side
 
-        self.mention(f"base: {escape(side(base))}", soft_wrap=True)
-        self.mention(f"head: {escape(side(head))}", soft_wrap=True)
+        self.mention(f"base: {escape(side(base))}")
+        self.mention(f"head: {escape(side(head))}")
 
     def matched(self, matches: Sequence[Match], to_measure: Sequence[str], settings: GateSettings) -> None:
         """Say what there is to do, and how long it takes at least."""
@@ -116,7 +116,7 @@ class GateConsole(Console):
         self.measured += 1
         self.every += 1
         if self.loudness is Loudness.VERBOSE:
-            self.mention(f"{escape(case)}: {pair_said(pair)}", style="dim", soft_wrap=True)
+            self.mention(f"{escape(case)}: {pair_said(pair)}", style="dim")
 
     def broke(self, case: str, reason: str) -> None:
         """Say at once which case is lost."""
