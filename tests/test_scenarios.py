@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import statistics
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -173,6 +176,25 @@ def test_a_higher_rate_is_the_same_history_played_faster() -> None:
     assert 200 / 10.0 == pytest.approx(slow[-1] / 1e9, rel=0.3)
 
 
+FIRST = [175643, 1018374, 1390871, 1846797, 1988193, 2213099]
+"""Nanoseconds of the first arrivals at 1000 per second from seed 20240229."""
+
+JAVASCRIPT = Path(load.__file__).parent / "javascript" / "load.mjs"
+
+
+def test_arrivals_are_those_of_every_other_language() -> None:
+    """Stored rates were found with these histories: they stay as they are, and JavaScript draws the same."""
+    assert FIRST == load.arrivals(6, 1000.0, scenarios.SEED)
+    drawn = load.arrivals(4000, 1000.0, 7)
+    assert np.mean(np.diff(drawn)) == pytest.approx(1e6, rel=0.05)
+    assert np.std(np.diff(drawn)) == pytest.approx(1e6, rel=0.05)  # an exponential's is its mean
+    if shutil.which("node"):
+        says = "console.log(JSON.stringify(arrivals(6, 1000, 20240229)))"
+        code = f"import {{arrivals}} from {json.dumps(str(JAVASCRIPT))}; {says}"
+        done = subprocess.run(["node", "--input-type=module", "-e", code], capture_output=True, text=True, check=True)
+        assert FIRST == json.loads(done.stdout)
+
+
 def test_streams_serve_each_request_once_and_say_what_one_raised() -> None:
     """Four threads share fifty requests."""
     seen: list[tuple[int, int]] = []
@@ -288,8 +310,10 @@ def test_a_load_that_cannot_be_served_says_so(scenario: str, says: str) -> None:
 
 def test_a_worker_without_a_load_generator_says_so() -> None:
     """It cannot, and nothing is broken."""
-    with pytest.raises(WorkerRefusal, match="no load generator, which multi2 needs") as refused:
-        driven("multi2", Scripted(lambda _: SERVICE_NS, features=()))
+    worker = Scripted(lambda _: SERVICE_NS, features=())
+    worker.lacks = {"load": "it takes turns"}
+    with pytest.raises(WorkerRefusal, match=r"no load generator, which multi2 needs \(it takes turns\)") as refused:
+        driven("multi2", worker)
     assert refused.value.kind == "not_implemented"
 
 

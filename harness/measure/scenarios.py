@@ -84,10 +84,11 @@ class Driver:
         """
         features = worker.hello.get("features") or ()
         if self.scenario.kind in (MULTI, SERVER) and FEATURE not in features:
+            why = worker.lacks.get(FEATURE)
             raise WorkerRefusal(
                 "not_implemented",
-                f"the worker of {self.workload.target.runtime} has no load generator, which {self.scenario} needs; "
-                "single-stream and offline need none",
+                f"the worker of {self.workload.target.runtime} has no load generator, which {self.scenario} needs"
+                f"{f' ({why})' if why else ''}; single-stream and offline need none",
             )
         self.opened = worker.ask("open", OPEN_DEADLINE_S, **self.workload.request())
         return self.opened

@@ -6,8 +6,8 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 (hello)
     Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}, `features`, a list of what the
     worker knows beyond what every one must: `rotate`, `reference`, `graph`, `load`; and where it has to, `lacks`,
-    what it cannot do (`profile`) or say (`placement`; `memory` where the model runs in other processes) -> why, in
-    words for a person.
+    what it cannot do (`profile`, `load`) or say (`placement`; `memory` where the model runs in other processes) -> why,
+    in words for a person.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
     provider_options, optimization, config, dims, and for a provider from a plugin `plugin`, a distribution or the path
@@ -23,11 +23,12 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     `durations_ns`, n integers; `preempted`, involuntary context switches meanwhile.
 `load` n, streams, rate, seed, bound_ns, most_late, most_wait_ns
     (feature `load`; `open` was given `streams`, how many requests are served at a time, where that is not one) Serves n
-    requests over what is open. With `rate` they arrive as a Poisson process of so many per second, drawn from `seed`,
-    and wait for a free stream; without it every stream's next one arrives when its last one is answered. A latency
-    counts from the arrival. The load ends early when more than `most_late` were above `bound_ns`, or when one waited
-    longer than `most_wait_ns`. Reply: `durations_ns`, the latencies in order of arrival; `elapsed_ns`; `ended`, empty,
-    `late` or `queue`; `waiting`, how many had arrived and were not begun; `preempted` as of `burst`.
+    requests over what is open. With `rate` they arrive as a Poisson process of so many per second, drawn from `seed` as
+    `harness.runtimes.load` draws it, and wait for a free stream; without it every stream's next one arrives when its
+    last one is answered. A latency counts from the arrival. The load ends early when more than `most_late` were above
+    `bound_ns`, or when one waited longer than `most_wait_ns`. Reply: `durations_ns`, the latencies in order of arrival;
+    `elapsed_ns`; `ended`, empty, `late` or `queue`; `waiting`, how many had arrived and were not begun; `preempted` as
+    of `burst`.
 `reference` models [{path, shape, n}]
     (feature `reference`) Times n inferences of each of these files, whose one input `x` is floats of this shape, on one
     thread of the CPU; what `open` prepared stays open. Reply: `durations_ns`, a list for each file.
