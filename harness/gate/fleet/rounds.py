@@ -284,7 +284,7 @@ class FleetRounds(Schedule):
             raise error or HarnessError("a host of the fleet failed and did not say why")
 
     def _again(self, flight: PairFlight, waiting: deque[tuple[str, int]], why: str) -> None:
-        """Have a pair measured again, on whichever host of the class is free; its case breaks where that is no use."""
+        """Have a pair measured again, on whichever host is free; its case breaks where that was tried often."""
         self._cancel(flight)
         self._flights.remove(flight)
         where = self._names[flight.address]

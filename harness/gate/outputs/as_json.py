@@ -1,8 +1,9 @@
 """A report as JSON: every pair's numbers, both sides' provenance, the settings and the exit code. No NaN.
 
 Keys: `schema` (1), `kind` (`sides` or `history`), `verdict`, `exit_code`, `headline`, `base` and `head` (a side, null
-for a history), `settings`, `fingerprint`, `host`, `started_at`, `wall_s`, `interrupted`, `spread`, `notes`, `hosts`
-and `cases`. `hosts` are those of a fleet that measured (`harness.gate.model.MeasuringHost`), if any. A case has `name`, `verdict`, `sentence`, `reason`, `notes`, `findings` and `pairs`; a finding and a pair have the
+for a history), `settings`, `fingerprint`, `host`, `started_at`, `wall_s`, `interrupted`, `spread`, `notes`, `hosts` and
+`cases`. `hosts` are those of a fleet that measured: `harness.gate.model.MeasuringHost`.
+A case has `name`, `verdict`, `sentence`, `reason`, `notes`, `findings` and `pairs`; a finding and a pair have the
 fields of `harness.gate.model.Finding` and `Pair`, a pair also `ratio`. A number that is not there is null.
 """
 
