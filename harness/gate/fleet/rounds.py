@@ -15,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from harness.build.cache import Cache
 from harness.errors import HarnessError
@@ -62,6 +62,20 @@ class PairFlight:
     since: float
 
 
+class Answers(Protocol):
+    """Where what hosts answer arrives: a queue of flights and what became of them."""
+
+    def put(self, item: tuple[PairFlight, Any]) -> None:
+        """An answer is there; called on Dask's own thread."""
+
+    def get(self, *, timeout: float) -> tuple[PairFlight, Any]:
+        """The next one.
+
+        Raises:
+            queue.Empty: there is none for so long.
+        """
+
+
 class FleetRounds(Schedule):
     """Rounds of pairs over cases, on the hosts of a fleet."""
 
@@ -76,6 +90,7 @@ class FleetRounds(Schedule):
         say: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        answers: Answers | None = None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -87,12 +102,13 @@ class FleetRounds(Schedule):
             cache: the cache on this host that a side's folder stands for.
             say: hears of what was lost and is measured again.
             clock: in seconds.
-            rng: draws the order of the cases in each round.
+            rng: draws the order of the cases in each round, and which free host is asked first.
+            answers: where what hosts answer arrives; a simulation has it arrive in its own time.
         """
         super().__init__(cases, settings, watch, clock=clock, rng=rng or random.SystemRandom())
         self._fleet, self._cases, self._cache, self._say = fleet, cases, cache, say
         self._patience_s = patience_s()
-        self._answered: queue.Queue[tuple[PairFlight, Any]] = queue.Queue()
+        self._answered: Answers = answers or queue.Queue()
         self._flights: list[PairFlight] = []
         self._had: Counter[tuple[str, str]] = Counter()
         self._refused: dict[tuple[str, str], str] = {}
