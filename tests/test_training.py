@@ -131,7 +131,7 @@ def test_trained_weights_are_listed_checked_and_removed(tmp_path: Path, content:
 
 
 def test_weights_are_looked_for_where_the_cache_is(tmp_path: Path) -> None:
-    """The worker of torch is told, whatever the environment says."""
+    """Whatever the environment says, the worker of torch gets the folder."""
     pytest.importorskip("torch")
     target = Target(name="torch", provider="CPUExecutionProvider", runtime="torch")
     command = client_factory(target, tmp_path).command
