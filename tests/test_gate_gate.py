@@ -140,7 +140,8 @@ def test_both_sides_of_a_pair_are_fed_alike(base: str, head: str, expected: int)
         assert contender is not None
         model = dataclasses.replace(contender.case.model, timed_inputs=mode)
         both[role] = dataclasses.replace(contender, case=dataclasses.replace(contender.case, model=model))
-    spec = flow.pair_spec(dataclasses.replace(one, **both), GateSettings())
+    fed = dataclasses.replace(one, base=both["base"], head=both["head"])
+    spec = flow.pair_spec(fed, GateSettings())
     assert {"base": expected, "head": expected} == {role: work.rotate for role, work in spec.workloads.items()}
 
 
