@@ -36,9 +36,17 @@ models:
 """
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of harness that sides are built with, made once."""
+    return code.copy_of_harness(tmp_path_factory.mktemp("code"))
+
+
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    """One commit with a zoo of one tiny model."""
+def repo(tmp_path: Path, copied: Path) -> Path:
+    """One commit with a zoo of one tiny model; the copy of harness is in the cache."""
+    (tmp_path / "cache" / code.KIND).mkdir(parents=True)
+    (tmp_path / "cache" / code.KIND / copied.name).symlink_to(copied)
     builders.tiny_conv(tmp_path / "repo" / "tiny.onnx")
     return repository(tmp_path / "repo", {"model_zoo.yaml": ZOO, "README.md": "one"})
 

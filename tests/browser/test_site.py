@@ -13,7 +13,7 @@ from harness.report import links
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import builders, outcomes, report_stores
-from tests.browser.conftest import CHROMIUM, eventually
+from tests.browser.conftest import CHROMIUM, PATIENCE_S, eventually
 from tests.conftest import ZOO, Project
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
@@ -48,7 +48,7 @@ class Visit:
 def visit(browser: Any) -> Iterator[Visit]:
     """A page that may neither complain nor leave the machine."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     found = Visit(page=page)
     page.on(
         "console", lambda message: found.wrong.append(message.text) if message.type in ("error", "warning") else None

@@ -189,7 +189,7 @@ def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
     # Both sides of a pair live.
     wait_for(lambda: 2 == len(workers(process.pid)), alive(process))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert 3 == process.returncode, out + err
     assert "Ctrl-C" in out
     report = json.loads((repository.root / "out.json").read_text())
@@ -201,7 +201,7 @@ def test_two_gates_at_once(repository: Project) -> None:
     arguments = ("gate", "--base", "HEAD", *QUICK, "--remeasure-same", "--time-limit", "1s")
     codes, said = [], []
     for process in [repository.start(*arguments) for _ in range(2)]:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         codes.append(process.returncode)
         said.append(out + err)
     ends = {"pass": 0, "inconclusive": 3}
