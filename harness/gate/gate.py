@@ -321,10 +321,18 @@ def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tupl
 
 
 def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
-    """What is paired for a match whose two sides have artifacts."""
+    """What is paired for a match whose two sides have artifacts: with the inputs that the head's zoo asks for.
+
+    A side that repeats one input is faster than one that rotates, whatever changed.
+    """
     found = judge.both(match)
+    mode = found["head"].case.model.timed_inputs
+    cases = {
+        role: dataclasses.replace(one.case, model=dataclasses.replace(one.case.model, timed_inputs=mode))
+        for role, one in found.items()
+    }
     return PairSpec(
-        workloads={role: workload(one.case, artifact(one), Cache(one.cache)) for role, one in found.items()},
+        workloads={role: workload(cases[role], artifact(one), Cache(one.cache)) for role, one in found.items()},
         clients={role: starter(one) for role, one in found.items()},
         bursts=settings.bursts,
         burst_s=settings.burst_s,
