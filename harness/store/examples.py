@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
         raise StoreError(f"{place} is damaged: {error}. Delete it and sweep the case again.") from error
 
 
-def beside(file: Path, rows: Sequence[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
+def beside(file: Path, rows: Iterable[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
     """What else belongs to a run that is taken over from another folder: where it goes -> where it lies.
 
     Args:
