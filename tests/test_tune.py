@@ -393,7 +393,7 @@ def test_a_limit_that_leaves_no_time_to_time_is_not_a_budget_that_nothing_keeps(
     monkeypatch.setattr(recipes, "plain", lambda _: [])
     clock = iter([0.0, 0.0, 0.0, *[1e9] * 99])
     tuner = tune.Tuner(tuning("fp32-fused", Budget(fidelity_db=20.0)), Quiet(), lambda: next(clock))
-    with pytest.raises(UsageError, match="too short to time one candidate: after .* 1 build kept the budget"):
+    with pytest.raises(UsageError, match=r"too short to time one candidate: after .* 1 build kept the budget"):
         tuner.run()
 
 
