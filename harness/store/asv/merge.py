@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import NewerSchema, StoreError
-from harness.store import examples, files, samples
+from harness.store import examples, files
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.files import Columns, ResultFile, union
+from harness.store.asv.merge_runs import RunMerge
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
 from harness.store.query import natural
@@ -124,6 +125,7 @@ class _Merge:
         self.contents: dict[Path, bytes | Path] = {}
         self.pending: dict[Path, ResultFile] = {}
         self.machines: dict[str, dict[str, str]] = {}
+        self.runs = RunMerge(results, self.contents)
 
     def all_of(self, sources: Sequence[Incoming]) -> tuple[Merged, ...]:
         """Every source; benchmarks.json last."""
@@ -244,34 +246,25 @@ class _Merge:
         return path
 
     def run(self, path: Path, done: Merged) -> None:
-        """One run's samples: a file is whole or not there, so that there is nothing to put together."""
-        with files.guarded("read", path):
-            content = path.read_bytes()
-        target = self.results / "samples" / path.name
-        stored = self.contents.get(target, target)
-        if isinstance(stored, Path) and stored.exists() and stored.read_bytes() == content:
-            return
-        rows = samples.read(path)
-        if target not in self.contents and not target.exists():
-            self.contents[target] = path
-            self.contents |= examples.beside(path, rows, self.results)
-            done.runs += 1
-            return
-        kept = {row["case"]: row for row in (samples.read(stored) if isinstance(stored, Path) else [])}
-        differing = [row for row in rows if kept.get(row["case"]) != row]
-        if not differing:
-            return
-        aside = self.aside("samples", path.stem, ".parquet", content)
-        done.conflicts += [
-            Conflict(
-                path=target,
-                what=f"run {row['run']}, {row['case']}",
-                kept=_latency(kept.get(row["case"])),
-                other=_latency(row),
-                aside=aside,
-            )
-            for row in differing
-        ]
+        """A file of samples."""
+        for one in self.runs.of(path):
+            if one.stored is None:
+                self.contents[one.target] = one.content
+                self.contents |= examples.beside(path, one.rows, self.results)
+                done.runs += 1
+            if one.stored is None or not one.differing:
+                continue
+            aside = self.aside("samples", one.target.stem, ".parquet", one.data())
+            done.conflicts += [
+                Conflict(
+                    path=one.stored,
+                    what=f"run {row['run']}, {row['case']}",
+                    kept=_latency(ours),
+                    other=_latency(row),
+                    aside=aside,
+                )
+                for ours, row in one.differing
+            ]
 
 
 class ParameterGrid:
