@@ -39,7 +39,7 @@ def outliers(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def neighbours(correlation: float) -> Draw:
-    """Normal with 2.9%; pairs of a case that follow each other go together, which the rule takes for independent."""
+    """Normal with 2.9%: what makes one of two places slower than the other goes together from pair to pair."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         found = rng.normal(0, 0.029, shape)
@@ -52,7 +52,7 @@ def neighbours(correlation: float) -> Draw:
 
 
 def stretches(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Normal with 1.8%; a fifth of the time, for 4 pairs on average, somebody makes one of the sides slower by 6%."""
+    """Normal with 1.8%; a fifth of the time, for 4 pairs on average, somebody makes one of two places slower by 6%."""
     found = rng.normal(0, 0.018, shape)
     for row in found.reshape(-1, shape[-1]):
         side = rng.choice((-1, 1)) if rng.random() < 0.2 else 0
@@ -69,13 +69,20 @@ def unequal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.normal(0, 1, shape) * spread * np.where(rng.random(shape) < 0.05, 4, 1)
 
 
+def assigned(draw: Draw) -> Draw:
+    """The same where chance says in every pair which side takes which place, as `harness.measure.pairs` does."""
+    return lambda rng, shape: draw(rng, shape) * rng.choice((-1, 1), shape)
+
+
 UNLIKE: dict[str, Draw] = {
-    "neighbours correlate by 0.2": neighbours(0.2),
-    "neighbours correlate by 0.4": neighbours(0.4),
-    "stretches": stretches,
+    "places correlate by 0.4": assigned(neighbours(0.4)),
+    "places correlate by 0.8": assigned(neighbours(0.8)),
+    "stretches": assigned(stretches),
     "unequal cases": unequal,
+    "(by 0.4, sides stay in place)": neighbours(0.4),
+    "(stretches, sides stay in place)": stretches,
 }
-"""Noise that the rule does not assume."""
+"""Hosts on which pairs are not independent; in brackets what would become of a gate that draws no places."""
 
 NOISE: dict[str, Draw] = {
     "normal 1.4%": normal(0.014),
