@@ -36,6 +36,7 @@ from harness.records import (
     Refusal,
     RuntimeInfo,
     Status,
+    TimedInputs,
     wire,
 )
 from harness.runtimes import client as clients
@@ -345,6 +346,19 @@ def test_a_case_whose_first_processes_crash_fails_and_is_not_tried_for_good(job:
     outcome = run_case(dataclasses.replace(job, settings=settings, client=start))
     assert (Status.FAILED, 3, None) == (outcome.status, len(starts), outcome.latency)
     assert outcome.reason.startswith("3 of 3 processes crashed, the first with: the worker died")
+
+
+@pytest.mark.parametrize("mode", ["rotate", "fixed"])
+def test_a_case_is_timed_on_as_many_examples_as_there_are_unless_its_zoo_fixes_one(job: Job, mode: str) -> None:
+    """And the row says through how many its inferences went; the evaluation is in the cache."""
+    assert isinstance(job.built, Artifact)
+    model = dataclasses.replace(job.case.model, timed_inputs=mode)
+    own = dataclasses.replace(job, case=dataclasses.replace(job.case, model=model))
+    expected = min(job.built.reference.examples, 64) if mode == "rotate" else 1
+    assert (mode == "rotate") == (expected > 1)
+    assert expected == workload(own.case, job.built, Cache(job.cache)).rotate
+    outcome = run_case(dataclasses.replace(own, settings=dataclasses.replace(SETTINGS, processes=1)))
+    assert TimedInputs(mode=mode, examples=expected) == outcome.timed_inputs
 
 
 def test_outputs_of_another_shape_than_the_reference_fail(job: Job) -> None:

@@ -132,6 +132,7 @@ class Pair:
         started_at: UTC, ISO 8601.
         order: the sides in the order in which they ran, `b` or `h` per burst.
         pinned: whether both processes were held to the same processor cores, which they used in turn.
+        host: which host of a fleet measured it; empty where there is no fleet.
     """
 
     phase: str
@@ -141,6 +142,7 @@ class Pair:
     started_at: str
     order: str = ""
     pinned: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,22 +86,34 @@ def t_quantile(probability: float, freedom: int) -> float:
     return high
 
 
-def across(medians: Sequence[float], confidence: float = CONFIDENCE, *, drift: float = 0.0) -> tuple[float, float]:
+def across(
+    medians: Sequence[float],
+    confidence: float = CONFIDENCE,
+    *,
+    drift: float = 0.0,
+    paces: Sequence[float] = (),
+) -> tuple[float, float]:
     """Interval of the typical value from one positive number per process: Student's t on their logarithms.
 
-    It is widened where needed to hold the median of the numbers, which is the estimate that is reported.
+    It is widened where needed to hold the median of the numbers, which is the estimate that is reported. Where the host
+    drifted, two errors are independent: what the processes differ by beyond its pace, and how far that may lie from its
+    long-run level.
 
     Args:
         medians: of the processes.
         confidence: of the interval.
-        drift: variance of the mean logarithm that the processes cannot know of (`harness.stats.slow_drift`).
+        drift: half the width of the interval of the host's long-run level, as a logarithm (`harness.stats.slow_drift`).
+        paces: the reference workload beside each process, where it was timed beside all of them.
 
     Raises:
         ValueError: if there are fewer than two numbers.
     """
     logs = [math.log(m) for m in medians]
-    error = math.sqrt(statistics.variance(logs) / len(logs) + drift)
-    half = t_quantile((1 + confidence) / 2, len(logs) - 1) * error
+    quantile = t_quantile((1 + confidence) / 2, len(logs) - 1) / math.sqrt(len(logs))
+    half = quantile * statistics.stdev(logs)
+    if drift:
+        beyond = [one - math.log(pace) for one, pace in zip(logs, paces, strict=True)] if paces else logs
+        half = max(half, math.hypot(min(half, quantile * statistics.stdev(beyond)), drift))
     centre, typical = statistics.fmean(logs), statistics.median(logs)
     return math.exp(min(centre - half, typical)), math.exp(max(centre + half, typical))
 

@@ -150,7 +150,8 @@ def beside(file: Path, rows: Iterable[Mapping[str, Any]], results: Path) -> dict
         results: the folder that takes it over.
     """
     keys = {key for row in rows if (key := row.get("evaluation")) and KEY.fullmatch(key)}
-    there = {_place(results, key): _place(file.parent.parent, key) for key in sorted(keys)}
+    theirs = next((one for one in file.parents if one.name == "samples"), file.parent).parent
+    there = {_place(results, key): _place(theirs, key) for key in sorted(keys)}
     return {target: source for target, source in there.items() if source.is_file() and not target.exists()}
 
 

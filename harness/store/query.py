@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness import foreign
 from harness.errors import StoreError
 from harness.special_files import special
-from harness.store import absent, content, earlier
+from harness.store import absent, content, earlier, stored_files
 from harness.store.absent import STORED
 from harness.store.clock import ahead, limit, settled_sql
 from harness.store.columns import COLUMNS, HEAVY
@@ -93,10 +93,10 @@ def query(
     columns = read_columns(columns)
     with connected() as connection:
         for attempt in range(ATTEMPTS):
-            paths = sample_files(results)
+            paths = stored_files.sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = each_admitted(connection, paths, problems)
+                good = admitted(connection, paths, problems)
                 rows, before = read(connection, good, problems, columns, all_runs=all_runs)
                 notes = of_the_future(connection, good, problems)
             except FileNotFoundError:
@@ -202,23 +202,28 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
     columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
     order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
     sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
-    problems: list[StoreError] = []
     with connected() as connection:
-        good = _admitted(connection, sample_files(results), problems)
-        try:
-            frame = _frame(connection, sql, good, select, categories)
-        except duckdb.Error:
-            # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
-            good = [path for path in good if _answers(connection, path, problems, f"SELECT {columns}")]
-            frame = _frame(connection, sql, good, select, categories)
-    return ColumnTable(frame=frame, problems=tuple(problems))
+        for _ in range(ATTEMPTS):
+            problems: list[StoreError] = []
+            try:
+                good = admitted(connection, stored_files.sample_files(results), problems)
+                try:
+                    frame = _frame(connection, sql, good, select, categories)
+                except duckdb.Error:
+                    # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
+                    good = _readable(connection, good, problems, columns)
+                    frame = _frame(connection, sql, good, select, categories)
+            except FileNotFoundError:
+                continue
+            return ColumnTable(frame=frame, problems=tuple(problems))
+    raise changing(results)
 
 
 def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     """Whole rows of chosen cases, read only from the files that hold them.
 
     Args:
-        keys: a row's `filename`, as `table` gives it, and `case`.
+        keys: a row's `filename`, as `table` gives it, `run` and `case`.
         columns: stored columns; with `processes` they are large.
 
     Raises:
@@ -229,14 +234,20 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     if keys.empty:
         return []
     names = ", ".join(f'stored."{name}"' for name in columns)
-    paths = sorted({str(name) for name in keys["filename"]})
-    sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
+    sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, run, "case")'  # noqa: S608  (our own names)
+    wanted = keys[["filename", "run", "case"]].drop_duplicates().astype(object)
     with connected() as connection:
-        connection.register("wanted", keys[["filename", "case"]].drop_duplicates())
-        try:
-            found = connection.execute(sql, [[_literal(Path(path)) for path in paths]]).fetchall()
-        except duckdb.Error as error:
-            raise damaged(Path(paths[0]).parent, error) from error
+        for attempt in range(ATTEMPTS):
+            wanted = wanted.assign(filename=wanted["filename"].map(stored_files.moved(set(wanted["filename"]))))
+            paths = sorted(map(Path, set(wanted["filename"])))
+            connection.register("wanted", wanted)
+            try:
+                found = connection.execute(sql, [[_literal(path) for path in paths]]).fetchall()
+            except duckdb.Error as error:
+                if attempt < ATTEMPTS - 1 and not all(path.exists() for path in paths):
+                    continue
+                raise damaged(paths[0].parent, error) from error
+            break
     return [absent.row(dict(zip(columns, values, strict=True)), columns) for values in found]
 
 
@@ -248,20 +259,6 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
         (False, foreign.whole(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
         for place, piece in enumerate(DIGITS.split(text))
     )
-
-
-def sample_files(results: Path) -> list[Path]:
-    """The Parquet files of a results folder, of finished runs and of those going on.
-
-    Raises:
-        StoreError: if the folder cannot be listed.
-    """
-    folder = results / "samples"
-    try:
-        found = [*folder.glob("*.parquet"), *folder.glob("*.parts/*.parquet")]
-    except OSError as error:
-        raise StoreError(f"Cannot list {folder}: {error.strerror}.") from error
-    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _frame(
@@ -281,22 +278,11 @@ def _frame(
     return frame
 
 
-def _admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The files that are harness's own: all asked at once, and one by one only where that fails."""
-    import duckdb
-
-    try:
-        _check(connection, paths)
-    except (duckdb.Error, StoreError, UnicodeDecodeError):
-        return [path for path in paths if _answers(connection, path, problems, "SELECT 1")]
-    return list(paths)
-
-
-def each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The same for whoever lists the folder again where a file has gone.
+def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
+    """The files that are harness's own: all asked at once, and one by one only where that fails.
 
     Raises:
-        FileNotFoundError: if one has.
+        FileNotFoundError: one has gone: a run that has just finished replaced its parts.
     """
     import duckdb
 
@@ -350,22 +336,6 @@ def _wrong(nodes: tuple[tuple[str, int, str, str], ...]) -> str:
 
     count = next(left)[1]
     return absent.problem(leaves(count, ""))
-
-
-def _answers(connection: Any, path: Path, problems: list[StoreError], select: str) -> bool:
-    """Whether a file is harness's own and answers a query; why not goes to `problems`."""
-    import duckdb
-
-    try:
-        if not _admit(connection, path, problems):
-            return False
-        connection.execute(f"{select} FROM {STORED}", [[_literal(path)]]).fetchall()
-    except FileNotFoundError:
-        return False  # a run that has just finished replaced its parts
-    except duckdb.Error as error:
-        problems.append(damaged(path, error))
-        return False
-    return True
 
 
 def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
@@ -423,6 +393,9 @@ def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> lis
     """Model, variant and target of all stored rows, each combination once, with how many rows have it.
 
     Files that do not answer are left out of `paths`.
+
+    Raises:
+        FileNotFoundError: one has gone.
     """
     import duckdb
 
@@ -434,7 +407,7 @@ def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> lis
             sql, [[_literal(path) for path in paths]]
         ).fetchall()
     except duckdb.Error:
-        good = [path for path in paths if _answers(connection, path, problems, "SELECT model, variant, target")]
+        good = _readable(connection, paths, problems, "model, variant, target")
         if len(good) == len(paths):
             raise
         paths[:] = good

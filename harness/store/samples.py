@@ -44,15 +44,17 @@ def encode(rows: Iterable[Row]) -> bytes:
     return encoded
 
 
-def writer(sink: Any) -> Any:
+def writer(sink: Any, said: Mapping[str, str] | None = None) -> Any:
     """What writes tables of `as_table` to a file, each as a group of rows that can be read without the others.
 
     Args:
         sink: an open file, of Python's or of Arrow's.
+        said: what else stands in the file's metadata.
     """
     import pyarrow.parquet as pq
 
-    return pq.ParquetWriter(sink, schema(), compression="zstd", write_page_checksum=True)
+    whole = schema().with_metadata({**schema().metadata, **(said or {})})
+    return pq.ParquetWriter(sink, whole, compression="zstd", write_page_checksum=True)
 
 
 @cache

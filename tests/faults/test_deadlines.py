@@ -127,7 +127,7 @@ def test_the_time_limit_ends_whatever_runs(tmp_path: Path) -> None:
         list(child.messages())
         child.wait()
     with leaves_nothing(tmp_path), Client(stubborn(tmp_path, "sleep 600")) as worker:
-        wait_for(lambda: (tmp_path / "child").exists())
+        wait_for((tmp_path / "child").exists)
         with ending_at(time.monotonic() + 0.3), pytest.raises(OutOfTime):
             worker.ask("open", 600)
 

@@ -374,7 +374,10 @@ std::string refusal(const std::string& kind, const std::string& message) {
 
 std::string kind_of(const Ort::Exception& error) {
   std::string text = error.what();
-  if (text.find("bad_alloc") != std::string::npos || text.find("Failed to allocate memory") != std::string::npos) return "memory";
+  if (text.find("bad_alloc") != std::string::npos || text.find("Failed to allocate memory") != std::string::npos ||
+      text.find("out of memory") != std::string::npos) {
+    return "memory";
+  }
   switch (error.GetOrtErrorCode()) {
     case ORT_NOT_IMPLEMENTED: return "not_implemented";
     case ORT_INVALID_ARGUMENT: return "input";

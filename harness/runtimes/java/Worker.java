@@ -389,7 +389,8 @@ public final class Worker {
     if (error instanceof OutOfMemoryError) return "memory";
     if (error instanceof Refused) return ((Refused) error).kind;
     String said = String.valueOf(error.getMessage());
-    if (said.contains("bad_alloc") || said.contains("Failed to allocate memory")) return "memory";
+    if (said.contains("bad_alloc") || said.contains("Failed to allocate memory")
+        || said.contains("out of memory")) return "memory";
     if (!(error instanceof OrtException)) return "runtime";
     switch (((OrtException) error).getCode()) {
       case ORT_NOT_IMPLEMENTED: return "not_implemented";

@@ -42,8 +42,19 @@ else:
     plugins = _beside("plugins", 0)
     versions = _beside("versions", 0)
 
-import numpy as np
-import onnxruntime as ort
+
+def private_channels() -> tuple[Any, Any]:
+    """What was stdin and stdout; from now on whatever a library prints, between two messages say, goes to stderr."""
+    channels = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return channels
+
+
+CHANNELS = private_channels() if __name__ == "__main__" else None
+"""Taken before the runtime is imported: some print while they are."""
+
+import numpy as np  # noqa: E402
+import onnxruntime as ort  # noqa: E402
 
 try:
     import resource
@@ -399,16 +410,16 @@ def refusal(error: BaseException) -> dict[str, Any]:
         kind = "input"
     if newer := versions.needed(text):
         kind, text = "not_implemented", f"{text} ({newer})"
-    if "bad_alloc" in text or "Failed to allocate memory" in text:
+    if "CUDA driver version is insufficient" in text:
+        kind = "provider"
+    if "bad_alloc" in text or "Failed to allocate memory" in text or "out of memory" in text:
         kind = "memory"
     return {"ok": False, "kind": kind, "message": text}
 
 
 def main() -> int:
     """Serve requests until `close` or the end of the input."""
-    requests = os.fdopen(os.dup(0), "rb")
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not end up between two messages
+    requests, replies = CHANNELS or private_channels()
     runtime = {
         "name": "onnxruntime",
         "version": ort.__version__,

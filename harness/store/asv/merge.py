@@ -22,11 +22,13 @@ from typing import Any, Final
 
 from harness import foreign
 from harness.errors import NewerSchema, StoreError
-from harness.store import files, merge_runs
+from harness.store import files
 from harness.store.asv import files as asv_files
+from harness.store.asv import merge_runs
 from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.files import Columns, ResultFile, union
+from harness.store.asv.merge_runs import RunMerge
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
 from harness.store.query import natural
@@ -113,9 +115,7 @@ def merge(results: Path, sources: Sequence[Incoming], *, dry_run: bool = False) 
         merging = _Merge(results)
         found = merging.all_of(sources)
         for path, content in merging.contents.items():
-            files.write(path, content)
-        for path, source in merging.copies.items():
-            merge_runs.copy(source, path)
+            merge_runs.write(path, content)
     return found
 
 
@@ -124,10 +124,10 @@ class _Merge:
 
     def __init__(self, results: Path) -> None:
         self.results = results
-        self.contents: dict[Path, bytes] = {}
-        self.copies: dict[Path, Path] = {}
+        self.contents: dict[Path, bytes | Path] = {}
         self.pending: dict[Path, ResultFile] = {}
         self.machines: dict[str, dict[str, str]] = {}
+        self.runs = RunMerge(results, self.contents)
 
     def all_of(self, sources: Sequence[Incoming]) -> tuple[Merged, ...]:
         """Every source; benchmarks.json last."""
@@ -250,23 +250,18 @@ class _Merge:
         return self.results / CONFLICTS / folder / f"{stem}.{sha256[:8]}{suffix}"
 
     def run(self, path: Path, done: Merged) -> None:
-        """One run's samples: a file is whole or not there, so that there is nothing to put together."""
-        target = self.results / "samples" / path.name
-        stored = self.copies.get(target, target)
-        with files.guarded("read", path):
-            if stored.exists() and merge_runs.same_bytes(stored, path):
-                return
-        if not stored.exists():
-            self.copies |= {target: path, **merge_runs.checked(path, self.results)}
-            done.runs += 1
-            return
-        if not (differing := list(merge_runs.differing(path, stored))):
-            return
-        aside = self._aside("samples", path.stem, ".parquet", merge_runs.sha256(path))
-        self.copies[aside] = path
-        done.conflicts += [
-            Conflict(path=target, what=row.what, kept=row.kept, other=row.other, aside=aside) for row in differing
-        ]
+        """A file of samples."""
+        for one in self.runs.of(path):
+            if one.stored is None:
+                self.contents |= {one.target: one.content, **one.beside}
+                done.runs += 1
+            if one.differing:
+                aside = self._aside("samples", one.target.stem, ".parquet", merge_runs.sha256(one.content))
+                self.contents[aside] = one.content
+                done.conflicts += [
+                    Conflict(path=one.stored or one.target, what=row.what, kept=row.kept, other=row.other, aside=aside)
+                    for row in one.differing
+                ]
 
 
 class ParameterGrid:
