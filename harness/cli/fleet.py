@@ -15,6 +15,7 @@ import typer
 
 from harness import bounds, units
 from harness.cli import ending, options
+from harness.cli.fleet_simulation import FleetSimulation
 from harness.errors import UsageError
 from harness.suggest import suggest
 
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from harness.layout import TextTable
     from harness.zoo import FleetSpec
 
-ACTIONS = ("hosts", "worker", "up")
+ACTIONS = ("hosts", "worker", "up", "simulate")
 HOSTS = ("any", "each")
 PORT = 8786
 
 
 def fleet(
-    action: Annotated[str, typer.Argument(metavar="hosts|worker|up", help="What to do.")],
+    action: Annotated[str, typer.Argument(metavar="hosts|worker|up|simulate", help="What to do.")],
     address: Annotated[
         str | None, typer.Argument(metavar="[ADDRESS]", help="With worker: the scheduler's, such as tcp://lab:8786.")
     ] = None,
@@ -53,6 +54,48 @@ def fleet(
         list[str] | None,
         typer.Option("--label", metavar="NAME", help="With worker: what to call this host; repeatable."),
     ] = None,
+    simulated_hosts: Annotated[
+        int | None,
+        typer.Option("--hosts", metavar="N", min=1, max=100_000, help="With simulate: hosts.", show_default="100"),
+    ] = None,
+    cases: Annotated[
+        int | None,
+        typer.Option("--cases", metavar="N", min=1, max=10_000_000, help="With simulate: cases.", show_default="10000"),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=bounds.PROCESSES.least,
+            max=bounds.PROCESSES.most,
+            help="With simulate: processes of each case.",
+            show_default="5",
+        ),
+    ] = None,
+    host_classes: Annotated[
+        int | None,
+        typer.Option("--classes", metavar="N", min=1, max=1000, help="With simulate: of hosts.", show_default="1"),
+    ] = None,
+    fail_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-rate", metavar="SHARE", help="With simulate: processes that end their host.", show_default="0%"
+        ),
+    ] = None,
+    process_time: Annotated[
+        str | None,
+        typer.Option(
+            "--process-time",
+            metavar="TIME|DIR",
+            help="With simulate: what a process takes, or the results folder whose processes say so.",
+            show_default="5s",
+        ),
+    ] = None,
+    night: Annotated[
+        str | None,
+        typer.Option("--night", metavar="TIME", help="With simulate: find the hosts that need no longer, such as 8h."),
+    ] = None,
     cache: options.CacheDir = None,
     tls_ca: options.TlsCa = None,
     tls_cert: options.TlsCert = None,
@@ -60,7 +103,7 @@ def fleet(
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """See the hosts of a fleet, be one of them, or start a small one on this machine to try it.
+    """See the hosts of a fleet, be one of them, start a small one on this machine to try it, or simulate a large one.
 
     A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone.
 
@@ -69,12 +112,26 @@ def fleet(
     format_ = options.chosen_format(format_, as_json=as_json)
     if action not in ACTIONS:
         raise UsageError(f"harness fleet {options.shown(action)}: {suggest(action, ACTIONS)}")
-    if address is not None and (action == "up" or scheduler is not None):
+    if address is not None and (action in ("up", "simulate") or scheduler is not None):
         raise UsageError(
-            f"harness fleet {action} {options.shown(address)}: an address is named once, and up takes none"
+            f"harness fleet {action} {options.shown(address)}: an address is named once; up and simulate take none"
         )
     if label and action != "worker":
         raise UsageError("--label belongs to `harness fleet worker`")
+    simulation = FleetSimulation(
+        hosts=simulated_hosts,
+        cases=cases,
+        processes=processes,
+        classes=host_classes,
+        fail_rate=fail_rate,
+        process_time=process_time,
+        night=night,
+    )
+    if action == "simulate":
+        simulation.show(format_)
+        return
+    if simulation != FleetSimulation():
+        raise UsageError(f"--cases, --night and their like belong to `harness fleet simulate`, not to {action}")
     root = None if cache is None else options.cache_root(cache)
     if action == "up":
         _up(local, port, root)

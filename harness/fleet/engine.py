@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,9 @@ CONNECT_S = 20.0
 
 ANSWER_S = 60.0
 """How long a worker may take to say what it is; one that is stopped never does."""
+
+FRESH_S = 0.2
+"""For how long the scheduler's answer to who is there is used again: it is asked for with every job."""
 
 AT_ONCE = 50
 """Workers that are asked at the same time."""
@@ -120,6 +124,7 @@ class Fleet:
         self.address = spec.scheduler
         self._spec = spec
         self._known: dict[str, FleetHost] = {}
+        self._listed_at = -math.inf
         self._own = (harness.__version__, code_digest())
         self.client = self._connected()
 
@@ -161,14 +166,18 @@ class Fleet:
                 time.sleep(1)
             else:
                 self._known.clear()
+                self._listed_at = -math.inf
                 return True
 
     def hosts(self) -> list[FleetHost]:
         """Every worker that is there now, sorted by address; each is asked once who it is."""
+        if time.monotonic() - self._listed_at < FRESH_S:
+            return [self._known[address] for address in sorted(self._known)]
         there = self._resources()
         if new := [address for address in there if address not in self._known]:
             self._known.update(self._introduced(new, there))
         self._known = {address: one for address, one in self._known.items() if address in there}
+        self._listed_at = time.monotonic()
         return [self._known[address] for address in sorted(self._known)]
 
     def ask(self, call: Callable[..., Any], addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
