@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.special_files import special
 from harness.store import absent, content, earlier, stored_files
@@ -39,6 +41,9 @@ NODES = (
 
 ALWAYS = frozenset({"case", "model", "status", "reason", "notes", "latency", "run", "run_started_at", "started_at"})
 """What rows are chosen, ordered and marked by."""
+
+KEPT_FILES = frozenset({"enable_external_file_cache", "enable_object_cache", "parquet_metadata_cache"})
+"""Settings of DuckDB, as far as a version has them, that keep parts of files in memory."""
 
 FETCH = 2_000
 """Rows that are taken from DuckDB at a time."""
@@ -113,12 +118,28 @@ def query(
 
 @contextmanager
 def connected() -> Iterator[Any]:
-    """A database in memory that draws nothing: DuckDB prints its progress on standard output of `python -c`."""
-    import duckdb
-
-    with duckdb.connect() as connection:
+    """A connection that draws nothing: DuckDB prints its progress on standard output of `python -c`."""
+    with _database(os.getpid()).cursor() as connection:
         connection.execute("SET enable_progress_bar = false")
         yield connection
+
+
+@cache
+def _database(process: int) -> Any:
+    """The database in memory of this process; opening one starts a dozen threads, which costs more than most questions.
+
+    Args:
+        process: its id; one that was forked has none of its parent's threads, and opens a database of its own.
+    """
+    import duckdb
+
+    del process
+    connection = duckdb.connect()
+    # Nothing is kept of a file from one question to the next: it may have been written anew.
+    known = {name for (name,) in connection.execute("SELECT name FROM duckdb_settings()").fetchall()}
+    for name in sorted(known & KEPT_FILES):
+        connection.execute(f"SET GLOBAL {name} = false")
+    return connection
 
 
 def read_columns(columns: Collection[str]) -> tuple[str, ...]:
@@ -255,7 +276,7 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
     # Text and digits take turns.
     return tuple(
-        (False, int(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
+        (False, foreign.whole(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
         for place, piece in enumerate(DIGITS.split(text))
     )
 
