@@ -202,10 +202,12 @@ class Fleet:
                 self.address, timeout=CONNECT_S, security=security(self._spec), set_as_default=False
             )
         except (OSError, TimeoutError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"{self.address}: no scheduler of Dask answers there ({error}). Start one with `dask scheduler`, or "
-                f"try a cluster on this machine with `harness fleet up --local 2`."
-            ) from error
+            start = (
+                "Start one with `dask scheduler`, or try a cluster on this machine with `harness fleet up --local 2`."
+            )
+            if self._spec.tls_ca or "reset" in str(error):
+                start = "Both sides need a certificate of one authority: --tls-ca, --tls-cert and --tls-key."
+            raise UsageError(f"{self.address}: no scheduler of Dask answers there ({error}). {start}") from error
 
     def _resources(self) -> dict[str, Mapping[str, float]]:
         info = self.client.scheduler_info(n_workers=-1)
