@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -13,7 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,8 +24,8 @@ import pytest
 from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
-from harness.fleet import engine, local, transfer
-from harness.fleet.model import FleetHost
+from harness.fleet import engine, local, member, transfer
+from harness.fleet.model import FleetHost, SentJob
 from harness.measure import host_lock
 from harness.records import HostInfo
 from harness.store import places
@@ -272,6 +275,53 @@ def test_hosts_suit_what_a_target_wants() -> None:
         )
     )
     assert not FleetHost(address="a", host=host, refused="other").suits(HostWish())
+
+
+def test_a_clock_that_is_off_is_corrected() -> None:
+    """What a worker noted is told by this host's clock, unless the difference is one that the question itself makes."""
+
+    class SkewedClient:
+        def run(self, *_: object, workers: list[str], **__: object) -> dict[str, object]:
+            """Introduce itself; of three workers, one is an hour ahead and one does not say."""
+            ahead_s = {"ahead": 3600.0, "right": 0.2}.get(workers[0])
+            return {workers[0]: {} if ahead_s is None else {engine.TIME: time.time() + ahead_s}}
+
+    fleet = engine.Fleet.__new__(engine.Fleet)
+    fleet.client, fleet._clocks = SkewedClient(), {}
+    fleet.ask(print, ["ahead", "right", "silent"])
+    noted = "2026-11-28T01:10:02+00:00"
+    corrected = fleet.our_time("ahead", noted)
+    assert timedelta(hours=1) - (datetime.fromisoformat(noted) - datetime.fromisoformat(corrected)) < timedelta(
+        minutes=5
+    )
+    assert corrected.startswith("2026-11-28T00:")
+    assert len(noted) == len(corrected)
+    assert [noted] * 3 == [fleet.our_time(address, noted) for address in ("right", "silent", "unknown")]
+
+
+def test_a_host_whose_disk_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Path) -> None:
+    """Before it measures anything, and when it is sent what does not fit; what is damaged is another matter."""
+    source = Cache(built)
+    entry = ("artifacts", min(path.name for path in (built / "artifacts").iterdir()))
+    data = transfer.packed(source, entry)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    assert "" == member.no_room()
+    assert not member.receive(entry, data[: len(data) // 2])[1]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.fleet.transfer.shutil.copyfileobj", full)
+        why, for_room = member.receive(entry, data)
+    assert for_room
+    assert "No space left" in why
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.store.files.os.fsync", full)
+        assert f"cannot write into {tmp_path / 'cache'}: No space left on device" == member.no_room()
+        sent = SentJob(job=None, entries=())  # type: ignore[arg-type]  # it is not looked at
+        assert "No space left" in member.measure(sent).unfit
+    assert ("", False) == member.receive(entry, data)
 
 
 def test_one_measures_on_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
