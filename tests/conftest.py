@@ -22,6 +22,7 @@ from harness import zoo as zoos
 from harness.build import keys, lookup
 from harness.build.cache import Cache
 from harness.cli import main
+from harness.gate.sides import code
 from harness.measure import coordinator
 from harness.records import ModelSpec
 from harness.store.files import Lock
@@ -200,6 +201,19 @@ def built_project(project: Project, built: Path) -> Project:
     """A small project whose artifacts are in its cache."""
     take_over(built, project.root)
     return project
+
+
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of harness that the sides of a gate are built with: a thousand files, made once for all gates."""
+    return code.copy_of_harness(tmp_path_factory.mktemp("code"))
+
+
+def lend(copied: Path, cache: Path) -> None:
+    """Let a cache have the copy of harness."""
+    place = cache / code.KIND / copied.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(copied)
 
 
 def take_over(built: Path, root: Path) -> None:

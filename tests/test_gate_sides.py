@@ -21,6 +21,7 @@ from harness.records import Artifact, Refusal, Status
 from harness.runtimes import resolve as runtimes
 from harness.runtimes.environments import Environment
 from tests import builders
+from tests.conftest import lend
 from tests.repos import commit, git, repository
 
 ZOO = """
@@ -36,17 +37,10 @@ models:
 """
 
 
-@pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The copy of harness that sides are built with, made once."""
-    return code.copy_of_harness(tmp_path_factory.mktemp("code"))
-
-
 @pytest.fixture
 def repo(tmp_path: Path, copied: Path) -> Path:
     """One commit with a zoo of one tiny model; the copy of harness is in the cache."""
-    (tmp_path / "cache" / code.KIND).mkdir(parents=True)
-    (tmp_path / "cache" / code.KIND / copied.name).symlink_to(copied)
+    lend(copied, tmp_path / "cache")
     builders.tiny_conv(tmp_path / "repo" / "tiny.onnx")
     return repository(tmp_path / "repo", {"model_zoo.yaml": ZOO, "README.md": "one"})
 

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import foreign
 from harness.errors import StoreError
 from harness.special_files import special
 from harness.store import absent, content, earlier, stored_files
@@ -275,7 +276,7 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
     # Text and digits take turns.
     return tuple(
-        (False, int(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
+        (False, foreign.whole(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
         for place, piece in enumerate(DIGITS.split(text))
     )
 

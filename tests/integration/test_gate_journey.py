@@ -22,7 +22,7 @@ from harness.gate.model import GateSettings
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Pair
 from tests import builders, pairs, repos, slowdowns
-from tests.conftest import Project
+from tests.conftest import Project, lend
 from tests.test_gate_gate import Watch
 from tests.waiting import alive, wait_for, workers
 
@@ -67,9 +67,10 @@ onnxruntime.InferenceSession.run_with_iobinding = later
 
 
 @pytest.fixture
-def repository(built_project: Project) -> Project:
-    """The small project as a git repository with one commit; results are ignored."""
+def repository(built_project: Project, copied: Path) -> Project:
+    """The small project as a git repository with one commit; results are ignored, the copy of harness is there."""
     project = built_project
+    lend(copied, project.root / "cache")
     text = {"model_zoo.yaml": (project.root / "model_zoo.yaml").read_text(encoding="utf-8")}
     repos.repository(project.root, text | {".gitignore": "results/\ncache/\nslow/\n"})
     return project
