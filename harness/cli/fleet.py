@@ -46,9 +46,7 @@ def fleet(
     ] = 1,
     port: Annotated[
         int,
-        typer.Option(
-            "--port", min=bounds.PORT.least, max=bounds.PORT.most, help="With up: the scheduler's on 127.0.0.1."
-        ),
+        typer.Option("--port", min=bounds.PORT.least, max=bounds.PORT.most, help="With up: the scheduler's."),
     ] = PORT,
     label: Annotated[
         list[str] | None,
@@ -96,6 +94,15 @@ def fleet(
         str | None,
         typer.Option("--night", metavar="TIME", help="With simulate: find the hosts that need no longer, such as 8h."),
     ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="ADDRESS",
+            help="With up or worker: this machine's address that others reach (default: 127.0.0.1; "
+            "for a worker whose scheduler is elsewhere: all).",
+        ),
+    ] = None,
     cache: options.CacheDir = None,
     tls_ca: options.TlsCa = None,
     tls_cert: options.TlsCert = None,
@@ -105,7 +112,8 @@ def fleet(
 ) -> None:
     """See the hosts of a fleet, be one of them, start a small one on this machine to try it, or simulate a large one.
 
-    A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone.
+    A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone, unless
+    --listen says otherwise.
 
     Example: harness fleet up --local 2
     """
@@ -132,15 +140,20 @@ def fleet(
         return
     if simulation != FleetSimulation():
         raise UsageError(f"--cases, --night and their like belong to `harness fleet simulate`, not to {action}")
-    root = None if cache is None else options.cache_root(cache)
+    if listen is not None and (action == "hosts" or not _is_address(listen)):
+        raise UsageError(
+            f"--listen {options.shown(listen)} goes with `harness fleet up` or `worker`, and is an address of this "
+            f"machine, such as 127.0.0.1 or 192.168.0.7"
+        )
+    root, files = None if cache is None else options.cache_root(cache), (tls_ca, tls_cert, tls_key)
     if action == "up":
-        _up(local, port, root)
+        _up(local, port, root, listen or "", options.fleet_spec(None, None, files))
         return
-    spec = options.fleet_spec(None, address or scheduler, (tls_ca, tls_cert, tls_key))
+    spec = options.fleet_spec(None, address or scheduler, files)
     if not spec.scheduler:
         raise UsageError(f"harness fleet {action}: name the scheduler with --scheduler ADDRESS or HARNESS_SCHEDULER")
     if action == "worker":
-        _worker(spec, tuple(label or ()), root)
+        _worker(spec, tuple(label or ()), root, listen or "")
     else:
         _hosts(spec, format_)
 
@@ -291,25 +304,41 @@ def end_as_interrupted() -> None:
             signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
-def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None) -> None:
+def _is_address(text: str) -> bool:
+    """Whether a text is a name or an address of a machine, without protocol and port."""
+    import ipaddress
+    import re
+
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(text))
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
+
+
+def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str) -> None:
     """Be a worker until somebody ends it."""
     from harness.fleet import local
 
     if wrong := [one for one in labels if "," in one or not one.strip()]:
         raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
-    environment = local.worker_environment(labels=labels, cache=cache)
+    environment = local.worker_environment(labels=labels, cache=cache, encrypted=bool(spec.tls_ca))
     end_as_interrupted()
-    code = local.become_worker(local.worker_command(spec), environment, say=ending.say)
+    code = local.become_worker(local.worker_command(spec, listen=listen), environment, say=ending.say)
     if code:
         raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
 
 
-def _up(count: int, port: int, cache: Path | None) -> None:
+def _up(count: int, port: int, cache: Path | None, listen: str, tls: FleetSpec) -> None:
     """A scheduler and workers here, until somebody ends this."""
     from harness.fleet import local
 
     end_as_interrupted()
-    with local.cluster(count, port=port, cache=cache) as address:
+    host = listen or local.LOOPBACK
+    if not tls.tls_ca and not local.is_here(f"tcp://{host}"):
+        ending.say(
+            f"whoever reaches {host} can run code on this machine: give --tls-ca, --tls-cert and --tls-key, or listen "
+            f"on {local.LOOPBACK}"
+        )
+    with local.cluster(count, port=port, host=host, cache=cache, tls=tls) as address:
         ending.out(f"{units.count(count, 'worker')} at {address}; Ctrl-C ends them. In another terminal:")
         ending.out(f"  harness fleet hosts --scheduler {address}")
         ending.out(f"  harness sweep --scheduler {address}")

@@ -328,9 +328,14 @@ class FleetExecutor:
             return None if self._revived() else self._again(flight, "the scheduler forgot it")
         if future.status == "error":
             return self._broken(flight, future.exception())
-        answer: FleetAnswer = future.result()
+        return self._told(flight, future.result())
+
+    def _told(self, flight: Flight, answer: FleetAnswer) -> ProcessOutcome | None:
+        """What a host's answer amounts to: as `_taken`."""
+        if why := answer.unfit or self._send(answer.missing, answer.address):
+            self._fleet.leave_out(answer.address, why)
+            return self._again(flight, f"{answer.address} {why}")
         if answer.missing:
-            self._send(answer.missing, answer.address)
             return self._again(flight, "", at=answer.address)
         self._landed(flight)
         key = (flight.job.case.id, flight.job.process)
@@ -339,7 +344,8 @@ class FleetExecutor:
         self._done.add(key)
         if answer.evaluation is not None:  # this host then need not make it again to judge the case
             self._cache.put_evaluation(*answer.evaluation)
-        return dataclasses.replace(answer.outcome, case=flight.job.case)
+        started_at = self._fleet.our_time(answer.address, answer.outcome.started_at)
+        return dataclasses.replace(answer.outcome, case=flight.job.case, started_at=started_at)
 
     def _broken(self, flight: Flight, error: BaseException | None) -> ProcessOutcome | None:
         """A task that raised: its worker was killed again and again, or something of ours is wrong there."""
@@ -406,10 +412,14 @@ class FleetExecutor:
             if flight.future is None and self._clock() - since > self._patience_s:
                 self._landed(flight)
                 kind = f"of class {flight.host_class}" if flight.host_class else "that suits the target"
-                yield dataclasses.replace(
-                    _crashed(flight.job, f"no host {kind} has been in the fleet for {self._patience_s:g} s"),
-                    ends=Status.FAILED,
-                )
+                why = f"no host {kind} has been in the fleet for {self._patience_s:g} s"
+                left = [
+                    f"{one.address} {one.refused}"
+                    for one in self._fleet.hosts()
+                    if one.refused and flight.host_class in ("", one.host_class)
+                ]
+                why = "; ".join([why, *left[:3]])
+                yield dataclasses.replace(_crashed(flight.job, why), ends=Status.FAILED)
 
     def _cancel(self, flight: Flight) -> None:
         future, flight.future = flight.future, None
@@ -424,18 +434,20 @@ class FleetExecutor:
                 self._shared.put(self._cache, entry)
                 self._put.add(entry)
 
-    def _send(self, entries: Iterable[Entry], address: str) -> None:
-        """Put entries into the cache of a host, through the scheduler.
+    def _send(self, entries: Iterable[Entry], address: str) -> str:
+        """Put entries into the cache of a host, through the scheduler; why it has no room for them, or nothing.
 
         Raises:
             UsageError: one is too large for that.
-            HarnessError: the host cannot take it.
         """
         for entry in entries:
             data = transfer.packed(self._cache, entry)
-            why = self._fleet.ask(member.receive, [address], entry=entry, data=data).get(address, "")
-            if why:
+            why, full = self._fleet.ask(member.receive, [address], entry=entry, data=data).get(address, ("", False))
+            if full:
+                return str(why)
+            if why:  # it was damaged on its way, and is asked for again
                 self._say(f"{address}: {why}")
+        return ""
 
     def _submit(self, call: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> Any:
         return self._fleet.client.submit(

@@ -421,7 +421,7 @@ def _select(
     rows: list[Row] = []
     try:
         if all_runs:
-            select, holding = f"SELECT {columns} FROM {STORED} {of} {ONCE}", paths  # noqa: S608  (our own names)
+            select, holding = f"SELECT {columns} FROM {STORED} {of} {ONCE}", list(paths)  # noqa: S608  (our own names)
         else:
             holding = _newest(connection, paths, of, latest, models)
             newest = f'{STORED} AS stored SEMI JOIN newest USING (filename, run, "case", failed)'

@@ -222,5 +222,5 @@ def test_external_data_at_a_place_of_thousands_of_digits(tmp_path: Path) -> None
     tensor.data_location = onnx.TensorProto.EXTERNAL
     for key, value in (("location", "data"), ("offset", "9" * 5000)):
         tensor.external_data.add(key=key, value=value)
-    with pytest.raises(BuildError, match="is corrupt: the place of .* is not a number"):
+    with pytest.raises(BuildError, match=r"is corrupt: the place of .* is not a number"):
         onnx_files.external_files(model, path)

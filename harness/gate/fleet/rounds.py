@@ -21,7 +21,8 @@ from harness.build.cache import Cache
 from harness.errors import HarnessError
 from harness.fleet import transfer
 from harness.fleet.engine import Fleet
-from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S, patience_s
+from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S
+from harness.fleet.flights import patience_s
 from harness.fleet.model import SLOT, FleetHost, classes
 from harness.gate.fleet import member
 from harness.gate.fleet.model import PairAnswer, SentPair, SideEntry
