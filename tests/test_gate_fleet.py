@@ -143,7 +143,7 @@ def test_a_test_over_hosts_is_exact() -> None:
 
 
 def test_sizes_are_over_the_scale_of_their_host() -> None:
-    """A host with much noise does not take all the high ranks; one host is not a stratum at all."""
+    """A host with much noise does not take all the high ranks; one host makes no strata."""
     quiet, noisy = [0.010, 0.011, 0.009, 0.012], [-0.005, 0.030, -0.020, 0.025]
     where = ["quiet"] * 4 + ["noisy"] * 4
     values = quiet + noisy

@@ -61,9 +61,9 @@ def sweep(results: Path, commit: str | None, place: int, *found: Outcome, **chan
         commit_time=int(started.timestamp() * 1000),
         **changes,
     )
-    path = journal.finished(results / "samples" / f"{run.id}.parts")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(samples.encode([to_row(run, outcome) for outcome in found]))
+    target = journal.finished(results / "samples" / f"{run.id}.parts")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(samples.encode([to_row(run, outcome) for outcome in found]))
 
 
 def timed(ns: int) -> Outcome:

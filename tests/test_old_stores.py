@@ -101,7 +101,13 @@ def test_query(store: Path) -> None:
 
 def test_expressions(store: Path) -> None:
     """What DuckDB is asked for may be a field that no file has; whole rows of chosen cases come with their samples."""
-    select = {"filename": "filename", "case": '"case"', "package": "measured_by.package", "p90": "latency.p90_s"}
+    select = {
+        "filename": "filename",
+        "case": '"case"',
+        "run": "run",
+        "package": "measured_by.package",
+        "p90": "latency.p90_s",
+    }
     found = query.table(store, select, ("case", "filename"))
     assert ((), 2 * CASES) == (found.problems, len(found.frame))
     assert found.frame["package"].isna().all()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,7 +154,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         KeyboardInterrupt: if it comes before there is anything to judge.
         OutOfTime: if the time limit is over before the sides are known.
     """
-    steps = steps or GateSteps()
+    steps = steps or GateSteps(compare_outputs=functools.partial(quality.compare, results=request.results))
     started_at, started = coordinator.utc_now(), time.monotonic()
     files.probe(request.results)
     settings = request.settings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import StoreError
-from harness.store import query, stored_files
+from harness.store import database, query, stored_files
 from harness.store.rows import Row
 
 MOST: Final = 20_000
@@ -45,7 +45,7 @@ class StoredModels:
         Raises:
             StoreError: the files come and go faster than they can be read.
         """
-        with query.connected() as connection:
+        with database.connected() as connection:
             for models in self.parts:
                 rows, before = self._read(connection, models)
                 yield rows, [*rows, *before]
@@ -72,7 +72,7 @@ def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredMo
     Raises:
         StoreError: where the folder cannot be listed, or its files come and go faster than they can be read.
     """
-    with query.connected() as connection:
+    with database.connected() as connection:
         for _ in range(query.ATTEMPTS):
             problems: list[StoreError] = []
             try:
