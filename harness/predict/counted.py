@@ -109,7 +109,7 @@ def host_here(cache: Cache, *, again: bool, budget_s: float) -> HostSpec:
     """
     info = here()
     runtime = f"{own_package()} {version_of(own_package())}"
-    key = hashlib.sha256(f"host {FORMAT} {info.fingerprint} {runtime}".encode()).hexdigest()
+    key = hashlib.sha256(f"host measured {FORMAT} {info.fingerprint} {runtime}".encode()).hexdigest()
     known = None if again else cache.evaluation(key)
     if known is not None and "host" in known:
         return parsed(known["host"], "here")
