@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Outcome, Run, Status
-from harness.store import by_model, frames, query
+from harness.store import by_model, frames, query, stored_files
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
 from tests import histories
@@ -157,12 +157,12 @@ def test_run_finishes_while_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Parts that vanish between listing and reading are found again in the run's one file."""
     journal = Journal.open(tmp_path, FIRST, resume=False)
     journal.append(measured())
-    listed = query.sample_files(tmp_path)
+    listed = stored_files.sample_files(tmp_path)
     journal.finish()
     journal.close()
     answers = [listed]
-    real = query.sample_files
-    monkeypatch.setattr(query, "sample_files", lambda results: answers.pop() if answers else real(results))
+    real = stored_files.sample_files
+    monkeypatch.setattr(stored_files, "sample_files", lambda results: answers.pop() if answers else real(results))
     found = query.query(tmp_path)
     assert (1, ()) == (len(found.rows), found.problems)
 
@@ -200,6 +200,6 @@ def test_parts_of_whole_models_are_the_same_rows(tmp_path: Path, monkeypatch: py
     assert not found.problems
     reading = found.rows()
     assert next(reading)[0] == parts[0]
-    for path in query.sample_files(tmp_path):  # as a run that finishes replaces its parts
+    for path in stored_files.sample_files(tmp_path):  # as a run that finishes replaces its parts
         path.rename(path.with_name(f"x{path.name}"))
     assert parts[1:] == [part for part, _ in reading]
