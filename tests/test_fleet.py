@@ -11,8 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,7 @@ from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
+from tests.waiting import alive, wait_for
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
@@ -80,7 +80,7 @@ def test_hosts_are_listed(tmp_path: Path, project: Project, address: str) -> Non
     other = subprocess.Popen(command, env={**variables, "PYTHONPATH": path}, cwd=tmp_path)
     try:
         with engine.Fleet(FleetSpec(scheduler=address)) as fleet:
-            fleet.client.wait_for_workers(2, timeout=60)
+            fleet.client.wait_for_workers(2, timeout=300)
         listed = json.loads(project.run("fleet", "hosts", "--scheduler", address, "--json"))
         said = project.run("sweep", "--variants", "fp32", "--scheduler", address, code=4)
     finally:
@@ -305,14 +305,6 @@ def stored_parts(project: Project) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in project.root.glob("results/samples/*.parts/*.parquet")}
 
 
-def until(seen: Callable[[], bool], patience_s: float = 90.0) -> None:
-    """Wait until something is seen."""
-    end = time.monotonic() + patience_s
-    while not seen():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
-
-
 def measured_processes(project: Project) -> dict[str, int]:
     """How many processes each case of the newest rows has."""
     return {str(row["case"]): row["latency"]["processes"] for row in rows_of(project)}  # type: ignore[index]
@@ -330,20 +322,20 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
         stack.enter_context(local.worker(spec, cache=tmp_path / "its"))
         killed = project.start(*command, "--scheduler", at)
         stack.callback(killed.kill)
-        until(lambda: len(stored_parts(project)) > 0)
+        wait_for(lambda: len(stored_parts(project)) > 0, alive(killed))
         with engine.Fleet(spec) as fleet:
             (pid,) = fleet.ask(os.getpid, [one.address for one in fleet.hosts()]).values()
         os.kill(pid, signal.SIGKILL)  # a worker, and another is started
-        until(lambda: len(stored_parts(project)) > 1)
+        wait_for(lambda: len(stored_parts(project)) > 1, alive(killed))
         killed.kill()
         killed.communicate()
         before = stored_parts(project)
         resumed = project.start(*command, "--scheduler", at)
         stack.callback(resumed.kill)
-        until(lambda: stored_parts(project) != before)
+        wait_for(lambda: stored_parts(project) != before, alive(resumed))
         first.close()
         stack.enter_context(local.scheduler(port))  # another one at the same address
-        out, err = resumed.communicate(timeout=200)
+        out, err = resumed.communicate(timeout=600)
     assert 0 == resumed.returncode, (out, err)
     assert {"tiny/fp32/cpu-t1-b1": 3, "tiny/fp32-fused/cpu-t1-b1": 3} == measured_processes(project)
     assert 1 == len(list(project.root.glob("results/samples/*.parquet")))
@@ -368,10 +360,10 @@ def test_the_example_runs_as_it_stands(built_project: Project) -> None:
         assert first is not None
         assert f"2 workers at tcp://127.0.0.1:{port}" in first.readline()
         both = [project.start(*command) for _ in range(2)]
-        ended = [(one.communicate(timeout=300), one.returncode) for one in both]
+        ended = [(one.communicate(timeout=600), one.returncode) for one in both]
     finally:
         started.send_signal(signal.SIGINT)
-        _, err = started.communicate(timeout=60)
+        _, err = started.communicate(timeout=300)
     assert [0, 0] == [code for _, code in ended], (ended, err)
     assert 130 == started.returncode
     runs = json.loads(project.run("results", "--json", "--all"))

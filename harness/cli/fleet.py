@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -20,9 +21,12 @@ from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.cli.console import Console
+    from harness.cli.gate_console import GateConsole
     from harness.fleet.model import FleetHost
     from harness.flow.preview import SweepRequest
     from harness.flow.sweep import Swept
+    from harness.gate.gate import GateRequest
+    from harness.gate.model import Report
     from harness.layout import TextTable
     from harness.zoo import FleetSpec
 
@@ -205,6 +209,65 @@ def every_class(hosts: Sequence[FleetHost]) -> list[FleetHost | None]:
     if not found:
         raise UsageError("no worker of the fleet can measure: harness fleet hosts says why")
     return [found[name][0] for name in sorted(found)]
+
+
+def fleet_of_gate(
+    zoo: Path, scheduler: str | None, files: Sequence[Path | None], *, hosts: str | None, depot: str
+) -> FleetSpec:
+    """Where the pairs of a gate are measured: what was named, or what a zoo that can be read names.
+
+    Raises:
+        UsageError: an option goes with a fleet and there is none, or as `options.fleet_spec`.
+    """
+    from harness.errors import ZooError
+
+    if hosts is not None and hosts not in HOSTS:
+        raise UsageError(f"--hosts {options.shown(hosts)}: {suggest(hosts, HOSTS)}")
+    try:
+        spec = options.fleet_spec(zoo if zoo.is_file() else None, scheduler, files)
+    except ZooError:  # that of a side may be another file, and else its side says what is wrong with it
+        spec = options.fleet_spec(None, scheduler, files)
+    if not spec.scheduler:
+        for option, value in (("--hosts", hosts), ("--cache", depot)):
+            if value:
+                raise UsageError(
+                    f"{option} {options.shown(value)} goes with a fleet: name its scheduler with --scheduler ADDRESS"
+                )
+    return spec
+
+
+def gated_somewhere(
+    request: GateRequest, console: GateConsole, spec: FleetSpec, *, hosts: str | None = None, depot: str = ""
+) -> Report:
+    """A gate whose pairs are measured on this host, or on a fleet where there is one.
+
+    Raises:
+        UsageError: as `gate`, or the fleet cannot be reached.
+    """
+    from harness.gate.gate import GateSteps, gate
+
+    if not spec.scheduler:
+        return gate(request, console)
+    from harness import zoo as zoos
+    from harness.errors import ZooError
+    from harness.fleet.engine import Fleet
+    from harness.gate.fleet.places import FleetPlaces
+
+    for role, python in (("base", request.base_python), ("head", request.head_python)):
+        if python is not None:
+            raise UsageError(
+                f"--{role}-python {python} is an interpreter of this host, which other hosts do not have: name a "
+                f"release with --{role}-runtime, or leave out --scheduler"
+            )
+    wishes = {}
+    with contextlib.suppress(ZooError):
+        if request.zoo.is_file():
+            wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
+    with Fleet(spec) as fleet:
+        if fleet.dashboard:
+            console.say(f"Dask shows what runs where: {fleet.dashboard}")
+        places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)
+        return gate(request, console, steps=GateSteps(resolve=places.resolve, places=places))
 
 
 def published(swept: Swept, results: Path, console: Console) -> Swept:

@@ -126,6 +126,7 @@ def _grid(held: Sequence[Kept]) -> TextTable:
     rows = []
     for one in held:
         holds = f"damaged: it {one.damage}" if one.damage else ", ".join(f"{n} {v}" for n, v in one.packages.items())
+        holds += f" (yanked: {one.yanked})" if one.yanked else ""
         rows.append((cell(one.name or "unknown"), cell(holds), one.digest[:12], tables.size(one.bytes)))
     return TextTable(
         columns=(

@@ -17,6 +17,7 @@ from harness.flow.preview import Preview, SweepRequest, preview
 from harness.flow.rounds import SweepRounds
 from harness.flow.session import Session, TryTargets
 from harness.records import Case, HostInfo, Run
+from harness.store import days
 from harness.store.asv import results as asv
 from harness.store.files import probe
 from harness.store.journal import Journal
@@ -127,7 +128,7 @@ def sweep(
                 rounds.take(found)
                 for said in found.remade:
                     watch.preparing(said)
-        rounds.widen()
+        rounds.widen(days.earlier(request.results, journal.run.started_at))
         choices = [*rounds.choices()] if request.confirm else []
         for number, again in enumerate(choices, start=1):
             watch.confirming(number, len(choices), again.text)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,8 +46,19 @@ MOST_REASON = 20_000
 TIMED = ("burst", "load", "reference")
 """Requests during which the worker times."""
 
-NOT_LOADED = re.compile(r"lib\w+\.so[\w.]*: cannot open shared object file|Please install [^.\n]*", re.IGNORECASE)
-"""The part of onnxruntime's messages that names what is missing, without times and source lines."""
+NOT_LOADED = re.compile(
+    r"lib\w+\.so[\w.]*: cannot open shared object file"
+    r"|CUDA driver version is insufficient for CUDA runtime version"
+    r"|The NVIDIA driver on your system is too old[^.\n]*"
+    r"|CUDA (?:failure|error) \d+: [^;\n]*|Please install [^.\n]*",
+    re.IGNORECASE,
+)
+"""The part of onnxruntime's and torch's messages that names what is missing, without times and source lines."""
+
+GONE = (
+    "the program that it runs in is gone: a sweep that goes on makes those of the cache again; "
+    "one of your own has to come back"
+)
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -91,7 +103,9 @@ class Client:
             )
         except OSError as error:
             self._stderr.close()
-            raise WorkerError(f"the worker could not be started: {error}") from error
+            program = (command or default_command())[0]
+            gone = "" if Path(program).exists() or shutil.which(program) else f"; {GONE}"
+            raise WorkerError(f"the worker could not be started: {error}{gone}") from error
         processes.expendable(self._process.pid)
         self._ended = False
         # A blocked read with a deadline, on every platform: the thread sleeps in the kernel while a worker times.
@@ -206,7 +220,8 @@ class Client:
                 raise processes.OutOfTime
             if time.monotonic() >= over:
                 processes.end(self._process)
-                raise WorkerError(f"no answer to `{command}` within {deadline_s:.0f} s; the worker was ended")
+                doing = ", which reads, optimizes and compiles the model," if command == "open" else ""
+                raise WorkerError(f"no answer to `{command}`{doing} within {deadline_s:.0f} s; the worker was ended")
             if why := processes.too_large(self.pid, processes.memory_limit_bytes()):
                 processes.end(self._process)
                 raise WorkerError(f"the worker {why.replace('was ended', f'was ended during `{command}`', 1)}")

@@ -44,6 +44,12 @@ OFFLINE = re.compile(
     re.IGNORECASE,
 )
 NO_VERSION = re.compile(r"Could not find a version that satisfies the requirement (\S+).*?\(from versions: ([^)]*)\)")
+OTHER_PYTHON = re.compile(r"versions that require a different python version: ([^\n]*)")
+YANKED = re.compile(
+    r"yanked version: .*?Reason for being yanked: ([^\n]*)|warning: `[^`]*` is yanked(?: \(reason: \"?([^\n]*?)\"?\))?",
+    re.DOTALL,
+)
+"""What pip and uv say when the one version that was asked for was withdrawn by its publisher."""
 
 Say = Callable[[str], None]
 """Hears in a few words what takes time."""
@@ -90,7 +96,9 @@ def ensure(
             place.mkdir(parents=True)
         say(f"installing {what}")
         try:
-            python = _install(place / "venv", requirements, what, wheels_only=wheels_only)
+            python, withdrawn = _install(place / "venv", requirements, what, wheels_only=wheels_only)
+            if withdrawn:
+                say(f"{what} was yanked from its index: {withdrawn}")
             _prove(python, prove, what)
             environment = describe(str(python))
         except BaseException:
@@ -102,6 +110,7 @@ def ensure(
             "requirements": list(requirements),
             "installed": dict(environment.installed),
             "digest": environment.digest,
+            **({"yanked": withdrawn} if withdrawn else {}),
         }
         _stamp(place, content)
     return environment
@@ -130,16 +139,17 @@ def _stamp(place: Path, content: Mapping[str, Any]) -> None:
     files.write(place / META, sealed.seal(sealed.place_entry(place), content))
 
 
-def _install(venv: Path, requirements: Sequence[str], what: str, *, wheels_only: bool) -> Path:
-    """Make the environment and install into it."""
+def _install(venv: Path, requirements: Sequence[str], what: str, *, wheels_only: bool) -> tuple[Path, str]:
+    """Make the environment and install into it: its interpreter, and why what came was yanked, where it was."""
     binary = ["--only-binary", ":all:"] if wheels_only else []
     python = interpreter(venv)
     if (uv := shutil.which("uv")) is not None:
         made = run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)])
         if made.returncode == 0:
-            made = run([uv, "pip", "install", "--quiet", "--python", str(python), *binary, *requirements])
+            # Not quiet: uv would keep to itself that a version was yanked.
+            made = run([uv, "pip", "install", "--python", str(python), *binary, *requirements])
         if made.returncode == 0:
-            return python
+            return python, _yanked(made)
         shutil.rmtree(venv, ignore_errors=True)
     made = run([sys.executable, "-m", "venv", str(venv)])
     if made.returncode:
@@ -147,7 +157,25 @@ def _install(venv: Path, requirements: Sequence[str], what: str, *, wheels_only:
     done = run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *binary, *requirements])
     if done.returncode:
         raise _not_installed(what, done, venv)
-    return python
+    return python, _yanked(done)
+
+
+def _yanked(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a version that was installed had been withdrawn; empty where none was."""
+    found = YANKED.search(f"{done.stdout}\n{done.stderr}")
+    return " ".join((found[1] or found[2] or "no reason given").split()) if found else ""
+
+
+def _python_needed(said: str, requirement: str) -> str:
+    """Which Python the version needs that a requirement pins, such as `>=3.7,<3.11`; empty where pip does not say."""
+    ignored, pinned = OTHER_PYTHON.search(said), requirement.partition("==")[2]
+    if ignored is None or not pinned:
+        return ""
+    for one in ignored[1].split(";"):
+        version, _, needed = one.strip().partition(" Requires-Python ")
+        if version == pinned:
+            return needed.strip()
+    return ""
 
 
 def _full(said: str, venv: Path) -> bool:
@@ -172,6 +200,11 @@ def _not_installed(what: str, done: subprocess.CompletedProcess[str], venv: Path
         return StoreError(f"{what} was not installed: the disk is full. Free some space with `harness cache --prune`.")
     missing = NO_VERSION.search(said)
     versions = [one.strip() for one in missing[2].split(",")] if missing else []
+    if missing and (needed := _python_needed(said, missing[1])):
+        return UsageError(
+            f"{what}: {missing[1]} needs Python {needed}, and this is Python {platform.python_version()}. Make an "
+            f"environment of such a Python, install it there, and give the path of its interpreter."
+        )
     if missing and versions not in ([], ["none"]):
         newest = ", ".join(versions[-LISTED:])
         span = f"{versions[0]} to {versions[-1]}, the newest being {newest}" if len(versions) > LISTED else newest

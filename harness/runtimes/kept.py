@@ -32,6 +32,7 @@ class Kept:
         packages: the distributions that make it a runtime -> version.
         bytes: of everything in its folder.
         damage: why it will be made again; else empty.
+        yanked: why its publisher had withdrawn it from the index when it was installed; else empty.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Kept:
     packages: Mapping[str, str]
     bytes: int
     damage: str = ""
+    yanked: str = ""
 
 
 def everything(root: Path) -> list[Kept]:
@@ -113,6 +115,7 @@ def _kept(place: Path) -> Kept:
         },
         bytes=_size(place),
         damage=damage,
+        yanked=str(content.get("yanked", "")),
     )
 
 

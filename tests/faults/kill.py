@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,9 @@ class Victim:
     spent_s: float = 0.0
     operations: int = 0
 
+
+Try = tuple[Victim, int, float | None, int]
+"""Verb, file operation (0 for none), seconds and seed."""
 
 HARNESS = ("-c", "from harness.cli import main; main()")
 
@@ -274,6 +278,12 @@ def attempt(victim: Victim, *, at: int = 0, after_s: float | None = None) -> lis
         return problems
 
 
+def tried(one: Try) -> list[str]:
+    """What one try of a plan broke."""
+    victim, at, after_s, _ = one
+    return attempt(victim, at=at, after_s=after_s)
+
+
 def main() -> int:
     """The command line; the exit status is 1 where something was lost or torn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -284,28 +294,29 @@ def main() -> int:
         help="each file operation once, in place of --times; with N each N-th",
     )  # fmt: skip
     parser.add_argument("--only", default="sweep,gate,asv,import,report,compact", help="verbs, separated by commas")
+    parser.add_argument("--jobs", type=int, default=1, help="tries at a time")
     given = parser.parse_args()
     broken = done = 0
     with tempfile.TemporaryDirectory(prefix="harness-kill-", ignore_cleanup_errors=True) as name:
         chosen = [known(victim) for victim in victims(Path(name), given.only.split(","))]
         for victim in chosen:
             _say(f"{victim.name}: {victim.operations} file operations in {victim.spent_s:.1f} s")
-        for victim, at, after_s, seed in plan(chosen, given.times, given.seed, every=given.every):
-            for problem in attempt(victim, at=at, after_s=after_s):
-                broken += 1
-                where = f"operation {at}" if at else f"after {after_s:.2f} s"
-                _say(f"--seed {seed}: {victim.name}, {where}: {problem}")
-            done += 1
-            if not done % TELL:
-                _say(f"{done} kills so far: {broken} promises broken")
+        planned = list(plan(chosen, given.times, given.seed, every=given.every))
+        with ThreadPoolExecutor(given.jobs) as pool:
+            for (victim, at, after_s, seed), problems in zip(planned, pool.map(tried, planned), strict=True):
+                for problem in problems:
+                    broken += 1
+                    where = f"operation {at}" if at else f"after {after_s:.2f} s"
+                    _say(f"--seed {seed}: {victim.name}, {where}: {problem}")
+                done += 1
+                if not done % TELL:
+                    _say(f"{done} kills so far: {broken} promises broken")
     _say(f"{done} kills of {given.only} from seed {given.seed} on: {broken} promises broken")
     return int(broken > 0)
 
 
-def plan(
-    chosen: Sequence[Victim], times: int, seed: int, *, every: int
-) -> Iterator[tuple[Victim, int, float | None, int]]:
-    """Verb, file operation (0 for none), seconds and seed of each try."""
+def plan(chosen: Sequence[Victim], times: int, seed: int, *, every: int) -> Iterator[Try]:
+    """Every try, in turn."""
     if every:
         for victim in chosen:
             yield from ((victim, at, None, seed) for at in range(every, victim.operations + 1, every))

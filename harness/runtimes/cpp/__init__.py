@@ -21,12 +21,12 @@ from harness.runtimes.languages import WorkerProgram
 from harness.store import files
 
 FOLDER: Final = Path(__file__).parent
-SOURCES: Final = ("worker.cpp", "tensors.hpp", "values.hpp", "json.hpp")
+SOURCES: Final = ("worker.cpp", "load.hpp", "tensors.hpp", "values.hpp", "json.hpp")
 COMPILERS: Final = ("c++", "g++", "clang++")
 COMPILER: Final = "CXX"
 """The variable of the environment that names the compiler, as everywhere."""
 
-OPTIONS: Final = ("-O2", "-std=c++17")
+OPTIONS: Final = ("-O2", "-std=c++17", "-pthread")
 DEADLINE_S: Final = 600.0
 LIBRARY: Final = "libonnxruntime.so"
 SYSTEM: Final = ("/usr/local/lib", "/usr/lib", "/usr/lib64")
@@ -46,15 +46,15 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
         UsageError: the library, the headers or a compiler cannot be had.
         StoreError: the cache cannot be written.
     """
-    library = _library(version, folder, root, install, say)
+    library = core_library(version, folder, root, install=install, say=say)
     runtimes = root.absolute() / resolve.KIND
     program = compiled(runtimes, lambda: headers.find(runtimes, folder, install=install, say=say), install, say)
     digest = hashlib.sha256(f"{library}\n{library.stat().st_size}\n{program.name}".encode()).hexdigest()
     return WorkerProgram(command=(str(program), str(library)), digest=digest)
 
 
-def _library(version: str, folder: str, root: Path, install: bool, say: Say) -> Path:
-    """The library.
+def core_library(version: str, folder: str, root: Path, *, install: bool, say: Say) -> Path:
+    """Onnxruntime's library for programs in other languages; see `find`.
 
     Raises:
         UsageError: there is none.
