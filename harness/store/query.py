@@ -335,9 +335,10 @@ def _select(
     latest = f"ORDER BY {settled_sql('run_started_at')} DESC, run DESC"
     of = "" if models is None else f'WHERE "model" IN ({", ".join("?" * len(models))})'
     rows: list[Row] = []
+    holding: Sequence[Path] = paths
     try:
         if all_runs:
-            select, holding = f"SELECT {columns} FROM {STORED} {of} {ONCE}", paths  # noqa: S608  (our own names)
+            select = f"SELECT {columns} FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
         else:
             holding = _newest(connection, paths, of, latest, models)
             newest = f'{STORED} AS stored SEMI JOIN newest USING (filename, run, "case", failed)'
