@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.store import compaction, database, files, places, query, stored_files
+from harness.store import admission, compaction, database, files, places, stored_files
 from harness.store.compaction import MergeGroup, Say
 from harness.store.compaction_folder import GRACE_S, Compacted
 from harness.store.mirror import RUNS, Mirror
@@ -34,7 +34,7 @@ def compact(mirror: Mirror, *, grace_s: float = GRACE_S, dry_run: bool = False, 
         done.before = len(taken)
         problems: list[StoreError] = []
         with database.connected() as connection:
-            good = query.admitted(connection, taken, problems)
+            good = admission.admitted(connection, taken, problems)
         for problem in problems:
             say(f"left as it is: {problem}")
         for group in compaction.planned(compaction.sources(good, say)):
