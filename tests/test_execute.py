@@ -421,6 +421,19 @@ def test_remarks_name_the_remedy() -> None:
     assert () == remarks((process(10_000), process(10_100)), found, 1e-9)
 
 
+def test_a_clock_that_is_too_coarse_is_a_remark() -> None:
+    """A millisecond's steps of a median of 10 ms, in enough samples that this is not by chance."""
+    found = Latency(
+        median_s=10e-3, ci95_low_s=0, ci95_high_s=1, mean_s=1, min_s=1, p90_s=None, p95_s=None, p99_s=None, n=1,
+        processes=2, stop="time", warmup_n=0,
+    )  # fmt: skip
+    ticks = [dataclasses.replace(process(0), samples_ns=(10_000_000, 11_000_000) * 6) for _ in range(2)]
+    (note,) = remarks(tuple(ticks), found, None)
+    assert note.startswith("samples come in steps of 1.00 ms, 10% of the median: the clock is too coarse")
+    finer = dataclasses.replace(ticks[0], samples_ns=(10_000_000, 10_000_500) * 6)
+    assert () == remarks((finer, finer), found, None)
+
+
 def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:
     """What the file states goes before the recipe's float32; the outcome says by which it was judged, and on what."""
     assert isinstance(job.built, Artifact)

@@ -135,13 +135,12 @@ def verdicts(report: Report) -> dict[str, Verdict]:
 def test_both_sides_of_a_pair_are_fed_alike(base: str, head: str, expected: int) -> None:
     """Through as many examples; what the head's zoo says counts, since one that repeats an input looks faster."""
     one = match("a")
-    both = {}
-    for role, contender, mode in (("base", one.base, base), ("head", one.head, head)):
+    sides: list[Contender] = []
+    for contender, mode in ((one.base, base), (one.head, head)):
         assert contender is not None
         model = dataclasses.replace(contender.case.model, timed_inputs=mode)
-        both[role] = dataclasses.replace(contender, case=dataclasses.replace(contender.case, model=model))
-    fed = dataclasses.replace(one, base=both["base"], head=both["head"])
-    spec = flow.pair_spec(fed, GateSettings())
+        sides.append(dataclasses.replace(contender, case=dataclasses.replace(contender.case, model=model)))
+    spec = flow.pair_spec(dataclasses.replace(one, base=sides[0], head=sides[1]), GateSettings())
     assert {"base": expected, "head": expected} == {role: work.rotate for role, work in spec.workloads.items()}
 
 

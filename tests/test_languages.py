@@ -284,7 +284,7 @@ def test_a_page_without_isolation_has_one_thread() -> None:
 def in_node(script: str) -> str:
     """What a module prints."""
     command = ["node", "--input-type=module", "-e", script]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
 
 
 ARRAYS: dict[str, Any] = {

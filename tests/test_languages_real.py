@@ -20,8 +20,10 @@ from harness.errors import UsageError, WorkerRefusal
 from harness.measure import bursts, coordinator
 from harness.measure.coordinator import Workload
 from harness.measure.pacing import Pace
+from harness.measure.scenarios import FEATURE
 from harness.records import Target
 from harness.records.values import ValueEntry
+from harness.runtimes import load
 from harness.runtimes.clients import WorkerStarter, client_factory
 from tests.builders import value
 
@@ -152,6 +154,27 @@ def test_a_language_profiles_or_says_why_not(start: WorkerStarter, work: Workloa
     pace = Pace(budget_s=0.05, ci_width=0.0)
     timed = coordinator.time_process(work, pace, client=start, reference=False)
     assert (timed.samples.peak_rss_bytes is None) == ("memory" in seen.lacks)
+
+
+def test_a_language_serves_a_load_or_says_why_not(start: WorkerStarter, work: Workload) -> None:
+    """Two requests at a time; a Poisson process that is Python's to the request; a rate that nobody serves."""
+    several = dataclasses.replace(work, target=dataclasses.replace(CPU, scenario="multi2"))
+    with start() as worker:
+        if FEATURE not in worker.hello["features"]:
+            assert worker.lacks[FEATURE]
+            return
+        opened = worker.ask("open", 60.0, **several.request())
+        assert 3 == opened["examples"]
+        reply = worker.ask("load", 60.0, n=50, streams=2)
+        assert (50, "", 0) == (len(bursts.durations_of(reply, 50, 50)), reply["ended"], reply["waiting"])
+        reply = worker.ask("load", 60.0, n=200, streams=2, rate=1e3, seed=7)
+        assert (200, "") == (len(reply["durations_ns"]), reply["ended"])
+        assert reply["elapsed_ns"] >= load.arrivals(200, 1e3, 7)[-1]
+        flood = {"n": 50_000, "streams": 2, "rate": 1e9, "seed": 7}
+        reply = worker.ask("load", 60.0, **flood, most_wait_ns=1_000_000)
+        assert ("queue", True) == (reply["ended"], reply["waiting"] > 0)
+        reply = worker.ask("load", 60.0, **flood, bound_ns=1, most_late=3)
+        assert ("late", True) == (reply["ended"], len(reply["durations_ns"]) < 50_000)
 
 
 WORDS = [["a", "caf\u00e9"], ["", "\U0001f40d snake"], ["\u4f60\u597d", "longer than all others"]]

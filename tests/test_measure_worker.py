@@ -63,6 +63,7 @@ def test_bound_inputs_stay_alive(worker: ModuleType, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones((2, 4), np.float32))
     one = worker.Worker()
     one.session = Session()
+    one.sessions = [one.session]
     one.bind({"feeds": {"x": {"concatenated": str(tmp_path / "x.npy")}}, "batch": 2, "batch_axes": {"x": 0}}, "cpu")
     gc.collect()
     value = one.session.seen[0]()

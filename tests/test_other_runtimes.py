@@ -210,6 +210,10 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
         opened = client.ask("open", 60.0, **asked)
         assert ["torch", {}] == [client.runtime.name, opened["runtime"]["placement"]]
         assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
+        client.ask("open", 60.0, **asked, streams=2)
+        served = client.ask("load", 60.0, n=9, streams=2)
+        assert (9, "") == (len(served["durations_ns"]), served["ended"])
+        assert 40 == len(client.ask("load", 60.0, n=40, streams=2, rate=1e4, seed=1)["durations_ns"])
         client.ask("outputs", 60.0, feeds=asked["feeds"], examples=3, folder=str(tmp_path))
         expected = np.stack([loaded.run({"image": image})[0] for image in images])
         np.testing.assert_allclose(np.load(tmp_path / "0.npy"), expected, rtol=1e-5, atol=1e-6)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import statistics
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,8 @@ SERVICE_NS = 1_000_000
         ("", "", 1),
         ("single-stream", "", 1),
         ("multi4", "multi4", 4),
+        ("sessions2", "sessions2", 2),
+        ("shared16", "shared16", 16),
         ("offline", "offline", 1),
         ("server50ms", "server50ms", 1),
         ("server0.50ms", "server0.5ms", 1),
@@ -47,15 +52,19 @@ def test_a_scenario_has_one_way_of_being_written(text: str, written: str, stream
 
 
 @pytest.mark.parametrize(
-    "text", ["multi", "multi0", "multi257", "server", "server0ms", "server5", "server5s", "Offline", "offline2", "x"]
+    "text",
+    [
+        *("multi", "multi0", "multi257", "sessions1", "shared1", "shared"),
+        *("server", "server0ms", "server5", "server5s", "Offline", "offline2", "x"),
+    ],
 )
 def test_what_is_no_scenario_is_refused_with_what_is(text: str) -> None:
     """With what would be one."""
-    with pytest.raises(ValueError, match=r"expected single-stream, or such as|requests at a time"):
+    with pytest.raises(ValueError, match=r"expected single-stream, or such as|requests at a time|one session is"):
         Scenario.parse(text)
 
 
-@pytest.mark.parametrize("scenario", ["", "multi4", "offline", "server0.5ms", "server200qpsx2"])
+@pytest.mark.parametrize("scenario", ["", "multi4", "shared4", "offline", "server0.5ms", "server200qpsx2"])
 @pytest.mark.parametrize("target", ["cpu", "cpu-t2-b1-multi4"])
 def test_a_case_is_read_as_it_is_written(scenario: str, target: str) -> None:
     """Also where a target's own name ends like one."""
@@ -173,6 +182,25 @@ def test_a_higher_rate_is_the_same_history_played_faster() -> None:
     assert 200 / 10.0 == pytest.approx(slow[-1] / 1e9, rel=0.3)
 
 
+FIRST = [175643, 1018374, 1390871, 1846797, 1988193, 2213099]
+"""Nanoseconds of the first arrivals at 1000 per second from seed 20240229."""
+
+JAVASCRIPT = Path(load.__file__).parent / "javascript" / "load.mjs"
+
+
+def test_arrivals_are_those_of_every_other_language() -> None:
+    """Stored rates were found with these histories: they stay as they are, and JavaScript draws the same."""
+    assert FIRST == load.arrivals(6, 1000.0, scenarios.SEED)
+    drawn = load.arrivals(4000, 1000.0, 7)
+    assert np.mean(np.diff(drawn)) == pytest.approx(1e6, rel=0.05)
+    assert np.std(np.diff(drawn)) == pytest.approx(1e6, rel=0.05)  # an exponential's is its mean
+    if shutil.which("node"):
+        says = "console.log(JSON.stringify(arrivals(6, 1000, 20240229)))"
+        code = f"import {{arrivals}} from {json.dumps(str(JAVASCRIPT))}; {says}"
+        done = subprocess.run(["node", "--input-type=module", "-e", code], capture_output=True, text=True, check=True)
+        assert FIRST == json.loads(done.stdout)
+
+
 def test_streams_serve_each_request_once_and_say_what_one_raised() -> None:
     """Four threads share fifty requests."""
     seen: list[tuple[int, int]] = []
@@ -288,8 +316,10 @@ def test_a_load_that_cannot_be_served_says_so(scenario: str, says: str) -> None:
 
 def test_a_worker_without_a_load_generator_says_so() -> None:
     """It cannot, and nothing is broken."""
-    with pytest.raises(WorkerRefusal, match="no load generator, which multi2 needs") as refused:
-        driven("multi2", Scripted(lambda _: SERVICE_NS, features=()))
+    worker = Scripted(lambda _: SERVICE_NS, features=())
+    worker.lacks = {"load": "it takes turns"}
+    with pytest.raises(WorkerRefusal, match=r"no load generator, which multi2 needs \(it takes turns\)") as refused:
+        driven("multi2", worker)
     assert refused.value.kind == "not_implemented"
 
 
@@ -302,6 +332,30 @@ def test_a_reply_that_is_not_the_protocol_is_an_error_of_the_worker(reply: dict[
     worker.ask = lambda *_, **__: next(answers)  # type: ignore[method-assign]
     with pytest.raises(WorkerError, match="not the protocol"):
         drive.offer(worker, 200.0, 700)
+
+
+@pytest.mark.parametrize(("scenario", "threads"), [("sessions2", 1), ("shared2", 1), ("shared2", 2)])
+def test_several_sessions_in_one_process(tmp_path: Path, scenario: str, threads: int) -> None:
+    """Two of them serve two requests at a time; a pool of several threads has no place for the reference workload."""
+    np.save(tmp_path / "x.npy", np.full((1,), 0.5, np.float32))
+    target = Target(name="cpu", provider="CPUExecutionProvider", scenario=scenario, intra_threads=threads)
+    feeds = {"x": tmp_path / "x.npy"}
+    work = Workload(model=FLOOR_MODEL, target=target, optimization="all", feeds=feeds, dims={})
+    plan = Pace(budget_s=0.05, ci_width=0.5, least_warmup_s=0.0, least_sampling_s=0.0)
+    found = time_process(work, plan)
+    assert found.samples.example_ns == pytest.approx(statistics.fmean(found.samples.samples_ns) / 2)
+    shared = scenario.startswith("shared")
+    how = "one pool of threads and one arena for all" if shared else "each with threads and an arena of its own"
+    assert any(note.startswith(f"2 sessions in one process, {how}") for note in found.notes)
+    assert (threads == 1) == (not found.samples.reference_problem), found.samples.reference_problem
+
+
+def test_a_worker_with_one_session_says_so() -> None:
+    """It is refused before it opens anything."""
+    worker = Scripted(lambda _: SERVICE_NS)
+    with pytest.raises(WorkerRefusal, match="opens one session in a process, and shared2 needs 2") as refused:
+        driven("shared2", worker)
+    assert ("not_implemented", []) == (refused.value.kind, worker.asked)
 
 
 def test_onnxruntime_serves_a_load(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_one_at_a_time_and_whole_or_not_at_all(stored: Path, monkeypatch: pytest
 
 
 def test_groups_end_at_a_size(stored: Path) -> None:
-    """Files become one up to a size; what is more than half of it is left alone."""
+    """Files become one up to a size; what is more than half of it is not rewritten."""
     found = [*compaction.sources(stored_files.finished_files(stored), lambda _: None)]
     size = max(one.size for one in found)
     assert [3] == [len(one.sources) for one in compaction.planned(found)]

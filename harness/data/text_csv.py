@@ -31,6 +31,9 @@ OPTIONS = (
 )
 PACKAGES = tokens_of.PACKAGES
 
+LONGEST_NUMBER = 19
+"""Digits from which on a label is a name like any other: no class has such a number."""
+
 
 def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row]:
     """Yield the lines of a split in the file's order; a pair is two examples."""
@@ -77,7 +80,7 @@ def class_names(request: base.DataRequest) -> dict[str, int]:
     if _graded(request):
         return {}
     found = {line[str(base.option(request, "label"))] for _, line in _lines(request)}
-    if all(one.strip().isdigit() for one in found):
+    if all(one.strip().isdecimal() and len(one.strip()) < LONGEST_NUMBER for one in found):
         return {one: int(one) for one in found}
     return {one: place for place, one in enumerate(sorted(found))}
 

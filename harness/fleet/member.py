@@ -6,8 +6,10 @@ import dataclasses
 import functools
 import io
 import os
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import installed
@@ -22,6 +24,7 @@ from harness.flow.session import TriedTargets, try_targets
 from harness.measure import host, host_lock
 from harness.paths import cache_root
 from harness.records import Case
+from harness.store import files
 
 LABELS = "HARNESS_FLEET_LABELS"
 """What the owner of a host calls it, separated by commas."""
@@ -47,7 +50,19 @@ def describe() -> dict[str, Any]:
         "labels": tuple(filter(None, os.environ.get(LABELS, "").split(","))),
         "busy": host_lock.busy(),
         "noise": host.noise(before, host.ticks()),
+        "refused": no_room(),
     }
+
+
+def no_room() -> str:
+    """Why this host can keep nothing of a measurement: its cache or its temporary folder is full, or closed to us."""
+    for folder in (cache_root(), Path(tempfile.gettempdir())):
+        try:
+            files.probe(folder)
+        except StoreError as error:
+            cause = error.__cause__
+            return f"cannot write into {folder}: {getattr(cause, 'strerror', '') or error}"
+    return ""
 
 
 def attempt(cases: Sequence[Case]) -> TriedTargets:
@@ -67,11 +82,20 @@ def attempt(cases: Sequence[Case]) -> TriedTargets:
 def measure(sent: SentJob) -> FleetAnswer:
     """Measure one process of a case here, as `time_once` does; what of the cache is missing is fetched first."""
     address, cache = _address(), Cache(cache_root())
-    if missing := _fetch(cache, sent.entries, sent.depot):
-        return FleetAnswer(address=address, missing=missing)
-    job = _here(sent.job, cache)
+    if why := no_room():
+        return FleetAnswer(address=address, unfit=why)
+    try:
+        if missing := _fetch(cache, sent.entries, sent.depot):
+            return FleetAnswer(address=address, missing=missing)
+        job = _here(sent.job, cache)
+    except StoreError as error:
+        if isinstance(error.__cause__, OSError):  # what this host cannot keep or reach, another may
+            return FleetAnswer(address=address, unfit=str(error))
+        raise
     with host_lock.alone():
         outcome = time_once(job)
+    if outcome.reason and (why := no_room()):  # it says nothing of the case, and another host may have room
+        return FleetAnswer(address=address, unfit=why)
     evaluation = None
     if outcome.evaluation is not None and (known := cache.evaluation(outcome.evaluation.key)) is not None:
         evaluation = (outcome.evaluation.key, known)
@@ -88,13 +112,13 @@ def confirm(job: ConfirmJob, entries: tuple[Entry, ...], depot: str) -> Confirme
         return confirm_choice(here)
 
 
-def receive(entry: Entry, data: bytes) -> str:
-    """Put an entry into this host's cache; why that cannot be, or nothing."""
+def receive(entry: Entry, data: bytes) -> tuple[str, bool]:
+    """Put an entry into this host's cache; why that cannot be, or nothing, and whether it is for want of room."""
     try:
         transfer.unpack(Cache(cache_root()), entry, io.BytesIO(data))
     except StoreError as error:
-        return str(error)
-    return ""
+        return str(error), isinstance(error.__cause__, OSError)
+    return "", False
 
 
 def _here(job: Job, cache: Cache) -> Job:

@@ -95,12 +95,14 @@ class FleetAnswer:
         address: the worker's.
         outcome: None where entries were missing.
         missing: entries that are neither there nor in the depot.
+        unfit: why nothing can be measured there now, such as a disk that is full.
         evaluation: the entry of the cache that the outcome's evaluation was read from, by its key.
     """
 
     address: str
     outcome: ProcessOutcome | None = None
     missing: tuple[Entry, ...] = ()
+    unfit: str = ""
     evaluation: tuple[str, Mapping[str, Json]] | None = None
 
 

@@ -65,6 +65,9 @@ UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 WIDE_SPREAD = 0.10
 """Between-process spread of the median from which the case says so."""
 
+COARSE = 0.01
+"""Step of the clock, as a share of the median, from which the case says so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -495,6 +498,12 @@ def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: fl
         notes.append(
             f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({seconds(floor_s)}): "
             "a good part of it is the call itself; a larger batch shows the model better"
+        )
+    step = estimate.tick([sorted(p.samples_ns) for p in processes]) / 1e9
+    if step > COARSE * latency.median_s:
+        notes.append(
+            f"samples come in steps of {seconds(step)}, {step / latency.median_s:.0%} of the median: the clock is too "
+            "coarse for this case; a larger batch shows it better"
         )
     return tuple(notes)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from harness.confirmation import BLOCKS, ConfirmedChoice
+from harness import confirmation
+from harness.confirmation import ConfirmedChoice
 from harness.flow import early_stop
 from harness.flow.confirm import ConfirmJob, confirm_jobs
 from harness.flow.execute import Job, conclude, verdict, why_not
@@ -166,7 +167,7 @@ class SweepRounds:
     def choices(self) -> Iterator[ConfirmJob]:
         """The choices that are still to be confirmed."""
         rows = [self.rows[name] for name in self._jobs if name in self.rows]
-        return confirm_jobs(rows, self._jobs, blocks=BLOCKS, seed=self._journal.run.id)
+        return confirm_jobs(rows, self._jobs, blocks=confirmation.BLOCKS, seed=self._journal.run.id)
 
     def choose(self, job: ConfirmJob, found: ConfirmedChoice) -> None:
         """Store a choice with every row that had part in it.

@@ -88,6 +88,7 @@ class Workload:
 
     def request(self, *, profile: bool = False) -> dict[str, Any]:
         """The arguments of the protocol's `open`."""
+        scenario = Scenario.parse(self.target.scenario)
         return {
             "artifact": {"path": str(self.model)},
             "feeds": self.entries(),
@@ -105,7 +106,9 @@ class Workload:
             },
             "profile": profile,
             **({"rotate": self.rotate} if self.rotate > 1 else {}),
-            **({"streams": streams} if (streams := Scenario.parse(self.target.scenario).streams) > 1 else {}),
+            **({"streams": scenario.streams} if scenario.streams > 1 else {}),
+            **({"sessions": scenario.sessions} if scenario.sessions > 1 and not profile else {}),
+            **({"shared": True} if scenario.shared and not profile else {}),
         }
 
     @property

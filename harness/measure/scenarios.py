@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 FEATURE = "load"
 """What the worker's hello has where it has a load generator."""
 
+SEVERAL = "sessions"
+"""What it has where it opens several sessions in one process."""
+
 SEED = 20_240_229
 """Of the arrivals of a case's first process, the next one's is one more: two cases face the same histories."""
 
@@ -84,10 +87,18 @@ class Driver:
         """
         features = worker.hello.get("features") or ()
         if self.scenario.kind in (MULTI, SERVER) and FEATURE not in features:
+            why = worker.lacks.get(FEATURE)
             raise WorkerRefusal(
                 "not_implemented",
-                f"the worker of {self.workload.target.runtime} has no load generator, which {self.scenario} needs; "
-                "single-stream and offline need none",
+                f"the worker of {self.workload.target.runtime} has no load generator, which {self.scenario} needs"
+                f"{f' ({why})' if why else ''}; single-stream and offline need none",
+            )
+        if self.scenario.sessions > 1 and SEVERAL not in features:
+            why = worker.lacks.get(SEVERAL)
+            raise WorkerRefusal(
+                "not_implemented",
+                f"the worker of {self.workload.target.runtime} opens one session in a process, and {self.scenario} "
+                f"needs {self.scenario.sessions}{f' ({why})' if why else ''}",
             )
         self.opened = worker.ask("open", OPEN_DEADLINE_S, **self.workload.request())
         return self.opened

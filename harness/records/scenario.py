@@ -1,8 +1,8 @@
 """How requests arrive while a case is timed, in MLPerf's words: parsed and written here, and nowhere else.
 
-A scenario is a short text, the end of a target's label: `multi4`, `offline`, `server50ms`, `server200qps`, and `x2`
-behind a server's where two requests may be served at a time. Without one it is single-stream: the next request comes
-when the last one is answered. Standard library only.
+A scenario is a short text, the end of a target's label: `multi4`, `sessions4`, `shared4`, `offline`, `server50ms`,
+`server200qps`, and `x2` behind a server's where two requests may be served at a time. Without one it is single-stream:
+the next request comes when the last one is answered. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ KINDS: Final = (SINGLE, MULTI, OFFLINE, SERVER)
 MOST_STREAMS: Final = 256
 """Requests at a time: each has a thread and buffers of its own."""
 
-PATTERN: Final = r"multi[1-9][0-9]{0,2}|offline|server[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|qps)(?:x[1-9][0-9]{0,2})?"
+MULTI_WORD: Final = "multi"
+SESSIONS: Final = "sessions"
+SHARED: Final = "shared"
+
+PATTERN: Final = (
+    r"(?:multi|sessions|shared)[1-9][0-9]{0,2}|offline|server[0-9]{1,9}(?:\.[0-9]{1,6})?(?:ms|qps)(?:x[1-9][0-9]{0,2})?"
+)
 """What stands behind a label's batch; no name of a target ends like it, since threads stand between."""
 
-EXAMPLES: Final = "multi4, offline, server50ms, server200qps, server50msx2"
+EXAMPLES: Final = "multi4, sessions4, shared4, offline, server50ms, server200qps, server50msx2"
 
-_MULTI: Final = re.compile(r"multi([0-9]+)")
+_MULTI: Final = re.compile(rf"({MULTI_WORD}|{SESSIONS}|{SHARED})([0-9]+)")
 _SERVER: Final = re.compile(r"server([0-9.]+)(ms|qps)(?:x([0-9]+))?")
 
 
@@ -35,13 +41,17 @@ class Scenario:
 
     Attributes:
         kind: one of `KINDS`.
-        streams: how many requests are served at a time, over one session.
+        streams: how many requests are served at a time.
+        sessions: over how many sessions of one process: one, or one for each stream.
+        shared: whether these share one pool of threads and one arena, and have none of their own.
         bound_s: server: the highest rate is searched for at which the 99th percentile of latency is at most this.
         rate: server: requests per second, where they are given and not searched for.
     """
 
     kind: str = SINGLE
     streams: int = 1
+    sessions: int = 1
+    shared: bool = False
     bound_s: float | None = None
     rate: float | None = None
 
@@ -58,7 +68,11 @@ class Scenario:
             if text == OFFLINE:
                 return cls(kind=OFFLINE)
             if found := _MULTI.fullmatch(text):
-                return cls(kind=MULTI, streams=_streams(found[1], text))
+                streams = _streams(found[2], text)
+                several = found[1] != MULTI_WORD
+                if several and streams == 1:
+                    raise ValueError(f"{text!r}: one session is single-stream; from 2 on there are several")
+                return cls(kind=MULTI, streams=streams, sessions=streams if several else 1, shared=found[1] == SHARED)
             if found := _SERVER.fullmatch(text):
                 number, streams = float(found[1]), _streams(found[3] or "1", text)
                 if number > 0:
@@ -76,7 +90,8 @@ class Scenario:
         if self.kind == SINGLE:
             return ""
         if self.kind == MULTI:
-            return f"multi{self.streams}"
+            how = SHARED if self.shared else SESSIONS if self.sessions > 1 else MULTI_WORD
+            return f"{how}{self.streams}"
         if self.kind == OFFLINE:
             return OFFLINE
         several = f"x{self.streams}" if self.streams > 1 else ""

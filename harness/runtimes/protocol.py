@@ -5,9 +5,9 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 
 (hello)
     Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}, `features`, a list of what the
-    worker knows beyond what every one must: `rotate`, `reference`, `graph`, `load`; and where it has to, `lacks`,
-    what it cannot do (`profile`) or say (`placement`; `memory` where the model runs in other processes) -> why, in
-    words for a person.
+    worker knows beyond what every one must: `rotate`, `reference`, `graph`, `load`, `sessions`; and where it has to,
+    `lacks`, what it cannot do (`profile`, `load`) or say (`placement`; `memory` where the model runs in other
+    processes) -> why, in words for a person.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
     provider_options, optimization, config, dims, and for a provider from a plugin `plugin`, a distribution or the path
@@ -18,16 +18,19 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     With `rotate` N (feature `rotate`) so many batches are bound beforehand, as far as there are examples: inference
     i runs on batch i modulo N. Without it every inference runs on the first batch. With `graph` PATH (feature `graph`)
     the graph that the session really runs, after all optimizations, is written there; not used where anything is timed.
+    With `sessions` N (feature `sessions`) the artifact is opened so many times, batch i belongs to session i modulo N,
+    and `session_ns` is of all of them; with `shared` they have one pool of threads and one arena together.
 `burst` n, at
     Times n inferences, the first of them on batch `at` modulo N; without `at` on the one after the last. Reply:
     `durations_ns`, n integers; `preempted`, involuntary context switches meanwhile.
 `load` n, streams, rate, seed, bound_ns, most_late, most_wait_ns
     (feature `load`; `open` was given `streams`, how many requests are served at a time, where that is not one) Serves n
-    requests over what is open. With `rate` they arrive as a Poisson process of so many per second, drawn from `seed`,
-    and wait for a free stream; without it every stream's next one arrives when its last one is answered. A latency
-    counts from the arrival. The load ends early when more than `most_late` were above `bound_ns`, or when one waited
-    longer than `most_wait_ns`. Reply: `durations_ns`, the latencies in order of arrival; `elapsed_ns`; `ended`, empty,
-    `late` or `queue`; `waiting`, how many had arrived and were not begun; `preempted` as of `burst`.
+    requests over what is open. With `rate` they arrive as a Poisson process of so many per second, drawn from `seed` as
+    `harness.runtimes.load` draws it, and wait for a free stream; without it every stream's next one arrives when its
+    last one is answered. A latency counts from the arrival. The load ends early when more than `most_late` were above
+    `bound_ns`, or when one waited longer than `most_wait_ns`. Reply: `durations_ns`, the latencies in order of arrival;
+    `elapsed_ns`; `ended`, empty, `late` or `queue`; `waiting`, how many had arrived and were not begun; `preempted` as
+    of `burst`.
 `reference` models [{path, shape, n}]
     (feature `reference`) Times n inferences of each of these files, whose one input `x` is floats of this shape, on one
     thread of the CPU; what `open` prepared stays open. Reply: `durations_ns`, a list for each file.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from harness.runtimes import protocol
+    from harness.runtimes import load, protocol
     from harness.runtimes.onnxruntime import examples
 else:
 
@@ -31,6 +31,7 @@ else:
         return sys.modules[name]
 
     protocol = _load("protocol")
+    load = _load("load")
     _load("ort_values", "..")
     examples = _load("examples", "onnxruntime")
 
@@ -41,7 +42,7 @@ except ImportError:  # Windows
 
 Command = Callable[[dict[str, Any]], dict[str, Any]]
 
-FEATURES = ("rotate",)
+FEATURES = ("rotate", "load")
 """What these workers know beyond what every one must, see `protocol`."""
 
 
@@ -56,8 +57,10 @@ class Spec:
         return [self.name, self.type, self.shape]
 
 
-def batches(request: dict[str, Any], specs: list[Spec]) -> list[list[Any]]:
+def batches(request: dict[str, Any], specs: list[Spec]) -> tuple[list[list[Any]], int]:
     """The batches that inferences rotate through, each an array for every input, in memory of its own.
+
+    There are as many as requests at a time; second is how many hold examples of their own.
 
     Raises:
         Refused: the feeds do not fit, or the batch is not possible.
@@ -74,11 +77,12 @@ def batches(request: dict[str, Any], specs: list[Spec]) -> list[list[Any]]:
             raise protocol.Refused("batch", f"input {one.spec.name!r} has a fixed batch of {fixed}, not {batch}")
     stored = max([one.count() for one in given], default=1)
     found = []
-    for number in range(min(request.get("rotate") or 1, stored)):
+    distinct = min(request.get("rotate") or 1, stored)
+    for number in range(max(distinct, request.get("streams") or 1)):
         places = examples.places(number, batch, stored)
         chosen = [one.batch(places, 0 if one.rows else axes.get(one.spec.name)) for one in given]
         found.append([np.array(array) for array in chosen])
-    return found
+    return found, distinct
 
 
 def write_outputs(
@@ -125,6 +129,27 @@ def timed(n: int, first: int, fed: list[Any], run: Callable[[Any], Any]) -> dict
         durations[i] = clock() - start
     after = preemptions()
     return {"durations_ns": durations, "preempted": None if before is None else after - before}
+
+
+def loaded(request: dict[str, Any], fed: list[Any], run: Callable[[Any], Any]) -> dict[str, Any]:
+    """Serve requests that arrive on their own, every stream from batches of its own: the reply to `load`.
+
+    Raises:
+        Refused: fewer batches are open than requests are to be served at a time.
+    """
+    streams = request.get("streams") or 1
+    own = [fed[one::streams] for one in range(streams)]
+    if not all(own):
+        why = f"{streams} requests at a time need as many batches, and {len(fed)} are open"
+        raise protocol.Refused("input", why)
+
+    def serve(stream: int, number: int) -> None:
+        mine = own[stream]
+        run(mine[(number // streams) % len(mine)])
+
+    before = preemptions()
+    reply = load.asked(request, serve)
+    return {**reply, "preempted": None if before is None else preemptions() - before}
 
 
 def preemptions() -> Any:

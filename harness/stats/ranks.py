@@ -68,7 +68,7 @@ def aligned(values: Sequence[float], hosts: Sequence[str]) -> list[float]:
     Hosts are strata (aligned ranks: Hodges and Lehmann, Annals of Mathematical Statistics 33, 1962): values of
     different hosts are compared after each host's own scale is taken out. The scale is made of sizes alone, so that a
     test that ranks them and flips signs stays exact whatever the hosts' noise. Ranks within each host alone, summed
-    (van Elteren, 1960), lose a tenth of the power at five values a host (docs/statistics.md).
+    (as van Elteren's test does, 1960), would rank a few values at a time, which costs power.
 
     Args:
         values: one per pair.

@@ -13,7 +13,7 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def judged(results: Path, key: str) -> JudgedScores | None:
     return found
 
 
-def beside(file: Path, rows: Sequence[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
+def beside(file: Path, rows: Iterable[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
     """What else belongs to a run that is taken over from another folder: where it goes -> where it lies.
 
     Args:

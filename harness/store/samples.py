@@ -15,6 +15,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
 from harness.special_files import require_plain
 from harness.store import absent, compact, content
@@ -184,7 +185,7 @@ def check_schema(path: Path, metadata: Mapping[str, str]) -> None:
         raise StoreError(
             f"{path} was not written by harness (its metadata has no {SCHEMA_KEY}): move it out of the results folder."
         )
-    if int(version) > SCHEMA:
+    if foreign.whole(version) > SCHEMA:
         raise NewerSchema(
             f"{path} has schema version {version}; this harness reads versions up to {SCHEMA}: update onnx-harness, "
             "or choose another results folder with --results."

@@ -242,6 +242,7 @@ async function hello() {
     },
     features: ["rotate", "reference"],
     lacks: {
+      load: "a page has one thread that asks, so that requests at a time would take turns, and its clock is coarse",
       profile: "onnxruntime-web gives a page no profile",
       placement: "onnxruntime-web does not tell which provider took which node",
       memory: "the memory of a page is spread over the browser's processes, and not measured",

@@ -21,12 +21,12 @@ from harness.runtimes.languages import WorkerProgram
 from harness.store import files
 
 FOLDER: Final = Path(__file__).parent
-SOURCES: Final = ("worker.cpp", "tensors.hpp", "values.hpp", "json.hpp")
+SOURCES: Final = ("worker.cpp", "load.hpp", "tensors.hpp", "values.hpp", "json.hpp")
 COMPILERS: Final = ("c++", "g++", "clang++")
 COMPILER: Final = "CXX"
 """The variable of the environment that names the compiler, as everywhere."""
 
-OPTIONS: Final = ("-O2", "-std=c++17")
+OPTIONS: Final = ("-O2", "-std=c++17", "-pthread")
 DEADLINE_S: Final = 600.0
 LIBRARY: Final = "libonnxruntime.so"
 SYSTEM: Final = ("/usr/local/lib", "/usr/lib", "/usr/lib64")

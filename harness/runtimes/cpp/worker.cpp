@@ -16,6 +16,7 @@
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_cxx_api.h>
 
+#include "load.hpp"
 #include "tensors.hpp"
 
 namespace {
@@ -131,6 +132,28 @@ class Worker {
     return "\"durations_ns\":" + json::numbers(durations) + ",\"preempted\":" + std::to_string(after - before);
   }
 
+  /** Serve requests that arrive on their own; every stream has batches of its own, whose outputs nobody else writes. */
+  std::string load(const json::Value& request) {
+    const int64_t streams = request["streams"].whole(1), count = static_cast<int64_t>(batches_.size());
+    if (count < streams) {
+      throw Refused("input", std::to_string(streams) + " requests at a time need as many batches, and " +
+                                 std::to_string(count) + " are bound");
+    }
+    for (auto& one : batches_) {
+      if (one->prebound) continue;
+      session_.Run(Ort::RunOptions{nullptr}, *one->binding);
+      prebind(*one);
+    }
+    long before = preemptions();
+    std::string reply = requests::serve(request, now, [&](int64_t stream, int64_t number) {
+      const int64_t own = (count - stream + streams - 1) / streams;
+      Batch& batch = *batches_[static_cast<size_t>(stream + streams * ((number / streams) % own))];
+      for (const auto& name : batch.loose) batch.binding->BindOutput(name.c_str(), cpu_memory());
+      session_.Run(Ort::RunOptions{nullptr}, *batch.binding);
+    });
+    return reply + ",\"preempted\":" + std::to_string(preemptions() - before);
+  }
+
   std::string reference(const json::Value& request) {
     std::vector<std::string> all;
     for (const auto& asked : request["models"].items) {
@@ -184,7 +207,7 @@ class Worker {
   std::vector<Spec> inputs_, outputs_;
   std::vector<std::unique_ptr<Batch>> batches_;
   std::map<std::string, std::unique_ptr<Small>> references_;
-  int64_t next_ = 0;
+  int64_t next_ = 0, distinct_ = 1;
 
   static Ort::SessionOptions session_options(const json::Value& request, const std::string& provider) {
     static const std::map<std::string, GraphOptimizationLevel> levels = {
@@ -264,7 +287,8 @@ class Worker {
       stored = std::max(stored, examples.stored());
       given.emplace_back(std::move(examples), axis);
     }
-    int64_t turns = std::max<int64_t>(1, std::min<int64_t>(request["rotate"].whole(1), stored));
+    distinct_ = std::max<int64_t>(1, std::min<int64_t>(request["rotate"].whole(1), stored));
+    int64_t turns = std::max<int64_t>(distinct_, request["streams"].whole(1));
     for (int64_t number = 0; number < turns; ++number) {
       auto places = places_of(number, batch, stored);
       auto made = std::make_unique<Batch>();
@@ -414,7 +438,7 @@ std::string hello(const std::string& version) {
   return "{\"ok\":true,\"protocol\":2,\"pid\":" + std::to_string(getpid()) +
          ",\"runtime\":{\"name\":\"onnxruntime-cpp\",\"version\":" + json::quoted(version) + ",\"build\":" + json::quoted(build) +
          ",\"language\":\"c++\",\"providers\":" + json::texts(Ort::GetAvailableProviders()) +
-         "},\"features\":[\"rotate\",\"reference\"]" + lacks + "}";
+         "},\"features\":[\"rotate\",\"reference\",\"load\"]" + lacks + "}";
 }
 
 std::string answer(Worker& worker, const json::Value& request) {
@@ -423,6 +447,7 @@ std::string answer(Worker& worker, const json::Value& request) {
     std::string found;
     if (command == "open") found = worker.open(request);
     else if (command == "burst") found = worker.burst(request);
+    else if (command == "load") found = worker.load(request);
     else if (command == "reference") found = worker.reference(request);
     else if (command == "outputs") found = worker.outputs(request);
     else if (command == "profile") found = worker.profile(request);

@@ -268,6 +268,12 @@ public final class Worker {
     return reply;
   }
 
+  /** Inputs are read only and outputs allocated anew, so that streams share the feeds. */
+  private Map<String, Object> load(Map<String, Object> request) throws Exception {
+    System.gc(); // as before a burst
+    return Load.serve(request, (stream, number) -> session.run(feeds.get(number % feeds.size())).close());
+  }
+
   private static Long preemptions() {
     try {
       for (String line : Files.readAllLines(Paths.get("/proc/thread-self/status"))) {
@@ -364,15 +370,16 @@ public final class Worker {
     found.put("protocol", 2L);
     found.put("pid", ProcessHandle.current().pid());
     found.put("runtime", runtime);
-    found.put("features", List.of("rotate", "reference"));
+    found.put("features", List.of("rotate", "reference", "load"));
     found.put("lacks", Map.of("placement", "onnxruntime's Java API does not tell which provider took which node"));
     return found;
   }
 
-  private Map<String, Object> answer(Map<String, Object> request) throws OrtException {
+  private Map<String, Object> answer(Map<String, Object> request) throws Exception {
     switch (Json.text(request.get("cmd"))) {
       case "open": return open(request);
       case "burst": return burst(request);
+      case "load": return load(request);
       case "reference": return reference(request);
       case "outputs": return outputs(request);
       case "profile": return Map.of("file", session.endProfiling());

@@ -21,7 +21,7 @@ from harness.runtimes.languages import WorkerProgram, apart
 from harness.store import files
 
 FOLDER: Final = Path(__file__).parent
-SOURCES: Final = ("Json.java", "Settings.java", "Values.java", "Worker.java")
+SOURCES: Final = ("Json.java", "Load.java", "Settings.java", "Values.java", "Worker.java")
 OPTIONS: Final = ("--release", "11", "-encoding", "UTF-8")
 DEADLINE_S: Final = 600.0
 HOME: Final = "JAVA_HOME"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import load, protocol
-    from harness.runtimes.onnxruntime import examples, plugins, profiled, versions
+    from harness.runtimes.onnxruntime import examples, plugins, profiled, several, versions
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -40,6 +40,7 @@ else:
     examples = _beside("examples", 0)
     profiled = _beside("profiled", 0)
     plugins = _beside("plugins", 0)
+    several = _beside("several", 0)
     versions = _beside("versions", 0)
 
 
@@ -74,7 +75,7 @@ ERRORS = {
 }
 
 
-FEATURES = ["rotate", "reference", "graph", "load"]
+FEATURES = ["rotate", "reference", "graph", "load", "sessions"]
 """What this worker knows beyond what every one must, see `protocol`."""
 
 
@@ -83,6 +84,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.session: Any = None
+        self.sessions: list[Any] = []
         self.bindings: list[Any] = []
         self.bound: list[Any] = []
         self.feeds: list[dict[str, Any]] = []
@@ -99,6 +101,9 @@ class Worker:
         asked = request.get("options") or {}
         provider = asked["provider"]
         options = session_options(request)
+        self.session, self.sessions, self.bindings = None, [], []
+        if request.get("shared"):
+            several.share(ort, options, request["threads"])
         if asked.get("plugin"):
             devices = plugins.devices(ort, asked["plugin"], provider, asked["device"])
             options.add_provider_for_devices(devices, asked.get("provider_options") or {})
@@ -113,13 +118,15 @@ class Worker:
             if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
                 providers.append("CPUExecutionProvider")
         start, busy = time.perf_counter_ns(), time.process_time_ns()
-        self.session = ort.InferenceSession(request["artifact"]["path"], options, providers=providers)
+        for _ in range(request.get("sessions") or 1):
+            self.sessions.append(ort.InferenceSession(request["artifact"]["path"], options, providers=providers))
+        self.session = self.sessions[0]
         session_ns, session_cpu_ns = time.perf_counter_ns() - start, time.process_time_ns() - busy
         granted = self.session.get_providers()
         if provider not in granted:
             raise protocol.Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
         self.bind(request, DEVICES.get(provider, "cpu"))
-        self.notes += plugins.notes(asked)
+        self.notes += plugins.notes(asked) + several.notes(len(self.sessions), bool(request.get("shared")))
         return {
             "session_ns": session_ns,
             "session_cpu_ns": session_cpu_ns,
@@ -151,16 +158,16 @@ class Worker:
         stored = max([given.count() for _, given, _ in inputs], default=1)
         # As many as there are requests at a time: none writes its outputs where another one does.
         self.distinct = min(request.get("rotate") or 1, stored)
-        several = max(self.distinct, request.get("streams") or 1)
-        rotated = [examples.places(number, batch, stored) for number in range(several)]
+        most = max(self.distinct, request.get("streams") or 1)
+        rotated = [examples.places(number, batch, stored) for number in range(most)]
         unbound = [one for one in self.session.get_inputs() if not ort_values.bindable(one.type)]
         if unbound:
             self.feeds = [{spec.name: given.batch(chosen, axis) for spec, given, axis in inputs} for chosen in rotated]
             what = f"input {unbound[0].name!r} is {unbound[0].type}"
             self.notes.append(f"timed without IOBinding, the copies of inputs and outputs included: {what}")
             return
-        for chosen in rotated:
-            binding = self.session.io_binding()
+        for number, chosen in enumerate(rotated):
+            binding = self.of_batch(number).io_binding()
             for spec, given, axis in inputs:
                 # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have
                 # bound: without this the session would read memory that is freed and used again.
@@ -170,6 +177,14 @@ class Worker:
                 self.devices[spec.name] = device if ort_values.is_tensor(spec.type) else "cpu"
                 binding.bind_output(spec.name, self.devices[spec.name])
             self.bindings.append(binding)
+
+    def of_batch(self, number: int) -> Any:
+        """The session that a batch belongs to."""
+        return self.sessions[number % len(self.sessions)]
+
+    def runs(self, how: str) -> list[Any]:
+        """How each session runs."""
+        return [getattr(session, how) for session in self.sessions]
 
     def burst(self, request: dict[str, Any]) -> dict[str, Any]:
         """Time n runs one by one, on one batch after the other."""
@@ -188,7 +203,11 @@ class Worker:
 
     def load(self, request: dict[str, Any]) -> dict[str, Any]:
         """Serve requests that arrive on their own; every stream has batches of its own."""
-        streams, run = request.get("streams") or 1, self.session.run
+        streams, sessions = request.get("streams") or 1, len(self.sessions)
+        if streams % sessions:
+            raise protocol.Refused(
+                "input", f"{streams} requests at a time are not shared out evenly by {sessions} sessions"
+            )
         fed: list[Any] = self.feeds or self.bindings
         own = [fed[one::streams] for one in range(streams)]
         if not all(own):
@@ -196,15 +215,16 @@ class Worker:
                 "input", f"{streams} requests at a time need as many batches, and {len(fed)} are bound"
             )
         if self.feeds:
+            runs = self.runs("run")
 
             def serve(stream: int, number: int) -> None:
                 batches = own[stream]
-                run(None, batches[(number // streams) % len(batches)])
+                runs[stream % sessions](None, batches[(number // streams) % len(batches)])
 
         else:
-            bound = self.session.run_with_iobinding
+            bound = self.runs("run_with_iobinding")
             for number in set(range(len(self.bindings))) - self.prebound:
-                bound(self.bindings[number])
+                bound[number % sessions](self.bindings[number])
                 self.prebind(number)
             loose = list(self.loose.items())
 
@@ -213,7 +233,7 @@ class Worker:
                 binding = bindings[(number // streams) % len(bindings)]
                 for name, device in loose:
                     binding.bind_output(name, device)
-                bound(binding)
+                bound[stream % sessions](binding)
 
         before = preemptions()
         reply = load.asked(request, serve)
@@ -221,20 +241,21 @@ class Worker:
 
     def runs_bound(self, durations: list[int], first: int) -> None:
         """Time as many runs as there are places, on what is bound, inputs and outputs alike."""
-        run, bindings, clock = self.session.run_with_iobinding, self.bindings, time.perf_counter_ns
-        count = len(bindings)
+        runs, bindings, clock = self.runs("run_with_iobinding"), self.bindings, time.perf_counter_ns
+        count, sessions = len(bindings), len(runs)
         for i in range(len(durations)):
-            binding = bindings[(first + i) % count]
+            number = (first + i) % count
+            run, binding = runs[number % sessions], bindings[number]
             start = clock()
             run(binding)
             durations[i] = clock() - start
 
     def runs_rebound(self, durations: list[int], first: int) -> None:
         """As `runs_bound` where a batch runs for the first time, or an output is bound anew before every run."""
-        run, bindings, clock = self.session.run_with_iobinding, self.bindings, time.perf_counter_ns
+        runs, bindings, clock = self.runs("run_with_iobinding"), self.bindings, time.perf_counter_ns
         for i in range(len(durations)):
             number = (first + i) % len(bindings)
-            binding = bindings[number]
+            run, binding = runs[number % len(runs)], bindings[number]
             for name, device in self.loose.items():
                 binding.bind_output(name, device)
             start = clock()
@@ -245,10 +266,11 @@ class Worker:
 
     def runs_unbound(self, durations: list[int], first: int) -> None:
         """Time as many runs as there are places, on inputs that cannot be bound."""
-        run, feeds, clock = self.session.run, self.feeds, time.perf_counter_ns
-        count = len(feeds)
+        runs, feeds, clock = self.runs("run"), self.feeds, time.perf_counter_ns
+        count, sessions = len(feeds), len(runs)
         for i in range(len(durations)):
-            feed = feeds[(first + i) % count]
+            number = (first + i) % count
+            run, feed = runs[number % sessions], feeds[number]
             start = clock()
             run(None, feed)
             durations[i] = clock() - start
@@ -333,6 +355,7 @@ def small_model(path: str, shape: list[int]) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    several.small(options)
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     value = ort.OrtValue.ortvalue_from_numpy(np.full(shape, 0.5, dtype=np.float32), "cpu", 0)
     binding = session.io_binding()

@@ -70,7 +70,7 @@ class OpenVinoWorker:
         read_ns = time.perf_counter_ns() - start
         self.specs = [spec_of(one) for one in model.inputs]
         self.names = [one.any_name for one in model.outputs]
-        fed = serving.batches(request, self.specs)
+        fed, distinct = serving.batches(request, self.specs)
         if alike(request, fed):
             model.reshape({spec.name: list(array.shape) for spec, array in zip(self.specs, fed[0])})
         config = settings(request, options)
@@ -85,7 +85,7 @@ class OpenVinoWorker:
             "outputs": [spec_of(one).row() for one in model.outputs],
             "runtime": {"providers": [self.device.lower()], "placement": {}},
             "notes": [f"OpenVINO computes floats in {self.precision()} here ({PRECISION})"],
-            "examples": len(self.requests),
+            "examples": distinct,
         }
 
     def precision(self) -> str:
@@ -108,6 +108,11 @@ class OpenVinoWorker:
         n, first = request["n"], request.get("at", self.next)
         found: dict[str, Any] = serving.timed(n, first, self.requests, infer)
         self.next = first + n
+        return found
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Serve requests that arrive on their own."""
+        found: dict[str, Any] = serving.loaded(request, self.requests, infer)
         return found
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -148,12 +153,16 @@ def row_of(info: Any, device: str) -> list[Any]:
 
 
 def settings(request: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """What the model is compiled with: one stream, for latency, on as many threads as were asked for."""
+    """What the model is compiled with: for latency, a stream for each request at a time, each with its threads.
+
+    OpenVINO's number of threads is of all streams together. Requests beyond its streams would wait for one another.
+    """
     found: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    streams = request.get("streams") or 1
     if options.get("provider", "cpu") == "cpu":
-        found["NUM_STREAMS"] = "1"
+        found["NUM_STREAMS"] = str(streams)
         if request["threads"]["intra"]:
-            found["INFERENCE_NUM_THREADS"] = request["threads"]["intra"]
+            found["INFERENCE_NUM_THREADS"] = request["threads"]["intra"] * streams
     if request.get("profile"):
         found["PERF_COUNT"] = True
     return {**found, **(options.get("provider_options") or {})}
@@ -206,7 +215,8 @@ def main() -> None:
         "providers": [name.lower() for name in worker.core.available_devices],
     }
     commands: dict[str, serving.Command] = {
-        "open": worker.open, "burst": worker.burst, "outputs": worker.outputs, "profile": worker.profile,
+        "open": worker.open, "burst": worker.burst, "load": worker.load, "outputs": worker.outputs,
+        "profile": worker.profile,
     }  # fmt: skip
     serving.serve(channels, runtime, commands, refusal, {"placement": NO_PLACEMENT})
 

@@ -65,7 +65,8 @@ class TorchWorker:
             self.networks[key] = loaded(network) if network else one_relu(torch)
         module, self.specs, self.names = self.networks[key]
         self.set_threads(request["threads"])
-        self.fed = [[self.tensor(array) for array in batch] for batch in serving.batches(request, self.specs)]
+        batches, distinct = serving.batches(request, self.specs)
+        self.fed = [[self.tensor(array) for array in batch] for batch in batches]
         self.next = 0
         start = time.perf_counter_ns()
         module = module.to(self.device)
@@ -78,11 +79,11 @@ class TorchWorker:
             "inputs": [spec.row() for spec in self.specs],
             "outputs": [[name, "", []] for name in self.names],
             "runtime": {"providers": [self.device], "placement": {}},
-            "notes": self.notes(),
-            "examples": len(self.fed),
+            "notes": self.notes(request.get("streams") or 1),
+            "examples": distinct,
         }
 
-    def notes(self) -> list[str]:
+    def notes(self, streams: int) -> list[str]:
         """How it runs, where that is not what its target says."""
         torch = self.torch
         found = []
@@ -90,6 +91,8 @@ class TorchWorker:
             found.append("its session time is compiling by inductor and one inference; inductor's own cache was in use")
         if self.device == "cuda" and torch.backends.cudnn.allow_tf32:
             found.append("torch lets cuDNN compute convolutions of float32 in TF32, its default")
+        if streams > 1:
+            found.append("each request at a time has as many threads as the target says: torch shares none")
         return found
 
     def set_threads(self, threads: dict[str, int]) -> None:
@@ -122,6 +125,11 @@ class TorchWorker:
             run = (lambda tensors: self.module(*tensors)) if self.device == "cpu" else self.run
             found: dict[str, Any] = serving.timed(n, first, self.fed, run)
         self.next = first + n
+        return found
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Serve requests that arrive on their own; every thread enters torch's inference mode for itself."""
+        found: dict[str, Any] = serving.loaded(request, self.fed, self.run)
         return found
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +211,9 @@ def main(compiles: bool) -> None:
         "providers": ["cpu", *(["cuda"] if torch.cuda.is_available() else [])],
     }
     worker = TorchWorker(torch, compiles)
-    commands: dict[str, serving.Command] = {"open": worker.open, "burst": worker.burst, "outputs": worker.outputs}
+    commands: dict[str, serving.Command] = {
+        "open": worker.open, "burst": worker.burst, "load": worker.load, "outputs": worker.outputs,
+    }  # fmt: skip
     lacks = {"profile": NO_PROFILE, "placement": NO_PLACEMENT}
     serving.serve(channels, runtime, commands, refusal, lacks)
 

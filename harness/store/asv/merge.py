@@ -16,20 +16,21 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import gt
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
-from harness.store import examples, files
+from harness.store import files, run_files
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.files import Columns, ResultFile, union
-from harness.store.asv.merge_runs import RunMerge
+from harness.store.asv.merge_runs import CONFLICTS, RunMerge
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
 from harness.store.query import natural
-from harness.store.rows import Row
 
 NAMES: Final = frozenset(metric.name for metric in BENCHMARKS)
 """The benchmarks that are harness's own."""
@@ -37,7 +38,6 @@ NAMES: Final = frozenset(metric.name for metric in BENCHMARKS)
 SERIES: Final = ("python", "onnxruntime", "host", "weights")
 """Params that two results must share to stand in one file."""
 
-CONFLICTS = "conflicts"
 LONGEST = 128
 """From this many characters on asv replaces an environment's name in that of a file by a hash."""
 
@@ -113,7 +113,9 @@ def merge(results: Path, sources: Sequence[Incoming], *, dry_run: bool = False) 
         merging = _Merge(results)
         found = merging.all_of(sources)
         for path, content in merging.contents.items():
-            files.write(path, content if isinstance(content, bytes) else content.read_bytes())
+            files.write(path, content)
+        for path, source in merging.copies.items():
+            run_files.copy(source, path)
     return found
 
 
@@ -122,10 +124,11 @@ class _Merge:
 
     def __init__(self, results: Path) -> None:
         self.results = results
-        self.contents: dict[Path, bytes | Path] = {}
+        self.contents: dict[Path, bytes] = {}
+        self.copies: dict[Path, Path] = {}
         self.pending: dict[Path, ResultFile] = {}
         self.machines: dict[str, dict[str, str]] = {}
-        self.runs = RunMerge(results, self.contents)
+        self.runs = RunMerge(results)
 
     def all_of(self, sources: Sequence[Incoming]) -> tuple[Merged, ...]:
         """Every source; benchmarks.json last."""
@@ -240,30 +243,21 @@ class _Merge:
 
     def aside(self, folder: str, stem: str, suffix: str, content: bytes) -> Path:
         """Keep what lost, under a name that says what is in it: the same thing is kept once."""
-        short = hashlib.sha256(content).hexdigest()[:8]
-        path = self.results / CONFLICTS / folder / f"{stem}.{short}{suffix}"
+        path = self.results / CONFLICTS / folder / f"{stem}.{hashlib.sha256(content).hexdigest()[:8]}{suffix}"
         self.contents[path] = content
         return path
 
     def run(self, path: Path, done: Merged) -> None:
         """A file of samples."""
         for one in self.runs.of(path):
+            self.contents |= one.contents
+            self.copies |= one.copies
             if one.stored is None:
-                self.contents[one.target] = one.content
-                self.contents |= examples.beside(path, one.rows, self.results)
                 done.runs += 1
-            if one.stored is None or not one.differing:
                 continue
-            aside = self.aside("samples", one.target.stem, ".parquet", one.data())
             done.conflicts += [
-                Conflict(
-                    path=one.stored,
-                    what=f"run {row['run']}, {row['case']}",
-                    kept=_latency(ours),
-                    other=_latency(row),
-                    aside=aside,
-                )
-                for ours, row in one.differing
+                Conflict(path=one.stored, what=row.what, kept=row.kept, other=row.other, aside=one.aside)
+                for row in one.differing
             ]
 
 
@@ -287,6 +281,10 @@ class ParameterGrid:
             self.columns = ours
             self.losers = theirs
             self.differing = [("(of another version)", ours.get("version"), theirs.get("version"))]
+        elif (size := _together(ours, theirs)) > asv_files.MOST_COMBINATIONS:
+            self.columns = ours
+            self.losers = theirs
+            self.differing = [(f"({size:,} combinations together, too many)", known(ours), known(theirs))]
         else:
             self.columns = self._joined(ours, theirs)
 
@@ -317,6 +315,11 @@ class ParameterGrid:
             return ours
         rest = {name: value for name, value in {**theirs, **ours}.items() if name not in asv_files.PER_POINT}
         return {**rest, "params": axes, **_entries(taken)}
+
+
+def _together(ours: Columns, theirs: Columns) -> int:
+    """How many combinations the parameters of both have."""
+    return math.prod(len(axis) for axis in union(asv_files.axes(ours), asv_files.axes(theirs)))
 
 
 def _picked(columns: Columns, places: Mapping[Point, int], points: Sequence[Point]) -> Columns:
@@ -357,10 +360,6 @@ def _file_name(header: Mapping[str, Any]) -> str:
     if not re.fullmatch("[0-9a-f]{7,64}", commit):
         raise StoreError(f"{commit!r} is not a commit: the file that names it was not added.")
     return f"{commit[:8]}-{safe(environment)}.json"
-
-
-def _latency(row: Row | None) -> object:
-    return row["latency"]["median_s"] if row and row["latency"] else None
 
 
 # --- a run of asv --------------------------------------------------------------------------------
@@ -458,7 +457,7 @@ def benchmarks(path: Path, stored: Mapping[str, Any], found: Mapping[str, Any]) 
             content[name] = old
             continue
         versions = [one.get("version") for one in (old, new)]
-        if all(isinstance(one, str) and one.isdecimal() for one in versions) and int(versions[0]) > int(versions[1]):
+        if all(isinstance(one, str) and one.isdecimal() for one in versions) and gt(*map(foreign.whole, versions)):
             raise NewerSchema(
                 f"{path} holds {name} in version {versions[0]}; this harness writes version {versions[1]}: update "
                 "onnx-harness, or choose another results_dir in asv.conf.json."

@@ -3,94 +3,108 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from harness.errors import StoreError
 from harness.shown import one_line
-from harness.store import compaction, files, samples, stored_files
+from harness.store import compaction, examples, files, run_files, samples, stored_files
 from harness.store.rows import Row
+from harness.store.run_files import DifferingRow
+
+CONFLICTS: Final = "conflicts"
+"""The folder of the results that keeps what lost, as it came."""
 
 _NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncomingRun:
-    """A run of theirs, or a file of their rows as it is.
+    """What a run of theirs changes here.
 
     Attributes:
-        target: where it belongs here.
-        content: what is written there: a file that is copied, or the bytes of one.
-        rows: of `content`.
-        differing: its rows that say something else than those of the same run here, each with ours.
+        contents: what is written where: bytes.
+        copies: the same for files that are copied.
         stored: the file here that has the run; None where it is new.
+        differing: its rows that say something else than those of the same run here.
+        aside: where theirs is kept then.
     """
 
-    target: Path
-    content: bytes | Path
-    rows: Sequence[Row]
-    differing: Sequence[tuple[Row | None, Row]] = ()
+    contents: Mapping[Path, bytes] = field(default_factory=dict)
+    copies: Mapping[Path, Path] = field(default_factory=dict)
     stored: Path | None = None
-
-    def data(self) -> bytes:
-        """What is written."""
-        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+    differing: Sequence[DifferingRow] = ()
+    aside: Path = Path()
 
 
 class RunMerge:
     """What of theirs is new in a results folder, file by file."""
 
-    def __init__(self, results: Path, pending: Mapping[Path, bytes | Path]) -> None:
+    def __init__(self, results: Path) -> None:
         """Nothing is read yet.
 
         Args:
             results: the folder.
-            pending: what is to be written there.
         """
-        self._results, self._pending = results, pending
+        self._results = results
+        self._copied: dict[Path, Path] = {}
+        self._rows: dict[Path, Sequence[Row]] = {}
 
-    def of(self, path: Path) -> list[IncomingRun]:
-        """What a file of theirs amounts to; a file of many runs is taken apart, since its name speaks of its folder.
+    def of(self, path: Path) -> Iterator[IncomingRun]:
+        """What a file of theirs changes; a file of many runs is taken apart, since its name speaks of its folder.
 
         Raises:
             StoreError: it is damaged.
         """
-        with files.guarded("read", path):
-            content = path.read_bytes()
+        if path.name.startswith(stored_files.COMPACT):
+            yield from self._apart(path)
+            return
         target = self._results / "samples" / path.name
-        stored = self._pending.get(target, target)
-        if isinstance(stored, Path) and stored.exists() and stored.read_bytes() == content:
-            return []
+        stored = self._holding(path) or self._copied.get(target, target)
+        with files.guarded("read", path):
+            if stored.exists() and run_files.same_bytes(stored, path):
+                return
+        if not stored.exists() and target not in self._rows:
+            copies = {target: path, **run_files.checked(path, self._results)}
+            self._copied |= copies
+            yield IncomingRun(copies=copies)
+        elif differing := list(run_files.differing(samples.stream(path), self._known(target, stored))):
+            aside = self._aside(target, run_files.sha256(path))
+            yield IncomingRun(copies={aside: path}, stored=stored, differing=differing, aside=aside)
+
+    def _apart(self, path: Path) -> Iterator[IncomingRun]:
         runs: dict[str, list[Row]] = {}
         for row in samples.read(path):
             runs.setdefault(row["run"], []).append(row)
-        if not path.name.startswith(stored_files.COMPACT):
-            held = self._merged.get(next(iter(runs))) if len(runs) == 1 else None
-            return [self._compared(target, path, [row for rows in runs.values() for row in rows], held)]
         if strange := next((run for run in runs if not _NAME.fullmatch(run)), None):
             raise StoreError(f"{path} holds a run whose name is none: {one_line(strange)}")
-        folder = self._results / "samples"
-        return [
-            self._compared(folder / f"{run}.parquet", samples.encode(rows), rows, self._merged.get(run))
-            for run, rows in runs.items()
-        ]
+        for run, rows in runs.items():
+            target = self._results / "samples" / f"{run}.parquet"
+            content = samples.encode(rows)
+            stored = self._merged.get(run) or self._copied.get(target, target)
+            if target not in self._rows and not stored.exists():
+                self._rows[target] = rows
+                yield IncomingRun(contents={target: content}, copies=examples.beside(path, rows, self._results))
+                continue
+            if differing := list(run_files.differing(rows, self._known(target, stored))):
+                aside = self._aside(target, hashlib.sha256(content).hexdigest())
+                yield IncomingRun(contents={aside: content}, stored=stored, differing=differing, aside=aside)
 
-    def _compared(self, target: Path, content: bytes | Path, rows: Sequence[Row], held: Path | None) -> IncomingRun:
-        if target not in self._pending and not target.exists() and held is None:
-            return IncomingRun(target=target, content=content, rows=rows)
-        stored = held or self._pending.get(target, target)
-        known = samples.read(stored) if isinstance(stored, Path) else []
-        ours = {(row["run"], row["case"]): row for row in known}
-        pairs = [(ours.get((row["run"], row["case"])), row) for row in rows]
-        return IncomingRun(
-            target=target,
-            content=content,
-            rows=rows,
-            differing=[(our, row) for our, row in pairs if our != row],
-            stored=held or target,
-        )
+    def _known(self, target: Path, stored: Path) -> Iterable[Row]:
+        """The rows of the same run that are here, or are about to be."""
+        return self._rows[target] if target in self._rows else samples.stream(stored)
+
+    def _aside(self, target: Path, sha256: str) -> Path:
+        """A name that says what is in it: the same thing is kept once."""
+        return self._results / CONFLICTS / "samples" / f"{target.stem}.{sha256[:8]}{target.suffix}"
+
+    def _holding(self, path: Path) -> Path | None:
+        """Which file of many runs here holds the run of a file of theirs; None where none does."""
+        return self._merged.get(next((row["run"] for row in samples.stream(path)), "")) if self._merged else None
 
     @functools.cached_property
     def _merged(self) -> Mapping[str, Path]:
