@@ -45,7 +45,7 @@ FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
 
 NEAR = 1.25
-"""A build that takes this many times as long as the fastest is no finalist: no setting makes up for that."""
+"""A build that takes this many times as long as the fastest is left out: no setting makes up for that."""
 
 MEMBER_S = 2.5
 """What one process of a live group takes, roughly: decides how many groups fit into the time that is left."""
