@@ -141,7 +141,7 @@ def test_what_is_compared_is_the_time_of_one_example(case: Case) -> None:
         TimedBuild(candidate=large, median_s=4.0, processes=3, excess=""),
     ]
     assert [1.0, 0.5] == [one.example_s for one in timed]
-    assert [large, small] == [one.candidate for one in tune._fastest(timed)]
+    assert [large, small] == [one.candidate for one in tune.fastest(timed)]
     members = {
         one.name: SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(ns,))
         for one, ns in ((small, 100.0), (large, 400.0))

@@ -348,8 +348,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     """
     case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
-    asked = evaluation_of(case, artifact, runtime, job.host or host.here())
-    key = evaluation_key(asked)
+    key, asked = evaluation_of(case, artifact, runtime, job.host or host.here())
     known = cache.evaluation(key)
     found = None if known is None else _evaluation(known, artifact, case)
     if known is None or found is None:
@@ -402,10 +401,10 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     return found
 
 
-def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> dict[str, Any]:
-    """Everything that an evaluation depends on."""
+def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> tuple[str, dict[str, Any]]:
+    """What an evaluation, and its results per example, are kept by: a digest of all that it depends on, and that."""
     target = evaluation_target(case, artifact)
-    return {
+    asked = {
         "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
@@ -419,11 +418,7 @@ def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: Host
         "random": list(artifact.reference.random),
         **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
     }
-
-
-def evaluation_key(asked: Mapping[str, Any]) -> str:
-    """What an evaluation, and its results per example, are kept by."""
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(), asked
 
 
 def unlike_python(job: Job, artifact: Artifact, work: Workload, given: Evaluated) -> str:
