@@ -316,6 +316,7 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
 
 def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTable:
     """A line for each worker."""
+    from harness.fleet.engine import CLOCK_S
     from harness.layout import TextColumn, TextTable
     from harness.providers import short_name
     from harness.shown import cell
@@ -325,6 +326,8 @@ def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTa
     for one in hosts:
         busy, floor = one.noise.get("busy"), floors.get(one.address)
         state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
+        if abs(one.clock_s) > CLOCK_S:
+            state += f", its clock {units.seconds(abs(one.clock_s))} {'ahead' if one.clock_s > 0 else 'behind'}"
         runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())
         rows.append(
             (
