@@ -278,7 +278,7 @@ def test_hosts_suit_what_a_target_wants() -> None:
 
 
 def test_a_clock_that_is_off_is_corrected() -> None:
-    """What a worker noted is told by this host's clock, unless the difference is one that the question itself makes."""
+    """What a worker noted goes by this host's clock, unless the difference is one that the question itself makes."""
 
     class SkewedClient:
         def run(self, *_: object, workers: list[str], **__: object) -> dict[str, object]:
