@@ -200,6 +200,8 @@ def test_who_listens_where(project: Project) -> None:
     files = ("--tls-ca", "no.pem", "--tls-cert", "no.pem", "--tls-key", "no.key")
     assert "no.pem: there is no such file" in project.error("fleet", "up", *files)
     assert "no.pem: there is no such file" in project.error("fleet", "worker", "tls://127.0.0.1:1", *files)
+    assert "belongs to `harness fleet worker`" in project.error("fleet", "up", "--builds")
+    assert "harness=1 build=1" in local.worker_command(FleetSpec(scheduler="tcp://lab:8786"), builds=True)
     assert "go together" in project.error("fleet", "up", "--tls-ca", "no.pem")
     assert "is an address of this machine" in project.error("fleet", "up", "--listen", "tcp://lab:1")
     assert "goes with" in project.error("fleet", "hosts", "--scheduler", "tcp://lab:1", "--listen", "lab")

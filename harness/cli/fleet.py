@@ -51,6 +51,9 @@ def fleet(
         list[str] | None,
         typer.Option("--label", metavar="NAME", help="With worker: what to call this host; repeatable."),
     ] = None,
+    builds: Annotated[
+        bool, typer.Option("--builds", help="With worker: build models for the fleet as well, each once.")
+    ] = False,
     listen: Annotated[
         str | None,
         typer.Option(
@@ -81,8 +84,8 @@ def fleet(
         raise UsageError(
             f"harness fleet {action} {options.shown(address)}: an address is named once, and up takes none"
         )
-    if label and action != "worker":
-        raise UsageError("--label belongs to `harness fleet worker`")
+    if (label or builds) and action != "worker":
+        raise UsageError(f"{'--label' if label else '--builds'} belongs to `harness fleet worker`")
     if listen is not None and (action == "hosts" or not _is_address(listen)):
         raise UsageError(
             f"--listen {options.shown(listen)} goes with `harness fleet up` or `worker`, and is an address of this "
@@ -96,7 +99,7 @@ def fleet(
     if not spec.scheduler:
         raise UsageError(f"harness fleet {action}: name the scheduler with --scheduler ADDRESS or HARNESS_SCHEDULER")
     if action == "worker":
-        _worker(spec, tuple(label or ()), root, listen or "")
+        _worker(spec, tuple(label or ()), root, listen or "", builds=builds)
     else:
         _hosts(spec, format_)
 
@@ -122,6 +125,7 @@ def swept_somewhere(
             )
         return [published(sweep(request, console), request.results, console)]
     from harness import zoo as zoos
+    from harness.fleet.builders import FleetBuilds
     from harness.fleet.engine import Fleet
     from harness.fleet.executor import FleetExecutor
 
@@ -147,6 +151,7 @@ def swept_somewhere(
                 console,
                 executor=executor,
                 attempt=executor.try_targets,
+                builds=FleetBuilds(found, depot=depot, say=console.preparing),
                 measured_on=one.host if one is not None else None,
             )
             done.append(published(swept, request.results, console))
@@ -257,7 +262,7 @@ def _is_address(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
 
 
-def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str) -> None:
+def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str, *, builds: bool) -> None:
     """Be a worker until somebody ends it."""
     from harness.fleet import local
 
@@ -265,7 +270,7 @@ def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: 
         raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
     environment = local.worker_environment(labels=labels, cache=cache, encrypted=bool(spec.tls_ca))
     end_as_interrupted()
-    code = local.become_worker(local.worker_command(spec, listen=listen), environment, say=ending.say)
+    code = local.become_worker(local.worker_command(spec, listen=listen, builds=builds), environment, say=ending.say)
     if code:
         raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
 
