@@ -106,7 +106,7 @@ def test_what_was_built_elsewhere_arrives(
     assert all(isinstance(one, Artifact) for one in found.values())
     assert all(transfer.has(Cache(tmp_path / "ours"), entry) for entry in builders.entries(found))
     assert {"done"} == {event.state for event in events}
-    assert ([("tiny", "tcp://one")], []) == (fleet.given, said)
+    assert ([("tiny", "tcp://one")], ["tiny is built on one (tcp://one)"]) == (fleet.given, said)
 
 
 def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
         fleet = BuildHosts(tmp_path, monkeypatch, host("one"), status=status)
         found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said)
         assert (1, 3) == (len(fleet.given), len(found))
-    assert ["tcp://one was to build tiny and did not: it is built here"] * 3 == said
+    assert ["tcp://one was to build tiny and did not: it is built here"] * 3 == said[1::2]
 
     refused = Refusal(status=Status.FAILED, reason="torch is not installed")
     given = {("tiny", "fp32"): refused, ("tiny", "fp32-fused"): Refusal(status=Status.SKIPPED, reason="too large")}

@@ -88,6 +88,8 @@ class FleetBuilds:
         away = [(model, [*recipes]) for model, recipes in requests if hosts and travels(model, [*recipes])]
         away = [(model, recipes) for model, recipes in away if self._lacks(cache, model, recipes)]
         given = [(model, recipes, *self._given(model, recipes, hosts)) for model, recipes in away]
+        for model, _, host, _ in given:
+            self._say(f"{model.name} is built on {host.name or host.address} ({host.address})")
         names = {model.name for model, _ in away}
         here = [one for one in requests if one[0].name not in names]
         results = dict(pipeline.build(cache, here, on_event=on_event, surround=surround)) if here else {}
