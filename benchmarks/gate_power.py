@@ -18,6 +18,7 @@ from pathlib import Path
 
 from common import ROOT, host, of_zoo
 
+from harness.errors import BuildError
 from harness.gate.model import GateSettings
 from harness.gate.selftest import recording, resample, selftest, slowing
 from harness.gate.selftest.recording import Recording
@@ -99,7 +100,11 @@ def record(
     for name, work in works.items():
         scratch = folder / name.replace("/", "-")
         specs[name], truth[name] = slowing.pair_spec(work, work), (name, 0.0, 0)
-        one = slowing.nodes_for(work, shares[0], scratch, pairs=9)
+        try:
+            one = slowing.nodes_for(work, shares[0], scratch, pairs=9)
+        except BuildError as error:  # on a busy host the nodes' cost is not seen; what was calibrated before stays
+            print(f"{name} is not slowed down: {error}", flush=True)
+            continue
         for share in shares:
             nodes = slowing.scaled(one, share / shares[0])
             key = f"{name} {share:+.0%}"

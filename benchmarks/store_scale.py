@@ -2,6 +2,7 @@
 
 python benchmarks/store_scale.py --rows 50000 --shape wide      50,000 cases in one run
 python benchmarks/store_scale.py --rows 50000 --shape long      one run for each of 50 commits, 1,000 cases each
+python benchmarks/store_scale.py --rows 1000000 --shape fleet   2,000 cases, 25 hosts, a run of each host and commit
 python benchmarks/store_scale.py --rows 500000 --verbs results,history
 
 The store is made up (no model runs), the files are real: one row was measured once, and every other one is made of it
@@ -41,6 +42,9 @@ CASES = 1_000
 START = dt.datetime(2025, 6, 15, tzinfo=dt.UTC)
 VARIANTS = 10
 
+FLEET_CASES, FLEET_HOSTS = 2_000, 25
+"""Cases and hosts of a fleet's store; its rows are these times the commits."""
+
 VERBS = {
     "results": ["results"],
     "results csv": ["results", "--format", "csv"],
@@ -52,14 +56,18 @@ VERBS = {
 }
 
 
-def run_of(place: int) -> Run:
-    """The run of a day."""
-    started = START + dt.timedelta(days=place)
+def run_of(place: int, hosts: int = 1) -> Run:
+    """A run of each day and host."""
+    day, host = divmod(place, hosts)
+    committed = START + dt.timedelta(days=day)
+    started = committed + dt.timedelta(minutes=host)
+    own = {"fingerprint": f"{host:012x}"} if hosts > 1 else {}
     return outcomes.run(
         id=f"{started:%Y%m%dT%H%M%SZ}-{place:06x}",
         started_at=started.isoformat(),
-        commit=f"{place:040x}",
-        commit_time=int(started.timestamp() * 1000),
+        commit=f"{day:040x}",
+        commit_time=int(committed.timestamp() * 1000),
+        **own,
     )
 
 
@@ -100,9 +108,9 @@ def table(run: Run, count: int, per_model: int) -> Any:
 def store(results: Path, rows: int, shape: str, per_model: int) -> None:
     """Write a store of so many rows: in one run, or in as many runs of `CASES` cases as it takes."""
     (results / "samples").mkdir(parents=True)
-    each = rows if shape == "wide" else min(CASES, rows)
+    each = min(rows, {"wide": rows, "long": CASES, "fleet": FLEET_CASES}[shape])
     for place in range(max(1, rows // each)):
-        run = run_of(place)
+        run = run_of(place, FLEET_HOSTS if shape == "fleet" else 1)
         found = table(run, each, per_model)
         with (results / "samples" / f"{run.id}.parquet").open("wb") as file, samples.writer(file) as out:
             out.write_table(found, row_group_size=2_000)
@@ -132,7 +140,7 @@ def main() -> None:
     """Make the store, and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--shape", choices=("wide", "long"), default="wide")
+    parser.add_argument("--shape", choices=("wide", "long", "fleet"), default="wide")
     parser.add_argument("--per-model", type=int, default=100, help="cases of each model")
     parser.add_argument("--verbs", default=",".join(VERBS), help="of these, separated by commas")
     parser.add_argument("--keep", type=Path, help="a new folder to work in and leave behind")

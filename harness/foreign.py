@@ -65,6 +65,12 @@ def parsed(text: bytes | str) -> Any:
         raise ValueError("it is nested too deep") from error
 
 
+def whole(digits: str) -> int:
+    """The number that decimal digits write; those from 10**18 on are 10**18, since Python makes none of thousands."""
+    short = digits.lstrip("0")[:DIGITS]
+    return int(short or "0") if len(short) < DIGITS else 10 ** (DIGITS - 1)
+
+
 def mapping(text: bytes | str) -> dict[str, Any]:
     """The object of a JSON text.
 

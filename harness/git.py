@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import processes
+from harness.errors import UsageError
 
 DEADLINE_S = 600.0
 """A checkout with large files takes minutes."""
@@ -46,6 +47,10 @@ SETTINGS = (
 HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 SUFFIX = re.compile(r"[~^:]|@\{")
 """Where a revision's name ends and the way from there begins, as in `main~2`."""
+
+SHORT_HASH = re.compile(r"(?:.+-[0-9]+-g)?([0-9a-f]{4,63})", re.DOTALL)
+PSEUDO_REF = re.compile(r"[A-Z_]+")
+"""`ORIG_HEAD` and its like lie beside HEAD, and git takes them before any ref."""
 
 EVERY_COMMIT = ("--exclude=refs/stash", "--all")
 
@@ -198,6 +203,26 @@ def commit_of(folder: Path, revision: str) -> str:
     return found if HASH.fullmatch(found) else ""
 
 
+def one_commit(folder: Path, revision: str, *, asked: str = "", form: str = "") -> str:
+    """The full hash of the one commit that a revision can name; empty where git knows none.
+
+    Args:
+        folder: any folder in the checkout.
+        revision: what git is asked.
+        asked: how a person wrote it, where that is not the same.
+        form: what may stand before a revision where it was asked for.
+
+    Raises:
+        UsageError: it can name several, such as a tag and a branch of one name.
+    """
+    commit = commit_of(folder, revision)
+    if commit and len(named := refs_named(folder, revision)) > 1:
+        way = revision[len(SUFFIX.split(revision)[0]) :]
+        ways = " or ".join(f"{form}{ref}{way}" for ref in named)
+        raise UsageError(f"{asked or revision} names {len(named)} refs here; write {ways}")
+    return commit
+
+
 def full_name(folder: Path, revision: str) -> str:
     """The ref that a revision names, such as `refs/heads/main`; empty where it is another kind of name."""
     answer = run(folder, "rev-parse", "--verify", "--quiet", "--symbolic-full-name", "--end-of-options", revision)
@@ -205,18 +230,33 @@ def full_name(folder: Path, revision: str) -> str:
 
 
 def refs_named(folder: Path, revision: str) -> dict[str, str]:
-    """The refs that the name in a revision can stand for, in the order in which git would choose, each with its commit.
+    """What the name in a revision can stand for, each with its commit: refs, and hashes that git finds without one.
 
-    More than one is an ambiguity: `main` can be a tag, a branch and a remote's branch at once.
+    More than one is an ambiguity: `main` can be a tag, a branch and a remote's branch at once, `origin` a branch and
+    what a remote's HEAD names, and a branch may be called like git's own `FETCH_HEAD`, like another commit's
+    abbreviated hash, or like what `git describe` says of one.
     """
     name = SUFFIX.split(revision, maxsplit=1)[0]
-    if not name or name == "HEAD" or HASH.fullmatch(name):
+    if not name or name in ("HEAD", "@") or HASH.fullmatch(name):
         return {}
     wanted = [name] if name.startswith("refs/") else []
-    wanted += [f"refs/{kind}{name}" for kind in ("", "tags/", "heads/", "remotes/")]
+    wanted += [f"refs/{kind}" for kind in (name, f"tags/{name}", f"heads/{name}", f"remotes/{name}")]
+    wanted.append(f"refs/remotes/{name}/HEAD")
     there = set(refs(folder, *wanted))
     found = {ref: commit_of(folder, ref) for ref in wanted if ref in there}
+    if found:
+        first = [commit_of(folder, name)] if PSEUDO_REF.fullmatch(name) else []
+        found |= {commit: commit for commit in (*first, *_abbreviated(folder, name)) if commit not in found.values()}
     return {ref: commit for ref, commit in found.items() if commit}
+
+
+def _abbreviated(folder: Path, name: str) -> tuple[str, ...]:
+    """The commits whose hashes a name abbreviates, also at the end of what `git describe` says."""
+    short = SHORT_HASH.fullmatch(name)
+    if short is None or name.startswith("refs/"):
+        return ()
+    answer = run(folder, "rev-parse", f"--disambiguate={short[1]}")
+    return tuple(one for one in answer.text.split() if is_commit(folder, one)) if answer.ok else ()
 
 
 def refs(folder: Path, *below: str, short: bool = False) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from harness import zoo as zoos
 from harness.build import keys, lookup
 from harness.build.cache import Cache
 from harness.cli import main
+from harness.gate.sides import code
 from harness.measure import coordinator
 from harness.records import ModelSpec
 from harness.store.files import Lock
@@ -34,7 +35,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # How long an example takes says something of the machine, and nothing of what is tested.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A few examples of everything are tried each time; `--hypothesis-profile many` tries thousands, by hand.
+ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("any machine", ANY_MACHINE, max_examples=30)
+settings.register_profile("many", ANY_MACHINE, max_examples=2000)
 settings.load_profile("any machine")
 
 ZOO = """
@@ -197,6 +201,19 @@ def built_project(project: Project, built: Path) -> Project:
     """A small project whose artifacts are in its cache."""
     take_over(built, project.root)
     return project
+
+
+@pytest.fixture(scope="session")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of harness that the sides of a gate are built with: a thousand files, made once for all gates."""
+    return code.copy_of_harness(tmp_path_factory.mktemp("code"))
+
+
+def lend(copied: Path, cache: Path) -> None:
+    """Let a cache have the copy of harness."""
+    place = cache / code.KIND / copied.name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(copied)
 
 
 def take_over(built: Path, root: Path) -> None:

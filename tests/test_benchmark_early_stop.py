@@ -51,13 +51,14 @@ def test_a_case_that_really_wins_and_is_stopped_is_counted(scripts: Any, monkeyp
 
 
 def test_drift_leaves_rounds_their_coverage_and_takes_it_from_cases(scripts: Any) -> None:
-    """Five processes one after the other share a minute; those of five rounds do not."""
+    """Five processes one after the other share a minute, those of five rounds do not; earlier days know the rest."""
     coverage = scripts("coverage")
     host = coverage.Drifting(memory_s=120.0)
-    by = {order: coverage.simulated(order, host, cases=20, sweeps=12, seed=1)[0] for order in ("round", "case")}
-    mean = {order: sum(found.shares) / len(found.shares) for order, found in by.items()}
-    assert mean["case"] < 0.6
-    assert mean["round"] > 0.85
+    by = {order: coverage.simulated(order, host, cases=20, sweeps=12, seed=1) for order in ("round", "case")}
+    mean = {order: [sum(one.shares) / len(one.shares) for one in found] for order, found in by.items()}
+    assert max(mean["case"]) < 0.6
+    assert 0.75 < mean["round"][0] <= mean["round"][1] <= mean["round"][2]
+    assert mean["round"][2] > 0.95
 
 
 def test_a_recording_is_replayed(scripts: Any) -> None:

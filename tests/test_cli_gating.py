@@ -237,7 +237,7 @@ def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
     monkeypatch.setattr("harness.gate.gate.gate", lambda *_: reports.mixed())
     monkeypatch.setattr("harness.gate.outputs.delivery.keep", full)
     with pytest.raises(StoreError, match="No space left"):
-        gate.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=tmp_path)
+        gate.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=str(tmp_path))
     out, err = capsys.readouterr()
     assert out.startswith("Regression: 1 of 6 cases got worse")
     assert "Cannot write $GITHUB_STEP_SUMMARY" in err  # the other error is said as well

@@ -58,7 +58,7 @@ def test_serve(project: Project) -> None:
     with urllib.request.urlopen(address) as answer:  # noqa: S310  (our own server)
         assert b"No results yet" in answer.read()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (130, "") == (process.returncode, out)
     assert "Traceback" not in err
     with socket.socket() as taken:

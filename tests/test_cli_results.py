@@ -156,3 +156,30 @@ def test_throughput_counts_examples() -> None:
     """A batch is so many examples."""
     assert 800.0 == result_columns.throughput({"batch": 8, "latency": {"median_s": 0.01}})
     assert result_columns.throughput({"batch": 8, "latency": None}) is None
+
+
+def test_compact(tmp_path: Path) -> None:
+    """Small files become one, which is said; the tables stay as they are."""
+    one = Project(tmp_path)
+    for day in (1, 2):
+        found = [report_stores.measured(outcomes.case(), 8.0)]
+        report_stores.write(one.root / "results", report_stores.run(day), found)
+    before = one.run("results", "--all", "--json")
+    assert "2 files would be merged into 1: readers take 1 file in place of 2" in one.run(
+        "results", "compact", "--dry-run"
+    )
+    out = one.run("results", "compact")
+    assert "2 files merged into 1" in out
+    assert "2 replaced files kept" in out
+    assert before == one.run("results", "--all", "--json")
+    facts = json.loads(one.run("results", "compact", "--grace", "0s", "--json"))
+    assert (1, 1, 2, 0) == tuple(facts[name] for name in ("files_before", "files_after", "removed", "kept"))
+    assert before == one.run("results", "--all", "--json")
+    for arguments, said in (
+        (["compcat"], "did you mean 'compact'"),
+        (["compact", "--models", "x"], "leave out what chooses"),
+        (["--grace", "1h"], "belongs to `harness results compact`"),
+        (["compact", "--grace", "soon"], "a time from 0 to 365d"),
+        (["compact", "--results", "none"], "there is no such folder"),
+    ):
+        assert said in one.error("results", *arguments)

@@ -23,6 +23,7 @@ from harness.data import audio_folder, base, chosen, coco, file_types, sentence_
 from harness.data.base import DataRequest, Split
 from harness.data.chosen import ChosenFile
 from harness.errors import BuildError, MissingExtra
+from harness.export import processing
 from harness.records import InputSpec
 
 PICTURE = InputSpec(name="image", dtype="float32", shape=("batch", 3, 16, 16))
@@ -80,6 +81,7 @@ def test_a_list_of_classes_numbers_them(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("dogs\nbirds\ncats\n")
     asked = request("imagefolder", PICTURE, folder=str(pictures), classes=str(tmp_path / "names.txt"), resize=20)
     assert {0, 2} == {int(one.label) for one in base.stream(asked, "evaluation")}
+    assert ["dogs", "birds", "cats"] == processing.classes(asked)
     (tmp_path / "names.txt").write_text("dogs\n")
     with pytest.raises(BuildError, match="the folder `cats` is not one of the 1 classes"):
         fed(asked, "evaluation")
@@ -147,6 +149,10 @@ def test_boxes_follow_the_picture(tmp_path: Path) -> None:
     asked = request("coco", PICTURE, annotations=str(tmp_path / "annotations.json"), calibration=2, evaluation=2)
     one = next(iter(base.stream(asked, "evaluation")))
     content = json.loads((tmp_path / "annotations.json").read_text())
+    assert list(shapes.CLASSES) == processing.classes(asked)
+    assert ["setosa", "versicolor", "virginica"] == processing.classes(request("tables", PICTURE))
+    assert [] == processing.classes(request("tables", PICTURE, table="diabetes"))
+    assert [] == processing.classes(dataclasses.replace(asked, options={"annotations": str(tmp_path / "gone.json")}))
     known = [
         np.array([one["bbox"] for one in content["annotations"] if one["image_id"] == image["id"]]) / 2
         for image in content["images"]
@@ -215,6 +221,7 @@ def test_texts_of_a_table(tmp_path: Path, tokenizer: str) -> None:
     examples = list(base.stream(asked, "evaluation"))
     assert {0, 1} == {int(one.label) for one in examples}
     assert (1, 8) == examples[0].feed["input_ids"].shape
+    assert ["no", "yes"] == processing.classes(asked)
     with pytest.raises(BuildError, match="no column `grade`; it has text, label"):
         fed(dataclasses.replace(asked, options={**asked.options, "label": "grade"}), "evaluation")
 
@@ -226,6 +233,7 @@ def test_pairs_of_a_table(tmp_path: Path, tokenizer: str) -> None:
     asked = request("text_csv", *TEXT, file=str(table(tmp_path / "t.csv", lines)), **options)
     first, second, *_ = base.stream(asked, "evaluation")
     assert first.label["pair"] == second.label["pair"]
+    assert [] == processing.classes(asked)
     assert ("c d e", 3) == (second.label["text"], int(second.label["tokens"]))
     lines[2][2] = "high"
     table(tmp_path / "t.csv", lines)
@@ -288,6 +296,7 @@ def test_sounds_are_labelled_by_folder_and_of_one_rate(tmp_path: Path) -> None:
     waves = InputSpec(name="wave", dtype="float32", shape=("batch", 1, 60))
     asked = request("audio_folder", waves, folder=str(tmp_path), rate=8000, calibration=3, evaluation=5, broken=0.5)
     assert {0, 1} >= {int(one.label) for one in base.stream(asked, "evaluation")}
+    assert ["high", "low"] == processing.classes(asked)
     assert set() == fed(asked, "calibration") & fed(asked, "evaluation")
     bad = chosen.first(chosen.walk(tmp_path, {".wav"}), {"evaluation": 5})["evaluation"][0]
     sound(bad.path, rate=16_000)

@@ -36,6 +36,7 @@ from harness.records import (
     Refusal,
     RuntimeInfo,
     Status,
+    TimedInputs,
     wire,
 )
 from harness.runtimes import client as clients
@@ -347,6 +348,19 @@ def test_a_case_whose_first_processes_crash_fails_and_is_not_tried_for_good(job:
     assert outcome.reason.startswith("3 of 3 processes crashed, the first with: the worker died")
 
 
+@pytest.mark.parametrize("mode", ["rotate", "fixed"])
+def test_a_case_is_timed_on_as_many_examples_as_there_are_unless_its_zoo_fixes_one(job: Job, mode: str) -> None:
+    """And the row says through how many its inferences went; the evaluation is in the cache."""
+    assert isinstance(job.built, Artifact)
+    model = dataclasses.replace(job.case.model, timed_inputs=mode)
+    own = dataclasses.replace(job, case=dataclasses.replace(job.case, model=model))
+    expected = min(job.built.reference.examples, 64) if mode == "rotate" else 1
+    assert (mode == "rotate") == (expected > 1)
+    assert expected == workload(own.case, job.built, Cache(job.cache)).rotate
+    outcome = run_case(dataclasses.replace(own, settings=dataclasses.replace(SETTINGS, processes=1)))
+    assert TimedInputs(mode=mode, examples=expected) == outcome.timed_inputs
+
+
 def test_outputs_of_another_shape_than_the_reference_fail(job: Job) -> None:
     """Fidelity is never computed on what cannot be compared."""
     assert isinstance(job.built, Artifact)
@@ -405,6 +419,19 @@ def test_remarks_name_the_remedy() -> None:
     noisy = remarks((process(10_000), process(15_000, steady=False)), found, 5e-6)
     assert ["--time-per-case" in noisy[0], "--processes" in noisy[1], "floor" in noisy[2]] == [True] * 3
     assert () == remarks((process(10_000), process(10_100)), found, 1e-9)
+
+
+def test_a_clock_that_is_too_coarse_is_a_remark() -> None:
+    """A millisecond's steps of a median of 10 ms, in enough samples that this is not by chance."""
+    found = Latency(
+        median_s=10e-3, ci95_low_s=0, ci95_high_s=1, mean_s=1, min_s=1, p90_s=None, p95_s=None, p99_s=None, n=1,
+        processes=2, stop="time", warmup_n=0,
+    )  # fmt: skip
+    ticks = [dataclasses.replace(process(0), samples_ns=(10_000_000, 11_000_000) * 6) for _ in range(2)]
+    (note,) = remarks(tuple(ticks), found, None)
+    assert note.startswith("samples come in steps of 1.00 ms, 10% of the median: the clock is too coarse")
+    finer = dataclasses.replace(ticks[0], samples_ns=(10_000_000, 10_000_500) * 6)
+    assert () == remarks((finer, finer), found, None)
 
 
 def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
 import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,16 +24,17 @@ import pytest
 from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
-from harness.fleet import engine, local, transfer
-from harness.fleet.model import FleetHost
+from harness.fleet import engine, local, member, transfer
+from harness.fleet.model import FleetHost, SentJob
 from harness.measure import host_lock
 from harness.records import HostInfo
-from harness.store import places
+from harness.store import places, samples
 from harness.store.journal import Journal
 from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
+from tests.waiting import alive, children, wait_for, workers
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
@@ -80,7 +85,7 @@ def test_hosts_are_listed(tmp_path: Path, project: Project, address: str) -> Non
     other = subprocess.Popen(command, env={**variables, "PYTHONPATH": path}, cwd=tmp_path)
     try:
         with engine.Fleet(FleetSpec(scheduler=address)) as fleet:
-            fleet.client.wait_for_workers(2, timeout=60)
+            fleet.client.wait_for_workers(2, timeout=300)
         listed = json.loads(project.run("fleet", "hosts", "--scheduler", address, "--json"))
         said = project.run("sweep", "--variants", "fp32", "--scheduler", address, code=4)
     finally:
@@ -110,6 +115,98 @@ def test_nobody_at_the_address_is_told(project: Project, monkeypatch: pytest.Mon
     assert "name the scheduler" in project.error("fleet", "hosts")
 
 
+def certificates(folder: Path, authority: str) -> FleetSpec:
+    """A certificate of an authority of its own, made by openssl."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    ca, ca_key, cert, own = (str(folder / f"{authority}-{name}") for name in ("ca.pem", "ca.key", "me.pem", "me.key"))
+    for command in (
+        [*new, "-x509", "-subj", f"/CN={authority}", "-keyout", ca_key, "-out", ca, "-days", "2"],
+        [*new, "-subj", "/CN=me", "-keyout", own, "-out", f"{cert}.csr"],
+        [
+            "x509",
+            "-req",
+            "-in",
+            f"{cert}.csr",
+            "-CA",
+            ca,
+            "-CAkey",
+            ca_key,
+            "-set_serial",
+            "1",
+            "-days",
+            "2",
+            "-out",
+            cert,
+        ],
+    ):
+        subprocess.run([openssl, *command], check=True, capture_output=True)
+    return FleetSpec(tls_ca=ca, tls_cert=cert, tls_key=own)
+
+
+def listeners(pid: int) -> set[str]:
+    """The addresses that a process and its children listen at, without their ports."""
+    inodes = set()
+    for one in (pid, *children(pid)):
+        for entry in Path(f"/proc/{one}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for family in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{family}").read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                found.add(fields[1].partition(":")[0])
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="who listens is read from /proc")
+def test_certificates_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scheduler, worker and client encrypt; without a certificate of that authority nobody is let in, nor from afar."""
+    monkeypatch.setattr(engine, "CONNECT_S", 5.0)
+    ours, others = certificates(tmp_path, "ours"), certificates(tmp_path, "others")
+    before = set(children(os.getpid()))
+    with local.cluster(1, port=free_port(), cache=tmp_path / "cache", tls=ours) as address:
+        assert address.startswith("tls://127.0.0.1:")
+        plain = address.replace("tls://", "tcp://")
+        for spec in (dataclasses.replace(others, scheduler=address), FleetSpec(scheduler=plain)):
+            with pytest.raises(UsageError, match="certificate of one authority"):
+                engine.Fleet(spec)
+        monkeypatch.setattr(engine, "CONNECT_S", 60.0)
+        with engine.Fleet(dataclasses.replace(ours, scheduler=address)) as fleet:
+            fleet.client.wait_for_workers(1, timeout=120)
+            (worker,) = fleet.hosts()
+        assert ("", True) == (worker.refused, worker.address.startswith("tls://127.0.0.1:"))
+        started = set(children(os.getpid())) - before
+        assert 2 == len(started)
+        assert {"0100007F"} == set().union(*map(listeners, started))
+
+
+def test_who_listens_where(project: Project) -> None:
+    """On loopback, unless somebody says otherwise; a certificate that is not there is named before anything starts."""
+    for scheduler, listen, host in (
+        ("tcp://127.0.0.1:8786", "", ["--host", "127.0.0.1"]),
+        ("tcp://localhost:8786", "", ["--host", "127.0.0.1"]),
+        ("tcp://[::1]:8786", "", ["--host", "127.0.0.1"]),
+        ("tcp://lab:8786", "192.168.0.7", ["--host", "192.168.0.7"]),
+    ):
+        command = local.worker_command(FleetSpec(scheduler=scheduler), listen=listen)
+        at = command.index("--host")
+        assert host == command[at : at + 2]
+    assert "--host" not in local.worker_command(FleetSpec(scheduler="tcp://lab:8786"))
+    files = ("--tls-ca", "no.pem", "--tls-cert", "no.pem", "--tls-key", "no.key")
+    assert "no.pem: there is no such file" in project.error("fleet", "up", *files)
+    assert "no.pem: there is no such file" in project.error("fleet", "worker", "tls://127.0.0.1:1", *files)
+    assert "belongs to `harness fleet worker`" in project.error("fleet", "up", "--builds")
+    assert "harness=1 build=1" in local.worker_command(FleetSpec(scheduler="tcp://lab:8786"), builds=True)
+    assert "go together" in project.error("fleet", "up", "--tls-ca", "no.pem")
+    assert "is an address of this machine" in project.error("fleet", "up", "--listen", "tcp://lab:1")
+    assert "goes with" in project.error("fleet", "hosts", "--scheduler", "tcp://lab:1", "--listen", "lab")
+
+
 def test_the_zoo_names_a_fleet(project: Project) -> None:
     """Its certificates are taken from the zoo's folder, and what the command line names wins."""
     zoo = project.root / "model_zoo.yaml"
@@ -119,6 +216,10 @@ def test_the_zoo_names_a_fleet(project: Project) -> None:
     spec = options.fleet_spec(zoo, None, (None, None, None))
     assert ("tls://lab:1", str(project.root / "ca.pem")) == (spec.scheduler, spec.tls_ca)
     assert "tcp://here:2" == options.fleet_spec(zoo, "tcp://here:2", (None, None, None)).scheduler
+    assert "" == options.fleet_spec(zoo, "tcp://here:2", (None, None, None)).tls_ca
+    assert "ca.pem" == Path(options.fleet_spec(zoo, "tls://here:2", (None, None, None)).tls_ca).name
+    with pytest.raises(UsageError, match="name it as tls://here:2"):
+        options.fleet_spec(zoo, "tcp://here:2", (Path("ca.pem"), Path("c.pem"), Path("k.pem")))
     zoo.write_text(text + "fleet: {scheduler: 'tls://lab:1', tls_ca: ca.pem}\n", encoding="utf-8")
     assert "lacks tls_cert, tls_key" in project.error("list")
 
@@ -176,6 +277,53 @@ def test_hosts_suit_what_a_target_wants() -> None:
         )
     )
     assert not FleetHost(address="a", host=host, refused="other").suits(HostWish())
+
+
+def test_a_clock_that_is_off_is_corrected() -> None:
+    """What a worker noted goes by this host's clock, unless the difference is one that the question itself makes."""
+
+    class SkewedClient:
+        def run(self, *_: object, workers: list[str], **__: object) -> dict[str, object]:
+            """Introduce itself; of three workers, one is an hour ahead and one does not say."""
+            ahead_s = {"ahead": 3600.0, "right": 0.2}.get(workers[0])
+            return {workers[0]: {} if ahead_s is None else {engine.TIME: time.time() + ahead_s}}
+
+    fleet = engine.Fleet.__new__(engine.Fleet)
+    fleet.client, fleet._clocks = SkewedClient(), {}
+    fleet.ask(print, ["ahead", "right", "silent"])
+    noted = "2026-11-28T01:10:02+00:00"
+    corrected = fleet.our_time("ahead", noted)
+    assert timedelta(hours=1) - (datetime.fromisoformat(noted) - datetime.fromisoformat(corrected)) < timedelta(
+        minutes=5
+    )
+    assert corrected.startswith("2026-11-28T00:")
+    assert len(noted) == len(corrected)
+    assert [noted] * 3 == [fleet.our_time(address, noted) for address in ("right", "silent", "unknown")]
+
+
+def test_a_host_whose_disk_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Path) -> None:
+    """Before it measures anything, and when it is sent what does not fit; what is damaged is another matter."""
+    source = Cache(built)
+    entry = ("artifacts", min(path.name for path in (built / "artifacts").iterdir()))
+    data = transfer.packed(source, entry)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    assert "" == member.no_room()
+    assert not member.receive(entry, data[: len(data) // 2])[1]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.fleet.transfer.shutil.copyfileobj", full)
+        why, for_room = member.receive(entry, data)
+    assert for_room
+    assert "No space left" in why
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.store.files.os.fsync", full)
+        assert f"cannot write into {tmp_path / 'cache'}: No space left on device" == member.no_room()
+        sent = SentJob(job=None, entries=())  # type: ignore[arg-type]  # it is not looked at
+        assert "No space left" in member.measure(sent).unfit
+    assert ("", False) == member.receive(entry, data)
 
 
 def test_one_measures_on_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,14 +453,6 @@ def stored_parts(project: Project) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in project.root.glob("results/samples/*.parts/*.parquet")}
 
 
-def until(seen: Callable[[], bool], patience_s: float = 90.0) -> None:
-    """Wait until something is seen."""
-    end = time.monotonic() + patience_s
-    while not seen():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
-
-
 def measured_processes(project: Project) -> dict[str, int]:
     """How many processes each case of the newest rows has."""
     return {str(row["case"]): row["latency"]["processes"] for row in rows_of(project)}  # type: ignore[index]
@@ -330,23 +470,63 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
         stack.enter_context(local.worker(spec, cache=tmp_path / "its"))
         killed = project.start(*command, "--scheduler", at)
         stack.callback(killed.kill)
-        until(lambda: len(stored_parts(project)) > 0)
+        wait_for(lambda: len(stored_parts(project)) > 0, alive(killed))
         with engine.Fleet(spec) as fleet:
             (pid,) = fleet.ask(os.getpid, [one.address for one in fleet.hosts()]).values()
         os.kill(pid, signal.SIGKILL)  # a worker, and another is started
-        until(lambda: len(stored_parts(project)) > 1)
+        wait_for(lambda: len(stored_parts(project)) > 1, alive(killed))
         killed.kill()
         killed.communicate()
         before = stored_parts(project)
         resumed = project.start(*command, "--scheduler", at)
         stack.callback(resumed.kill)
-        until(lambda: stored_parts(project) != before)
+        wait_for(lambda: stored_parts(project) != before, alive(resumed))
         first.close()
         stack.enter_context(local.scheduler(port))  # another one at the same address
-        out, err = resumed.communicate(timeout=200)
+        out, err = resumed.communicate(timeout=600)
     assert 0 == resumed.returncode, (out, err)
     assert {"tiny/fp32/cpu-t1-b1": 3, "tiny/fp32-fused/cpu-t1-b1": 3} == measured_processes(project)
     assert 1 == len(list(project.root.glob("results/samples/*.parquet")))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a process can be stopped on POSIX alone")
+def test_a_worker_that_is_stopped_and_comes_back(
+    built_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask misses it, its process is given to another, and what it has to say when it comes back counts no more."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "5s")
+    project, processes = built_project, 4
+    with contextlib.ExitStack() as stack:
+        spec = FleetSpec(scheduler=stack.enter_context(local.scheduler(free_port())))
+        for number in range(2):
+            name = f"w{number}"
+            stack.enter_context(local.worker(spec, name=name, cache=tmp_path / name, slot=name))
+        fleet = stack.enter_context(engine.Fleet(spec))
+        fleet.client.wait_for_workers(2, timeout=120)
+        pids = fleet.ask(os.getpid, [one.address for one in fleet.hosts()])
+        command = ("sweep", "--variants", "fp32", "--processes", str(processes), "--time-per-case", "1")
+        sweep = project.start(*command, "--scheduler", spec.scheduler)
+        stack.callback(sweep.kill)
+        measuring: list[str] = []
+
+        def one_measures() -> bool:
+            measuring[:] = [address for address, pid in pids.items() if workers(pid)]
+            return bool(measuring) and bool(stored_parts(project))
+
+        wait_for(one_measures, alive(sweep))
+        stopped = pids[measuring[0]]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            wait_for(lambda: measuring[0] not in fleet._resources())  # Dask has missed it, and gave its task away
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        out, err = sweep.communicate(timeout=600)
+    assert 0 == sweep.returncode, (out, err)
+    assert {"tiny/fp32/cpu-t1-b1": processes} == measured_processes(project)
+    (run,) = project.root.glob("results/samples/*.parquet")
+    (row,) = samples.read(run)
+    assert processes == len(row["processes"])
 
 
 def commands_of(page: Path) -> list[list[str]]:
@@ -368,10 +548,10 @@ def test_the_example_runs_as_it_stands(built_project: Project) -> None:
         assert first is not None
         assert f"2 workers at tcp://127.0.0.1:{port}" in first.readline()
         both = [project.start(*command) for _ in range(2)]
-        ended = [(one.communicate(timeout=300), one.returncode) for one in both]
+        ended = [(one.communicate(timeout=600), one.returncode) for one in both]
     finally:
         started.send_signal(signal.SIGINT)
-        _, err = started.communicate(timeout=60)
+        _, err = started.communicate(timeout=300)
     assert [0, 0] == [code for _, code in ended], (ended, err)
     assert 130 == started.returncode
     runs = json.loads(project.run("results", "--json", "--all"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 from harness.fleet import executor as fleets
+from harness.fleet import flights
 from harness.fleet.executor import FleetExecutor
 from harness.fleet.model import FleetAnswer, FleetHost, SentJob
 from harness.flow.execute import Job
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome
+from harness.flow.session import TriedTargets
 from harness.records import HostInfo, Status
 from harness.zoo import HostWish
 from tests import outcomes
@@ -79,6 +82,14 @@ class MadeUpFleet:
         """It was never gone."""
         return False
 
+    def leave_out(self, address: str, why: str) -> None:
+        """It is refused from now on."""
+        self.there = [dataclasses.replace(one, refused=why) if one.address == address else one for one in self.there]
+
+    def our_time(self, _address: str, moment: str) -> str:
+        """All clocks agree."""
+        return moment
+
     def ask(self, _call: object, addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
         """Take an entry."""
         self.sent.append((arguments["entry"], addresses))
@@ -140,11 +151,12 @@ def test_what_is_compared_stays_on_one_class(tmp_path: Path) -> None:
 
 def test_a_host_that_leaves_for_good_fails_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With that as the reason, after the fleet's patience; one that was refused does not count."""
-    monkeypatch.setenv(fleets.PATIENCE, "0.01s")
+    monkeypatch.setenv(flights.PATIENCE, "0.01s")
     monkeypatch.setattr(fleets, "LOOK_S", 0.02)
     found = run(MadeUpFleet(host("other", refused="runs harness 99")), tmp_path, jobs("m", "n", processes=2))
     assert [Status.FAILED] * 4 == [one.ends for one in found]
-    assert {"no host that suits the target has been in the fleet for 0.01 s"} == {one.reason for one in found}
+    why = "no host that suits the target has been in the fleet for 0.01 s; other runs harness 99"
+    assert {why} == {one.reason for one in found}
 
 
 def test_the_first_answer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,3 +216,66 @@ def test_a_reason_needs_no_host(tmp_path: Path) -> None:
         (one.reason, one.ends) for one in run(fleet, tmp_path, unusable)
     ]
     assert [] == fleet.given
+
+
+def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it says so itself or cannot take what it is sent: others measure, and with none left it is the reason."""
+    monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
+    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
+
+    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+        if address == "full":
+            return MadeUpFuture("finished", FleetAnswer(address=address, unfit="cannot write into /cache: it is full"))
+        if address == "small":
+            return MadeUpFuture("finished", FleetAnswer(address=address, missing=sent.entries))
+        return finished(sent, address)
+
+    class SmallHost(MadeUpFleet):
+        def ask(self, *_: object, **__: Any) -> dict[str, Any]:
+            """It does not fit."""
+            return {"small": ("no space left on device", True)}
+
+        def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpFuture:
+            """Answer for the first in the order of the alphabet."""
+            return super().submit(_call, sent, workers=sorted(workers), **options)
+
+    said: list[str] = []
+    fleet = SmallHost(host("full"), host("small"), host("two"), answer=answer)
+    found = run(fleet, tmp_path, jobs("m", processes=3), say=said.append)
+    assert ["two"] * 3 == [one.started_at for one in found]
+    assert all("no space left" in one or "it is full" in one for one in said)
+    assert {"full": 3, "small": 3, "two": 3} == Counter(address for _, _, address in fleet.given)
+    fleet.given.clear()
+    run(fleet, tmp_path, jobs("n"))
+    assert ["two"] == [address for _, _, address in fleet.given]
+
+    monkeypatch.setenv(flights.PATIENCE, "0.01s")
+    (lost,) = run(MadeUpFleet(host("full"), answer=answer), tmp_path, jobs("m"))
+    assert Status.FAILED is lost.ends
+    assert "; full cannot write into /cache: it is full" in lost.reason
+
+
+def test_a_runtime_that_some_hosts_lack(tmp_path: Path) -> None:
+    """A class that has it measures; where no class has it, the reason is the target's."""
+
+    class Lacking(MadeUpFleet):
+        lack = frozenset({"one"})
+
+        def submit(self, _call: object, sent: Any, *, workers: Sequence[str], **options: Any) -> MadeUpFuture:
+            """Try a target where one is sent, and else measure."""
+            if not isinstance(sent, list):
+                return super().submit(_call, sent, workers=workers, **options)
+            name = sent[0].target.name
+            lacks = set(workers) <= self.lack
+            return MadeUpFuture("finished", TriedTargets(absent={name: "openvino is not installed"} if lacks else {}))
+
+    fleet = Lacking(host("one", "a" * 12), host("two", "b" * 12))
+    executor = FleetExecutor(fleet, tmp_path)  # type: ignore[arg-type]
+    wanted = jobs("m", "n", processes=2)
+    cases = [one.case for one in wanted]
+    assert {} == executor.try_targets(cases, tmp_path).absent
+    assert 4 == len(list(executor.run(wanted, NoWatch())))
+    assert {"two"} == {address for _, _, address in fleet.given}
+    fleet.lack = frozenset({"one", "two"})
+    tried = FleetExecutor(fleet, tmp_path).try_targets(cases, tmp_path)  # type: ignore[arg-type]
+    assert {wanted[0].case.target.name: "openvino is not installed"} == tried.absent

@@ -14,6 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import foreign
+from harness.cli.console import Console
+from harness.errors import NewerSchema
+from harness.init import models
+from harness.store import samples
+from harness.store.asv import merge
+from harness.store.columns import SCHEMA_KEY
+from harness.store.query import natural
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -117,3 +124,39 @@ def test_fields_of_other_types(name: str, value: Any) -> None:
     """The error names the field."""
     with pytest.raises(TypeError, match=f"{name} is of another type"):
         foreign.checked(Written(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("digits", "number"),
+    [
+        ("", 0),
+        ("0", 0),
+        ("007", 7),
+        ("\u0663", 3),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, 10**18),
+        ("9" * 5000, 10**18),
+        ("0" * 5000 + "1", 1),
+    ],
+)
+def test_numbers_of_thousands_of_digits(digits: str, number: int) -> None:
+    """Python refuses to make them; whoever compares or sorts them goes on."""
+    assert number == foreign.whole(digits)
+
+
+def test_who_reads_digits_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names in tables, versions of formats, the width of a terminal, axes."""
+    many = "9" * 5000
+    assert ["t2", "t10", f"t{many}"] == sorted([f"t{many}", "t10", "t2"], key=natural)
+    with pytest.raises(NewerSchema, match="has schema version 999"):
+        samples.check_schema(tmp_path, {SCHEMA_KEY: many})
+    with pytest.raises(NewerSchema, match=r"holds sweep.track_latency in version 999"):
+        merge.benchmarks(
+            tmp_path,
+            {"sweep.track_latency": {"version": many, "param_names": []}},
+            {"sweep.track_latency": {"version": "2", "param_names": []}},
+        )
+    for width in (many, "\u00b2"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert Console().out.width >= 80
+    assert (10**18,) == models.parse_input(f"x=float32[{many}]").shape

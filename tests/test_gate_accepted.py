@@ -302,7 +302,7 @@ def test_two_at_once_lose_nothing(tmp_path: Path) -> None:
     )
     path = tmp_path / "gate_accepted.yaml"
     running = [subprocess.Popen([sys.executable, "-c", code, str(path), str(n)]) for n in range(3)]
-    assert [0, 0, 0] == [process.wait(timeout=120) for process in running]
+    assert [0, 0, 0] == [process.wait(timeout=300) for process in running]
     assert {f"{n}-{place}" for n in range(3) for place in range(3)} == {e.case for e in accepted_changes.read(path)}
     status = subprocess.run(
         ["git", "-C", str(tmp_path), "status", "--porcelain"], check=True, capture_output=True, text=True

@@ -128,6 +128,22 @@ def verdicts(report: Report) -> dict[str, Verdict]:
     return {case.name: case.verdict for case in report.cases}
 
 
+@pytest.mark.parametrize(
+    ("base", "head", "expected"),
+    [("rotate", "rotate", 64), ("fixed", "fixed", 1), ("fixed", "rotate", 64), ("rotate", "fixed", 1)],
+)
+def test_both_sides_of_a_pair_are_fed_alike(base: str, head: str, expected: int) -> None:
+    """Through as many examples; what the head's zoo says counts, since one that repeats an input looks faster."""
+    one = match("a")
+    sides: list[Contender] = []
+    for contender, mode in ((one.base, base), (one.head, head)):
+        assert contender is not None
+        model = dataclasses.replace(contender.case.model, timed_inputs=mode)
+        sides.append(dataclasses.replace(contender, case=dataclasses.replace(contender.case, model=model)))
+    spec = flow.pair_spec(dataclasses.replace(one, base=sides[0], head=sides[1]), GateSettings())
+    assert {"base": expected, "head": expected} == {role: work.rotate for role, work in spec.workloads.items()}
+
+
 def test_every_case_gets_its_verdict(world: World) -> None:
     """Slow, crashed, quiet, the same, different and missing cases of one gate each get their own."""
     world.ratios = {"slow": 1.1, "dead": pairs.dies("base")}

@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.gate.timing import lock
 with lock.alone(Path(sys.argv[1]), print):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -38,7 +38,7 @@ def test_second_waits_for_the_first(tmp_path: Path) -> None:
                 other.kill()
 
         with lock.alone(tmp_path, say):
-            assert -signal.SIGKILL == other.wait(timeout=60)
+            assert -signal.SIGKILL == other.wait(timeout=300)
     assert said[0].startswith("waiting for another gate")
     assert [f"the other gate (process {other.pid}) is done"] == said[1:]
 

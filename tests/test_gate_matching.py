@@ -156,6 +156,17 @@ def test_an_artifact_that_left_the_cache_is_not_the_same(tmp_path: Path) -> None
     assert "" == match([base], [head])[0].same
 
 
+def test_what_inputs_are_timed_is_noted_where_the_zoos_differ(tmp_path: Path) -> None:
+    """It makes neither two things of one nor one of two."""
+    case = outcomes.case()
+    fixed = dataclasses.replace(case, model=dataclasses.replace(case.model, timed_inputs="fixed"))
+    (found,) = match([contender("base", tmp_path, of=fixed)], [contender("head", tmp_path)])
+    assert found.same
+    assert ("timed_inputs: base fixed, head rotate: both are timed as the head asks",) == found.notes
+    (found,) = match([contender("base", tmp_path, of=fixed)], [contender("head", tmp_path, of=fixed)])
+    assert () == found.notes
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -21,6 +21,7 @@ from harness.records import Artifact, Refusal, Status
 from harness.runtimes import resolve as runtimes
 from harness.runtimes.environments import Environment
 from tests import builders
+from tests.conftest import lend
 from tests.repos import commit, git, repository
 
 ZOO = """
@@ -37,8 +38,9 @@ models:
 
 
 @pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    """One commit with a zoo of one tiny model."""
+def repo(tmp_path: Path, copied: Path) -> Path:
+    """One commit with a zoo of one tiny model; the copy of harness is in the cache."""
+    lend(copied, tmp_path / "cache")
     builders.tiny_conv(tmp_path / "repo" / "tiny.onnx")
     return repository(tmp_path / "repo", {"model_zoo.yaml": ZOO, "README.md": "one"})
 

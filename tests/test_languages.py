@@ -254,7 +254,7 @@ def test_a_browser_that_crashes_and_a_page_that_hangs(fake_page: Path) -> None:
         with pytest.raises(WorkerRefusal, match=r"the browser ended \(SIGKILL\)"):
             worker.ask("open", 30.0, **OPEN)
     with (
-        pytest.raises(WorkerError, match="no answer to `open` within 1 s"),
+        pytest.raises(WorkerError, match=r"no answer to `open`.* within 1 s"),
         in_browser(fake_page, fake_browser(fake_page, "continue")) as worker,
     ):
         worker.ask("open", 1.0, **OPEN)
@@ -284,7 +284,7 @@ def test_a_page_without_isolation_has_one_thread() -> None:
 def in_node(script: str) -> str:
     """What a module prints."""
     command = ["node", "--input-type=module", "-e", script]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
 
 
 ARRAYS: dict[str, Any] = {

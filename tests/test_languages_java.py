@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import onnxruntime
 import pytest
 
 from harness.errors import UsageError
-from harness.runtimes import java, languages
+from harness.runtimes import cpp, java, languages
 from harness.runtimes.environments import silent
-from harness.runtimes.java import jars
+from harness.runtimes.java import forward, jars
 from tests.test_languages import bare, program
 
 __all__ = ["bare"]
@@ -89,3 +90,32 @@ def test_the_core_says_its_own_version(tmp_path: Path) -> None:
     (tmp_path / "libonnxruntime.so").write_bytes(b"no library")
     with pytest.raises(UsageError, match="does not answer with its version"):
         java.asked(tmp_path / "libonnxruntime.so")
+
+
+def test_a_core_of_another_release_is_joined_to_the_jar(tmp_path: Path) -> None:
+    """Under the name and the symbols that the jar's binding needs, and it still says whose it is."""
+    spec = importlib.util.find_spec("onnxruntime")
+    assert spec is not None
+    core = next(Path(str(spec.origin)).parent.glob("capi/libonnxruntime.so*"), None)
+    if core is None or not any(map(shutil.which, ("cc", "gcc", "clang", *cpp.COMPILERS))):
+        pytest.skip("onnxruntime's wheel has no core library here, or there is no compiler")
+    binding, joined = tmp_path / "binding.so", tmp_path / "libonnxruntime.so"
+    named = b"\0".join((b"", b"libonnxruntime.so.1.0.9", b"VERS_1.0.9", b"OrtGetApiBase", forward.APPEND + b"CPU", b""))
+    binding.write_bytes(named)
+    assert not forward.fits(core, binding)
+    assert forward.fits(binding, binding)
+    forward.make(core, binding, joined)
+    assert forward.fits(joined, binding)
+    assert forward.APPEND + b"CPU" in joined.read_bytes()
+    assert onnxruntime.__version__ == java.asked(joined)
+
+
+def test_a_core_that_cannot_be_joined(tmp_path: Path, bare: Path) -> None:
+    """Without a compiler, or with one that fails, the reason is named."""
+    (tmp_path / "binding.so").write_bytes(b"\0libonnxruntime.so.1.0.9\0VERS_1.0.9\0")
+    with pytest.raises(UsageError, match=r"takes a C compiler: install one"):
+        forward.make(tmp_path / "core", tmp_path / "binding.so", tmp_path / "made.so")
+    program(bare, "cc", "echo 'odd: error' >&2; exit 1")
+    with pytest.raises(UsageError, match=r"does not compile what joins .*core to the jar: odd: error"):
+        forward.make(tmp_path / "core", tmp_path / "binding.so", tmp_path / "made.so")
+    assert ["binding.so"] == [one.name for one in tmp_path.iterdir() if one.suffix in (".so", ".map")]

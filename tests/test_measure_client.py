@@ -132,6 +132,6 @@ def test_what_a_worker_says_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
         found.ask("burst", 20)
     assert client.MOST_REASON == len(str(error.value))
     monkeypatch.setattr(client, "MOST_WRITTEN", 1000)
-    flood = "sys.stderr.write('y' * 9_000); sys.stderr.flush(); time.sleep(60)"
+    flood = "sys.stderr.write('y' * 9_000); sys.stderr.flush(); time.sleep(600)"
     with worker(tmp_path, flood)() as found, pytest.raises(WorkerError, match="1,000 bytes to stderr"):
         found.ask("profile", 20)

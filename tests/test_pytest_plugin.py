@@ -165,6 +165,8 @@ def test_the_workers_own_samples_reach_pytest_benchmark(run: Run, pytester: pyte
         assert info[key], key
     assert info["artifact"]["digest"]
     assert "processes" not in info
+    assert 1 < info["reference"]["examples"] <= 64
+    assert {"mode": "rotate", "examples": info["reference"]["examples"]} == info["timed_inputs"]
 
 
 def test_the_clock_replays_samples_exactly() -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.records import (
@@ -151,14 +151,12 @@ def with_default(kind: type) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=50)
 @given(case=CASES)
 def test_any_case_comes_back(case: Case) -> None:
     """Every field, text of any kind and options of any shape."""
     assert case == wire.case_from_json(through(wire.case_to_json(case)))
 
 
-@settings(max_examples=50)
 @given(built=ARTIFACTS | REFUSALS)
 def test_anything_built_comes_back(built: Artifact | Refusal) -> None:
     """In the newest version every field; a refusal in any."""
@@ -167,7 +165,6 @@ def test_anything_built_comes_back(built: Artifact | Refusal) -> None:
         assert built == wire.built_from_json(through(wire.built_to_json(built, 1)))
 
 
-@settings(max_examples=50)
 @given(artifact=ARTIFACTS)
 def test_version_1_keeps_all_but_what_it_cannot_say(artifact: Artifact) -> None:
     """Of a reference it has six fields; where values lie is then the convention of its time."""
@@ -180,7 +177,6 @@ def test_version_1_keeps_all_but_what_it_cannot_say(artifact: Artifact) -> None:
     assert [f"feeds/{place}.npy" for place in range(len(known.inputs))] == [one.concatenated for one in old.feeds]
 
 
-@settings(max_examples=50)
 @given(case=CASES, artifact=ARTIFACTS, key=NAMES.map(lambda text: f"later {text}"), value=JSON)
 def test_any_later_key_is_dropped(case: Case, artifact: Artifact, key: str, value: Any) -> None:
     """In every record of what is sent."""
@@ -191,7 +187,6 @@ def test_any_later_key_is_dropped(case: Case, artifact: Artifact, key: str, valu
         assert found == (case if "target" in sent else artifact)
 
 
-@settings(max_examples=50)
 @given(case=CASES, data=st.data())
 def test_any_key_that_was_not_sent_is_the_default(case: Case, data: st.DataObject) -> None:
     """Whichever of those that have one."""

@@ -41,7 +41,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def ask(port: int, path: str, *, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:
     """Status, headers and body of an answer; `Host` is right where it is not given."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": f"127.0.0.1:{port}", **headers}.items():
@@ -59,7 +59,7 @@ def ask(port: int, path: str, *, method: str = "GET", **headers: str) -> tuple[i
 
 def raw(port: int, request: bytes) -> bytes:
     """What comes back for bytes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         found = b""
@@ -210,7 +210,7 @@ def test_clients_that_say_nothing_leave_room_for_others(tmp_path: Path, monkeypa
     thread = threading.Thread(target=listening.serve_forever)
     thread.start()
     try:
-        silent = [socket.create_connection(("127.0.0.1", listening.server_port), timeout=30) for _ in range(8)]
+        silent = [socket.create_connection(("127.0.0.1", listening.server_port), timeout=120) for _ in range(8)]
         silent[0].sendall(b"GET / HTT")
         for one in silent:
             assert b"" == _rest(one)

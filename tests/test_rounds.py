@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.flow.execute import Job
+from harness.flow.long_run import UNKNOWN
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome
 from harness.flow.rounds import SweepRounds
 from harness.measure.rounds import turns
 from harness.records import Evaluation, HostInfo, Run, RuntimeInfo, within_run
-from harness.stats.estimate import latency
-from harness.store import query, samples
+from harness.stats.estimate import latency, t_quantile
+from harness.store import days, query, samples
 from harness.store.journal import Journal
 from tests import outcomes
 
@@ -258,43 +262,85 @@ def test_what_is_stored_on_the_way_is_what_all_processes_together_give(tmp_path:
     assert dataclasses.asdict(latency([one for one in every if one], 0.02)) == row["latency"]
 
 
-def paced(levels: list[float], tmp_path: Path, order: str = "round") -> list[Any]:
-    """The rows of a sweep of six cases in rounds, the host's pace of each round as given."""
+DRIFTING = [1.0, 1.03, 1.06, 1.09, 1.12]
+
+
+def swept(levels: list[float], journal: Journal, order: str = "round", cases: int = 6) -> SweepRounds:
+    """A sweep of so many cases in rounds, the host's pace of each round as given."""
     one = jobs(len(levels))[0]
     settings = SweepSettings(processes=len(levels), time_per_case=1.0, ci_width=0.02, order=order)
     many = []
-    for threads in range(1, 7):
+    for threads in range(1, cases + 1):
         target = dataclasses.replace(one.case.target, intra_threads=threads)
         many.append(dataclasses.replace(one, case=dataclasses.replace(one.case, target=target), settings=settings))
+    work = SweepRounds(many, journal, Heard())
+    for count, job in enumerate(work.jobs()):
+        pace = levels[job.process] * (1 + 0.001 * (count % 5))
+        found = timed(job, round(1_000_000 * pace))
+        assert found.samples is not None
+        beside = round(250_000 * pace)
+        started = f"2026-01-31T10:00:{count:02}.000+00:00"
+        samples_ = dataclasses.replace(
+            found.samples, started_at=started, reference_before_ns=beside, reference_after_ns=beside
+        )
+        work.take(dataclasses.replace(found, samples=samples_, host=HostInfo(fingerprint="one", facts={})))
+    return work
+
+
+def paced(levels: list[float], tmp_path: Path, order: str = "round", earlier: Sequence[days.Day] = ()) -> list[Any]:
+    """The rows of such a sweep, their intervals those of the long run."""
     with Journal.open(tmp_path, run(), resume=True) as journal:
-        work = SweepRounds(many, journal, Heard())
-        for count, job in enumerate(work.jobs()):
-            pace = levels[job.process] * (1 + 0.001 * (count % 5))
-            found = timed(job, round(1_000_000 * pace))
-            assert found.samples is not None
-            beside = round(250_000 * pace)
-            samples_ = dataclasses.replace(found.samples, reference_before_ns=beside, reference_after_ns=beside)
-            work.take(dataclasses.replace(found, samples=samples_))
+        work = swept(levels, journal, order)
         before = [row["latency"] for row in work.rows.values()]
-        work.widen()
-        work.widen()
-        stored = [journal.whole(name)["latency"] for name in work.rows]
-        assert [row["latency"] for row in work.rows.values()] == stored
-    for old, new in zip(before, stored, strict=True):
+        work.widen(earlier)
+        work.widen(earlier)
+        rows = [journal.whole(name) for name in work.rows]
+        assert [row["latency"] for row in work.rows.values()] == [row["latency"] for row in rows]
+    for old, row in zip(before, rows, strict=True):
+        new = row["latency"]
         changed = {name for name in old if old[name] != new[name]}
         assert changed <= {"ci95_low_s", "ci95_high_s", "run95_low_s", "run95_high_s", "stop"}
         assert (old["ci95_low_s"], old["ci95_high_s"]) == within_run(old) == within_run(new)
-    return stored
+    return rows
 
 
 def test_on_a_host_that_drifts_from_round_to_round_the_interval_is_wider_than_its_processes_say(tmp_path: Path) -> None:
-    """Doing it twice is doing it once; the interval within the run stands beside it, and nothing else changes."""
-    for found in paced([1.0, 1.03, 1.06], tmp_path):
+    """Doing it twice is doing it once; the interval within the run stands beside it; what is not known is said."""
+    for row in paced(DRIFTING, tmp_path):
+        found = row["latency"]
         assert found["ci95_low_s"] < found["run95_low_s"] < found["run95_high_s"] < found["ci95_high_s"]
         assert "time" == found["stop"]
+        assert 1 == row["notes"].count(UNKNOWN)
 
 
-@pytest.mark.parametrize(("levels", "order"), [([1.0] * 3, "round"), ([1.0, 1.03, 1.06], "case")])
+@pytest.mark.parametrize(("levels", "order"), [([1.0] * 5, "round"), (DRIFTING, "case")])
 def test_where_rounds_tell_of_no_drift_the_interval_stays(levels: list[float], order: str, tmp_path: Path) -> None:
     """A calm host, and one case after the other."""
-    assert {None} == {found["run95_low_s"] for found in paced(levels, tmp_path, order)}
+    rows = paced(levels, tmp_path, order)
+    assert {None} == {row["latency"]["run95_low_s"] for row in rows}
+    assert not any(UNKNOWN in row["notes"] for row in rows)
+
+
+def test_what_the_host_was_on_earlier_days_widens_the_interval_of_a_calm_sweep(tmp_path: Path) -> None:
+    """One pace a day, of the last run; neither another host's, nor today's own other runs, nor what is to come."""
+    paces = {"2026-01-20": 1.1, "2026-01-21": 0.9, "2026-01-22": 1.2, "2026-01-25": 0.9, "2026-01-30": 1.0}
+    starts = [(f"{day}T10:00:00+00:00", pace) for day, pace in paces.items()]
+    for started, pace in [("2026-01-20T03:00:00+00:00", 7.0), *starts, ("2026-01-31T01:00:00+00:00", 9.0)]:
+        name = started.translate(str.maketrans("", "", "-:"))[:15] + "Z-aaaaaa"
+        with Journal.open(tmp_path, dataclasses.replace(run(), id=name, started_at=started), resume=False) as journal:
+            swept([pace], journal, cases=1)
+            journal.finish()
+    seen = days.earlier(tmp_path, run().started_at)
+    assert [0.25e-3 * pace for pace in paces.values()] == pytest.approx(
+        [math.exp(statistics.median(day.values())) for day in seen], rel=0.01
+    )
+    rows = paced([1.0] * 5, tmp_path / "today", earlier=seen)
+    off = t_quantile(0.975, 5) * statistics.stdev([0.0, *map(math.log, paces.values())])
+    for row in rows:
+        found = row["latency"]
+        assert off == pytest.approx(math.log(found["ci95_high_s"] / found["ci95_low_s"]) / 2, rel=0.05)
+        assert found["run95_high_s"] < found["ci95_high_s"]
+        assert UNKNOWN not in row["notes"]
+    other = [{dataclasses.replace(beside, host="two"): pace for beside, pace in day.items()} for day in seen]
+    assert {None} == {row["latency"]["run95_low_s"] for row in paced([1.0] * 5, tmp_path / "two", earlier=other)}
+    assert not days.earlier(tmp_path / "nothing", run().started_at)

@@ -208,6 +208,8 @@ def test_intervals_of_a_statistic_that_is_not_a_mean() -> None:
     found = resampled.difference(
         lambda drawn: (float(np.median(values[drawn])), 10.0), 200, differing=200, resamples=200
     )
+    assert found.low is not None
+    assert found.high is not None
     assert 9.5 < found.low < found.value < found.high < 10.5
     assert pytest.approx(values.var()) == np.mean(resampled.influence(lambda drawn: float(values[drawn].var()), 200))
     with pytest.raises(ValueError, match="no examples"):

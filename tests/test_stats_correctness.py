@@ -132,10 +132,11 @@ def test_one_example_says_nearly_nothing() -> None:
     assert math.inf == found.detectable
 
 
-def test_constant_drop_has_its_value() -> None:
-    """Every example loses 0.1: no spread, no bootstrap, and no NaN."""
+def test_a_constant_drop_is_as_certain_as_so_many_examples_make_it() -> None:
+    """Every one of 40 loses 0.1: 1 - 0.05**(1 / 40) of all others may still differ by the whole span."""
     found = correctness.bootstrap_drop([0.5] * 40, [0.4] * 40)
-    assert [0.1, 0.1, 0.1] == pytest.approx([found.value, found.low, found.high])
+    unseen = 1 - 0.05 ** (1 / 40)
+    assert [0.1, 0.1 - unseen, 0.1 + unseen] == pytest.approx([found.value, found.low, found.high])
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])

@@ -148,11 +148,11 @@ def test_uneven_processes_say_less() -> None:
     assert 1.0 == estimate.percentile([[1.0] * 500, [1.0] * 500], 90)
 
 
-def test_equal_samples_are_precise() -> None:
-    """No spread at all: the interval is a point and the case counts as precise."""
-    found = estimate.latency([process([1000] * 10)] * 3, ci_width=0.02)
+def test_samples_that_agree_to_the_nanosecond_are_precise() -> None:
+    """Processes do not differ, and the clock shows its step: the interval is two steps wide."""
+    found = estimate.latency([process([1000, 1001] * 5)] * 3, ci_width=0.02)
     assert "precise" == found.stop
-    assert found.ci95_low_s == pytest.approx(found.ci95_high_s)
+    assert found.ci95_low_s == pytest.approx(1000.5e-9 / (1 + 1 / 1000.5))
 
 
 def test_the_median_is_never_outside_its_interval() -> None:

@@ -97,7 +97,7 @@ def test_lock_ends_with_its_process(tmp_path: Path) -> None:
     """A killed process holds nothing."""
     code = (
         "import sys, time; from pathlib import Path; from harness.store.files import Lock; "
-        "lock = Lock.wait(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+        "lock = Lock.wait(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE)
     with child:

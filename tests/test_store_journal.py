@@ -276,7 +276,7 @@ def test_killed_process_loses_nothing_finished(tmp_path: Path) -> None:
     """SIGKILL while measuring: the finished cases are there, and the run is taken up at once."""
     code = (
         "import sys, time; from pathlib import Path; from tests.test_store_journal import started;"
-        "started(Path(sys.argv[1]), None, 'fp32'); print('ready', flush=True); time.sleep(60)"
+        "started(Path(sys.argv[1]), None, 'fp32'); print('ready', flush=True); time.sleep(600)"
     )
     root = Path(__file__).parent.parent
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=root)

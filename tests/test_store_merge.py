@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import StoreError
+from harness.store import samples
 from harness.store.asv import files as asv_files
 from harness.store.asv.merge import Merged, merge
 from harness.store.history import history
@@ -222,6 +225,55 @@ def test_samples_that_differ_are_both_kept(tmp_path: Path) -> None:
     assert {"digits_cnn/fp32/cpu-t1-b1": [0.001]} == values(here)
     aside = done.conflicts[0].aside
     assert next((there / "samples").iterdir()).read_bytes() == aside.read_bytes()
+
+
+def test_a_run_is_read_a_few_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many it has, and whether it is new here, the same, or another."""
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    class Counted(dict[str, Any]):
+        __hash__ = object.__hash__  # type: ignore[assignment]  # a row is itself, whatever it says
+
+    def stream(path: Path) -> Iterator[Any]:
+        nonlocal most
+        for row in plain(path):
+            counted = Counted(row)
+            alive.add(counted)
+            most = max(most, len(alive))
+            yield counted
+
+    plain = samples.stream
+    monkeypatch.setattr(samples, "stream", stream)
+    cases = [measured(case(f"m{place}")) for place in range(20)]
+    others = [measured(case(f"m{place}"), medians_ns=(2_000_000,) * 3) for place in range(5)]
+    for place, found in (("there", cases), ("other", [*cases[5:], *others])):
+        store(tmp_path / place, sweep_of("a" * 40), *found, asv_too=False)
+    assert 1 == bring(tmp_path / "here", tmp_path / "there").runs
+    assert 1 <= most <= 3
+    assert 5 == len(bring(tmp_path / "here", tmp_path / "other").conflicts)
+    assert 1 <= most <= 5
+    assert [] == bring(tmp_path / "other", tmp_path / "other").conflicts
+
+
+def test_a_few_short_lists_are_no_bomb(tmp_path: Path) -> None:
+    """What they can be combined to is neither read nor made."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    wide = [[str(value) for value in range(1000)]] * 5
+    path = asv_file(there, "b" * 40, [None], axes=wide)
+    with pytest.raises(
+        StoreError, match=r"sweep.track_latency has 1e\+15 combinations of parameters; at most 4,000,000"
+    ):
+        asv_files.read(path)
+    assert 1 == len(bring(here, there).problems)
+    path.unlink()
+    names = [f"'{value}'" for value in range(3000)]
+    asv_file(here, "a" * 40, [1.0] * 3000, axes=(names, ("'a'",), *REST))
+    asv_file(there, "a" * 40, [2.0] * 3000, axes=(("'0'",), names, *REST))
+    done = bring(here, there)
+    assert ["(9,003,000 combinations together, too many)"] == [one.what.partition(" ")[2] for one in done.conflicts]
+    assert 3000 == len(values(here))
+    assert done.conflicts[0].aside.is_file()
 
 
 def test_dirty_runs_are_brought(tmp_path: Path) -> None:

@@ -180,6 +180,29 @@ def test_top1_of_both_shapes(shape: tuple[int, ...]) -> None:
     assert pytest.approx((2 / 3 + 1 + 1 + 0) / 4) == f1.value.value
 
 
+@pytest.mark.parametrize("width", [4, 8])
+def test_scores_that_are_not_numbers_answer_nothing(width: int) -> None:
+    """Not the first class, whose place the largest of them would be: they are right for no label."""
+    labels = [0, 1, 2, 3]
+    reference = list(np.eye(width, dtype=np.float32)[labels])
+    broken = [
+        np.full(width, np.nan, dtype=np.float32),
+        reference[1],
+        reference[2],
+        np.where(reference[3] > 0, np.nan, 0),
+    ]
+    given = evaluated(broken, reference, labels)
+    found = {one.value.name: one for one in classification.TASK.measured(given)}
+    assert (0.0, 1.0, 1.0, 0.0) == found["top1"].each
+    assert 0.5 == found["top1"].value.value == found["f1"].value.value == found["top1_agreement"].value.value
+    assert width < 6 or (0.0, 1.0, 1.0, 0.0) == found["top5"].each
+    assert "rank_agreement" not in found
+    paired = classification.TASK.paired(evaluated(reference, reference, labels), given)
+    assert paired is not None
+    assert (4, 2) == (sum(paired.base), sum(paired.head))
+    assert (["0"], ["none: its scores are not numbers"]) == classification.TASK.answers(given, (0,))[1:]
+
+
 def test_right_wants_classes() -> None:
     """A row of scores for each example, as many as labels, each label one class."""
     row = ScoresOutput(name="y", kind="row")

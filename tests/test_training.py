@@ -11,9 +11,12 @@ import pytest
 
 from harness import paths
 from harness import zoo as zoos
+from harness.build import inventory
+from harness.build.cache import Cache
 from harness.errors import BuildError
 from harness.frameworks import ultralytics_training as training
-from harness.records import DataSpec, InputSpec, ModelSpec
+from harness.records import DataSpec, InputSpec, ModelSpec, Target
+from harness.runtimes.clients import client_factory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -85,3 +88,51 @@ def test_what_was_trained_is_not_trained_again(tmp_path: Path, monkeypatch: pyte
     assert torch.equal(first.weight, again.weight)
     assert torch.equal(first.bias, again.bias)
     assert ["a.safetensors"] == [file.name for file in (tmp_path / "trained").iterdir()]
+    (entry,) = inventory.entries(Cache(tmp_path), deep=True)
+    assert ("trained", "a", "") == (entry.kind, entry.digest, entry.damage)
+    assert "yolov8n_shapes, 12000 pictures of shapes from seeded weights" == entry.made_by
+
+    place = tmp_path / "trained/a.safetensors"
+    place.write_bytes(place.read_bytes()[:-1] + b"?")
+    torch.nn.init.constant_(first.weight, 0.0)
+    (entry,) = inventory.entries(Cache(tmp_path), deep=True)
+    assert "is not what its checksum says" == entry.damage
+    training.trained(model(), lambda: (torch.nn.Linear(2, 2), "seeded"))
+    assert 2 == len(fits)
+
+
+WHOLE = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "damage"),
+    [
+        (len(WHOLE).to_bytes(8, "little") + WHOLE + b"1234", ""),
+        (len(WHOLE).to_bytes(8, "little") + WHOLE + b"12345", "not as long as its header says"),
+        (len(WHOLE).to_bytes(8, "little") + WHOLE + b"1", "not as long as its header says"),
+        (b"", "not a .safetensors file"),
+        (b"\xff" * 8 + WHOLE, "not a .safetensors file"),
+        ((5).to_bytes(8, "little") + WHOLE, "cannot be read"),
+        ((2).to_bytes(8, "little") + b"[]", "cannot be read"),
+        ((40).to_bytes(8, "little") + b'{"w": {"data_offsets": [0, {"a": "long"}]}}'[:40], "cannot be read"),
+    ],
+)
+def test_trained_weights_are_listed_checked_and_removed(tmp_path: Path, content: bytes, damage: str) -> None:
+    """Whatever lies there; what is damaged says why, and anything can be pruned."""
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained/0a.safetensors").write_bytes(content)
+    cache = Cache(tmp_path)
+    (entry,) = inventory.entries(cache)
+    assert damage in entry.damage
+    assert bool(damage) is bool(entry.damage)
+    assert ("trained", "0a", len(content)) == (entry.kind, entry.digest, entry.bytes)
+    inventory.prune(cache, kind="trained")
+    assert () == inventory.entries(cache)
+
+
+def test_weights_are_looked_for_where_the_cache_is(tmp_path: Path) -> None:
+    """Whatever the environment says, the worker of torch gets the folder."""
+    pytest.importorskip("torch")
+    target = Target(name="torch", provider="CPUExecutionProvider", runtime="torch")
+    command = client_factory(target, tmp_path).command
+    assert str(tmp_path) == command[command.index("--cache") + 1]

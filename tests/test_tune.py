@@ -21,7 +21,8 @@ from harness.confirmation import CONFIRMED, ConfirmedChoice
 from harness.errors import UsageError
 from harness.explain.cases import changed
 from harness.explain.model import LayerLoss
-from harness.records import Budget, Case, Recipe, Step
+from harness.flow.confirm import per_example
+from harness.records import Block, Budget, Case, Recipe, SideSamples, Step
 from harness.tune import figure, layers, recipes, settings, tune, write
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
 from harness.tune.racing import going_on
@@ -118,6 +119,35 @@ def test_changes_that_helped_are_put_together(case: Case) -> None:
     assert whole.target.intra_threads == 1
     assert {"session.dynamic_block_base", "session.set_denormal_as_zero"} <= set(whole.target.session_config)
     assert settings.combined(case, found[:1]) is None
+
+
+def test_batches_are_searched_where_they_are_asked_for(case: Case) -> None:
+    """One size at a time, also on targets without session settings, and together with what else helped."""
+    found = [one for one, _ in settings.one_by_one(case, (1,), (1, 4, 8))]
+    sizes = [one for one in found if one.target.batch != 1]
+    assert [4, 8] == [one.target.batch for one in sizes]
+    assert {1} == {one.target.batch for one, _ in settings.one_by_one(case, (1,))}
+    whole = settings.combined(case, [sizes[1], *[one for one in found if one.target.intra_threads == 1]])
+    assert whole is not None
+    assert (8, 1) == (whole.target.batch, whole.target.intra_threads)
+
+
+def test_what_is_compared_is_the_time_of_one_example(case: Case) -> None:
+    """In races, in the table and in live groups."""
+    large = TuneCandidate(case=replace(case, target=replace(case.target, batch=8)), why="")
+    small = TuneCandidate(case=case, why="")
+    timed = [
+        TimedBuild(candidate=small, median_s=1.0, processes=3, excess=""),
+        TimedBuild(candidate=large, median_s=4.0, processes=3, excess=""),
+    ]
+    assert [1.0, 0.5] == [one.example_s for one in timed]
+    assert [large, small] == [one.candidate for one in tune.fastest(timed)]
+    members = {
+        one.name: SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(ns,))
+        for one, ns in ((small, 100.0), (large, 400.0))
+    }
+    block = per_example(Block(members=members, started_at=""), {large.name: 8})
+    assert [100.0, 50.0] == [block.members[one.name].bursts_ns[0] for one in (small, large)]
 
 
 # --- how it is narrowed down -----------------------------------------------------------------
@@ -355,6 +385,18 @@ def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., tune.TuneReques
         tuner.run()
 
 
+def test_a_limit_that_leaves_no_time_to_time_is_not_a_budget_that_nothing_keeps(
+    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was evaluated keeps the budget; that nothing was timed is said as what it is."""
+    monkeypatch.setattr(recipes, "VARIATIONS", {})
+    monkeypatch.setattr(recipes, "plain", lambda _: [])
+    clock = iter([0.0, 0.0, 0.0, *[1e9] * 99])
+    tuner = tune.Tuner(tuning("fp32-fused", Budget(fidelity_db=20.0)), Quiet(), lambda: next(clock))
+    with pytest.raises(UsageError, match=r"too short to time one candidate: after .* 1 build kept the budget"):
+        tuner.run()
+
+
 def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequest]) -> None:
     """There would be nothing to keep."""
     with pytest.raises(UsageError, match="has no budget to keep"):
@@ -377,6 +419,7 @@ def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., tu
         (("tiny", "--variants", "int9*"), "no variant matches 'int9*'"),
         (("tiny", "--time-limit", "soon"), "--time-limit soon"),
         (("tiny", "--budget", "much"), "--budget much"),
+        (("tiny", "--batch", "many"), "--batch many"),
         (("tiny", "--labels", "y"), "--labels goes with a file that has no zoo"),
         (("tiny", "--figure", "front.png"), "ends in .svg"),
         (("tiny.onnx", "--write"), "--write needs a zoo"),

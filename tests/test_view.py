@@ -80,7 +80,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 def get(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str, str]:
     """Status, what the page may ask for, and the body."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
         return answer.status, answer.headers["Content-Security-Policy"], answer.read().decode()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """After this the state is taken not to come: a test fails instead of hanging."""
 
 LOOK_S = 0.02

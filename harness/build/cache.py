@@ -6,6 +6,7 @@
     references/<digest>/feeds/*.npy outputs/*.npy [labels/*.npy] meta.json
     sources/<key>.json
     evaluations/<key>.json
+    trained/<digest>.safetensors                          weights that were trained here, see `harness.trained`
     runtimes/ environments/ worktrees/ sides/ code/<key>/... meta.json    what gates make, see `harness.gate`
 
 Everything is written to a temporary sibling and renamed, so that any number of processes can share the folder
@@ -25,7 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import scratch, sealed
+from harness import scratch, sealed, trained
 from harness.build import manifest
 from harness.build.manifest import META
 from harness.errors import StoreError
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 GATES = ("runtimes", "environments", "worktrees", "sides", "code")
 """Kinds that gates keep here (`harness.runtimes`, `harness.gate`); `harness.build.inventory` lists and prunes them."""
 
-KINDS = ("artifacts", "references", "sources", "evaluations", *GATES)
+KINDS = ("artifacts", "references", "sources", "evaluations", trained.FOLDER, *GATES)
 FOLDERS = ("artifacts", "references", *GATES)
-"""Kinds whose entries are folders; the entries of the others are single JSON files."""
+"""Kinds whose entries are folders; the entries of the others are single JSON files, but for trained weights."""
 
 MODEL = "model.onnx"
 TEMPORARY = ".tmp-"
@@ -187,13 +188,15 @@ class Cache:
         self._write("sources", key, content)
 
     def place(self, kind: str, digest: str) -> Path:
-        """Where an entry lies: its folder, or its JSON file.
+        """Where an entry lies: its folder, or its file.
 
         Raises:
             StoreError: the digest could lead out of the cache.
         """
         if not NAME.fullmatch(digest):
             raise StoreError(f"{digest!r} is not a key of the cache: letters, digits, `_`, `.` and `-` only.")
+        if kind == trained.FOLDER:
+            return trained.place(self.root, digest)
         return self.root / kind / (digest if kind in FOLDERS else f"{digest}.json")
 
     def text(self, kind: str, digest: str) -> Path:

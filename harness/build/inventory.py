@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import sealed
+from harness import sealed, trained
 from harness.build import manifest
 from harness.build.cache import FOLDERS, KINDS, TEMPORARY, Cache
 from harness.build.manifest import META
@@ -86,6 +86,8 @@ def _paths(cache: Cache, kind: str) -> list[Path]:
 
 def _entry(kind: str, path: Path, *, deep: bool = False) -> Entry | None:
     """What the listing says of one entry; None when another process has just removed it."""
+    if kind == trained.FOLDER:
+        return _trained(path, deep=deep)
     meta = path / META if kind in FOLDERS else path
     name = path.name if kind in FOLDERS else path.stem
     found = sealed.opened(meta, f"{kind}/{name}")
@@ -111,4 +113,22 @@ def _entry(kind: str, path: Path, *, deep: bool = False) -> Entry | None:
         damage=damage,
         created=float(created) if isinstance(created, int | float) else used,
         last_used=used,
+    )
+
+
+def _trained(path: Path, *, deep: bool) -> Entry | None:
+    """The same of a file of trained weights."""
+    found = trained.described(path, deep=deep)
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Entry(
+        kind=trained.FOLDER,
+        digest=path.stem,
+        bytes=status.st_size,
+        made_by=found.made_by or "weights that were trained here",
+        damage=found.damage,
+        created=status.st_mtime if found.created is None else found.created,
+        last_used=status.st_mtime,
     )

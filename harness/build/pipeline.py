@@ -352,8 +352,9 @@ def _child(cache: Cache, asked: Sequence[_Asked]) -> Iterator[jobs.RunningChild]
     }
     package = str(Path(harness.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    with jobs.child(COMMAND, job, environment=environment) as builder:
+    # Frameworks keep what they train where the cache is, which may be another one than this process's own.
+    own = {"PYTHONPATH": os.pathsep.join(paths), "HARNESS_CACHE": str(cache.environments)}
+    with jobs.child(COMMAND, job, environment={**os.environ, **own}) as builder:
         try:
             yield builder
         finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.cells import cell_len
 
-from harness import providers
+from harness import foreign, providers
 from harness.cli.loudness import Loudness, loudness
 from harness.cli.remaining import Remaining, minutes, time_left
 from harness.cli.terminal import Terminal
@@ -45,7 +45,7 @@ class Console:
         self.out = Terminal(stderr=quiet_stdout, highlight=False, soft_wrap=False)
         if not self.out.interactive:
             columns = os.environ.get("COLUMNS", "")
-            width = int(columns) if columns.isdecimal() and int(columns) > 0 else UNBOUNDED
+            width = foreign.whole(columns) if columns.isdecimal() and foreign.whole(columns) > 0 else UNBOUNDED
             self.out = Terminal(stderr=quiet_stdout, highlight=False, width=width)
         self.live: Live | None = None
         self.loudness = loudness()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import sys
@@ -14,24 +15,28 @@ import typer
 
 from harness import bounds, units
 from harness.cli import ending, options
+from harness.cli.fleet_simulation import FleetSimulation
 from harness.errors import UsageError
 from harness.suggest import suggest
 
 if TYPE_CHECKING:
     from harness.cli.console import Console
+    from harness.cli.gate_console import GateConsole
     from harness.fleet.model import FleetHost
     from harness.flow.preview import SweepRequest
     from harness.flow.sweep import Swept
+    from harness.gate.gate import GateRequest
+    from harness.gate.model import Report
     from harness.layout import TextTable
     from harness.zoo import FleetSpec
 
-ACTIONS = ("hosts", "worker", "up")
+ACTIONS = ("hosts", "worker", "up", "simulate")
 HOSTS = ("any", "each")
 PORT = 8786
 
 
 def fleet(
-    action: Annotated[str, typer.Argument(metavar="hosts|worker|up", help="What to do.")],
+    action: Annotated[str, typer.Argument(metavar="hosts|worker|up|simulate", help="What to do.")],
     address: Annotated[
         str | None, typer.Argument(metavar="[ADDRESS]", help="With worker: the scheduler's, such as tcp://lab:8786.")
     ] = None,
@@ -41,13 +46,65 @@ def fleet(
     ] = 1,
     port: Annotated[
         int,
-        typer.Option(
-            "--port", min=bounds.PORT.least, max=bounds.PORT.most, help="With up: the scheduler's on 127.0.0.1."
-        ),
+        typer.Option("--port", min=bounds.PORT.least, max=bounds.PORT.most, help="With up: the scheduler's."),
     ] = PORT,
     label: Annotated[
         list[str] | None,
         typer.Option("--label", metavar="NAME", help="With worker: what to call this host; repeatable."),
+    ] = None,
+    builds: Annotated[
+        bool, typer.Option("--builds", help="With worker: build models for the fleet as well, each once.")
+    ] = False,
+    simulated_hosts: Annotated[
+        int | None,
+        typer.Option("--hosts", metavar="N", min=1, max=100_000, help="With simulate: hosts.", show_default="100"),
+    ] = None,
+    cases: Annotated[
+        int | None,
+        typer.Option("--cases", metavar="N", min=1, max=10_000_000, help="With simulate: cases.", show_default="10000"),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=bounds.PROCESSES.least,
+            max=bounds.PROCESSES.most,
+            help="With simulate: processes of each case.",
+            show_default="5",
+        ),
+    ] = None,
+    host_classes: Annotated[
+        int | None,
+        typer.Option("--classes", metavar="N", min=1, max=1000, help="With simulate: of hosts.", show_default="1"),
+    ] = None,
+    fail_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-rate", metavar="SHARE", help="With simulate: processes that end their host.", show_default="0%"
+        ),
+    ] = None,
+    process_time: Annotated[
+        str | None,
+        typer.Option(
+            "--process-time",
+            metavar="TIME|DIR",
+            help="With simulate: what a process takes, or the results folder whose processes say so.",
+            show_default="5s",
+        ),
+    ] = None,
+    night: Annotated[
+        str | None,
+        typer.Option("--night", metavar="TIME", help="With simulate: find the hosts that need no longer, such as 8h."),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="ADDRESS",
+            help="With up or worker: this machine's address that others reach (default: 127.0.0.1; "
+            "for a worker whose scheduler is elsewhere: all).",
+        ),
     ] = None,
     cache: options.CacheDir = None,
     tls_ca: options.TlsCa = None,
@@ -56,30 +113,50 @@ def fleet(
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """See the hosts of a fleet, be one of them, or start a small one on this machine to try it.
+    """See the hosts of a fleet, be one of them, start a small one on this machine to try it, or simulate a large one.
 
-    A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone.
+    A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone, unless
+    --listen says otherwise.
 
     Example: harness fleet up --local 2
     """
     format_ = options.chosen_format(format_, as_json=as_json)
     if action not in ACTIONS:
         raise UsageError(f"harness fleet {options.shown(action)}: {suggest(action, ACTIONS)}")
-    if address is not None and (action == "up" or scheduler is not None):
+    if address is not None and (action in ("up", "simulate") or scheduler is not None):
         raise UsageError(
-            f"harness fleet {action} {options.shown(address)}: an address is named once, and up takes none"
+            f"harness fleet {action} {options.shown(address)}: an address is named once; up and simulate take none"
         )
-    if label and action != "worker":
-        raise UsageError("--label belongs to `harness fleet worker`")
-    root = None if cache is None else options.cache_root(cache)
-    if action == "up":
-        _up(local, port, root)
+    if (label or builds) and action != "worker":
+        raise UsageError(f"{'--label' if label else '--builds'} belongs to `harness fleet worker`")
+    simulation = FleetSimulation(
+        hosts=simulated_hosts,
+        cases=cases,
+        processes=processes,
+        classes=host_classes,
+        fail_rate=fail_rate,
+        process_time=process_time,
+        night=night,
+    )
+    if action == "simulate":
+        simulation.show(format_)
         return
-    spec = options.fleet_spec(None, address or scheduler, (tls_ca, tls_cert, tls_key))
+    if simulation != FleetSimulation():
+        raise UsageError(f"--cases, --night and their like belong to `harness fleet simulate`, not to {action}")
+    if listen is not None and (action == "hosts" or not _is_address(listen)):
+        raise UsageError(
+            f"--listen {options.shown(listen)} goes with `harness fleet up` or `worker`, and is an address of this "
+            f"machine, such as 127.0.0.1 or 192.168.0.7"
+        )
+    root, files = None if cache is None else options.cache_root(cache), (tls_ca, tls_cert, tls_key)
+    if action == "up":
+        _up(local, port, root, listen or "", options.fleet_spec(None, None, files))
+        return
+    spec = options.fleet_spec(None, address or scheduler, files)
     if not spec.scheduler:
         raise UsageError(f"harness fleet {action}: name the scheduler with --scheduler ADDRESS or HARNESS_SCHEDULER")
     if action == "worker":
-        _worker(spec, tuple(label or ()), root)
+        _worker(spec, tuple(label or ()), root, listen or "", builds=builds)
     else:
         _hosts(spec, format_)
 
@@ -105,6 +182,7 @@ def swept_somewhere(
             )
         return [published(sweep(request, console), request.results, console)]
     from harness import zoo as zoos
+    from harness.fleet.builders import FleetBuilds
     from harness.fleet.engine import Fleet
     from harness.fleet.executor import FleetExecutor
 
@@ -130,6 +208,7 @@ def swept_somewhere(
                 console,
                 executor=executor,
                 attempt=executor.try_targets,
+                builds=FleetBuilds(found, depot=depot, say=console.preparing),
                 measured_on=one.host if one is not None else None,
             )
             done.append(published(swept, request.results, console))
@@ -148,6 +227,65 @@ def every_class(hosts: Sequence[FleetHost]) -> list[FleetHost | None]:
     if not found:
         raise UsageError("no worker of the fleet can measure: harness fleet hosts says why")
     return [found[name][0] for name in sorted(found)]
+
+
+def fleet_of_gate(
+    zoo: Path, scheduler: str | None, files: Sequence[Path | None], *, hosts: str | None, depot: str
+) -> FleetSpec:
+    """Where the pairs of a gate are measured: what was named, or what a zoo that can be read names.
+
+    Raises:
+        UsageError: an option goes with a fleet and there is none, or as `options.fleet_spec`.
+    """
+    from harness.errors import ZooError
+
+    if hosts is not None and hosts not in HOSTS:
+        raise UsageError(f"--hosts {options.shown(hosts)}: {suggest(hosts, HOSTS)}")
+    try:
+        spec = options.fleet_spec(zoo if zoo.is_file() else None, scheduler, files)
+    except ZooError:  # that of a side may be another file, and else its side says what is wrong with it
+        spec = options.fleet_spec(None, scheduler, files)
+    if not spec.scheduler:
+        for option, value in (("--hosts", hosts), ("--cache", depot)):
+            if value:
+                raise UsageError(
+                    f"{option} {options.shown(value)} goes with a fleet: name its scheduler with --scheduler ADDRESS"
+                )
+    return spec
+
+
+def gated_somewhere(
+    request: GateRequest, console: GateConsole, spec: FleetSpec, *, hosts: str | None = None, depot: str = ""
+) -> Report:
+    """A gate whose pairs are measured on this host, or on a fleet where there is one.
+
+    Raises:
+        UsageError: as `gate`, or the fleet cannot be reached.
+    """
+    from harness.gate.gate import GateSteps, gate
+
+    if not spec.scheduler:
+        return gate(request, console)
+    from harness import zoo as zoos
+    from harness.errors import ZooError
+    from harness.fleet.engine import Fleet
+    from harness.gate.fleet.places import FleetPlaces
+
+    for role, python in (("base", request.base_python), ("head", request.head_python)):
+        if python is not None:
+            raise UsageError(
+                f"--{role}-python {python} is an interpreter of this host, which other hosts do not have: name a "
+                f"release with --{role}-runtime, or leave out --scheduler"
+            )
+    wishes = {}
+    with contextlib.suppress(ZooError):
+        if request.zoo.is_file():
+            wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
+    with Fleet(spec) as fleet:
+        if fleet.dashboard:
+            console.say(f"Dask shows what runs where: {fleet.dashboard}")
+        places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)
+        return gate(request, console, steps=GateSteps(resolve=places.resolve, places=places))
 
 
 def published(swept: Swept, results: Path, console: Console) -> Swept:
@@ -171,25 +309,41 @@ def end_as_interrupted() -> None:
             signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
-def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None) -> None:
+def _is_address(text: str) -> bool:
+    """Whether a text is a name or an address of a machine, without protocol and port."""
+    import ipaddress
+    import re
+
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(text))
+    return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
+
+
+def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str, *, builds: bool) -> None:
     """Be a worker until somebody ends it."""
     from harness.fleet import local
 
     if wrong := [one for one in labels if "," in one or not one.strip()]:
         raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
-    environment = local.worker_environment(labels=labels, cache=cache)
+    environment = local.worker_environment(labels=labels, cache=cache, encrypted=bool(spec.tls_ca))
     end_as_interrupted()
-    code = local.become_worker(local.worker_command(spec), environment, say=ending.say)
+    code = local.become_worker(local.worker_command(spec, listen=listen, builds=builds), environment, say=ending.say)
     if code:
         raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
 
 
-def _up(count: int, port: int, cache: Path | None) -> None:
+def _up(count: int, port: int, cache: Path | None, listen: str, tls: FleetSpec) -> None:
     """A scheduler and workers here, until somebody ends this."""
     from harness.fleet import local
 
     end_as_interrupted()
-    with local.cluster(count, port=port, cache=cache) as address:
+    host = listen or local.LOOPBACK
+    if not tls.tls_ca and not local.is_here(f"tcp://{host}"):
+        ending.say(
+            f"whoever reaches {host} can run code on this machine: give --tls-ca, --tls-cert and --tls-key, or listen "
+            f"on {local.LOOPBACK}"
+        )
+    with local.cluster(count, port=port, host=host, cache=cache, tls=tls) as address:
         ending.out(f"{units.count(count, 'worker')} at {address}; Ctrl-C ends them. In another terminal:")
         ending.out(f"  harness fleet hosts --scheduler {address}")
         ending.out(f"  harness sweep --scheduler {address}")
@@ -224,6 +378,7 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
 
 def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTable:
     """A line for each worker."""
+    from harness.fleet.engine import CLOCK_S
     from harness.layout import TextColumn, TextTable
     from harness.providers import short_name
     from harness.shown import cell
@@ -233,6 +388,8 @@ def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTa
     for one in hosts:
         busy, floor = one.noise.get("busy"), floors.get(one.address)
         state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
+        if abs(one.clock_s) > CLOCK_S:
+            state += f", its clock {units.seconds(abs(one.clock_s))} {'ahead' if one.clock_s > 0 else 'behind'}"
         runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())
         rows.append(
             (

@@ -98,7 +98,12 @@ def gate(
     budget: options.BudgetText = None,
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
+    scheduler: options.Scheduler = None,
+    hosts: Hosts = None,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     markdown: Markdown = None,
     junit: Junit = None,
     json_file: JsonFile = None,
@@ -132,7 +137,7 @@ def gate(
         fail_on=delivery.failing(fail_on, allow_inconclusive=allow_inconclusive),
     )
     accepted = accepted_changes.beside(zoo)
-    root = options.cache_root(cache)
+    root, depot = options.cache_and_depot(cache)
     beside = {"--reason": reason, "--metric": metric, "--until": until, "--from": from_}
     if accept is None and (stray := [name for name, value in beside.items() if value is not None]):
         raise UsageError(f"{stray[0]} goes with --accept CASE")
@@ -179,9 +184,9 @@ def gate(
         raise UsageError(f"--budgets {budgets}: expected base or head, whose zoo says what may be lost")
     if since is not None:
         raise UsageError(f"--since {since} goes with --history; what to compare with is --base")
+    from harness.cli.fleet import fleet_of_gate, gated_somewhere
     from harness.cli.gate_console import GateConsole
     from harness.gate.gate import GateRequest
-    from harness.gate.gate import gate as run_gate
     from harness.processes import OutOfTime
 
     request = GateRequest(
@@ -200,9 +205,10 @@ def gate(
         refine=options.refinements({"--data": data, "--input": inputs, "--budget": budget}),
         outputs=outputs.files,
     )
+    spec = fleet_of_gate(zoo, scheduler, (tls_ca, tls_cert, tls_key), hosts=hosts, depot=depot)
     with GateConsole(quiet_stdout=outputs.quiet_stdout) as console:
         try:
-            report = run_gate(request, console)
+            report = gated_somewhere(request, console, spec, hosts=hosts, depot=depot)
         except KeyboardInterrupt:
             console.say("interrupted before anything was measured: there is no verdict")
             raise typer.Exit(EXIT_INCONCLUSIVE) from None
@@ -378,6 +384,15 @@ def numbers_of_pairs(text: str) -> tuple[int, int]:
     return found[0], found[1]
 
 
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts",
+        metavar="any|each",
+        help="Of a fleet. each: every class of hosts has its own verdicts; any: the class with the most hosts alone.",
+        show_default="each",
+    ),
+]
 Markdown = Annotated[
     str | None, typer.Option("--markdown", metavar="FILE|-", help="Write a pull-request comment; - is standard output.")
 ]

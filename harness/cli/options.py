@@ -353,6 +353,8 @@ def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | N
     spec = FleetSpec() if zoo is None else zoos.load(zoo).fleet
     if scheduler is not None:
         spec = replace(spec, scheduler=scheduler)
+        if not scheduler.startswith("tls://"):  # a named address wins, and the zoo's certificates are of another one
+            spec = replace(spec, tls_ca="", tls_cert="", tls_key="")
     if any(files):
         if not all(files):
             raise UsageError("--tls-ca, --tls-cert and --tls-key go together: TLS needs all three files")
@@ -361,6 +363,11 @@ def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | N
     if spec.scheduler and "://" not in spec.scheduler:
         raise UsageError(
             f"--scheduler {shown(spec.scheduler)}: expected an address such as tcp://{shown(spec.scheduler)}"
+        )
+    if spec.scheduler and spec.tls_ca and not spec.scheduler.startswith("tls://"):
+        raise UsageError(
+            f"--scheduler {shown(spec.scheduler)}: certificates are given, and nothing would be encrypted at this "
+            f"address: name it as tls://{shown(spec.scheduler.partition('://')[2])}, or leave out the certificates"
         )
     if spec.scheduler.startswith("tls://") and not spec.tls_ca:
         raise UsageError(f"--scheduler {shown(spec.scheduler)}: TLS needs --tls-ca, --tls-cert and --tls-key")

@@ -101,6 +101,12 @@ def list_(zoo: options.Zoo = options.ZOO, format_: options.Format = None, as_jso
 
 
 def results(
+    action: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[compact]", help="Merge the files of each month and class of hosts; rows stay the same."
+        ),
+    ] = None,
     models: options.Models = None,
     variants: options.Variants = None,
     targets: options.StoredTargets = None,
@@ -130,12 +136,26 @@ def results(
             help="Every runtime and provider of a model in one table: placement, precision used, compile time.",
         ),
     ] = False,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace",
+            metavar="TIME",
+            help="With compact: how long replaced files stay for who reads.",
+            show_default="1h",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With compact: only say what would be merged.")] = False,
 ) -> None:
-    """Show what is stored: the newest run of every case, or all of them.
+    """Show what is stored: the newest run of every case, or all of them; or `compact` its files.
 
     Example: harness results --models 'digits*' --sort p50 --columns case,p50,throughput
     """
     format_ = options.chosen_format(format_, as_json=as_json)
+    if action is not None or grace is not None or dry_run:
+        chosen = any((models, variants, targets, columns, sort, all_runs, side_by_side))
+        compacted(action, results, grace=grace, dry_run=dry_run, chosen=chosen, format_=format_)
+        return
     from harness.cli import result_columns
     from harness.cli.wide import kept
     from harness.store import by_model, query
@@ -170,6 +190,25 @@ def results(
             write_parts(parts, format_)
         for problem in found.problems[len(said) :]:
             ending.say(f"left out: {problem}")
+
+
+def compacted(
+    action: str | None, results: Path, *, grace: str | None, dry_run: bool, chosen: bool, format_: str
+) -> None:
+    """`harness results compact`; `chosen` says whether options of tables were given too.
+
+    Raises:
+        UsageError: something was given that does not go with it, or without it.
+    """
+    if action is None:
+        raise UsageError(f"{'--dry-run' if grace is None else '--grace'} belongs to `harness results compact`")
+    if action != "compact":
+        raise UsageError(f"harness results {options.shown(action)}: {suggest(action, ['compact'])}; see also --models")
+    if chosen:
+        raise UsageError("harness results compact merges everything: leave out what chooses or orders rows")
+    from harness.cli.compaction import compact
+
+    compact(results, grace="1h" if grace is None else grace, dry_run=dry_run, format_=format_)
 
 
 def selected(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from typing import IO, Any
@@ -27,12 +28,20 @@ class _Lines:
         return getattr(self._stream, name)
 
 
+LONGEST_SIZE = 9
+"""Digits of a terminal's width or height."""
+
+
 class Terminal(Console):
     """A rich console on which text from outside is text.
 
     A string that is printed is one line; what stands in tables is shown without control characters, too. Markup is
     read as rich reads it: text from outside goes through `shown.markup`, or is printed with `markup=False`.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        """With a console's own settings."""
+        super().__init__(_environ=_environment(), **settings)
 
     @property
     def interactive(self) -> bool:
@@ -57,3 +66,12 @@ class Terminal(Console):
         for segment in super().render(renderable, options):
             plain = segment.text if segment.control else shown.block(segment.text)
             yield segment if plain is segment.text else Segment(plain, segment.style)
+
+
+def _environment() -> dict[str, str]:
+    """The environment without a size of the terminal that is none: rich takes any digits for a number."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("COLUMNS", "LINES") or (value.isdecimal() and len(value) <= LONGEST_SIZE)
+    }

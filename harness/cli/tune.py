@@ -41,6 +41,15 @@ def tune(
             show_default="the model's own",
         ),
     ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            "--batch",
+            metavar="1,8",
+            help="Sizes of the batch to search as well; the time of one example is what is compared.",
+            show_default="the target's alone",
+        ),
+    ] = None,
     time_limit: Annotated[
         str, typer.Option("--time-limit", metavar="15m", help="How long to search, such as 90s, 15m or 1h.")
     ] = "15m",
@@ -95,9 +104,13 @@ def tune(
     default, fixed = default_case(the_zoo, name, target)
     if budget is not None and not the_zoo.assumed:
         default = with_budget(default, budget)
+    sizes = options.counts(batch, "--batch", bounds.BATCH) or ()
+    if sizes and not default.model.batch_axes:
+        raise UsageError(f"--batch: {default.model.name} has no batch axis: an input of the zoo names it `batch`")
     request = TuneRequest(
         zoo=the_zoo,
         default=default,
+        batches=sizes,
         variants=starting_from(the_zoo, default, options.names(variants)),
         cache=root,
         results=results,

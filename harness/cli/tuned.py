@@ -84,7 +84,7 @@ class TuneConsole:
         if not row.get("latency"):
             return
         name = f"{row['variant']} on {row['target']}"
-        self._times[name] = (row["latency"]["median_s"], row["variant"])
+        self._times[name] = (row["latency"]["median_s"] / (row.get("batch") or 1), row["variant"])
         if self._live is not None:
             self._live.update(self._front(), refresh=True)
 
@@ -203,14 +203,15 @@ def _builds(found: Tuned) -> TextTable:
 
 
 def _timed(found: Tuned) -> TextTable:
-    base = next((one.median_s for one in found.timed if one.candidate.name == found.default.name), None)
+    base = next((one.example_s for one in found.timed if one.candidate.name == found.default.name), None)
+    batches = {one.candidate.case.target.batch for one in found.timed}
     best = found.best.name if found.best else ""
     rows = [
         (
             f"{'* ' if one.candidate.name == best else ''}{one.candidate.name}",
             one.candidate.why,
             _median(one),
-            NONE if not base or not one.median_s else f"{base / one.median_s:.2f}x",
+            NONE if not base or not one.example_s else f"{base / one.example_s:.2f}x",
             str(one.processes),
             one.reason or one.excess or "inside",
         )
@@ -219,7 +220,7 @@ def _timed(found: Tuned) -> TextTable:
     columns = (
         TextColumn(name="candidate", least=20),
         TextColumn(name="what it is", rank=2),
-        TextColumn(name="median", right=True),
+        TextColumn(name="per example" if len(batches) > 1 else "median", right=True),
         TextColumn(name="speed-up", right=True),
         TextColumn(name="processes", right=True, rank=2),
         TextColumn(name="budget", words=True, least=10, rank=1),
@@ -258,6 +259,8 @@ def records(found: Tuned) -> list[Mapping[str, Any]]:
             "target": one.candidate.case.target.label,
             "why": one.candidate.why,
             "median_s": one.median_s,
+            "example_s": one.example_s,
+            "batch": one.candidate.case.target.batch,
             "ci95_low_s": one.low_s,
             "ci95_high_s": one.high_s,
             "processes": one.processes,
@@ -289,7 +292,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _median(one: TimedBuild) -> str:
-    return seconds(one.median_s)
+    return seconds(one.median_s if one.candidate.case.target.batch == 1 else one.example_s)
 
 
 def _numbers(one: TriedBuild) -> tuple[str, str, str]:

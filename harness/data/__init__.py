@@ -5,7 +5,8 @@ A module here that declares `OPTIONS` is a data source, called like its file. It
 - `OPTIONS`, the keys that the zoo's entry may have for it (its docstring's first line says what it is),
 - `PACKAGES`, distribution -> module of what its examples depend on,
 - `examples(request, split)`, which yields `base.Row`s (or whole `base.Example`s) one at a time, and
-- `digest(request)`, which names what the examples depend on.
+- `digest(request)`, which names what the examples depend on; and where its labels are classes that have names,
+- `class_names(request)`, name -> number.
 
 Nothing outside its file knows a source. `harness.data.base` says more of examples. Nothing is held in memory as a
 whole, and the calibration and the evaluation examples are never the same. Importing a source is cheap: what it needs

@@ -48,7 +48,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
             f"samples]; this one has {has}."
         )
     rate = base.option(request, "rate")
-    labels = _labels(request)
+    labels = class_names(request)
     for file in _files(request)[split]:
         try:
             sound = read(file.path, rate)
@@ -62,7 +62,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
 
 def digest(request: base.DataRequest) -> str:
     """The sounds that may be used, and the folders."""
-    return f"{chosen.digest(_files(request))} {list(_labels(request))}"
+    return f"{chosen.digest(_files(request))} {list(class_names(request))}"
 
 
 def read(path: Path, rate: int | None) -> Array:
@@ -104,7 +104,8 @@ def fitted(sound: Array, length: int) -> Array:
     return held
 
 
-def _labels(request: base.DataRequest) -> dict[str, int]:
+def class_names(request: base.DataRequest) -> dict[str, int]:
+    """The folders of the classes, and their numbers."""
     folder = _folder(request)
     return {name: place for place, name in enumerate(sorted(one.name for one in folder.iterdir() if one.is_dir()))}
 

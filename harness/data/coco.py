@@ -56,7 +56,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
 
     spec, channels, height, width = image_layout.image_input(request)
     content = _content(request)
-    kinds = {kind: place for place, kind in enumerate(sorted({int(one["id"]) for one in content["categories"]}))}
+    kinds = _kinds(content)
     boxes: dict[Any, list[Mapping[str, Any]]] = {}
     for one in content["annotations"]:
         boxes.setdefault(one["image_id"], []).append(one)
@@ -125,6 +125,18 @@ def _content(request: base.DataRequest) -> dict[str, Any]:
         why = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
         raise BuildError(f"data: {path} cannot be read as annotations of COCO: {why}.") from error
     return found
+
+
+def class_names(request: base.DataRequest) -> dict[str, int]:
+    """The categories and their numbers."""
+    content = _content(request)
+    kinds = _kinds(content)
+    return {str(one.get("name", one["id"])): kinds[int(one["id"])] for one in content["categories"]}
+
+
+def _kinds(content: Mapping[str, Any]) -> dict[int, int]:
+    """A category's id -> its number, in the order of the ids."""
+    return {kind: place for place, kind in enumerate(sorted({int(one["id"]) for one in content["categories"]}))}
 
 
 def _chosen(content: Mapping[str, Any], split: Split, count: int) -> list[Mapping[str, Any]]:

@@ -42,7 +42,7 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
     """Yield the pictures of a split with their classes' numbers."""
     spec, channels, height, width = image_layout.image_input(request)
     resize = base.option(request, "resize")
-    places = classes(request)
+    places = class_names(request)
     for file in _files(request)[split]:
         picture = opened(file.path, file.name)
         if isinstance(picture, base.LeftOut):
@@ -56,10 +56,10 @@ def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row | bas
 
 def digest(request: base.DataRequest) -> str:
     """The pictures that may be used, their classes, and Pillow, which scales them."""
-    return f"{chosen.digest(_files(request))} {list(classes(request))} {base.versions(*PACKAGES)}"
+    return f"{chosen.digest(_files(request))} {list(class_names(request))} {base.versions(*PACKAGES)}"
 
 
-def classes(request: base.DataRequest) -> dict[str, int]:
+def class_names(request: base.DataRequest) -> dict[str, int]:
     """The folders of the classes, and their numbers.
 
     Raises:

@@ -58,6 +58,11 @@ def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature th
     return base.versions(*PACKAGES)
 
 
+def class_names(request: base.DataRequest) -> dict[str, int]:  # noqa: ARG001 # the signature that every source has
+    """The shapes and their numbers."""
+    return {name: place for place, name in enumerate(CLASSES)}
+
+
 def picture(height: int, width: int, *, seed: int, split: str, number: int) -> tuple[Array, dict[str, Array]]:
     """One picture, uint8 [height, width, 3], and its label.
 

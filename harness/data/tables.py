@@ -34,13 +34,34 @@ def rows(table: str) -> tuple[Array, Array]:
     """
     import numpy as np
 
+    held = _held(table)
+    features, labels = held.data, held.target
+    order = np.random.default_rng(SHUFFLED_BY).permutation(len(features))
+    return features[order], labels[order]
+
+
+def class_names(request: base.DataRequest) -> dict[str, int]:
+    """The classes of a table and their numbers; empty for `diabetes`.
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+    """
+    table = str(base.option(request, "table"))
+    names = getattr(_held(table), "target_names", ())
+    return {str(name): place for place, name in enumerate(names)}
+
+
+def _held(table: str) -> Any:
+    """A table as scikit-learn gives it.
+
+    Raises:
+        MissingExtra: scikit-learn is not installed.
+    """
     try:
         from sklearn import datasets
     except ImportError as error:
         raise base.needs("scikit-learn", "The data source `tables`") from error
-    features, labels = getattr(datasets, f"load_{table}")(return_X_y=True)
-    order = np.random.default_rng(SHUFFLED_BY).permutation(len(features))
-    return features[order], labels[order]
+    return getattr(datasets, f"load_{table}")()
 
 
 def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]:

@@ -31,14 +31,16 @@ OPTIONS = (
 )
 PACKAGES = tokens_of.PACKAGES
 
+LONGEST_NUMBER = 19
+"""Digits from which on a label is a name like any other: no class has such a number."""
+
 
 def examples(request: base.DataRequest, split: Split) -> Iterator[base.Row]:
     """Yield the lines of a split in the file's order; a pair is two examples."""
     import numpy as np
 
-    second, together = base.option(request, "second"), bool(base.option(request, "together"))
-    graded = bool(second) and not together
-    numbers = {} if graded else _classes(request)
+    second, graded = base.option(request, "second"), _graded(request)
+    numbers = class_names(request)
     pair = 0
     for number, line in _lines(request):
         texts = [line[str(base.option(request, "text"))], *([line[str(second)]] if second else [])]
@@ -70,12 +72,21 @@ def digest(request: base.DataRequest) -> str:
     return f"{held} {base.versions(*PACKAGES)}"
 
 
-def _classes(request: base.DataRequest) -> dict[str, int]:
-    """Every class in the file, and its number: itself where all are whole numbers, else its place in the alphabet."""
+def class_names(request: base.DataRequest) -> dict[str, int]:
+    """Every class in the file, and its number: itself where all are whole numbers, else its place in the alphabet.
+
+    Empty where labels are grades.
+    """
+    if _graded(request):
+        return {}
     found = {line[str(base.option(request, "label"))] for _, line in _lines(request)}
-    if all(one.strip().isdigit() for one in found):
+    if all(one.strip().isdecimal() and len(one.strip()) < LONGEST_NUMBER for one in found):
         return {one: int(one) for one in found}
     return {one: place for place, one in enumerate(sorted(found))}
+
+
+def _graded(request: base.DataRequest) -> bool:
+    return bool(base.option(request, "second")) and not base.option(request, "together")
 
 
 def _split_of(texts: list[str]) -> Split:

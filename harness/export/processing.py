@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from harness import data
-from harness.data import images
+from harness.data import base, images
+from harness.errors import HarnessError
 from harness.records import ModelSpec
 
 PIXELS: Final[Mapping[str, str]] = {
@@ -24,7 +25,8 @@ def stated(model: ModelSpec | None) -> dict[str, Any]:
 
     Returns:
         `inputs` [{name, dtype, shape}], `data` in words and its `options`, `pixels` in words where images are scaled,
-        `task`, and `reads`, role -> output.
+        `task`, `reads`, role -> output, and `classes`, the names of the classes in the order of their numbers (empty
+        where the data names none, or is not here any more).
     """
     if model is None:
         return {}
@@ -38,7 +40,19 @@ def stated(model: ModelSpec | None) -> dict[str, Any]:
         "pixels": _pixels(model) if images.NORMALIZE.name in known else "",
         "task": model.task or "",
         "reads": dict(model.outputs),
+        "classes": classes(base.DataRequest.of(model)),
     }
+
+
+def classes(request: base.DataRequest) -> list[str]:
+    """The names of the classes in the order of their numbers; a number that no name has stands for itself."""
+    named: Callable[[base.DataRequest], Mapping[str, int]] | None
+    named = getattr(data.module(request.source), "class_names", None)
+    try:
+        places = {place: name for name, place in named(request).items()} if named else {}
+    except HarnessError:  # the data lay on the machine that measured
+        return []
+    return [places.get(place, str(place)) for place in range(max(places, default=-1) + 1)]
 
 
 def _pixels(model: ModelSpec) -> str:

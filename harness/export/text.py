@@ -13,6 +13,9 @@ from harness.shown import markdown
 from harness.units import seconds
 
 WIDTH = 110
+NAMED = 10
+"""Classes that the README names; all of them stand in session.json."""
+
 
 ORT_FORMAT = (
     "- in ORT format, made of that artifact: it gives the same outputs, and was not measured itself",
@@ -106,8 +109,15 @@ def _around(said: Mapping[str, Any], labels: Sequence[Any]) -> list[str]:
             *([f"pixels: {markdown(said['pixels'])}"] if said["pixels"] else []),
             f"task: {markdown(said['task'] or 'none, outputs are compared as they are')}",
             *([f"outputs that the task reads: {_spoken(said['reads'])}"] if said["reads"] else []),
+            *([_classes(said["classes"])] if said["classes"] else []),
         ]
     return [*lines, *(["`labels/`: what is true of each example of the samples, in their order"] if labels else [])]
+
+
+def _classes(names: Sequence[str]) -> str:
+    """How many there are, and the first ones."""
+    first = ", ".join(map(markdown, names[:NAMED]))
+    return f"{len(names)} classes, from 0: {first}{' ...' if len(names) > NAMED else ''}"
 
 
 def _settings(session: Mapping[str, Any]) -> list[str]:

@@ -6,8 +6,11 @@ Nothing else imports Dask, and nothing imports this module before a fleet is ask
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime as dt
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +20,7 @@ from typing import Any, Self
 import harness
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member
-from harness.fleet.model import SLOT, FleetHost
+from harness.fleet.model import BUILD, SLOT, FleetHost
 from harness.zoo import FleetSpec
 
 CONNECT_S = 20.0
@@ -25,6 +28,15 @@ CONNECT_S = 20.0
 
 ANSWER_S = 60.0
 """How long a worker may take to say what it is; one that is stopped never does."""
+
+FRESH_S = 0.2
+"""For how long the scheduler's answer to who is there is used again: it is asked for with every job."""
+
+CLOCK_S = 5.0
+"""How far a worker's clock may be off before what it notes is corrected; the question takes a while itself."""
+
+TIME = "time"
+"""Under which a worker that introduces itself says what its clock says."""
 
 AT_ONCE = 50
 """Workers that are asked at the same time."""
@@ -120,6 +132,8 @@ class Fleet:
         self.address = spec.scheduler
         self._spec = spec
         self._known: dict[str, FleetHost] = {}
+        self._listed_at = -math.inf
+        self._clocks: dict[str, float] = {}
         self._own = (harness.__version__, code_digest())
         self.client = self._connected()
 
@@ -161,23 +175,49 @@ class Fleet:
                 time.sleep(1)
             else:
                 self._known.clear()
+                self._listed_at = -math.inf
                 return True
 
     def hosts(self) -> list[FleetHost]:
         """Every worker that is there now, sorted by address; each is asked once who it is."""
+        if time.monotonic() - self._listed_at < FRESH_S:
+            return [self._known[address] for address in sorted(self._known)]
         there = self._resources()
         if new := [address for address in there if address not in self._known]:
             self._known.update(self._introduced(new, there))
         self._known = {address: one for address, one in self._known.items() if address in there}
+        self._listed_at = time.monotonic()
         return [self._known[address] for address in sorted(self._known)]
+
+    def leave_out(self, address: str, why: str) -> None:
+        """Send nothing to a worker any more; one that starts again has another address, and is asked anew."""
+        if address in self._known:
+            self._known[address] = dataclasses.replace(self._known[address], refused=why)
+
+    def our_time(self, address: str, moment: str) -> str:
+        """A moment by this host's clock, where that of the worker which noted it is off by more than `CLOCK_S`.
+
+        Args:
+            address: of the worker, also of one that has left.
+            moment: UTC, ISO 8601.
+        """
+        ahead_s = self._clocks.get(address, 0.0)
+        if abs(ahead_s) <= CLOCK_S:
+            return moment
+        found = dt.datetime.fromisoformat(moment) - dt.timedelta(seconds=ahead_s)
+        return found.isoformat(timespec="seconds")
 
     def ask(self, call: Callable[..., Any], addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
         """Call something on workers, beside whatever they do; those that do not answer in time are left out."""
         found: dict[str, Any] = {}
 
         def ask_one(address: str) -> None:
+            asked = time.time()
             with contextlib.suppress(Exception):  # it is gone, or has another code: there is no answer
-                found.update(self.client.run(call, workers=[address], on_error="ignore", **arguments))
+                said = self.client.run(call, workers=[address], on_error="ignore", **arguments)
+                if isinstance(said.get(address), dict) and TIME in said[address]:  # halfway between question and answer
+                    self._clocks[address] = said[address][TIME] - (asked + time.time()) / 2
+                found.update(said)
 
         # A worker that is stopped never answers, and a thread that waits for it must not keep this process alive.
         for start in range(0, len(addresses), AT_ONCE):
@@ -202,10 +242,12 @@ class Fleet:
                 self.address, timeout=CONNECT_S, security=security(self._spec), set_as_default=False
             )
         except (OSError, TimeoutError, ValueError, TypeError) as error:
-            raise UsageError(
-                f"{self.address}: no scheduler of Dask answers there ({error}). Start one with `dask scheduler`, or "
-                f"try a cluster on this machine with `harness fleet up --local 2`."
-            ) from error
+            start = (
+                "Start one with `dask scheduler`, or try a cluster on this machine with `harness fleet up --local 2`."
+            )
+            if self._spec.tls_ca or "reset" in str(error):
+                start = "Both sides need a certificate of one authority: --tls-ca, --tls-cert and --tls-key."
+            raise UsageError(f"{self.address}: no scheduler of Dask answers there ({error}). {start}") from error
 
     def _resources(self) -> dict[str, Mapping[str, float]]:
         info = self.client.scheduler_info(n_workers=-1)
@@ -226,7 +268,8 @@ class Fleet:
             found[address] = FleetHost(
                 address=address,
                 slots=int(resources[address].get(SLOT, 0)),
-                clock_s=said[address]["time"] - time.time(),
+                builds=int(resources[address].get(BUILD, 0)),
+                clock_s=self._clocks.get(address, 0.0),
                 **one,
             )
         return found

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import ipaddress
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.fleet import engine, member
-from harness.fleet.model import SLOT
+from harness.fleet.model import BUILD, SLOT
 from harness.measure import host_lock
 from harness.zoo import FleetSpec
 
 LOOPBACK = "127.0.0.1"
 
 
-def worker_command(spec: FleetSpec, *, name: str = "", builds: bool = False, folder: Path | None = None) -> list[str]:
+def worker_command(
+    spec: FleetSpec, *, name: str = "", builds: bool = False, folder: Path | None = None, listen: str = ""
+) -> list[str]:
     """What starts a worker: `dask worker` with what a measurement needs, and without a nanny (see `become_worker`).
 
     Args:
@@ -29,25 +34,37 @@ def worker_command(spec: FleetSpec, *, name: str = "", builds: bool = False, fol
         name: what Dask calls the worker.
         builds: whether it builds artifacts as well.
         folder: where Dask keeps what it writes.
+        listen: the address of this machine at which the others reach it; where it is empty, 127.0.0.1 for a scheduler
+            of this machine, and otherwise every one.
+
+    Raises:
+        UsageError: Dask is not installed, or a certificate is not there.
     """
     engine.dask()
-    tls = {"--tls-ca-file": spec.tls_ca, "--tls-cert": spec.tls_cert, "--tls-key": spec.tls_key}
-    options = {**tls, "--name": name, "--local-directory": str(folder or "")}
-    given = [word for option, value in options.items() if value for word in (option, value)]
-    resources = f"{SLOT}=1" + (" build=1" if builds else "")
+    engine.security(spec)
+    # Dask would listen at every address of the machine, and run whatever code anybody sends there.
+    at = listen or (LOOPBACK if is_here(spec.scheduler) else "")
+    options = {"--name": name, "--local-directory": str(folder or ""), "--host": at}
+    options |= {"--dashboard-address": f"{at}:0" if at else ""}  # what is left of it with --no-dashboard: /metrics
+    given = [*_tls(spec), *(word for option, value in options.items() if value for word in (option, value))]
+    resources = f"{SLOT}=1" + (f" {BUILD}=1" if builds else "")
     return [
         *(sys.executable, "-m", "distributed.cli.dask_worker", spec.scheduler),
         *("--nthreads", "1", "--resources", resources, "--memory-limit", "0", "--no-dashboard", "--no-nanny", *given),
     ]
 
 
-def worker_environment(*, labels: Sequence[str] = (), cache: Path | None = None, slot: str = "") -> dict[str, str]:
-    """The variables of the environment of a worker."""
+def worker_environment(
+    *, labels: Sequence[str] = (), cache: Path | None = None, slot: str = "", encrypted: bool = False
+) -> dict[str, str]:
+    """The variables of the environment of a worker; an encrypted one does not talk to anybody without a certificate."""
     settings = {
         "DASK_" + name.upper().replace(".", "__").replace("-", "_"): str(value)
         for name, value in engine.SETTINGS.items()
     }
     settings["DASK_LOGGING__DISTRIBUTED"] = "warning"
+    if encrypted:
+        settings["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"] = "True"
     own = {member.LABELS: ",".join(labels), "HARNESS_CACHE": str(cache or ""), host_lock.SLOT: slot}
     return {**os.environ, **settings, **{name: value for name, value in own.items() if value}}
 
@@ -86,28 +103,48 @@ def become_worker(
 
 
 @contextlib.contextmanager
-def scheduler(port: int, *, host: str = LOOPBACK, patience_s: float = 60.0) -> Iterator[str]:
+def scheduler(
+    port: int, *, host: str = LOOPBACK, patience_s: float = 60.0, tls: FleetSpec | None = None
+) -> Iterator[str]:
     """A scheduler on this machine; its address.
 
+    Args:
+        port: that it listens at.
+        host: the address of this machine that it listens at.
+        patience_s: how long it may take to start.
+        tls: the certificates, if connections are to be encrypted.
+
     Raises:
+        UsageError: Dask is not installed, or a certificate is not there.
         HarnessError: it did not start.
     """
     engine.dask()
+    tls = tls or FleetSpec()
+    protocol = "tls" if engine.security(tls) else "tcp"
     command = [
         *(sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host, "--port", str(port)),
-        *("--dashboard-address", f"{host}:0"),
+        *("--protocol", protocol, *_tls(tls)),
+        # Dask's page is not encrypted: it stays on this machine.
+        *("--dashboard-address", f"{LOOPBACK}:0"),
     ]
-    with _started(command, worker_environment()) as child:
-        yield _listening(child, host, port, patience_s)
+    with _started(command, worker_environment(encrypted=bool(tls.tls_ca))) as child:
+        yield f"{protocol}://{_listening(child, host, port, patience_s)}"
 
 
 @contextlib.contextmanager
 def worker(
-    spec: FleetSpec, *, name: str = "", cache: Path | None = None, slot: str = "", cores: set[int] | None = None
+    spec: FleetSpec,
+    *,
+    name: str = "",
+    cache: Path | None = None,
+    slot: str = "",
+    cores: set[int] | None = None,
+    listen: str = "",
 ) -> Iterator[None]:
     """A worker on this machine, as long as the block."""
     over = threading.Event()
-    command, environment = worker_command(spec, name=name), worker_environment(cache=cache, slot=slot)
+    command = worker_command(spec, name=name, listen=listen)
+    environment = worker_environment(cache=cache, slot=slot, encrypted=bool(spec.tls_ca))
     keeping = threading.Thread(
         target=lambda: become_worker(command, environment, say=lambda _: None, again_s=0, over=over, cores=cores)
     )
@@ -120,19 +157,38 @@ def worker(
 
 
 @contextlib.contextmanager
-def cluster(count: int, *, port: int = 8786, host: str = LOOPBACK, cache: Path | None = None) -> Iterator[str]:
+def cluster(
+    count: int, *, port: int = 8786, host: str = LOOPBACK, cache: Path | None = None, tls: FleetSpec | None = None
+) -> Iterator[str]:
     """A scheduler and workers on this machine, each on a share of its cores where there are enough; its address.
 
+    Args:
+        count: of the workers.
+        port: that the scheduler listens at.
+        host: the address of this machine that all of them listen at.
+        cache: of the workers.
+        tls: the certificates, if connections are to be encrypted.
+
     Raises:
+        UsageError: Dask is not installed, or a certificate is not there.
         HarnessError: it did not start.
     """
     with contextlib.ExitStack() as started:
-        address = started.enter_context(scheduler(port, host=host))
-        spec = FleetSpec(scheduler=address)
+        address = started.enter_context(scheduler(port, host=host, tls=tls))
+        spec = dataclasses.replace(tls or FleetSpec(), scheduler=address)
         for number, share in enumerate(cores(count)):
             slot = f"slot{number}" if count > 1 else ""
-            started.enter_context(worker(spec, name=f"local-{number}", cache=cache, slot=slot, cores=share))
+            name, listen = f"local-{number}", "" if is_here(address) else host
+            started.enter_context(worker(spec, name=name, cache=cache, slot=slot, cores=share, listen=listen))
         yield address
+
+
+def is_here(address: str) -> bool:
+    """Whether an address such as tcp://127.0.0.1:8786 is reached by this machine alone."""
+    host = urllib.parse.urlsplit(address).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def cores(count: int) -> list[set[int]]:
@@ -142,6 +198,12 @@ def cores(count: int) -> list[set[int]]:
     own = sorted(os.sched_getaffinity(0))
     each = len(own) // count
     return [set(own[each * k : each * (k + 1)]) if each else set(own) for k in range(count)]
+
+
+def _tls(spec: FleetSpec) -> list[str]:
+    """The certificates, as Dask's commands take them."""
+    files = {"--tls-ca-file": spec.tls_ca, "--tls-cert": spec.tls_cert, "--tls-key": spec.tls_key}
+    return [word for option, value in files.items() if value for word in (option, value)]
 
 
 @contextlib.contextmanager
@@ -166,7 +228,7 @@ def _started(
 
 
 def _listening(scheduler: subprocess.Popen[bytes], host: str, port: int, patience_s: float) -> str:
-    """The address of a scheduler, once it answers.
+    """Host and port of a scheduler, once it answers.
 
     Raises:
         HarnessError: it ended, or does not answer.
@@ -180,6 +242,6 @@ def _listening(scheduler: subprocess.Popen[bytes], host: str, port: int, patienc
                 f"the scheduler ended at once with code {scheduler.returncode}: is port {port} taken? Try --port"
             )
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-            return f"tcp://{host}:{port}"
+            return f"{host}:{port}"
         time.sleep(0.1)
     raise HarnessError(f"the scheduler does not answer at {host}:{port}")

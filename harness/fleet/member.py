@@ -6,11 +6,14 @@ import dataclasses
 import functools
 import io
 import os
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import installed
+from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
 from harness.errors import StoreError
@@ -21,7 +24,9 @@ from harness.flow.execute import Job, time_once
 from harness.flow.session import TriedTargets, try_targets
 from harness.measure import host, host_lock
 from harness.paths import cache_root
-from harness.records import Case
+from harness.records import Artifact, Built, Case, ModelSpec, Recipe
+from harness.runtimes import framework_environments
+from harness.store import files
 
 LABELS = "HARNESS_FLEET_LABELS"
 """What the owner of a host calls it, separated by commas."""
@@ -47,7 +52,19 @@ def describe() -> dict[str, Any]:
         "labels": tuple(filter(None, os.environ.get(LABELS, "").split(","))),
         "busy": host_lock.busy(),
         "noise": host.noise(before, host.ticks()),
+        "refused": no_room(),
     }
+
+
+def no_room() -> str:
+    """Why this host can keep nothing of a measurement: its cache or its temporary folder is full, or closed to us."""
+    for folder in (cache_root(), Path(tempfile.gettempdir())):
+        try:
+            files.probe(folder)
+        except StoreError as error:
+            cause = error.__cause__
+            return f"cannot write into {folder}: {getattr(cause, 'strerror', '') or error}"
+    return ""
 
 
 def attempt(cases: Sequence[Case]) -> TriedTargets:
@@ -67,11 +84,20 @@ def attempt(cases: Sequence[Case]) -> TriedTargets:
 def measure(sent: SentJob) -> FleetAnswer:
     """Measure one process of a case here, as `time_once` does; what of the cache is missing is fetched first."""
     address, cache = _address(), Cache(cache_root())
-    if missing := _fetch(cache, sent.entries, sent.depot):
-        return FleetAnswer(address=address, missing=missing)
-    job = _here(sent.job, cache)
+    if why := no_room():
+        return FleetAnswer(address=address, unfit=why)
+    try:
+        if missing := _fetch(cache, sent.entries, sent.depot):
+            return FleetAnswer(address=address, missing=missing)
+        job = _here(sent.job, cache)
+    except StoreError as error:
+        if isinstance(error.__cause__, OSError):  # what this host cannot keep or reach, another may
+            return FleetAnswer(address=address, unfit=str(error))
+        raise
     with host_lock.alone():
         outcome = time_once(job)
+    if outcome.reason and (why := no_room()):  # it says nothing of the case, and another host may have room
+        return FleetAnswer(address=address, unfit=why)
     evaluation = None
     if outcome.evaluation is not None and (known := cache.evaluation(outcome.evaluation.key)) is not None:
         evaluation = (outcome.evaluation.key, known)
@@ -88,13 +114,39 @@ def confirm(job: ConfirmJob, entries: tuple[Entry, ...], depot: str) -> Confirme
         return confirm_choice(here)
 
 
-def receive(entry: Entry, data: bytes) -> str:
-    """Put an entry into this host's cache; why that cannot be, or nothing."""
+def build(model: ModelSpec, recipes: Sequence[Recipe], depot: str) -> dict[tuple[str, str], Built]:
+    """Build variants of a model here, or find them; what came of each. A depot gets what was built."""
+    cache = Cache(cache_root())
+    with host_lock.alone():  # nobody measures beside it
+        built = dict(
+            pipeline.build(cache, [(model, recipes)], on_event=lambda _: None, surround=framework_environments.ensure)
+        )
+    if depot:
+        place = transfer.Depot(depot)
+        for one in built.values():
+            if isinstance(one, Artifact):
+                place.put(cache, ("artifacts", one.digest))
+                place.put(cache, ("references", one.reference.digest))
+    return built
+
+
+def send(entry: Entry) -> bytes:
+    """An entry of this host's cache, as it travels through the fleet itself.
+
+    Raises:
+        UsageError: it is too large for that.
+        StoreError: the cache does not have it.
+    """
+    return transfer.packed(Cache(cache_root()), entry)
+
+
+def receive(entry: Entry, data: bytes) -> tuple[str, bool]:
+    """Put an entry into this host's cache; why that cannot be, or nothing, and whether it is for want of room."""
     try:
         transfer.unpack(Cache(cache_root()), entry, io.BytesIO(data))
     except StoreError as error:
-        return str(error)
-    return ""
+        return str(error), isinstance(error.__cause__, OSError)
+    return "", False
 
 
 def _here(job: Job, cache: Cache) -> Job:

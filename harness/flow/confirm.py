@@ -6,6 +6,7 @@ was not told apart from are measured once more, together, in blocks of live proc
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from harness.errors import WorkerError
 from harness.flow.execute import Job, workload
 from harness.measure import memory
 from harness.measure.pairs import GroupSpec, measure_block
-from harness.records import Artifact
+from harness.records import Artifact, Block
 from harness.runtimes.client import Client
 
 Row = Mapping[str, Any]
@@ -36,6 +37,7 @@ class ConfirmJob:
         baseline: the variant that speed-ups refer to; empty where it has no number.
         jobs: by variant: the candidates and the baseline.
         cases: ids of the rows that the choice belongs to.
+        examples: of one inference, by variant; one each where empty. Where they differ, one example's time is compared.
     """
 
     model: str
@@ -47,6 +49,7 @@ class ConfirmJob:
     cases: tuple[str, ...]
     blocks: int
     seed: str
+    examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -114,4 +117,14 @@ def confirm_choice(job: ConfirmJob, *, on_burst: Callable[[], None] | None = Non
         blocks = [measure_block(spec, rng=rng, on_burst=on_burst) for _ in range(job.blocks)]
     except (WorkerError, OSError) as error:
         return confirmation.unconfirmed(job.candidates[0], job.baseline, str(error))
+    blocks = [per_example(block, job.examples) for block in blocks]
     return confirmation.decide(job.candidates, job.baseline, blocks, cut=job.cut)
+
+
+def per_example(block: Block, examples: Mapping[str, int]) -> Block:
+    """A block whose bursts are the time of one example and not of one inference."""
+    members = {
+        name: dataclasses.replace(one, bursts_ns=tuple(ns / examples.get(name, 1) for ns in one.bursts_ns))
+        for name, one in block.members.items()
+    }
+    return dataclasses.replace(block, members=members)

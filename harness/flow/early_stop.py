@@ -28,10 +28,11 @@ ROUNDS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundTime:
-    """One process of a case: its median, and what the reference workload took around it (None where not known)."""
+    """One process of a case: its median, what the reference workload took around it (None if not known), and when."""
 
     median_ns: float
     pace_ns: float | None = None
+    started_at: str = ""
 
 
 Rounds = Mapping[int, RoundTime]
@@ -44,6 +45,7 @@ def round_time(samples: ProcessSamples) -> RoundTime:
     return RoundTime(
         median_ns=max(statistics.median(samples.samples_ns), 1),
         pace_ns=statistics.fmean(around) if len(around) == 2 else None,  # noqa: PLR2004
+        started_at=samples.started_at,
     )
 
 

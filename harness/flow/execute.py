@@ -35,6 +35,7 @@ from harness.records import (
     Latency,
     MetricValue,
     Outcome,
+    PairedScores,
     PartFidelity,
     ProcessSamples,
     Refusal,
@@ -51,18 +52,21 @@ from harness.units import seconds
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
 
-EVALUATION_FORMAT = 7
+EVALUATION_FORMAT = 8
 """What is kept of an evaluation: 2 since it has the task's metrics, and the fidelity of every output; 3 since fidelity
 is that of the worst part, decibels are of floating-point numbers alone, and a class is read from the right output; 4
 since the profile is of many runs and tells the work of each kernel; 5 since the bits of weights that the runtime
 itself packs are seen and not assumed; 6 since it has every metric example by example; 7 since it counts
-the nodes of each provider, and names the operators that stayed behind."""
+the nodes of each provider, and names the operators that stayed behind; 8 since it has what a gate decides on."""
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
 
 WIDE_SPREAD = 0.10
 """Between-process spread of the median from which the case says so."""
+
+COARSE = 0.01
+"""Step of the clock, as a share of the median, from which the case says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,21 +348,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     """
     case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
-    asked = {
-        "format": EVALUATION_FORMAT,
-        "artifact": artifact.digest,
-        "reference": artifact.reference.digest,
-        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
-        "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
-        "optimization": case.recipe.optimization,
-        "host": (job.host or host.here()).fingerprint,
-        "task": case.model.task,
-        **({"task_code": source_files.digest(task)} if ":" in (task := case.model.task or "") else {}),
-        "outputs": dict(case.model.outputs),
-        "random": list(artifact.reference.random),
-        **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
-    }
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    key, asked = evaluation_of(case, artifact, runtime, job.host or host.here())
     known = cache.evaluation(key)
     found = None if known is None else _evaluation(known, artifact, case)
     if known is None or found is None:
@@ -393,6 +383,8 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
             "parts": [dataclasses.asdict(one) for one in scores.parts],
             "each": [dataclasses.asdict(one) for one in scores.each],
             "answers": [dataclasses.asdict(one) for one in scores.answers],
+            "paired": dataclasses.asdict(scores.paired) if scores.paired else None,
+            "placement": dict(seen.placement),
             "postprocess_s": scores.postprocess_s,
             "key": key,
             "kernels": dict(seen.kernels),
@@ -407,6 +399,26 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
         cache.put_evaluation(key, known)
         found = _read(known, artifact, case)
     return found
+
+
+def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> tuple[str, dict[str, Any]]:
+    """What an evaluation, and its results per example, are kept by: a digest of all that it depends on, and that."""
+    target = evaluation_target(case, artifact)
+    asked = {
+        "format": EVALUATION_FORMAT,
+        "artifact": artifact.digest,
+        "reference": artifact.reference.digest,
+        "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
+        "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
+        "optimization": case.recipe.optimization,
+        "host": at.fingerprint,
+        "task": case.model.task,
+        **({"task_code": source_files.digest(task)} if ":" in (task := case.model.task or "") else {}),
+        "outputs": dict(case.model.outputs),
+        "random": list(artifact.reference.random),
+        **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
+    }
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(), asked
 
 
 def unlike_python(job: Job, artifact: Artifact, work: Workload, given: Evaluated) -> str:
@@ -467,6 +479,8 @@ def _read(known: Mapping[str, Any], artifact: Artifact, case: Case) -> Evaluatio
             ExampleAnswer(**{**one, "examples": tuple(one["examples"]), "pictures": tuple(one["pictures"])})
             for one in known["answers"]
         ),
+        paired=PairedScores(**{**one, "values": tuple(one["values"])}) if (one := known["paired"]) else None,
+        placement=known["placement"],
         postprocess_s=known["postprocess_s"],
     )
 
@@ -493,6 +507,12 @@ def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: fl
         notes.append(
             f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({seconds(floor_s)}): "
             "a good part of it is the call itself; a larger batch shows the model better"
+        )
+    step = estimate.tick([sorted(p.samples_ns) for p in processes]) / 1e9
+    if step > COARSE * latency.median_s:
+        notes.append(
+            f"samples come in steps of {seconds(step)}, {step / latency.median_s:.0%} of the median: the clock is too "
+            "coarse for this case; a larger batch shows it better"
         )
     return tuple(notes)
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from harness.confirmation import BLOCKS, ConfirmedChoice
+from harness import confirmation
+from harness.confirmation import ConfirmedChoice
 from harness.flow import early_stop
 from harness.flow.confirm import ConfirmJob, confirm_jobs
 from harness.flow.execute import Job, conclude, verdict, why_not
+from harness.flow.long_run import wider
 from harness.flow.progress import ProcessOutcome, Progress, done, process_of
 from harness.measure.coordinator import utc_now
 from harness.measure.rounds import turns
-from harness.records import Artifact, Case, ProcessSamples, Refusal, within_run
-from harness.stats import slow_drift
-from harness.stats.estimate import across
+from harness.records import Artifact, Case, ProcessSamples, Refusal
+from harness.store.days import Day
 from harness.store.journal import Journal
 from harness.store.rows import plain, runtime_of
 from harness.store.standing import has_numbers, noted
@@ -147,10 +147,13 @@ class SweepRounds:
             self._watch.sharpened(self.rows[name])
         self._judge_others(found.case)
 
-    def widen(self) -> None:
-        """Let the intervals of all cases hold the long-run median where the host drifted from round to round.
+    def widen(self, days: Sequence[Day] = ()) -> None:
+        """Let the intervals of all cases hold the long-run median where the host drifts.
 
         Doing it again changes nothing. What one case after the other took has no rounds to tell it by.
+
+        Args:
+            days: the reference workload on earlier days, see `harness.store.days`.
 
         Raises:
             StoreError: if a row cannot be written.
@@ -158,21 +161,13 @@ class SweepRounds:
         settings = next((job.settings for job in self._jobs.values()), None)
         if settings is None or settings.order != "round":
             return
-        paces = [
-            {number: math.log(one.pace_ns) for number, one in times.items() if one.pace_ns}
-            for times in self._times.values()
-        ]
-        drift = slow_drift.variance(paces)
-        for name, row in self.rows.items() if drift else ():
-            medians = [one.median_ns / 1e9 for one in self._times[name].values()]
-            if row["latency"] and len(medians) > 1:
-                latency = _wider(row["latency"], medians, drift, settings.ci_width)
-                self.rows[name] = self._journal.put(self._journal.whole(name) | {"latency": latency})
+        for name, row in wider(self.rows, self._times, days, ci_width=settings.ci_width).items():
+            self.rows[name] = self._journal.put({**self._journal.whole(name), **row})
 
     def choices(self) -> Iterator[ConfirmJob]:
         """The choices that are still to be confirmed."""
         rows = [self.rows[name] for name in self._jobs if name in self.rows]
-        return confirm_jobs(rows, self._jobs, blocks=BLOCKS, seed=self._journal.run.id)
+        return confirm_jobs(rows, self._jobs, blocks=confirmation.BLOCKS, seed=self._journal.run.id)
 
     def choose(self, job: ConfirmJob, found: ConfirmedChoice) -> None:
         """Store a choice with every row that had part in it.
@@ -254,14 +249,6 @@ class SweepRounds:
     def _complete(self, row: Row) -> bool:
         planned = self._jobs[row["case"]].settings.processes
         return not row["latency"] or bool(row["stopped"]) or done(row) >= planned
-
-
-def _wider(latency: Row, medians: Sequence[float], drift: float, ci_width: float) -> Row:
-    """A stored latency with the host's slow drift in its interval, and beside it the interval without."""
-    within = dict(zip(("run95_low_s", "run95_high_s"), within_run(latency), strict=True))
-    low, high = across(medians, drift=drift)
-    stop = latency["stop"] if high - low <= ci_width * latency["median_s"] else "time"
-    return {**latency, **within, "ci95_low_s": low, "ci95_high_s": high, "stop": stop}
 
 
 def still_valid(row: Row, job: Job) -> bool:

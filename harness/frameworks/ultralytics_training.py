@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,16 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import paths
+from harness import paths, scratch, sealed
+from harness import trained as files
 from harness.data import shapes
 from harness.errors import BuildError
 from harness.installed import versions
 
 if TYPE_CHECKING:
     from harness.records import ModelSpec
-
-FOLDER = "trained"
-"""In the cache: one .safetensors for each recipe of training."""
 
 THREADS = 2
 
@@ -70,13 +67,17 @@ def trained(
     recipe = recipe_of(model)
     network, kind = start()
     place = kept(model, recipe, kind)
+    say = say or _to_stderr
     if place.is_file():
-        from safetensors.torch import load_file
+        if not (damage := files.described(place, deep=True).damage):
+            from safetensors.torch import load_file
 
-        network.load_state_dict(load_file(place))
-        return network, kind
-    fit(network, recipe, say or _to_stderr)
-    keep(network, place)
+            network.load_state_dict(load_file(place))
+            sealed.mark_used(place)
+            return network, kind
+        say(f"{place} {damage}: the weights are trained again")
+    fit(network, recipe, say)
+    keep(network, place, f"{model.name}, {recipe.pictures} pictures of {model.data.source} from {kind} weights")
     return network, kind
 
 
@@ -110,17 +111,23 @@ def kept(model: ModelSpec, recipe: Training, start: str) -> Path:
         "versions": versions(("torch", "ultralytics", "numpy")),
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return paths.cache_root() / FOLDER / f"{digest}.safetensors"
+    return files.place(paths.cache_root(), digest)
 
 
-def keep(network: Any, place: Path) -> None:
-    """Write the weights, whole or not at all."""
-    from safetensors.torch import save_file
+def keep(network: Any, place: Path, made_by: str) -> None:
+    """Write the weights, whole or not at all.
+
+    Args:
+        network: whose they are.
+        place: where they go.
+        made_by: what they are, for people.
+    """
+    from safetensors.torch import save
 
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    temporary = place.with_name(f".tmp-{scratch.owner()}")
     state = {name: tensor.detach().contiguous().clone() for name, tensor in network.state_dict().items()}
-    save_file(state, temporary)
+    temporary.write_bytes(save(state, files.metadata(made_by, save(state))))
     temporary.replace(place)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,17 @@ from harness.gate import judge, trial
 from harness.gate.checks import quality, signature, structure
 from harness.gate.checks.quality import Quality
 from harness.gate.checks.signature import Signature
-from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Report, Side, Verdict
+from harness.gate.model import (
+    CaseVerdict,
+    Contender,
+    Finding,
+    GateSettings,
+    Match,
+    MeasuringHost,
+    Report,
+    Side,
+    Verdict,
+)
 from harness.gate.sides import build, matching
 from harness.gate.sides import resolve as sides
 from harness.gate.timing import findings, lock, phases, rounds
@@ -34,7 +45,7 @@ from harness.measure import coordinator, host
 from harness.measure.coordinator import ClientFactory, Observed
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.processes import OutOfTime, ending_at
-from harness.records import Artifact
+from harness.records import Artifact, HostInfo
 from harness.runtimes.client import Client
 from harness.store import files
 
@@ -92,6 +103,27 @@ class GateWatcher(rounds.RoundsWatcher, Protocol):
         """Outputs of a case are about to be compared."""
 
 
+class PairPlaces(Protocol):
+    """Where pairs are measured, if not on this host."""
+
+    def spread(self, match: Match) -> tuple[Match, ...]:
+        """A match as each class of hosts measures it; names tell them apart."""
+
+    def measure(
+        self, matches: Mapping[str, Match], settings: GateSettings, choose: rounds.Chooser, watch: rounds.RoundsWatcher
+    ) -> Measured:
+        """Screen and confirm matches that `spread` gave, by name."""
+
+    def hosts(self, done: Measured) -> tuple[MeasuringHost, ...]:
+        """Who measured what was measured."""
+
+    def host(self) -> HostInfo | None:
+        """What stands for them all; None where they are not alike."""
+
+    def disagreement(self, cases: Sequence[CaseVerdict]) -> tuple[str, ...]:
+        """Notes on matches that differ between classes of hosts."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSteps:
     """What a gate has done for it; a fleet or a test may have it done in another way."""
@@ -103,6 +135,7 @@ class GateSteps:
     compare_outputs: Callable[[Match, GateSettings], Quality] = quality.compare
     measure_pair: rounds.MeasurePair = measure_pair
     refuses: trial.Refuses = field(default_factory=lambda: refuses)
+    places: PairPlaces | None = None
 
 
 def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = None) -> Report:
@@ -121,7 +154,7 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
         KeyboardInterrupt: if it comes before there is anything to judge.
         OutOfTime: if the time limit is over before the sides are known.
     """
-    steps = steps or GateSteps()
+    steps = steps or GateSteps(compare_outputs=functools.partial(quality.compare, results=request.results))
     started_at, started = coordinator.utc_now(), time.monotonic()
     files.probe(request.results)
     settings = request.settings
@@ -147,7 +180,8 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     same = [m for m in comparable if m.same and not settings.remeasure_same]
     with ending_at(end):
         verdicts |= trial.neither(same, steps.refuses, watch.say)
-    comparable = [m for m in comparable if m.name not in verdicts]
+    matches = spread(matches, settings, steps.places, verdicts)
+    comparable = [m for m in matches if m.name not in verdicts]
     specs = {m.name: pair_spec(m, settings) for m in comparable if not m.same or settings.remeasure_same}
     watch.matched(
         [dataclasses.replace(m, same="") if m.name in verdicts else m for m in matches], list(specs), settings
@@ -162,10 +196,10 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
             signatures, unread = read(comparable, steps)
             evaluate([m for m in comparable if not m.same], settings, watch, steps, qualities)
         sound = {name: one for name, one in specs.items() if qualities[name].broken is None}
-        with lock.alone(request.cache, watch.say, end=end) if sound else contextlib.nullcontext():
+        here = sound and steps.places is None
+        with lock.alone(request.cache, watch.say, end=end) if here else contextlib.nullcontext():
             limit = to_measure_s(settings.time_limit_s, time.monotonic() - started)  # a wait for others counts
-            timed = dataclasses.replace(settings, time_limit_s=limit)
-            done = rounds.measure(sound, timed, phases.chooser(settings), watch, pair=steps.measure_pair)
+            done = measured(sound, matches, dataclasses.replace(settings, time_limit_s=limit), watch, steps)
     except OutOfTime:
         done = Measured(pairs={name: [] for name in specs}, interrupted=TIME_LIMIT)
     except KeyboardInterrupt:
@@ -176,21 +210,47 @@ def gate(request: GateRequest, watch: GateWatcher, *, steps: GateSteps | None = 
     for m in comparable:
         exact = structural(m, signatures, qualities[m.name], settings)
         verdicts[m.name] = judge.judged(m, done, family, settings, exact=exact, quality=qualities[m.name])
-    facts = host.facts()
-    notes = (*base.notes, *head.notes, *base_notes, *head_notes, *unread, *added_acceptances(base, head))
+    cases = tuple(verdicts[m.name] for m in matches)
+    apart = steps.places.disagreement(cases) if steps.places is not None else ()
+    notes = (*apart, *base.notes, *head.notes, *base_notes, *head_notes, *unread, *added_acceptances(base, head))
+    where = (steps.places.host() if steps.places is not None else None) or host.here()
     return Report(
         base=base,
         head=head,
-        cases=tuple(verdicts[m.name] for m in matches),
+        cases=cases,
         settings=settings,
-        fingerprint=host.fingerprint(facts),
-        host=facts,
+        fingerprint=where.fingerprint,
+        host=where.facts,
         started_at=started_at,
         wall_s=time.monotonic() - started,
         interrupted=done.interrupted,
         spread=findings.spread(done),
         notes=tuple(dict.fromkeys(notes)),
+        hosts=steps.places.hosts(done) if steps.places is not None else (),
     )
+
+
+def spread(
+    matches: Sequence[Match], settings: GateSettings, places: PairPlaces | None, verdicts: Mapping[str, CaseVerdict]
+) -> tuple[Match, ...]:
+    """All matches; with a fleet, those that are to be measured as each class of its hosts measures them."""
+    if places is None:
+        return tuple(matches)
+    found: list[Match] = []
+    for one in matches:
+        measured = one.name not in verdicts and (not one.same or settings.remeasure_same)
+        found += places.spread(one) if measured else (one,)
+    return tuple(found)
+
+
+def measured(
+    sound: Mapping[str, PairSpec], matches: Sequence[Match], timed: GateSettings, watch: GateWatcher, steps: GateSteps
+) -> Measured:
+    """The pairs of everything whose outputs can be compared, here or on the hosts of a fleet."""
+    choose = phases.chooser(timed)
+    if steps.places is None:
+        return rounds.measure(sound, timed, choose, watch, pair=steps.measure_pair)
+    return steps.places.measure({m.name: m for m in matches if m.name in sound}, timed, choose, watch)
 
 
 def to_measure_s(limit_s: float | None, spent_s: float) -> float | None:
@@ -262,10 +322,18 @@ def resolved(request: GateRequest, watch: GateWatcher, steps: GateSteps) -> tupl
 
 
 def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
-    """What is paired for a match whose two sides have artifacts."""
+    """What is paired for a match whose two sides have artifacts: with the inputs that the head's zoo asks for.
+
+    A side that repeats one input is faster than one that rotates, whatever changed.
+    """
     found = judge.both(match)
+    mode = found["head"].case.model.timed_inputs
+    cases = {
+        role: dataclasses.replace(one.case, model=dataclasses.replace(one.case.model, timed_inputs=mode))
+        for role, one in found.items()
+    }
     return PairSpec(
-        workloads={role: workload(one.case, artifact(one), Cache(one.cache)) for role, one in found.items()},
+        workloads={role: workload(cases[role], artifact(one), Cache(one.cache)) for role, one in found.items()},
         clients={role: starter(one) for role, one in found.items()},
         bursts=settings.bursts,
         burst_s=settings.burst_s,

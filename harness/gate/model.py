@@ -29,6 +29,7 @@ __all__ = [
     "Finding",
     "GateSettings",
     "Match",
+    "MeasuringHost",
     "Pair",
     "Report",
     "Side",
@@ -69,6 +70,7 @@ class Side:
         zoo: the zoo file of this side, inside its worktree where it has one.
         python: the interpreter that builds this side's artifacts.
         worker: the command that starts this side's worker.
+        spec: what `worker` was found by (`harness.runtime_spec`): `current`, a release, a wheel or an interpreter.
         runtime: name, version and build of its onnxruntime, as a worker's hello says it.
         commit: full hash, None outside git; `dirty` says whether the tree differed from it.
         versions: distributions that can change a number.
@@ -95,6 +97,7 @@ class Side:
     cache: Path | None = None
     case: str = ""
     notes: tuple[str, ...] = ()
+    spec: str = "current"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +229,21 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuringHost:
+    """A host of a fleet that measured pairs.
+
+    Attributes:
+        host_class: its fingerprint; hosts of one class are alike but for their names.
+        pairs: how many it measured, of all cases.
+    """
+
+    name: str
+    host_class: str
+    cpu: str = ""
+    pairs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A whole gate: what all its outputs are made from.
 
@@ -233,6 +251,7 @@ class Report:
         interrupted: why measuring stopped early (`time limit`, `Ctrl-C`); else empty.
         wall_s: seconds from start to verdict.
         spread: standard deviation of the log-ratios between pairs, median over cases; None where nothing was timed.
+        hosts: who measured the pairs; empty where it was this host.
     """
 
     base: Side | None
@@ -246,6 +265,7 @@ class Report:
     interrupted: str = ""
     spread: float | None = None
     notes: tuple[str, ...] = ()
+    hosts: tuple[MeasuringHost, ...] = ()
 
 
 GRAVITY = tuple(Verdict)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import git, provenance
+from harness import foreign, git, provenance
 from harness.data import beside
 from harness.errors import BuildError, UsageError
 from harness.init import document
@@ -119,9 +119,9 @@ def parse_input(text: str) -> InputSpec:
     """
     match = INPUT.fullmatch(text.replace(" ", ""))
     axes = match["shape"].split(",") if match and match["shape"] else []
-    if not match or not all(AXIS.fullmatch(axis) or (axis.isdecimal() and int(axis)) for axis in axes):
+    if not match or not all(AXIS.fullmatch(axis) or (axis.isdecimal() and foreign.whole(axis)) for axis in axes):
         raise UsageError(f"--input {text}: expected name=dtype[axes], such as image=float32[batch,3,224,224]")
-    shape = tuple(int(axis) if axis.isdecimal() else axis for axis in axes)
+    shape = tuple(foreign.whole(axis) if axis.isdecimal() else axis for axis in axes)
     return InputSpec(name=match["name"], dtype=match["dtype"], shape=shape)
 
 

@@ -139,6 +139,7 @@ class Pair:
         started_at: UTC, ISO 8601.
         order: the sides in the order in which they ran, `b` or `h` per burst.
         pinned: whether both processes were held to the same processor cores, which they used in turn.
+        host: which host of a fleet measured it; empty where there is no fleet.
     """
 
     phase: str
@@ -148,6 +149,7 @@ class Pair:
     started_at: str
     order: str = ""
     pinned: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +322,25 @@ class ExampleScores:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PairedScores:
+    """What an artifact adds to the metric that a gate decides on, example by example.
+
+    Attributes:
+        metric, unit, direction: as in `MetricValue`.
+        values: one number per example, as `harness.tasks.base.Paired` has them of one side.
+        right: whether an answer is either right or wrong.
+        span: the largest difference that one example can make, in the metric's unit.
+    """
+
+    metric: str
+    unit: str
+    direction: str
+    values: tuple[float, ...]
+    right: bool = False
+    span: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleAnswer:
     """What was asked and answered in one of the examples that changed the most.
 
@@ -356,6 +377,9 @@ class Evaluation:
         remarks: what else there is to know of its arithmetic.
         key: what its results per example are known by; empty where there are none.
         each: every metric example by example; `answers` has what was said in those that changed the most.
+        paired: what a gate decides on, so that it need not run the artifact again; None without labels, or where the
+            task is a function of the user's.
+        placement: provider -> share of the graph's nodes that it was assigned.
         postprocess_s: what a task did with the outputs of one example before they could be judged, such as decoding
             and suppressing boxes: the median, in seconds of processor time; None where that is nothing.
     """
@@ -375,6 +399,8 @@ class Evaluation:
     key: str = ""
     each: tuple[ExampleScores, ...] = ()
     answers: tuple[ExampleAnswer, ...] = ()
+    paired: PairedScores | None = None
+    placement: Mapping[str, float] = field(default_factory=dict)
     postprocess_s: float | None = None
 
 

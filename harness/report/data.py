@@ -179,8 +179,8 @@ class Data:
         return " · ".join(str(part) for part in parts if part)
 
     def resolve(self, revision: str) -> str:
-        """The full hash that git knows a revision by; empty where it knows none."""
-        return git.commit_of(self.repo, revision) if self.repo is not None else ""
+        """The full hash that git knows a revision by; empty where it knows none, an error where it knows several."""
+        return git.one_commit(self.repo, revision) if self.repo is not None else ""
 
     def newest_run(self, fingerprint: str) -> str:
         """The id of a host's newest run."""

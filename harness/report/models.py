@@ -22,7 +22,7 @@ from harness.report.pages import case, explained, model
 from harness.report.palette import SeriesStyle
 from harness.report.parts import assign
 from harness.report.rows import ordered, picked
-from harness.store import query
+from harness.store import query, stored_files
 from harness.store.asv.reconcile import Values
 from harness.store.rows import Row
 
@@ -160,7 +160,7 @@ def worker_pool(results: Path, processes: int) -> Iterator[Executor | None]:
         None where this process alone is faster.
     """
     workers = min(MOST_WORKERS, processes - 1)
-    if workers < 1 or sum(path.stat().st_size for path in (results / "samples").glob("*.parquet")) < LARGE:
+    if workers < 1 or sum(path.stat().st_size for path in stored_files.finished_files(results)) < LARGE:
         yield None
         return
     # Processes are started anew and not forked: DuckDB's threads would not survive that.

@@ -20,6 +20,7 @@ from harness.report.data import Data
 from harness.report.pages import compare
 from harness.report.parts import assign, script_json
 from harness.report.site import Built, SiteRequest, build
+from harness.store import stored_files
 
 HOST: Final = "127.0.0.1"
 LOOK_S: Final = 2.0
@@ -154,7 +155,7 @@ class Site:
 def state(results: Path) -> tuple[tuple[str, int, int], ...]:
     """What tells one state of the results from another: names, sizes and times of finished runs and asv's files."""
     found = []
-    for path in sorted([*results.glob("samples/*.parquet"), *results.glob("*/*.json"), *results.glob("*.json")]):
+    for path in sorted([*stored_files.finished_files(results), *results.glob("*/*.json"), *results.glob("*.json")]):
         try:
             stat = path.stat()
         except OSError:

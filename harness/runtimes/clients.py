@@ -62,7 +62,7 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
         program = languages.find(target.runtime, cache, install=install, say=say)
         return WorkerStarter(command=program.command, package=program.package, digest=program.digest)
     if runtime_spec.runs_network(target.runtime):
-        return WorkerStarter(command=torch_command(compiles=target.runtime == runtime_spec.TORCH_COMPILE))
+        return WorkerStarter(command=torch_command(cache, compiles=target.runtime == runtime_spec.TORCH_COMPILE))
     if name := runtime_spec.other(target.runtime):
         found = resolve_other(target.runtime, cache, install=install, say=say)
         return WorkerStarter(command=(found.python, str(FOLDER / name / "worker.py")), digest=found.digest)
@@ -75,15 +75,20 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
     return WorkerStarter(command=runtime.worker, package=runtime.package, digest=runtime.digest)
 
 
-def torch_command(*, compiles: bool) -> tuple[str, ...]:
+def torch_command(cache: Path, *, compiles: bool) -> tuple[str, ...]:
     """The worker that runs networks of torch, in this interpreter.
+
+    Args:
+        cache: where weights lie that were trained here.
+        compiles: whether it runs what inductor makes of them.
 
     Raises:
         UsageError: torch is not installed.
     """
     if importlib.util.find_spec("torch") is None:
         raise UsageError("torch is not installed beside harness: pip install 'onnx-harness[zoo]'")
-    return (sys.executable, str(FOLDER / "torch" / "worker.py"), *(["--compile"] if compiles else []))
+    where = ("--cache", str(cache.absolute()))
+    return (sys.executable, str(FOLDER / "torch" / "worker.py"), *where, *(["--compile"] if compiles else []))
 
 
 def own_release() -> str:

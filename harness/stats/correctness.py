@@ -20,6 +20,9 @@ SEED = 20
 FEW = 5
 """With fewer differing examples than this a bootstrap interval is narrower than honest, and is widened."""
 
+SAME = 1e-12
+"""Differences that are equal on paper are equal up to this share of the scores."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemar:
@@ -184,7 +187,7 @@ def bootstrap_drop(
 ) -> Drop:
     """Mean drop of a score, with a bias-corrected and accelerated bootstrap interval over examples (Efron, 1987).
 
-    Where fewer than `FEW` examples differ the bootstrap has seen too little of the difference: the interval is then
+    Where fewer than `FEW` examples differ, or all by as much, the bootstrap has seen too little: the interval is then
     widened by what n examples cannot exclude, that a share 1 - (1 - confidence)**(1 / n) of all examples (3 / n at
     95%, the rule of three) differs by `span`.
 
@@ -206,9 +209,10 @@ def bootstrap_drop(
     n, value = len(differences), float(differences.mean())
     differing = int(np.count_nonzero(differences))
     low = high = value
-    if n > 1 and float(np.ptp(differences)) > 0:
+    varies = n > 1 and float(np.ptp(differences)) > SAME * float(np.abs([base, head]).max())
+    if varies:
         low, high = _bca(differences, confidence, resamples, seed)
-    if differing < FEW or n == 1:
+    if differing < FEW or not varies:
         unseen = span * (1 - (1 - confidence) ** (1 / n))
         low, high = min(low, value - unseen), max(high, value + unseen)
     return Drop(

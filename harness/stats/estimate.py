@@ -25,6 +25,9 @@ DRIFT = 1.6
 """How many half-widths of the ratio's interval runs of unchanged work lie apart, 95 times in 100: 1.52 in the history
 of `results/two-cores` (240 pairs of runs), where intervals of 95% excluded 1 in 19%; see `benchmarks/drift.py`."""
 
+MANY = 20
+"""Samples that are never all the same by chance."""
+
 EXACT = 1e-9
 """Sums of weights that are equal on paper are equal up to this."""
 
@@ -86,24 +89,36 @@ def t_quantile(probability: float, freedom: int) -> float:
     return high
 
 
-def across(medians: Sequence[float], confidence: float = CONFIDENCE, *, drift: float = 0.0) -> tuple[float, float]:
+def across(
+    medians: Sequence[float],
+    confidence: float = CONFIDENCE,
+    *,
+    drift: float = 0.0,
+    paces: Sequence[float] = (),
+) -> tuple[float, float]:
     """Interval of the typical value from one positive number per process: Student's t on their logarithms.
 
-    It is widened where needed to hold the median of the numbers, which is the estimate that is reported.
+    It is widened where needed to hold the median of the numbers, which is the estimate that is reported. Where the host
+    drifted, two errors are independent: what the processes differ by beyond its pace, and how far that may lie from its
+    long-run level.
 
     Args:
         medians: of the processes.
         confidence: of the interval.
-        drift: variance of the mean logarithm that the processes cannot know of (`harness.stats.slow_drift`).
+        drift: half the width of the interval of the host's long-run level, as a logarithm (`harness.stats.slow_drift`).
+        paces: the reference workload beside each process, where it was timed beside all of them.
 
     Raises:
         ValueError: if there are fewer than two numbers.
     """
     logs = [math.log(m) for m in medians]
-    error = math.sqrt(statistics.variance(logs) / len(logs) + drift)
-    half = t_quantile((1 + confidence) / 2, len(logs) - 1) * error
-    centre, typical = statistics.fmean(logs), statistics.median(logs)
-    return math.exp(min(centre - half, typical)), math.exp(max(centre + half, typical))
+    quantile = t_quantile((1 + confidence) / 2, len(logs) - 1) / math.sqrt(len(logs))
+    half = quantile * statistics.stdev(logs)
+    if drift:
+        beyond = [one - math.log(pace) for one, pace in zip(logs, paces, strict=True)] if paces else logs
+        half = max(half, math.hypot(min(half, quantile * statistics.stdev(beyond)), drift))
+    centre, typical = statistics.fmean(logs), statistics.median(medians)
+    return min(math.exp(centre - half), typical), max(math.exp(centre + half), typical)
 
 
 @lru_cache(maxsize=4096)
@@ -168,6 +183,31 @@ def percentile(processes: Sequence[Sequence[float]], rank: int) -> float | None:
     return weighed[-1][0]
 
 
+def tick(processes: Sequence[Sequence[int]]) -> int:
+    """The step of the clock that samples were read from, as far as they show it: the smallest difference of any two.
+
+    A sample is off by up to as much, and processes that agree to the tick agree no better than that.
+
+    Args:
+        processes: the samples of each in nanoseconds, sorted.
+
+    Returns:
+        In nanoseconds, 1 or more; 1 of fewer than `MANY` samples. Where all are the same, the clock is coarser than it
+        shows, and may be as coarse as they are long.
+    """
+    if sum(map(len, processes)) < MANY:
+        return 1
+    least = 0
+    for samples in processes:
+        for before, after in itertools.pairwise(samples):
+            if 0 < after - before < (least or math.inf):
+                least = after - before
+                if least == 1:
+                    return 1
+    every = {value for samples in processes for value in (samples[0], samples[-1])}
+    return max(*every, 1) if len(every) == 1 else max(least, 1)
+
+
 def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
     """Summarise the processes of one case.
 
@@ -183,14 +223,17 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
         ValueError: if there is no process, or one without samples.
     """
     medians = [max(statistics.median(p.samples_ns), 1) / 1e9 for p in processes]
-    samples = [sorted(t / 1e9 for t in p.samples_ns) for p in processes]  # what follows sorts them again, quickly then
+    ordered = [sorted(p.samples_ns) for p in processes]
+    samples = [[t / 1e9 for t in one] for one in ordered]  # what follows sorts them again, quickly then
     pooled = sorted(t for process in samples for t in process)
     typical = statistics.median(medians)
     low, high = across(medians) if len(medians) > 1 else median_interval(pooled)
+    coarse = 1 + tick(ordered) / 1e9 / typical
+    low, high = min(max(low, 1e-9), typical / coarse), max(high, typical * coarse)
     return Latency(
         median_s=typical,
-        ci95_low_s=min(low, typical),  # rounding, where all of them are equal
-        ci95_high_s=max(high, typical),
+        ci95_low_s=low,
+        ci95_high_s=high,
         mean_s=statistics.fmean(statistics.fmean(process) for process in samples),
         min_s=pooled[0],
         p90_s=percentile(samples, 90),

@@ -92,18 +92,21 @@ def _beyond(margin: float, direction: Direction) -> float:
     return math.log1p(max(margin, MIN_EFFECT)) if direction == "slower" else -math.log1p(-MIN_EFFECT)
 
 
-def screen(log_ratios: Sequence[float], *, margin: float = 0.0, level: float = SCREEN_P) -> Screened:
+def screen(
+    log_ratios: Sequence[float], *, margin: float = 0.0, level: float = SCREEN_P, hosts: Sequence[str] = ()
+) -> Screened:
     """Whether a case looks changed enough to be measured again on fresh pairs.
 
     Flagged where the two-sided signed-rank p is at most `level` and the median differs by more than `MIN_EFFECT`.
     Slower is judged against 1 + margin, faster against 1, so that improvements are found whatever the margin.
+    `hosts` are the strata, as in `signed_rank`.
 
     Raises:
         ValueError: as in `signed_rank`.
     """
     values = ranks.checked(log_ratios)
-    slower = signed_rank(values, margin, "greater")
-    faster = signed_rank(values, 0.0, "less")
+    slower = signed_rank(values, margin, "greater", hosts)
+    faster = signed_rank(values, 0.0, "less", hosts)
     direction: Direction = "slower" if slower <= faster else "faster"
     p = min(1.0, 2 * min(slower, faster))
     median = statistics.median(values)
@@ -133,6 +136,7 @@ def confirm(
     directions: Mapping[str, Direction],
     margin: float = 0.0,
     margins: Mapping[str, float] | None = None,
+    hosts: Mapping[str, Sequence[str]] | None = None,
     family_alpha: float = FAMILY_ALPHA,
     planned: int | None = None,
 ) -> dict[str, Confirmed]:
@@ -144,6 +148,7 @@ def confirm(
         directions: name -> the direction that screening saw; the test is one-sided in it.
         margin: as in `screen`; it counts for slower only.
         margins: name -> its own margin, where it is not `margin`.
+        hosts: name -> which host each of its pairs was measured on, where they are of several.
         family_alpha: chance of any false alarm among the cases.
         planned: pairs at the last of several looks (`harness.stats.sequential`); None takes what there is as one look.
 
@@ -157,10 +162,11 @@ def confirm(
         null = (margins or {}).get(name, margin) if slower else 0.0
         try:
             side: Side = "greater" if slower else "less"
+            strata = (hosts or {}).get(name, ())
             ps[name] = (
-                signed_rank(values, null, side)
+                signed_rank(values, null, side, strata)
                 if planned is None
-                else sequential.signed_rank_p(values, planned=planned, margin=null, side=side)
+                else sequential.signed_rank_p(values, planned=planned, margin=null, side=side, hosts=strata)
             )
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error

@@ -16,6 +16,9 @@ EXACT = 60
 SHAMOS = 1.048358
 """Makes the median pairwise distance estimate the standard deviation of a normal distribution."""
 
+BORROWED = 2
+"""How many values' worth of the whole a host's scale takes in: two or three values say little of a scale."""
+
 
 def checked(values: Sequence[float], what: str = "log-ratio") -> list[float]:
     """The values as floats.
@@ -59,13 +62,45 @@ def sign_counts(ranks2: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def positive_tail(values: Sequence[float]) -> float:
+def aligned(values: Sequence[float], hosts: Sequence[str]) -> list[float]:
+    """The sizes of the values, each over the scale of its host, so that a noisy host does not take the high ranks.
+
+    Hosts are strata (aligned ranks: Hodges and Lehmann, Annals of Mathematical Statistics 33, 1962): values of
+    different hosts are compared after each host's own scale is taken out. The scale is made of sizes alone, so that a
+    test that ranks them and flips signs stays exact whatever the hosts' noise. Ranks within each host alone, summed
+    (as van Elteren's test does, 1960), would rank a few values at a time, which costs power.
+
+    Args:
+        values: one per pair.
+        hosts: which host each was measured on; none, or one host, leaves the sizes as they are.
+
+    Raises:
+        ValueError: if there are not as many hosts as values.
+    """
+    sizes = [abs(value) for value in values]
+    if len(set(hosts)) <= 1:
+        return sizes
+    if len(hosts) != len(sizes):
+        raise ValueError(f"{len(hosts)} hosts for {len(sizes)} values: every value needs the host that it is of")
+    by_host: dict[str, list[float]] = {}
+    for host, size in zip(hosts, sizes, strict=True):
+        by_host.setdefault(host, []).append(size)
+    typical = statistics.fmean(sizes)
+    scales = {host: (sum(own) + BORROWED * typical) / (len(own) + BORROWED) for host, own in by_host.items()}
+    return [size / scales[host] if size else 0.0 for host, size in zip(hosts, sizes, strict=True)]
+
+
+def positive_tail(values: Sequence[float], hosts: Sequence[str] = ()) -> float:
     """P(sum of positive ranks >= the one seen) where every sign is a fair coin: small where values are positive.
 
     Zeros take part in ranking and are then dropped (Pratt, 1959); ties get midranks and the exact distribution that
     belongs to them. Exact up to `EXACT` non-zero values; beyond, normal with correction for ties and continuity.
+
+    Args:
+        values: one per pair.
+        hosts: as in `aligned`.
     """
-    ranks = midranks2([abs(value) for value in values])
+    ranks = midranks2(aligned(values, hosts))
     signed = [(rank, value > 0) for rank, value in zip(ranks, values, strict=True) if value]
     if not signed:
         return 1.0

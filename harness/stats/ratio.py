@@ -87,21 +87,24 @@ def ratio_interval(log_ratios: Sequence[float], confidence: float = 0.95) -> Int
     return Interval(ratio=ratio, low=math.exp(averages[index]), high=math.exp(averages[least - 1]), n=n)
 
 
-def signed_rank(log_ratios: Sequence[float], margin: float = 0.0, side: Side = "two-sided") -> float:
+def signed_rank(
+    log_ratios: Sequence[float], margin: float = 0.0, side: Side = "two-sided", hosts: Sequence[str] = ()
+) -> float:
     """p-value of Wilcoxon's signed-rank test that the ratio is 1 + margin.
 
     Args:
         log_ratios: one finite number per pair.
         margin: the ratio under the null hypothesis, minus one.
         side: `greater` asks whether head is beyond 1 + margin, `less` whether it is below, `two-sided` either.
+        hosts: which host each pair was measured on: the strata (`ranks.aligned`); none where there is one.
 
     Returns:
         The p-value, exact up to 60 pairs with ties and zeros (Pratt's treatment) taken into account.
 
     Raises:
-        ValueError: if there is no pair, a number is not finite, or the margin is not above -1.
+        ValueError: if there is no pair, a number is not finite, or the margin is not above -1, or hosts are missing.
     """
     values = _shifted(log_ratios, margin)
-    greater = 1.0 if side == "less" else ranks.positive_tail(values)
-    less = 1.0 if side == "greater" else ranks.positive_tail([-value for value in values])
+    greater = 1.0 if side == "less" else ranks.positive_tail(values, hosts)
+    less = 1.0 if side == "greater" else ranks.positive_tail([-value for value in values], hosts)
     return min(1.0, 2 * min(greater, less)) if side == "two-sided" else min(greater, less)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 RESAMPLES = 1000
 
+SAME = 1e-12
+"""Numbers that are equal on paper are equal up to this share."""
+
 Both = Callable[["Array"], tuple[float, float]]
 """From the numbers of the examples (drawn with return) to the statistic of one side and of the other."""
 
@@ -30,14 +33,15 @@ class ResampledDifference:
 
     Attributes:
         value, reference: of the one side and of the other, on all examples.
-        low, high: 95% interval of `value`.
+        low, high: 95% interval of `value`; None where it is the same of whatever examples are drawn: they say nothing
+            of how far it may be off.
         difference_low, difference_high: 95% interval of `reference` minus `value`.
     """
 
     value: float
     reference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     difference_low: float
     difference_high: float
 
@@ -68,18 +72,21 @@ def difference(both: Both, n: int, *, differing: int, span: float = 1.0, resampl
     drawn = np.array([both(generator.integers(0, n, n)) for _ in range(resamples)], dtype=np.float64)
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     tails = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-    low, high = (value, value) if not len(drawn) else np.quantile(drawn[:, 0], tails)
-    gaps = (0.0, 0.0) if not len(drawn) else np.quantile(drawn[:, 1] - drawn[:, 0], tails)
     gap = reference - value
-    least, most = min(float(gaps[0]), gap), max(float(gaps[1]), gap)
-    if differing < FEW:
+    if len(drawn):
+        ends, gaps = np.quantile(drawn[:, 0], tails), np.quantile(drawn[:, 1] - drawn[:, 0], tails)
+        least, most = min(float(gaps[0]), gap), max(float(gaps[1]), gap)
+    else:
+        ends, least, most = np.array([value, value]), gap, gap
+    if differing < FEW or most - least <= SAME * max(abs(most), abs(value)):
         unseen = span * (1 - (1 - CONFIDENCE) ** (1 / n))
         least, most = min(least, gap - unseen), max(most, gap + unseen)
+    varies = float(ends[1] - ends[0]) > SAME * abs(value)
     return ResampledDifference(
         value=value,
         reference=reference,
-        low=min(float(low), value),
-        high=max(float(high), value),
+        low=min(float(ends[0]), value) if varies else None,
+        high=max(float(ends[1]), value) if varies else None,
         difference_low=least,
         difference_high=most,
     )

@@ -50,7 +50,14 @@ def share_of(n: int, planned: int) -> float:
     return next((look.share for look in looks(planned) if look.pairs == n), looks(planned)[-1].share)
 
 
-def signed_rank_p(log_ratios: Sequence[float], *, planned: int, margin: float = 0.0, side: Side = "greater") -> float:
+def signed_rank_p(
+    log_ratios: Sequence[float],
+    *,
+    planned: int,
+    margin: float = 0.0,
+    side: Side = "greater",
+    hosts: Sequence[str] = (),
+) -> float:
     """p-value over all looks so far.
 
     Args:
@@ -58,6 +65,7 @@ def signed_rank_p(log_ratios: Sequence[float], *, planned: int, margin: float = 
         planned: pairs at the last look.
         margin: the ratio under the null hypothesis, minus one.
         side: as in `signed_rank`.
+        hosts: as in `signed_rank`.
 
     Raises:
         ValueError: as in `signed_rank`.
@@ -65,7 +73,7 @@ def signed_rank_p(log_ratios: Sequence[float], *, planned: int, margin: float = 
     n = len(log_ratios)
     reached = {look.pairs: look.share for look in looks(planned) if look.pairs < n}
     reached[n] = share_of(n, planned)
-    found = (signed_rank(log_ratios[:pairs], margin, side) / share for pairs, share in reached.items())
+    found = (signed_rank(log_ratios[:pairs], margin, side, hosts[:pairs]) / share for pairs, share in reached.items())
     return min(1.0, *found)
 
 

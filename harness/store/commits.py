@@ -42,7 +42,7 @@ def commits(repo: Path | None, since: str | None = None) -> Commits:
         since: a revision; it and every commit that is not older (not reachable from its parents) are wanted.
 
     Raises:
-        UsageError: if git does not know the revision.
+        UsageError: if git does not know the revision, or knows several of that name.
     """
     listed = git.every_commit(repo) if repo is not None else None
     positions = {commit: place for place, commit in enumerate(listed or ())}
@@ -50,7 +50,7 @@ def commits(repo: Path | None, since: str | None = None) -> Commits:
         return Commits(positions=positions)
     if repo is None or listed is None:
         raise UsageError(f"--since {since}: not inside a git checkout, so there is no order of commits")
-    commit = git.commit_of(repo, since)
+    commit = git.one_commit(repo, since)
     if not commit:
         names = git.refs(repo, short=True)
         raise UsageError(

@@ -1,26 +1,33 @@
 """Results per example, as Parquet beside the runs: `examples/<key>.parquet`, which rows name as `evaluation`.
 
 A file has a line for each metric and example (or pair of examples), and what was asked and answered in those that
-changed the most. It never changes: the key is a digest of everything that it depends on.
+changed the most; beside the schema it has what a gate decides on. It never changes: the key is a digest of everything
+that it depends on.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import foreign
 from harness.errors import StoreError
-from harness.records import Evaluation, Json
+from harness.records import Evaluation, Json, PairedScores, PartFidelity
 from harness.store import files
 
 FOLDER = "examples"
 KEY = re.compile(r"[0-9a-f]{64}")
+
+JUDGED = "harness.judged"
+"""In a file's metadata: what a gate decides on, in JSON."""
 
 _SAID = ("truth", "reference_answer", "answer")
 """Columns that hold JSON."""
@@ -52,6 +59,22 @@ class ExampleResult:
     answer: Json = None
     pictures: tuple[bytes, ...] = ()
     shrunk: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedScores:
+    """What a gate decides on, of one evaluation.
+
+    Attributes:
+        paired: the task's metric, example by example.
+        parts: fidelity of each output, as in `records.Evaluation`.
+        kernels, placement: likewise.
+    """
+
+    paired: PairedScores
+    parts: tuple[PartFidelity, ...]
+    kernels: Mapping[str, int]
+    placement: Mapping[str, float]
 
 
 def write(results: Path, evaluation: Evaluation | None) -> None:
@@ -106,6 +129,14 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
         parse_options=pa.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
     )
+    if evaluation.paired is not None:
+        judged = {name: getattr(evaluation, name) for name in ("kernels", "placement")}
+        judged |= {
+            "paired": dataclasses.asdict(evaluation.paired),
+            "parts": list(map(dataclasses.asdict, evaluation.parts)),
+        }
+        with contextlib.suppress(ValueError):  # numbers that JSON does not have: the gate runs such an artifact again
+            table = table.replace_schema_metadata({JUDGED: json.dumps(judged, allow_nan=False)})
     pq.write_table(table, held, compression="zstd")
     with files.Lock.wait(files.lock_of(results)):
         files.write(place, held.getvalue())
@@ -141,7 +172,33 @@ def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
         raise StoreError(f"{place} is damaged: {error}. Delete it and sweep the case again.") from error
 
 
-def beside(file: Path, rows: Sequence[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
+def judged(results: Path, key: str) -> JudgedScores | None:
+    """What a gate decides on, of an evaluation; None where it is not kept, or was not by the version that wrote it."""
+    place = _place(results, key)
+    if not place.is_file():
+        return None
+    import pyarrow.parquet as pq
+
+    try:
+        text = (pq.read_schema(io.BytesIO(place.read_bytes())).metadata or {}).get(JUDGED.encode())
+        known = None if text is None else foreign.mapping(text)
+        if known is None:
+            return None
+        paired = known["paired"]
+        found = JudgedScores(
+            paired=PairedScores(**{**paired, "values": tuple(map(float, paired["values"]))}),
+            parts=tuple(PartFidelity(**one) for one in known["parts"]),
+            kernels=dict(known["kernels"]),
+            placement=dict(known["placement"]),
+        )
+        for one in (found.paired, *found.parts):
+            foreign.checked(one)
+    except Exception:  # noqa: BLE001  # pyarrow has a class of its own for every damage; what is damaged is run again
+        return None
+    return found
+
+
+def beside(file: Path, rows: Iterable[Mapping[str, Any]], results: Path) -> dict[Path, Path]:
     """What else belongs to a run that is taken over from another folder: where it goes -> where it lies.
 
     Args:
@@ -150,7 +207,8 @@ def beside(file: Path, rows: Sequence[Mapping[str, Any]], results: Path) -> dict
         results: the folder that takes it over.
     """
     keys = {key for row in rows if (key := row.get("evaluation")) and KEY.fullmatch(key)}
-    there = {_place(results, key): _place(file.parent.parent, key) for key in sorted(keys)}
+    theirs = next((one for one in file.parents if one.name == "samples"), file.parent).parent
+    there = {_place(results, key): _place(theirs, key) for key in sorted(keys)}
     return {target: source for target, source in there.items() if source.is_file() and not target.exists()}
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import flavours
+from harness import flavours, foreign
 from harness.errors import NewerSchema, StoreError
 from harness.records.case_id import case_name, target_label
 from harness.records.case_id import parts as case_parts
@@ -223,7 +223,7 @@ def _plain(value: str) -> str:
 
 def _other_meaning(path: Path, name: str, version: str) -> StoreError:
     mine = OURS[name].version
-    if version.isdecimal() and int(version) > int(mine):
+    if version.isdecimal() and foreign.whole(version) > int(mine):
         return NewerSchema(
             f"{path} holds {name} in version {version}; this harness reads version {mine}: update onnx-harness."
         )

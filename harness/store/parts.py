@@ -8,6 +8,7 @@ to fit into memory, and a reader needs no more than one group at a time either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +50,23 @@ def groups(tables: Iterable[Any], most_bytes: int = GROUP_BYTES, most_rows: int 
         size, rows = size + one.nbytes, rows + one.num_rows
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def stream(path: Path) -> Iterator[Any]:
+    """A file as Arrow's tables of all columns, a group of rows at a time; see `table`.
+
+    Raises:
+        StoreError: where it is damaged.
+        FileNotFoundError: if it is not there.
+    """
+    with samples.opened(path) as file:
+        current = file.schema_arrow.equals(samples.schema())
+        for place in range(file.num_row_groups if current else 0):
+            yield file.read_row_group(place, use_threads=False)
+    if not current:
+        rows = samples.stream(path)
+        while some := list(islice(rows, samples.HEAVY_BATCH)):
+            yield samples.as_table(some)
 
 
 def table(part: Path) -> Any:

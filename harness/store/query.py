@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import foreign
 from harness.errors import StoreError
-from harness.special_files import special
-from harness.store import absent, content, earlier
+from harness.store import absent, admission, earlier, stored_files
 from harness.store.absent import STORED
 from harness.store.clock import ahead, limit, settled_sql
 from harness.store.columns import COLUMNS, HEAVY
+from harness.store.database import connected
 from harness.store.rows import Row
-from harness.store.samples import check_schema, damaged
+from harness.store.samples import damaged
 from harness.store.standing import standing
 
 if TYPE_CHECKING:
@@ -30,13 +29,6 @@ ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename 
 
 DIGITS = re.compile(r"(\d+)")
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
-NODES = (
-    "SELECT file_name, name, coalesce(num_children, 0), coalesce(type, ''), "
-    "CASE WHEN logical_type LIKE 'Null%' OR logical_type LIKE 'UnknownType%' THEN 'NULL' "
-    "ELSE coalesce(converted_type, 'NONE') END FROM parquet_schema(?)"
-)
-"""The schema of every file, depth first."""
-
 ALWAYS = frozenset({"case", "model", "status", "reason", "notes", "latency", "run", "run_started_at", "started_at"})
 """What rows are chosen, ordered and marked by."""
 
@@ -92,10 +84,10 @@ def query(
     columns = read_columns(columns)
     with connected() as connection:
         for attempt in range(ATTEMPTS):
-            paths = sample_files(results)
+            paths = stored_files.sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = each_admitted(connection, paths, problems)
+                good = admission.admitted(connection, paths, problems)
                 rows, before = read(connection, good, problems, columns, all_runs=all_runs)
                 notes = of_the_future(connection, good, problems)
             except FileNotFoundError:
@@ -109,16 +101,6 @@ def query(
             for some in (rows, before)
         )
     return Query(rows=tuple(rows), among=(*rows, *before), problems=tuple(problems), notes=notes)
-
-
-@contextmanager
-def connected() -> Iterator[Any]:
-    """A database in memory that draws nothing: DuckDB prints its progress on standard output of `python -c`."""
-    import duckdb
-
-    with duckdb.connect() as connection:
-        connection.execute("SET enable_progress_bar = false")
-        yield connection
 
 
 def read_columns(columns: Collection[str]) -> tuple[str, ...]:
@@ -184,7 +166,13 @@ class ColumnTable:
     problems: tuple[StoreError, ...] = ()
 
 
-def table(results: Path, select: Mapping[str, str], categories: Collection[str] = ()) -> ColumnTable:
+def table(
+    results: Path,
+    select: Mapping[str, str],
+    categories: Collection[str] = (),
+    *,
+    case: Callable[[str], bool] | None = None,
+) -> ColumnTable:
     """Chosen columns of every run's rows, each case of a run once; DuckDB -> pandas, never a dict per row.
 
     Args:
@@ -192,6 +180,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
         select: name of a column -> DuckDB's expression for it over the stored columns, such as `latency.median_s`;
             `filename` is the file that holds the row.
         categories: columns of text that repeats; they become categories, which 200,000 rows are far cheaper as.
+        case: says of a case's name whether it is wanted: of models that have none such, nothing is read.
 
     Raises:
         StoreError: where the folder itself cannot be listed.
@@ -200,24 +189,34 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
 
     columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
     order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
-    sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
-    problems: list[StoreError] = []
     with connected() as connection:
-        good = _admitted(connection, sample_files(results), problems)
-        try:
-            frame = _frame(connection, sql, good, select, categories)
-        except duckdb.Error:
-            # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
-            good = [path for path in good if _answers(connection, path, problems, f"SELECT {columns}")]
-            frame = _frame(connection, sql, good, select, categories)
-    return ColumnTable(frame=frame, problems=tuple(problems))
+        for _ in range(ATTEMPTS):
+            problems: list[StoreError] = []
+            try:
+                good = admission.admitted(connection, stored_files.sample_files(results), problems)
+                for again in (True, False):
+                    try:
+                        models = None if case is None else _models(connection, good, case)
+                        of = "" if models is None else "WHERE model IN (SELECT unnest(?))"
+                        sql = f"SELECT {columns} FROM {STORED} {of} {ONCE} {order}"  # noqa: S608  (our own names)
+                        frame = _frame(connection, sql, good, select, categories, models)
+                        break
+                    except duckdb.Error:
+                        if not again:
+                            raise
+                        # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
+                        good = _readable(connection, good, problems, columns)
+            except FileNotFoundError:
+                continue
+            return ColumnTable(frame=frame, problems=tuple(problems))
+    raise changing(results)
 
 
 def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     """Whole rows of chosen cases, read only from the files that hold them.
 
     Args:
-        keys: a row's `filename`, as `table` gives it, and `case`.
+        keys: a row's `filename`, as `table` gives it, `run` and `case`.
         columns: stored columns; with `processes` they are large.
 
     Raises:
@@ -228,14 +227,20 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     if keys.empty:
         return []
     names = ", ".join(f'stored."{name}"' for name in columns)
-    paths = sorted({str(name) for name in keys["filename"]})
-    sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, "case")'  # noqa: S608  (our own names)
+    sql = f'SELECT {names} FROM {STORED} AS stored SEMI JOIN wanted USING (filename, run, "case")'  # noqa: S608  (our own names)
+    wanted = keys[["filename", "run", "case"]].drop_duplicates().astype(object)
     with connected() as connection:
-        connection.register("wanted", keys[["filename", "case"]].drop_duplicates())
-        try:
-            found = connection.execute(sql, [[_literal(Path(path)) for path in paths]]).fetchall()
-        except duckdb.Error as error:
-            raise damaged(Path(paths[0]).parent, error) from error
+        for attempt in range(ATTEMPTS):
+            wanted = wanted.assign(filename=wanted["filename"].map(stored_files.moved(set(wanted["filename"]))))
+            paths = sorted(map(Path, set(wanted["filename"])))
+            connection.register("wanted", wanted)
+            try:
+                found = connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall()
+            except duckdb.Error as error:
+                if attempt < ATTEMPTS - 1 and not all(path.exists() for path in paths):
+                    continue
+                raise damaged(paths[0].parent, error) from error
+            break
     return [absent.row(dict(zip(columns, values, strict=True)), columns) for values in found]
 
 
@@ -244,27 +249,28 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
     # Text and digits take turns.
     return tuple(
-        (False, int(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
+        (False, foreign.whole(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
         for place, piece in enumerate(DIGITS.split(text))
     )
 
 
-def sample_files(results: Path) -> list[Path]:
-    """The Parquet files of a results folder, of finished runs and of those going on.
-
-    Raises:
-        StoreError: if the folder cannot be listed.
-    """
-    folder = results / "samples"
-    try:
-        found = [*folder.glob("*.parquet"), *folder.glob("*.parts/*.parquet")]
-    except OSError as error:
-        raise StoreError(f"Cannot list {folder}: {error.strerror}.") from error
-    return sorted(path for path in found if not path.name.startswith("."))
+def _models(connection: Any, paths: Sequence[Path], case: Callable[[str], bool]) -> list[str] | None:
+    """The models that have a wanted case; None where that is every one."""
+    if not paths:
+        return None
+    sql = f'SELECT DISTINCT model, "case" FROM {STORED}'  # noqa: S608  (our own names)
+    found = connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall()
+    wanted = {model for model, name in found if case(name)}
+    return None if wanted == {model for model, _ in found} else sorted(wanted)
 
 
 def _frame(
-    connection: Any, sql: str, paths: Sequence[Path], select: Mapping[str, str], categories: Collection[str]
+    connection: Any,
+    sql: str,
+    paths: Sequence[Path],
+    select: Mapping[str, str],
+    categories: Collection[str],
+    models: Sequence[str] | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -272,114 +278,13 @@ def _frame(
         empty = pd.DataFrame({name: [] for name in select})
         return empty.astype(dict.fromkeys(categories, "category"))
     # By way of Arrow, whose text becomes categories without a Python string per row.
-    found = connection.sql(sql, params=[[_literal(path) for path in paths]]).to_arrow_table()
+    params = [[admission.literal(path) for path in paths], *([] if models is None else [models])]
+    found = connection.sql(sql, params=params).to_arrow_table()
     for place, name in enumerate(found.column_names):
         if name in categories:
             found = found.set_column(place, name, found.column(place).dictionary_encode())
     frame: pd.DataFrame = found.to_pandas()
     return frame
-
-
-def _admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The files that are harness's own: all asked at once, and one by one only where that fails."""
-    import duckdb
-
-    try:
-        _check(connection, paths)
-    except (duckdb.Error, StoreError, UnicodeDecodeError):
-        return [path for path in paths if _answers(connection, path, problems, "SELECT 1")]
-    return list(paths)
-
-
-def each_admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The same for whoever lists the folder again where a file has gone.
-
-    Raises:
-        FileNotFoundError: if one has.
-    """
-    import duckdb
-
-    try:
-        _check(connection, paths)
-    except (duckdb.Error, StoreError, UnicodeDecodeError):
-        return [path for path in paths if _admit(connection, path, problems)]
-    return list(paths)
-
-
-def _check(connection: Any, paths: Sequence[Path]) -> None:
-    """Refuse files that are not harness's own, newer, or of columns that no version wrote.
-
-    Raises:
-        StoreError, duckdb.Error, UnicodeDecodeError: if one of them is.
-    """
-    if not paths:
-        return
-    for path in paths:
-        if what := special(path):
-            raise damaged(path, f"it is {what}")
-    literals = [[_literal(path) for path in paths]]
-    said: dict[str, dict[str, str]] = {}
-    for name, key, value in connection.execute(
-        "SELECT file_name, key, value FROM parquet_kv_metadata(?)", literals
-    ).fetchall():
-        said.setdefault(name, {})[key.decode()] = value.decode()
-    for path in paths:
-        check_schema(path, said.get(str(path), {}))
-    nodes = connection.execute(NODES, literals)
-    for name, found in groupby(nodes.fetchall(), key=lambda node: node[0]):
-        if wrong := _wrong(tuple(node[1:] for node in found)):
-            raise damaged(Path(name), wrong)
-    for name, *flags in connection.execute(content.WRONG, [[_literal(path) for path in paths]]).fetchall():
-        if wrong := content.wrong(tuple(flags)):
-            raise damaged(Path(name), wrong)
-
-
-@lru_cache(maxsize=64)
-def _wrong(nodes: tuple[tuple[str, int, str, str], ...]) -> str:
-    """`absent.problem` of a schema's nodes, each with its number of children and its types, depth first."""
-    left = iter(nodes)
-
-    def leaves(count: int, before: str) -> Iterator[tuple[str, str, str]]:
-        for _ in range(count):
-            name, children, *types = next(left)
-            if children:
-                yield from leaves(children, f"{before}{name}.")
-            else:
-                yield f"{before}{name}", types[0], types[1]
-
-    count = next(left)[1]
-    return absent.problem(leaves(count, ""))
-
-
-def _answers(connection: Any, path: Path, problems: list[StoreError], select: str) -> bool:
-    """Whether a file is harness's own and answers a query; why not goes to `problems`."""
-    import duckdb
-
-    try:
-        if not _admit(connection, path, problems):
-            return False
-        connection.execute(f"{select} FROM {STORED}", [[_literal(path)]]).fetchall()
-    except FileNotFoundError:
-        return False  # a run that has just finished replaced its parts
-    except duckdb.Error as error:
-        problems.append(damaged(path, error))
-        return False
-    return True
-
-
-def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
-    import duckdb
-
-    try:
-        _check(connection, [path])
-    except duckdb.Error as error:
-        _vanished(path)
-        problems.append(damaged(path, error))
-    except (StoreError, UnicodeDecodeError) as error:
-        problems.append(error if isinstance(error, StoreError) else damaged(path, error))
-    else:
-        return True
-    return False
 
 
 def _select(
@@ -397,16 +302,22 @@ def _select(
     if not paths:
         return []
     columns = ", ".join(f'"{name}"' for name in wanted)
-    time = settled_sql("run_started_at")
-    latest = f"ORDER BY {time} DESC, run DESC"
-    newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
+    latest = f"ORDER BY {settled_sql('run_started_at')} DESC, run DESC"
     of = "" if models is None else f'WHERE "model" IN ({", ".join("?" * len(models))})'
-    select = f"WITH once AS (SELECT {columns} FROM {STORED} {of} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
-    select += "" if all_runs else newest
-    select += f" {latest}, started_at"
     rows: list[Row] = []
+    holding: Sequence[Path] = paths
     try:
-        found = connection.execute(select, [[_literal(path) for path in paths], *(models or ())])
+        if all_runs:
+            select = f"SELECT {columns} FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
+        else:
+            holding = _newest(connection, paths, of, latest, models)
+            newest = f'{STORED} AS stored SEMI JOIN newest USING (filename, run, "case", failed)'
+            newest = newest.replace(STORED, f"(SELECT *, status = 'failed' AS failed FROM {STORED} {of})", 1)  # noqa: S608
+            select = f"SELECT {columns} FROM {newest} {ONCE}"  # noqa: S608  (as above)
+        if not holding:
+            return []
+        select = f"WITH once AS ({select}) SELECT {columns} FROM once {latest}, started_at"  # noqa: S608  (as above)
+        found = connection.execute(select, [[admission.literal(path) for path in holding], *(models or ())])
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
@@ -418,10 +329,32 @@ def _select(
     return rows
 
 
+def _newest(
+    connection: Any, paths: Sequence[Path], of: str, latest: str, models: Sequence[str] | None
+) -> Sequence[Path]:
+    """Make the table `newest` of the newest failed row and the newest other one of each case; the files that hold them.
+
+    Most columns of most rows are of no use: 2,000 cases that were measured 500 times have theirs in a file or two.
+    """
+    keys = "filename, run, \"case\", status = 'failed' AS failed"
+    once = f"SELECT {keys}, run_started_at FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE newest AS WITH once AS ({once}) "  # noqa: S608  (as above)
+        f'SELECT filename, run, "case", failed FROM once '
+        f'QUALIFY row_number() OVER (PARTITION BY "case", failed {latest}) = 1',
+        [[admission.literal(path) for path in paths], *(models or ())],
+    )
+    holding = {name for (name,) in connection.execute("SELECT DISTINCT filename FROM newest").fetchall()}
+    return [path for path in paths if str(path) in holding]
+
+
 def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> list[tuple[str, str, str, int]]:
     """Model, variant and target of all stored rows, each combination once, with how many rows have it.
 
     Files that do not answer are left out of `paths`.
+
+    Raises:
+        FileNotFoundError: one has gone.
     """
     import duckdb
 
@@ -430,10 +363,10 @@ def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> lis
     sql = f"SELECT model, variant, target, count(*) FROM {STORED} GROUP BY ALL"  # noqa: S608  (our own names)
     try:
         found: list[tuple[str, str, str, int]] = connection.execute(
-            sql, [[_literal(path) for path in paths]]
+            sql, [[admission.literal(path) for path in paths]]
         ).fetchall()
     except duckdb.Error:
-        good = [path for path in paths if _answers(connection, path, problems, "SELECT model, variant, target")]
+        good = _readable(connection, paths, problems, "model, variant, target")
         if len(good) == len(paths):
             raise
         paths[:] = good
@@ -448,10 +381,10 @@ def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError]
     good = []
     for path in paths:
         try:
-            connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (our own names)
+            connection.execute(f"SELECT {columns} FROM {STORED}", [[admission.literal(path)]]).fetchall()  # noqa: S608  (our own names)
             good.append(path)
         except duckdb.Error as error:
-            _vanished(path)
+            admission.require_there(path)
             problems.append(damaged(path, error))
     return good
 
@@ -461,7 +394,7 @@ def _earlier(connection: Any, paths: Sequence[Path], rows: Sequence[Row], column
     import duckdb
 
     try:
-        return earlier.rows(connection, [_literal(path) for path in paths], rows, columns, ONCE)
+        return earlier.rows(connection, [admission.literal(path) for path in paths], rows, columns, ONCE)
     except duckdb.Error:
         good = _readable(connection, paths, [], ", ".join(f'"{name}"' for name in columns))
         if len(good) == len(paths):
@@ -474,14 +407,4 @@ def of_the_future(connection: Any, paths: Sequence[Path], problems: Sequence[Sto
     if problems or not paths:
         return ()
     sql = f"SELECT DISTINCT run, run_started_at FROM {STORED} WHERE run_started_at > '{limit()}'"  # noqa: S608  (our own names)
-    return ahead(connection.execute(sql, [[_literal(path) for path in paths]]).fetchall())
-
-
-def _vanished(path: Path) -> None:
-    """Tell a file that is gone from one that is damaged."""
-    path.stat()
-
-
-def _literal(path: Path) -> str:
-    """A path that DuckDB does not take for a glob."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
+    return ahead(connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall())

@@ -15,6 +15,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
 from harness.special_files import require_plain
 from harness.store import absent, compact, content
@@ -43,15 +44,17 @@ def encode(rows: Iterable[Row]) -> bytes:
     return encoded
 
 
-def writer(sink: Any) -> Any:
+def writer(sink: Any, said: Mapping[str, str] | None = None) -> Any:
     """What writes tables of `as_table` to a file, each as a group of rows that can be read without the others.
 
     Args:
         sink: an open file, of Python's or of Arrow's.
+        said: what else stands in the file's metadata.
     """
     import pyarrow.parquet as pq
 
-    return pq.ParquetWriter(sink, schema(), compression="zstd", write_page_checksum=True)
+    whole = schema().with_metadata({**schema().metadata, **(said or {})})
+    return pq.ParquetWriter(sink, whole, compression="zstd", write_page_checksum=True)
 
 
 @cache
@@ -182,7 +185,7 @@ def check_schema(path: Path, metadata: Mapping[str, str]) -> None:
         raise StoreError(
             f"{path} was not written by harness (its metadata has no {SCHEMA_KEY}): move it out of the results folder."
         )
-    if int(version) > SCHEMA:
+    if foreign.whole(version) > SCHEMA:
         raise NewerSchema(
             f"{path} has schema version {version}; this harness reads versions up to {SCHEMA}: update onnx-harness, "
             "or choose another results folder with --results."

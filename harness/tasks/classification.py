@@ -88,9 +88,14 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
 
 
 def rank_agreement(reference: Sequence[Any], scores: Sequence[Any]) -> tuple[float, ...] | None:
-    """The share of each example's best classes that are still among the best; None for fewer than four classes."""
+    """The share of each example's best classes that are still among the best; None for fewer than four classes.
+
+    None also where scores are not numbers, which have no order.
+    """
     import numpy as np
 
+    if any(np.isnan(np.asarray(one, dtype=np.float64)).any() for one in (*reference, *scores)):
+        return None
     found = [
         ranking.overlap(np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64))
         for one, other in zip(reference, scores, strict=True)
@@ -107,7 +112,7 @@ def among_first(scores: Sequence[Any], labels: Sequence[Any]) -> tuple[bool, ...
     for value, label in zip(scores, labels, strict=True):
         row = np.asarray(value, dtype=np.float64).reshape(-1)
         best = np.argsort(-row, kind="stable")[:FIRST]
-        found.append(bool((best == np.asarray(label).reshape(-1)[0]).any()))
+        found.append(bool((best == np.asarray(label).reshape(-1)[0]).any()) and not np.isnan(row).any())
     return tuple(found)
 
 
@@ -184,7 +189,10 @@ def pair(base: Evaluated, head: Evaluated) -> Paired | None:
 def said(given: Evaluated, side: Mapping[str, Sequence[Any]], places: tuple[int, ...]) -> Json:
     """The class of an example."""
     by = find(given)
-    return None if by is None else list(map(str, by.classes([side[by.name][place] for place in places])))
+    if by is None:
+        return None
+    found = by.classes([side[by.name][place] for place in places])
+    return ["none: its scores are not numbers" if one is None else str(one) for one in found]
 
 
 def true(labels: Sequence[Any]) -> Json:

@@ -104,7 +104,7 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
         own = spearman(theirs, found.grades)
         reference = own if np.isfinite(own) else 0.0
         interval = resampled.ResampledDifference(
-            value=0.0, reference=reference, low=0.0, high=0.0, difference_low=reference, difference_high=reference
+            value=0.0, reference=reference, low=None, high=None, difference_low=reference, difference_high=reference
         )
         order = None
     by_grade = resampled_metric(SPEARMAN, interval, count, note=note)

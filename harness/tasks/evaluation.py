@@ -14,12 +14,13 @@ from harness.records import (
     ExampleScores,
     Fidelity,
     MetricValue,
+    PairedScores,
     PartFidelity,
     Reference,
     ValueEntry,
 )
 from harness.tasks import by_example, fidelity
-from harness.tasks.base import Evaluated, by_row
+from harness.tasks.base import Evaluated, Task, by_row
 from harness.tasks.by_example import Feeds
 
 
@@ -33,6 +34,7 @@ class Scores:
     metrics: tuple[MetricValue, ...]
     each: tuple[ExampleScores, ...] = ()
     answers: tuple[ExampleAnswer, ...] = ()
+    paired: PairedScores | None = None
     postprocess_s: float | None = None
 
 
@@ -114,7 +116,27 @@ def score(given: Evaluated, task: str | None, feeds: Feeds | None = None) -> Sco
         metrics=metrics,
         each=each,
         answers=by_example.answers(given, found, each, feeds),
+        paired=paired(given, found) if found is not None and ":" not in (task or "") else None,
         postprocess_s=next((one.postprocess_s for one in scored if one.postprocess_s is not None), None),
+    )
+
+
+def paired(given: Evaluated, task: Task) -> PairedScores | None:
+    """What a gate decides on, of one side; None where nothing but fidelity tells.
+
+    Raises:
+        ValueError: as `Task.paired`.
+    """
+    both = task.paired(given, given)
+    if both is None:
+        return None
+    return PairedScores(
+        metric=both.metric,
+        unit=both.unit,
+        direction=both.direction,
+        values=tuple(map(float, both.head)),
+        right=both.right,
+        span=both.span,
     )
 
 

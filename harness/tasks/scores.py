@@ -40,7 +40,7 @@ class ScoresOutput:
     note: str = ""
 
     def classes(self, values: Sequence[Any]) -> list[Any]:
-        """The class of each example.
+        """The class of each example; None, which equals none of the labels, where scores are not numbers.
 
         Raises:
             ValueError: an example has no single row or number.
@@ -53,7 +53,9 @@ class ScoresOutput:
             if held is None or (self.kind != ROW and held.size != 1):
                 shape = getattr(value, "shape", "of a structure")
                 raise ValueError(f"output `{self.name}` has shape {shape}: no row of scores for each example")
-            if self.kind == ROW:
+            if _is_float(held) and np.isnan(held).any():
+                found.append(None)
+            elif self.kind == ROW:
                 found.append(int(held.argmax()))
             elif self.kind == CLASS:
                 found.append(held.reshape(-1)[0].item())

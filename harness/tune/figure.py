@@ -44,9 +44,9 @@ def svg(found: Tuned) -> str:
     points = []
     for one in found.timed:
         tried = quality.get(one.candidate.build)
-        if one.median_s is None or tried is None or tried.closeness_db is None:
+        if one.example_s is None or tried is None or tried.closeness_db is None:
             continue
-        points.append((one, one.median_s, min(tried.closeness_db, EXACT_DB)))
+        points.append((one, one.example_s, min(tried.closeness_db, EXACT_DB)))
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {box}>'
     title = f'<text x="{LEFT}" y="22" font-size="15">{escape(found.default.case.model.name)}: time and closeness</text>'

@@ -92,6 +92,11 @@ class TimedBuild:
     excess: str | None = None
     reason: str = ""
 
+    @property
+    def example_s(self) -> float | None:
+        """The median for one example of its batch: what candidates are compared by."""
+        return None if self.median_s is None else self.median_s / self.candidate.case.target.batch
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
@@ -133,7 +138,7 @@ class Tuned:
         """The candidates that no other is both faster and closer than, the fastest first."""
         close = {one.candidate.build: one.rank for one in self.tried}
         kept: list[TimedBuild] = []
-        for one in sorted((t for t in self.timed if t.median_s is not None), key=lambda t: t.median_s or 0.0):
+        for one in sorted((t for t in self.timed if t.median_s is not None), key=lambda t: t.example_s or 0.0):
             mine = close.get(one.candidate.build)
             if mine is not None and all(mine > close[other.candidate.build] for other in kept):
                 kept.append(one)

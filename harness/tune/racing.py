@@ -1,4 +1,4 @@
-"""Successive halving (Jamieson and Talwalkar, 2016): every candidate gets one process, the faster half gets more.
+"""Successive halving (Jamieson and Talwalkar, 2016): every candidate gets one process, the fastest get more.
 
 The processes are a sweep's own, in its rounds and its random order, and are kept in a journal as a sweep's are: a race
 that was interrupted goes on where it was.
@@ -20,10 +20,10 @@ from harness.tune.model import TimedBuild, TuneCandidate
 
 Row = Mapping[str, Any]
 
-RUNGS = (1, 3, 5)
+RUNGS = (1, 3)
 """Processes of a candidate by the end of each rung."""
 
-KEPT = 0.5
+KEPT = 1 / 3
 """The share that goes on to the next rung."""
 
 FEWEST = 2
@@ -31,6 +31,9 @@ FEWEST = 2
 
 PROCESS_S = 0.5
 """Seconds of inference of one process, warm-up included."""
+
+NOT_TIMED = "not timed"
+"""How the reason of a candidate begins that no time was left for."""
 
 CLOSE = 1.05
 """Whoever is within this factor of the last that goes on goes on as well: so little is noise after one process."""
@@ -98,13 +101,14 @@ def race(
             break
         left = going_on(left, rows)
     timed = [_timed(one, rows.get(one.case.id)) for one in candidates]
-    return sorted(timed, key=lambda one: (one.median_s is None, -one.processes, one.median_s or 0.0))
+    return sorted(timed, key=lambda one: (one.median_s is None, -one.processes, one.example_s or 0.0))
 
 
 def going_on(left: Sequence[TuneCandidate], rows: Mapping[str, Row]) -> list[TuneCandidate]:
-    """Who goes on to the next rung: the faster half, whoever is close to it, and nobody who is outside the budget."""
+    """Who goes on: the fastest third by the time of one example, who is close to it, and nobody outside the budget."""
     inside = [rows[one.case.id] for one in left if one.case.id in rows and fit(rows[one.case.id])]
-    times = {row["case"]: row["latency"]["median_s"] for row in inside}
+    batch = {one.case.id: one.case.target.batch for one in left}
+    times = {row["case"]: row["latency"]["median_s"] / batch[row["case"]] for row in inside}
     ordered = sorted(times.values())
     if not ordered:
         return []
@@ -127,7 +131,7 @@ def _paced(job: Job, processes: int, process_s: float) -> Job:
 
 def _timed(one: TuneCandidate, row: Row | None) -> TimedBuild:
     if row is None:
-        return TimedBuild(candidate=one, reason="not timed: the time was over")
+        return TimedBuild(candidate=one, reason=f"{NOT_TIMED}: the time was over")
     latency = row.get("latency")
     if not latency:
         return TimedBuild(candidate=one, reason=row.get("reason") or str(row["status"]))

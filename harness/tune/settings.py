@@ -21,14 +21,18 @@ ENTRIES: Sequence[tuple[str, Mapping[str, str], str]] = (
 SPINNING = ("no-spin", {"session.intra_op.allow_spinning": "0"}, "threads that do not spin")
 
 
-def one_by_one(case: Case, threads: Sequence[int]) -> Iterator[tuple[Case, str]]:
+def one_by_one(case: Case, threads: Sequence[int], batches: Sequence[int] = ()) -> Iterator[tuple[Case, str]]:
     """A case with one setting changed at a time.
 
     Args:
         case: on the target that was asked for.
         threads: the counts that may be used.
+        batches: the sizes that may be; the target's own where empty.
     """
     target = case.target
+    for size in batches:
+        if size != target.batch:
+            yield replace(case, target=replace(target, batch=size)), f"batches of {size}"
     own_settings = not runtime_spec.other(target.runtime) and not runtime_spec.language(target.runtime)
     if not own_settings or not uses_session_threads(target.provider):
         return
@@ -80,6 +84,8 @@ def combined(base: Case, better: Sequence[Case]) -> Case | None:
             target = replace(target, session_config={**target.session_config, **more})
         if one.target.intra_threads != base.target.intra_threads and target.intra_threads == base.target.intra_threads:
             target = replace(target, intra_threads=one.target.intra_threads)
+        if one.target.batch != base.target.batch and target.batch == base.target.batch:
+            target = replace(target, batch=one.target.batch)
         if one.target.inter_threads != base.target.inter_threads:
             target = replace(target, inter_threads=one.target.inter_threads)
         if one.recipe.optimization != recipe.optimization:

@@ -28,8 +28,10 @@ from harness.records import Artifact, Case, Recipe
 from harness.store.journal import Journal
 from harness.store.rows import plain
 from harness.tune import layers, recipes, settings
+from harness.tune.layers import RankedLayers
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
-from harness.tune.racing import RaceWatcher, race
+from harness.tune.racing import NOT_TIMED, RaceWatcher, race
+from harness.units import count
 from harness.zoo import Zoo
 
 TIME_LIMIT_S = 900.0
@@ -41,6 +43,9 @@ TOGETHER = 4
 
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
+
+NEAR = 1.25
+"""A build that takes this many times as long as the fastest is left out: no setting makes up for that."""
 
 MEMBER_S = 2.5
 """What one process of a live group takes, roughly: decides how many groups fit into the time that is left."""
@@ -84,6 +89,7 @@ class TuneRequest:
         fixed_threads: whether the target was named with its threads, so that no more are tried.
         time_limit: in seconds.
         process_s: seconds of inference of one timed process.
+        batches: sizes of the batch that are searched as well, by the time of one example; the target's alone if empty.
     """
 
     zoo: Zoo
@@ -94,6 +100,7 @@ class TuneRequest:
     fixed_threads: bool = False
     time_limit: float = TIME_LIMIT_S
     process_s: float = 0.5
+    batches: Sequence[int] = ()
 
 
 class Tuner:
@@ -114,6 +121,7 @@ class Tuner:
         )
         self._tried: dict[str, TriedBuild] = {}
         self._skipped: list[str] = []
+        self._rankings: dict[str, RankedLayers | None] = {}
 
     def run(self) -> Tuned:
         """Search.
@@ -128,17 +136,22 @@ class Tuner:
             raise UsageError(f"{default.case.id}, which everything is compared with, cannot be run: {base.reason}")
         if base.excess is None:
             raise UsageError(f"no build of {default.case.model.name} could be judged: {base.unjudged}")
-        with reading() as reader:
+        with reading() as reader, self._journal() as journal:
             self._builds(reader)
             if len(self._tried) == 1:
                 self._nothing_tried()
             kept = [one.candidate for one in self._tried.values() if one.keeps and one.candidate is not default]
             if not kept:
                 return self._none(default, reader)
-        with self._journal() as journal:
+            reader.close()  # nothing that is not measured runs beside what is
             timed = self._race("builds", [default, *kept], journal, RACING)
-            finalists = [one for one in _fit(timed) if one.candidate.case.recipe.name != default.case.recipe.name]
-            timed = _fastest([*timed, *self._settings(finalists[:FINALISTS], journal)])
+            timed = [*timed, *self._without_slow_layers(timed, reader, journal)]
+            finalists = fastest([one for one in _fit(timed) if one.candidate.build != default.build])
+            if not finalists and any(one.reason.startswith(NOT_TIMED) for one in timed):
+                self._nothing_timed(len(kept))
+            least = min((one.example_s or math.inf for one in finalists), default=math.inf)
+            near = [one for one in finalists[:FINALISTS] if (one.example_s or math.inf) <= NEAR * least]
+            timed = fastest([*timed, *self._settings(near, journal)])
             best = [one.candidate for one in _fit(timed) if one.candidate.name != default.name][:2]
             choice = self._confirm(best, default) if best else None
             journal.finish().unlink(missing_ok=True)  # it is for whoever goes on, and there is nothing to go on with
@@ -196,16 +209,12 @@ class Tuner:
         return sorted(there, key=lambda one: methods.get(str(step[one.name].options.get("method")), 2))  # type: ignore[union-attr] # all have one
 
     def _mixed(self, recipe: Recipe, reader: GraphReader) -> None:
-        """The fewest layers in float that keep the budget, and those in float that integers make slower."""
+        """The fewest layers in float that keep the budget, of a build that is outside it."""
         tried = self._tried.get(recipe.name)
-        if tried is None or tried.reason or self._over(BUILDING) or f"{recipe.name}.float-1" in self._tried:
+        if tried is None or tried.reason or tried.keeps or self._over(BUILDING):
             return
-        case = replace(self._request.default, recipe=recipe)
-        self._watch.saying(f"ranking the layers of {recipe.name}")
-        try:
-            found = layers.ranked(self._session, reader, case, cases.built(self._session, case, _silent), _silent)
-        except (BuildError, UsageError, WorkerError) as error:
-            self._watch.saying(f"its layers cannot be ranked: {error}")
+        found = self._ranked(recipe, reader)
+        if found is None or not found.worth:
             return
 
         def keeps(count: int) -> bool | None:
@@ -216,13 +225,37 @@ class Tuner:
             made = cases.changed(recipe, {"exclude": list(found.worth[:count])}, f"{recipe.name}.float-{count}")
             return self._try(self._candidates([(made, words)]), by=math.inf)[0].keeps
 
-        if found.worth and not tried.keeps:
-            layers.fewest(len(found.worth), keeps)
-        if found.slower and not self._over(BUILDING):
-            made = cases.changed(recipe, {"exclude": list(found.slower)}, f"{recipe.name}.float-where-faster")
-            self._try(
-                self._candidates([(made, f"{len(found.slower)} layers in float that integers slow")]), by=BUILDING
-            )
+        layers.fewest(len(found.worth), keeps)
+
+    def _ranked(self, recipe: Recipe, reader: GraphReader) -> RankedLayers | None:
+        """The layers of a quantized build, ranked once; None where they cannot be."""
+        if recipe.name not in self._rankings:
+            case = replace(self._request.default, recipe=recipe)
+            self._watch.saying(f"ranking the layers of {recipe.name}")
+            self._rankings[recipe.name] = None
+            try:
+                built = cases.built(self._session, case, _silent)
+                self._rankings[recipe.name] = layers.ranked(self._session, reader, case, built, _silent)
+            except (BuildError, UsageError, WorkerError) as error:
+                self._watch.saying(f"its layers cannot be ranked: {error}")
+        return self._rankings[recipe.name]
+
+    def _without_slow_layers(
+        self, timed: Sequence[TimedBuild], reader: GraphReader, journal: Journal
+    ) -> list[TimedBuild]:
+        """The fastest build with those layers in float that integers slow, timed; nothing where there are none."""
+        best = next(iter(fastest(_fit(timed))), None)
+        recipe = best.candidate.case.recipe if best else None
+        if recipe is None or cases.quantizing(recipe) is None or self._over(RACING):
+            return []
+        found = self._ranked(recipe, reader)
+        reader.close()
+        if found is None or not found.slower:
+            return []
+        made = cases.changed(recipe, {"exclude": list(found.slower)}, f"{recipe.name}.float-where-faster")
+        words = f"{count(len(found.slower), 'layer')} in float that integers slow"
+        kept = [one.candidate for one in self._try(self._candidates([(made, words)]), by=math.inf) if one.keeps]
+        return self._race("layers in float that integers slow", kept, journal, SETTINGS) if kept else []
 
     def _candidates(self, found: Iterable[tuple[Recipe, str]]) -> list[TuneCandidate]:
         return [TuneCandidate(case=replace(self._request.default, recipe=recipe), why=words) for recipe, words in found]
@@ -276,6 +309,14 @@ class Tuner:
             f"default alone took {spent:.0f} s. It is cached: the same command goes on from there; give it more time"
         )
 
+    def _nothing_timed(self, kept: int) -> None:
+        spent = self._clock() - self._started
+        raise UsageError(
+            f"--time-limit {self._request.time_limit:g}s is too short to time one candidate: after {spent:.0f} s "
+            f"{count(kept, 'build')} kept the budget, and no time was left. What was built and evaluated is cached: "
+            f"the same command goes on from there; give it more time"
+        )
+
     # --- races ---
 
     def _journal(self) -> Journal:
@@ -299,7 +340,7 @@ class Tuner:
             out_of_time=lambda: self._over(by),
             process_s=self._request.process_s,
         )
-        self._skipped += [one.candidate.name for one in found if one.reason.startswith("not timed")]
+        self._skipped += [one.candidate.name for one in found if one.reason.startswith(NOT_TIMED)]
         return found
 
     def _settings(self, finalists: Sequence[TimedBuild], journal: Journal) -> list[TimedBuild]:
@@ -314,7 +355,7 @@ class Tuner:
                 self._skipped.append(f"settings of {base.name}")
                 break
             if not number:
-                changed = list(settings.one_by_one(base.case, counts))
+                changed = list(settings.one_by_one(base.case, counts, self._request.batches))
             else:  # what helped the fastest is likely to help the next
                 changed = [(settings.moved(one, base.case), "what helped the fastest") for one in helped[:1]]
             if not changed:
@@ -322,8 +363,8 @@ class Tuner:
             candidates = [TuneCandidate(case=case, why=f"{base.why}; {words}") for case, words in changed]
             timed = self._race(f"settings of {base.case.recipe.name}", [base, *candidates], journal, SETTINGS)
             found += [one for one in timed if one.candidate is not base]
-            alone = next((one.median_s for one in timed if one.candidate is base and one.median_s), None)
-            helped = [one.candidate.case for one in _fit(timed) if alone and (one.median_s or math.inf) < GAIN * alone]
+            alone = next((one.example_s for one in timed if one.candidate is base and one.example_s), None)
+            helped = [one.candidate.case for one in _fit(timed) if alone and (one.example_s or math.inf) < GAIN * alone]
             whole = settings.combined(base.case, helped)
             if whole is not None and not self._over(SETTINGS):
                 candidate = TuneCandidate(case=whole, why=f"{base.why}; what helped, together")
@@ -334,7 +375,9 @@ class Tuner:
         """The best, the runner-up and the default in live groups; the default is a candidate as well."""
         members = {one.name: one for one in [*best, default]}
         left = self._request.time_limit - (self._clock() - self._started)
-        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(left / (MEMBER_S * len(members)))))
+        group_s = MEMBER_S * len(members)
+        searched = self._clock() - self._started  # confirming is not to take longer than what it confirms
+        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(left / group_s), int(searched / group_s)))
         self._watch.saying(f"confirming {' and '.join(one.name for one in best)} against {default.name}")
         return confirm_choice(
             ConfirmJob(
@@ -346,6 +389,7 @@ class Tuner:
                 jobs={name: self._job(one) for name, one in members.items()},
                 cases=(),
                 blocks=blocks,
+                examples={name: one.case.target.batch for name, one in members.items()},
                 seed=f"{self._session.run.id}/tune",
             )
         )
@@ -394,7 +438,7 @@ def _fit(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
     return [one for one in timed if one.median_s is not None and one.excess == ""]
 
 
-def _fastest(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
+def fastest(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
     """Each candidate once, the fastest first; those that were left behind early come last."""
     kept: dict[str, TimedBuild] = {}
     for one in timed:
@@ -402,7 +446,9 @@ def _fastest(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
         if known is None or one.processes >= known.processes:
             kept[one.candidate.name] = one
     most = max((one.processes for one in kept.values()), default=0)
-    return sorted(kept.values(), key=lambda one: (one.median_s is None, one.processes < most, one.median_s or math.inf))
+    return sorted(
+        kept.values(), key=lambda one: (one.median_s is None, one.processes < most, one.example_s or math.inf)
+    )
 
 
 def tune(request: TuneRequest, watch: TuneWatcher) -> Tuned:

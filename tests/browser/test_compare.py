@@ -12,7 +12,7 @@ import pytest
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import report_stores
-from tests.browser.conftest import CHROMIUM, eventually
+from tests.browser.conftest import CHROMIUM, PATIENCE_S, eventually
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
@@ -38,7 +38,7 @@ def page(browser: Any) -> Iterator[Any]:
     """A page that may not complain."""
     wrong: list[str] = []
     found = browser.new_page(viewport={"width": 1280, "height": 900})
-    found.set_default_timeout(60_000)
+    found.set_default_timeout(1000 * PATIENCE_S)
     found.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
     found.on("pageerror", lambda error: wrong.append(str(error)))
     yield found

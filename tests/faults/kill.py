@@ -22,12 +22,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.measure import coordinator
-from harness.store import query, samples
+from harness.store import query, samples, stored_files
 from harness.store.asv import files as asv_files
 from tests import conftest, histories, outcomes
 from tests.integration import asv_projects
@@ -103,6 +104,9 @@ class Victim:
     operations: int = 0
 
 
+Try = tuple[Victim, int, float | None, int]
+"""Verb, file operation (0 for none), seconds and seed."""
+
 HARNESS = ("-c", "from harness.cli import main; main()")
 
 
@@ -129,6 +133,12 @@ def victims(top: Path, names: Sequence[str]) -> Iterator[Victim]:
                 name=name, project=project.root, command=(*command, "--bench", "track_artifact_size"),
                 environment=environment,
             )  # fmt: skip
+            continue
+        if name == "compact":
+            for place in range(3):
+                of = histories.sweep_of(str(place) * 40, place)
+                histories.store(folder / "results", of, outcomes.measured(outcomes.case()))
+            yield Victim(name=name, project=folder, command=(*HARNESS, "results", "compact", "--grace", "0s"))
             continue
         conftest.write_project(folder)
         zoo = (folder / "model_zoo.yaml").read_text(encoding="utf-8")
@@ -167,8 +177,9 @@ def stored(project: Path) -> dict[str, Any]:
     """Everything that a results folder holds, as its readers see it; they raise where something is torn."""
     found: dict[str, Any] = {}
     results = project / "results"
-    for path in sorted((results / "samples").glob("*.parquet")):
-        found[path.name] = samples.read(path)
+    for path in stored_files.sample_files(results):
+        if path.parent.suffix != ".parts":
+            found |= {f"{row['run']} {row['case']}": row for row in samples.read(path)}
     for path in asv_files.result_paths(results):
         read = asv_files.read(path)
         for name, columns in read.benchmarks.items():
@@ -267,6 +278,12 @@ def attempt(victim: Victim, *, at: int = 0, after_s: float | None = None) -> lis
         return problems
 
 
+def tried(one: Try) -> list[str]:
+    """What one try of a plan broke."""
+    victim, at, after_s, _ = one
+    return attempt(victim, at=at, after_s=after_s)
+
+
 def main() -> int:
     """The command line; the exit status is 1 where something was lost or torn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -276,29 +293,30 @@ def main() -> int:
         "--every", type=int, nargs="?", const=1, default=0, metavar="N",
         help="each file operation once, in place of --times; with N each N-th",
     )  # fmt: skip
-    parser.add_argument("--only", default="sweep,gate,asv,import,report", help="verbs, separated by commas")
+    parser.add_argument("--only", default="sweep,gate,asv,import,report,compact", help="verbs, separated by commas")
+    parser.add_argument("--jobs", type=int, default=1, help="tries at a time")
     given = parser.parse_args()
     broken = done = 0
     with tempfile.TemporaryDirectory(prefix="harness-kill-", ignore_cleanup_errors=True) as name:
         chosen = [known(victim) for victim in victims(Path(name), given.only.split(","))]
         for victim in chosen:
             _say(f"{victim.name}: {victim.operations} file operations in {victim.spent_s:.1f} s")
-        for victim, at, after_s, seed in plan(chosen, given.times, given.seed, every=given.every):
-            for problem in attempt(victim, at=at, after_s=after_s):
-                broken += 1
-                where = f"operation {at}" if at else f"after {after_s:.2f} s"
-                _say(f"--seed {seed}: {victim.name}, {where}: {problem}")
-            done += 1
-            if not done % TELL:
-                _say(f"{done} kills so far: {broken} promises broken")
+        planned = list(plan(chosen, given.times, given.seed, every=given.every))
+        with ThreadPoolExecutor(given.jobs) as pool:
+            for (victim, at, after_s, seed), problems in zip(planned, pool.map(tried, planned), strict=True):
+                for problem in problems:
+                    broken += 1
+                    where = f"operation {at}" if at else f"after {after_s:.2f} s"
+                    _say(f"--seed {seed}: {victim.name}, {where}: {problem}")
+                done += 1
+                if not done % TELL:
+                    _say(f"{done} kills so far: {broken} promises broken")
     _say(f"{done} kills of {given.only} from seed {given.seed} on: {broken} promises broken")
     return int(broken > 0)
 
 
-def plan(
-    chosen: Sequence[Victim], times: int, seed: int, *, every: int
-) -> Iterator[tuple[Victim, int, float | None, int]]:
-    """Verb, file operation (0 for none), seconds and seed of each try."""
+def plan(chosen: Sequence[Victim], times: int, seed: int, *, every: int) -> Iterator[Try]:
+    """Every try, in turn."""
     if every:
         for victim in chosen:
             yield from ((victim, at, None, seed) for at in range(every, victim.operations + 1, every))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from harness.errors import StoreError
+from harness.store import query, samples
+from tests import outcomes, report_stores
 from tests.faults import command, fuzz, mutations
 
 SEEDS = 2
@@ -20,11 +26,23 @@ def test_damaged_files_stop_nobody(door: str) -> None:
 
 # What the fuzzers found, once each.
 @pytest.mark.parametrize(
-    ("door", "seed"), [("parquet", 115), ("parquet", 122), ("asv", 116), ("asv", 132), ("gate", 50014)]
+    ("door", "seed"), [("parquet", 115), ("parquet", 122), ("asv", 116), ("asv", 132), ("asv", 300285), ("gate", 50014)]
 )
 def test_what_was_found_stays_fixed(door: str, seed: int) -> None:
     """A status that nobody knows, parameters that are lists, benchmarks that are texts, a name that is a list."""
     assert [] == fuzz.attempt(door, seed)
+
+
+def test_what_is_nested_too_deep_reads_as_nothing(tmp_path: Path) -> None:
+    """DuckDB takes it for JSON; the other columns of its row stay."""
+    path = report_stores.write(tmp_path, report_stores.run(), [report_stores.measured(outcomes.case(), 1.0)])
+    table = parquet.read_table(path)
+    deep = pa.array(["[" * 99 + "]" * 99])
+    parquet.write_table(table.set_column(table.schema.get_field_index("placement"), "placement", deep), path)
+    (row,) = query.rows(tmp_path)
+    assert (None, 0.001) == (row["placement"], row["latency"]["median_s"])
+    with pytest.raises(StoreError, match="placement of a row is not JSON: it is nested more than 64 levels deep"):
+        samples.read(path)
 
 
 def test_a_seed_damages_the_same_way_twice() -> None:

@@ -23,6 +23,12 @@ def test_a_killed_import_loses_nothing(importing: kill.Victim) -> None:
     assert [] == kill.attempt(importing, at=9)
 
 
+def test_a_killed_compaction_loses_nothing(tmp_path: Path) -> None:
+    """Nor does it tear a file or show a row twice; here the merged file is there, and the others are not all gone."""
+    (victim,) = kill.victims(tmp_path, ["compact"])
+    assert [] == kill.attempt(victim, at=14)
+
+
 def test_the_hook_kills(importing: kill.Victim) -> None:
     """Otherwise every other test here would pass for nothing; an early moment loses nothing, either."""
     with kill.copied(importing) as project:

@@ -10,6 +10,8 @@ import pytest
 from harness.errors import UsageError
 from harness.gate.bisect import ends
 from harness.gate.sides.spec import SideSpec, read_spec, working_tree
+from harness.store import commits as store_commits
+from harness.store.imports import base as imports
 from tests.repos import commit, git, repository
 
 ZOO = """
@@ -131,6 +133,49 @@ def test_a_local_branch_never_hides_the_remotes(top: Path) -> None:
     with pytest.raises(UsageError, match="commit:refs/heads/origin/main or commit:refs/remotes/origin/main"):
         read(top, "origin/main")
     assert git(top, "rev-parse", "main") == read(top, "commit:refs/remotes/origin/main").commit
+
+
+@pytest.mark.parametrize("way", ["abbreviated", "described", "pseudo", "remote"])
+def test_a_branch_is_never_taken_for_what_git_also_knows(top: Path, way: str) -> None:
+    """Whoever may push branches cannot name one like the hash, the description or the remote that a gate is given."""
+    main, old = git(top, "rev-parse", "main"), git(top, "rev-parse", "v1")
+    short = main[:9]
+    name = {"abbreviated": short, "described": f"v1-1-g{short}", "pseudo": "FETCH_HEAD", "remote": "fork"}[way]
+    if way == "pseudo":
+        git(top, "update-ref", name, main)
+    if way == "remote":
+        git(top, "update-ref", "refs/remotes/fork/main", main)
+        git(top, "symbolic-ref", "refs/remotes/fork/HEAD", "refs/remotes/fork/main")
+    assert main == read(top, name).commit
+    git(top, "update-ref", f"refs/heads/{name}", old)
+    other = "refs/remotes/fork/HEAD" if way == "remote" else main
+    with pytest.raises(UsageError) as caught:
+        read(top, name)
+    assert f"{name} names 2 refs here; write commit:refs/heads/{name} or commit:{other}" == str(caught.value)
+    assert [old, main] == [read(top, f"commit:{one}").commit for one in (f"refs/heads/{name}", other)]
+
+
+def test_numbers_and_histories_refuse_the_same_names(top: Path) -> None:
+    """What is imported is booked on the one commit that was meant, and a history begins there."""
+    for ask in (lambda: imports.book("both", top), lambda: store_commits.commits(top, since="both~0")):
+        with pytest.raises(UsageError, match=r"names 2 refs here; write refs/tags/both.* or refs/heads/both"):
+            ask()
+    assert git(top, "rev-parse", "main") == imports.book("refs/tags/both", top).commit
+
+
+@pytest.mark.parametrize("name", ["HEAD", "@"])
+def test_head_is_what_is_checked_out(top: Path, name: str) -> None:
+    """Also where somebody made a branch of that name with what git lets only its plumbing do."""
+    git(top, "update-ref", f"refs/heads/{name}", "v1")
+    assert git(top, "rev-parse", "main") == read(top, name).commit
+    assert git(top, "rev-parse", "v1") == read(top, f"refs/heads/{name}").commit
+
+
+@pytest.mark.parametrize("name", ["refs/heads/../tags/v1", "refs/heads/../../HEAD", "heads//main", "main/", "refs"])
+def test_a_path_is_no_ref(shared: Path, name: str) -> None:
+    """Git knows names, not paths."""
+    with pytest.raises(UsageError, match="is not a commit, branch or tag"):
+        read(shared, name)
 
 
 def test_an_upstream_is_a_branch(top: Path) -> None:

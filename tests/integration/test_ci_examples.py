@@ -16,6 +16,7 @@ import yaml
 
 from harness.gate.outputs.markdown import MARKER
 from tests import builders
+from tests.conftest import lend
 from tests.test_provenance import git
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,8 +127,9 @@ class Runner:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    """A remote with one commit on main, and its clone on a branch of its own."""
+def runner(tmp_path: Path, copied: Path) -> Runner:
+    """A remote with one commit on main, its clone on a branch of its own, and a copy of harness in the cache."""
+    lend(copied, tmp_path / ".cache" / "onnx-harness")
     remote, clone = tmp_path / "remote", tmp_path / "clone"
     remote.mkdir()
     builders.tiny_conv(remote / "tiny.onnx")
@@ -301,7 +303,7 @@ def test_a_change_of_the_readme_passes(runner: Runner) -> None:
     assert MARKER not in comment
     assert 0 == json.loads((report / "gate.json").read_text(encoding="utf-8"))["exit_code"]
     assert "harness-Linux-X64-py" in runner.outputs["cache"]["key"]
-    assert list((runner.folder / ".cache/onnx-harness").iterdir())
+    assert list((runner.folder / ".cache/onnx-harness/artifacts").iterdir())
 
 
 def test_a_regression_fails_until_it_is_accepted(runner: Runner) -> None:

@@ -22,7 +22,7 @@ from harness.gate.model import GateSettings
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Pair
 from tests import builders, pairs, repos, slowdowns
-from tests.conftest import Project
+from tests.conftest import Project, lend
 from tests.test_gate_gate import Watch
 from tests.waiting import alive, wait_for, workers
 
@@ -67,9 +67,10 @@ onnxruntime.InferenceSession.run_with_iobinding = later
 
 
 @pytest.fixture
-def repository(built_project: Project) -> Project:
-    """The small project as a git repository with one commit; results are ignored."""
+def repository(built_project: Project, copied: Path) -> Project:
+    """The small project as a git repository with one commit; results are ignored, the copy of harness is there."""
     project = built_project
+    lend(copied, project.root / "cache")
     text = {"model_zoo.yaml": (project.root / "model_zoo.yaml").read_text(encoding="utf-8")}
     repos.repository(project.root, text | {".gitignore": "results/\ncache/\nslow/\n"})
     return project
@@ -189,7 +190,7 @@ def test_ctrl_c_gives_a_partial_verdict(repository: Project) -> None:
     # Both sides of a pair live.
     wait_for(lambda: 2 == len(workers(process.pid)), alive(process))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert 3 == process.returncode, out + err
     assert "Ctrl-C" in out
     report = json.loads((repository.root / "out.json").read_text())
@@ -201,7 +202,7 @@ def test_two_gates_at_once(repository: Project) -> None:
     arguments = ("gate", "--base", "HEAD", *QUICK, "--remeasure-same", "--time-limit", "1s")
     codes, said = [], []
     for process in [repository.start(*arguments) for _ in range(2)]:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         codes.append(process.returncode)
         said.append(out + err)
     ends = {"pass": 0, "inconclusive": 3}

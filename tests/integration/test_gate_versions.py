@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import helper
 
 import harness
 from harness import jobs
@@ -26,12 +27,13 @@ from harness.gate.sides import code, matching
 from harness.git import environment as git_environment
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Pair
+from tests import builders
 from tests.test_gate_gate import Watch
 
 OLD = "13e1b7ee457f30bb6631c75c535f9b6d0ebdb471"
 REPOSITORY = Path(harness.__file__).resolve().parent.parent
-CASE = "digits_cnn/fp32/cpu-t1-b1"
-CHOSEN = Selection(models=("digits_cnn",), variants=("fp32",), targets=("cpu",), threads=(1,), batch=(1,))
+CASE = "digits/fp32/cpu-t1-b1"
+CHOSEN = Selection(models=("digits",), variants=("fp32",), targets=("cpu",), threads=(1,), batch=(1,))
 
 ZOO = """
 version: 1
@@ -43,15 +45,7 @@ targets:
 data:
   digits: {source: digits, calibration: 8, evaluation: 64}
 models:
-  digits_cnn:
-    source: torch
-    id: harness.%s.digits_cnn:build
-    weights: {kind: trained}
-    options: {epochs: 1}
-    task: classification
-    data: digits
-    inputs:
-      image: {dtype: float32, shape: [batch, 1, 8, 8]}
+  digits: {source: onnx, id: digits.onnx, task: classification, data: digits}
 """
 
 pytestmark = [
@@ -71,7 +65,7 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this repository whose commit `old` is `OLD` with a small zoo, and whose working tree is this code."""
-    pytest.importorskip("torch")
+    pytest.importorskip("sklearn", reason="has the digits")
     known = subprocess.run(
         ["git", "-C", str(REPOSITORY), "cat-file", "-e", f"{OLD}^{{commit}}"], check=False, env=git_environment()
     )
@@ -80,14 +74,20 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("versions") / "clone"
     git(REPOSITORY, "clone", "--quiet", "--shared", "--no-checkout", str(REPOSITORY), str(top))
     git(top, "checkout", "--quiet", "--detach", OLD)
-    (top / "model_zoo.yaml").write_text(ZOO % "sources", encoding="utf-8")
+    (top / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"], "flatten"),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"], "matmul"),
+    ]
+    ends = [builders.value("image", ["batch", 1, 8, 8])], [builders.value("logits", ["batch", 10])]
+    builders.save(top / "digits.onnx", nodes, *ends, weights=[builders.weight("w", 64, 10)])
+    git(top, "add", "digits.onnx")
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.invalid")
     git(top, *identity, "commit", "--quiet", "--all", "--message", "A small zoo")
     git(top, "tag", "old")
     git(top, "rm", "-r", "--quiet", "harness")
     copied = code.copy_of_harness(top.parent / "copy")
     (copied / "harness").rename(top / "harness")
-    (top / "model_zoo.yaml").write_text(ZOO % "frameworks", encoding="utf-8")
     return top
 
 
@@ -154,7 +154,7 @@ side = nouns.Side(
     role="head", asked="working tree", kind="tree", zoo=zoo, python=sys.executable, worker=(), tree=zoo.parent,
     path=(str(zoo.parent),), cache=Path({str(tmp_path / "own")!r}),
 )
-chosen = Selection(models=("digits_cnn",), variants=("fp32",), targets=("cpu",), threads=(1,), batch=(1,))
+chosen = Selection(models=("digits",), variants=("fp32",), targets=("cpu",), threads=(1,), batch=(1,))
 events = []
 found, notes = contender_build.contenders(side, chosen, Path({str(tmp_path / "cache")!r}), on_event=events.append)
 one, = found
@@ -190,7 +190,7 @@ def test_job_of_version_1(clone: Path, answered: Answered) -> None:
         "zoo": str(clone / "model_zoo.yaml"),
         "caches": {"shared": str(answered.top / "cache"), "own": str(own)},
         "whole": True,
-        "selection": {"models": ["digits_cnn"], "variants": [], "targets": ["cpu"], "threads": [1], "batch": None},
+        "selection": {"models": ["digits"], "variants": [], "targets": ["cpu"], "threads": [1], "batch": None},
         "case": "",
     }
     command = (sys.executable, "-P", "-m", "harness.gate.contender_build")

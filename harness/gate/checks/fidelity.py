@@ -7,7 +7,7 @@ little better and another one dies.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.gate.model import Contender, Finding, GateSettings, Verdict
@@ -53,16 +53,25 @@ def fidelity(
         ValueError: if names or shapes differ.
     """
     random = {*base.random, *head.random}
-    was, now = (
-        {closeness.label(one.part): one for one in closeness.compared(side.reference, side.outputs, random)}
-        for side in (base, head)
-    )
+    was, now = (by_label(closeness.compared(side.reference, side.outputs, random)) for side in (base, head))
+    return judged(contender, was, now, settings, examples=base.examples, judged_by_labels=judged_by_labels)
+
+
+def by_label(parts: Iterable[ComparedPart]) -> Parts:
+    """Parts by what sentences call them."""
+    return {closeness.label(one.part): one for one in parts}
+
+
+def judged(
+    contender: Contender, was: Parts, now: Parts, settings: GateSettings, *, examples: int, judged_by_labels: bool
+) -> list[Finding]:
+    """As `fidelity`, of parts that were compared; where labels judge, none of them need its examples."""
     budget = contender.case.model.budget
     several = len(now) > 1
     found = [
         _faults(was, now),
         _ratios(was, now, budget.fidelity_db, settings.max_fidelity_drop, judged_by_labels, several)
-        if base.examples > 1  # the centre of one example is the example
+        if examples > 1  # the centre of one example is the example
         else None,
         _shares(was, now, budget.fidelity_equal, settings.max_accuracy_drop, judged_by_labels, several),
     ]
@@ -78,7 +87,7 @@ def fidelity(
             sentence="; ".join(one.sentence for one in worse),
             base=numbers.base,
             head=numbers.head,
-            n=base.examples,
+            n=examples,
             unit=numbers.unit,
         )
     ]

@@ -17,6 +17,8 @@ from harness import scratch, tasks
 from harness.build.cache import Cache
 from harness.errors import WorkerError, WorkerRefusal
 from harness.flow.execute import UNSUPPORTED_KINDS, evaluation_target, workload
+from harness.gate.checks import fidelity as fidelity_check
+from harness.gate.checks import stored
 from harness.gate.checks.fidelity import fidelity
 from harness.gate.model import Contender, Finding, GateSettings, Match, Verdict
 from harness.gate.sides.matching import changed_file, retrained
@@ -29,9 +31,11 @@ from harness.records import Artifact, Budget
 from harness.runtimes.client import Client
 from harness.stats import correctness
 from harness.stats.rule import Margin
+from harness.store.examples import JudgedScores
 from harness.tasks import evaluation
 from harness.tasks import fidelity as closeness
 from harness.tasks.base import Evaluated, Paired
+from harness.tasks.fidelity import ComparedPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +108,26 @@ def key(contender: Contender) -> tuple[Any, ...]:
     )
 
 
-def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Quality:
-    """Compare the outputs of a match, both of whose sides have an artifact. Never raises for what a side does."""
+def compare(match: Match, settings: GateSettings, run: Computed = computed, results: Path | None = None) -> Quality:
+    """Compare the outputs of a match, both of whose sides have an artifact. Never raises for what a side does.
+
+    Args:
+        match: of two sides.
+        settings: how the gate decides.
+        run: computes a side's outputs.
+        results: where results per example may be stored, so that a side need not be run.
+    """
     if match.base is None or match.head is None:
         return Quality()
     found: dict[str, EvaluatedOutputs] = {}
     errors: dict[str, Exception] = {}
+    if results is not None:
+        known, found, errors = partly_stored(match, settings, run, results)
+        if known is not None:
+            return known
     for role, contender in (("base", match.base), ("head", match.head)):
+        if role in found or role in errors:
+            continue
         try:
             found[role] = run(contender)
         except (WorkerError, ValueError, OSError) as error:
@@ -141,6 +158,76 @@ def compare(match: Match, settings: GateSettings, run: Computed = computed) -> Q
     except ValueError as error:
         return Quality(broken=Broken(reason=str(error)), observed=observed)
     return Quality(findings=findings, observed=observed)
+
+
+def partly_stored(
+    match: Match, settings: GateSettings, run: Computed, results: Path
+) -> tuple[Quality | None, dict[str, EvaluatedOutputs], dict[str, Exception]]:
+    """The comparison where a side's results per example are stored; None, and what was run for it, where it is not."""
+    sides = sides_of(match)
+    kept = {role: one for role, side in sides.items() if (one := stored.of(side, results)) is not None}
+    ran: dict[str, EvaluatedOutputs] = {}
+    errors: dict[str, Exception] = {}
+    for role in sides.keys() - kept.keys() if kept else ():
+        try:
+            ran[role] = run(sides[role])
+        except (WorkerError, ValueError, OSError) as error:
+            errors[role] = error
+    found = from_stored(match, settings, kept, ran) if kept and not errors else None
+    return found, ran, errors
+
+
+def sides_of(match: Match) -> dict[str, Contender]:
+    """Role -> contender where stored results may stand for outputs: each file being its own reference, they may not."""
+    if match.base is None or match.head is None:
+        return {}
+    ours, theirs = match.base.built, match.head.built
+    if not isinstance(ours, Artifact) or not isinstance(theirs, Artifact) or changed_file(ours, theirs):
+        return {}
+    return {"base": match.base, "head": match.head}
+
+
+def from_stored(
+    match: Match,
+    settings: GateSettings,
+    kept: Mapping[str, JudgedScores],
+    ran: Mapping[str, EvaluatedOutputs],
+) -> Quality | None:
+    """The comparison of what is stored of one side or both with what was run; None where outputs have to be compared.
+
+    Only labels can be judged so, and fidelity beside them: closeness of single examples is not stored.
+    """
+    sides = sides_of(match)
+    try:
+        scores = {**kept, **{role: judged_scores(sides[role], one) for role, one in ran.items()}}
+    except ValueError:  # outputs that the task cannot read: comparing them says it
+        return None
+    base, head = scores["base"], scores["head"]
+    if base is None or head is None or (paired := stored.pair(base.paired, head.paired)) is None:
+        return None
+    was, now = (fidelity_check.by_label(ComparedPart(part=one) for one in side.parts) for side in (base, head))
+    if was.keys() != now.keys():  # an output was renamed, or has other parts
+        return None
+    examples = max((one.n for one in base.parts), default=0)
+    closer = fidelity_check.judged(sides["head"], was, now, settings, examples=examples, judged_by_labels=True)
+    findings = (accuracy(sides["head"], paired, settings), *([] if retrained(match) else closer))
+    observed = {role: stored.observed(one, sides[role]) for role, one in (("base", base), ("head", head))}
+    return Quality(findings=stored.said(findings, kept), observed=observed)
+
+
+def judged_scores(contender: Contender, found: EvaluatedOutputs) -> JudgedScores | None:
+    """What is stored of a side, of one that was run; None without labels.
+
+    Raises:
+        ValueError: its outputs are not what the task is about.
+    """
+    task = tasks.find(contender.case.model.task)
+    paired = evaluation.paired(found.given, task) if task is not None else None
+    if paired is None:
+        return None
+    given, seen = found.given, found.observed
+    parts = closeness.parts(given.reference, given.outputs, given.random)
+    return JudgedScores(paired=paired, parts=parts, kernels=seen.kernels, placement=seen.placement)
 
 
 def against(head: Evaluated, base: Evaluated) -> Evaluated:

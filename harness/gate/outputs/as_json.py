@@ -1,7 +1,8 @@
 """A report as JSON: every pair's numbers, both sides' provenance, the settings and the exit code. No NaN.
 
 Keys: `schema` (1), `kind` (`sides` or `history`), `verdict`, `exit_code`, `headline`, `base` and `head` (a side, null
-for a history), `settings`, `fingerprint`, `host`, `started_at`, `wall_s`, `interrupted`, `spread`, `notes` and `cases`.
+for a history), `settings`, `fingerprint`, `host`, `started_at`, `wall_s`, `interrupted`, `spread`, `notes`, `hosts` and
+`cases`. `hosts` are those of a fleet that measured: `harness.gate.model.MeasuringHost`.
 A case has `name`, `verdict`, `sentence`, `reason`, `notes`, `findings` and `pairs`; a finding and a pair have the
 fields of `harness.gate.model.Finding` and `Pair`, a pair also `ratio`. A number that is not there is null.
 """
@@ -15,7 +16,7 @@ from typing import Any
 
 from harness import foreign, shown
 from harness.errors import StoreError
-from harness.gate.model import CaseVerdict, Finding, GateSettings, Pair, Report, Side, Verdict, exit_code
+from harness.gate.model import CaseVerdict, Finding, GateSettings, MeasuringHost, Pair, Report, Side, Verdict, exit_code
 from harness.gate.text import summary
 from harness.store.rows import plain
 
@@ -55,6 +56,7 @@ def as_dict(report: Report, *, fail_on: str = "inconclusive") -> dict[str, Any]:
         "interrupted": report.interrupted,
         "spread": plain(report.spread),
         "notes": list(report.notes),
+        "hosts": [plain(one) for one in report.hosts],
         "cases": [_case(case) for case in summary.ordered(report.cases)],
     }
 
@@ -83,6 +85,7 @@ def load(path: Path) -> Report:
                     for key in ("fingerprint", "host", "started_at", "wall_s", "interrupted", "spread")
                 },
                 notes=_several(content["notes"]),
+                hosts=tuple(MeasuringHost(**one) for one in _several(content.get("hosts", []))),
             )
         )
     except OSError as error:

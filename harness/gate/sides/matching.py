@@ -133,6 +133,9 @@ def _judged(name: str, base: Contender, head: Contender, overlook: Collection[st
             (notes if field in overlook else differs).append(f"{field}: base {values[0]}, head {values[1]}")
     notes += _on_purpose(base, head)
     same = "" if differs or notes else _same(base, head, base.built, head.built)
+    asked = base.case.model.timed_inputs, head.case.model.timed_inputs
+    if asked[0] != asked[1]:
+        notes.append(f"timed_inputs: base {asked[0]}, head {asked[1]}: both are timed as the head asks")
     return Match(name=name, base=base, head=head, differs=tuple(differs), same=same, notes=tuple(notes))
 
 

@@ -159,6 +159,7 @@ def _side(one: SideSpec, other: SideSpec, runtime: Runtime, said: Mapping[str, o
         zoo=one.zoo,
         python=python,
         worker=runtime.worker,
+        spec=runtime.spec,
         runtime=said,
         commit=one.commit,
         dirty=bool(one.changed),

@@ -55,12 +55,9 @@ def find(top: Path, asked: str) -> Revision | None:
         UsageError: it names several, such as a tag and a branch of one name.
     """
     for name in (asked, f"refs/remotes/origin/{asked}"):
-        commit = git.commit_of(top, name)
+        commit = git.one_commit(top, name, asked=asked, form=COMMIT)
         if not commit:
             continue
-        if len(named := git.refs_named(top, name)) > 1:
-            ways = " or ".join(f"{COMMIT}{ref}{name[len(git.SUFFIX.split(name)[0]) :]}" for ref in named)
-            raise UsageError(f"{asked} names {len(named)} refs here; write {ways}")
         full = git.full_name(top, name)
         return Revision(
             commit=commit,

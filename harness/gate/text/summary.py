@@ -7,7 +7,17 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.gate.model import GRAVITY, CaseVerdict, Finding, Report, Side, Verdict, exit_code, latency_unjudged
+from harness.gate.model import (
+    GRAVITY,
+    CaseVerdict,
+    Finding,
+    MeasuringHost,
+    Report,
+    Side,
+    Verdict,
+    exit_code,
+    latency_unjudged,
+)
 from harness.gate.text import commits
 from harness.gate.text.phrases import short
 from harness.units import count, seconds, share
@@ -233,7 +243,7 @@ def notes(report: Report) -> list[str]:
 def circumstances(report: Report) -> list[tuple[str, str]]:
     """How it was measured, as (what, value)."""
     settings = report.settings
-    rows = [("compared", sides(report)), ("host", _host(report)), ("started", report.started_at)]
+    rows = [("compared", sides(report)), *_hosts(report), ("started", report.started_at)]
     if not in_history(report):
         rows += [
             ("margin", share(settings.max_slowdown) if settings.max_slowdown else "any confirmed slow-down"),
@@ -247,6 +257,22 @@ def circumstances(report: Report) -> list[tuple[str, str]]:
     if report.interrupted:
         rows.append(("stopped by", report.interrupted))
     return rows
+
+
+def _hosts(report: Report) -> list[tuple[str, str]]:
+    """Who measured: this host, or those of a fleet, class by class."""
+    if not report.hosts:
+        return [("host", _host(report))]
+    found: dict[str, list[MeasuringHost]] = {}
+    for one in report.hosts:
+        found.setdefault(one.host_class, []).append(one)
+    return [
+        (
+            f"hosts of class {name}",
+            ", ".join([own[0].cpu or "unknown processor", *(f"{one.name}: {count(one.pairs, 'pair')}" for one in own)]),
+        )
+        for name, own in found.items()
+    ]
 
 
 def _host(report: Report) -> str:

@@ -29,7 +29,7 @@ from harness.gate.timing.phases import (
     seen,
     shared,
 )
-from harness.gate.timing.rounds import CONFIRM, CTRL_C, SCREEN, TIME_LIMIT, Measured
+from harness.gate.timing.rounds import CONFIRM, CTRL_C, FLEET_GONE, SCREEN, TIME_LIMIT, Measured
 from harness.stats import paired
 from harness.stats.paired import Confirmed
 from harness.stats.sequential import looks
@@ -37,6 +37,7 @@ from harness.stats.sequential import looks
 STOPPED = {
     TIME_LIMIT: "give it more time (--time-limit), or fewer cases (--models)",
     CTRL_C: "let it run to its end",
+    FLEET_GONE: "run it again when the scheduler is back",
 }
 """What would help where measuring was stopped."""
 

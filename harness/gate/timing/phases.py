@@ -71,6 +71,12 @@ def ratios(metric: PairMetric, pairs: Sequence[Pair]) -> list[float]:
     return [math.log(h / b) for b, h in both if b and h]
 
 
+def hosts(metric: PairMetric, pairs: Sequence[Pair]) -> list[str]:
+    """Which host measured each of the pairs that have the metric: the strata of a test over several hosts."""
+    has = metric.name == LATENCY
+    return [pair.host for pair in pairs if has or (metric.value(pair.base) and metric.value(pair.head))]
+
+
 def of_phase(pairs: Sequence[Pair], phase: str) -> list[Pair]:
     """The pairs of one phase."""
     return [pair for pair in pairs if pair.phase == phase]
@@ -78,8 +84,9 @@ def of_phase(pairs: Sequence[Pair], phase: str) -> list[Pair]:
 
 def screened(metric: PairMetric, pairs: Sequence[Pair], settings: GateSettings) -> Screened | None:
     """What screening says of a metric; None where nothing was measured."""
-    values = ratios(metric, of_phase(pairs, SCREEN))
-    return paired.screen(values, margin=metric.margin(settings)) if values else None
+    screening = of_phase(pairs, SCREEN)
+    values = ratios(metric, screening)
+    return paired.screen(values, margin=metric.margin(settings), hosts=hosts(metric, screening)) if values else None
 
 
 def flagged(metric: PairMetric, pairs: Sequence[Pair], settings: GateSettings) -> bool:
@@ -191,22 +198,26 @@ def confirmed(done: Measured, settings: GateSettings) -> dict[Key, Confirmed]:
     cases: dict[str, list[float]] = {}
     directions: dict[str, paired.Direction] = {}
     margins: dict[str, float] = {}
+    strata: dict[str, list[str]] = {}
     keys: dict[str, Key] = {}
     for name, pairs in done.pairs.items():
         if name in done.broken:
             continue
         for metric in judged(settings):
             found = screened(metric, pairs, settings)
-            values = ratios(metric, of_phase(pairs, CONFIRM))
+            fresh = of_phase(pairs, CONFIRM)
+            values = ratios(metric, fresh)
             if found is None or not values or not flagged(metric, pairs, settings):
                 continue
             text = f"{name} {metric.name}"
             keys[text] = (name, metric.name)
             cases[text], directions[text], margins[text] = values, found.direction, metric.margin(settings)
+            strata[text] = hosts(metric, fresh)
     found_all = paired.confirm(
         cases,
         directions=directions,
         margins=margins,
+        hosts=strata,
         family_alpha=settings.family_alpha,
         planned=settings.confirm_pairs,
     )

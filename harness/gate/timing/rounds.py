@@ -8,10 +8,11 @@ at one of the looks that were planned beforehand is not measured to the end.
 
 from __future__ import annotations
 
+import abc
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,7 +30,7 @@ MOST_SCREENING = 3
 PAIR_GRACE_S = 15.0
 """How long a pair that has begun may go on when the time limit is over: only one that hangs needs more."""
 
-TIME_LIMIT, CTRL_C = "time limit", "Ctrl-C"
+TIME_LIMIT, CTRL_C, FLEET_GONE = "time limit", "Ctrl-C", "the loss of the fleet"
 
 MeasurePair = Callable[..., Pair]
 
@@ -124,16 +125,23 @@ def measure(
     Returns:
         Everything that was measured, also where Ctrl-C or the time limit ended it early.
     """
-    schedule = Rounds(specs, settings, watch, pair=pair, clock=clock, rng=rng or random.SystemRandom())
-    done = schedule.done
+    return scheduled(
+        Rounds(specs, settings, watch, pair=pair, clock=clock, rng=rng or random.SystemRandom()), settings, choose
+    )
+
+
+def scheduled(schedule: Schedule, settings: GateSettings, choose: Chooser) -> Measured:
+    """`measure`, on whatever takes pairs to be measured: this host, or those of a fleet."""
+    done, watch = schedule.done, schedule.watch
+    names = list(done.pairs)
 
     def working() -> dict[str, list[Pair]]:
         return {name: pairs for name, pairs in done.pairs.items() if name not in done.broken}
 
     most = MOST_SCREENING * settings.screen_pairs
     try:
-        watch.phase(SCREEN, list(specs), settings.screen_pairs)
-        schedule.rounds(list(specs), settings.screen_pairs, SCREEN)
+        watch.phase(SCREEN, names, settings.screen_pairs)
+        schedule.rounds(names, settings.screen_pairs, SCREEN)
         widening = False
         while wide := [name for name in choose.wide(working()) if len(done.pairs[name]) < most]:
             suspects = sum(1 for pairs in working().values() if choose.flag(pairs))
@@ -144,7 +152,8 @@ def measure(
             if not widening:
                 watch.phase(WIDEN, wide, most - settings.screen_pairs)
                 widening = True
-            schedule.rounds(wide, 1, SCREEN)
+            least = min(most - len(done.pairs[name]) for name in wide)
+            schedule.rounds(wide, min(schedule.at_once(wide), least), SCREEN)
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
             watch.phase(CONFIRM, done.flagged, settings.confirm_pairs)
@@ -156,7 +165,7 @@ def measure(
     return done
 
 
-def confirm(schedule: Rounds, settings: GateSettings, choose: Chooser) -> None:
+def confirm(schedule: Schedule, settings: GateSettings, choose: Chooser) -> None:
     """Fresh pairs of every flagged case, until a look says that they settled it.
 
     Raises:
@@ -171,40 +180,34 @@ def confirm(schedule: Rounds, settings: GateSettings, choose: Chooser) -> None:
         left = [name for name in left if name not in settled]
 
 
-class Rounds:
-    """Rounds of pairs over cases, and what came of them so far in `done`."""
+class Schedule(abc.ABC):
+    """What takes pairs to be measured, and what came of them so far in `done`."""
 
     def __init__(
         self,
-        specs: Mapping[str, PairSpec],
+        names: Iterable[str],
         settings: GateSettings,
         watch: RoundsWatcher,
         *,
-        pair: MeasurePair,
         clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
-        self.specs, self.watch = specs, watch
-        self.pair, self.clock, self.rng = pair, clock, rng
+        self.watch, self.clock, self.rng = watch, clock, rng
         self.began = clock()
         self.end = math.inf if settings.time_limit_s is None else self.began + settings.time_limit_s
-        self.done = Measured(pairs={name: [] for name in specs})
+        self.done = Measured(pairs={name: [] for name in names})
 
+    @abc.abstractmethod
     def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
         """So many pairs of each case that still works, in a new order each round.
 
         Raises:
             OutOfTime: if the time limit is over before a pair begins.
         """
-        for _ in range(count):
-            left = [name for name in names if name not in self.done.broken]
-            self.rng.shuffle(left)
-            for name in left:
-                if self.clock() >= self.end:
-                    raise OutOfTime
-                over = self.end - self.clock() + PAIR_GRACE_S
-                with ending_at(None if over == math.inf else time.monotonic() + over):
-                    self.one(name, phase)
+
+    def at_once(self, names: Sequence[str]) -> int:  # noqa: ARG002  (one host measures one pair after the other)
+        """How many pairs of each of these cases are measured in the time of one."""
+        return 1
 
     def room(self) -> float:
         """For how many more pairs the time limit leaves room, at the pace so far."""
@@ -226,6 +229,39 @@ class Rounds:
         if room >= len(names):
             return list(names)
         return sorted(names, key=lambda name: -choose.need(self.done.pairs[name]))[: max(int(room), 0)]
+
+
+class Rounds(Schedule):
+    """Pairs on this host, one after the other."""
+
+    def __init__(
+        self,
+        specs: Mapping[str, PairSpec],
+        settings: GateSettings,
+        watch: RoundsWatcher,
+        *,
+        pair: MeasurePair,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        super().__init__(specs, settings, watch, clock=clock, rng=rng)
+        self.specs, self.pair = specs, pair
+
+    def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
+        """So many pairs of each case that still works, in a new order each round.
+
+        Raises:
+            OutOfTime: if the time limit is over before a pair begins.
+        """
+        for _ in range(count):
+            left = [name for name in names if name not in self.done.broken]
+            self.rng.shuffle(left)
+            for name in left:
+                if self.clock() >= self.end:
+                    raise OutOfTime
+                over = self.end - self.clock() + PAIR_GRACE_S
+                with ending_at(None if over == math.inf else time.monotonic() + over):
+                    self.one(name, phase)
 
     def one(self, name: str, phase: str) -> None:
         """One pair of one case."""

@@ -46,15 +46,15 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
         UsageError: the library, the headers or a compiler cannot be had.
         StoreError: the cache cannot be written.
     """
-    library = _library(version, folder, root, install, say)
+    library = core_library(version, folder, root, install=install, say=say)
     runtimes = root.absolute() / resolve.KIND
     program = compiled(runtimes, lambda: headers.find(runtimes, folder, install=install, say=say), install, say)
     digest = hashlib.sha256(f"{library}\n{library.stat().st_size}\n{program.name}".encode()).hexdigest()
     return WorkerProgram(command=(str(program), str(library)), digest=digest)
 
 
-def _library(version: str, folder: str, root: Path, install: bool, say: Say) -> Path:
-    """The library.
+def core_library(version: str, folder: str, root: Path, *, install: bool, say: Say) -> Path:
+    """Onnxruntime's library for programs in other languages; see `find`.
 
     Raises:
         UsageError: there is none.

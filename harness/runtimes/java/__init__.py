@@ -14,9 +14,9 @@ from typing import Final
 from harness import processes
 from harness.errors import StoreError, UsageError
 from harness.paths import typed
-from harness.runtimes import resolve
+from harness.runtimes import cpp, resolve
 from harness.runtimes.environments import Say
-from harness.runtimes.java import jars
+from harness.runtimes.java import forward, jars
 from harness.runtimes.languages import WorkerProgram, apart
 from harness.store import files
 
@@ -41,7 +41,8 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
     """What starts the worker: the JVM, the worker's classes, the jar, and the native libraries out of it.
 
     Args:
-        version: of the jar in Maven's cache; empty for the newest there.
+        version: of the jar in Maven's cache, empty for the newest there; or where a jar is named in the environment, of
+            the core library under it, out of the wheel of that release.
         folder: one with the jar, and where its natives are not to be used a core library beside it.
         root: the cache's folder.
         install: whether to fetch the jar and to compile.
@@ -52,17 +53,18 @@ def find(version: str, folder: str, root: Path, *, install: bool, say: Say) -> W
         StoreError: the cache cannot be written.
     """
     java = tool("java")
-    jar = jars.find(version, folder, install=install, say=say)
-    place = made(root.absolute() / resolve.KIND, jar, folder, install, say)
+    under = bool(version) and not folder and bool(os.environ.get(jars.VARIABLE, "").strip())
+    jar = jars.find("" if under else version, folder, install=install, say=say)
+    core = cpp.core_library(version, "", root, install=install, say=say) if under else jars.core_beside(folder)
+    place = made(root.absolute() / resolve.KIND, jar, core, install, say)
     native = place / "native"
-    core = native / jars.CORE
     command = [
         java,
         f"-Donnxruntime.native.path={native}",
         "-cp",
         os.pathsep.join((str(place / "classes"), str(jar))),
         "onnxexample.Worker",
-        asked(core),
+        asked(native / jars.CORE),
     ]
     return WorkerProgram(command=apart(command), package="onnxruntime-java", digest=place.name)
 
@@ -81,16 +83,22 @@ def tool(name: str) -> str:
     return found
 
 
-def made(runtimes: Path, jar: Path, folder: str, install: bool, say: Say) -> Path:
+def made(runtimes: Path, jar: Path, core: Path | None, install: bool, say: Say) -> Path:
     """The folder with `classes` and `native`, made now where the cache has none for this jar and these sources.
+
+    Args:
+        runtimes: where runtimes are kept in the cache.
+        jar: with the API, its binding and its core library.
+        core: the core library that is used in place of the jar's; None for the jar's.
+        install: whether to compile.
+        say: hears before that.
 
     Raises:
         UsageError: it cannot be made.
         StoreError: the cache cannot be written.
     """
-    sources = b"".join((FOLDER / name).read_bytes() for name in SOURCES)
-    beside = jars.core_beside(folder)
-    parts = [_known(one) for one in (jar, beside) if one is not None]
+    sources = b"".join((FOLDER / name).read_bytes() for name in (*SOURCES, forward.SOURCE.name))
+    parts = [_known(one) for one in (jar, core) if one is not None]
     key = hashlib.sha256(sources + "\n".join([*OPTIONS, *parts]).encode()).hexdigest()[:32]
     place = runtimes / key
     if (place / "native" / jars.CORE).is_file():
@@ -110,7 +118,7 @@ def made(runtimes: Path, jar: Path, folder: str, install: bool, say: Say) -> Pat
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()[-3:]
             raise UsageError(f"the Java worker does not compile with {javac} and {jar}: {' | '.join(said[:3])}")
-        _natives(jar, beside, half / "native")
+        _natives(jar, core, half / "native")
         with files.guarded("make", place):
             if not place.exists():
                 half.rename(place)
@@ -122,11 +130,11 @@ def _known(path: Path) -> str:
     return f"{path} {state.st_size} {state.st_mtime_ns}"
 
 
-def _natives(jar: Path, beside: Path | None, to: Path) -> None:
-    """Both libraries out of the jar; in place of its core the one that lies beside it.
+def _natives(jar: Path, core: Path | None, to: Path) -> None:
+    """Both libraries out of the jar; in place of its core another one, through one that joins them where it has to.
 
     Raises:
-        UsageError: the jar has none for this platform.
+        UsageError: the jar has none for this platform, or another core cannot be joined to it.
         StoreError: they cannot be written.
     """
     to.mkdir()
@@ -143,9 +151,12 @@ def _natives(jar: Path, beside: Path | None, to: Path) -> None:
         raise UsageError(f"{jar} is not a jar: {error}") from error
     except OSError as error:
         raise StoreError(f"Cannot write {to}: {error.strerror or error}.") from error
-    if beside is not None:
+    if core is not None:
         (to / jars.CORE).unlink()
-        (to / jars.CORE).symlink_to(beside)
+        if forward.fits(core, to / jars.BINDING):
+            (to / jars.CORE).symlink_to(core)
+        else:
+            forward.make(core, to / jars.BINDING, to / jars.CORE)
 
 
 def asked(core: Path) -> str:

@@ -7,6 +7,7 @@ the weights that the artifact was exported with. Without it, one Relu is run: wh
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import os
@@ -218,4 +219,10 @@ def main(compiles: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(compiles="--compile" in sys.argv[1:])
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--cache", help="where weights lie that were trained on this machine")
+    asked.add_argument("--compile", action="store_true", help="run what inductor makes of the network")
+    found = asked.parse_args()
+    if found.cache:
+        os.environ["HARNESS_CACHE"] = found.cache
+    main(compiles=found.compile)

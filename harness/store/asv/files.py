@@ -34,6 +34,10 @@ COLUMNS: Final = (
 PER_POINT: Final = frozenset(name for name in COLUMNS if name.startswith("stats_")) | {"result", "samples"}
 """Columns with one entry per combination of parameters."""
 
+MOST_COMBINATIONS: Final = 4_000_000
+"""Of the parameters of one benchmark: asv stores one entry for each, measured or not, and five short lists can ask
+for more of them than any machine holds."""
+
 NAME: Final = re.compile(r"[0-9a-f]{8}-.*\.json")
 """How asv names a result file; other files in a folder of results are not its own."""
 
@@ -217,6 +221,8 @@ def _check(name: str, columns: Columns) -> None:
     if not isinstance(params, list) or not all(isinstance(axis, list) for axis in params):
         raise TypeError(f"the parameters of {name} are not lists")
     size = math.prod(len(axis) for axis in params)
+    if size > MOST_COMBINATIONS:
+        raise ValueError(f"{name} has {size:.0e} combinations of parameters; at most {MOST_COMBINATIONS:,} are read")
     for column in PER_POINT & columns.keys():
         if not isinstance(columns[column], list) or len(columns[column]) != size:
             raise ValueError(f"{name} has {columns[column]!r:.80} as {column} for {size} combinations")

@@ -16,19 +16,21 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import gt
 from pathlib import Path
 from typing import Any, Final
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
-from harness.store import examples, files, samples
+from harness.store import files, run_files
 from harness.store.asv import files as asv_files
 from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.asv.environments import WEIGHTS_OF
 from harness.store.asv.files import Columns, ResultFile, union
+from harness.store.asv.merge_runs import CONFLICTS, RunMerge
 from harness.store.imports.base import digest, safe
 from harness.store.imports.recognize import RESULT, Incoming, joined
 from harness.store.query import natural
-from harness.store.rows import Row
 
 NAMES: Final = frozenset(metric.name for metric in BENCHMARKS)
 """The benchmarks that are harness's own."""
@@ -36,7 +38,6 @@ NAMES: Final = frozenset(metric.name for metric in BENCHMARKS)
 SERIES: Final = ("python", "onnxruntime", "host", "weights")
 """Params that two results must share to stand in one file."""
 
-CONFLICTS = "conflicts"
 LONGEST = 128
 """From this many characters on asv replaces an environment's name in that of a file by a hash."""
 
@@ -112,7 +113,9 @@ def merge(results: Path, sources: Sequence[Incoming], *, dry_run: bool = False) 
         merging = _Merge(results)
         found = merging.all_of(sources)
         for path, content in merging.contents.items():
-            files.write(path, content if isinstance(content, bytes) else content.read_bytes())
+            files.write(path, content)
+        for path, source in merging.copies.items():
+            run_files.copy(source, path)
     return found
 
 
@@ -121,9 +124,11 @@ class _Merge:
 
     def __init__(self, results: Path) -> None:
         self.results = results
-        self.contents: dict[Path, bytes | Path] = {}
+        self.contents: dict[Path, bytes] = {}
+        self.copies: dict[Path, Path] = {}
         self.pending: dict[Path, ResultFile] = {}
         self.machines: dict[str, dict[str, str]] = {}
+        self.runs = RunMerge(results)
 
     def all_of(self, sources: Sequence[Incoming]) -> tuple[Merged, ...]:
         """Every source; benchmarks.json last."""
@@ -238,40 +243,22 @@ class _Merge:
 
     def aside(self, folder: str, stem: str, suffix: str, content: bytes) -> Path:
         """Keep what lost, under a name that says what is in it: the same thing is kept once."""
-        short = hashlib.sha256(content).hexdigest()[:8]
-        path = self.results / CONFLICTS / folder / f"{stem}.{short}{suffix}"
+        path = self.results / CONFLICTS / folder / f"{stem}.{hashlib.sha256(content).hexdigest()[:8]}{suffix}"
         self.contents[path] = content
         return path
 
     def run(self, path: Path, done: Merged) -> None:
-        """One run's samples: a file is whole or not there, so that there is nothing to put together."""
-        with files.guarded("read", path):
-            content = path.read_bytes()
-        target = self.results / "samples" / path.name
-        stored = self.contents.get(target, target)
-        if isinstance(stored, Path) and stored.exists() and stored.read_bytes() == content:
-            return
-        rows = samples.read(path)
-        if target not in self.contents and not target.exists():
-            self.contents[target] = path
-            self.contents |= examples.beside(path, rows, self.results)
-            done.runs += 1
-            return
-        kept = {row["case"]: row for row in (samples.read(stored) if isinstance(stored, Path) else [])}
-        differing = [row for row in rows if kept.get(row["case"]) != row]
-        if not differing:
-            return
-        aside = self.aside("samples", path.stem, ".parquet", content)
-        done.conflicts += [
-            Conflict(
-                path=target,
-                what=f"run {row['run']}, {row['case']}",
-                kept=_latency(kept.get(row["case"])),
-                other=_latency(row),
-                aside=aside,
-            )
-            for row in differing
-        ]
+        """A file of samples."""
+        for one in self.runs.of(path):
+            self.contents |= one.contents
+            self.copies |= one.copies
+            if one.stored is None:
+                done.runs += 1
+                continue
+            done.conflicts += [
+                Conflict(path=one.stored, what=row.what, kept=row.kept, other=row.other, aside=one.aside)
+                for row in one.differing
+            ]
 
 
 class ParameterGrid:
@@ -294,6 +281,10 @@ class ParameterGrid:
             self.columns = ours
             self.losers = theirs
             self.differing = [("(of another version)", ours.get("version"), theirs.get("version"))]
+        elif (size := _together(ours, theirs)) > asv_files.MOST_COMBINATIONS:
+            self.columns = ours
+            self.losers = theirs
+            self.differing = [(f"({size:,} combinations together, too many)", known(ours), known(theirs))]
         else:
             self.columns = self._joined(ours, theirs)
 
@@ -324,6 +315,11 @@ class ParameterGrid:
             return ours
         rest = {name: value for name, value in {**theirs, **ours}.items() if name not in asv_files.PER_POINT}
         return {**rest, "params": axes, **_entries(taken)}
+
+
+def _together(ours: Columns, theirs: Columns) -> int:
+    """How many combinations the parameters of both have."""
+    return math.prod(len(axis) for axis in union(asv_files.axes(ours), asv_files.axes(theirs)))
 
 
 def _picked(columns: Columns, places: Mapping[Point, int], points: Sequence[Point]) -> Columns:
@@ -364,10 +360,6 @@ def _file_name(header: Mapping[str, Any]) -> str:
     if not re.fullmatch("[0-9a-f]{7,64}", commit):
         raise StoreError(f"{commit!r} is not a commit: the file that names it was not added.")
     return f"{commit[:8]}-{safe(environment)}.json"
-
-
-def _latency(row: Row | None) -> object:
-    return row["latency"]["median_s"] if row and row["latency"] else None
 
 
 # --- a run of asv --------------------------------------------------------------------------------
@@ -465,7 +457,7 @@ def benchmarks(path: Path, stored: Mapping[str, Any], found: Mapping[str, Any]) 
             content[name] = old
             continue
         versions = [one.get("version") for one in (old, new)]
-        if all(isinstance(one, str) and one.isdecimal() for one in versions) and int(versions[0]) > int(versions[1]):
+        if all(isinstance(one, str) and one.isdecimal() for one in versions) and gt(*map(foreign.whole, versions)):
             raise NewerSchema(
                 f"{path} holds {name} in version {versions[0]}; this harness writes version {versions[1]}: update "
                 "onnx-harness, or choose another results_dir in asv.conf.json."

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness import foreign
 from harness.errors import NewerSchema, StoreError
 from harness.metrics import METRICS
 from harness.records import Run, Status
@@ -158,7 +159,7 @@ def _axes(known: Sequence[Sequence[str]], rows: Sequence[Row]) -> list[list[str]
 
 
 def _refuse_newer(path: Path, metric: AsvBenchmark, version: object) -> None:
-    if isinstance(version, str) and version.isdecimal() and int(version) > int(metric.version):
+    if isinstance(version, str) and version.isdecimal() and foreign.whole(version) > int(metric.version):
         raise NewerSchema(
             f"{path} holds {metric.name} in version {version}; this harness writes version {metric.version}: update "
             "onnx-harness, or choose another results folder with --results."

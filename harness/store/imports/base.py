@@ -75,9 +75,9 @@ def book(revision: str, repo: Path) -> Booked:
     """Find the commit that numbers are to be booked on.
 
     Raises:
-        UsageError: if git does not know it.
+        UsageError: if git does not know it, or knows several.
     """
-    commit = git.commit_of(repo, revision)
+    commit = git.one_commit(repo, revision)
     seconds = git.author_time(repo, commit) if commit else None
     if seconds is None:
         raise UsageError(

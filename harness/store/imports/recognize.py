@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from harness import foreign
 from harness.errors import StoreError
-from harness.store import files
+from harness.store import files, stored_files
 from harness.store.asv import files as asv_files
 from harness.store.asv.files import ResultFile, union
 from harness.store.imports import optimum, pytest_benchmark
@@ -80,7 +80,7 @@ def _is_results(folder: Path) -> bool:
     return (
         (folder / "benchmarks.json").is_file()
         or any(folder.glob("*/machine.json"))
-        or any(folder.glob("samples/*.parquet"))
+        or bool(stored_files.finished_files(folder))
     )
 
 
@@ -113,7 +113,7 @@ def _of_results(folder: Path) -> Incoming:
         machines=machines,
         files=tuple(found),
         benchmarks=benchmarks,
-        samples=tuple(sorted(folder.glob("samples/*.parquet"))),
+        samples=tuple(path for path in stored_files.sample_files(folder) if path.parent.suffix != ".parts"),
         problems=tuple(problems),
         notes=(f"{unfinished} unfinished runs stay where they are: finish them there first",) if unfinished else (),
     )

@@ -1,0 +1,67 @@
+"""How fast the reference workload was on earlier days, by host, runtime and case."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store import query
+from harness.store.clock import limit
+from harness.store.rows import runtime_of
+
+NEWEST = 30
+"""Days that are looked at: what was before tells of another time."""
+
+SELECT = {
+    "day": "run_started_at[:10]",
+    "host": "fingerprint",
+    "case": '"case"',
+    "name": "measured_by.name",
+    "version": "measured_by.version",
+    "package": "measured_by.package",
+    "pace": "pace.median_s",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Beside:
+    """What the reference workload was timed beside: its time may differ from case to case, and between runtimes."""
+
+    host: str
+    case: str
+    name: str
+    version: str
+    package: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Beside:
+        """Of a stored row."""
+        by = runtime_of(row)
+        return cls(row["fingerprint"], row["case"], by.name, by.version, by.package)
+
+
+Day = Mapping[Beside, float]
+"""Logarithms of its time in seconds, of the last run of the day that has the case."""
+
+
+def earlier(results: Path, before: str) -> Sequence[Day]:
+    """The newest days before one, oldest first; none where the store cannot be read.
+
+    Args:
+        results: the results folder.
+        before: a time as ISO 8601 in UTC; its own day does not count, since runs of one day know of the same drift.
+    """
+    try:
+        frame = query.table(results, SELECT).frame
+    except StoreError:
+        return ()
+    days: dict[str, dict[Beside, float]] = {}
+    last = min(before, limit())[:10]
+    for day, host, case, name, version, package, pace in frame[list(SELECT)].itertuples(index=False, name=None):
+        if isinstance(name, str) and isinstance(pace, float) and pace > 0 and day < last:
+            days.setdefault(day, {})[Beside(host, case, name, version or "", package or "")] = math.log(pace)
+    return [days[day] for day in sorted(days)[-NEWEST:]]
