@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness import reasons, runtime_spec, scratch, source_files
 from harness.build import mobile
 from harness.build.cache import Cache
 from harness.errors import HarnessError, TaskError, WorkerError, WorkerRefusal
+from harness.flow import remarks
 from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
@@ -32,7 +32,6 @@ from harness.records import (
     ExampleScores,
     Fidelity,
     HostInfo,
-    Latency,
     MetricValue,
     Outcome,
     PairedScores,
@@ -47,7 +46,6 @@ from harness.records import (
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
-from harness.units import seconds
 
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
@@ -61,12 +59,6 @@ the nodes of each provider, and names the operators that stayed behind; 8 since 
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
-
-WIDE_SPREAD = 0.10
-"""Between-process spread of the median from which the case says so."""
-
-COARSE = 0.01
-"""Step of the clock, as a share of the median, from which the case says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,14 +268,14 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         notes=(
             *progress.notes,
             *(evaluation.remarks if evaluation else ()),
-            *remarks(samples, latency, job.floor_s),
+            *remarks.of_samples(samples, latency, job.floor_s),
             *reference_workload.remarks(samples),
             *cold.remarks(samples),
             *memory.remarks([one.growth_bytes for one in samples]),
             *lost_remark(progress),
-            *(readings(evaluation) if evaluation else ()),
+            *(remarks.of_evaluation(evaluation) if evaluation else ()),
         ),
-        noise={**progress.noise, "spread": spread(samples)},
+        noise={**progress.noise, "spread": remarks.spread(samples)},
     )
 
 
@@ -489,44 +481,3 @@ def evaluation_target(case: Case, artifact: Artifact) -> Target:
     """The target as outputs are computed on it: one example at a time where there is a batch axis."""
     batch = 1 if artifact.reference.batch_axes else case.target.batch
     return dataclasses.replace(case.target, batch=batch)
-
-
-def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:
-    """Warnings that travel with the numbers, each with its remedy."""
-    notes = []
-    unsteady = sum(not p.steady for p in processes)
-    if unsteady:
-        notes.append(
-            f"{unsteady} of {len(processes)} processes reached no steady state while warming up: "
-            "give more time (--time-per-case) or quieten the host"
-        )
-    wide = spread(processes)
-    if wide is not None and wide > WIDE_SPREAD:
-        notes.append(f"medians differ by {wide:.0%} between processes: quieten the host or raise --processes")
-    if floor_s is not None and latency.median_s < coordinator.NEAR_FLOOR * floor_s:
-        notes.append(
-            f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({seconds(floor_s)}): "
-            "a good part of it is the call itself; a larger batch shows the model better"
-        )
-    step = estimate.tick([sorted(p.samples_ns) for p in processes]) / 1e9
-    if step > COARSE * latency.median_s:
-        notes.append(
-            f"samples come in steps of {seconds(step)}, {step / latency.median_s:.0%} of the median: the clock is too "
-            "coarse for this case; a larger batch shows it better"
-        )
-    return tuple(notes)
-
-
-def readings(evaluation: Evaluation) -> tuple[str, ...]:
-    """How outputs were read, where the zoo does not say it, and what could not be compared."""
-    notes = [one.note for one in evaluation.metrics if one.note]
-    if evaluation.fidelity is not None and evaluation.fidelity.reason:
-        notes.append(f"no fidelity: {evaluation.fidelity.reason}")
-    return tuple(dict.fromkeys(notes))
-
-
-def spread(processes: tuple[ProcessSamples, ...]) -> float | None:
-    """Relative range of the processes' medians; None for a single process."""
-    if len(processes) < 2:  # noqa: PLR2004
-        return None
-    return estimate.spread([max(statistics.median(p.samples_ns), 1) for p in processes])
