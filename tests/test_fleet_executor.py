@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.fleet import executor as fleets
+from harness.fleet import flights
 from harness.fleet.executor import FleetExecutor
 from harness.fleet.model import FleetAnswer, FleetHost, SentJob
 from harness.flow.execute import Job
@@ -150,7 +151,7 @@ def test_what_is_compared_stays_on_one_class(tmp_path: Path) -> None:
 
 def test_a_host_that_leaves_for_good_fails_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With that as the reason, after the fleet's patience; one that was refused does not count."""
-    monkeypatch.setenv(fleets.PATIENCE, "0.01s")
+    monkeypatch.setenv(flights.PATIENCE, "0.01s")
     monkeypatch.setattr(fleets, "LOOK_S", 0.02)
     found = run(MadeUpFleet(host("other", refused="runs harness 99")), tmp_path, jobs("m", "n", processes=2))
     assert [Status.FAILED] * 4 == [one.ends for one in found]
@@ -248,7 +249,7 @@ def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     run(fleet, tmp_path, jobs("n"))
     assert ["two"] == [address for _, _, address in fleet.given]
 
-    monkeypatch.setenv(fleets.PATIENCE, "0.01s")
+    monkeypatch.setenv(flights.PATIENCE, "0.01s")
     (lost,) = run(MadeUpFleet(host("full"), answer=answer), tmp_path, jobs("m"))
     assert Status.FAILED is lost.ends
     assert "; full cannot write into /cache: it is full" in lost.reason

@@ -173,7 +173,7 @@ PLAN_IMPORTS = {
         "scratch",
         "sealed",
     ),
-    *("session_options", "shown", "source_files", "special_files", "suggest", "units", "values"),
+    *("session_options", "shown", "source_files", "special_files", "suggest", "trained", "units", "values"),
 }
 """The packages and modules of harness that a dry run imports from: nothing that measures, stores or reports."""
 

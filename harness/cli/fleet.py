@@ -7,7 +7,7 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ import typer
 
 from harness import bounds, units
 from harness.cli import ending, options
+from harness.cli.fleet_simulation import FleetSimulation
 from harness.errors import UsageError
 from harness.suggest import suggest
 
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from harness.layout import TextTable
     from harness.zoo import FleetSpec
 
-ACTIONS = ("hosts", "worker", "up")
+ACTIONS = ("hosts", "worker", "up", "simulate")
 HOSTS = ("any", "each")
 PORT = 8786
 
 
 def fleet(
-    action: Annotated[str, typer.Argument(metavar="hosts|worker|up", help="What to do.")],
+    action: Annotated[str, typer.Argument(metavar="hosts|worker|up|simulate", help="What to do.")],
     address: Annotated[
         str | None, typer.Argument(metavar="[ADDRESS]", help="With worker: the scheduler's, such as tcp://lab:8786.")
     ] = None,
@@ -54,6 +55,48 @@ def fleet(
     builds: Annotated[
         bool, typer.Option("--builds", help="With worker: build models for the fleet as well, each once.")
     ] = False,
+    simulated_hosts: Annotated[
+        int | None,
+        typer.Option("--hosts", metavar="N", min=1, max=100_000, help="With simulate: hosts.", show_default="100"),
+    ] = None,
+    cases: Annotated[
+        int | None,
+        typer.Option("--cases", metavar="N", min=1, max=10_000_000, help="With simulate: cases.", show_default="10000"),
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            metavar="N",
+            min=bounds.PROCESSES.least,
+            max=bounds.PROCESSES.most,
+            help="With simulate: processes of each case.",
+            show_default="5",
+        ),
+    ] = None,
+    host_classes: Annotated[
+        int | None,
+        typer.Option("--classes", metavar="N", min=1, max=1000, help="With simulate: of hosts.", show_default="1"),
+    ] = None,
+    fail_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-rate", metavar="SHARE", help="With simulate: processes that end their host.", show_default="0%"
+        ),
+    ] = None,
+    process_time: Annotated[
+        str | None,
+        typer.Option(
+            "--process-time",
+            metavar="TIME|DIR",
+            help="With simulate: what a process takes, or the results folder whose processes say so.",
+            show_default="5s",
+        ),
+    ] = None,
+    night: Annotated[
+        str | None,
+        typer.Option("--night", metavar="TIME", help="With simulate: find the hosts that need no longer, such as 8h."),
+    ] = None,
     listen: Annotated[
         str | None,
         typer.Option(
@@ -70,7 +113,7 @@ def fleet(
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """See the hosts of a fleet, be one of them, or start a small one on this machine to try it.
+    """See the hosts of a fleet, be one of them, start a small one on this machine to try it, or simulate a large one.
 
     A fleet is trusted: Dask's workers run the code that they are sent. `up` listens on 127.0.0.1 alone, unless
     --listen says otherwise.
@@ -80,12 +123,26 @@ def fleet(
     format_ = options.chosen_format(format_, as_json=as_json)
     if action not in ACTIONS:
         raise UsageError(f"harness fleet {options.shown(action)}: {suggest(action, ACTIONS)}")
-    if address is not None and (action == "up" or scheduler is not None):
+    if address is not None and (action in ("up", "simulate") or scheduler is not None):
         raise UsageError(
-            f"harness fleet {action} {options.shown(address)}: an address is named once, and up takes none"
+            f"harness fleet {action} {options.shown(address)}: an address is named once; up and simulate take none"
         )
     if (label or builds) and action != "worker":
         raise UsageError(f"{'--label' if label else '--builds'} belongs to `harness fleet worker`")
+    simulation = FleetSimulation(
+        hosts=simulated_hosts,
+        cases=cases,
+        processes=processes,
+        classes=host_classes,
+        fail_rate=fail_rate,
+        process_time=process_time,
+        night=night,
+    )
+    if action == "simulate":
+        simulation.show(format_)
+        return
+    if simulation != FleetSimulation():
+        raise UsageError(f"--cases, --night and their like belong to `harness fleet simulate`, not to {action}")
     if listen is not None and (action == "hosts" or not _is_address(listen)):
         raise UsageError(
             f"--listen {options.shown(listen)} goes with `harness fleet up` or `worker`, and is an address of this "
@@ -305,21 +362,32 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
 
     with Fleet(spec) as found:
         hosts = found.hosts()
-        floors = found.ask(member.measured_floor, [one.address for one in hosts if not one.refused and not one.busy])
+        running = found.running()
+        free = [one.address for one in hosts if not (one.refused or one.busy or running.get(one.address))]
+        floors, page = found.ask(member.measured_floor, free), found.dashboard
     records: list[dict[str, Any]] = [
-        {**dataclasses.asdict(one), "class": one.host_class, "floor_s": floors.get(one.address)} for one in hosts
+        {
+            **dataclasses.asdict(one),
+            "class": one.host_class,
+            "floor_s": floors.get(one.address),
+            "running": [*running.get(one.address, ())],
+        }
+        for one in hosts
     ]
-    grid = _grid(hosts, floors)
+    grid = _grid(hosts, floors, running)
     if format_ != options.TABLE:
         formats.emit(format_, value=records, records=records, grids=[grid], empty="no worker is there")
         return
     console = Console().out
     if hosts:
         print_grid(console, grid)
-    console.print(f"{units.count(len(hosts), 'worker')} at {spec.scheduler}", soft_wrap=True, markup=False)
+    shows = f"; Dask shows what runs where: {page}" if page else ""
+    console.print(f"{units.count(len(hosts), 'worker')} at {spec.scheduler}{shows}", soft_wrap=True, markup=False)
 
 
-def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTable:
+def _grid(
+    hosts: Sequence[FleetHost], floors: dict[str, float | None], running: Mapping[str, Sequence[str]]
+) -> TextTable:
     """A line for each worker."""
     from harness.fleet.engine import CLOCK_S
     from harness.layout import TextColumn, TextTable
@@ -331,6 +399,7 @@ def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTa
     for one in hosts:
         busy, floor = one.noise.get("busy"), floors.get(one.address)
         state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
+        state = "; ".join(running.get(one.address, ())) or state
         if abs(one.clock_s) > CLOCK_S:
             state += f", its clock {units.seconds(abs(one.clock_s))} {'ahead' if one.clock_s > 0 else 'behind'}"
         runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())

@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,9 @@ CONNECT_S = 20.0
 
 ANSWER_S = 60.0
 """How long a worker may take to say what it is; one that is stopped never does."""
+
+FRESH_S = 0.2
+"""For how long the scheduler's answer to who is there is used again: it is asked for with every job."""
 
 CLOCK_S = 5.0
 """How far a worker's clock may be off before what it notes is corrected; the question takes a while itself."""
@@ -128,6 +132,7 @@ class Fleet:
         self.address = spec.scheduler
         self._spec = spec
         self._known: dict[str, FleetHost] = {}
+        self._listed_at = -math.inf
         self._clocks: dict[str, float] = {}
         self._own = (harness.__version__, code_digest())
         self.client = self._connected()
@@ -170,15 +175,24 @@ class Fleet:
                 time.sleep(1)
             else:
                 self._known.clear()
+                self._listed_at = -math.inf
                 return True
 
     def hosts(self) -> list[FleetHost]:
         """Every worker that is there now, sorted by address; each is asked once who it is."""
+        if time.monotonic() - self._listed_at < FRESH_S:
+            return [self._known[address] for address in sorted(self._known)]
         there = self._resources()
         if new := [address for address in there if address not in self._known]:
             self._known.update(self._introduced(new, there))
         self._known = {address: one for address, one in self._known.items() if address in there}
+        self._listed_at = time.monotonic()
         return [self._known[address] for address in sorted(self._known)]
+
+    def running(self) -> dict[str, tuple[str, ...]]:
+        """What each worker was given and has not answered, whoever gave it: the names of the tasks, by address."""
+        given = self.client.processing()
+        return {address: tuple(str(key).rpartition("-")[0] for key in keys) for address, keys in given.items()}
 
     def leave_out(self, address: str, why: str) -> None:
         """Send nothing to a worker any more; one that starts again has another address, and is asked anew."""

@@ -10,35 +10,29 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import queue
+import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import units
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice, unconfirmed
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member, transfer
 from harness.fleet.engine import Fleet
+from harness.fleet.flights import NOBODY, Addressed, Answers, Flight, Group, Waiting, patience_s
 from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
 from harness.flow.confirm import ConfirmJob
 from harness.flow.execute import Job, time_once
 from harness.flow.executors import JobWatcher
-from harness.flow.plan import left_out
 from harness.flow.progress import ProcessOutcome
 from harness.flow.session import TriedTargets
 from harness.measure.coordinator import utc_now
 from harness.records import Artifact, Case, RuntimeInfo, Status
 from harness.zoo import HostWish
-
-PATIENCE = "HARNESS_FLEET_PATIENCE"
-PATIENCE_S = 120.0
-"""How long a class may have no host, or the scheduler be gone, before what waits for it is given up."""
 
 MOST_ATTEMPTS = 4
 """How often one process is given away again."""
@@ -48,69 +42,6 @@ LOOK_S = 0.5
 
 SLACK_S = 1800.0
 """What fetching an artifact, installing a runtime and evaluating may take beside the measurement."""
-
-Group = tuple[str, str]
-"""Cases that are compared with each other: a model and a target's label."""
-
-
-def patience_s() -> float:
-    """How long it is waited for hosts.
-
-    Raises:
-        UsageError: the environment says something else than a time.
-    """
-    text = os.environ.get(PATIENCE)
-    try:
-        return units.parse_duration(text) if text else PATIENCE_S
-    except ValueError as error:
-        raise UsageError(f"{PATIENCE}={text}: expected a time, such as 30s or 5m") from error
-
-
-@dataclass(slots=True, kw_only=True)
-class Flight:
-    """A job that was given away.
-
-    Attributes:
-        number: of the attempt, from 0.
-        addresses: the workers that it was given to.
-        future: Dask's; None where it is to be given away again.
-        since: when, as `time.monotonic` counts.
-    """
-
-    job: Job
-    host_class: str
-    number: int = 0
-    addresses: frozenset[str] = frozenset()
-    future: Any = None
-    since: float = 0.0
-
-
-class _Waiting:
-    """Jobs that were not taken yet.
-
-    Attributes:
-        settled: taken ones that nobody has to measure: there is a reason why they have no number.
-        over: whether there are no more.
-    """
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self._jobs = iter(jobs)
-        self.settled: list[Job] = []
-        self.over = False
-
-    def following(self) -> Job | None:
-        """The next that is to be measured; None where there is none, or where settled ones shall be seen to first."""
-        job = next(self._jobs, None)
-        self.over = job is None
-        if job is not None and (
-            not isinstance(job.built, Artifact)
-            or job.absent
-            or job.unusable
-            or left_out(job.built, job.case.target.batch)
-        ):
-            self.settled.append(job)
-            return None
-        return job
 
 
 class FleetExecutor:
@@ -125,6 +56,8 @@ class FleetExecutor:
         wishes: Mapping[str, HostWish] | None = None,
         only: str = "",
         say: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        answers: Answers | None = None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -135,19 +68,28 @@ class FleetExecutor:
             wishes: by target's name: the hosts that it wants.
             only: a class of hosts, if no other is to measure.
             say: hears of what was lost and is done again.
+            clock: seconds, as time goes on.
+            answers: where answers are waited for; a simulation lets its own time pass there.
         """
         self._fleet, self._cache, self._depot = fleet, Cache(cache), depot
         self._wishes, self._only, self._say = wishes or {}, only, say
         self._shared = transfer.Depot(depot) if depot else None
         self._put: set[Entry] = set()
+        self._clock = clock
         self._class_of: dict[Group, str] = {}
+        self._groups: Counter[str] = Counter()
         self._usable: dict[tuple[str, str], bool] = {}
-        self._answered: queue.Queue[tuple[Flight, Any]] = queue.Queue()
-        self._flights: list[Flight] = []
+        self._answered: Answers = queue.Queue() if answers is None else answers
+        self._flights: dict[int, Flight] = {}
+        self._given_up: list[ProcessOutcome] = []
+        self._flying: Counter[str] = Counter()
+        self._there: list[FleetHost] = []
+        self._slots: Counter[str] = Counter()
+        self._able: dict[str, dict[str, Addressed]] = {}
         self._done: set[tuple[str, int]] = set()
         self._empty_since: dict[str, float] = {}
         self._patience_s = patience_s()
-        self._looked = time.monotonic()
+        self._looked = clock()
 
     def hosts_for(self, target: str) -> list[FleetHost]:
         """The hosts that a target may be measured on now.
@@ -158,12 +100,31 @@ class FleetExecutor:
         wish = self._wishes.get(target, HostWish())
         return [
             one
-            for one in self._fleet.hosts()
+            for one in self._hosts()
             if one.slots
             and one.suits(wish)
             and self._only in ("", one.host_class)
             and self._usable.get((target, one.host_class), True)
         ]
+
+    def _hosts(self) -> list[FleetHost]:
+        """Every worker that is there; what is known of their classes is forgotten where others are there now."""
+        found = self._fleet.hosts()
+        if found != self._there:
+            self._there = [*found]
+            self._slots = Counter({name: sum(one.slots for one in some) for name, some in classes(found).items()})
+            self._able.clear()
+        return self._there
+
+    def _able_for(self, target: str) -> dict[str, Addressed]:
+        """The hosts that a target may be measured on, by class; the same thousand are asked for with every job."""
+        self._hosts()
+        if target not in self._able:
+            self._able[target] = {
+                name: Addressed(hosts=some, addresses=frozenset(one.address for one in some))
+                for name, some in classes(self.hosts_for(target)).items()
+            }
+        return self._able[target]
 
     def try_targets(self, cases: Sequence[Case], cache: Path) -> TriedTargets:  # noqa: ARG002  (each host has its own)
         """What the targets of a sweep can do on the fleet: each is tried on one host of every class.
@@ -190,6 +151,7 @@ class FleetExecutor:
             good = {k: one for k, one in own.items() if name not in one.unusable and name not in one.absent}
             for host_class in own.keys() - good.keys():
                 self._usable[name, host_class] = not good
+                self._able.clear()
             if not own:
                 unusable[name] = f"no host of the fleet suits the target {name} (its `hosts`): harness fleet hosts"
             elif not good:
@@ -208,7 +170,7 @@ class FleetExecutor:
         Raises:
             HarnessError: there is no host, or the scheduler is gone for longer than the fleet's patience.
         """
-        waiting, coming = _Waiting(jobs), deque[Job]()
+        waiting, coming = Waiting(jobs), deque[Job]()
         try:
             while True:
                 self._move_on(waiting, coming, watch)
@@ -229,9 +191,10 @@ class FleetExecutor:
                 if outcome is not None:
                     yield outcome
         finally:
-            for flight in self._flights:
+            for flight in self._flights.values():
                 self._cancel(flight)
             self._flights.clear()
+            self._flying.clear()
 
     def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:  # noqa: ARG002  (nothing ticks)
         """See `harness.flow.executors.Executor`; on a host of the class that its cases ran on."""
@@ -275,18 +238,18 @@ class FleetExecutor:
                 f"{why or f'there is none; start one with `harness fleet worker {self._fleet.address}`'}"
             )
 
-    def _move_on(self, waiting: _Waiting, coming: deque[Job], watch: JobWatcher) -> None:
+    def _move_on(self, waiting: Waiting, coming: deque[Job], watch: JobWatcher) -> None:
         """Give away what can be; the scheduler may be lost in every line of it."""
         try:
-            if time.monotonic() - self._looked > LOOK_S:
+            if self._clock() - self._looked > LOOK_S:
                 self._give_away_again()
-                self._looked = time.monotonic()
+                self._looked = self._clock()
             self._fill(waiting, coming, watch)
         except (OSError, TimeoutError, RuntimeError):
             if not self._revived():
                 raise
 
-    def _fill(self, waiting: _Waiting, coming: deque[Job], watch: JobWatcher) -> None:
+    def _fill(self, waiting: Waiting, coming: deque[Job], watch: JobWatcher) -> None:
         """Give away jobs while a host that may take one has nothing to do; each is decided as late as that."""
         free = self._free()
         for job in list(coming):
@@ -308,53 +271,59 @@ class FleetExecutor:
 
     def _free(self) -> Counter[str]:
         """Slots without a flight, by class."""
-        free = Counter({name: sum(one.slots for one in hosts) for name, hosts in classes(self._fleet.hosts()).items()})
-        free.subtract(Counter(flight.host_class for flight in self._flights))
-        return Counter({name: n for name, n in free.items() if n > 0})
+        self._hosts()
+        return Counter({name: n for name, slots in self._slots.items() if (n := slots - self._flying[name]) > 0})
 
     def _start(self, job: Job, free: Counter[str], watch: JobWatcher) -> None:
         watch.started(job.case)
         flight = Flight(job=job, host_class=self._placed(job))
         free[flight.host_class] -= 1
-        self._flights.append(flight)
+        self._flights[id(flight)] = flight
+        self._flying[flight.host_class] += 1
         self._give(flight)
+
+    def _landed(self, flight: Flight) -> None:
+        """It is over with, one way or another."""
+        del self._flights[id(flight)]
+        self._flying[flight.host_class] -= 1
 
     def _placed(self, job: Job) -> str:
         """The class that a job's group is measured on; of several, the one with the fewest groups for its slots."""
         group = _group(job.case)
-        if group not in self._class_of and job.host_class:
-            self._class_of[group] = job.host_class
         if group not in self._class_of:
-            able = classes(self.hosts_for(job.case.target.name))
-            load = Counter(self._class_of.values())
-            if not able:
+            able = self._able_for(job.case.target.name)
+            if not job.host_class and not able:
                 return ""
-            self._class_of[group] = min(able, key=lambda name: (load[name] / len(able[name]), name))
+            chosen = job.host_class or min(able, key=lambda name: (self._groups[name] / len(able[name].hosts), name))
+            self._class_of[group] = chosen
+            self._groups[chosen] += 1
         return self._class_of[group]
 
     def _give(self, flight: Flight) -> None:
         """Submit a flight to every host of its class that is there; one without hosts waits for them."""
         job = flight.job
         if not flight.host_class:
+            self._flying[""] -= 1
             flight.host_class = self._placed(job)
-        hosts = [one for one in self.hosts_for(job.case.target.name) if one.host_class == flight.host_class]
-        if flight.number and len(hosts) > 1:  # not to the same ones, if there are others
-            hosts = [one for one in hosts if one.address not in flight.addresses] or hosts
-        flight.future, flight.since = None, time.monotonic()
-        flight.addresses = frozenset(one.address for one in hosts)
-        if not hosts:
-            self._empty_since.setdefault(flight.host_class, time.monotonic())
+            self._flying[flight.host_class] += 1
+        able = self._able_for(job.case.target.name).get(flight.host_class, NOBODY)
+        if flight.number and len(able.hosts) > 1:  # not to the same ones, if there are others
+            others = [one for one in able.hosts if one.address not in flight.addresses]
+            able = Addressed(hosts=others, addresses=frozenset(one.address for one in others)) if others else able
+        flight.future, flight.since, flight.addresses = None, self._clock(), able.addresses
+        if not able.hosts:
+            self._empty_since.setdefault(flight.host_class, self._clock())
             return
         self._empty_since.pop(flight.host_class, None)
         entries = _entries(job)
         self._publish(entries)
         sent = SentJob(job=_light(job), entries=entries, depot=self._depot)
-        flight.future = self._submit(member.measure, sent, workers=[*flight.addresses])
+        flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(job))
         flight.future.add_done_callback(lambda future, flight=flight: self._answered.put((flight, future)))
 
     def _taken(self, flight: Flight, future: Any) -> ProcessOutcome | None:
         """What an answer amounts to: an outcome, or nothing where it is another attempt's or has to be asked again."""
-        if flight not in self._flights or future is not flight.future:
+        if id(flight) not in self._flights or future is not flight.future:
             return None
         if future.status in ("cancelled", "lost"):
             return None if self._revived() else self._again(flight, "the scheduler forgot it")
@@ -369,7 +338,7 @@ class FleetExecutor:
             return self._again(flight, f"{answer.address} {why}")
         if answer.missing:
             return self._again(flight, "", at=answer.address)
-        self._flights.remove(flight)
+        self._landed(flight)
         key = (flight.job.case.id, flight.job.process)
         if answer.outcome is None or key in self._done:
             return None
@@ -382,10 +351,10 @@ class FleetExecutor:
     def _broken(self, flight: Flight, error: BaseException | None) -> ProcessOutcome | None:
         """A task that raised: its worker was killed again and again, or something of ours is wrong there."""
         if type(error).__name__ == "KilledWorker":
-            self._flights.remove(flight)
+            self._landed(flight)
             return _crashed(flight.job, f"the worker of the fleet that measured it was killed each time: {error}")
         if isinstance(error, HarnessError | OSError):
-            self._flights.remove(flight)
+            self._landed(flight)
             where = ", ".join(sorted(flight.addresses))
             return _crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
         if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
@@ -395,16 +364,16 @@ class FleetExecutor:
     def _again(self, flight: Flight, why: str, at: str = "") -> ProcessOutcome | None:
         """Give a flight away again; its process counts as crashed where that has happened too often."""
         if why:
-            self._say(f"{flight.job.case.id}, process {flight.job.process + 1}: {why}; it is measured again")
+            self._say(f"{_title(flight.job)}: {why}; it is measured again")
         flight.number += 1
         if flight.number > MOST_ATTEMPTS * 2:
-            self._flights.remove(flight)
+            self._landed(flight)
             return _crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
         if at:
             entries = _entries(flight.job)
             sent = SentJob(job=_light(flight.job), entries=entries, depot=self._depot)
-            flight.addresses, flight.since = frozenset([at]), time.monotonic()
-            flight.future = self._submit(member.measure, sent, workers=[at])
+            flight.addresses, flight.since = frozenset([at]), self._clock()
+            flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(flight.job))
             flight.future.add_done_callback(lambda future: self._answered.put((flight, future)))
         else:
             self._give(flight)
@@ -414,29 +383,35 @@ class FleetExecutor:
         """Connect again where the scheduler was lost, and give everything away anew; whether that was so."""
         if not self._fleet.revive(self._patience_s, self._say):
             return False
-        for flight in self._flights:
+        for flight in self._flights.values():
             flight.future, flight.addresses, flight.number = None, frozenset(), flight.number + 1
         return True
 
     def _give_away_again(self) -> None:
         """Look for flights whose hosts are gone, or that take longer than any host needs."""
         self._revived()
-        there = {one.address for one in self._fleet.hosts() if not one.refused}
-        for flight in list(self._flights):
-            late = time.monotonic() - flight.since > SLACK_S + 4 * flight.job.pace.budget_s
+        there = {one.address for one in self._hosts() if not one.refused}
+        for flight in list(self._flights.values()):
+            age = self._clock() - flight.since
+            late = age > SLACK_S and age > SLACK_S + 4 * flight.job.pace.budget_s
             if flight.future is None:
                 self._give(flight)
-            elif not flight.addresses & there or late:
+            elif flight.addresses.isdisjoint(there) or late:
                 why = "its host takes too long" if late else "its host is gone"
                 self._cancel(flight)
-                self._again(flight, why)
+                if (given_up := self._again(flight, why)) is not None:
+                    self._given_up.append(given_up)
 
     def _abandoned(self) -> Iterator[ProcessOutcome]:
         """Cases whose class has had no host for too long fail, with that as their reason; what was stored stands."""
-        for flight in list(self._flights):
+        while self._given_up:
+            yield self._given_up.pop()
+        if not self._empty_since:
+            return
+        for flight in list(self._flights.values()):
             since = self._empty_since.get(flight.host_class, math.inf)
-            if flight.future is None and time.monotonic() - since > self._patience_s:
-                self._flights.remove(flight)
+            if flight.future is None and self._clock() - since > self._patience_s:
+                self._landed(flight)
                 kind = f"of class {flight.host_class}" if flight.host_class else "that suits the target"
                 why = f"no host {kind} has been in the fleet for {self._patience_s:g} s"
                 left = [
@@ -475,9 +450,11 @@ class FleetExecutor:
                 self._say(f"{address}: {why}")
         return ""
 
-    def _submit(self, call: Callable[..., Any], *arguments: Any, workers: Sequence[str]) -> Any:
+    def _submit(self, call: Callable[..., Any], *arguments: Any, workers: Collection[str], name: str = "") -> Any:
+        """Give a task to any of these workers, by a name that Dask and `Fleet.running` show."""
+        more = {"key": f"{name}-{secrets.token_hex(6)}"} if name else {"pure": False}
         return self._fleet.client.submit(
-            call, *arguments, workers=[*workers], allow_other_workers=False, resources={SLOT: 1}, pure=False
+            call, *arguments, workers=list(workers), allow_other_workers=False, resources={SLOT: 1}, **more
         )
 
     def _result(self, future: Any) -> Any:
@@ -488,6 +465,11 @@ class FleetExecutor:
             raise
         except Exception as error:
             raise HarnessError(f"{type(error).__name__}: {error}") from error
+
+
+def _title(job: Job) -> str:
+    """What a job is called while it runs."""
+    return f"{job.case.id}, process {job.process + 1}"
 
 
 def _group(case: Case) -> Group:

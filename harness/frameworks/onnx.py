@@ -18,6 +18,7 @@ from harness.data import base as data
 from harness.errors import BuildError, Unsupported
 from harness.flavours import FLAVOURS
 from harness.frameworks import base, onnx_recognize
+from harness.frameworks.onnx_text import not_text
 from harness.records import BATCH, Json, Weights
 from harness.special_files import lost_link, require_plain, special
 from harness.units import size
@@ -183,6 +184,8 @@ def parse(path: Path) -> Any:
         content = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own error class, whose module has no types
         raise BuildError(f"onnx: {path} is truncated or corrupt: {error}. Fetch or export it again.") from error
+    if place := not_text(content):
+        raise BuildError(f"onnx: {path} is corrupt: its {place} is not UTF-8. Fetch or export it again.")
     if not content.HasField("graph") or not (content.graph.node or content.graph.output):
         raise BuildError(f"onnx: {path} holds no graph ({path.stat().st_size} bytes). Fetch or export it again.")
     return content
@@ -220,7 +223,7 @@ def _outside(content: Any, path: Path) -> list[tuple[Any, Path, int, int]]:
             what = "a folder" if file.is_dir() else "missing"
             raise BuildError(f"onnx: {path} needs its external data {file}, which is {what}. Copy it beside the model.")
         places = [facts.get("offset", "0"), facts.get("length", "-1")]
-        if not re.fullmatch(r"\d+ (-1|\d+)", " ".join(places)):
+        if not re.fullmatch(r"\d{1,18} (-1|\d{1,18})", " ".join(places)):
             raise BuildError(f"onnx: {path} is corrupt: the place of `{tensor.name}` is not a number.")
         found.append((tensor, file, int(places[0]), int(places[1])))
     ends: dict[Path, int] = {}

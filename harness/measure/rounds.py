@@ -44,9 +44,9 @@ def turns(
     """
     before = done or {}
     if order == "case":
-        planned = [(number, case) for case in cases for number in range(processes)]
+        planned = ((number, case) for case in cases for number in range(processes))
     else:
-        planned = [(number, case) for number in range(processes) for case in shuffled(cases, f"{seed}/{number}")]
+        planned = ((number, case) for number in range(processes) for case in shuffled(cases, f"{seed}/{number}"))
     for number, case in planned:
         if number >= before.get(case, 0) and going(case):
             yield Turn(process=number, case=case)

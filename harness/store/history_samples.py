@@ -80,7 +80,7 @@ def points(
     select = {**IDENTITY, **(REFERENCE if reference else {})}
     for one in wanted:
         select |= {column: column for column in one.metric.reads}
-    table = query.table(results, select)
+    table = query.table(results, select, case=case)
     problems.extend(table.problems)
     frame = table.frame
     if frame.empty:

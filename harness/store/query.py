@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -205,7 +205,13 @@ class ColumnTable:
     problems: tuple[StoreError, ...] = ()
 
 
-def table(results: Path, select: Mapping[str, str], categories: Collection[str] = ()) -> ColumnTable:
+def table(
+    results: Path,
+    select: Mapping[str, str],
+    categories: Collection[str] = (),
+    *,
+    case: Callable[[str], bool] | None = None,
+) -> ColumnTable:
     """Chosen columns of every run's rows, each case of a run once; DuckDB -> pandas, never a dict per row.
 
     Args:
@@ -213,6 +219,7 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
         select: name of a column -> DuckDB's expression for it over the stored columns, such as `latency.median_s`;
             `filename` is the file that holds the row.
         categories: columns of text that repeats; they become categories, which 200,000 rows are far cheaper as.
+        case: says of a case's name whether it is wanted: of models that have none such, nothing is read.
 
     Raises:
         StoreError: where the folder itself cannot be listed.
@@ -221,18 +228,23 @@ def table(results: Path, select: Mapping[str, str], categories: Collection[str] 
 
     columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
     order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
-    sql = f"SELECT {columns} FROM {STORED} {ONCE} {order}"  # noqa: S608  (our own names)
     with connected() as connection:
         for _ in range(ATTEMPTS):
             problems: list[StoreError] = []
             try:
                 good = admitted(connection, stored_files.sample_files(results), problems)
-                try:
-                    frame = _frame(connection, sql, good, select, categories)
-                except duckdb.Error:
-                    # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
-                    good = _readable(connection, good, problems, columns)
-                    frame = _frame(connection, sql, good, select, categories)
+                for again in (True, False):
+                    try:
+                        models = None if case is None else _models(connection, good, case)
+                        of = "" if models is None else "WHERE model IN (SELECT unnest(?))"
+                        sql = f"SELECT {columns} FROM {STORED} {of} {ONCE} {order}"  # noqa: S608  (our own names)
+                        frame = _frame(connection, sql, good, select, categories, models)
+                        break
+                    except duckdb.Error:
+                        if not again:
+                            raise
+                        # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
+                        good = _readable(connection, good, problems, columns)
             except FileNotFoundError:
                 continue
             return ColumnTable(frame=frame, problems=tuple(problems))
@@ -281,8 +293,23 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     )
 
 
+def _models(connection: Any, paths: Sequence[Path], case: Callable[[str], bool]) -> list[str] | None:
+    """The models that have a wanted case; None where that is every one."""
+    if not paths:
+        return None
+    sql = f'SELECT DISTINCT model, "case" FROM {STORED}'  # noqa: S608  (our own names)
+    found = connection.execute(sql, [[_literal(path) for path in paths]]).fetchall()
+    wanted = {model for model, name in found if case(name)}
+    return None if wanted == {model for model, _ in found} else sorted(wanted)
+
+
 def _frame(
-    connection: Any, sql: str, paths: Sequence[Path], select: Mapping[str, str], categories: Collection[str]
+    connection: Any,
+    sql: str,
+    paths: Sequence[Path],
+    select: Mapping[str, str],
+    categories: Collection[str],
+    models: Sequence[str] | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -290,7 +317,8 @@ def _frame(
         empty = pd.DataFrame({name: [] for name in select})
         return empty.astype(dict.fromkeys(categories, "category"))
     # By way of Arrow, whose text becomes categories without a Python string per row.
-    found = connection.sql(sql, params=[[_literal(path) for path in paths]]).to_arrow_table()
+    params = [[_literal(path) for path in paths], *([] if models is None else [models])]
+    found = connection.sql(sql, params=params).to_arrow_table()
     for place, name in enumerate(found.column_names):
         if name in categories:
             found = found.set_column(place, name, found.column(place).dictionary_encode())
@@ -388,16 +416,22 @@ def _select(
     if not paths:
         return []
     columns = ", ".join(f'"{name}"' for name in wanted)
-    time = settled_sql("run_started_at")
-    latest = f"ORDER BY {time} DESC, run DESC"
-    newest = f"QUALIFY row_number() OVER (PARTITION BY \"case\", status = 'failed' {latest}) = 1"
+    latest = f"ORDER BY {settled_sql('run_started_at')} DESC, run DESC"
     of = "" if models is None else f'WHERE "model" IN ({", ".join("?" * len(models))})'
-    select = f"WITH once AS (SELECT {columns} FROM {STORED} {of} {ONCE}) SELECT {columns} FROM once "  # noqa: S608  (our own names)
-    select += "" if all_runs else newest
-    select += f" {latest}, started_at"
     rows: list[Row] = []
+    holding: Sequence[Path] = paths
     try:
-        found = connection.execute(select, [[_literal(path) for path in paths], *(models or ())])
+        if all_runs:
+            select = f"SELECT {columns} FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
+        else:
+            holding = _newest(connection, paths, of, latest, models)
+            newest = f'{STORED} AS stored SEMI JOIN newest USING (filename, run, "case", failed)'
+            newest = newest.replace(STORED, f"(SELECT *, status = 'failed' AS failed FROM {STORED} {of})", 1)  # noqa: S608
+            select = f"SELECT {columns} FROM {newest} {ONCE}"  # noqa: S608  (as above)
+        if not holding:
+            return []
+        select = f"WITH once AS ({select}) SELECT {columns} FROM once {latest}, started_at"  # noqa: S608  (as above)
+        found = connection.execute(select, [[_literal(path) for path in holding], *(models or ())])
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
@@ -407,6 +441,25 @@ def _select(
         paths[:] = good
         return _select(connection, good, problems, wanted, all_runs=all_runs, models=models)
     return rows
+
+
+def _newest(
+    connection: Any, paths: Sequence[Path], of: str, latest: str, models: Sequence[str] | None
+) -> Sequence[Path]:
+    """Make the table `newest` of the newest failed row and the newest other one of each case; the files that hold them.
+
+    Most columns of most rows are of no use: 2,000 cases that were measured 500 times have theirs in a file or two.
+    """
+    keys = "filename, run, \"case\", status = 'failed' AS failed"
+    once = f"SELECT {keys}, run_started_at FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE newest AS WITH once AS ({once}) "  # noqa: S608  (as above)
+        f'SELECT filename, run, "case", failed FROM once '
+        f'QUALIFY row_number() OVER (PARTITION BY "case", failed {latest}) = 1',
+        [[_literal(path) for path in paths], *(models or ())],
+    )
+    holding = {name for (name,) in connection.execute("SELECT DISTINCT filename FROM newest").fetchall()}
+    return [path for path in paths if str(path) in holding]
 
 
 def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> list[tuple[str, str, str, int]]:

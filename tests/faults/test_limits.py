@@ -21,7 +21,7 @@ from harness.gate.sides.dependencies import declared
 from harness.init import settings
 from harness.records import InputSpec
 from harness.store.journal import Journal
-from tests import outcomes
+from tests import builders, outcomes
 
 GIB = 2**30
 
@@ -190,3 +190,37 @@ def test_the_readers_say_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="nested too deep"):
         foreign.toml(DEEP)
     assert {"a": {"b": 1}} == foreign.toml(b"[a]\nb = 1")
+
+
+@pytest.mark.parametrize("place", ["producer_name", "graph.node.op_type", "graph.node.input", "graph.input.name"])
+def test_a_model_with_a_text_that_is_none(tmp_path: Path, place: str) -> None:
+    """Protobuf gives bytes for it, which no reader expects; the error says where."""
+    path = builders.tiny_conv(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    mark = "@mark@mark@"
+    *way, last = place.split(".")
+    holder = model
+    for name in way:
+        held = getattr(holder, name)
+        holder = held if hasattr(held, "DESCRIPTOR") else held[0]
+    if last == "input":
+        holder.input[0] = mark
+    else:
+        setattr(holder, last, mark)
+    path.write_bytes(model.SerializeToString().replace(mark.encode(), b"\xff" * len(mark)))
+    with pytest.raises(BuildError, match=rf"is corrupt: its {place} is not UTF-8"):
+        onnx_files.parse(path)
+
+
+def test_external_data_at_a_place_of_thousands_of_digits(tmp_path: Path) -> None:
+    """Python makes no number of it."""
+    path = builders.tiny_conv(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    tensor = model.graph.initializer[0]
+    (tmp_path / "data").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", "data"), ("offset", "9" * 5000)):
+        tensor.external_data.add(key=key, value=value)
+    with pytest.raises(BuildError, match=r"is corrupt: the place of .* is not a number"):
+        onnx_files.external_files(model, path)

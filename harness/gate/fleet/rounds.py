@@ -21,7 +21,8 @@ from harness.build.cache import Cache
 from harness.errors import HarnessError
 from harness.fleet import transfer
 from harness.fleet.engine import Fleet
-from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S, patience_s
+from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S
+from harness.fleet.flights import patience_s
 from harness.fleet.model import SLOT, FleetHost, classes
 from harness.gate.fleet import member
 from harness.gate.fleet.model import PairAnswer, SentPair, SideEntry
@@ -62,7 +63,7 @@ class PairFlight:
     since: float
 
 
-class Answers(Protocol):
+class PairAnswers(Protocol):
     """Where what hosts answer arrives: a queue of flights and what became of them."""
 
     def put(self, item: tuple[PairFlight, Any]) -> None:
@@ -90,7 +91,7 @@ class FleetRounds(Schedule):
         say: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
-        answers: Answers | None = None,
+        answers: PairAnswers | None = None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -108,7 +109,7 @@ class FleetRounds(Schedule):
         super().__init__(cases, settings, watch, clock=clock, rng=rng or random.SystemRandom())
         self._fleet, self._cases, self._cache, self._say = fleet, cases, cache, say
         self._patience_s = patience_s()
-        self._answered: Answers = answers or queue.Queue()
+        self._answered: PairAnswers = answers or queue.Queue()
         self._flights: list[PairFlight] = []
         self._had: Counter[tuple[str, str]] = Counter()
         self._refused: dict[tuple[str, str], str] = {}

@@ -1,0 +1,108 @@
+"""Jobs on their way: what was given to which hosts, what waits, and how long it is waited."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from harness import units
+from harness.errors import UsageError
+from harness.fleet.model import FleetHost
+from harness.flow.execute import Job
+from harness.flow.plan import left_out
+from harness.records import Artifact
+
+PATIENCE = "HARNESS_FLEET_PATIENCE"
+PATIENCE_S = 120.0
+"""How long a class may have no host, or the scheduler be gone, before what waits for it is given up."""
+
+
+class Answers(Protocol):
+    """Where answers of hosts come in."""
+
+    def put(self, item: tuple[Flight, Any]) -> None:
+        """One has come."""
+
+    def get(self, *, timeout: float) -> tuple[Flight, Any]:
+        """The next.
+
+        Raises:
+            queue.Empty: none came in time.
+        """
+
+
+Group = tuple[str, str]
+"""Cases that are compared with each other: a model and a target's label."""
+
+
+def patience_s() -> float:
+    """How long it is waited for hosts.
+
+    Raises:
+        UsageError: the environment says something else than a time.
+    """
+    text = os.environ.get(PATIENCE)
+    try:
+        return units.parse_duration(text) if text else PATIENCE_S
+    except ValueError as error:
+        raise UsageError(f"{PATIENCE}={text}: expected a time, such as 30s or 5m") from error
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Flight:
+    """A job that was given away.
+
+    Attributes:
+        number: of the attempt, from 0.
+        addresses: the workers that it was given to.
+        future: Dask's; None where it is to be given away again.
+        since: when, as the executor's clock counts.
+    """
+
+    job: Job
+    host_class: str
+    number: int = 0
+    addresses: frozenset[str] = frozenset()
+    future: Any = None
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """Hosts of a class, and their addresses."""
+
+    hosts: Sequence[FleetHost]
+    addresses: frozenset[str]
+
+
+NOBODY: Final = Addressed(hosts=(), addresses=frozenset())
+
+
+class Waiting:
+    """Jobs that were not taken yet.
+
+    Attributes:
+        settled: taken ones that nobody has to measure: there is a reason why they have no number.
+        over: whether there are no more.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = iter(jobs)
+        self.settled: list[Job] = []
+        self.over = False
+
+    def following(self) -> Job | None:
+        """The next that is to be measured; None where there is none, or where settled ones shall be seen to first."""
+        job = next(self._jobs, None)
+        self.over = job is None
+        if job is not None and (
+            not isinstance(job.built, Artifact)
+            or job.absent
+            or job.unusable
+            or left_out(job.built, job.case.target.batch)
+        ):
+            self.settled.append(job)
+            return None
+        return job
