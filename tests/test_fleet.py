@@ -505,6 +505,7 @@ def test_a_worker_that_is_stopped_and_comes_back(
         fleet = stack.enter_context(engine.Fleet(spec))
         fleet.client.wait_for_workers(2, timeout=120)
         pids = fleet.ask(os.getpid, [one.address for one in fleet.hosts()])
+        assert not any(fleet.running().values())
         command = ("sweep", "--variants", "fp32", "--processes", str(processes), "--time-per-case", "1")
         sweep = project.start(*command, "--scheduler", spec.scheduler)
         stack.callback(sweep.kill)
@@ -516,6 +517,8 @@ def test_a_worker_that_is_stopped_and_comes_back(
 
         wait_for(one_measures, alive(sweep))
         stopped = pids[measuring[0]]
+        given = [name for names in fleet.running().values() for name in names]
+        assert {"tiny/fp32/cpu-t1-b1, process "} == {name[:-1] for name in given}
         os.kill(stopped, signal.SIGSTOP)
         try:
             wait_for(lambda: measuring[0] not in fleet._resources())  # Dask has missed it, and gave its task away

@@ -7,7 +7,7 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -362,21 +362,32 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
 
     with Fleet(spec) as found:
         hosts = found.hosts()
-        floors = found.ask(member.measured_floor, [one.address for one in hosts if not one.refused and not one.busy])
+        running = found.running()
+        free = [one.address for one in hosts if not (one.refused or one.busy or running.get(one.address))]
+        floors, page = found.ask(member.measured_floor, free), found.dashboard
     records: list[dict[str, Any]] = [
-        {**dataclasses.asdict(one), "class": one.host_class, "floor_s": floors.get(one.address)} for one in hosts
+        {
+            **dataclasses.asdict(one),
+            "class": one.host_class,
+            "floor_s": floors.get(one.address),
+            "running": [*running.get(one.address, ())],
+        }
+        for one in hosts
     ]
-    grid = _grid(hosts, floors)
+    grid = _grid(hosts, floors, running)
     if format_ != options.TABLE:
         formats.emit(format_, value=records, records=records, grids=[grid], empty="no worker is there")
         return
     console = Console().out
     if hosts:
         print_grid(console, grid)
-    console.print(f"{units.count(len(hosts), 'worker')} at {spec.scheduler}", soft_wrap=True, markup=False)
+    shows = f"; Dask shows what runs where: {page}" if page else ""
+    console.print(f"{units.count(len(hosts), 'worker')} at {spec.scheduler}{shows}", soft_wrap=True, markup=False)
 
 
-def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTable:
+def _grid(
+    hosts: Sequence[FleetHost], floors: dict[str, float | None], running: Mapping[str, Sequence[str]]
+) -> TextTable:
     """A line for each worker."""
     from harness.fleet.engine import CLOCK_S
     from harness.layout import TextColumn, TextTable
@@ -388,6 +399,7 @@ def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTa
     for one in hosts:
         busy, floor = one.noise.get("busy"), floors.get(one.address)
         state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
+        state = "; ".join(running.get(one.address, ())) or state
         if abs(one.clock_s) > CLOCK_S:
             state += f", its clock {units.seconds(abs(one.clock_s))} {'ahead' if one.clock_s > 0 else 'behind'}"
         runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())

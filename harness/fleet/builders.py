@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -123,7 +124,7 @@ class FleetBuilds:
             workers=[host.address],
             allow_other_workers=False,
             resources={BUILD: 1},
-            pure=False,
+            key=f"build {model.name}-{secrets.token_hex(6)}",
         )
         return host, future
 

@@ -189,6 +189,11 @@ class Fleet:
         self._listed_at = time.monotonic()
         return [self._known[address] for address in sorted(self._known)]
 
+    def running(self) -> dict[str, tuple[str, ...]]:
+        """What each worker was given and has not answered, whoever gave it: the names of the tasks, by address."""
+        given = self.client.processing()
+        return {address: tuple(str(key).rpartition("-")[0] for key in keys) for address, keys in given.items()}
+
     def leave_out(self, address: str, why: str) -> None:
         """Send nothing to a worker any more; one that starts again has another address, and is asked anew."""
         if address in self._known:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import queue
+import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -317,7 +318,7 @@ class FleetExecutor:
         entries = _entries(job)
         self._publish(entries)
         sent = SentJob(job=_light(job), entries=entries, depot=self._depot)
-        flight.future = self._submit(member.measure, sent, workers=flight.addresses)
+        flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(job))
         flight.future.add_done_callback(lambda future, flight=flight: self._answered.put((flight, future)))
 
     def _taken(self, flight: Flight, future: Any) -> ProcessOutcome | None:
@@ -363,7 +364,7 @@ class FleetExecutor:
     def _again(self, flight: Flight, why: str, at: str = "") -> ProcessOutcome | None:
         """Give a flight away again; its process counts as crashed where that has happened too often."""
         if why:
-            self._say(f"{flight.job.case.id}, process {flight.job.process + 1}: {why}; it is measured again")
+            self._say(f"{_title(flight.job)}: {why}; it is measured again")
         flight.number += 1
         if flight.number > MOST_ATTEMPTS * 2:
             self._landed(flight)
@@ -372,7 +373,7 @@ class FleetExecutor:
             entries = _entries(flight.job)
             sent = SentJob(job=_light(flight.job), entries=entries, depot=self._depot)
             flight.addresses, flight.since = frozenset([at]), self._clock()
-            flight.future = self._submit(member.measure, sent, workers=flight.addresses)
+            flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(flight.job))
             flight.future.add_done_callback(lambda future: self._answered.put((flight, future)))
         else:
             self._give(flight)
@@ -449,9 +450,11 @@ class FleetExecutor:
                 self._say(f"{address}: {why}")
         return ""
 
-    def _submit(self, call: Callable[..., Any], *arguments: Any, workers: Collection[str]) -> Any:
+    def _submit(self, call: Callable[..., Any], *arguments: Any, workers: Collection[str], name: str = "") -> Any:
+        """Give a task to any of these workers, by a name that Dask and `Fleet.running` show."""
+        more = {"key": f"{name}-{secrets.token_hex(6)}"} if name else {"pure": False}
         return self._fleet.client.submit(
-            call, *arguments, workers=list(workers), allow_other_workers=False, resources={SLOT: 1}, pure=False
+            call, *arguments, workers=list(workers), allow_other_workers=False, resources={SLOT: 1}, **more
         )
 
     def _result(self, future: Any) -> Any:
@@ -462,6 +465,11 @@ class FleetExecutor:
             raise
         except Exception as error:
             raise HarnessError(f"{type(error).__name__}: {error}") from error
+
+
+def _title(job: Job) -> str:
+    """What a job is called while it runs."""
+    return f"{job.case.id}, process {job.process + 1}"
 
 
 def _group(case: Case) -> Group:

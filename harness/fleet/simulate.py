@@ -8,6 +8,7 @@ time that the process takes.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import math
 import queue
@@ -243,6 +244,12 @@ class _Hosts:
 
     def revive(self, *_: object) -> bool:
         return False
+
+    def leave_out(self, address: str, why: str) -> None:
+        self._there[address] = dataclasses.replace(self._there[address], refused=why)
+
+    def our_time(self, _address: str, moment: str) -> str:
+        return moment
 
     # --- its client ---
 
