@@ -28,13 +28,13 @@ from harness.fleet import engine, local, member, transfer
 from harness.fleet.model import FleetHost, SentJob
 from harness.measure import host_lock
 from harness.records import HostInfo
-from harness.store import places
+from harness.store import places, samples
 from harness.store.journal import Journal
 from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
-from tests.waiting import alive, children, wait_for
+from tests.waiting import alive, children, wait_for, workers
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
@@ -186,7 +186,7 @@ def test_certificates_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_who_listens_where(project: Project) -> None:
-    """On loopback, unless somebody says otherwise; a certificate that is not there is told before anything starts."""
+    """On loopback, unless somebody says otherwise; a certificate that is not there is named before anything starts."""
     for scheduler, listen, host in (
         ("tcp://127.0.0.1:8786", "", ["--host", "127.0.0.1"]),
         ("tcp://localhost:8786", "", ["--host", "127.0.0.1"]),
@@ -200,6 +200,8 @@ def test_who_listens_where(project: Project) -> None:
     files = ("--tls-ca", "no.pem", "--tls-cert", "no.pem", "--tls-key", "no.key")
     assert "no.pem: there is no such file" in project.error("fleet", "up", *files)
     assert "no.pem: there is no such file" in project.error("fleet", "worker", "tls://127.0.0.1:1", *files)
+    assert "belongs to `harness fleet worker`" in project.error("fleet", "up", "--builds")
+    assert "harness=1 build=1" in local.worker_command(FleetSpec(scheduler="tcp://lab:8786"), builds=True)
     assert "go together" in project.error("fleet", "up", "--tls-ca", "no.pem")
     assert "is an address of this machine" in project.error("fleet", "up", "--listen", "tcp://lab:1")
     assert "goes with" in project.error("fleet", "hosts", "--scheduler", "tcp://lab:1", "--listen", "lab")
@@ -278,7 +280,7 @@ def test_hosts_suit_what_a_target_wants() -> None:
 
 
 def test_a_clock_that_is_off_is_corrected() -> None:
-    """What a worker noted is told by this host's clock, unless the difference is one that the question itself makes."""
+    """What a worker noted goes by this host's clock, unless the difference is one that the question itself makes."""
 
     class SkewedClient:
         def run(self, *_: object, workers: list[str], **__: object) -> dict[str, object]:
@@ -485,6 +487,46 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
     assert 0 == resumed.returncode, (out, err)
     assert {"tiny/fp32/cpu-t1-b1": 3, "tiny/fp32-fused/cpu-t1-b1": 3} == measured_processes(project)
     assert 1 == len(list(project.root.glob("results/samples/*.parquet")))
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a process can be stopped on POSIX alone")
+def test_a_worker_that_is_stopped_and_comes_back(
+    built_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask misses it, its process is given to another, and what it has to say when it comes back counts no more."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "5s")
+    project, processes = built_project, 4
+    with contextlib.ExitStack() as stack:
+        spec = FleetSpec(scheduler=stack.enter_context(local.scheduler(free_port())))
+        for number in range(2):
+            name = f"w{number}"
+            stack.enter_context(local.worker(spec, name=name, cache=tmp_path / name, slot=name))
+        fleet = stack.enter_context(engine.Fleet(spec))
+        fleet.client.wait_for_workers(2, timeout=120)
+        pids = fleet.ask(os.getpid, [one.address for one in fleet.hosts()])
+        command = ("sweep", "--variants", "fp32", "--processes", str(processes), "--time-per-case", "1")
+        sweep = project.start(*command, "--scheduler", spec.scheduler)
+        stack.callback(sweep.kill)
+        measuring: list[str] = []
+
+        def one_measures() -> bool:
+            measuring[:] = [address for address, pid in pids.items() if workers(pid)]
+            return bool(measuring) and bool(stored_parts(project))
+
+        wait_for(one_measures, alive(sweep))
+        stopped = pids[measuring[0]]
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            wait_for(lambda: measuring[0] not in fleet._resources())  # Dask has missed it, and gave its task away
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        out, err = sweep.communicate(timeout=600)
+    assert 0 == sweep.returncode, (out, err)
+    assert {"tiny/fp32/cpu-t1-b1": processes} == measured_processes(project)
+    (run,) = project.root.glob("results/samples/*.parquet")
+    (row,) = samples.read(run)
+    assert processes == len(row["processes"])
 
 
 def commands_of(page: Path) -> list[list[str]]:

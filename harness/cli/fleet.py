@@ -52,6 +52,9 @@ def fleet(
         list[str] | None,
         typer.Option("--label", metavar="NAME", help="With worker: what to call this host; repeatable."),
     ] = None,
+    builds: Annotated[
+        bool, typer.Option("--builds", help="With worker: build models for the fleet as well, each once.")
+    ] = False,
     simulated_hosts: Annotated[
         int | None,
         typer.Option("--hosts", metavar="N", min=1, max=100_000, help="With simulate: hosts.", show_default="100"),
@@ -124,8 +127,8 @@ def fleet(
         raise UsageError(
             f"harness fleet {action} {options.shown(address)}: an address is named once; up and simulate take none"
         )
-    if label and action != "worker":
-        raise UsageError("--label belongs to `harness fleet worker`")
+    if (label or builds) and action != "worker":
+        raise UsageError(f"{'--label' if label else '--builds'} belongs to `harness fleet worker`")
     simulation = FleetSimulation(
         hosts=simulated_hosts,
         cases=cases,
@@ -153,7 +156,7 @@ def fleet(
     if not spec.scheduler:
         raise UsageError(f"harness fleet {action}: name the scheduler with --scheduler ADDRESS or HARNESS_SCHEDULER")
     if action == "worker":
-        _worker(spec, tuple(label or ()), root, listen or "")
+        _worker(spec, tuple(label or ()), root, listen or "", builds=builds)
     else:
         _hosts(spec, format_)
 
@@ -179,6 +182,7 @@ def swept_somewhere(
             )
         return [published(sweep(request, console), request.results, console)]
     from harness import zoo as zoos
+    from harness.fleet.builders import FleetBuilds
     from harness.fleet.engine import Fleet
     from harness.fleet.executor import FleetExecutor
 
@@ -204,6 +208,7 @@ def swept_somewhere(
                 console,
                 executor=executor,
                 attempt=executor.try_targets,
+                builds=FleetBuilds(found, depot=depot, say=console.preparing),
                 measured_on=one.host if one is not None else None,
             )
             done.append(published(swept, request.results, console))
@@ -314,7 +319,7 @@ def _is_address(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text) is not None
 
 
-def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str) -> None:
+def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str, *, builds: bool) -> None:
     """Be a worker until somebody ends it."""
     from harness.fleet import local
 
@@ -322,7 +327,7 @@ def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: 
         raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
     environment = local.worker_environment(labels=labels, cache=cache, encrypted=bool(spec.tls_ca))
     end_as_interrupted()
-    code = local.become_worker(local.worker_command(spec, listen=listen), environment, say=ending.say)
+    code = local.become_worker(local.worker_command(spec, listen=listen, builds=builds), environment, say=ending.say)
     if code:
         raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
 
@@ -373,6 +378,7 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
 
 def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTable:
     """A line for each worker."""
+    from harness.fleet.engine import CLOCK_S
     from harness.layout import TextColumn, TextTable
     from harness.providers import short_name
     from harness.shown import cell
@@ -382,6 +388,8 @@ def _grid(hosts: Sequence[FleetHost], floors: dict[str, float | None]) -> TextTa
     for one in hosts:
         busy, floor = one.noise.get("busy"), floors.get(one.address)
         state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
+        if abs(one.clock_s) > CLOCK_S:
+            state += f", its clock {units.seconds(abs(one.clock_s))} {'ahead' if one.clock_s > 0 else 'behind'}"
         runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())
         rows.append(
             (

@@ -20,7 +20,7 @@ from typing import Any, Self
 import harness
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member
-from harness.fleet.model import SLOT, FleetHost
+from harness.fleet.model import BUILD, SLOT, FleetHost
 from harness.zoo import FleetSpec
 
 CONNECT_S = 20.0
@@ -268,6 +268,7 @@ class Fleet:
             found[address] = FleetHost(
                 address=address,
                 slots=int(resources[address].get(SLOT, 0)),
+                builds=int(resources[address].get(BUILD, 0)),
                 clock_s=self._clocks.get(address, 0.0),
                 **one,
             )

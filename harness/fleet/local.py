@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.fleet import engine, member
-from harness.fleet.model import SLOT
+from harness.fleet.model import BUILD, SLOT
 from harness.measure import host_lock
 from harness.zoo import FleetSpec
 
@@ -47,7 +47,7 @@ def worker_command(
     options = {"--name": name, "--local-directory": str(folder or ""), "--host": at}
     options |= {"--dashboard-address": f"{at}:0" if at else ""}  # what is left of it with --no-dashboard: /metrics
     given = [*_tls(spec), *(word for option, value in options.items() if value for word in (option, value))]
-    resources = f"{SLOT}=1" + (" build=1" if builds else "")
+    resources = f"{SLOT}=1" + (f" {BUILD}=1" if builds else "")
     return [
         *(sys.executable, "-m", "distributed.cli.dask_worker", spec.scheduler),
         *("--nthreads", "1", "--resources", resources, "--memory-limit", "0", "--no-dashboard", "--no-nanny", *given),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import installed
+from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
 from harness.errors import StoreError
@@ -23,7 +24,8 @@ from harness.flow.execute import Job, time_once
 from harness.flow.session import TriedTargets, try_targets
 from harness.measure import host, host_lock
 from harness.paths import cache_root
-from harness.records import Case
+from harness.records import Artifact, Built, Case, ModelSpec, Recipe
+from harness.runtimes import framework_environments
 from harness.store import files
 
 LABELS = "HARNESS_FLEET_LABELS"
@@ -110,6 +112,32 @@ def confirm(job: ConfirmJob, entries: tuple[Entry, ...], depot: str) -> Confirme
     here = dataclasses.replace(job, jobs={name: _here(one, cache) for name, one in job.jobs.items()})
     with host_lock.alone():
         return confirm_choice(here)
+
+
+def build(model: ModelSpec, recipes: Sequence[Recipe], depot: str) -> dict[tuple[str, str], Built]:
+    """Build variants of a model here, or find them; what came of each. A depot gets what was built."""
+    cache = Cache(cache_root())
+    with host_lock.alone():  # nobody measures beside it
+        built = dict(
+            pipeline.build(cache, [(model, recipes)], on_event=lambda _: None, surround=framework_environments.ensure)
+        )
+    if depot:
+        place = transfer.Depot(depot)
+        for one in built.values():
+            if isinstance(one, Artifact):
+                place.put(cache, ("artifacts", one.digest))
+                place.put(cache, ("references", one.reference.digest))
+    return built
+
+
+def send(entry: Entry) -> bytes:
+    """An entry of this host's cache, as it travels through the fleet itself.
+
+    Raises:
+        UsageError: it is too large for that.
+        StoreError: the cache does not have it.
+    """
+    return transfer.packed(Cache(cache_root()), entry)
 
 
 def receive(entry: Entry, data: bytes) -> tuple[str, bool]:

@@ -15,6 +15,9 @@ from harness.zoo import HostWish
 SLOT = "harness"
 """Dask's resource that every measuring process takes one of."""
 
+BUILD = "build"
+"""Dask's resource that every build takes one of."""
+
 Entry = tuple[str, str]
 """An entry of the cache: its kind and its digest."""
 
@@ -26,6 +29,7 @@ class FleetHost:
     Attributes:
         address: Dask's, which a worker that starts again does not keep.
         slots: how many measurements it takes at once: 1, or 0 where it lacks the resource.
+        builds: how many builds it takes at once: 1 where it builds for the fleet, else 0.
         host: None where it was refused.
         version: of harness there.
         providers: execution providers that the onnxruntime beside harness has.
@@ -41,6 +45,7 @@ class FleetHost:
     address: str
     name: str = ""
     slots: int = 0
+    builds: int = 0
     host: HostInfo | None = None
     version: str = ""
     providers: tuple[str, ...] = ()

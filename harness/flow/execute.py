@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from harness import reasons, runtime_spec, scratch, source_files
 from harness.build import mobile
 from harness.build.cache import Cache
-from harness.errors import TaskError, WorkerError, WorkerRefusal
+from harness.errors import HarnessError, TaskError, WorkerError, WorkerRefusal
 from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
-from harness.measure import coordinator, host, placement, reference_workload, room, rotation
+from harness.measure import cold, coordinator, host, memory, placement, reference_workload, room, rotation
 from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
 from harness.records import (
@@ -137,10 +137,12 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     ticks = [host.ticks()]
     seen: list[Evaluation | TaskError] = []
     cache = Cache(job.cache)
+    libraries: list[Path] = []
 
     def look(worker: Client) -> None:
         """Evaluate in the process that was timed; where that fails, one of its own decides."""
         ticks.append(host.ticks())
+        libraries.extend(cold.mapped(worker.pid))
         again = dataclasses.replace(job, client=lambda: contextlib.nullcontext(worker))
         with contextlib.suppress(Exception):
             try:
@@ -159,6 +161,8 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         refused = isinstance(error, WorkerRefusal) and error.kind != "memory"
         ends = verdict(error) if refused or not isinstance(error, WorkerError) else None
         return dataclasses.replace(nothing, ends=ends, reason=why_not(error, case))
+    if job.settings.cold_cache and not timed.host:
+        timed = dataclasses.replace(timed, samples=from_disk(timed.samples, work, libraries, job))
     found = dataclasses.replace(
         nothing,
         samples=timed.samples,
@@ -176,6 +180,14 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     except Exception as error:  # noqa: BLE001 # as above
         found = dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
     return dataclasses.replace(found, remade=cache.remade())
+
+
+def from_disk(samples: ProcessSamples, work: Workload, libraries: list[Path], job: Job) -> ProcessSamples:
+    """With the start of another process whose files were dropped; as they were where that one does not come to it."""
+    with contextlib.suppress(HarnessError, OSError):
+        if (took := cold.start(work, libraries, job.client or Client)) is not None:
+            return dataclasses.replace(samples, cold_disk_ns=took[0], cold_resident=took[1])
+    return samples
 
 
 def _known(seen: Sequence[Evaluation | TaskError]) -> Evaluation | None:
@@ -266,6 +278,8 @@ def conclude(job: Job, progress: Progress) -> Outcome:
             *(evaluation.remarks if evaluation else ()),
             *remarks(samples, latency, job.floor_s),
             *reference_workload.remarks(samples),
+            *cold.remarks(samples),
+            *memory.remarks([one.growth_bytes for one in samples]),
             *lost_remark(progress),
             *(readings(evaluation) if evaluation else ()),
         ),
@@ -334,8 +348,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     """
     case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
-    asked = evaluation_of(case, artifact, runtime, job.host or host.here())
-    key = evaluation_key(asked)
+    key, asked = evaluation_of(case, artifact, runtime, job.host or host.here())
     known = cache.evaluation(key)
     found = None if known is None else _evaluation(known, artifact, case)
     if known is None or found is None:
@@ -388,10 +401,10 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     return found
 
 
-def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> dict[str, Any]:
-    """Everything that an evaluation depends on."""
+def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> tuple[str, dict[str, Any]]:
+    """What an evaluation, and its results per example, are kept by: a digest of all that it depends on, and that."""
     target = evaluation_target(case, artifact)
-    return {
+    asked = {
         "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
@@ -405,11 +418,7 @@ def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: Host
         "random": list(artifact.reference.random),
         **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
     }
-
-
-def evaluation_key(asked: Mapping[str, Any]) -> str:
-    """What an evaluation, and its results per example, are kept by."""
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(), asked
 
 
 def unlike_python(job: Job, artifact: Artifact, work: Workload, given: Evaluated) -> str:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from harness import provenance
 from harness.build import packages, pipeline
@@ -22,7 +22,7 @@ from harness.flow import plan as planning
 from harness.flow.execute import UNSUPPORTED_KINDS, Job, run_case
 from harness.flow.preview import Preview, SweepSettings
 from harness.measure import coordinator, host
-from harness.records import Built, Case, HostInfo, Outcome, Run, RuntimeInfo, Target
+from harness.records import Built, Case, HostInfo, ModelSpec, Outcome, Recipe, Run, RuntimeInfo, Target
 from harness.runtimes import framework_environments
 from harness.runtimes.clients import WorkerStarter, client_factory
 from harness.runtimes.environments import Say, silent
@@ -80,6 +80,20 @@ class TriedTargets:
 TryTargets = Callable[[Sequence[Case], Path], TriedTargets]
 
 
+class BuildAll(Protocol):
+    """Builds variants of models: `harness.build.pipeline.build`, or what does the same elsewhere."""
+
+    def __call__(
+        self,
+        cache: Cache,
+        requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
+        *,
+        on_event: OnBuild,
+        surround: pipeline.Surround,
+    ) -> Mapping[tuple[str, str], Built]:
+        """See `harness.build.pipeline.build`."""
+
+
 class Session:
     """Cases of one zoo on this host.
 
@@ -98,6 +112,7 @@ class Session:
         results: Path,
         attempt: TryTargets | None = None,
         measured_on: HostInfo | None = None,
+        builds: BuildAll = pipeline.build,
         say: Say = silent,
     ) -> None:
         """Nothing is done yet.
@@ -110,6 +125,7 @@ class Session:
             results: what is written there is no change of the checkout.
             attempt: tries targets; `try_targets` where it is not given.
             measured_on: the host that stands for the run; this one where it is not given.
+            builds: builds what is not built yet.
             say: hears of what takes a while, such as a runtime that is installed.
         """
         self.zoo = zoo
@@ -119,6 +135,7 @@ class Session:
         self.built: dict[tuple[str, str], Built] = {}
         self._results = results
         self._measured_on = measured_on
+        self._builds = builds
         self._attempt = attempt or functools.partial(try_targets, say=say)
 
     @classmethod
@@ -130,6 +147,7 @@ class Session:
         results: Path,
         attempt: TryTargets | None = None,
         measured_on: HostInfo | None = None,
+        builds: BuildAll = pipeline.build,
         say: Say = silent,
     ) -> Self:
         """A session for everything that is planned."""
@@ -141,6 +159,7 @@ class Session:
             results=results,
             attempt=attempt,
             measured_on=measured_on,
+            builds=builds,
             say=say,
         )
 
@@ -154,7 +173,7 @@ class Session:
         """
         missing = [case for case in (self.cases if cases is None else cases) if key(case) not in self.built]
         if missing:
-            self.built |= pipeline.build(
+            self.built |= self._builds(
                 self.cache, planning.by_model(missing), on_event=on_event, surround=framework_environments.ensure
             )
         return self.built

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.build import pipeline
 from harness.build.pipeline import BuildEvent
 from harness.flow.executors import Executor, JobWatcher, LocalExecutor
 from harness.flow.preview import Preview, SweepRequest, preview
 from harness.flow.rounds import SweepRounds
-from harness.flow.session import Session, TryTargets
+from harness.flow.session import BuildAll, Session, TryTargets
 from harness.records import Case, HostInfo, Run
 from harness.store import days
 from harness.store.asv import results as asv
@@ -91,6 +92,7 @@ def sweep(
     executor: Executor | None = None,
     attempt: TryTargets | None = None,
     measured_on: HostInfo | None = None,
+    builds: BuildAll = pipeline.build,
 ) -> Swept:
     """Build, measure and store every case that was asked for.
 
@@ -100,6 +102,7 @@ def sweep(
         executor: runs the cases; one after the other in this process where none is given.
         attempt: tries targets where the executor has its hosts; on this one where it is not given.
         measured_on: the host that stands for the run; this one where it is not given.
+        builds: builds what is not built yet; this host does where it is not given.
 
     Raises:
         UsageError: if the zoo or the selection is wrong.
@@ -115,6 +118,7 @@ def sweep(
         results=request.results,
         attempt=attempt,
         measured_on=measured_on,
+        builds=builds,
         say=watch.preparing,
     )
     session.build(on_event=watch.building)

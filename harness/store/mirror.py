@@ -17,9 +17,10 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import paths
 from harness.errors import StoreError
@@ -87,8 +88,8 @@ class Mirror:
             for run in sorted(here.keys() - there.keys()):
                 if run not in seen and not stored_files.is_replaced(here[run], gone):
                     self._publish(here[run])
-                elif whole:  # somebody took it away there; what is there in its place has been fetched
-                    here[run].unlink(missing_ok=True)
+                elif whole and not self._still_there(here[run]):
+                    here[run].unlink(missing_ok=True)  # what is there in its place has been fetched
             self._note(seen | there.keys() | here.keys())
 
     def objects(self) -> dict[str, str]:
@@ -123,6 +124,17 @@ class Mirror:
         found = _NAME.fullmatch(name)
         return found is not None and gone.get(f"{run}.parquet", (0, ""))[1].startswith(found["sha"])
 
+    def _still_there(self, run: Path) -> bool:
+        """Whether an object that no listing names is there all the same: a listing may lag behind, and it is asked for.
+
+        What cannot be read here cannot be looked for; it was fetched once, and is again if it is still there.
+        """
+        try:
+            rows = samples.read(run, samples=False)
+        except StoreError:
+            return False
+        return places.at(self.url).exists(_object_name(run, run.read_bytes(), rows))
+
     def _publish(self, run: Path) -> str:
         data, place = run.read_bytes(), places.at(self.url)
         rows = samples.read(run, samples=False)
@@ -130,11 +142,7 @@ class Mirror:
             path = self.folder / EXAMPLES / f"{key}.parquet"
             if path.is_file() and not place.exists(f"{EXAMPLES}/{key}.parquet"):
                 place.write(f"{EXAMPLES}/{key}.parquet", io.BytesIO(path.read_bytes()))
-        classes = sorted({str(row["fingerprint"]) for row in rows})
-        month = f"{run.stem[:4]}-{run.stem[4:6]}"
-        host_class = classes[0] if len(classes) == 1 else "several"
-        sha = hashlib.sha256(data).hexdigest()[:16]
-        name = f"{RUNS}/month={month}/class={host_class}/{run.stem}.{sha}.parquet"
+        name = _object_name(run, data, rows)
         place.write(name, io.BytesIO(data))
         return name
 
@@ -173,3 +181,12 @@ class Mirror:
 
     def _note(self, runs: set[str]) -> None:
         files.write(self.folder / SEEN, "".join(f"{run}\n" for run in sorted(runs)).encode())
+
+
+def _object_name(run: Path, data: bytes, rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the object of a run is called below the URL."""
+    classes = sorted({str(row["fingerprint"]) for row in rows})
+    month = f"{run.stem[:4]}-{run.stem[4:6]}"
+    host_class = classes[0] if len(classes) == 1 else "several"
+    sha = hashlib.sha256(data).hexdigest()[:16]
+    return f"{RUNS}/month={month}/class={host_class}/{run.stem}.{sha}.parquet"

@@ -1,0 +1,169 @@
+"""Builds on the workers of a fleet that build: each model on one of them, so that it is built once for all of them.
+
+What is built travels by its digest, into the cache of the sweep and from there to who measures. A model that lies in
+files of this machine, or is made by code of this machine, is built here; so is everything where nobody builds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import frameworks
+from harness.build import pipeline
+from harness.build.cache import Cache
+from harness.errors import StoreError
+from harness.fleet import member, transfer
+from harness.fleet.engine import Fleet
+from harness.fleet.model import BUILD, Entry, FleetHost
+from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status, wire
+
+LOOK_S = 0.2
+"""How often it is looked whether a build has come to its end, and whether its host is still there."""
+
+Asked = tuple[ModelSpec, Sequence[Recipe]]
+
+
+def travels(model: ModelSpec, recipes: Sequence[Recipe]) -> bool:
+    """Whether a model can be built elsewhere: nothing that it, its data or its variants name is a file or code here."""
+    framework = frameworks.get(model.source)
+    everywhere = {"harness", *framework.packages.values(), *framework.optional_packages}
+    installed = model.id.partition(":")[0].partition(".")[0] in everywhere
+    if framework.file or (framework.runs_user_code and not installed):
+        return False
+    asked = [wire.model_to_json(model), *(wire.recipe_to_json(recipe) for recipe in recipes)]
+    return not any(Path(text).is_absolute() and Path(text).exists() for text in _texts(asked))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value as JSON has it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, Sequence):
+        for one in value:
+            yield from _texts(one)
+
+
+def entries(built: Mapping[tuple[str, str], Built]) -> tuple[Entry, ...]:
+    """What of the cache artifacts are, each once."""
+    found = [one for one in built.values() if isinstance(one, Artifact)]
+    each = (entry for one in found for entry in (("artifacts", one.digest), ("references", one.reference.digest)))
+    return tuple(dict.fromkeys(each))
+
+
+class FleetBuilds:
+    """Builds as `harness.build.pipeline.build` does, on the fleet where somebody builds there."""
+
+    def __init__(self, fleet: Fleet, *, depot: str = "", say: Callable[[str], None] = lambda _: None) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            fleet: the hosts; they stay the caller's.
+            depot: where entries lie that all hosts reach, as a URL.
+            say: hears of what was lost and is built here.
+        """
+        self._fleet, self._depot, self._say = fleet, depot, say
+
+    def __call__(
+        self,
+        cache: Cache,
+        requests: Sequence[Asked],
+        *,
+        on_event: Callable[[pipeline.BuildEvent], None],
+        surround: pipeline.Surround,
+    ) -> Mapping[tuple[str, str], Built]:
+        """See `harness.build.pipeline.build`.
+
+        Raises:
+            StoreError: the cache cannot be written.
+        """
+        hosts = [one for one in self._fleet.hosts() if one.builds and not one.refused]
+        away = [(model, [*recipes]) for model, recipes in requests if hosts and travels(model, [*recipes])]
+        away = [(model, recipes) for model, recipes in away if self._lacks(cache, model, recipes)]
+        given = [(model, recipes, *self._given(model, recipes, hosts)) for model, recipes in away]
+        for model, _, host, _ in given:
+            self._say(f"{model.name} is built on {host.name or host.address} ({host.address})")
+        names = {model.name for model, _ in away}
+        here = [one for one in requests if one[0].name not in names]
+        results = dict(pipeline.build(cache, here, on_event=on_event, surround=surround)) if here else {}
+        for model, recipes, host, future in given:
+            built = self._taken(cache, host, future)
+            if built is None:
+                self._say(f"{host.address} was to build {model.name} and did not: it is built here")
+                results |= pipeline.build(cache, [(model, recipes)], on_event=on_event, surround=surround)
+                continue
+            # What is missing there, such as a framework, may be here; what is wrong with the model is found again.
+            failed = [one for one in recipes if _has_failed(built.get((model.name, one.name)))]
+            good = {key: one for key, one in built.items() if not _has_failed(one)}
+            results |= good
+            for event in _events(good):
+                on_event(event)
+            if failed:
+                results |= pipeline.build(cache, [(model, failed)], on_event=on_event, surround=surround)
+        return results
+
+    def _lacks(self, cache: Cache, model: ModelSpec, recipes: Sequence[Recipe]) -> bool:
+        return any(pipeline.lookup(cache, model, recipe) is None for recipe in recipes)
+
+    def _given(self, model: ModelSpec, recipes: Sequence[Recipe], hosts: Sequence[FleetHost]) -> tuple[FleetHost, Any]:
+        """The host that builds a model, the same for everybody as long as it is there, and the task."""
+        host = max(hosts, key=lambda one: (hashlib.sha256(f"{one.name}\0{model.name}".encode()).digest(), one.address))
+        future = self._fleet.client.submit(
+            member.build,
+            model,
+            recipes,
+            self._depot,
+            workers=[host.address],
+            allow_other_workers=False,
+            resources={BUILD: 1},
+            pure=False,
+        )
+        return host, future
+
+    def _taken(self, cache: Cache, host: FleetHost, future: Any) -> Mapping[tuple[str, str], Built] | None:
+        """What a host built, brought into the cache; None where it is gone, or what it built did not arrive."""
+        while not future.done():
+            if all(one.address != host.address for one in self._fleet.hosts()):
+                return None
+            time.sleep(LOOK_S)
+        if future.status != "finished":
+            return None
+        built: Mapping[tuple[str, str], Built] = future.result()
+        place = transfer.Depot(self._depot) if self._depot else None
+        for entry in entries(built):
+            if transfer.has(cache, entry) or (place is not None and place.fetch(cache, entry)):
+                continue
+            data = self._fleet.ask(member.send, [host.address], entry=entry).get(host.address)
+            if not isinstance(data, bytes):
+                return None
+            try:
+                transfer.unpack(cache, entry, io.BytesIO(data))
+            except StoreError as error:
+                if isinstance(error.__cause__, OSError):  # the cache here is full
+                    raise
+                return None
+        return built
+
+
+def _has_failed(one: Built | None) -> bool:
+    return one is None or (isinstance(one, Refusal) and one.status is Status.FAILED)
+
+
+def _events(built: Mapping[tuple[str, str], Built]) -> Iterator[pipeline.BuildEvent]:
+    """What a watcher hears of variants that were built elsewhere."""
+    for (model, variant), one in built.items():
+        refused = isinstance(one, Refusal)
+        yield pipeline.BuildEvent(
+            model=model,
+            variant=variant,
+            step="",
+            state="refused" if refused else "done",
+            detail=one.reason if isinstance(one, Refusal) else one.weights.kind,
+        )

@@ -1,0 +1,171 @@
+"""harness.fleet.builders: who builds what, and how it arrives, on a host that is made up and has a cache of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import zoo as zoos
+from harness.build import pipeline
+from harness.build.cache import Cache
+from harness.fleet import builders, transfer
+from harness.fleet.builders import FleetBuilds
+from harness.fleet.model import FleetHost
+from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status
+from tests import outcomes
+from tests.conftest import Project
+
+Requests = list[tuple[ModelSpec, list[Recipe]]]
+
+
+class DoneTask:
+    """A task that was done, or failed, when it was given."""
+
+    def __init__(self, status: str, answer: Any = None) -> None:
+        self.status, self._answer = status, answer
+
+    def done(self) -> bool:
+        """Whether it has come to its end."""
+        return self.status != "pending"
+
+    def result(self) -> Any:
+        """The answer."""
+        return self._answer
+
+
+class BuildHosts:
+    """Hosts that build in this process, each call with the cache of the builder; it stands for its own client.
+
+    Attributes:
+        given: model and host of every build.
+    """
+
+    def __init__(self, cache: Path, monkeypatch: pytest.MonkeyPatch, *hosts: FleetHost, status: str = "") -> None:
+        self.there, self.client, self.given = list(hosts), self, list[tuple[str, str]]()
+        self._cache, self._monkeypatch, self._status = cache, monkeypatch, status
+
+    def hosts(self) -> list[FleetHost]:
+        """Who is there; where a task never ends, its host leaves."""
+        found = list(self.there)
+        if self._status == "pending" and self.given:
+            self.there.clear()
+        return found
+
+    def submit(self, call: Callable[..., Any], model: ModelSpec, *rest: Any, **options: Any) -> DoneTask:
+        """Build at once."""
+        assert {"build": 1} == options["resources"]
+        self.given.append((model.name, *options["workers"]))
+        return DoneTask(self._status) if self._status else DoneTask("finished", self._with_cache(call, model, *rest))
+
+    def ask(self, call: Callable[..., Any], addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
+        """Send an entry."""
+        return {addresses[0]: self._with_cache(call, **arguments)}
+
+    def _with_cache(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        with self._monkeypatch.context() as patched:
+            patched.setenv("HARNESS_CACHE", str(self._cache))
+            return call(*arguments, **named)
+
+
+def host(name: str, **more: Any) -> FleetHost:
+    """A host that builds."""
+    return FleetHost(address=f"tcp://{name}", name=name, builds=1, **more)
+
+
+def asked(project: Project) -> Requests:
+    """The one model of the small project, with the variants that it is swept in."""
+    model = zoos.load(project.root / "model_zoo.yaml").models["tiny"]
+    return [(model, [model.recipes[name] for name in ("fp32", "fp32-fused", "int8-static")])]
+
+
+def builds(fleet: BuildHosts, cache: Path, requests: Requests, said: list[str], depot: str = "") -> tuple[Any, Any]:
+    """What came of requests, and the events."""
+    events: list[pipeline.BuildEvent] = []
+    made = FleetBuilds(fleet, depot=depot, say=said.append)  # type: ignore[arg-type]
+    found = made(Cache(cache), requests, on_event=events.append, surround=pipeline.surrounded)
+    return found, events
+
+
+@pytest.mark.parametrize("depot", [False, True])
+def test_what_was_built_elsewhere_arrives(
+    project: Project, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depot: bool
+) -> None:
+    """Every artifact and reference is in the cache of the sweep, whole, through the scheduler or a depot."""
+    monkeypatch.setattr(builders, "travels", lambda *_: True)
+    fleet, said = BuildHosts(built, monkeypatch, host("one")), list[str]()
+    url = f"file://{tmp_path}/depot" if depot else ""
+    if depot:
+        monkeypatch.setattr(fleet, "ask", None)  # nobody is asked for what lies there
+    requests = asked(project)
+    found, events = builds(fleet, tmp_path / "ours", requests, said, url)
+    assert {("tiny", name) for name in ("fp32", "fp32-fused", "int8-static")} == set(found)
+    assert all(isinstance(one, Artifact) for one in found.values())
+    assert all(transfer.has(Cache(tmp_path / "ours"), entry) for entry in builders.entries(found))
+    assert {"done"} == {event.state for event in events}
+    assert ([("tiny", "tcp://one")], ["tiny is built on one (tcp://one)"]) == (fleet.given, said)
+
+
+def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One host for each model, whoever asks; without one, where it is lost or fails, and for files: this machine."""
+    local: list[list[str]] = []
+
+    def here(_: Cache, requests: Requests, **__: Any) -> dict[tuple[str, str], Built]:
+        local.append([model.name for model, _ in requests])
+        return {
+            (model.name, one.name): outcomes.artifact(outcomes.case(model.name, one.name))
+            for model, recipes in requests
+            for one in recipes
+        }
+
+    monkeypatch.setattr(pipeline, "build", here)
+    monkeypatch.setattr(builders, "LOOK_S", 0.0)
+    ((model, recipes),) = asked(project)
+    said: list[str] = []
+    for fleet in (
+        BuildHosts(tmp_path, monkeypatch),
+        BuildHosts(tmp_path, monkeypatch, host("one", refused="runs harness 99")),
+        BuildHosts(tmp_path, monkeypatch, host("one")),  # the model is a file of this machine
+    ):
+        found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said)
+        assert ([], 3) == (fleet.given, len(found))
+    assert [["tiny"]] * 3 == local
+
+    monkeypatch.setattr(builders, "travels", lambda *_: True)
+    for status in ("pending", "error", "lost"):
+        fleet = BuildHosts(tmp_path, monkeypatch, host("one"), status=status)
+        found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said)
+        assert (1, 3) == (len(fleet.given), len(found))
+    assert ["tcp://one was to build tiny and did not: it is built here"] * 3 == said[1::2]
+
+    refused = Refusal(status=Status.FAILED, reason="torch is not installed")
+    given = {("tiny", "fp32"): refused, ("tiny", "fp32-fused"): Refusal(status=Status.SKIPPED, reason="too large")}
+    monkeypatch.setattr("harness.fleet.member.build", lambda *_: given)
+    found, _ = builds(BuildHosts(tmp_path, monkeypatch, host("one")), tmp_path / "ours", [(model, recipes[:2])], said)
+    assert isinstance(found["tiny", "fp32"], Artifact)
+    assert given["tiny", "fp32-fused"] == found["tiny", "fp32-fused"]
+
+    several = [(dataclasses.replace(model, name=f"m{number}"), recipes) for number in range(12)]
+    places = []
+    for hosts in (("one", "two", "three"), ("three", "one", "two")):
+        fleet = BuildHosts(tmp_path, monkeypatch, *map(host, hosts), status="error")
+        builds(fleet, tmp_path / "ours", several, said)
+        places.append(sorted(fleet.given))
+    assert places[0] == places[1]
+    assert 3 == len({address for _, address in places[0]})
+
+
+def test_what_travels(project: Project) -> None:
+    """A model of a framework does, also where harness itself has its code; what names a file of this machine not."""
+    ((model, recipes),) = asked(project)
+    assert not builders.travels(model, recipes)
+    framework = dataclasses.replace(model, source="torchvision", id="resnet18")
+    assert builders.travels(framework, recipes)
+    own = dataclasses.replace(model.weights, path=str(project.root / "tiny.onnx"))
+    assert not builders.travels(dataclasses.replace(framework, weights=own), recipes)
+    assert builders.travels(dataclasses.replace(model, source="torch", id="harness.frameworks.digits_cnn:build"), [])
+    assert builders.travels(dataclasses.replace(model, source="sklearn", id="sklearn.ensemble:Forest"), [])
+    assert not builders.travels(dataclasses.replace(model, source="torch", id="my_nets:build"), [])
