@@ -155,6 +155,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "fidelity_equal": float,
         "latency_s": float,
         "size_bytes": int,
+        "memory_bytes": int,
         "structure": str,
     },
     "metric_budgets": JSON,

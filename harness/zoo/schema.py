@@ -363,6 +363,7 @@ class BudgetEntry(Strict):
     )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
+    memory: Size = Field(default=ABSENT, description="most memory that the model takes in a worker")
     structure: Literal["report", "fail"] = Field(
         default="report",
         description="a gate's answer to a lost fusion or node, float arithmetic again, another signature or opset",
