@@ -79,7 +79,7 @@ def history(per_run: float, *, bursts: int = 20, warm: int = 10_000_000) -> list
     ],
 )
 def test_memory_that_grows_is_told_from_warming_up(readings: list[tuple[int, int]], expected: int | None) -> None:
-    """A page for every inference; nothing; less; little; and where nobody can tell."""
+    """A page for every inference; nothing; less; little; and too few to say."""
     assert expected == memory.growth(readings)
 
 

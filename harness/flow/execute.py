@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness import reasons, runtime_spec, scratch, source_files
 from harness.build import mobile
 from harness.build.cache import Cache
-from harness.errors import HarnessError, TaskError, WorkerError, WorkerRefusal
+from harness.errors import TaskError, WorkerError, WorkerRefusal
 from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
@@ -162,7 +162,8 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         ends = verdict(error) if refused or not isinstance(error, WorkerError) else None
         return dataclasses.replace(nothing, ends=ends, reason=why_not(error, case))
     if job.settings.cold_cache and not timed.host:
-        timed = dataclasses.replace(timed, samples=from_disk(timed.samples, work, libraries, job))
+        samples = cold.with_start(timed.samples, work, libraries, job.client or Client)
+        timed = dataclasses.replace(timed, samples=samples)
     found = dataclasses.replace(
         nothing,
         samples=timed.samples,
@@ -180,14 +181,6 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     except Exception as error:  # noqa: BLE001 # as above
         found = dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
     return dataclasses.replace(found, remade=cache.remade())
-
-
-def from_disk(samples: ProcessSamples, work: Workload, libraries: list[Path], job: Job) -> ProcessSamples:
-    """With the start of another process whose files were dropped; as they were where that one does not come to it."""
-    with contextlib.suppress(HarnessError, OSError):
-        if (took := cold.start(work, libraries, job.client or Client)) is not None:
-            return dataclasses.replace(samples, cold_disk_ns=took[0], cold_resident=took[1])
-    return samples
 
 
 def _known(seen: Sequence[Evaluation | TaskError]) -> Evaluation | None:
