@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from harness.build.cache import Cache
 from harness.errors import TaskError, WorkerError, WorkerRefusal
 from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
-from harness.flow.progress import ProcessOutcome, Progress
+from harness.flow.progress import ProcessOutcome, Progress, spread
 from harness.measure import cold, coordinator, host, memory, placement, reference_workload, room, rotation
 from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
@@ -516,10 +515,3 @@ def readings(evaluation: Evaluation) -> tuple[str, ...]:
     if evaluation.fidelity is not None and evaluation.fidelity.reason:
         notes.append(f"no fidelity: {evaluation.fidelity.reason}")
     return tuple(dict.fromkeys(notes))
-
-
-def spread(processes: tuple[ProcessSamples, ...]) -> float | None:
-    """Relative range of the processes' medians; None for a single process."""
-    if len(processes) < 2:  # noqa: PLR2004
-        return None
-    return estimate.spread([max(statistics.median(p.samples_ns), 1) for p in processes])

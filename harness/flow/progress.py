@@ -7,11 +7,13 @@ need be in memory: a stored row says the same.
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from harness.records import Case, Crash, Evaluation, HostInfo, Json, ProcessSamples, RuntimeInfo, Status
+from harness.stats import estimate
 from harness.store.rows import runtime_of
 
 
@@ -141,3 +143,10 @@ def mean(before: Mapping[str, Json], n: int, now: Mapping[str, Json]) -> dict[st
         if isinstance(before[name], float) and isinstance(now[name], float):
             found[name] = (n * before[name] + now[name]) / (n + 1)
     return found
+
+
+def spread(processes: tuple[ProcessSamples, ...]) -> float | None:
+    """Relative range of the processes' medians; None for a single process."""
+    if len(processes) < 2:  # noqa: PLR2004
+        return None
+    return estimate.spread([max(statistics.median(p.samples_ns), 1) for p in processes])
