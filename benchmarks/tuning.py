@@ -1,12 +1,13 @@
 """`tune` against everything there is to try: how much of the best speed it finds, in how much of the time.
 
 A small grid of one model, builds by settings, is really run: every build that keeps the budget on every setting is
-timed as a sweep times a case, with as many processes as the last rung of `tune` has. `tune` searches the same space.
+timed as a sweep times a case, with as many processes as a sweep has. `tune` searches the same space.
 Both times are those of measuring: the grid's builds are in the cache, evaluated. The speeds that are compared are not
 the ones that selected: the grid's best, what `tune` recommends and the default run in live groups.
 
     python benchmarks/tuning.py                       # a convolutional network that is made here
     python benchmarks/tuning.py --model digits_cnn    # one of the shipped zoo
+    python benchmarks/tuning.py --batch 1,4           # sizes of the batch as well, by the time of one example
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from harness.build.cache import default_root
 from harness.cli.tune import default_case, starting_from
 from harness.confirmation import BLOCKS, log_ratios
 from harness.explain import cases, leaving
+from harness.flow.confirm import per_example
 from harness.flow.execute import run_case, workload
 from harness.flow.session import Session, key
 from harness.measure.pairs import GroupSpec, measure_block
@@ -37,7 +39,7 @@ from harness.stats import paired
 from harness.store.rows import to_row
 from harness.tune import recipes, settings
 from harness.tune.model import TriedBuild
-from harness.tune.racing import PROCESS_S, RUNGS, fit
+from harness.tune.racing import PROCESS_S, fit
 from harness.tune.tune import TuneRequest, tune
 
 SIZE = 32
@@ -92,7 +94,7 @@ def grid(request: TuneRequest) -> list[Case]:
     found: dict[str, Case] = {}
     for recipe, _ in builds:
         base = replace(default, recipe=recipe)
-        for case in itertools.chain([base], (one for one, _ in settings.one_by_one(base, counts))):
+        for case in itertools.chain([base], (one for one, _ in settings.one_by_one(base, counts, request.batches))):
             found[case.id] = case
     return list(found.values())
 
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--model", default="net")
     parser.add_argument("--target", default="cpu-t1")
     parser.add_argument("--variants", default="int8-static")
+    parser.add_argument("--batch", default="", help="sizes that both search as well, such as 1,4,8")
     asked = parser.parse_args()
     print(host())
     with tempfile.TemporaryDirectory() as name:
@@ -122,6 +125,7 @@ def main() -> None:
             results=Path(name),
             fixed_threads=fixed,
             time_limit=3600,
+            batches=tuple(map(int, filter(None, asked.batch.split(",")))),
         )
         session = cases.open_session(the_zoo, default, cache=default_root(), results=Path(name), say=lambda _: None)
         every = grid(request)
@@ -131,10 +135,11 @@ def main() -> None:
         timed: dict[str, tuple[float, Case]] = {}
         for case in every:
             job = replace(session.job(default), case=case, built=session.build([case])[key(case)])
-            paced = replace(job.settings, processes=RUNGS[-1], time_per_case=RUNGS[-1] * PROCESS_S)
+            processes = the_zoo.defaults.processes
+            paced = replace(job.settings, processes=processes, time_per_case=processes * PROCESS_S)
             outcome = run_case(replace(job, settings=paced))
             if outcome.status is Status.MEASURED and fit(row := to_row(session.run, outcome)):
-                timed[case.id] = row["latency"]["median_s"], case
+                timed[case.id] = row["latency"]["median_s"] / case.target.batch, case
         whole = time.monotonic() - started
         started = time.monotonic()
         found = tune(request, Watch())
@@ -150,9 +155,10 @@ def main() -> None:
             if isinstance(built := session.build([case])[key(case)], Artifact)
         }
         client = session.job(default).client or Client
+        sizes = {role: case.target.batch for role, case in members.items()}
         spec = GroupSpec(workloads=works, clients=dict.fromkeys(works, client))
         blocks = [
-            measure_block(spec, rng=random.Random(1))  # noqa: S311  # an order, no secret
+            per_example(measure_block(spec, rng=random.Random(1)), sizes)  # noqa: S311  # an order, no secret
             for _ in range(BLOCKS)
         ]
     for base, head, text in (

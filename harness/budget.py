@@ -12,7 +12,7 @@ from harness.records import Status, within_run
 QUALITY = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
 """The limits of a budget, as rows have them, on how good a build must be as a whole."""
 
-LIMITS = (*QUALITY, "latency_s", "size_bytes")
+LIMITS = (*QUALITY, "latency_s", "size_bytes", "memory_bytes")
 """Those, and what it may cost."""
 
 Row = Mapping[str, Any]
@@ -49,7 +49,9 @@ def excess(row: Row) -> str | None:
     judged: fast and wrong must not be recommended.
     """
     wrong = _wrong(row)
-    return None if wrong is None else wrong or next(iter(_costly(row)), "")
+    if wrong is None or wrong:
+        return wrong
+    return next(iter(_costly(row)), None if _unweighed(row) else "")
 
 
 def missed(rows: Sequence[Row]) -> bool:
@@ -77,7 +79,7 @@ def exceeded(row: Row) -> tuple[str, ...]:
     elif wrong is None and budget.get("fidelity_equal") is not None:
         unknown = (f"fidelity, budget {budget['fidelity_equal']:.2%} equal: cannot be judged, {_why_unknown(row)}",)
     lacking = tuple(one.unknown for one in metric_budget.limits(row) if one.found is None)
-    return (*unknown, *lacking, *filter(None, [wrong]), *_costly(row))
+    return (*unknown, *lacking, *filter(None, [wrong, _unweighed(row)]), *_costly(row))
 
 
 def judged(row: Row) -> BudgetVerdict:
@@ -96,6 +98,8 @@ def judged(row: Row) -> BudgetVerdict:
     costly = _costly(row)
     if firm or costly:
         return BudgetVerdict(verdict=OUTSIDE, phrase=firm or costly[0])
+    if unweighed := _unweighed(row):
+        return BudgetVerdict(verdict=UNKNOWN, phrase=unweighed)
     return next(iter(by_examples), BudgetVerdict(verdict=INSIDE))
 
 
@@ -207,14 +211,25 @@ def _why_unknown(row: Row) -> str:
 
 
 def _costly(row: Row) -> tuple[str, ...]:
-    """How latency and size are outside the budget."""
+    """How latency, size and memory are outside the budget."""
     budget, latency, artifact = (row.get(key) or {} for key in ("budget", "latency", "artifact"))
     found = []
     if budget.get("latency_s") is not None and latency.get("median_s", 0.0) > budget["latency_s"]:
         found.append(f"median {latency['median_s'] * 1e3:.3g} ms, budget {budget['latency_s'] * 1e3:.3g} ms")
     if budget.get("size_bytes") is not None and artifact.get("bytes", 0) > budget["size_bytes"]:
         found.append(f"{artifact['bytes']:,} bytes, budget {budget['size_bytes']:,} bytes")
+    held, most = row.get("model_bytes"), budget.get("memory_bytes")
+    if most is not None and held is not None and held > most:
+        found.append(f"{held:,} bytes of memory, budget {most:,} bytes")
     return tuple(found)
+
+
+def _unweighed(row: Row) -> str:
+    """That a limit of memory cannot be judged; empty where it can, or there is none."""
+    most = (row.get("budget") or {}).get("memory_bytes")
+    if most is None or row.get("model_bytes") is not None:
+        return ""
+    return f"memory, budget {most:,} bytes: cannot be judged, what the model takes of it was not measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,6 +203,7 @@ SESSION_CPU: Final = Metric(
     threshold=0.5,
     label="processor time of session creation",
     subject="processor time of session creation ",
+    title="Processor time of session creation",
     heading="session CPU",
 )
 SESSION_PEAK: Final = Metric(
@@ -218,6 +219,7 @@ SESSION_PEAK: Final = Metric(
     threshold=0.05,
     label="peak memory of session creation",
     subject="peak memory of session creation ",
+    title="Peak memory of session creation",
     heading="session memory",
 )
 COLD_START: Final = Metric(
@@ -235,6 +237,7 @@ COLD_START: Final = Metric(
     subject="cold start ",
     worse="slower",
     better="faster",
+    title="Cold start",
     heading="cold start",
 )
 EXAMPLE_TIME: Final = Metric(
@@ -252,12 +255,47 @@ EXAMPLE_TIME: Final = Metric(
     subject="time per example ",
     worse="slower",
     better="faster",
+    title="Time per example under load",
     heading="time per example",
+)
+COLD_DISK_START: Final = Metric(
+    name="cold_disk_start",
+    unit="seconds",
+    meaning="As cold_start, in a process of its own; before it started, the files of the artifact and of the runtime's "
+    "libraries were dropped from the page cache; the median over processes. Only where a sweep was asked for it.",
+    column="cold_disk_start_s",
+    reads=("cold_disk_start_s",),
+    noisy=True,
+    option="max_startup",
+    margin=0.25,
+    threshold=0.5,
+    label="cold start from the disk",
+    subject="cold start from the disk ",
+    worse="slower",
+    better="faster",
+    title="Cold start from the disk",
+    heading="cold disk",
+)
+MEMORY_GROWTH: Final = Metric(
+    name="memory_growth",
+    unit="bytes",
+    meaning="What a thousand inferences add to the memory that the worker holds of its own, once it is warm: the "
+    "median slope between its bursts, 0 below 64 KiB; the median over processes.",
+    column="memory_growth_bytes",
+    reads=("memory_growth_bytes",),
+    noisy=True,
+    option="max_memory",
+    margin=0.05,
+    threshold=0.5,
+    label="memory growth per 1000 inferences",
+    subject="memory growth per 1000 inferences ",
+    title="Memory growth per 1000 inferences",
+    heading="growth",
 )
 
 METRICS: Final = (
     LATENCY, ACCURACY_DROP, FIDELITY_LOSS, ARTIFACT_SIZE, PEAK_MEMORY, MODEL_MEMORY, SESSION_CREATION, FIRST_INFERENCE,
-    SESSION_CPU, SESSION_PEAK, COLD_START, EXAMPLE_TIME,
+    SESSION_CPU, SESSION_PEAK, COLD_START, EXAMPLE_TIME, COLD_DISK_START, MEMORY_GROWTH,
 )  # fmt: skip
 """Every metric, in the order in which histories and asv's files have them."""
 

@@ -37,9 +37,10 @@ LANGUAGE = re.compile(
 TORCH: Final = "torch"
 TORCH_COMPILE: Final = "torch-compile"
 OPENVINO: Final = "openvino"
+IREE: Final = "iree"
 
 OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
-    TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"),
+    TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"), IREE: ("cpu",),
 }  # fmt: skip
 """Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
 
@@ -74,7 +75,7 @@ def language(text: str) -> tuple[str, str, str] | None:
 
 
 def other(text: str) -> str:
-    """Which of `OTHERS` a target's runtime is; empty for an onnxruntime. OpenVINO may have a version."""
+    """Which of `OTHERS` a target's runtime is; empty for an onnxruntime. OpenVINO and IREE may have a version."""
     name = named(text.strip())
     return name if name in OTHERS else ""
 

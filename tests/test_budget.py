@@ -274,3 +274,19 @@ def test_without_a_budget_it_is_said() -> None:
     assert "no accuracy or fidelity budget" == budget.judged(row("x", 1.0)).phrase
     (sentence,) = budget.exceeded(row("x", 1.0, fidelity={"equal": 0.97}, budget={"fidelity_db": 20.0}))
     assert "97.00% of values equal, which is not in decibels: set the budget `fidelity_equal`" in sentence
+
+
+def test_a_limit_of_memory_is_held_and_one_that_cannot_be_judged_says_so() -> None:
+    """Above it is outside; without a measured memory nothing is recommended by it."""
+    within = {"accuracy": labelled(0.0)["accuracy"], "budget": {"accuracy_drop": 0.01, "memory_bytes": 1000}}
+    fits, large, unknown = (
+        row("v", 1.0, **within, **more) for more in ({"model_bytes": 900}, {"model_bytes": 2000}, {})
+    )
+    assert ["", "2,000 bytes of memory, budget 1,000 bytes", None] == [
+        budget.excess(one) for one in (fits, large, unknown)
+    ]
+    assert [budget.INSIDE, budget.OUTSIDE, budget.UNKNOWN] == [
+        budget.judged(one).verdict for one in (fits, large, unknown)
+    ]
+    assert () == budget.exceeded(fits)
+    assert "cannot be judged" in budget.exceeded(unknown)[0]

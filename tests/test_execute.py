@@ -20,8 +20,9 @@ from harness.build.cache import Cache
 from harness.errors import WorkerRefusal
 from harness.flow import execute
 from harness.flow import plan as planning
-from harness.flow.execute import Job, remarks, run_case, workload
+from harness.flow.execute import Job, run_case, workload
 from harness.flow.preview import SweepSettings
+from harness.flow.remarks import of_samples
 from harness.frameworks import onnx
 from harness.measure import coordinator, host
 from harness.measure.coordinator import Workload
@@ -416,9 +417,9 @@ def test_remarks_name_the_remedy() -> None:
         median_s=10e-6, ci95_low_s=0, ci95_high_s=1, mean_s=1, min_s=1, p90_s=None, p95_s=None, p99_s=None, n=1,
         processes=2, stop="time", warmup_n=0,
     )  # fmt: skip
-    noisy = remarks((process(10_000), process(15_000, steady=False)), found, 5e-6)
+    noisy = of_samples((process(10_000), process(15_000, steady=False)), found, 5e-6)
     assert ["--time-per-case" in noisy[0], "--processes" in noisy[1], "floor" in noisy[2]] == [True] * 3
-    assert () == remarks((process(10_000), process(10_100)), found, 1e-9)
+    assert () == of_samples((process(10_000), process(10_100)), found, 1e-9)
 
 
 def test_a_clock_that_is_too_coarse_is_a_remark() -> None:
@@ -428,10 +429,10 @@ def test_a_clock_that_is_too_coarse_is_a_remark() -> None:
         processes=2, stop="time", warmup_n=0,
     )  # fmt: skip
     ticks = [dataclasses.replace(process(0), samples_ns=(10_000_000, 11_000_000) * 6) for _ in range(2)]
-    (note,) = remarks(tuple(ticks), found, None)
+    (note,) = of_samples(tuple(ticks), found, None)
     assert note.startswith("samples come in steps of 1.00 ms, 10% of the median: the clock is too coarse")
     finer = dataclasses.replace(ticks[0], samples_ns=(10_000_000, 10_000_500) * 6)
-    assert () == remarks((finer, finer), found, None)
+    assert () == of_samples((finer, finer), found, None)
 
 
 def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:

@@ -53,10 +53,10 @@ def test_who_always_dies_is_given_up() -> None:
 def test_durations_are_drawn_evenly() -> None:
     """Each of them is about as frequent, and a case keeps its own."""
     asked = SimulatedSweep(hosts=1, cases=3000, durations_s=(1.0, 2.0, 3.0))
-    jobs = [*simulate._jobs(asked)]
-    drawn = Counter(simulate._duration(asked, job) for job in jobs)
+    jobs = [*simulate.jobs_of(asked)]
+    drawn = Counter(simulate.duration_of(asked, job) for job in jobs)
     assert all(900 < count < 1100 for count in drawn.values())
-    assert 3000 == len({job.case.id for job in jobs}) == len({simulate._place(job.case) for job in jobs})
+    assert 3000 == len({job.case.id for job in jobs}) == len({simulate.place_of(job.case) for job in jobs})
 
 
 def test_hosts_that_fit_a_night() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import WorkerError
-from harness.flow.execute import evaluation_key, evaluation_of
+from harness.flow.execute import evaluation_of
 from harness.gate.checks import quality, stored
 from harness.gate.checks.quality import EvaluatedOutputs
 from harness.gate.model import Contender, Finding, Match
@@ -38,7 +38,7 @@ MATCH = Match(name="a", base=contender("base"), head=contender("head"))
 def keep(results: Path, side: Contender, scores: Any) -> Path:
     """What a sweep keeps of a side's artifact, without running it."""
     found = evaluation.score(outputs(scores).given, "classification")
-    key = evaluation_key(evaluation_of(side.case, side.built, stored.runtime_of(side), host.here()))  # type: ignore[arg-type] # an artifact
+    key, _ = evaluation_of(side.case, side.built, stored.runtime_of(side), host.here())  # type: ignore[arg-type] # an artifact
     kept = Evaluation(
         fidelity=found.fidelity,
         accuracy=found.accuracy,

@@ -35,6 +35,8 @@ def test_asv_names_units_and_versions_are_fixed() -> None:
         ("sweep.track_session_peak", "bytes", "track", "1"),
         ("sweep.track_cold_start", "seconds", "time", "1"),
         ("sweep.track_time_per_example", "seconds", "time", "1"),
+        ("sweep.track_cold_disk_start", "seconds", "time", "1"),
+        ("sweep.track_memory_growth", "bytes", "track", "1"),
     ] == [(one.name, one.unit, one.type, one.version) for one in BENCHMARKS]
 
 
@@ -42,7 +44,15 @@ def test_values_are_those_of_the_columns() -> None:
     """Every metric has a number in a measured row, and none in a row without numbers."""
     measured = outcomes.measured()
     known = tuple(
-        replace(one, session_cpu_ns=20_000_000, session_peak_bytes=31_000_000, cold_ns=500_000_000, example_ns=250e3)
+        replace(
+            one,
+            session_cpu_ns=20_000_000,
+            session_peak_bytes=31_000_000,
+            cold_ns=500_000_000,
+            cold_disk_ns=700_000_000,
+            growth_bytes=70_000,
+            example_ns=250e3,
+        )
         for one in measured.processes
     )
     row = to_row(outcomes.run(), replace(measured, processes=known))
@@ -59,6 +69,8 @@ def test_values_are_those_of_the_columns() -> None:
         "session_peak": 31_000_000,
         "cold_start": 0.5,
         "time_per_example": 0.00025,
+        "cold_disk_start": 0.7,
+        "memory_growth": 70_000,
     } == {one.metric.name: one.value(row) for one in BENCHMARKS}
     empty = to_row(outcomes.run(), outcomes.refused())
     assert {None} == {one.value(empty) for one in BENCHMARKS}
@@ -99,6 +111,7 @@ def test_words() -> None:
         "peak_memory": "bytes",
         "model_memory": "bytes",
         "session_peak": "bytes",
+        "memory_growth": "bytes",
         "nodes": "nodes",
     } == phrases.UNITS
     assert {
@@ -107,11 +120,17 @@ def test_words() -> None:
         "model_bytes": ("Memory of the model", "bytes"),
         "session_s": ("Session creation", "seconds"),
         "first_inference_s": ("First inference", "seconds"),
+        "session_cpu_s": ("Processor time of session creation", "seconds"),
+        "session_peak_bytes": ("Peak memory of session creation", "bytes"),
+        "cold_start_s": ("Cold start", "seconds"),
+        "load_example_s": ("Time per example under load", "seconds"),
+        "cold_disk_start_s": ("Cold start from the disk", "seconds"),
+        "memory_growth_bytes": ("Memory growth per 1000 inferences", "bytes"),
     } == model_figures.PARTS
     assert "memory" in [column.name for column in result_columns.USUAL]
     assert (
         "latency", "peak_memory", "model_memory", "session_creation", "first_inference", "session_cpu", "session_peak",
-        "cold_start", "time_per_example",
+        "cold_start", "time_per_example", "cold_disk_start", "memory_growth",
     ) == histories.NOISY  # fmt: skip
     assert {
         "accuracy_drop": "accuracy_drop",

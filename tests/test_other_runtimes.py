@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,12 @@ from harness.errors import UsageError, WorkerRefusal, ZooError
 from harness.flow.plan import Selection, plan
 from harness.measure import coordinator
 from harness.records import Target, wire
-from harness.runtimes import kept, protocol
+from harness.records.values import ValueEntry
+from harness.runtimes import environments, kept, protocol
 from harness.runtimes.client import Client, lacking
-from harness.runtimes.clients import torch_command
+from harness.runtimes.clients import FOLDER, client_factory, torch_command
 from harness.runtimes.onnxruntime import versions
+from harness.runtimes.resolve import resolve_other
 from tests.conftest import Project
 from tests.specs import torch_model
 from tests.workers import HELLO, worker
@@ -221,6 +224,53 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
         with pytest.raises(WorkerRefusal, match="other weights"):
             client.ask("open", 60.0, **opening(tmp_path, other, images))
         assert {"profile", "placement"} == set(client.lacks)
+
+
+@pytest.mark.parametrize(
+    ("spec", "requirements", "version"),
+    [
+        ("iree", ["iree-base-compiler[onnx]", "iree-base-runtime", "numpy"], "3.13.0"),
+        ("iree==3.13.0", ["iree-base-compiler[onnx]==3.13.0", "iree-base-runtime==3.13.0", "numpy"], "3.13.0"),
+        ("openvino==2026.4.1", ["openvino==2026.4.1", "numpy"], "2026.4.1"),
+    ],
+)
+def test_what_another_runtime_is_installed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, requirements: list[str], version: str
+) -> None:
+    """Its distributions, all of the version that was asked for; a target of it starts its own worker."""
+    asked: list[str] = []
+
+    def ensure(place: Path, wanted: list[str], **_: object) -> environments.Environment:
+        asked.extend(wanted)
+        installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0"}
+        return environments.Environment(python="python", installed=installed, digest=place.name)
+
+    monkeypatch.setattr(environments, "ensure", ensure)
+    assert version == resolve_other(spec, tmp_path).version
+    assert requirements == asked
+    name = spec.partition("==")[0]
+    start = client_factory(Target(name=name, provider="cpu", runtime=spec), tmp_path)
+    assert ("python", name, "worker.py") == (start.command[0], *Path(start.command[1]).parts[-2:])
+
+
+def test_iree_runs_a_file_and_says_why_it_cannot(tmp_path: Path) -> None:
+    """Where HARNESS_TEST_IREE names an interpreter that has it: the compiler takes seconds, and 400 MB to install."""
+    if not (python := os.environ.get("HARNESS_TEST_IREE")):
+        pytest.skip("HARNESS_TEST_IREE names no interpreter with IREE")
+    np.save(tmp_path / "x.npy", np.array([-1.0, 2.0], np.float32)[:, None])
+    target = Target(name="iree", provider="cpu", runtime="iree")
+    feeds = {"x": ValueEntry(name="x", stacked=str(tmp_path / "x.npy"))}
+    work = coordinator.Workload(model=coordinator.FLOOR_MODEL, target=target, optimization="all", feeds=feeds, dims={})
+    with Client([python, str(FOLDER / "iree" / "worker.py")]) as client:
+        assert ["iree", ["rotate"]] == [client.runtime.name, client.hello["features"]]
+        client.ask("open", 300.0, **work.request())
+        assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
+        client.ask("outputs", 60.0, **work.all_examples(2, tmp_path))
+        assert [[0.0], [2.0]] == np.load(tmp_path / "0.npy").tolist()
+        (tmp_path / "broken.onnx").write_bytes(b"no model")
+        broken = dataclasses.replace(work, model=tmp_path / "broken.onnx")
+        with pytest.raises(WorkerRefusal):
+            client.ask("open", 300.0, **broken.request())
 
 
 def test_what_is_kept_can_be_named(tmp_path: Path) -> None:

@@ -58,6 +58,16 @@ def test_a_convolution_costs_what_its_shapes_say() -> None:
     assert costs.cost(listed("Reshape", [[4, 4]], [16])).moved == 0
 
 
+def test_a_cast_of_a_weight_is_done_once_and_gives_a_weight() -> None:
+    """It costs an inference nothing, and what it makes is read as any other weight is."""
+    cast = {**listed("Cast", [[4, 4]], [4, 4]), "outputs": [["float", [4, 4], False, "i1"]]}
+    cast["inputs"] = [["float16", [4, 4], True, "half"]]
+    product = listed("MatMul", [[1, 4], [4, 4]], [1, 4])
+    product["inputs"][1][2] = False
+    (found,) = costs.costs([cast, product])
+    assert ("MatMul", 64) == (found.operator, found.weights)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -11,6 +11,7 @@ from plotly.graph_objects import Figure
 from harness.errors import UsageError
 from harness.report import export
 from harness.report.choice import PlotRequest
+from harness.report.data import Data, load
 from harness.report.plot import KINDS, plot
 from harness.store.asv import results as asv
 from harness.store.rows import Row, to_row
@@ -30,15 +31,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.fixture(scope="module")
+def read(results: Path) -> Data:
+    """What is read of that history."""
+    return load(results)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"fusion", "batch"}])
-def test_every_kind_is_a_figure(results: Path, kind: str) -> None:
+def test_every_kind_is_a_figure(results: Path, read: Data, kind: str) -> None:
     """Drawn from what is stored, and accepted by plotly."""
     request = PlotRequest(
         results=results,
         variants=("int8-static",) if kind in ONE else (),
         targets=("cpu-t1-b1",) if kind in ONE else (),
     )
-    found = plot(kind, request)
+    found = KINDS[kind](read, request)
+    assert found is not None
     assert found["data"]
     Figure(found)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import shutil
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Outcome, Run, Status
-from harness.store import by_model, frames, query, stored_files
+from harness.store import by_model, frames, history, query, stored_files
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
+from harness.store.standing import standing
 from tests import histories
 from tests.outcomes import artifact, case, measured, refused, run
 from tests.test_store_samples import foreign, newer
@@ -203,3 +206,21 @@ def test_parts_of_whole_models_are_the_same_rows(tmp_path: Path, monkeypatch: py
     for path in stored_files.sample_files(tmp_path):  # as a run that finishes replaces its parts
         path.rename(path.with_name(f"x{path.name}"))
     assert parts[1:] == [part for part, _ in reading]
+
+
+def test_the_newest_rows_are_those_of_all_runs(tmp_path: Path) -> None:
+    """Whole rows are read of the files that hold the newest alone: what comes out is what all rows say."""
+    chance = random.Random(3)
+    cases = [case(f"m{model}", variant) for model in range(3) for variant in ("fp32", "int8", "int4")]
+    for place in range(8):
+        some = chance.sample(cases, chance.randint(1, 6))
+        found = [refused(one) if chance.random() < 0.3 else measured(one) for one in some]
+        histories.store(tmp_path, histories.sweep_of(str(place) * 40, place), *found, asv_too=False)
+    newest_first = query.query(tmp_path, all_runs=True).rows
+    expected = sorted(standing(newest_first), key=lambda row: query.natural(row["case"]))
+    assert expected == list(query.query(tmp_path).rows)
+    assert [row for row in expected if row["model"] == "m1"] == list(query.query(tmp_path, models=["m1"]).rows)
+    whole = history.history(tmp_path, repo=None).series
+    for wanted in ("m1/*", "m2/int8/*", "*/fp32/*", "none*"):
+        asked = history.history(tmp_path, repo=None, cases=[wanted]).series
+        assert [one for one in whole if fnmatchcase(one.case, wanted)] == list(asked)

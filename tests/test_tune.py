@@ -141,7 +141,7 @@ def test_what_is_compared_is_the_time_of_one_example(case: Case) -> None:
         TimedBuild(candidate=large, median_s=4.0, processes=3, excess=""),
     ]
     assert [1.0, 0.5] == [one.example_s for one in timed]
-    assert [large, small] == [one.candidate for one in tune._fastest(timed)]
+    assert [large, small] == [one.candidate for one in tune.fastest(timed)]
     members = {
         one.name: SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(ns,))
         for one, ns in ((small, 100.0), (large, 400.0))
@@ -382,18 +382,6 @@ def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., tune.TuneReques
     clock = iter([0.0, *[1e9] * 99])
     tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), Quiet(), lambda: next(clock))
     with pytest.raises(UsageError, match="too short for one candidate"):
-        tuner.run()
-
-
-def test_a_limit_that_leaves_no_time_to_time_is_not_a_budget_that_nothing_keeps(
-    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was evaluated keeps the budget; that nothing was timed is said as what it is."""
-    monkeypatch.setattr(recipes, "VARIATIONS", {})
-    monkeypatch.setattr(recipes, "plain", lambda _: [])
-    clock = iter([0.0, 0.0, 0.0, *[1e9] * 99])
-    tuner = tune.Tuner(tuning("fp32-fused", Budget(fidelity_db=20.0)), Quiet(), lambda: next(clock))
-    with pytest.raises(UsageError, match=r"too short to time one candidate: after .* 1 build kept the budget"):
         tuner.run()
 
 

@@ -101,6 +101,10 @@ def inspect(
     zoo: options.Zoo = options.ZOO,
     cache: options.CacheDir = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node as well.")] = False,
+    edge: Annotated[
+        bool,
+        typer.Option("--edge", help="What NNAPI and CoreML would take, ORT format, operators needed, peak memory."),
+    ] = False,
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -114,11 +118,18 @@ def inspect(
     from harness.cli.console import Console
     from harness.cli.terminal import Terminal
 
-    both = [
-        inside(Path(one) if Path(one).exists() else cached_artifact(one, zoo, cache))
+    if edge and other:
+        raise UsageError("--edge looks at one file or case")
+    paths = [
+        Path(one) if Path(one).exists() else cached_artifact(one, zoo, cache)
         for one in (what, *([other] if other else []))
     ]
+    both = [inside(one) for one in paths]
     found = both[0] if len(both) == 1 else difference(*both)
+    if edge:
+        from harness.export.edge import edge as looked_at
+
+        found = {**found, **looked_at(paths[0], found, _dims(what, zoo))}
     if format_ != options.TABLE:
         formats.emit_facts(format_, found)
         return
@@ -127,6 +138,16 @@ def inspect(
         print_difference(Console().out, found, (what, other))
     else:
         print_facts(console, found, nodes=nodes)
+
+
+def _dims(what: str, zoo: Path) -> Mapping[str, int]:
+    """The sizes of axes that the zoo gives a case's model; none for a file."""
+    if Path(what).exists():
+        return {}
+    from harness import zoo as zoos
+
+    model = zoos.load(zoo).models.get(what.partition("/")[0])
+    return {} if model is None else model.dims
 
 
 def print_difference(console: Terminal, found: Mapping[str, Any], sides: Sequence[str]) -> None:
@@ -184,7 +205,7 @@ def human(name: str, value: Any) -> str:
     last = name.rpartition(".")[2]
     if value is None:
         return units.NONE
-    if last in ("bytes", "weight_bytes"):
+    if last in ("bytes", "weight_bytes", "weights_bytes", "tensors_bytes"):
         return units.size(value)
     return units.share(value) if last == "quantized_share" else str(value)
 

@@ -15,7 +15,11 @@ def compact(results: Path, *, grace: str, dry_run: bool, format_: str) -> None:
     """Merge the runs of a month and a class of hosts into one file each, and say what was done.
 
     Raises:
+    <<<<<<< HEAD
+        UsageError: the grace period is not a duration, or there is no such folder.
+    =======
         UsageError: the grace period is not a time, or there is no such folder.
+    >>>>>>> main
         StoreError: the folder or the bucket cannot be written.
     """
     from harness.store import compaction_bucket, compaction_folder

@@ -44,7 +44,7 @@ class FleetSimulation:
         """Simulate, and say what came of it.
 
         Raises:
-            UsageError: something asked for is no number, no time or no folder, or does not go together.
+            UsageError: something asked for is not a number, a time or a folder, or does not go together.
         """
         from harness.fleet import simulate
 

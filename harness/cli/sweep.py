@@ -77,6 +77,14 @@ def sweep(
             show_default=False,
         ),
     ] = None,
+    cold_cache: Annotated[
+        bool,
+        typer.Option(
+            "--cold-cache",
+            help="Start one more process of each with the files of artifact and runtime dropped from the page cache: "
+            "`cold_disk_start_s`.",
+        ),
+    ] = False,
     data: options.Data = None,
     inputs: options.Inputs = None,
     budget: options.BudgetText = None,
@@ -160,6 +168,7 @@ def sweep(
         order=order,
         confirm=confirm,
         early_stop=early_stop,
+        cold_cache=cold_cache,
     )
     if dry_run:
         ahead = preview(request)

@@ -23,7 +23,7 @@ from harness.confirmation import ConfirmedChoice, unconfirmed
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member, transfer
 from harness.fleet.engine import Fleet
-from harness.fleet.flights import NOBODY, Addressed, Answers, Flight, Group, Waiting, patience_s
+from harness.fleet.flights import NOBODY, Addressed, AnswerQueue, Flight, Group, Waiting, patience_s
 from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
 from harness.flow.confirm import ConfirmJob
 from harness.flow.execute import Job, time_once
@@ -57,7 +57,7 @@ class FleetExecutor:
         only: str = "",
         say: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
-        answers: Answers | None = None,
+        answers: AnswerQueue | None = None,
     ) -> None:
         """Nothing is sent yet.
 
@@ -79,7 +79,7 @@ class FleetExecutor:
         self._class_of: dict[Group, str] = {}
         self._groups: Counter[str] = Counter()
         self._usable: dict[tuple[str, str], bool] = {}
-        self._answered: Answers = queue.Queue() if answers is None else answers
+        self._answered: AnswerQueue = queue.Queue() if answers is None else answers
         self._flights: dict[int, Flight] = {}
         self._given_up: list[ProcessOutcome] = []
         self._flying: Counter[str] = Counter()

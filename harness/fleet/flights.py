@@ -19,7 +19,7 @@ PATIENCE_S = 120.0
 """How long a class may have no host, or the scheduler be gone, before what waits for it is given up."""
 
 
-class Answers(Protocol):
+class AnswerQueue(Protocol):
     """Where answers of hosts come in."""
 
     def put(self, item: tuple[Flight, Any]) -> None:

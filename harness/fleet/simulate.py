@@ -116,9 +116,9 @@ def simulate(asked: SimulatedSweep) -> Simulated:
     count: Counter[int] = Counter()
     began = time.process_time()
     counted = bytearray(asked.cases * asked.processes)
-    for outcome in executor.run(_jobs(asked), _Unwatched()):
+    for outcome in executor.run(jobs_of(asked), _Unwatched()):
         count[outcome.samples is None and bool(outcome.reason)] += 1
-        counted[_place(outcome.case) * asked.processes + outcome.process] += 1
+        counted[place_of(outcome.case) * asked.processes + outcome.process] += 1
     cost = time.process_time() - began
     total = asked.cases * asked.processes
     work = fleet.worked_s
@@ -187,7 +187,7 @@ class _Unwatched:
         """Time passes."""
 
 
-class _Task:
+class _SimulatedTask:
     """What Dask gives for a task."""
 
     __slots__ = ("_answer", "_callback", "address", "allowed", "lost", "sent", "since", "status")
@@ -233,7 +233,7 @@ class _Hosts:
         self._answered: deque[Any] = deque()
         self._there: dict[str, FleetHost] = {}
         self._idle: dict[str, dict[str, None]] = {}
-        self._waiting: dict[str, deque[_Task]] = {}
+        self._waiting: dict[str, deque[_SimulatedTask]] = {}
         for place in range(asked.hosts):
             self._join(place % asked.classes)
 
@@ -253,9 +253,9 @@ class _Hosts:
 
     # --- its client ---
 
-    def submit(self, _call: object, sent: SentJob, *, workers: Collection[str], **_: object) -> _Task:
+    def submit(self, _call: object, sent: SentJob, *, workers: Collection[str], **_: object) -> _SimulatedTask:
         self.tasks += 1
-        task = _Task(sent, workers)
+        task = _SimulatedTask(sent, workers)
         self._assign(task)
         return task
 
@@ -291,7 +291,7 @@ class _Hosts:
         self._order += 1
         heapq.heappush(self._events, (self._time + seconds, self._order, happen))
 
-    def _assign(self, task: _Task) -> None:
+    def _assign(self, task: _SimulatedTask) -> None:
         """Give a task to a host that has nothing to do, or let it wait for one."""
         first = next((one for one in task.allowed if one in self._there), None)
         if first is None:  # its hosts are gone: it waits for them, until the executor takes it back
@@ -305,15 +305,15 @@ class _Hosts:
         del idle[chosen]
         self._run(task, chosen)
 
-    def _run(self, task: _Task, address: str) -> None:
+    def _run(self, task: _SimulatedTask, address: str) -> None:
         task.address, task.since = address, self._time
-        takes = OVERHEAD_S + _duration(self._asked, task.sent.job)
+        takes = OVERHEAD_S + duration_of(self._asked, task.sent.job)
         if self._draw.random() < self._asked.fail_rate:
             self._after(takes * self._draw.random(), lambda: self._die(task))
         else:
             self._after(takes, lambda: self._done(task, takes))
 
-    def _done(self, task: _Task, takes: float) -> None:
+    def _done(self, task: _SimulatedTask, takes: float) -> None:
         self.worked_s += takes
         self.longest_s = max(self.longest_s, takes)
         self.ended_s = self._time
@@ -322,7 +322,7 @@ class _Hosts:
         task.finish("finished", FleetAnswer(address=task.address, outcome=found))
         self._freed(task.address)
 
-    def _die(self, task: _Task) -> None:
+    def _die(self, task: _SimulatedTask) -> None:
         self.failures += 1
         self.lost_s += self._time - task.since
         host = self._there.pop(task.address)
@@ -345,15 +345,15 @@ class _Hosts:
         self._idle[of][address] = None
 
 
-def _jobs(asked: SimulatedSweep) -> Iterator[Job]:
+def jobs_of(asked: SimulatedSweep) -> Iterator[Job]:
     """Every process, in the order of a sweep by rounds; a million cases are made as they are needed."""
     settings = SweepSettings(processes=asked.processes, time_per_case=1.0, ci_width=0.02)
-    make = _Maker(settings)
+    make = _JobMaker(settings)
     for turn in turns([f"{place}" for place in range(asked.cases)], processes=asked.processes, seed=str(asked.seed)):
         yield make.job(int(turn.case), turn.process)
 
 
-class _Maker:
+class _JobMaker:
     """Jobs of cases by their number."""
 
     def __init__(self, settings: SweepSettings) -> None:
@@ -379,12 +379,13 @@ class _Maker:
         return Job(case=case, built=self._built, settings=self._settings, cache=Path(), process=process)
 
 
-def _place(case: Case) -> int:
+def place_of(case: Case) -> int:
+    """The number of a case of `jobs_of`."""
     variant, target = int(case.recipe.name[1:]), case.target.intra_threads - 1
     return (int(case.model.name) * TARGETS + target) * VARIANTS + variant
 
 
-def _duration(asked: SimulatedSweep, job: Job) -> float:
+def duration_of(asked: SimulatedSweep, job: Job) -> float:
     """What a process takes: the same whenever and wherever it runs, and for every process of its case."""
     some = asked.durations_s
-    return some[(_place(job.case) * 2_654_435_761 + asked.seed) % 2**32 * len(some) >> 32]
+    return some[(place_of(job.case) * 2_654_435_761 + asked.seed) % 2**32 * len(some) >> 32]

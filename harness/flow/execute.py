@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from harness import reasons, runtime_spec, scratch, source_files
 from harness.build import mobile
 from harness.build.cache import Cache
-from harness.errors import TaskError, WorkerError, WorkerRefusal
+from harness.errors import HarnessError, TaskError, WorkerError, WorkerRefusal
+from harness.flow import remarks
 from harness.flow.plan import left_out
 from harness.flow.preview import SweepSettings
 from harness.flow.progress import ProcessOutcome, Progress
-from harness.measure import coordinator, host, placement, reference_workload, room, rotation
+from harness.measure import cold, coordinator, host, memory, placement, reference_workload, room, rotation
 from harness.measure.coordinator import ClientFactory, Workload
 from harness.measure.pacing import Pace
 from harness.records import (
@@ -32,7 +32,6 @@ from harness.records import (
     ExampleScores,
     Fidelity,
     HostInfo,
-    Latency,
     MetricValue,
     Outcome,
     PairedScores,
@@ -47,7 +46,6 @@ from harness.records import (
 )
 from harness.runtimes.client import Client
 from harness.stats import estimate
-from harness.units import seconds
 
 if TYPE_CHECKING:
     from harness.tasks.base import Evaluated
@@ -61,12 +59,6 @@ the nodes of each provider, and names the operators that stayed behind; 8 since 
 
 UNSUPPORTED_KINDS = ("not_implemented", "provider", "batch")
 """Refusals that mean `nothing here can run it` rather than `it is broken`."""
-
-WIDE_SPREAD = 0.10
-"""Between-process spread of the median from which the case says so."""
-
-COARSE = 0.01
-"""Step of the clock, as a share of the median, from which the case says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,10 +129,12 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     ticks = [host.ticks()]
     seen: list[Evaluation | TaskError] = []
     cache = Cache(job.cache)
+    libraries: list[Path] = []
 
     def look(worker: Client) -> None:
         """Evaluate in the process that was timed; where that fails, one of its own decides."""
         ticks.append(host.ticks())
+        libraries.extend(cold.mapped(worker.pid))
         again = dataclasses.replace(job, client=lambda: contextlib.nullcontext(worker))
         with contextlib.suppress(Exception):
             try:
@@ -159,6 +153,8 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
         refused = isinstance(error, WorkerRefusal) and error.kind != "memory"
         ends = verdict(error) if refused or not isinstance(error, WorkerError) else None
         return dataclasses.replace(nothing, ends=ends, reason=why_not(error, case))
+    if job.settings.cold_cache and not timed.host:
+        timed = dataclasses.replace(timed, samples=from_disk(timed.samples, work, libraries, job))
     found = dataclasses.replace(
         nothing,
         samples=timed.samples,
@@ -176,6 +172,14 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     except Exception as error:  # noqa: BLE001 # as above
         found = dataclasses.replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, case)}")
     return dataclasses.replace(found, remade=cache.remade())
+
+
+def from_disk(samples: ProcessSamples, work: Workload, libraries: list[Path], job: Job) -> ProcessSamples:
+    """With the start of another process whose files were dropped; as they were where that one does not come to it."""
+    with contextlib.suppress(HarnessError, OSError):
+        if (took := cold.start(work, libraries, job.client or Client)) is not None:
+            return dataclasses.replace(samples, cold_disk_ns=took[0], cold_resident=took[1])
+    return samples
 
 
 def _known(seen: Sequence[Evaluation | TaskError]) -> Evaluation | None:
@@ -264,12 +268,14 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         notes=(
             *progress.notes,
             *(evaluation.remarks if evaluation else ()),
-            *remarks(samples, latency, job.floor_s),
+            *remarks.of_samples(samples, latency, job.floor_s),
             *reference_workload.remarks(samples),
+            *cold.remarks(samples),
+            *memory.remarks([one.growth_bytes for one in samples]),
             *lost_remark(progress),
-            *(readings(evaluation) if evaluation else ()),
+            *(remarks.of_evaluation(evaluation) if evaluation else ()),
         ),
-        noise={**progress.noise, "spread": spread(samples)},
+        noise={**progress.noise, "spread": remarks.spread(samples)},
     )
 
 
@@ -334,8 +340,7 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     """
     case, cache, packed = job.case, cache or Cache(job.cache), artifact.stated.get("packed", {})
     target = evaluation_target(case, artifact)
-    asked = evaluation_of(case, artifact, runtime, job.host or host.here())
-    key = evaluation_key(asked)
+    key, asked = evaluation_of(case, artifact, runtime, job.host or host.here())
     known = cache.evaluation(key)
     found = None if known is None else _evaluation(known, artifact, case)
     if known is None or found is None:
@@ -388,10 +393,10 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
     return found
 
 
-def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> dict[str, Any]:
-    """Everything that an evaluation depends on."""
+def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> tuple[str, dict[str, Any]]:
+    """What an evaluation, and its results per example, are kept by: a digest of all that it depends on, and that."""
     target = evaluation_target(case, artifact)
-    return {
+    asked = {
         "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
@@ -405,11 +410,7 @@ def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: Host
         "random": list(artifact.reference.random),
         **({"plugin": [target.plugin, target.device]} if target.plugin else {}),
     }
-
-
-def evaluation_key(asked: Mapping[str, Any]) -> str:
-    """What an evaluation, and its results per example, are kept by."""
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(), asked
 
 
 def unlike_python(job: Job, artifact: Artifact, work: Workload, given: Evaluated) -> str:
@@ -480,44 +481,3 @@ def evaluation_target(case: Case, artifact: Artifact) -> Target:
     """The target as outputs are computed on it: one example at a time where there is a batch axis."""
     batch = 1 if artifact.reference.batch_axes else case.target.batch
     return dataclasses.replace(case.target, batch=batch)
-
-
-def remarks(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:
-    """Warnings that travel with the numbers, each with its remedy."""
-    notes = []
-    unsteady = sum(not p.steady for p in processes)
-    if unsteady:
-        notes.append(
-            f"{unsteady} of {len(processes)} processes reached no steady state while warming up: "
-            "give more time (--time-per-case) or quieten the host"
-        )
-    wide = spread(processes)
-    if wide is not None and wide > WIDE_SPREAD:
-        notes.append(f"medians differ by {wide:.0%} between processes: quieten the host or raise --processes")
-    if floor_s is not None and latency.median_s < coordinator.NEAR_FLOOR * floor_s:
-        notes.append(
-            f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({seconds(floor_s)}): "
-            "a good part of it is the call itself; a larger batch shows the model better"
-        )
-    step = estimate.tick([sorted(p.samples_ns) for p in processes]) / 1e9
-    if step > COARSE * latency.median_s:
-        notes.append(
-            f"samples come in steps of {seconds(step)}, {step / latency.median_s:.0%} of the median: the clock is too "
-            "coarse for this case; a larger batch shows it better"
-        )
-    return tuple(notes)
-
-
-def readings(evaluation: Evaluation) -> tuple[str, ...]:
-    """How outputs were read, where the zoo does not say it, and what could not be compared."""
-    notes = [one.note for one in evaluation.metrics if one.note]
-    if evaluation.fidelity is not None and evaluation.fidelity.reason:
-        notes.append(f"no fidelity: {evaluation.fidelity.reason}")
-    return tuple(dict.fromkeys(notes))
-
-
-def spread(processes: tuple[ProcessSamples, ...]) -> float | None:
-    """Relative range of the processes' medians; None for a single process."""
-    if len(processes) < 2:  # noqa: PLR2004
-        return None
-    return estimate.spread([max(statistics.median(p.samples_ns), 1) for p in processes])

@@ -41,6 +41,7 @@ class SweepRequest:
     order: str = "round"
     confirm: bool = True
     early_stop: bool | None = None
+    cold_cache: bool = False
     assumed: bool = False
 
 
@@ -55,6 +56,7 @@ class SweepSettings:
         order: in which order processes run, see `harness.measure.rounds`.
         early_stop: whether cases that cannot be the fastest stop early, see `harness.flow.early_stop`; never where
             `order` is not by rounds.
+        cold_cache: whether a second process of each is started with its files dropped from the page cache.
     """
 
     processes: int
@@ -62,6 +64,7 @@ class SweepSettings:
     ci_width: float
     order: str = "round"
     early_stop: bool = False
+    cold_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,7 @@ def preview(request: SweepRequest) -> Preview:
         ci_width=request.ci_width or defaults.ci_width,
         order=request.order,
         early_stop=defaults.early_stop if request.early_stop is None else request.early_stop,
+        cold_cache=request.cold_cache,
     )
     cache = Cache(request.cache)
     built = {

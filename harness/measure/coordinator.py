@@ -237,10 +237,13 @@ def timed_once(
         before = reference_workload.take(worker) if reference else ReferenceTimes()
         preempted: list[int | None] = []
         bursts = pace(drive.plan(plan), first_ns)
-        n = next(bursts)
+        n, done = next(bursts), 0
+        held_after = memory.Readings(worker.pid)
         while True:
             durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
             preempted.append(switches)
+            done += len(durations)
+            held_after.take(done)
             if on_burst is not None:
                 on_burst()
             try:
@@ -280,6 +283,7 @@ def timed_once(
         session_cpu_ns=busy if is_duration(busy := opened.get("session_cpu_ns")) else None,
         session_peak_bytes=session_peak,
         cold_ns=cold_ns,
+        growth_bytes=None if MEMORY in worker.lacks else held_after.growth(),
         example_ns=driven.example_ns,
         rate=driven.rate,
         chosen_batch=driven.chosen_batch,

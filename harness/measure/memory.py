@@ -8,8 +8,13 @@ the same model were 1.4 MB once and 8.4 MB another time. Files of the model that
 
 from __future__ import annotations
 
+import os
 import re
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
+
+from harness.units import size
 
 ENTRY = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)$")
 FIELD = re.compile(r"^(Rss|Anonymous): +(\d+) kB")
@@ -46,6 +51,77 @@ def total(smaps: str, folder: str) -> int | None:
             kilobytes += int(field[2])
             found = True
     return kilobytes * 1024 if found else None
+
+
+MOST_READINGS = 64
+LEAST_READINGS = 8
+LEAST_GROWTH = 64 * 1024
+"""Bytes per 1000 inferences below which memory does not grow: an allocator keeps a page now and then."""
+
+
+class Readings:
+    """What a process held of its own after so many inferences, read between bursts: at most `MOST_READINGS` of them.
+
+    Read from `statm`, which costs microseconds where the table of all mappings costs milliseconds.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.path = Path(f"/proc/{pid}/statm")
+        self.seen: list[tuple[int, int]] = []
+        self.every, self.asked = 1, 0
+
+    def take(self, inferences: int) -> None:
+        """Read once more; of many bursts only some."""
+        self.asked += 1
+        if self.asked % self.every:
+            return
+        try:
+            _, resident, shared, *_ = self.path.read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            return
+        self.seen.append((inferences, (int(resident) - int(shared)) * page_bytes()))
+        if len(self.seen) >= MOST_READINGS:
+            self.seen, self.every = self.seen[1::2], self.every * 2
+
+    def growth(self) -> int | None:
+        """Bytes per 1000 inferences, see `growth`."""
+        return growth(self.seen)
+
+
+def page_bytes() -> int:
+    """Bytes of a page of memory."""
+    return os.sysconf("SC_PAGE_SIZE")
+
+
+def growth(readings: Sequence[tuple[int, int]]) -> int | None:
+    """Bytes per 1000 inferences by which memory grows: the median slope between readings of the second half.
+
+    In the first half arenas fill and code warms up. None where there are too few readings; 0 where it does not grow by
+    `LEAST_GROWTH`, or shrinks.
+
+    Args:
+        readings: inferences so far, and bytes.
+    """
+    late = readings[len(readings) // 2 :]
+    if len(readings) < LEAST_READINGS:
+        return None
+    slopes = [
+        (later[1] - one[1]) / (later[0] - one[0])
+        for place, one in enumerate(late)
+        for later in late[place + 1 :]
+        if later[0] > one[0]
+    ]
+    found = round(1000 * statistics.median(slopes)) if slopes else None
+    return found if found is None or found >= LEAST_GROWTH else 0
+
+
+def remarks(growths: Sequence[int | None]) -> list[str]:
+    """That memory grows, where it does in every process."""
+    known = [one for one in growths if one is not None]
+    if not known or min(known) == 0:
+        return []
+    grown = size(round(statistics.median(known)))
+    return [f"memory grew by {grown} per 1000 inferences in every process: a leak, or an arena that never settles"]
 
 
 def added(before: int | None, after: int | None) -> int | None:

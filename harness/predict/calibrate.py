@@ -16,7 +16,10 @@ TOWARDS: Final = 0.1
 SMALLEST_ERROR: Final = 0.05
 """Rows are weighted by the inverse of their error, so that a strange one does not decide; below this all alike."""
 
-TURNS, STEPS = 30, 200
+TURNS, STEPS = 10, 60
+NEAR: Final = 1e-4
+"""Factors that move by less than this share of the common one are found."""
+
 LEAST_MODELS: Final = 2
 """With one model alone nothing can be left out."""
 
@@ -84,21 +87,17 @@ def factors(rows: Sequence[MeasuredCase]) -> dict[str, float]:
 def _solved(shares: NDArray[Any], weights: NDArray[Any], common: float, start: NDArray[Any]) -> NDArray[Any]:
     """Weighted least squares of `shares @ x = 1` with x >= 0, drawn towards `common`: one coordinate after another."""
     x = start.copy()
-    weighted = shares * weights[:, None]
     pull = TOWARDS * float(weights.mean()) / common**2
-    square = (weighted * shares).sum(axis=0) + pull
-    rest = 1 - shares @ x
+    weighted = shares.T * weights
+    products = weighted @ shares + pull * np.eye(len(x))
+    wanted = weighted.sum(axis=1) + pull * common
     for _ in range(STEPS):
         moved = 0.0
         for place in range(len(x)):
-            step = (float(weighted[:, place] @ rest) + pull * (common - x[place])) / square[place]
-            new = max(x[place] + step, 0.0)
-            change = new - x[place]
-            if change:
-                rest -= shares[:, place] * change
-                x[place] = new
-                moved = max(moved, abs(change))
-        if moved < 1e-6 * common:
+            new = max(x[place] + (wanted[place] - products[place] @ x) / products[place, place], 0.0)
+            moved = max(moved, abs(new - x[place]))
+            x[place] = new
+        if moved < NEAR * common:
             break
     return x
 

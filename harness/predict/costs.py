@@ -97,7 +97,15 @@ def costs(nodes: Iterable[Listed], optimization: str = "all") -> tuple[NodeCost,
     Raises:
         UsageError: shapes do not tell it; the text names the first such node.
     """
-    return tuple(cost(node, optimization) for node in nodes if node["op"] != "Constant")
+    constant: set[str] = set()
+    found = []
+    for node in nodes:
+        inputs = [[kind, shape, of_weight or name in constant, name] for kind, shape, of_weight, name in node["inputs"]]
+        if node["op"] == "Constant" or (node["op"] in CASTS and inputs and all(one[2] for one in inputs)):
+            constant |= {one[3] for one in node["outputs"]}  # done when the session is made
+        else:
+            found.append(cost({**node, "inputs": inputs}, optimization))
+    return tuple(found)
 
 
 def cost(node: Listed, optimization: str = "all") -> NodeCost:
@@ -149,8 +157,6 @@ def _kind(node: Listed, optimization: str) -> str:
         grouped = node["attributes"].get("group", 1) > 1
         kind = "depthwise" if grouped and weight is not None and weight[1] == 1 else "conv"
         return kind if optimization == "all" or _type(node) != "float32" else f"plain-{kind}"
-    if op in CASTS and all(one[2] for one in node["inputs"]):
-        return "free"  # of a weight: done when the session is made
     return next((kind for names, kind in KINDS if op in names), "elementwise")
 
 

@@ -23,7 +23,7 @@ from harness.runtimes.clients import own_package
 
 COMMAND: Final = (sys.executable, "-P", "-m", "harness.predict.child")
 SILENCE_S: Final = 600.0
-FORMAT: Final = 3
+FORMAT: Final = 1
 """Of what is kept; another one when costs are counted differently."""
 
 
@@ -81,7 +81,7 @@ def of_artifact(
         StoreError: the cache cannot be written.
     """
     asked = [FORMAT, digest, optimization, dict(sizes), batch, dict(axes), version_of(own_package())]
-    key = hashlib.sha256(f"node costs {json.dumps(asked, sort_keys=True)}".encode()).hexdigest()
+    key = hashlib.sha256(f"costs of nodes {json.dumps(asked, sort_keys=True)}".encode()).hexdigest()
     known = cache.evaluation(key)
     if known is not None and "costs" in known:
         return tuple(_cost(one) for one in known["costs"])
@@ -109,7 +109,7 @@ def host_here(cache: Cache, *, again: bool, budget_s: float) -> HostSpec:
     """
     info = here()
     runtime = f"{own_package()} {version_of(own_package())}"
-    key = hashlib.sha256(f"host {FORMAT} {info.fingerprint} {runtime}".encode()).hexdigest()
+    key = hashlib.sha256(f"host measured {FORMAT} {info.fingerprint} {runtime}".encode()).hexdigest()
     known = None if again else cache.evaluation(key)
     if known is not None and "host" in known:
         return parsed(known["host"], "here")

@@ -37,6 +37,10 @@ class ProcessSamples:
         session_cpu_ns: processor time of all threads while the session was created; None where the worker does not say.
         session_peak_bytes: peak resident memory once it was created; None where the OS does not tell.
         cold_ns: from the start of the process to its first result; None where that is not known.
+        cold_disk_ns: the same of another process, whose files had been dropped from the page cache; None where nobody
+            asked for it, or it could not be done.
+        cold_resident: the share of the artifact's files that was in the page cache all the same.
+        growth_bytes: by how much memory grew in 1000 inferences; None where there were too few to say.
         example_ns: the time per example at the throughput of its scenario; None in single-stream.
         rate: requests per second that arrived, where the scenario is a server's; the highest that kept its bound.
         chosen_batch: examples per inference that were chosen, where the scenario is offline.
@@ -60,6 +64,9 @@ class ProcessSamples:
     session_cpu_ns: int | None = None
     session_peak_bytes: int | None = None
     cold_ns: int | None = None
+    cold_disk_ns: int | None = None
+    cold_resident: float | None = None
+    growth_bytes: int | None = None
     example_ns: float | None = None
     rate: float | None = None
     chosen_batch: int | None = None

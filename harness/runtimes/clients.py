@@ -17,7 +17,7 @@ from harness.runtime_spec import language
 from harness.runtimes import languages
 from harness.runtimes.client import Client, default_command
 from harness.runtimes.environments import Say, silent
-from harness.runtimes.resolve import resolve, resolve_openvino
+from harness.runtimes.resolve import resolve, resolve_other
 
 FOLDER = Path(__file__).parent
 
@@ -63,9 +63,9 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
         return WorkerStarter(command=program.command, package=program.package, digest=program.digest)
     if runtime_spec.runs_network(target.runtime):
         return WorkerStarter(command=torch_command(cache, compiles=target.runtime == runtime_spec.TORCH_COMPILE))
-    if runtime_spec.other(target.runtime):
-        found = resolve_openvino(target.runtime, cache, install=install, say=say)
-        return WorkerStarter(command=(found.python, str(FOLDER / "openvino" / "worker.py")), digest=found.digest)
+    if name := runtime_spec.other(target.runtime):
+        found = resolve_other(target.runtime, cache, install=install, say=say)
+        return WorkerStarter(command=(found.python, str(FOLDER / name / "worker.py")), digest=found.digest)
     plugin = "" if runtime_spec.is_path(target.plugin) else target.plugin
     if runtime_spec.is_own(target.runtime) and (not plugin or version_of(plugin)):
         return WorkerStarter(command=default_command(), package=own_package())

@@ -14,8 +14,11 @@ from harness.flavours import is_flavour
 from harness.providers import PLUGINS
 from harness.runtimes import environments, framework_environments
 from harness.runtimes.environments import Say, silent
-from harness.runtimes.resolve import KIND, Runtime, resolve, resolve_openvino
+from harness.runtimes.resolve import KIND, Runtime, resolve, resolve_other
 from harness.suggest import suggest
+
+OTHERS = (runtime_spec.OPENVINO, "iree-base-runtime", "iree_base_runtime")
+"""Distributions of runtimes that are not an onnxruntime."""
 
 LEAST_DIGITS = 6
 """Of a digest that is given to name a runtime."""
@@ -65,7 +68,7 @@ def install(spec: str, root: Path, *, plugins: Sequence[str] = (), say: Say = si
     if runtime_spec.other(spec):
         if plugins:
             raise UsageError(f"{spec} is not an onnxruntime and loads no plugin of one")
-        return resolve_openvino(spec, root, say=say)
+        return resolve_other(spec, root, say=say)
     return resolve(spec, root, say=say, beside=tuple(plugins))
 
 
@@ -111,7 +114,7 @@ def _kept(place: Path) -> Kept:
         packages={
             name: version
             for name, version in installed.items()
-            if is_flavour(name) or name in PLUGINS or name == runtime_spec.OPENVINO or name in of_frameworks
+            if is_flavour(name) or name in PLUGINS or name in OTHERS or name in of_frameworks
         },
         bytes=_size(place),
         damage=damage,

@@ -19,13 +19,13 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, PLAIN, normal
 from harness.paths import typed
-from harness.runtime_spec import CURRENT, OPENVINO, is_spec, unknown
+from harness.runtime_spec import CURRENT, IREE, OPENVINO, is_spec, named, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
 
 __all__ = [
     "CURRENT", "FLAVOURS", "KIND", "Runtime", "is_spec", "looks_like_path", "name_of", "normal", "of_interpreter",
-    "resolve", "resolve_openvino", "worker",
+    "resolve", "resolve_other", "worker",
 ]  # fmt: skip
 
 KIND = "runtimes"
@@ -102,24 +102,35 @@ def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent, b
     raise UsageError(f"runtime {unknown(spec)}")
 
 
-def resolve_openvino(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
-    """As `resolve`, for a requirement of the distribution `openvino`.
+MADE_OF: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    OPENVINO: (("openvino",), "openvino", "openvino"),
+    IREE: (("iree-base-compiler[onnx]", "iree-base-runtime"), "iree_base_runtime", "iree.runtime"),
+}
+"""Runtime that is not an onnxruntime -> the distributions that it is installed from, the one that has its version as
+metadata name it, and the module that proves it."""
+
+
+def resolve_other(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
+    """As `resolve`, for one of `MADE_OF`, alone or with a version.
 
     Raises:
         UsageError, StoreError: as `resolve`.
     """
     requirement = spec.replace(" ", "")
+    name = named(requirement)
+    distributions, package, module = MADE_OF[name]
+    wanted = [f"{one}{requirement[len(name) :]}" for one in distributions]
     place = root.absolute() / KIND / environments.key_of({"requirement": requirement, "numpy": "numpy"})
     if not install and environments.known(place) is None:
         raise UsageError(f"runtime {spec} is not in the cache yet; a sweep installs it, as does: {command(spec)}")
     environment = environments.ensure(
-        place, [requirement, "numpy"], what=spec, prove=("numpy", OPENVINO), wheels_only=True, say=say
+        place, [*wanted, "numpy"], what=spec, prove=("numpy", module), wheels_only=True, say=say
     )
     return Runtime(
         spec=spec,
         python=environment.python,
-        package=OPENVINO,
-        version=environment.installed.get(OPENVINO, "unknown"),
+        package=name,
+        version=next((v for one, v in environment.installed.items() if normal(one) == normal(package)), "unknown"),
         installed=environment.installed,
         digest=environment.digest,
     )

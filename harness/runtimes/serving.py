@@ -183,7 +183,8 @@ def serve(
     """
     requests, replies = channels
     hello = {"ok": True, "protocol": protocol.PROTOCOL, "pid": os.getpid(), "runtime": runtime}
-    protocol.send(replies, {**hello, "features": list(FEATURES), "lacks": lacks})
+    features = [one for one in FEATURES if one not in lacks]
+    protocol.send(replies, {**hello, "features": features, "lacks": lacks})
     gc.disable()  # a collection inside a timed run would be charged to the model
     while True:
         request = protocol.receive(requests)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import StoreError
-from harness.store import query, stored_files
+from harness.store import admission, database, query, stored_files
 from harness.store.rows import Row
 
 MOST: Final = 20_000
@@ -45,7 +45,7 @@ class StoredModels:
         Raises:
             StoreError: the files come and go faster than they can be read.
         """
-        with query.connected() as connection:
+        with database.connected() as connection:
             for models in self.parts:
                 rows, before = self._read(connection, models)
                 yield rows, [*rows, *before]
@@ -57,7 +57,7 @@ class StoredModels:
                     connection, self.files, self.problems, self.columns, all_runs=self.all_runs, models=models
                 )
             except FileNotFoundError:  # a run that has finished replaced its parts
-                self.files[:] = query.admitted(connection, stored_files.sample_files(self.results), [])
+                self.files[:] = admission.admitted(connection, stored_files.sample_files(self.results), [])
         raise query.changing(self.results)
 
 
@@ -72,11 +72,11 @@ def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredMo
     Raises:
         StoreError: where the folder cannot be listed, or its files come and go faster than they can be read.
     """
-    with query.connected() as connection:
+    with database.connected() as connection:
         for _ in range(query.ATTEMPTS):
             problems: list[StoreError] = []
             try:
-                files = query.admitted(connection, stored_files.sample_files(results), problems)
+                files = admission.admitted(connection, stored_files.sample_files(results), problems)
                 names = query.names(connection, files, problems)
                 notes = query.of_the_future(connection, files, problems)
             except FileNotFoundError:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.store import compaction, files, places, query, stored_files
+from harness.store import admission, compaction, database, files, places, stored_files
 from harness.store.compaction import MergeGroup, Say
 from harness.store.compaction_folder import GRACE_S, Compacted
 from harness.store.mirror import RUNS, Mirror
@@ -33,8 +33,8 @@ def compact(mirror: Mirror, *, grace_s: float = GRACE_S, dry_run: bool = False, 
         taken = [path for path in here if not stored_files.is_replaced(path, gone)]
         done.before = len(taken)
         problems: list[StoreError] = []
-        with query.connected() as connection:
-            good = query.admitted(connection, taken, problems)
+        with database.connected() as connection:
+            good = admission.admitted(connection, taken, problems)
         for problem in problems:
             say(f"left as it is: {problem}")
         for group in compaction.planned(compaction.sources(good, say)):

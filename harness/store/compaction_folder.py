@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.store import compaction, files, query, stored_files
+from harness.store import admission, compaction, database, files, stored_files
 from harness.store.compaction import MergeGroup, Say
 from harness.store.stored_files import Replaced
 
@@ -79,8 +79,8 @@ def _groups(results: Path, say: Say, done: Compacted) -> Sequence[MergeGroup]:
     # Beside its parts a run's file is what says that it is finished: without it they would be measured to an end again.
     settled = [path for path in taken if not path.with_suffix(".parts").exists()]
     problems: list[StoreError] = []
-    with query.connected() as connection:
-        good = query.admitted(connection, settled, problems)
+    with database.connected() as connection:
+        good = admission.admitted(connection, settled, problems)
     for problem in problems:
         say(f"left as it is: {problem}")
     return compaction.planned(compaction.sources(good, say))

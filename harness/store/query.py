@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
-from itertools import groupby
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import foreign
 from harness.errors import StoreError
-from harness.special_files import special
-from harness.store import absent, content, earlier, stored_files
+from harness.store import absent, admission, earlier, stored_files
 from harness.store.absent import STORED
 from harness.store.clock import ahead, limit, settled_sql
 from harness.store.columns import COLUMNS, HEAVY
+from harness.store.database import connected
 from harness.store.rows import Row
-from harness.store.samples import check_schema, damaged
+from harness.store.samples import damaged
 from harness.store.standing import standing
 
 if TYPE_CHECKING:
@@ -32,18 +29,8 @@ ONCE = "QUALIFY row_number() OVER (PARTITION BY run, \"case\" ORDER BY filename 
 
 DIGITS = re.compile(r"(\d+)")
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
-NODES = (
-    "SELECT file_name, name, coalesce(num_children, 0), coalesce(type, ''), "
-    "CASE WHEN logical_type LIKE 'Null%' OR logical_type LIKE 'UnknownType%' THEN 'NULL' "
-    "ELSE coalesce(converted_type, 'NONE') END FROM parquet_schema(?)"
-)
-"""The schema of every file, depth first."""
-
 ALWAYS = frozenset({"case", "model", "status", "reason", "notes", "latency", "run", "run_started_at", "started_at"})
 """What rows are chosen, ordered and marked by."""
-
-KEPT_FILES = frozenset({"enable_external_file_cache", "enable_object_cache", "parquet_metadata_cache"})
-"""Settings of DuckDB, as far as a version has them, that keep parts of files in memory."""
 
 FETCH = 2_000
 """Rows that are taken from DuckDB at a time."""
@@ -100,7 +87,7 @@ def query(
             paths = stored_files.sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = admitted(connection, paths, problems)
+                good = admission.admitted(connection, paths, problems)
                 rows, before = read(connection, good, problems, columns, all_runs=all_runs)
                 notes = of_the_future(connection, good, problems)
             except FileNotFoundError:
@@ -114,32 +101,6 @@ def query(
             for some in (rows, before)
         )
     return Query(rows=tuple(rows), among=(*rows, *before), problems=tuple(problems), notes=notes)
-
-
-@contextmanager
-def connected() -> Iterator[Any]:
-    """A connection that draws nothing: DuckDB prints its progress on standard output of `python -c`."""
-    with _database(os.getpid()).cursor() as connection:
-        connection.execute("SET enable_progress_bar = false")
-        yield connection
-
-
-@cache
-def _database(process: int) -> Any:
-    """The database in memory of this process; opening one starts a dozen threads, which costs more than most questions.
-
-    Args:
-        process: its id; one that was forked has none of its parent's threads, and opens a database of its own.
-    """
-    import duckdb
-
-    del process
-    connection = duckdb.connect()
-    # Nothing is kept of a file from one question to the next: it may have been written anew.
-    known = {name for (name,) in connection.execute("SELECT name FROM duckdb_settings()").fetchall()}
-    for name in sorted(known & KEPT_FILES):
-        connection.execute(f"SET GLOBAL {name} = false")
-    return connection
 
 
 def read_columns(columns: Collection[str]) -> tuple[str, ...]:
@@ -232,7 +193,7 @@ def table(
         for _ in range(ATTEMPTS):
             problems: list[StoreError] = []
             try:
-                good = admitted(connection, stored_files.sample_files(results), problems)
+                good = admission.admitted(connection, stored_files.sample_files(results), problems)
                 for again in (True, False):
                     try:
                         models = None if case is None else _models(connection, good, case)
@@ -274,7 +235,7 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
             paths = sorted(map(Path, set(wanted["filename"])))
             connection.register("wanted", wanted)
             try:
-                found = connection.execute(sql, [[_literal(path) for path in paths]]).fetchall()
+                found = connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall()
             except duckdb.Error as error:
                 if attempt < ATTEMPTS - 1 and not all(path.exists() for path in paths):
                     continue
@@ -298,7 +259,7 @@ def _models(connection: Any, paths: Sequence[Path], case: Callable[[str], bool])
     if not paths:
         return None
     sql = f'SELECT DISTINCT model, "case" FROM {STORED}'  # noqa: S608  (our own names)
-    found = connection.execute(sql, [[_literal(path) for path in paths]]).fetchall()
+    found = connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall()
     wanted = {model for model, name in found if case(name)}
     return None if wanted == {model for model, _ in found} else sorted(wanted)
 
@@ -317,88 +278,13 @@ def _frame(
         empty = pd.DataFrame({name: [] for name in select})
         return empty.astype(dict.fromkeys(categories, "category"))
     # By way of Arrow, whose text becomes categories without a Python string per row.
-    params = [[_literal(path) for path in paths], *([] if models is None else [models])]
+    params = [[admission.literal(path) for path in paths], *([] if models is None else [models])]
     found = connection.sql(sql, params=params).to_arrow_table()
     for place, name in enumerate(found.column_names):
         if name in categories:
             found = found.set_column(place, name, found.column(place).dictionary_encode())
     frame: pd.DataFrame = found.to_pandas()
     return frame
-
-
-def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The files that are harness's own: all asked at once, and one by one only where that fails.
-
-    Raises:
-        FileNotFoundError: one has gone: a run that has just finished replaced its parts.
-    """
-    import duckdb
-
-    try:
-        _check(connection, paths)
-    except (duckdb.Error, StoreError, UnicodeDecodeError):
-        return [path for path in paths if _admit(connection, path, problems)]
-    return list(paths)
-
-
-def _check(connection: Any, paths: Sequence[Path]) -> None:
-    """Refuse files that are not harness's own, newer, or of columns that no version wrote.
-
-    Raises:
-        StoreError, duckdb.Error, UnicodeDecodeError: if one of them is.
-    """
-    if not paths:
-        return
-    for path in paths:
-        if what := special(path):
-            raise damaged(path, f"it is {what}")
-    literals = [[_literal(path) for path in paths]]
-    said: dict[str, dict[str, str]] = {}
-    for name, key, value in connection.execute(
-        "SELECT file_name, key, value FROM parquet_kv_metadata(?)", literals
-    ).fetchall():
-        said.setdefault(name, {})[key.decode()] = value.decode()
-    for path in paths:
-        check_schema(path, said.get(str(path), {}))
-    nodes = connection.execute(NODES, literals)
-    for name, found in groupby(nodes.fetchall(), key=lambda node: node[0]):
-        if wrong := _wrong(tuple(node[1:] for node in found)):
-            raise damaged(Path(name), wrong)
-    for name, *flags in connection.execute(content.WRONG, [[_literal(path) for path in paths]]).fetchall():
-        if wrong := content.wrong(tuple(flags)):
-            raise damaged(Path(name), wrong)
-
-
-@lru_cache(maxsize=64)
-def _wrong(nodes: tuple[tuple[str, int, str, str], ...]) -> str:
-    """`absent.problem` of a schema's nodes, each with its number of children and its types, depth first."""
-    left = iter(nodes)
-
-    def leaves(count: int, before: str) -> Iterator[tuple[str, str, str]]:
-        for _ in range(count):
-            name, children, *types = next(left)
-            if children:
-                yield from leaves(children, f"{before}{name}.")
-            else:
-                yield f"{before}{name}", types[0], types[1]
-
-    count = next(left)[1]
-    return absent.problem(leaves(count, ""))
-
-
-def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
-    import duckdb
-
-    try:
-        _check(connection, [path])
-    except duckdb.Error as error:
-        _vanished(path)
-        problems.append(damaged(path, error))
-    except (StoreError, UnicodeDecodeError) as error:
-        problems.append(error if isinstance(error, StoreError) else damaged(path, error))
-    else:
-        return True
-    return False
 
 
 def _select(
@@ -431,7 +317,7 @@ def _select(
         if not holding:
             return []
         select = f"WITH once AS ({select}) SELECT {columns} FROM once {latest}, started_at"  # noqa: S608  (as above)
-        found = connection.execute(select, [[_literal(path) for path in holding], *(models or ())])
+        found = connection.execute(select, [[admission.literal(path) for path in holding], *(models or ())])
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
@@ -456,7 +342,7 @@ def _newest(
         f"CREATE OR REPLACE TEMP TABLE newest AS WITH once AS ({once}) "  # noqa: S608  (as above)
         f'SELECT filename, run, "case", failed FROM once '
         f'QUALIFY row_number() OVER (PARTITION BY "case", failed {latest}) = 1',
-        [[_literal(path) for path in paths], *(models or ())],
+        [[admission.literal(path) for path in paths], *(models or ())],
     )
     holding = {name for (name,) in connection.execute("SELECT DISTINCT filename FROM newest").fetchall()}
     return [path for path in paths if str(path) in holding]
@@ -477,7 +363,7 @@ def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> lis
     sql = f"SELECT model, variant, target, count(*) FROM {STORED} GROUP BY ALL"  # noqa: S608  (our own names)
     try:
         found: list[tuple[str, str, str, int]] = connection.execute(
-            sql, [[_literal(path) for path in paths]]
+            sql, [[admission.literal(path) for path in paths]]
         ).fetchall()
     except duckdb.Error:
         good = _readable(connection, paths, problems, "model, variant, target")
@@ -495,10 +381,10 @@ def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError]
     good = []
     for path in paths:
         try:
-            connection.execute(f"SELECT {columns} FROM {STORED}", [[_literal(path)]]).fetchall()  # noqa: S608  (our own names)
+            connection.execute(f"SELECT {columns} FROM {STORED}", [[admission.literal(path)]]).fetchall()  # noqa: S608  (our own names)
             good.append(path)
         except duckdb.Error as error:
-            _vanished(path)
+            admission.require_there(path)
             problems.append(damaged(path, error))
     return good
 
@@ -508,7 +394,7 @@ def _earlier(connection: Any, paths: Sequence[Path], rows: Sequence[Row], column
     import duckdb
 
     try:
-        return earlier.rows(connection, [_literal(path) for path in paths], rows, columns, ONCE)
+        return earlier.rows(connection, [admission.literal(path) for path in paths], rows, columns, ONCE)
     except duckdb.Error:
         good = _readable(connection, paths, [], ", ".join(f'"{name}"' for name in columns))
         if len(good) == len(paths):
@@ -521,14 +407,4 @@ def of_the_future(connection: Any, paths: Sequence[Path], problems: Sequence[Sto
     if problems or not paths:
         return ()
     sql = f"SELECT DISTINCT run, run_started_at FROM {STORED} WHERE run_started_at > '{limit()}'"  # noqa: S608  (our own names)
-    return ahead(connection.execute(sql, [[_literal(path) for path in paths]]).fetchall())
-
-
-def _vanished(path: Path) -> None:
-    """Tell a file that is gone from one that is damaged."""
-    path.stat()
-
-
-def _literal(path: Path) -> str:
-    """A path that DuckDB does not take for a glob."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
+    return ahead(connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall())

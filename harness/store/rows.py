@@ -251,6 +251,7 @@ def _process(process: ProcessSamples) -> Row:
 
 def _processes(processes: Sequence[ProcessSamples]) -> Row:
     models = [p.model_bytes for p in processes if p.model_bytes is not None]
+    growths = [p.growth_bytes for p in processes if p.growth_bytes is not None]
     peaks = [p.peak_rss_bytes for p in processes if p.peak_rss_bytes is not None]
     return {
         "session_s": statistics.median(p.session_ns for p in processes) / 1e9 if processes else None,
@@ -258,6 +259,8 @@ def _processes(processes: Sequence[ProcessSamples]) -> Row:
         "session_cpu_s": _median_s(processes, "session_cpu_ns"),
         "session_peak_bytes": max((p.session_peak_bytes for p in processes if p.session_peak_bytes), default=None),
         "cold_start_s": _median_s(processes, "cold_ns"),
+        "cold_disk_start_s": _median_s(processes, "cold_disk_ns"),
+        "memory_growth_bytes": round(statistics.median(growths)) if growths else None,
         "peak_rss_bytes": max(peaks, default=None),
         "model_bytes": round(statistics.median(models)) if models else None,
     }

@@ -40,7 +40,7 @@ class ScoresOutput:
     note: str = ""
 
     def classes(self, values: Sequence[Any]) -> list[Any]:
-        """The class of each example; None, which is no label's, where scores are not numbers: nothing was answered.
+        """The class of each example; None, which equals none of the labels, where scores are not numbers.
 
         Raises:
             ValueError: an example has no single row or number.

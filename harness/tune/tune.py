@@ -45,7 +45,7 @@ FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
 
 NEAR = 1.25
-"""A build that takes this many times as long as the fastest is no finalist: no setting makes up for that."""
+"""A build that takes this many times as long as the fastest is left out: no setting makes up for that."""
 
 MEMBER_S = 2.5
 """What one process of a live group takes, roughly: decides how many groups fit into the time that is left."""
@@ -146,12 +146,12 @@ class Tuner:
             reader.close()  # nothing that is not measured runs beside what is
             timed = self._race("builds", [default, *kept], journal, RACING)
             timed = [*timed, *self._without_slow_layers(timed, reader, journal)]
-            finalists = _fastest([one for one in _fit(timed) if one.candidate.build != default.build])
+            finalists = fastest([one for one in _fit(timed) if one.candidate.build != default.build])
             if not finalists and any(one.reason.startswith(NOT_TIMED) for one in timed):
                 self._nothing_timed(len(kept))
             least = min((one.example_s or math.inf for one in finalists), default=math.inf)
             near = [one for one in finalists[:FINALISTS] if (one.example_s or math.inf) <= NEAR * least]
-            timed = _fastest([*timed, *self._settings(near, journal)])
+            timed = fastest([*timed, *self._settings(near, journal)])
             best = [one.candidate for one in _fit(timed) if one.candidate.name != default.name][:2]
             choice = self._confirm(best, default) if best else None
             journal.finish().unlink(missing_ok=True)  # it is for whoever goes on, and there is nothing to go on with
@@ -244,7 +244,7 @@ class Tuner:
         self, timed: Sequence[TimedBuild], reader: GraphReader, journal: Journal
     ) -> list[TimedBuild]:
         """The fastest build with those layers in float that integers slow, timed; nothing where there are none."""
-        best = next(iter(_fastest(_fit(timed))), None)
+        best = next(iter(fastest(_fit(timed))), None)
         recipe = best.candidate.case.recipe if best else None
         if recipe is None or cases.quantizing(recipe) is None or self._over(RACING):
             return []
@@ -438,7 +438,7 @@ def _fit(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
     return [one for one in timed if one.median_s is not None and one.excess == ""]
 
 
-def _fastest(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
+def fastest(timed: Sequence[TimedBuild]) -> list[TimedBuild]:
     """Each candidate once, the fastest first; those that were left behind early come last."""
     kept: dict[str, TimedBuild] = {}
     for one in timed:

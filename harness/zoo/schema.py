@@ -257,8 +257,9 @@ class TargetEntry(Strict):
     runtime: Text = Field(
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
-        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, which are not an onnxruntime; "
-        "or another language: node, browser, cpp or java, or a device: ssh or android, see docs/languages.md",
+        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, which are not an "
+        "onnxruntime; or another language: node, browser, cpp or java, or a device: ssh or android, see "
+        "docs/languages.md",
     )
     host: Text | None = Field(
         default=None, description="with `runtime: ssh` the machine, with `runtime: android` the phone's serial number"
@@ -362,6 +363,7 @@ class BudgetEntry(Strict):
     )
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
+    memory: Size = Field(default=ABSENT, description="most memory that the model takes in a worker")
     structure: Literal["report", "fail"] = Field(
         default="report",
         description="a gate's answer to a lost fusion or node, float arithmetic again, another signature or opset",

@@ -81,6 +81,8 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "1,2",
         "--time-per-case",
         "0.1",
+        "--processes",
+        "1",
     )
     project.run("report", "--out", "site")
     return root / "site"

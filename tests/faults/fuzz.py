@@ -23,7 +23,7 @@ from harness.gate.outputs import as_json
 from harness.store import samples
 from harness.store.columns import COLUMNS, JSON
 from tests import builders, histories, outcomes, report_stores, reports
-from tests.faults import command, mutations
+from tests.faults import command, mutations, readers
 
 ZOO = """
 version: 1
@@ -56,11 +56,13 @@ class Door:
         make: writes a project that is whole into an empty folder.
         damage: changes one of its files.
         verbs: commands that read it.
+        reads: reads it without a command, and says what is wrong with how; None where verbs do.
     """
 
     make: Callable[[Path], None]
     damage: Callable[[Path, random.Random], None]
     verbs: Sequence[Sequence[str]]
+    reads: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,6 +329,10 @@ DOORS: Mapping[str, Door] = {
     "small": Door(
         make=_small, damage=_damaged_small, verbs=(("gate", "--history"), ("history",), ("report", "--out", "site"))
     ),
+    **{
+        name: Door(make=made, damage=damaged, verbs=(), reads=reads)
+        for name, (made, damaged, reads) in readers.doors().items()
+    },
 }  # fmt: skip
 
 TELL = 200
@@ -347,6 +353,14 @@ def attempt(door: str, seed: int, *, verbs: int = 1, keep: Path | None = None) -
         of.damage(folder, chance)
         if keep is not None:
             shutil.copytree(folder, keep / f"{door}-{seed}", dirs_exist_ok=True)
+        if of.reads is not None:
+            try:
+                with command.deadline(command.LONGEST_S):
+                    problem = of.reads(folder)
+            except command.Hang as error:
+                problem = str(error)
+            if problem:
+                found.append(Finding(door=door, seed=seed, arguments=("data", door), problem=problem))
         usable = [verb for verb in of.verbs if verb[0] not in SLOW or chance.random() < 0.1]
         for arguments in chance.sample(usable, min(verbs, len(usable))):
             try:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.flow.execute import evaluation_key, evaluation_of
+from harness.flow.execute import evaluation_of
 from harness.gate.model import Contender, Finding
 from harness.measure import host
 from harness.measure.coordinator import Observed
@@ -29,9 +29,9 @@ def of(contender: Contender, results: Path) -> JudgedScores | None:
     artifact = contender.built
     if not isinstance(artifact, Artifact) or contender.own_worker or ":" in (contender.case.model.task or ""):
         return None
-    asked = evaluation_of(contender.case, artifact, runtime_of(contender), host.here())
+    key, _ = evaluation_of(contender.case, artifact, runtime_of(contender), host.here())
     try:
-        return examples.judged(results, evaluation_key(asked))
+        return examples.judged(results, key)
     except (StoreError, OSError):
         return None
 

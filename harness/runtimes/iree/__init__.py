@@ -1,0 +1,1 @@
+"""The worker of IREE, which compiles the .onnx file through MLIR."""

@@ -1,0 +1,107 @@
+"""Which Parquet files are read at all: those of harness's own, of columns that some version wrote, with whole rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.special_files import special
+from harness.store import absent, content
+from harness.store.samples import check_schema, damaged
+
+NODES = (
+    "SELECT file_name, name, coalesce(num_children, 0), coalesce(type, ''), "
+    "CASE WHEN logical_type LIKE 'Null%' OR logical_type LIKE 'UnknownType%' THEN 'NULL' "
+    "ELSE coalesce(converted_type, 'NONE') END FROM parquet_schema(?)"
+)
+"""The schema of every file, depth first."""
+
+
+def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
+    """The files that are harness's own: all asked at once, and one by one only where that fails.
+
+    Raises:
+        FileNotFoundError: one has gone: a run that has just finished replaced its parts.
+    """
+    import duckdb
+
+    try:
+        _check(connection, paths)
+    except (duckdb.Error, StoreError, UnicodeDecodeError):
+        return [path for path in paths if _admit(connection, path, problems)]
+    return list(paths)
+
+
+def _check(connection: Any, paths: Sequence[Path]) -> None:
+    """Refuse files that are not harness's own, newer, or of columns that no version wrote.
+
+    Raises:
+        StoreError, duckdb.Error, UnicodeDecodeError: if one of them is.
+    """
+    if not paths:
+        return
+    for path in paths:
+        if what := special(path):
+            raise damaged(path, f"it is {what}")
+    literals = [[literal(path) for path in paths]]
+    said: dict[str, dict[str, str]] = {}
+    for name, key, value in connection.execute(
+        "SELECT file_name, key, value FROM parquet_kv_metadata(?)", literals
+    ).fetchall():
+        said.setdefault(name, {})[key.decode()] = value.decode()
+    for path in paths:
+        check_schema(path, said.get(str(path), {}))
+    nodes = connection.execute(NODES, literals)
+    for name, found in groupby(nodes.fetchall(), key=lambda node: node[0]):
+        if wrong := _wrong(tuple(node[1:] for node in found)):
+            raise damaged(Path(name), wrong)
+    for name, *flags in connection.execute(content.WRONG, [[literal(path) for path in paths]]).fetchall():
+        if wrong := content.wrong(tuple(flags)):
+            raise damaged(Path(name), wrong)
+
+
+@lru_cache(maxsize=64)
+def _wrong(nodes: tuple[tuple[str, int, str, str], ...]) -> str:
+    """`absent.problem` of a schema's nodes, each with its number of children and its types, depth first."""
+    left = iter(nodes)
+
+    def leaves(count: int, before: str) -> Iterator[tuple[str, str, str]]:
+        for _ in range(count):
+            name, children, *types = next(left)
+            if children:
+                yield from leaves(children, f"{before}{name}.")
+            else:
+                yield f"{before}{name}", types[0], types[1]
+
+    count = next(left)[1]
+    return absent.problem(leaves(count, ""))
+
+
+def _admit(connection: Any, path: Path, problems: list[StoreError]) -> bool:
+    import duckdb
+
+    try:
+        _check(connection, [path])
+    except duckdb.Error as error:
+        require_there(path)
+        problems.append(damaged(path, error))
+    except (StoreError, UnicodeDecodeError) as error:
+        problems.append(error if isinstance(error, StoreError) else damaged(path, error))
+    else:
+        return True
+    return False
+
+
+def require_there(path: Path) -> None:
+    """Tell a file that is gone from one that is damaged."""
+    path.stat()
+
+
+def literal(path: Path) -> str:
+    """A path that DuckDB does not take for a glob."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
