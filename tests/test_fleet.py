@@ -164,7 +164,7 @@ def listeners(pid: int) -> set[str]:
 
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="who listens is read from /proc")
-def test_certificates_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduler, worker and client encrypt; without a certificate of that authority nobody is let in, nor from afar."""
     monkeypatch.setattr(engine, "CONNECT_S", 5.0)
     ours, others = certificates(tmp_path, "ours"), certificates(tmp_path, "others")
@@ -175,6 +175,8 @@ def test_certificates_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for spec in (dataclasses.replace(others, scheduler=address), FleetSpec(scheduler=plain)):
             with pytest.raises(UsageError, match="certificate of one authority"):
                 engine.Fleet(spec)
+        flags = ("--tls-ca", others.tls_ca, "--tls-cert", others.tls_cert, "--tls-key", others.tls_key)
+        assert "certificate of one authority" in project.error("fleet", "worker", address, *flags)
         monkeypatch.setattr(engine, "CONNECT_S", 60.0)
         with engine.Fleet(dataclasses.replace(ours, scheduler=address)) as fleet:
             fleet.client.wait_for_workers(1, timeout=120)

@@ -322,12 +322,20 @@ def _is_address(text: str) -> bool:
 def _worker(spec: FleetSpec, labels: Sequence[str], cache: Path | None, listen: str, *, builds: bool) -> None:
     """Be a worker until somebody ends it."""
     from harness.fleet import local
+    from harness.fleet.engine import Fleet
 
     if wrong := [one for one in labels if "," in one or not one.strip()]:
         raise UsageError(f"--label {options.shown(wrong[0])}: a name without commas; give --label again for another")
+    command = local.worker_command(spec, listen=listen, builds=builds)
     environment = local.worker_environment(labels=labels, cache=cache, encrypted=bool(spec.tls_ca))
+    try:
+        Fleet(spec).close()
+    except UsageError as error:  # a worker of Dask waits without a word
+        if "certificate does not match" in str(error.__cause__):
+            raise
+        ending.say(f"{error} The worker waits for it.")
     end_as_interrupted()
-    code = local.become_worker(local.worker_command(spec, listen=listen, builds=builds), environment, say=ending.say)
+    code = local.become_worker(command, environment, say=ending.say)
     if code:
         raise UsageError(f"the worker ended with code {code}: what Dask said of it stands above")
 

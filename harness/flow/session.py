@@ -112,7 +112,7 @@ class Session:
         results: Path,
         attempt: TryTargets | None = None,
         measured_on: HostInfo | None = None,
-        builds: BuildAll = pipeline.build,
+        builds: BuildAll | None = None,
         say: Say = silent,
     ) -> None:
         """Nothing is done yet.
@@ -125,7 +125,7 @@ class Session:
             results: what is written there is no change of the checkout.
             attempt: tries targets; `try_targets` where it is not given.
             measured_on: the host that stands for the run; this one where it is not given.
-            builds: builds what is not built yet.
+            builds: builds what is not built yet; this host does where it is not given.
             say: hears of what takes a while, such as a runtime that is installed.
         """
         self.zoo = zoo
@@ -135,7 +135,7 @@ class Session:
         self.built: dict[tuple[str, str], Built] = {}
         self._results = results
         self._measured_on = measured_on
-        self._builds = builds
+        self._builds = builds or pipeline.build
         self._attempt = attempt or functools.partial(try_targets, say=say)
 
     @classmethod
@@ -147,7 +147,7 @@ class Session:
         results: Path,
         attempt: TryTargets | None = None,
         measured_on: HostInfo | None = None,
-        builds: BuildAll = pipeline.build,
+        builds: BuildAll | None = None,
         say: Say = silent,
     ) -> Self:
         """A session for everything that is planned."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.build import pipeline
 from harness.build.pipeline import BuildEvent
 from harness.flow.executors import Executor, JobWatcher, LocalExecutor
 from harness.flow.preview import Preview, SweepRequest, preview
@@ -92,7 +91,7 @@ def sweep(
     executor: Executor | None = None,
     attempt: TryTargets | None = None,
     measured_on: HostInfo | None = None,
-    builds: BuildAll = pipeline.build,
+    builds: BuildAll | None = None,
 ) -> Swept:
     """Build, measure and store every case that was asked for.
 

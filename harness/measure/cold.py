@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
 from harness.measure.bursts import OPEN_DEADLINE_S, burst
 from harness.records import ProcessSamples
 
@@ -118,3 +120,16 @@ def start(
         worker.ask("open", OPEN_DEADLINE_S, **workload.request())
         burst(worker, 1, OPEN_DEADLINE_S)
         return time.perf_counter_ns() - worker.started_ns, share
+
+
+def with_start(
+    samples: ProcessSamples,
+    workload: Workload,
+    libraries: Iterable[Path],
+    client: Callable[[], AbstractContextManager[Client]],
+) -> ProcessSamples:
+    """With the start of another process from the disk; as they were where that one does not come to a result."""
+    with contextlib.suppress(HarnessError, OSError):
+        if (took := start(workload, libraries, client)) is not None:
+            return dataclasses.replace(samples, cold_disk_ns=took[0], cold_resident=took[1])
+    return samples

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.metrics import METRICS, stored
 from harness.report import links, palette, wording
 from harness.report.data import Data
 from harness.report.downsample import OUTLIER, Spread
@@ -36,9 +37,16 @@ FRAME_COLUMNS: Final = (
     "first_inference_s", "peak_rss_bytes", "model_bytes", "artifact_bytes", "weights_kind", "weights_digest",
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
+    "session_cpu_s", "session_peak_bytes", "cold_start_s", "cold_disk_start_s", "load_example_s", "memory_growth_bytes",
 )  # fmt: skip
 """What the charts read, of the columns of `harness.store.frames.frame`."""
 
+
+COLUMN_OF: Final = {metric.column.replace(".", "_"): metric.column for metric in METRICS if metric.title}
+"""Column of a frame that a chart shows -> the stored one."""
+
+WHERE_KNOWN: Final = frozenset(FRAME_COLUMNS[-6:])
+"""Those that have a chart only where a row says something of them."""
 
 Intervals = Mapping[str, tuple[float, float]]
 """Column of a row -> its 95% interval across processes."""
@@ -255,6 +263,7 @@ def charts(
             small=True,
         )
         for key, (title, _) in figures.PARTS.items()
+        if key not in WHERE_KNOWN or any(row[key] is not None for row in numbers)
     ]
     return [*found, *_raw(name, numbers, marks, samples)]
 
@@ -365,7 +374,7 @@ def _count(key: str) -> Callable[[Row], Cell]:
 
 
 def _part(row: Row, key: str, unit: str, ends: tuple[float, float] | None) -> Cell:
-    value = (row["artifact"] or {}).get("bytes") if key == "artifact_bytes" else row[key]
+    value = stored(row, COLUMN_OF[key])
     shown = wording.number(value, unit)
     return num(f"{shown} [{wording.interval(*ends, unit)}]" if ends else shown, value)
 

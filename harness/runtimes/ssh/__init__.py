@@ -16,7 +16,7 @@ from harness.runtimes.environments import Say
 from harness.runtimes.languages import WorkerProgram
 
 FOLDER: Final = Path(onnxruntime.__file__).parent
-FILES: Final = ("worker.py", "examples.py", "profiled.py", "plugins.py", "versions.py")
+FILES: Final = tuple(sorted(path.name for path in FOLDER.glob("[!_]*.py")))
 PLACE: Final = re.compile(r"(?P<host>[^:]*)(?::(?P<python>/[A-Za-z0-9_./-]+))?")
 """`HOST`, or `HOST:/path/of/python`."""
 
