@@ -78,11 +78,15 @@ def raw(port: int, request: bytes) -> bytes:
         {"Sec_Fetch_Site": "of the future"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://localhost"},
         {"Origin": "http://127.0.0.1.evil.example"},
         {"Host": "evil.example"},
         {"Host": "127.0.0.1.evil.example:80"},
         {"Host": "127.0.0.1:80@evil.example"},
         {"Host": ""},
+        {"Host": "localhost.evil"},
+        {"Host": "[::1]"},
     ],
     ids=lambda one: "-".join(one.values()) or "none",
 )
@@ -96,9 +100,11 @@ def test_other_sites_read_nothing(port: int, path: str, headers: dict[str, str])
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec_Fetch_Site": "none"}, {"Sec_Fetch_Site": "same-origin"}])
+@pytest.mark.parametrize("origin", [False, True])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost:9000"])
-def test_its_own_pages_do(port: int, headers: dict[str, str], host: str) -> None:
+def test_its_own_pages_do(port: int, headers: dict[str, str], origin: bool, host: str) -> None:
     """Typed, followed inside the site, through a tunnel, or by something else than a browser."""
+    headers = headers | ({"Origin": f"http://{host}"} if origin else {})
     status, answered, body = ask(port, "/data/site.js", Host=host, **headers)
     assert (200, True) == (status, HIDDEN in body)
     assert "text/javascript; charset=utf-8" == answered["Content-Type"]
@@ -109,8 +115,8 @@ def test_its_own_pages_do(port: int, headers: dict[str, str], host: str) -> None
     "path",
     [
         "/%00", "/data/%00.js", "/%0d%0aX-Evil:1", "/%ff", "/%c0%af", "/../outside.txt", "/%2e%2e/outside.txt",
-        "/data/..%2f..%2foutside.txt", "/..%5coutside.txt", "http://evil.example/", "*", f"/{'a' * 3000}", "/%1b[31m",
-        "/%E2%80%AE",
+        "/data/..%2f..%2foutside.txt", "/..%2f", "/..%5coutside.txt", "http://evil.example/", "*",
+        f"/{'a' * 3000}", "/%1b[31m", "/%E2%80%AE",
     ],
 )  # fmt: skip
 def test_malformed_paths_are_bad_requests(port: int, path: str) -> None:

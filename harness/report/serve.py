@@ -239,11 +239,12 @@ class Handler(SimpleHTTPRequestHandler):
         A foreign name that resolves to us is an attack. Old browsers do not say where a request comes from; their
         scripts are kept from an answer by its headers.
         """
-        if HOSTS.fullmatch(self.headers.get("Host") or "") is None:
+        host = self.headers.get("Host") or ""
+        if HOSTS.fullmatch(host) is None:
             self.send_error(403, "this site is for its own machine")
             return False
         origin = self.headers.get("Origin")
-        foreign = origin is not None and HOSTS.fullmatch(origin.removeprefix("http://")) is None
+        foreign = origin is not None and origin != f"http://{host}"  # another port is another site
         if foreign or self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             self.send_error(403, "another site asked for this; type the address to see it")
             return False

@@ -84,7 +84,7 @@ def sql_type(kind: Any) -> str:
 def _parsed(column: str, text: str) -> Any:
     """JSON text; the rows of a run have most of theirs in common, so that one value stands in all of them.
 
-    What is nested deeper than any harness wrote is nothing: DuckDB takes it for JSON, and nobody else should meet it.
+    What is nested deeper than any harness wrote is nothing, should a file change after it was admitted.
     """
     try:
         return shapes.shaped(column, foreign.parsed(text))

@@ -60,9 +60,19 @@ def _check(connection: Any, paths: Sequence[Path]) -> None:
     for name, found in groupby(nodes.fetchall(), key=lambda node: node[0]):
         if wrong := _wrong(tuple(node[1:] for node in found)):
             raise damaged(Path(name), wrong)
-    for name, *flags in connection.execute(content.WRONG, [[literal(path) for path in paths]]).fetchall():
-        if wrong := content.wrong(tuple(flags)):
-            raise damaged(Path(name), wrong)
+    _check_rows(connection, literals)
+
+
+def _check_rows(connection: Any, literals: list[list[str]]) -> None:
+    """Refuse files with a row that a reader could not read.
+
+    Raises:
+        StoreError, duckdb.Error: if one of them has such a row.
+    """
+    for query, judged in ((content.WRONG, content.wrong), (content.PERHAPS_DEEP, content.too_deep)):
+        for name, *values in connection.execute(query, literals).fetchall():
+            if wrong := judged(tuple(values)):
+                raise damaged(Path(name), wrong)
 
 
 @lru_cache(maxsize=64)

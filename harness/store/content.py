@@ -8,7 +8,7 @@ and costs its own rows alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness import foreign
@@ -44,6 +44,24 @@ WRONG: Final = (
     f"{', '.join(f'bool_or({condition})' for condition in CONDITIONS.values())} FROM {STORED} GROUP BY filename"
 )
 """For each file (one `?` stands for them) whether it breaks each of `CONDITIONS`."""
+
+
+def _levels(name: str) -> str:
+    """DuckDB's condition for a text that may be nested too deep; most are too short for it, which costs nothing."""
+    opened = f"strlen({name}) - strlen(replace(replace({name}, '[', ''), '{{', ''))"
+    return f"CASE WHEN strlen({name}) > {2 * foreign.DEEPEST} THEN {opened} > {foreign.DEEPEST} ELSE false END"
+
+
+PERHAPS_DEEP: Final = (
+    f"SELECT filename, {', '.join(f'CASE WHEN {_levels(name)} THEN {name} END' for name in OPEN)} "  # noqa: S608  (our own names)
+    f"FROM {STORED} WHERE {' OR '.join(map(_levels, OPEN))}"
+)
+"""The texts that may be nested too deep, with the file (one `?` stands for all): DuckDB takes any depth for JSON."""
+
+
+def too_deep(texts: Sequence[str | None]) -> str:
+    """What is wrong with a row of `PERHAPS_DEEP`, without its file; empty where nothing is."""
+    return next((said for name, text in zip(OPEN, texts, strict=True) if (said := _wrong_json(name, text))), "")
 
 
 def wrong(flags: tuple[Any, ...]) -> str:

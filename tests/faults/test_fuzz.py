@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -33,16 +34,24 @@ def test_what_was_found_stays_fixed(door: str, seed: int) -> None:
     assert [] == fuzz.attempt(door, seed)
 
 
-def test_what_is_nested_too_deep_reads_as_nothing(tmp_path: Path) -> None:
-    """DuckDB takes it for JSON; the other columns of its row stay."""
-    path = report_stores.write(tmp_path, report_stores.run(), [report_stores.measured(outcomes.case(), 1.0)])
-    table = parquet.read_table(path)
-    deep = pa.array(["[" * 99 + "]" * 99])
-    parquet.write_table(table.set_column(table.schema.get_field_index("placement"), "placement", deep), path)
-    (row,) = query.rows(tmp_path)
-    assert (None, 0.001) == (row["placement"], row["latency"]["median_s"])
-    with pytest.raises(StoreError, match="placement of a row is not JSON: it is nested more than 64 levels deep"):
-        samples.read(path)
+@pytest.mark.parametrize("deep", ["[" * 99 + "]" * 99, '{"a": 1, "b": ' * 65 + "{}" + ', "c": 2}' * 65])
+def test_what_is_nested_too_deep_is_named(tmp_path: Path, deep: str) -> None:
+    """DuckDB takes it for JSON; it costs the rows of its own file, and many brackets side by side cost none."""
+    cases = (outcomes.case(), outcomes.case(variant="int8"))
+    paths = [
+        report_stores.write(tmp_path, report_stores.run(day), [report_stores.measured(case, 1.0)])
+        for day, case in enumerate(cases)
+    ]
+    for path, text in zip(paths, (deep, json.dumps([{"[": []}] * 99)), strict=True):
+        table = parquet.read_table(path)
+        place = table.schema.get_field_index("placement")
+        parquet.write_table(table.set_column(place, "placement", pa.array([text])), path)
+    said = "placement of a row is not JSON: it is nested more than 64 levels deep"
+    found = query.query(tmp_path)
+    assert [0.001] == [row["latency"]["median_s"] for row in found.rows]
+    assert [True] == [said in str(problem) and paths[0].name in str(problem) for problem in found.problems]
+    with pytest.raises(StoreError, match=said):
+        samples.read(paths[0])
 
 
 def test_a_seed_damages_the_same_way_twice() -> None:
