@@ -103,10 +103,13 @@ def _lines(hosts: int, found: Simulated) -> list[str]:
         f"{units.count(done, 'process', 'processes')} on {units.count(hosts, 'host')}: {clock(found.makespan_s)}, "
         f"{found.over_bound:.3f} times the least that any placement takes ({clock(found.bound_s)})"
     )
-    lost = (
+    failed = (
         f"{units.count(found.failures, 'host')} failed: {clock(found.lost_s)} of their time was lost, "
-        f"{units.share(of_work)} of all work; {found.crashed} given up, {found.missing} missing, {found.twice} twice"
+        f"{units.share(of_work)} of all work"
+        if found.failures
+        else "no host failed"
     )
+    lost = f"{failed}; {found.crashed} given up, {found.missing} missing, {found.twice} twice"
     load = (
         f"the coordinator takes {units.seconds(found.cost_s)} of a processor here for each process, and has {rate:.1f} "
         f"of them a second to see to: {units.share(rate * found.cost_s)} of one"
