@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from harness import units, zoo
+from harness.cli.tune import default_case
 from harness.errors import UsageError, WorkerRefusal
 from harness.flow.execute import verdict
 from harness.flow.plan import Selection, plan
@@ -22,15 +23,19 @@ from harness.gate.sides.matching import match
 from harness.measure import cores
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import GroupSpec, pin
-from harness.records import Status, Target, wire
+from harness.predict.host import HostSpec
+from harness.predict.predict import PredictRequest, measured, predict
+from harness.records import CaseId, Status, Target, wire
 from harness.runtimes import limits
 from harness.runtimes.client import Client
 from harness.runtimes.clients import client_factory
 from harness.store.rows import to_row
 from harness.store.shapes import shaped
+from harness.tune import settings, write
 from tests import outcomes, workers
 from tests.conftest import Project
 from tests.test_gate_matching import contender
+from tests.test_tune import found_by
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processors and memory of Linux")
 
@@ -255,6 +260,35 @@ def test_limits_stand_in_the_row() -> None:
     assert {"cpus": 1} == to_row(run, outcomes.refused(outcomes.case(limits={"cpus": 1})))["limits"]
     assert to_row(run, outcomes.refused())["limits"] is None
     assert shaped("limits", {"cpus": "many"}) is None
+
+
+def test_tuning_stays_within_the_limits(project: Project) -> None:
+    """No setting leaves them, and what is written of a target has them: by its name in a case as well."""
+    pytest.importorskip("ruamel.yaml")
+    small = "small: {provider: cpu, threads: [2], limits: {cpus: 2, memory: 2GB, frequency: 1.5GHz}}"
+    the_zoo = zoo.load(with_targets(project, small))
+    case, fixed = default_case(the_zoo, "tiny", "small.cpus2.mem2GB.max1500MHz-t2-b1")
+    assert fixed
+    assert 0 not in {one.target.intra_threads for one, _ in settings.one_by_one(case, (0, 1, 2))}
+    written = write.write(the_zoo, found_by(case))
+    again = zoo.load(the_zoo.path).targets[written.target]
+    assert case.target.limits == again.limits
+
+
+def test_a_worker_within_limits_is_not_the_host_that_is_predicted(project: Project, tmp_path: Path) -> None:
+    """Neither is it predicted, nor does a row of it calibrate a host."""
+    the_zoo = zoo.load(with_targets(project, "small: {provider: cpu, limits: {cpus: 1}}"))
+    host = HostSpec(name="here", flops={"float32": 1e9}, bandwidth=1e9, fingerprint="f")
+    row = {
+        "fingerprint": "f", "latency": {"median_s": 1.0}, "provider": "CPUExecutionProvider", "limits": {"cpus": 1},
+    }  # fmt: skip
+    assert ([], ("1 rows: of a worker within limits",)) == measured(the_zoo, host, [row], tmp_path, print)
+    request = PredictRequest(
+        zoo=the_zoo, case=CaseId.parse("tiny/fp32/small.cpus1-t1-b1"), host=host, like=None, rows=[], cache=tmp_path,
+        results=tmp_path,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="not a worker within limits"):
+        predict(request, print)
 
 
 def test_a_gate_sets_no_two_limits_against_each_other(tmp_path: Path) -> None:

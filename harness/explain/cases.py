@@ -46,7 +46,8 @@ def _check(the_zoo: Zoo, text: str, parts: Iterable[tuple[str, str]]) -> None:
     Raises:
         UsageError: for the first of these names that is none of its kind.
     """
-    known = {"model": the_zoo.models, "variant": the_zoo.variants, "target": the_zoo.targets}
+    targets = {**the_zoo.targets, **{spec.case_name: spec for spec in the_zoo.targets.values()}}
+    known = {"model": the_zoo.models, "variant": the_zoo.variants, "target": targets}
     for word, name in parts:
         if name not in known[word]:
             raise UsageError(f"{text}: no {word} is called {name!r}; {suggest(name, known[word])}")

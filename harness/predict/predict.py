@@ -130,6 +130,8 @@ def predict(request: PredictRequest, say: Say) -> Prediction:
         )
     if case.target.scenario:
         raise UsageError(f"{case.id}: single-stream alone is predicted, not how requests arrive")
+    if case.target.limits:
+        raise UsageError(f"{case.id}: a host as a whole is predicted, not a worker within limits")
     batch, microbatches = case.target.batch, 1
     if request.devices > 1:
         batch, microbatches = devices.shares(batch, request.devices, request.split, request.microbatches)
@@ -238,8 +240,8 @@ def _unsuitable(zoo: Zoo, host: HostSpec, row: Row) -> str:
         return f"not on {host.provider}"
     if not is_own(row.get("runtime") or "onnxruntime") or by.get("language", "python") != "python":
         return "of another runtime or language"
-    if row.get("scenario"):
-        return "of another scenario than single-stream"
+    if row.get("scenario") or row.get("limits"):
+        return "of another scenario than single-stream" if row.get("scenario") else "of a worker within limits"
     if row["status"] not in (Status.MEASURED, Status.MIXED, Status.UNVERIFIED, Status.EMULATED):
         return "without a number"
     if row["model"] not in zoo.models:

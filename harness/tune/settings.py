@@ -37,7 +37,8 @@ def one_by_one(case: Case, threads: Sequence[int], batches: Sequence[int] = ()) 
     if not own_settings or not uses_session_threads(target.provider):
         return
     for number in threads:
-        if number != target.intra_threads:
+        pins = not number and "cpus" in target.limits  # to every core of the machine
+        if number != target.intra_threads and not pins:
             yield replace(case, target=replace(target, intra_threads=number)), _threads(number)
     entries = [*ENTRIES, *([SPINNING] if target.intra_threads != 1 else [])]
     for ending, config, words in entries:

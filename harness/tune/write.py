@@ -307,6 +307,7 @@ def _check(path: Path, content: str, wanted: Case, names: tuple[str, str]) -> No
         if resolve_recipe(case.recipe).steps == resolve_recipe(wanted.recipe).steps
         and case.recipe.optimization == wanted.recipe.optimization
         and dict(case.target.session_config) == dict(wanted.target.session_config)
+        and dict(case.target.limits) == dict(wanted.target.limits)
         and case.target.inter_threads == wanted.target.inter_threads
     ]
     if not same:
