@@ -19,6 +19,7 @@ ONNX Runtime's Python binding stores the entry and does not act on it: whoever c
 `SessionOptions.execution_mode` from it.
 """
 PARALLEL = "1"
+AFFINITIES = "session.intra_op_thread_affinities"
 DISABLE_CPU_FALLBACK = "session.disable_cpu_ep_fallback"
 
 FLAG, NUMBER, TEXT = "0 or 1", "a whole number", "text"

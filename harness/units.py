@@ -195,6 +195,10 @@ DURATION_PATTERN = rf"^{_NUMBER} ?({'|'.join(_SECONDS)})$"
 SIZE_PATTERN = rf"^{_NUMBER} ?({'|'.join(_BYTES)})$"
 
 
+_HERTZ = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
+FREQUENCY_PATTERN = rf"^{_NUMBER} ?({'|'.join(_HERTZ)})$"
+
+
 def parse_number(text: str, unit: str) -> float:
     """A number with or without its unit; NaN where it is not one."""
     if not text.isascii() or "_" in text:  # what Python reads as a number and nobody means as one
@@ -249,6 +253,30 @@ def parse_zoo_duration(value: Any) -> float:
     if isinstance(value, str) and 0 < (found := parse_duration(value, bare="")) < math.inf:
         return found
     raise ValueError(f"expected a duration above 0 with its unit, such as 20ms, 1.5s or 300us, found {value!r}")
+
+
+def parse_zoo_frequency(value: Any) -> int:
+    """Return the hertz that `1500MHz` or `1.5GHz` stands for.
+
+    Raises:
+        ValueError: it is neither, or less than one.
+    """
+    found = 0.0
+    if isinstance(value, str) and (match := re.fullmatch(FREQUENCY_PATTERN, value)):
+        found = float(match[1]) * _HERTZ[match[2]]
+    if not 1 <= found < math.inf:
+        raise ValueError(f"expected a frequency such as 1500MHz or 1.5GHz, found {value!r}")
+    return round(found)
+
+
+def exact(value: int, unit: str) -> str:
+    """A whole number with the largest prefix that leaves it whole: `256MB`, `1500MHz`; alone without a unit."""
+    if not unit:
+        return str(value)
+    for factor, prefix in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if value % factor == 0:
+            return f"{value // factor}{prefix}{unit}"
+    return f"{value}{unit}"
 
 
 def parse_zoo_size(value: Any) -> int:

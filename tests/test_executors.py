@@ -93,7 +93,7 @@ def swept(project: Project, results: str, executor: Executor | None) -> tuple[Sw
 def shape(value: Any) -> Any:
     """What of a row is the same however often it is measured: everything but times, and how many there are."""
     if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
+        return {key: shape(item) for key, item in value.items() if not key.endswith("growth_bytes")}
     if isinstance(value, list):
         return [shape(item) for item in value[:1]]
     return type(value).__name__ if isinstance(value, (int, float)) else None if value is None else type(value).__name__

@@ -86,10 +86,11 @@ def test_two_at_once(mirror: Whose, monkeypatch: pytest.MonkeyPatch) -> None:
                  (mirror("c").folder / "samples").glob("*.parquet")}  # fmt: skip
         patched.setattr(Mirror, "objects", lambda self: dict(stale))
         compaction_bucket.compact(mirror("c"), grace_s=0)
-    assert 3 == len(mirror("a").objects())
+    held = len(mirror("a").objects())
+    assert held in (2, 3)  # what both made of the same runs is one object where they did so in the same second
     assert before == seen(mirror("a")) == seen(mirror("b")) == seen(mirror("c"))
     done = compaction_bucket.compact(mirror("a"), grace_s=0)
-    assert 3 == len(done.removed)
+    assert held == len(done.removed)
     assert before == seen(mirror("a")) == seen(mirror("b")) == seen(mirror("c"))
 
 

@@ -170,7 +170,9 @@ def default_case(the_zoo: Zoo, model: str, target: str | None) -> tuple[Case, bo
             asked = case_id.CaseId.parse(f"{model}/x/{name}")
         except UsageError as error:
             raise UsageError(f"--target {options.shown(name)}: {suggest(name, the_zoo.targets)}") from error
-        name, threads, batch = asked.target, (asked.intra_threads,), (asked.batch,)
+        names = {spec.case_name: name for name, spec in the_zoo.targets.items()}
+        name = names.get(asked.target, asked.target)
+        threads, batch = (asked.intra_threads,), (asked.batch,)
         if name not in the_zoo.targets:
             raise UsageError(f"--target {target}: {suggest(name, the_zoo.targets)}")
     variants = [*the_zoo.models[model].recipes]

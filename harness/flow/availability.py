@@ -65,6 +65,7 @@ def as_target(spec: TargetSpec) -> Target:
         session_config=spec.session_config,
         plugin=spec.plugin,
         device=spec.device,
+        limits=spec.limits,
     )
 
 

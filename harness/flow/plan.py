@@ -70,7 +70,9 @@ def plan(zoo: Zoo, selection: Selection) -> Plan:
     problems: list[str] = []
     models = _pick("model", selection.models or ("*",), zoo.models, problems)
     variants = _pick("variant", selection.variants or zoo.defaults.variants, zoo.variants, problems)
-    targets = _pick("target", selection.targets or zoo.defaults.targets, zoo.targets, problems)
+    names = {spec.case_name: name for name, spec in zoo.targets.items()}  # a case's name has its limits
+    asked = [names.get(name, name) for name in selection.targets or ()]
+    targets = _pick("target", asked or zoo.defaults.targets, zoo.targets, problems)
     for word, values, bound in (
         ("threads", selection.threads, bounds.THREADS),
         ("batch", selection.batch, bounds.BATCH),
@@ -191,7 +193,7 @@ def _expand(
     """Return a target's combinations of threads, inter-op threads and batch for one model."""
     return [
         Target(
-            name=spec.name,
+            name=spec.case_name,
             provider=spec.provider,
             runtime=spec.runtime,
             provider_options=_with_threads(spec, intra),
@@ -202,6 +204,7 @@ def _expand(
             plugin=spec.plugin,
             device=spec.device,
             scenario=scenario,
+            limits=spec.limits,
         )
         for intra in _threads(spec, zoo.threads.get(model.name), zoo, selection, pruned)
         for inter in _inter_threads(spec, pruned)
@@ -214,6 +217,11 @@ def _threads(
     spec: TargetSpec, own: tuple[int, ...] | None, zoo: Zoo, selection: Selection, pruned: dict[str, None]
 ) -> tuple[int, ...]:
     asked = _first(selection.threads, spec.threads, own, zoo.defaults.threads)
+    if (cpus := spec.limits.get("cpus")) and 0 in asked:
+        within = tuple(dict.fromkeys(count or cpus for count in asked))
+        why = "0 would pin a thread to every core of the machine, outside of its limit of processors"
+        _note(pruned, f"{spec.name}: threads", asked, within, why)
+        asked = within
     if uses_threads(spec.provider, spec.provider_options):
         if (option := thread_option(spec.provider, spec.provider_options)) in spec.provider_options:
             kept = spec.provider_options[str(option)]

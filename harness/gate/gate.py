@@ -342,7 +342,7 @@ def pair_spec(match: Match, settings: GateSettings) -> PairSpec:
 
 def starter(contender: Contender) -> ClientFactory:
     """Starts a worker of this contender."""
-    return lambda: Client(contender.worker)
+    return lambda: Client(contender.worker, within=contender.case.target.limits)
 
 
 def refuses(match: Match) -> str | None:

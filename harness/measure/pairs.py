@@ -184,6 +184,8 @@ def end(started: Future[contextlib.AbstractContextManager[Client]]) -> None:
 
 def pin(spec: GroupSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
     """Hold all members to the same cores, where there are enough; the threads of their sessions inherit it."""
+    if any("cpus" in work.target.limits for work in spec.workloads.values()):
+        return True  # all of them started on the same ones, and others would be outside of their limit
     threads = [work.target.intra_threads for work in spec.workloads.values()]
     chosen = cores.choose_cores(max(threads), rng=rng) if min(threads) > 0 else None
     if chosen is None:

@@ -289,6 +289,8 @@ class Target:
         plugin: the distribution or the library that brings the provider; empty where the runtime has it.
         device: what a plugin's provider runs on, such as `gpu`; empty without a plugin.
         scenario: how requests arrive, as `harness.records.scenario` writes it; empty for single-stream.
+        limits: what its worker may take: `cpus`, `memory_bytes`, `frequency_hz`; those that there are, which its name
+            tells as well, so that numbers within different limits are never of one case.
     """
 
     name: str
@@ -302,6 +304,7 @@ class Target:
     plugin: str = ""
     device: str = ""
     scenario: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -188,6 +188,7 @@ def case_to_json(case: Case, version: int = WIRE) -> dict[str, Any]:
             **_fields(case.target),
             "provider_options": dict(case.target.provider_options),
             "session_config": dict(case.target.session_config),
+            "limits": dict(case.target.limits),
         },
     }
 

@@ -20,7 +20,7 @@ from typing import Any, Self
 from harness import processes
 from harness.errors import WorkerError, WorkerRefusal
 from harness.records import RuntimeInfo
-from harness.runtimes import protocol, protocol1
+from harness.runtimes import limits, protocol, protocol1
 
 START_DEADLINE_S = 120.0
 """For importing the runtime. A cold disk and a GPU build of several hundred megabytes need a while."""
@@ -78,18 +78,28 @@ class Client:
         lacks: command, or `placement`, that it has no answer to -> why.
     """
 
-    def __init__(self, command: Sequence[str] | None = None, *, package: str = "", digest: str = "") -> None:
+    def __init__(
+        self,
+        command: Sequence[str] | None = None,
+        *,
+        package: str = "",
+        digest: str = "",
+        within: Mapping[str, int] | None = None,
+    ) -> None:
         """Start the worker and wait for its hello.
 
         Args:
             command: starts a worker; the one for the onnxruntime beside harness where it is not given.
             package: the distribution that the runtime came from, which no worker can tell.
             digest: tells builds of one version apart, see `RuntimeInfo`.
+            within: the target's limits, see `harness.records.Target`.
 
         Raises:
+            WorkerRefusal: it cannot be held to its limits here.
             WorkerError: if it does not start, or speaks another protocol.
         """
         self._adapter: protocol1.Adapter | None = None
+        self._held = limits.Held(within) if within else None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
         self._replies: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
         self.started_ns = time.perf_counter_ns()
@@ -100,9 +110,11 @@ class Client:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 start_new_session=os.name == "posix",  # Ctrl-C is for the coordinator, which then ends its workers
+                preexec_fn=self._held.enter if self._held else None,  # noqa: PLW1509  (system calls alone, no locks)
             )
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             self._stderr.close()
+            self._release()
             program = (command or default_command())[0]
             gone = "" if Path(program).exists() or shutil.which(program) else f"; {GONE}"
             raise WorkerError(f"the worker could not be started: {error}{gone}") from error
@@ -150,6 +162,8 @@ class Client:
         sent = arguments if self._adapter is None else self._adapter.request(command, arguments)
         self._send({"cmd": command, **sent}, deadline_s)
         reply = self._receive(command, deadline_s)
+        if self._held is not None and command == "open":
+            self._held.check(self.pid)
         return reply if self._adapter is None else self._adapter.reply(command, reply, arguments)
 
     def peak_rss_bytes(self) -> int | None:
@@ -173,6 +187,7 @@ class Client:
         if not self._ended:
             self._ended = True
             processes.end(self._process)
+        self._release()
         self._reader.join(CLOSE_DEADLINE_S)
         if self._adapter is not None:
             self._adapter.close()
@@ -180,6 +195,10 @@ class Client:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held.release()
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101
@@ -192,6 +211,9 @@ class Client:
 
     def _receive(self, command: str, deadline_s: float) -> dict[str, Any]:
         reply = self._await(command, deadline_s)
+        failed = not isinstance(reply, dict) or not reply.get("ok", command == "start")
+        if failed and self._held is not None and (why := self._held.why_ended()):
+            raise WorkerRefusal(limits.OUT_OF_MEMORY, f"{why} (during `{command}`)")
         if reply is None:
             raise WorkerError(f"the worker died during `{command}` ({self._exit_reason()}){self._last_stderr()}")
         if isinstance(reply, Exception):

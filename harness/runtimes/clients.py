@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import runtime_spec
-from harness.errors import UsageError
+from harness.errors import UsageError, WorkerRefusal
 from harness.flavours import FLAVOURS, PLAIN
 from harness.installed import version_of
 from harness.records import Target
 from harness.runtime_spec import language
-from harness.runtimes import languages
+from harness.runtimes import languages, limits
 from harness.runtimes.client import Client, default_command
 from harness.runtimes.environments import Say, silent
 from harness.runtimes.resolve import resolve, resolve_other
@@ -30,11 +32,13 @@ class WorkerStarter:
         command: the interpreter and the worker's script.
         package: the distribution that its runtime came from, such as `onnxruntime-gpu`.
         digest: tells builds of one version apart; empty for the runtime beside harness.
+        within: the target's limits.
     """
 
     command: tuple[str, ...]
     package: str = ""
     digest: str = ""
+    within: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self) -> Client:
         """A live worker.
@@ -42,7 +46,7 @@ class WorkerStarter:
         Raises:
             WorkerError: as `Client`.
         """
-        return Client(self.command, package=self.package, digest=self.digest)
+        return Client(self.command, package=self.package, digest=self.digest, within=self.within)
 
 
 def client_factory(target: Target, cache: Path, *, install: bool = True, say: Say = silent) -> WorkerStarter:
@@ -55,9 +59,17 @@ def client_factory(target: Target, cache: Path, *, install: bool = True, say: Sa
         say: called before something is installed, which takes from seconds to minutes.
 
     Raises:
+        WorkerRefusal: a worker cannot be held to the target's limits here.
         UsageError: the runtime cannot be had here.
         StoreError: the cache cannot be written.
     """
+    if why := limits.problem(target.limits):
+        raise WorkerRefusal(limits.REFUSED, why)
+    found = _unlimited(target, cache, install=install, say=say)
+    return dataclasses.replace(found, within=dict(target.limits)) if target.limits else found
+
+
+def _unlimited(target: Target, cache: Path, *, install: bool, say: Say) -> WorkerStarter:
     if language(target.runtime):
         program = languages.find(target.runtime, cache, install=install, say=say)
         return WorkerStarter(command=program.command, package=program.package, digest=program.digest)

@@ -148,6 +148,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "optimization": str,
     "provider_options": JSON,
     "session_config": JSON,
+    "limits": JSON,
     "budget": {
         "accuracy_drop": float,
         "accuracy_share": float,

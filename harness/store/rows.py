@@ -64,7 +64,8 @@ def to_row(run: Run, outcome: Outcome) -> Row:
     `started_at` is the case's own start and `run_started_at` that of its run. `target` is the target's label with
     threads and batch (`cpu-t2-b1`), `target_name` the zoo's name for it. `runtime` is what the target asked for and
     `measured_by` what ran; `fingerprint` and `host` are of the host that measured, or of the run where nothing ran. A
-    mapping that would be empty is None. `scenario` is how requests arrived, None for single-stream, and `load` what it
+    mapping that would be empty is None. `limits` is what the worker was held to (`harness.records.Target`).
+    `scenario` is how requests arrived, None for single-stream, and `load` what it
     found: the time per example at its throughput, the requests per second that arrived, the bound of their 99th
     percentile, how many were served at a time, and the examples per inference. `evaluation` names the results per
     example (`harness.store.examples`), and `postprocess_s` is what a task did with one example's outputs before they
@@ -234,6 +235,7 @@ def _case(case: Case) -> Row:
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
+        "limits": plain(target.limits) or None,
         "budget": {key: value for key, value in fields_of(model.budget).items() if key != "metrics"},
         "metric_budgets": plain(model.budget.metrics) or None,
     }

@@ -79,7 +79,7 @@ SHAPES: Final[Mapping[str, Callable[[Any], bool]]] = {
     "metrics": _objects,
     "metric_budgets": _limits,
     **dict.fromkeys(("placement", "time_share", "arithmetic", "computation", "floor_s"), _numbers),
-    **dict.fromkeys(("behind", "kernels", "operators", "placed"), _counts),
+    **dict.fromkeys(("behind", "kernels", "limits", "operators", "placed"), _counts),
     "fusion": _fusion,
     "steps": _steps,
     **dict.fromkeys(("provider_options", "session_config", "versions"), _settings),

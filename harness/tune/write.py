@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import units
 from harness import zoo as zoos
 from harness.errors import HarnessError, MissingExtra, StoreError, UsageError
 from harness.flow.plan import Selection, plan
@@ -174,6 +175,7 @@ def _is(spec: Any, case: Case) -> bool:
         all(getattr(spec, name) == getattr(target, name) for name in same)
         and dict(spec.provider_options) == dict(target.provider_options)
         and dict(spec.session_config) == dict(target.session_config)
+        and dict(spec.limits) == dict(target.limits)
         and target.inter_threads == 1
     )
 
@@ -264,6 +266,12 @@ def _target(case: Case) -> dict[str, Any]:
         found["session_config"] = config
     if parallel:
         found |= {"execution": "parallel", "inter_threads": [target.inter_threads]}
+    if target.limits:
+        written = {"cpus": ("cpus", ""), "memory_bytes": ("memory", "B"), "frequency_hz": ("frequency", "Hz")}
+        found["limits"] = {
+            written[key][0]: units.exact(value, written[key][1]) if written[key][1] else value
+            for key, value in target.limits.items()
+        }
     if target.plugin:
         found["provider"] = {"plugin": target.plugin, "name": target.provider, "device": target.device}
     return found

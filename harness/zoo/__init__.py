@@ -45,6 +45,7 @@ def load(path: Path) -> Zoo:
     variants = resolve.variants(entries, problems)
     folder = path.absolute().parent
     targets = {name: resolve.target(name, entry, folder, problems) for name, entry in entries.targets.items()}
+    resolve.check_case_names(targets, problems)
     models = {name: resolve.model(name, entries, variants, folder, problems) for name in entries.models}
     if whole:
         resolve.check_unused_steps(entries, problems)

@@ -16,7 +16,7 @@ from harness.options import by_name
 from harness.paths import typed
 from harness.providers import DEVICES, PLUGINS, SHORT, full_name, uses_session_threads
 from harness.records import Budget, DataSpec, FrameworkEnv, InputSpec, MetricLimit, ModelSpec, Recipe, WeightsSpec
-from harness.session_options import DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
+from harness.session_options import AFFINITIES, DISABLE_CPU_FALLBACK, EXECUTION_MODE, PARALLEL, PYTHON_ONLY, problem
 from harness.suggest import suggest
 from harness.zoo.links import RANDOM
 from harness.zoo.problems import Keys, Problems
@@ -41,6 +41,14 @@ def check_names(entries: ZooFile, problems: Problems) -> None:
             other = seen.setdefault(name.lower(), name)
             if other != name:
                 problems.add((section, name), f"differs from {other!r} in letter case alone; choose another name")
+
+
+def check_case_names(targets: Mapping[str, TargetSpec], problems: Problems) -> None:
+    """Record names of targets that are those of another one with its limits."""
+    given = {spec.case_name.lower() for spec in targets.values() if spec.limits}
+    for name, spec in targets.items():
+        if not spec.limits and name.lower() in given:
+            problems.add(("targets", name), f"another target's cases are called {name!r} by its limits; choose another")
 
 
 def defaults(entries: ZooFile) -> Defaults:
@@ -117,6 +125,7 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
     if entry.execution == "parallel":
         config[EXECUTION_MODE] = PARALLEL
         check_parallel((*where, "execution"), entry, provider, problems)
+    limits = limits_of(where, entry, problems)
     return TargetSpec(
         name=name,
         provider=provider,
@@ -130,7 +139,22 @@ def target(name: str, entry: TargetEntry, folder: Path, problems: Problems) -> T
         plugin=plugin,
         device=device,
         hosts=wish(entry),
+        limits=limits,
     )
+
+
+def limits_of(where: Keys, entry: TargetEntry, problems: Problems) -> dict[str, int]:
+    """Return what a target's worker may take, and record what would not hold it."""
+    own = entry.limits
+    if own is None:
+        return {}
+    asked = {"cpus": own.cpus, "memory_bytes": own.memory, "frequency_hz": own.frequency}
+    found = {name: value for name, value in asked.items() if value}
+    if entry.runtime in runtime_spec.DEVICES and found:
+        problems.add((*where, "limits"), f"hold on this machine alone, and {entry.runtime} measures on another one")
+    if own.cpus and AFFINITIES in entry.session_config:
+        problems.add((*where, "session_config", AFFINITIES), "conflicts with `limits: {cpus: ...}`; leave one out")
+    return found
 
 
 def check_options(where: Keys, entry: TargetEntry, provider: str, plugin: str, problems: Problems) -> None:

@@ -38,6 +38,7 @@ def _written(pattern: str, *kinds: str) -> WithJsonSchema:
 
 Percent = Annotated[float, BeforeValidator(units.parse_zoo_share), _written(units.PERCENT_PATTERN, "number")]
 Duration = Annotated[float, BeforeValidator(units.parse_zoo_duration), _written(units.DURATION_PATTERN)]
+Frequency = Annotated[int, BeforeValidator(units.parse_zoo_frequency), _written(units.FREQUENCY_PATTERN)]
 Size = Annotated[int, BeforeValidator(units.parse_zoo_size), _written(units.SIZE_PATTERN, "integer")]
 
 
@@ -227,6 +228,18 @@ class ProviderEntry(Strict):
     )
 
 
+class LimitsEntry(Strict):
+    """What a target's worker may take."""
+
+    cpus: Annotated[int, Field(ge=1, le=bounds.THREADS.most)] = Field(
+        default=ABSENT, description="logical processors, by the worker's affinity"
+    )
+    memory: Size = Field(default=ABSENT, description="by a control group of its own, where one can be made")
+    frequency: Frequency = Field(
+        default=ABSENT, description="the highest that the processors may run at; harness looks, and does not change it"
+    )
+
+
 class HostsEntry(Strict):
     """Which hosts of a fleet a target is measured on: those that are all of this."""
 
@@ -285,6 +298,7 @@ class TargetEntry(Strict):
     scenarios: list[ScenarioText] = Field(
         default=ABSENT, min_length=1, description="how requests arrive: single-stream, or such as " + EXAMPLES
     )
+    limits: LimitsEntry = Field(default=ABSENT, description="what its worker may take; part of the names of its cases")
     hosts: HostsEntry = Field(default=ABSENT, description="of a fleet, those that it is measured on; all where absent")
 
 

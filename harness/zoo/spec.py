@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness import units
 from harness.records import ModelSpec, Recipe
 
 
@@ -52,6 +53,7 @@ class TargetSpec:
         plugin, device: see `Target`.
         scenarios: as `harness.records.scenario` writes them; None where it has none of its own.
         hosts: of a fleet; it changes nothing where there is none.
+        limits: see `Target`.
     """
 
     name: str
@@ -66,6 +68,14 @@ class TargetSpec:
     device: str = ""
     scenarios: tuple[str, ...] | None = None
     hosts: HostWish = field(default_factory=HostWish)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def case_name(self) -> str:
+        """What its cases call it: its name with its limits, exactly, so that other limits make another series."""
+        written = (("cpus", "cpus", ""), ("memory_bytes", "mem", "B"), ("frequency_hz", "max", "Hz"))
+        parts = [f"{word}{units.exact(self.limits[key], unit)}" for key, word, unit in written if key in self.limits]
+        return ".".join([self.name, *parts])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ def test_all_metrics_of_a_commit_are_stored_published_and_compared(project: AsvP
     assert "sweep.track_latency('tiny', 'fp32', 'cpu', 1, 1)" in project.asv("compare", first, second)
     project.asv("publish")
     graphs = {path.stem for path in project.root.glob("html/graphs/**/sweep.track_*.json")}
+    graphs.discard("sweep.track_memory_growth")  # known where a process had time for readings enough
     assert {f"sweep.track_{metric}" for metric in METRICS if metric != "accuracy_drop"} == graphs
     index = json.loads((project.root / "html/index.json").read_text(encoding="utf-8"))
     assert 1 == len(index["params"]["host"])

@@ -85,7 +85,7 @@ def computed(contender: Contender) -> EvaluatedOutputs:
             workload(case, artifact, cache),
             examples=artifact.reference.examples,
             folder=Path(outputs),
-            client=lambda: Client(contender.worker),
+            client=lambda: Client(contender.worker, within=contender.case.target.limits),
         )
         given = evaluation.stored(
             artifact.reference, folder, observed.outputs, Path(outputs), contender.case.model.outputs

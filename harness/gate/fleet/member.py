@@ -58,19 +58,19 @@ def starter(side: SentSide) -> ClientFactory:
         UsageError: the runtime cannot be had here, or the one beside harness is another than the gate's.
         StoreError: the cache cannot be written.
     """
-    root = cache_root()
+    root, within = cache_root(), side.case.target.limits
     if not side.spec:
         return client_factory(side.case.target, root)
     if not runtime_spec.is_own(side.spec):
         found = resolve.resolve(side.spec, root)
-        return WorkerStarter(command=found.worker, package=found.package, digest=found.digest)
+        return WorkerStarter(command=found.worker, package=found.package, digest=found.digest, within=within)
     here = resolve.of_interpreter(sys.executable, side.spec)
     if side.version and here.version != side.version:
         raise UsageError(
             f"it has onnxruntime {here.version} beside harness, and {side.role} is measured on {side.version}: install "
             f"that there, or name what both sides are measured on with --base-runtime and --head-runtime"
         )
-    return WorkerStarter(command=here.worker, package=own_package())
+    return WorkerStarter(command=here.worker, package=own_package(), within=within)
 
 
 def cache(folder: str) -> Cache:

@@ -26,6 +26,7 @@ from harness.gate.sides import code, worktrees
 from harness.processes import Limits, step_deadline_s
 from harness.records import CaseId, Refusal, Status, wire
 from harness.runtime_spec import is_own
+from harness.runtimes import limits as limited
 from harness.runtimes.clients import client_factory
 
 MODULE = "harness.gate.contender_build"
@@ -227,7 +228,9 @@ def _contender(side: Side, one: Mapping[str, Any], shared: Path) -> Contender:
     """A contender, on the runtime that its target names; a runtime that cannot be had is its refusal."""
     case, built = wire.case_from_json(one["case"]), wire.built_from_json(one["built"])
     own: tuple[str, ...] = ()
-    if not is_own(case.target.runtime):
+    if why := limited.problem(case.target.limits):
+        built = Refusal(status=Status.UNSUPPORTED, reason=why)
+    elif not is_own(case.target.runtime):
         try:
             own = client_factory(case.target, shared).command
         except UsageError as error:

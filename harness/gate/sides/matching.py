@@ -21,7 +21,7 @@ from harness.values import arrays
 SHORT = 10
 """Characters of a digest in sentences."""
 
-FIELDS = ("data", "inputs", "dims", "batch", "scenario", "provider", "device", "runtime")
+FIELDS = ("data", "inputs", "dims", "batch", "scenario", "provider", "device", "runtime", "limits")
 """What two contenders must share for their numbers to be set against each other."""
 
 FILE = "file"
@@ -165,6 +165,7 @@ def _values(base: Contender, head: Contender, first: Artifact, second: Artifact)
         "inputs": (", ".join(first.reference.inputs), ", ".join(second.reference.inputs)),
         "batch": (str(base.case.target.batch), str(head.case.target.batch)),
         "scenario": (_scenario(base), _scenario(head)),
+        "limits": (_plain(base.case.target.limits), _plain(head.case.target.limits)),
         "runtime": (str(base.side.runtime.get("name")), str(head.side.runtime.get("name"))),
     }
     if base.side.kind != FILE:  # what a file calls its axes is its own affair: their sizes are the data's

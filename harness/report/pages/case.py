@@ -30,7 +30,7 @@ PROVENANCE: Final = (
 )
 SESSION: Final = (
     "runtime", "provider", "plugin", "device", "provider_options", "intra_threads", "inter_threads", "batch",
-    "scenario", "optimization", "session_config", "precision",
+    "scenario", "optimization", "session_config", "limits", "precision",
 )  # fmt: skip
 
 
