@@ -107,9 +107,10 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
         The heads of the columns that were left out for want of room.
     """
     texts = [[plain(one) for one in row] for row in grid.rows]
+    heads = [plain(column.name) for column in grid.columns]  # files' names, where two are set against each other
     widths = [
-        max([columns_of(column.name), *(columns_of(row[place]) for row in texts if len(row) > 1)])
-        for place, column in enumerate(grid.columns)
+        max([columns_of(heads[place]), *(columns_of(row[place]) for row in texts if len(row) > 1)])
+        for place in range(len(heads))
     ]
     kept = fitting(grid.columns, widths, console.width)
     if grid.columns[0].above and total([widths[place] for place in kept]) > console.width:
@@ -120,7 +121,7 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
         title = grid.title if isinstance(grid.title, Text) else Text(terminal(grid.title), style="bold")
         console.print(title, soft_wrap=True, highlight=False)
     columns = [grid.columns[place] for place in kept]
-    lines = [_line([(column.name, "bold") for column in columns], columns, room, ellipsis, console)]
+    lines = [_line([(heads[place], "bold") for place in kept], columns, room, ellipsis, console)]
     for row, shown in zip(grid.rows, texts, strict=True):
         if len(row) == 1 < len(grid.columns):
             lines.append(f"{shown[0]}\n")

@@ -56,6 +56,16 @@ def test_every_row_is_one_line_that_fits(name: str, width: int) -> None:
     assert gone == [one for one in ("much wanted", "less wanted", "least wanted") if one not in lines[0]]
 
 
+@pytest.mark.parametrize("above", [True, False])
+def test_heads_are_text(above: bool) -> None:
+    """Names of files stand there, where two are set against each other."""
+    columns = (TextColumn(name="a\nb", above=above), TextColumn(name="\x1b[31m\x85.onnx", right=True))
+    for width in (10, 80):
+        lines, _ = printed(TextTable(columns=columns, rows=[("size", "1 B")]), width)
+        assert "\\x1b[31m\\x85.onnx" in "".join(lines)
+        assert not [line for line in lines if "\x1b" in line or "\x85" in line]
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
 def test_results_fit(width: int) -> None:
     """The table of a model's rows keeps the median with both bounds at every width, and tells more with more room."""

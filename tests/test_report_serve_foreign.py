@@ -201,6 +201,12 @@ def test_what_is_not_http_reads_nothing(port: int, request_: bytes) -> None:
     assert 200 == ask(port, "/")[0]
 
 
+def test_two_hosts(port: int) -> None:
+    """Nobody is to choose the one that suits."""
+    hosts = b"Host: 127.0.0.1\r\nHost: evil.example\r\n"
+    assert b" 403 " in raw(port, b"GET / HTTP/1.0\r\n" + hosts + b"\r\n").splitlines()[0]
+
+
 def test_too_many_headers(port: int) -> None:
     """They are refused."""
     lines = b"".join(b"X-%d: 1\r\n" % number for number in range(200))

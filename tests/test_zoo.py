@@ -451,6 +451,17 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_links_that_lead_nowhere(tmp_path: Path) -> None:
+    """They are not called missing."""
+    loop, lost = tmp_path / "loop.yaml", tmp_path / "lost.yaml"
+    loop.symlink_to("loop.yaml")
+    lost.symlink_to("gone.yaml")
+    with pytest.raises(ZooError, match=r"loop\.yaml: is a link that leads back to itself; name a zoo with --zoo FILE"):
+        load(loop)
+    with pytest.raises(ZooError, match=r"lost\.yaml: is a link to gone\.yaml, which is not there; name a zoo"):
+        load(lost)
+
+
 def test_endless_file_is_refused(tmp_path: Path) -> None:
     """A device is not read to its end."""
     (tmp_path / "zoo.yaml").symlink_to("/dev/zero")

@@ -239,8 +239,8 @@ class Handler(SimpleHTTPRequestHandler):
         A foreign name that resolves to us is an attack. Old browsers do not say where a request comes from; their
         scripts are kept from an answer by its headers.
         """
-        host = self.headers.get("Host") or ""
-        if HOSTS.fullmatch(host) is None:
+        host, *more = self.headers.get_all("Host") or [""]
+        if more or HOSTS.fullmatch(host) is None:
             self.send_error(403, "this site is for its own machine")
             return False
         origin = self.headers.get("Origin")

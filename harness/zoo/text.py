@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import ZooError
-from harness.special_files import require_plain, special
+from harness.special_files import lost_link, require_plain, special
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -119,11 +119,14 @@ def read(path: Path) -> bytes:
         ZooError: it is missing, not a regular file, not readable, or over `MAX_BYTES`.
     """
     try:
+        if lost := lost_link(path):
+            raise ZooError([f"{path}: is {lost}; name a zoo with --zoo FILE"])
         if not path.exists():
             raise ZooError([f"{path}: no such file; name it with --zoo FILE, or let `harness init` write one"])
         if not path.is_file():
             kind = "a folder" if path.is_dir() else special(path) or "not a regular file"
-            raise ZooError([f"{path}: is {kind}; give a YAML file such as {path / 'model_zoo.yaml'}"])
+            such = path / "model_zoo.yaml" if path.is_dir() else path.with_name("model_zoo.yaml")
+            raise ZooError([f"{path}: is {kind}; give a YAML file such as {such}"])
         require_plain(path)
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)

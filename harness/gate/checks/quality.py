@@ -313,8 +313,8 @@ def accuracy(contender: Contender, paired: Paired, settings: GateSettings) -> Fi
         verdict = Verdict.REGRESSION if drop.low > allowed or decisive(counts, allowed) else Verdict.INCONCLUSIVE
     else:
         verdict = Verdict.IMPROVEMENT if drop.high < 0 else Verdict.PASS
-    base, head = sign * drop.reference, sign * (drop.reference - drop.value)
-    low, high = sorted((-sign * drop.high, -sign * drop.low))
+    base, head = sign * drop.reference + 0.0, sign * (drop.reference - drop.value) + 0.0  # no -0
+    low, high = sorted((0.0 - sign * drop.high, 0.0 - sign * drop.low))
     beyond = drop.high > allowed
     p = counts.p_worse if counts is not None else None
     detectable = drop.detectable if verdict is Verdict.INCONCLUSIVE else None
