@@ -345,3 +345,10 @@ def test_many_sweeps_at_once(tmp_path: Path) -> None:
     assert 12 == len(rows)
     assert 4 == len({row["run"] for row in rows})
     assert 4 == len(entries(tmp_path))
+
+
+def test_a_folder_that_is_not_utf8_is_refused_first(tmp_path: Path) -> None:
+    """Before anything is measured whose numbers could not be stored."""
+    with pytest.raises(StoreError, match="is not UTF-8, as results need: choose another folder with --results"):
+        Journal.open(tmp_path / "r\udc85", run(), resume=False)
+    assert [] == list(tmp_path.iterdir())

@@ -208,3 +208,15 @@ else:
 def lock_of(results: Path) -> Path:
     """The file whose lock guards asv's files and the opening and closing of journals in a results folder."""
     return results / ".lock"
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a path that Arrow and DuckDB cannot open, before anything is measured for it.
+
+    Raises:
+        StoreError: it is not UTF-8.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(f"{path} is not UTF-8, as results need: choose another folder with --results.") from error

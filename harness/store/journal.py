@@ -69,6 +69,7 @@ class Journal:
         Raises:
             StoreError: where the folder cannot be written. Nothing has been measured yet.
         """
+        files.require_utf8(results)
         files.probe(results)
         files.probe(results / "samples")
         with files.Lock.wait(files.lock_of(results)):
