@@ -280,7 +280,7 @@ MEMORY_GROWTH: Final = Metric(
     name="memory_growth",
     unit="bytes",
     meaning="What a thousand inferences add to the memory that the worker holds of its own, once it is warm: the "
-    "median slope between its bursts, 0 below 64 KiB; the median over processes.",
+    "median slope between its bursts, 0 below 64 KiB or where it added less than 256 KiB; the median over processes.",
     column="memory_growth_bytes",
     reads=("memory_growth_bytes",),
     noisy=True,

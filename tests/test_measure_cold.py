@@ -74,12 +74,13 @@ def history(per_run: float, *, bursts: int = 20, warm: int = 10_000_000) -> list
         (history(-500.0), 0),
         (history(10.0), 0),
         (history(4096.0, bursts=7), None),
+        ([(i, 50_000_000 + 4096 * i) for i in range(40)], 0),
         ([(5, 100)] * 20, None),
         ([], None),
     ],
 )
 def test_memory_that_grows_is_told_from_warming_up(readings: list[tuple[int, int]], expected: int | None) -> None:
-    """A page for every inference; nothing; less; little; and where it cannot be found out."""
+    """A page for every inference; nothing; less; little; a page for each of few; and where it cannot be found out."""
     assert expected == memory.growth(readings)
 
 

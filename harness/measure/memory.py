@@ -58,6 +58,9 @@ LEAST_READINGS = 8
 LEAST_GROWTH = 64 * 1024
 """Bytes per 1000 inferences below which memory does not grow: an allocator keeps a page now and then."""
 
+LEAST_ADDED = 256 * 1024
+"""Bytes that have to be added while one looks: some pages in the few inferences of a slow model say nothing of 1000."""
+
 
 class Readings:
     """What a process held of its own after so many inferences, read between bursts: at most `MOST_READINGS` of them.
@@ -97,7 +100,7 @@ def growth(readings: Sequence[tuple[int, int]]) -> int | None:
     """Bytes per 1000 inferences by which memory grows: the median slope between readings of the second half.
 
     In the first half arenas fill and code warms up. None where there are too few readings; 0 where it does not grow by
-    `LEAST_GROWTH`, or shrinks.
+    `LEAST_GROWTH`, not by `LEAST_ADDED` in all, or shrinks.
 
     Args:
         readings: inferences so far, and bytes.
@@ -111,8 +114,10 @@ def growth(readings: Sequence[tuple[int, int]]) -> int | None:
         for later in late[place + 1 :]
         if later[0] > one[0]
     ]
-    found = round(1000 * statistics.median(slopes)) if slopes else None
-    return found if found is None or found >= LEAST_GROWTH else 0
+    if not slopes:
+        return None
+    found = round(1000 * statistics.median(slopes))
+    return found if found >= LEAST_GROWTH and late[-1][1] - late[0][1] >= LEAST_ADDED else 0
 
 
 def remarks(growths: Sequence[int | None]) -> list[str]:
