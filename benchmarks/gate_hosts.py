@@ -98,7 +98,7 @@ class SimulatedPair:
     answer: PairAnswer
     status: str = "finished"
 
-    def result(self) -> PairAnswer:
+    def result(self, timeout: float | None = None) -> PairAnswer:  # noqa: ARG002  # as Dask has it
         """The answer."""
         return self.answer
 

@@ -51,7 +51,7 @@ class MadeUpTask:
     def __init__(self, status: str, answer: Any = None) -> None:
         self.status, self._answer = status, answer
 
-    def result(self) -> Any:
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002  # as Dask has it
         """The answer."""
         return self._answer
 

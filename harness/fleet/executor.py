@@ -23,7 +23,7 @@ from harness.confirmation import ConfirmedChoice, unconfirmed
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member, transfer
 from harness.fleet.engine import Fleet
-from harness.fleet.flights import NOBODY, Addressed, AnswerQueue, Flight, Group, Waiting, patience_s
+from harness.fleet.flights import FETCH_S, NOBODY, Addressed, AnswerQueue, Flight, Group, Waiting, patience_s
 from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
 from harness.flow.confirm import ConfirmJob
 from harness.flow.execute import Job, time_once
@@ -329,7 +329,11 @@ class FleetExecutor:
             return None if self._revived() else self._again(flight, "the scheduler forgot it")
         if future.status == "error":
             return self._broken(flight, future.exception())
-        return self._told(flight, future.result())
+        try:
+            answer = future.result(timeout=FETCH_S)
+        except TimeoutError:
+            return self._again(flight, "its host is gone")
+        return self._told(flight, answer)
 
     def _told(self, flight: Flight, answer: FleetAnswer) -> ProcessOutcome | None:
         """What a host's answer amounts to: as `_taken`."""

@@ -18,6 +18,9 @@ PATIENCE = "HARNESS_FLEET_PATIENCE"
 PATIENCE_S = 120.0
 """How long a class may have no host, or the scheduler be gone, before what waits for it is given up."""
 
+FETCH_S = 30.0
+"""For fetching what is done from its host: Dask waits without end for what a host had that left just then."""
+
 
 class AnswerQueue(Protocol):
     """Where answers of hosts come in."""

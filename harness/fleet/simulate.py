@@ -201,7 +201,7 @@ class _SimulatedTask:
     def add_done_callback(self, call: Callable[[Any], None]) -> None:
         self._callback = call
 
-    def result(self) -> Any:
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002  # as Dask has it
         return self._answer
 
     def exception(self) -> Any:

@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 from harness.fleet import transfer
 from harness.fleet.engine import Fleet
 from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S
-from harness.fleet.flights import patience_s
+from harness.fleet.flights import FETCH_S, patience_s
 from harness.fleet.model import SLOT, FleetHost, classes
 from harness.gate.fleet import member
 from harness.gate.fleet.model import PairAnswer, SentPair, SideEntry
@@ -261,7 +261,12 @@ class FleetRounds(Schedule):
         elif future.status == "error":
             self._failed(flight, future.exception(), waiting)
         else:
-            self._answer(flight, future.result(), sent, waiting)
+            try:
+                answer = future.result(timeout=FETCH_S)
+            except TimeoutError:  # its host left between the end of the work and the fetching of it
+                self._again(flight, waiting, "is gone")
+            else:
+                self._answer(flight, answer, sent, waiting)
 
     def _answer(self, flight: PairFlight, answer: PairAnswer, sent: SentPair, waiting: deque[tuple[str, int]]) -> None:
         """What a host said."""
