@@ -22,6 +22,7 @@ import pytest
 from harness.build.cache import Cache
 from harness.errors import HarnessError, UsageError
 from harness.fleet import engine, local
+from harness.fleet.flights import FETCH_S
 from harness.fleet.model import FleetHost
 from harness.gate.fleet import member, model, rounds
 from harness.gate.fleet.model import PairAnswer, SentPair
@@ -223,6 +224,20 @@ def test_what_kills_every_worker_breaks_its_case(tmp_path: Path) -> None:
     made.rounds(["m"], 2, SCREEN)
     assert "its pairs were given to hosts 5 times: one was killed" == made.done.broken["m"].reason
     assert 5 == len(fleet.given)
+
+
+def test_an_answer_whose_host_left_is_asked_for_again(tmp_path: Path) -> None:
+    """The pair was done, and nobody has it any more: Dask would wait for it without end."""
+
+    class Lost(MadeUpTask):
+        def result(self, timeout: float | None = None) -> Any:
+            assert timeout == FETCH_S
+            raise TimeoutError
+
+    fleet = PairHosts(host("one"), answer=lambda sent, _: measured(sent) if len(fleet.given) > 1 else Lost("finished"))
+    made = schedule(fleet, tmp_path)
+    made.rounds(["m"], 2, SCREEN)
+    assert (2, 3) == (len(made.done.pairs["m"]), len(fleet.given))
 
 
 def test_what_a_host_lacks_travels_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
