@@ -32,7 +32,7 @@ class DoneTask:
         """Whether it has come to its end."""
         return self.status != "pending"
 
-    def result(self) -> Any:
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002  # as Dask has it
         """The answer."""
         return self._answer
 

@@ -21,6 +21,7 @@ from harness.flow.session import TriedTargets
 from harness.records import HostInfo, Status
 from harness.zoo import HostWish
 from tests import outcomes
+from tests.fleets import MadeUpTask
 
 
 class NoWatch:
@@ -36,30 +37,6 @@ class NoWatch:
         """Never called."""
 
 
-class MadeUpFuture:
-    """What Dask gives for a task; its answer is known when it is made, or never comes."""
-
-    def __init__(self, status: str, answer: Any = None) -> None:
-        self.status, self._answer = status, answer
-
-    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002  # as Dask has it
-        """The answer."""
-        return self._answer
-
-    def exception(self) -> BaseException:
-        """What was raised."""
-        assert isinstance(self._answer, BaseException)
-        return self._answer
-
-    def add_done_callback(self, call: Callable[[Any], None]) -> None:
-        """Call at once, if there is an answer."""
-        if self.status != "pending":
-            call(self)
-
-    def cancel(self, *, force: bool) -> None:
-        """Nothing runs."""
-
-
 class MadeUpFleet:
     """Hosts that answer at once, each as the test wants it; it stands for its own client.
 
@@ -68,7 +45,7 @@ class MadeUpFleet:
         sent: entries that were sent to a host.
     """
 
-    def __init__(self, *hosts: FleetHost, answer: Callable[[SentJob, str], MadeUpFuture] | None = None) -> None:
+    def __init__(self, *hosts: FleetHost, answer: Callable[[SentJob, str], MadeUpTask] | None = None) -> None:
         self.there, self.client, self.address = list(hosts), self, "tcp://made:up"
         self.given: list[tuple[str, int, str]] = []
         self.sent: list[Any] = []
@@ -95,7 +72,7 @@ class MadeUpFleet:
         self.sent.append((arguments["entry"], addresses))
         return {}
 
-    def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpFuture:
+    def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpTask:
         """Answer for the first of the workers."""
         assert {"harness": 1} == options["resources"]
         self.given.append((sent.job.case.id, sent.job.process, workers[0]))
@@ -107,10 +84,10 @@ def host(address: str, host_class: str = "a" * 12, **more: Any) -> FleetHost:
     return FleetHost(address=address, slots=1, host=HostInfo(fingerprint=host_class), **more)
 
 
-def finished(sent: SentJob, address: str) -> MadeUpFuture:
+def finished(sent: SentJob, address: str) -> MadeUpTask:
     """A process that was measured."""
     found = ProcessOutcome(case=sent.job.case, process=sent.job.process, started_at=address)
-    return MadeUpFuture("finished", FleetAnswer(address=address, outcome=found))
+    return MadeUpTask("finished", FleetAnswer(address=address, outcome=found))
 
 
 def jobs(*names: str, processes: int = 1) -> list[Job]:
@@ -164,11 +141,11 @@ def test_the_first_answer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fleets, "LOOK_S", 0.02)
     late: list[tuple[SentJob, str]] = []
 
-    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+    def answer(sent: SentJob, address: str) -> MadeUpTask:
         if not late:
             late.append((sent, address))
             fleet.there = [host("two")]
-            return MadeUpFuture("pending")
+            return MadeUpTask("pending")
         return finished(sent, address)
 
     fleet = MadeUpFleet(host("one"), answer=answer)
@@ -184,8 +161,8 @@ def test_what_kills_its_worker_each_time_has_crashed(tmp_path: Path) -> None:
     class KilledWorker(Exception):
         """As Dask calls it."""
 
-    def answer(sent: SentJob, address: str) -> MadeUpFuture:
-        return MadeUpFuture("error", KilledWorker("it")) if sent.job.process == 0 else finished(sent, address)
+    def answer(sent: SentJob, address: str) -> MadeUpTask:
+        return MadeUpTask("error", KilledWorker("it")) if sent.job.process == 0 else finished(sent, address)
 
     found = run(MadeUpFleet(host("one"), answer=answer), tmp_path, jobs("m", processes=2))
     assert [(0, None), (1, None)] == [(one.process, one.ends) for one in found]
@@ -197,10 +174,10 @@ def test_what_a_host_lacks_is_sent_to_it(tmp_path: Path, monkeypatch: pytest.Mon
     """Artifact and reference, and then the same host measures."""
     monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
 
-    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+    def answer(sent: SentJob, address: str) -> MadeUpTask:
         if fleet.sent:
             return finished(sent, address)
-        return MadeUpFuture("finished", FleetAnswer(address=address, missing=sent.entries))
+        return MadeUpTask("finished", FleetAnswer(address=address, missing=sent.entries))
 
     fleet = MadeUpFleet(host("one"), host("two"), answer=answer)
     (found,) = run(fleet, tmp_path, jobs("m"))
@@ -223,11 +200,11 @@ def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
     monkeypatch.setattr(fleets, "LOOK_S", 0.02)
 
-    def answer(sent: SentJob, address: str) -> MadeUpFuture:
+    def answer(sent: SentJob, address: str) -> MadeUpTask:
         if address == "full":
-            return MadeUpFuture("finished", FleetAnswer(address=address, unfit="cannot write into /cache: it is full"))
+            return MadeUpTask("finished", FleetAnswer(address=address, unfit="cannot write into /cache: it is full"))
         if address == "small":
-            return MadeUpFuture("finished", FleetAnswer(address=address, missing=sent.entries))
+            return MadeUpTask("finished", FleetAnswer(address=address, missing=sent.entries))
         return finished(sent, address)
 
     class SmallHost(MadeUpFleet):
@@ -235,7 +212,7 @@ def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
             """It does not fit."""
             return {"small": ("no space left on device", True)}
 
-        def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpFuture:
+        def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpTask:
             """Answer for the first in the order of the alphabet."""
             return super().submit(_call, sent, workers=sorted(workers), **options)
 
@@ -261,13 +238,13 @@ def test_a_runtime_that_some_hosts_lack(tmp_path: Path) -> None:
     class Lacking(MadeUpFleet):
         lack = frozenset({"one"})
 
-        def submit(self, _call: object, sent: Any, *, workers: Sequence[str], **options: Any) -> MadeUpFuture:
+        def submit(self, _call: object, sent: Any, *, workers: Sequence[str], **options: Any) -> MadeUpTask:
             """Try a target where one is sent, and else measure."""
             if not isinstance(sent, list):
                 return super().submit(_call, sent, workers=workers, **options)
             name = sent[0].target.name
             lacks = set(workers) <= self.lack
-            return MadeUpFuture("finished", TriedTargets(absent={name: "openvino is not installed"} if lacks else {}))
+            return MadeUpTask("finished", TriedTargets(absent={name: "openvino is not installed"} if lacks else {}))
 
     fleet = Lacking(host("one", "a" * 12), host("two", "b" * 12))
     executor = FleetExecutor(fleet, tmp_path)  # type: ignore[arg-type]

@@ -39,35 +39,12 @@ from harness.stats import ranks, ratio, sequential
 from harness.zoo import FleetSpec, HostWish
 from tests import pairs, waiting
 from tests.conftest import Project
+from tests.fleets import MadeUpTask
 from tests.pairs import Quiet
 from tests.test_fleet import free_port
 from tests.test_gate_gate import World, match
 
 A, B = "a" * 12, "b" * 12
-
-
-class MadeUpTask:
-    """What Dask gives for a pair; its answer is known when it is made, or never comes."""
-
-    def __init__(self, status: str, answer: Any = None) -> None:
-        self.status, self._answer = status, answer
-
-    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002  # as Dask has it
-        """The answer."""
-        return self._answer
-
-    def exception(self) -> BaseException:
-        """What was raised."""
-        assert isinstance(self._answer, BaseException)
-        return self._answer
-
-    def add_done_callback(self, call: Callable[[Any], None]) -> None:
-        """Call at once, if there is an answer."""
-        if self.status != "pending":
-            call(self)
-
-    def cancel(self, *, force: bool) -> None:
-        """Nothing runs."""
 
 
 class PairHosts:

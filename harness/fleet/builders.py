@@ -20,6 +20,7 @@ from harness.build.cache import Cache
 from harness.errors import StoreError
 from harness.fleet import member, transfer
 from harness.fleet.engine import Fleet
+from harness.fleet.flights import FETCH_S
 from harness.fleet.model import BUILD, Entry, FleetHost
 from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status, wire
 
@@ -136,7 +137,10 @@ class FleetBuilds:
             time.sleep(LOOK_S)
         if future.status != "finished":
             return None
-        built: Mapping[tuple[str, str], Built] = future.result()
+        try:
+            built: Mapping[tuple[str, str], Built] = future.result(timeout=FETCH_S)
+        except TimeoutError:
+            return None
         place = transfer.Depot(self._depot) if self._depot else None
         for entry in entries(built):
             if transfer.has(cache, entry) or (place is not None and place.fetch(cache, entry)):
