@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import HarnessError
 from harness.fleet import executor as fleets
 from harness.fleet import flights
 from harness.fleet.executor import FleetExecutor
@@ -256,3 +257,22 @@ def test_a_runtime_that_some_hosts_lack(tmp_path: Path) -> None:
     fleet.lack = frozenset({"one", "two"})
     tried = FleetExecutor(fleet, tmp_path).try_targets(cases, tmp_path)  # type: ignore[arg-type]
     assert {wanted[0].case.target.name: "openvino is not installed"} == tried.absent
+
+
+def test_what_is_asked_of_a_host_that_left_is_not_waited_for(tmp_path: Path) -> None:
+    """Dask would keep the task for it; here its hosts are named."""
+
+    class Kept(MadeUpTask):
+        def result(self, timeout: float | None = None) -> Any:
+            assert timeout is not None
+            raise TimeoutError
+
+    class Leaving(MadeUpFleet):
+        def submit(self, *_: object, **__: object) -> MadeUpTask:
+            """Take it, and go."""
+            self.there = []
+            return Kept("pending")
+
+    executor = FleetExecutor(Leaving(host("one")), tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(HarnessError, match="one left the fleet"):
+        executor.try_targets([jobs("m")[0].case], tmp_path)

@@ -139,9 +139,9 @@ class FleetExecutor:
         asked = []
         for name, case in first.items():
             for host_class, hosts in classes(self.hosts_for(name)).items():
-                future = self._submit(member.attempt, [case], workers=[one.address for one in hosts])
-                asked.append((name, host_class, future))
-        found = [(name, host_class, self._result(future)) for name, host_class, future in asked]
+                there = [one.address for one in hosts]
+                asked.append((name, host_class, self._submit(member.attempt, [case], workers=there), there))
+        found = [(name, host_class, self._result(future, there)) for name, host_class, future, there in asked]
         unusable: dict[str, str] = {}
         absent: dict[str, str] = {}
         floors: dict[str, float] = {}
@@ -210,7 +210,8 @@ class FleetExecutor:
                 break
             address = hosts[0].address
             try:
-                found = self._result(self._submit(member.confirm, sent, entries, self._depot, workers=[address]))
+                future = self._submit(member.confirm, sent, entries, self._depot, workers=[address])
+                found = self._result(future, [address])
             except HarnessError as error:
                 why = str(error)
                 self._fleet.revive(self._patience_s, self._say)
@@ -461,10 +462,21 @@ class FleetExecutor:
             call, *arguments, workers=list(workers), allow_other_workers=False, resources={SLOT: 1}, **more
         )
 
-    def _result(self, future: Any) -> Any:
-        """Raises HarnessError: the fleet lost it."""
+    def _result(self, future: Any, addresses: Collection[str]) -> Any:
+        """What a task gives; Dask alone would wait without end for hosts that have left.
+
+        Raises:
+            HarnessError: the fleet lost it, or none of its hosts is there any more.
+        """
         try:
-            return future.result()
+            while True:
+                try:
+                    return future.result(timeout=LOOK_S)
+                except TimeoutError:
+                    if future.status == "error":
+                        raise
+                    if not any(one.address in addresses for one in self._fleet.hosts()):
+                        raise HarnessError(f"{', '.join(sorted(addresses))} left the fleet") from None
         except HarnessError:
             raise
         except Exception as error:
