@@ -54,7 +54,7 @@ class MadeUpFleet:
 
     def hosts(self) -> list[FleetHost]:
         """Who is there."""
-        return self.there
+        return [*self.there]
 
     def revive(self, *_: object) -> bool:
         """It was never gone."""
@@ -64,9 +64,9 @@ class MadeUpFleet:
         """It is refused from now on."""
         self.there = [dataclasses.replace(one, refused=why) if one.address == address else one for one in self.there]
 
-    def our_time(self, _address: str, moment: str) -> str:
+    def our_time(self, _address: str, noun: Any) -> Any:
         """All clocks agree."""
-        return moment
+        return noun
 
     def ask(self, _call: object, addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
         """Take an entry."""

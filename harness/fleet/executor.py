@@ -123,8 +123,8 @@ class FleetExecutor:
     def _hosts(self) -> list[FleetHost]:
         """Every worker that is there; what is known of their classes is forgotten where others are there now."""
         found = self._fleet.hosts()
-        if found != self._there:
-            self._there = [*found]
+        if found is not self._there and found != self._there:
+            self._there = found
             self._slots = Counter({name: sum(one.slots for one in some) for name, some in classes(found).items()})
             self._able.clear()
         return self._there
@@ -363,8 +363,8 @@ class FleetExecutor:
         self._done.add(key)
         if answer.evaluation is not None:  # this host then need not make it again to judge the case
             self._cache.put_evaluation(*answer.evaluation)
-        started_at = self._fleet.our_time(answer.address, answer.outcome.started_at)
-        return dataclasses.replace(answer.outcome, case=flight.job.case, started_at=started_at)
+        found = self._fleet.our_time(answer.address, answer.outcome)
+        return dataclasses.replace(found, case=flight.job.case)
 
     def _broken(self, flight: Flight, error: BaseException | None) -> ProcessOutcome | None:
         """A task that raised: its worker was killed again and again, or something of ours is wrong there."""

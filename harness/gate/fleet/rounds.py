@@ -284,7 +284,8 @@ class FleetRounds(Schedule):
             if answer.broken is not None and name not in self.done.broken:
                 self._break(name, waiting, answer.broken)
             elif answer.pair is not None and name not in self.done.broken:
-                pair = dataclasses.replace(answer.pair, host=self._names[flight.address])
+                found = self._fleet.our_time(flight.address, answer.pair)
+                pair = dataclasses.replace(found, host=self._names[flight.address])
                 self.done.pairs[name].append(pair)
                 self.watch.paired(name, pair)
 
