@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli.remaining import Remaining
 from harness.errors import HarnessError
 from harness.fleet import executor as fleets
 from harness.fleet import flights
@@ -276,3 +277,19 @@ def test_what_is_asked_of_a_host_that_left_is_not_waited_for(tmp_path: Path) -> 
     executor = FleetExecutor(Leaving(host("one")), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(HarnessError, match="one left the fleet"):
         executor.try_targets([jobs("m")[0].case], tmp_path)
+
+
+def test_what_is_under_way_is_said(tmp_path: Path) -> None:
+    """So much on so many hosts, and what was lost; the time left is for whole turns of the hosts."""
+    fleet = MadeUpFleet(host("one"), host("two"), host("old", refused="runs harness 99"))
+    made = FleetExecutor(fleet, tmp_path)  # type: ignore[arg-type]
+    seen = [made.underway() for _ in made.run(jobs("a", "b", "c"), NoWatch())]
+    assert 2 == made.at_once()
+    assert "0 on 2 hosts" == seen[-1]
+    assert "3 on 4 hosts, 2 lost and measured again" == flights.underway(3, 4, 2)
+
+    left = Remaining(processes=9, process_s=10.0, at_once=4)
+    assert 3 * 10.0 == left.measuring()
+    for _ in range(4):
+        left.took(3.0)
+    assert 2 * 4 * 3.0 == left.measuring()

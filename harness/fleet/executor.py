@@ -36,6 +36,7 @@ from harness.fleet.flights import (
     light,
     patience_s,
     title,
+    underway,
 )
 from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
 from harness.flow.confirm import ConfirmJob
@@ -100,6 +101,7 @@ class FleetExecutor:
         self._slots: Counter[str] = Counter()
         self._able: dict[str, dict[str, Addressed]] = {}
         self._done: set[tuple[str, int]] = set()
+        self._repeated = 0
         self._empty_since: dict[str, float] = {}
         self._patience_s = patience_s()
         self._looked = clock()
@@ -119,6 +121,14 @@ class FleetExecutor:
             and self._only in ("", one.host_class)
             and self._usable.get((target, one.host_class), True)
         ]
+
+    def at_once(self) -> int:
+        """How many processes the hosts that are there measure at the same time."""
+        return max(1, sum(self._slots.values()))
+
+    def underway(self) -> str:
+        """What runs on how many hosts now, and how much was given away again."""
+        return underway(sum(one.future is not None for one in self._flights.values()), self.at_once(), self._repeated)
 
     def _hosts(self) -> list[FleetHost]:
         """Every worker that is there; what is known of their classes is forgotten where others are there now."""
@@ -178,7 +188,7 @@ class FleetExecutor:
         return TriedTargets(unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)
 
     def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
-        """See `harness.flow.executors.Executor`; nothing ticks while a host measures.
+        """See `harness.flow.executors.Executor`.
 
         Raises:
             HarnessError: there is no host, or the scheduler is gone for longer than the fleet's patience.
@@ -199,6 +209,7 @@ class FleetExecutor:
                 try:
                     flight, answer = self._answered.get(timeout=LOOK_S)
                 except queue.Empty:
+                    watch.tick()
                     continue
                 outcome = self._taken(flight, answer)
                 if outcome is not None:
@@ -383,6 +394,7 @@ class FleetExecutor:
         """Give a flight away again; its process counts as crashed where that has happened too often."""
         if why:
             self._say(f"{title(flight.job)}: {why}; it is measured again")
+            self._repeated += 1
         flight.number += 1
         if flight.number > MOST_ATTEMPTS * 2:
             self._landed(flight)

@@ -116,6 +116,12 @@ class Waiting:
         return job
 
 
+def underway(running: int, hosts: int, repeated: int) -> str:
+    """What is under way on a fleet, such as `3 on 4 hosts, 1 lost and measured again`."""
+    again = f", {repeated} lost and measured again" if repeated else ""
+    return f"{min(running, hosts)} on {units.count(hosts, 'host')}{again}"
+
+
 def title(job: Job) -> str:
     """What a job is called while it runs."""
     return f"{job.case.id}, process {job.process + 1}"
