@@ -234,6 +234,33 @@ def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     assert "; full cannot write into /cache: it is full" in lost.reason
 
 
+def test_a_host_that_lacks_a_runtime_measures_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others of its class measure that target, however many lack it; where nobody is left, what each said is why."""
+    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
+    monkeypatch.setenv(flights.PATIENCE, "0.01s")
+    without = [f"bare{number}" for number in range(12)]
+
+    def answer(sent: SentJob, address: str) -> MadeUpTask:
+        if address in without and sent.job.case.model.name == "m":
+            return MadeUpTask("finished", FleetAnswer(address=address, lacks="onnxruntime 9.9 cannot be installed"))
+        return finished(sent, address)
+
+    class InOrder(MadeUpFleet):
+        def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpTask:
+            """Answer for the first in the order of the alphabet."""
+            return super().submit(_call, sent, workers=sorted(workers), **options)
+
+    said: list[str] = []
+    fleet = InOrder(*map(host, (*without, "whole")), answer=answer)
+    found = run(fleet, tmp_path, jobs("m", processes=1), say=said.append)
+    assert (["whole"], 12) == ([one.started_at for one in found], len(said))
+    assert said[0].endswith("cannot measure cpu: onnxruntime 9.9 cannot be installed")
+    assert not any(one.refused for one in fleet.there)
+    (lost,) = run(InOrder(*map(host, without), answer=answer), tmp_path, jobs("m"))
+    assert Status.FAILED is lost.ends
+    assert "bare0: onnxruntime 9.9 cannot be installed" in lost.reason
+
+
 def test_a_runtime_that_some_hosts_lack(tmp_path: Path) -> None:
     """A class that has it measures; where no class has it, the reason is the target's."""
 

@@ -31,6 +31,8 @@ from harness.fleet.flights import (
     Flight,
     Group,
     Waiting,
+    awaited,
+    crashed,
     entries_of,
     group_of,
     light,
@@ -44,7 +46,6 @@ from harness.flow.execute import Job, time_once
 from harness.flow.executors import JobWatcher
 from harness.flow.progress import ProcessOutcome
 from harness.flow.session import TriedTargets
-from harness.measure.coordinator import utc_now
 from harness.records import Case, RuntimeInfo, Status
 from harness.zoo import HostWish
 
@@ -93,6 +94,7 @@ class FleetExecutor:
         self._class_of: dict[Group, str] = {}
         self._groups: Counter[str] = Counter()
         self._usable: dict[tuple[str, str], bool] = {}
+        self._lacking: dict[tuple[str, str], str] = {}
         self._answered: AnswerQueue = queue.Queue() if answers is None else answers
         self._flights: dict[int, Flight] = {}
         self._given_up: list[ProcessOutcome] = []
@@ -120,6 +122,7 @@ class FleetExecutor:
             and one.suits(wish)
             and self._only in ("", one.host_class)
             and self._usable.get((target, one.host_class), True)
+            and (target, one.address) not in self._lacking
         ]
 
     def at_once(self) -> int:
@@ -365,6 +368,12 @@ class FleetExecutor:
         if why := answer.unfit or self._send(answer.missing, answer.address):
             self._fleet.leave_out(answer.address, why)
             return self._again(flight, f"{answer.address} {why}")
+        if answer.lacks:
+            self._lacking[flight.job.case.target.name, answer.address] = answer.lacks
+            self._able.clear()
+            self._say(f"{answer.address} cannot measure {flight.job.case.target.name}: {answer.lacks}")
+            self._give(flight)
+            return None
         if answer.missing:
             return self._again(flight, "", at=answer.address)
         self._landed(flight)
@@ -381,11 +390,11 @@ class FleetExecutor:
         """A task that raised: its worker was killed again and again, or something of ours is wrong there."""
         if type(error).__name__ == "KilledWorker":
             self._landed(flight)
-            return _crashed(flight.job, f"the worker of the fleet that measured it was killed each time: {error}")
+            return crashed(flight.job, f"the worker of the fleet that measured it was killed each time: {error}")
         if isinstance(error, HarnessError | OSError):
             self._landed(flight)
             where = ", ".join(sorted(flight.addresses))
-            return _crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
+            return crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
         if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
             return None if self._revived() else self._again(flight, "the scheduler forgot it")
         raise error or HarnessError("a worker of the fleet failed and did not say why")
@@ -398,7 +407,7 @@ class FleetExecutor:
         flight.number += 1
         if flight.number > MOST_ATTEMPTS * 2:
             self._landed(flight)
-            return _crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
+            return crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
         if at:
             entries = entries_of(flight.job)
             sent = SentJob(job=light(flight.job), entries=entries, depot=self._depot)
@@ -449,8 +458,10 @@ class FleetExecutor:
                     for one in self._fleet.hosts()
                     if one.refused and flight.host_class in ("", one.host_class)
                 ]
+                name = flight.job.case.target.name
+                left += [f"{where}: {lack}" for (target, where), lack in self._lacking.items() if target == name]
                 why = "; ".join([why, *left[:3]])
-                yield dataclasses.replace(_crashed(flight.job, why), ends=Status.FAILED)
+                yield dataclasses.replace(crashed(flight.job, why), ends=Status.FAILED)
 
     def _cancel(self, flight: Flight) -> None:
         future, flight.future = flight.future, None
@@ -491,25 +502,9 @@ class FleetExecutor:
         )
 
     def _result(self, future: Any, addresses: Collection[str]) -> Any:
-        """What a task gives; Dask alone would wait without end for hosts that have left.
+        """What a task gives.
 
         Raises:
             HarnessError: the fleet lost it, or none of its hosts is there any more.
         """
-        try:
-            while True:
-                try:
-                    return future.result(timeout=LOOK_S)
-                except TimeoutError:
-                    if future.status == "error":
-                        raise
-                    if not any(one.address in addresses for one in self._fleet.hosts()):
-                        raise HarnessError(f"{', '.join(sorted(addresses))} left the fleet") from None
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise HarnessError(f"{type(error).__name__}: {error}") from error
-
-
-def _crashed(job: Job, reason: str) -> ProcessOutcome:
-    return ProcessOutcome(case=job.case, process=job.process, started_at=utc_now(), reason=reason)
+        return awaited(future, addresses, self._fleet.hosts, look_s=LOOK_S)
