@@ -141,7 +141,7 @@ BudgetText = Annotated[
     typer.Option(
         "--budget",
         metavar="20dB|1%",
-        help="Of files without a zoo: what a build may cost; 20ms and 10MB as well, separated by commas.",
+        help="Of files without a zoo: what a build may cost; 20ms, 10MB, memory=256MB and 5mJ as well, with commas.",
         show_default="20dB",
     ),
 ]
