@@ -62,7 +62,8 @@ CachePlace = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR|URL",
-        help="Where artifacts are cached; with --scheduler also a URL that all hosts reach, such as s3://bucket/cache.",
+        help="Where artifacts are cached; of a URL such as s3://bucket/cache, what others built is fetched and what "
+        "is built here is kept there, too.",
         envvar="HARNESS_CACHE",
         show_default="the user's cache folder",
     ),
