@@ -211,7 +211,7 @@ def main() -> None:
     """Read a request from stdin as JSON: `path`, and for a conversion `shapes`, `kept`, `feeds`; write the answer."""
     asked = json.loads(sys.stdin.read())
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # what a library prints goes to stderr
     try:
         if "shapes" in asked:
             answer = made(asked["path"], asked["shapes"], asked["kept"], asked["feeds"])
