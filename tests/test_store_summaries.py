@@ -6,7 +6,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +161,13 @@ def test_a_second_look_reads_what_is_new(
 ) -> None:
     """Of a store that was looked at, only a new run is opened for its rows; several small segments become one."""
     chance, read = random.Random(5), []
-    real = making._rows
-    monkeypatch.setattr(making, "_rows", lambda *given: read.append(len(given[2])) or real(*given))
+    real = making.rows_of
+
+    def reading(connection: Any, folder: Path, paths: Sequence[Path]) -> Any:
+        read.append(len(paths))
+        return real(connection, folder, paths)
+
+    monkeypatch.setattr(making, "rows_of", reading)
     for place in range(4):
         sweep(tmp_path, chance, place)
         assert (0, place + 1, True) == counted(tmp_path)

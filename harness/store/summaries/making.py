@@ -38,7 +38,7 @@ def update(
     states = {path: ledger.state(path) for path in fresh}
     good = admission.admitted(connection, [path for path in fresh if states[path] is not None], problems)
     for batch in _batches(connection, good):
-        kept = _rows(connection, samples, batch)
+        kept = rows_of(connection, samples, batch)
         if kept is None:  # files without a row are looked at each time
             continue
         # A file that changed while it was read is read again by the next.
@@ -105,7 +105,7 @@ def _batches(connection: Any, paths: Sequence[Path]) -> Iterator[list[Path]]:
     yield batch
 
 
-def _rows(connection: Any, samples: Path, paths: Sequence[Path]) -> Any | None:
+def rows_of(connection: Any, samples: Path, paths: Sequence[Path]) -> Any | None:
     """What is kept of the rows of files, sorted; None where they have none."""
     import pyarrow as pa
 
