@@ -394,7 +394,7 @@ def test_options_of_a_fleet_need_one(project: Project, monkeypatch: pytest.Monke
     at = f"tcp://127.0.0.1:{free_port()}"
     assert "--hosts each goes with a fleet" in project.error("gate", "--base", "main", "--hosts", "each")
     assert "--hosts some: " in project.error("gate", "--base", "main", "--hosts", "some")
-    assert "goes with a fleet" in project.error("gate", "--base", "main", "--cache", "s3://bucket/cache")
+    assert "no-such-kind" in project.error("gate", "--base", "main", "--cache", "no-such-kind://bucket/cache")
     assert "no scheduler of Dask answers there" in project.error("gate", "--base", "main", "--scheduler", at)
     said = project.error("gate", "--base-python", "/opt/python", "--scheduler", at)
     assert "--base-python /opt/python is an interpreter of this host" in said
