@@ -14,7 +14,7 @@ from harness.build import pipeline
 from harness.build.cache import Cache
 from harness.fleet import builders, transfer
 from harness.fleet.builders import FleetBuilds
-from harness.fleet.model import FleetHost
+from harness.fleet.model import BuildAnswer, FleetHost
 from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status
 from tests import outcomes
 from tests.conftest import Project
@@ -143,7 +143,7 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
 
     refused = Refusal(status=Status.FAILED, reason="torch is not installed")
     given = {("tiny", "fp32"): refused, ("tiny", "fp32-fused"): Refusal(status=Status.SKIPPED, reason="too large")}
-    monkeypatch.setattr("harness.fleet.member.build", lambda *_: given)
+    monkeypatch.setattr("harness.fleet.member.build", lambda *_: BuildAnswer(built=given))
     found, _ = builds(BuildHosts(tmp_path, monkeypatch, host("one")), tmp_path / "ours", [(model, recipes[:2])], said)
     assert isinstance(found["tiny", "fp32"], Artifact)
     assert given["tiny", "fp32-fused"] == found["tiny", "fp32-fused"]

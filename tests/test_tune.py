@@ -20,6 +20,7 @@ from harness.cli.tune import default_case, starting_from
 from harness.cli.tuned import none_keeps, sentences
 from harness.confirmation import CONFIRMED, ConfirmedChoice, alone
 from harness.errors import UsageError
+from harness.explain import leaving
 from harness.explain.cases import changed
 from harness.explain.model import LayerLoss
 from harness.explain.names import on_integers
@@ -28,7 +29,7 @@ from harness.flow.execute import Job
 from harness.flow.preview import SweepSettings
 from harness.flow.session import key
 from harness.processes import OutOfTime, left_s
-from harness.records import Block, Budget, Case, Recipe, Refusal, SideSamples, Status, Step
+from harness.records import Block, Budget, Case, MetricLimit, MetricValue, Recipe, Refusal, SideSamples, Status, Step
 from harness.tune import figure, layers, recipes, settings, tune, write
 from harness.tune.clock import TuneClock
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
@@ -645,7 +646,7 @@ def test_a_model_that_computes_nonsense_is_refused(
 
 def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequest]) -> None:
     """There would be nothing to keep."""
-    with pytest.raises(UsageError, match="has no budget to keep"):
+    with pytest.raises(UsageError, match="has no budget of accuracy or fidelity to keep"):
         tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
 
 
@@ -677,3 +678,24 @@ def test_mistakes_are_said(project: Project, arguments: tuple[str, ...], said: s
     """Before anything is built; each names what there is."""
     np.savez(project.root / "examples.npz", x=np.zeros((8, 1, 8, 8), np.float32), y=np.zeros(8, np.int64))
     assert said in project.error("tune", *arguments)
+
+
+def test_limits_of_what_only_timing_shows_wait_for_it() -> None:
+    """A build that was not timed yet is judged by its quality and size, single metrics included, and by nothing else."""
+    case = outcomes.case()
+    limits = Budget(
+        accuracy_drop=0.02,
+        latency_s=1e-9,
+        memory_bytes=1,
+        energy_j=1e-9,
+        metrics={"map50": MetricLimit(drop=0.01)},
+    )
+    case = replace(case, model=replace(case.model, budget=limits))
+    found = outcomes.measured(case).evaluation
+    assert found is not None
+    lost = MetricValue(name="map50", unit="fraction", direction="higher", value=0.5, reference=0.6, drop=0.1)
+    kept = replace(lost, value=0.6, drop=0.0)
+    judged = [
+        leaving.quality_of(case, outcomes.artifact(case), replace(found, metrics=(one,))).excess for one in (kept, lost)
+    ]
+    assert ["", "map50 is worse by 10.00%, budget 1.00%"] == judged

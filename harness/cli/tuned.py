@@ -152,6 +152,10 @@ def sentences(found: Tuned) -> list[str]:
 
 def none_keeps(found: Tuned) -> str:
     """Why nothing is recommended."""
+    costly = [one for one in found.timed if one.excess and one.candidate.name != found.default.name]
+    if costly:
+        said = "; ".join(f"{one.candidate.name}: {one.excess}" for one in costly[:3])
+        return f"no candidate keeps the budget: of {count(len(costly), 'build')} that were timed, {said}"
     if found.nearest is None:
         return f"no candidate keeps the budget: none of {count(len(found.tried) - 1, 'build')} could be made or run"
     near = found.nearest

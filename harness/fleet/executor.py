@@ -20,10 +20,23 @@ from typing import Any
 
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice, unconfirmed
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, StoreError, UsageError
 from harness.fleet import member, transfer
 from harness.fleet.engine import Fleet
-from harness.fleet.flights import FETCH_S, NOBODY, Addressed, AnswerQueue, Flight, Group, Waiting, patience_s
+from harness.fleet.flights import (
+    FETCH_S,
+    NOBODY,
+    Addressed,
+    AnswerQueue,
+    Flight,
+    Group,
+    Waiting,
+    entries_of,
+    group_of,
+    light,
+    patience_s,
+    title,
+)
 from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
 from harness.flow.confirm import ConfirmJob
 from harness.flow.execute import Job, time_once
@@ -31,7 +44,7 @@ from harness.flow.executors import JobWatcher
 from harness.flow.progress import ProcessOutcome
 from harness.flow.session import TriedTargets
 from harness.measure.coordinator import utc_now
-from harness.records import Artifact, Case, RuntimeInfo, Status
+from harness.records import Case, RuntimeInfo, Status
 from harness.zoo import HostWish
 
 MOST_ATTEMPTS = 4
@@ -199,10 +212,10 @@ class FleetExecutor:
     def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:  # noqa: ARG002  (nothing ticks)
         """See `harness.flow.executors.Executor`; on a host of the class that its cases ran on."""
         first = next(iter(job.jobs.values()))
-        wanted = self._class_of.get(_group(first.case)) or first.host_class
-        entries = tuple(dict.fromkeys(entry for one in job.jobs.values() for entry in _entries(one)))
+        wanted = self._class_of.get(group_of(first.case)) or first.host_class
+        entries = tuple(dict.fromkeys(entry for one in job.jobs.values() for entry in entries_of(one)))
         self._publish(entries)
-        sent = dataclasses.replace(job, jobs={name: _light(one) for name, one in job.jobs.items()})
+        sent = dataclasses.replace(job, jobs={name: light(one) for name, one in job.jobs.items()})
         why = "no host of its class is left in the fleet"
         for _ in range(MOST_ATTEMPTS):
             hosts = [one for one in self.hosts_for(first.case.target.name) if wanted in ("", one.host_class)]
@@ -254,7 +267,7 @@ class FleetExecutor:
         """Give away jobs while a host that may take one has nothing to do; each is decided as late as that."""
         free = self._free()
         for job in list(coming):
-            if free[self._class_of.get(_group(job.case), "")] > 0:
+            if free[self._class_of.get(group_of(job.case), "")] > 0:
                 coming.remove(job)
                 self._start(job, free, watch)
         while sum(free.values()) > 0 and len(coming) < 2 * sum(free.values()) + 8:
@@ -290,7 +303,7 @@ class FleetExecutor:
 
     def _placed(self, job: Job) -> str:
         """The class that a job's group is measured on; of several, the one with the fewest groups for its slots."""
-        group = _group(job.case)
+        group = group_of(job.case)
         if group not in self._class_of:
             able = self._able_for(job.case.target.name)
             if not job.host_class and not able:
@@ -316,10 +329,10 @@ class FleetExecutor:
             self._empty_since.setdefault(flight.host_class, self._clock())
             return
         self._empty_since.pop(flight.host_class, None)
-        entries = _entries(job)
+        entries = entries_of(job)
         self._publish(entries)
-        sent = SentJob(job=_light(job), entries=entries, depot=self._depot)
-        flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(job))
+        sent = SentJob(job=light(job), entries=entries, depot=self._depot)
+        flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=title(job))
         flight.future.add_done_callback(lambda future, flight=flight: self._answered.put((flight, future)))
 
     def _taken(self, flight: Flight, future: Any) -> ProcessOutcome | None:
@@ -369,16 +382,16 @@ class FleetExecutor:
     def _again(self, flight: Flight, why: str, at: str = "") -> ProcessOutcome | None:
         """Give a flight away again; its process counts as crashed where that has happened too often."""
         if why:
-            self._say(f"{_title(flight.job)}: {why}; it is measured again")
+            self._say(f"{title(flight.job)}: {why}; it is measured again")
         flight.number += 1
         if flight.number > MOST_ATTEMPTS * 2:
             self._landed(flight)
             return _crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
         if at:
-            entries = _entries(flight.job)
-            sent = SentJob(job=_light(flight.job), entries=entries, depot=self._depot)
+            entries = entries_of(flight.job)
+            sent = SentJob(job=light(flight.job), entries=entries, depot=self._depot)
             flight.addresses, flight.since = frozenset([at]), self._clock()
-            flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(flight.job))
+            flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=title(flight.job))
             flight.future.add_done_callback(lambda future: self._answered.put((flight, future)))
         else:
             self._give(flight)
@@ -434,11 +447,14 @@ class FleetExecutor:
                 future.cancel(force=True)
 
     def _publish(self, entries: Iterable[Entry]) -> None:
-        """Put entries into the depot, each once."""
+        """Put entries into the depot, each once; where that cannot be, they are sent to whoever lacks them."""
         for entry in entries:
             if self._shared is not None and entry not in self._put:
-                self._shared.put(self._cache, entry)
                 self._put.add(entry)
+                try:
+                    self._shared.put(self._cache, entry)
+                except StoreError as error:
+                    self._say(f"{error} It goes through the scheduler.")
 
     def _send(self, entries: Iterable[Entry], address: str) -> str:
         """Put entries into the cache of a host, through the scheduler; why it has no room for them, or nothing.
@@ -481,27 +497,6 @@ class FleetExecutor:
             raise
         except Exception as error:
             raise HarnessError(f"{type(error).__name__}: {error}") from error
-
-
-def _title(job: Job) -> str:
-    """What a job is called while it runs."""
-    return f"{job.case.id}, process {job.process + 1}"
-
-
-def _group(case: Case) -> Group:
-    return case.model.name, case.target.label
-
-
-def _entries(job: Job) -> tuple[Entry, ...]:
-    """What of the cache a job needs."""
-    if not isinstance(job.built, Artifact):
-        return ()
-    return ("artifacts", job.built.digest), ("references", job.built.reference.digest)
-
-
-def _light(job: Job) -> Job:
-    """A job without what is true of this host alone."""
-    return dataclasses.replace(job, client=None, unusable="", absent="", floor_s=None, runtime=None, host=None)
 
 
 def _crashed(job: Job, reason: str) -> ProcessOutcome:

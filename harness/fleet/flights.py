@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from harness import units
+from harness import runtime_spec, units
+from harness.build import lookup
+from harness.build.cache import Cache
 from harness.errors import UsageError
-from harness.fleet.model import FleetHost
+from harness.fleet import transfer
+from harness.fleet.depot_builds import trained_by
+from harness.fleet.model import Entry, FleetHost
 from harness.flow.execute import Job
 from harness.flow.plan import left_out
-from harness.records import Artifact
+from harness.records import Artifact, Case
 
 PATIENCE = "HARNESS_FLEET_PATIENCE"
 PATIENCE_S = 120.0
@@ -109,3 +114,30 @@ class Waiting:
             self.settled.append(job)
             return None
         return job
+
+
+def title(job: Job) -> str:
+    """What a job is called while it runs."""
+    return f"{job.case.id}, process {job.process + 1}"
+
+
+def group_of(case: Case) -> Group:
+    """What a case is compared with."""
+    return case.model.name, case.target.label
+
+
+def entries_of(job: Job) -> tuple[Entry, ...]:
+    """What of the cache a job needs."""
+    if not isinstance(job.built, Artifact):
+        return ()
+    model, own = job.case.model, list[Entry]()
+    if model.weights.kind == "trained" and runtime_spec.runs_network(job.case.target.runtime):
+        cache = Cache(job.cache)  # the network itself runs there, and would be trained again
+        found = lookup.resolution(cache, model, probe=False) or {}
+        own = [one for one in trained_by(found) if transfer.has(cache, one)]
+    return ("artifacts", job.built.digest), ("references", job.built.reference.digest), *own
+
+
+def light(job: Job) -> Job:
+    """A job without what is true of this host alone."""
+    return dataclasses.replace(job, client=None, unusable="", absent="", floor_s=None, runtime=None, host=None)

@@ -490,11 +490,13 @@ def tune(request: TuneRequest, watch: TuneWatcher) -> Tuned:
     """
     if not any(value is not None for value in _limits(request)):
         raise UsageError(
-            f"{request.default.model.name} has no budget to keep: give one with --budget, such as 1% (accuracy) or 20dB"
+            f"{request.default.model.name} has no budget of accuracy or fidelity to keep: give one with --budget, such "
+            f"as 1% (accuracy) or 20dB; latency, size, memory and energy say nothing of how good a build is"
         )
     return Tuner(request, watch).run()
 
 
 def _limits(request: TuneRequest) -> list[float | None]:
     found = request.default.model.budget
-    return [found.accuracy_drop, found.accuracy_share, found.fidelity_db, found.fidelity_equal]
+    single = [limit for one in found.metrics.values() for limit in (one.drop, one.share)]
+    return [found.accuracy_drop, found.accuracy_share, found.fidelity_db, found.fidelity_equal, *single]

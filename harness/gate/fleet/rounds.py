@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.build.cache import Cache
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
 from harness.fleet import transfer
 from harness.fleet.engine import Fleet
 from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S
@@ -332,11 +332,14 @@ class FleetRounds(Schedule):
                 future.cancel(force=True)
 
     def _publish(self, sent: SentPair) -> None:
-        """Put what a pair needs into the depot, each entry once."""
+        """Put what a pair needs into the depot, each entry once; else it is sent to whoever lacks it."""
         for entry in sent.entries if sent.depot else ():
             if entry not in self._put:
-                member.place(sent.depot, entry[0]).put(self._cache(entry[0]), entry[1])
                 self._put.add(entry)
+                try:
+                    member.place(sent.depot, entry[0]).put(self._cache(entry[0]), entry[1])
+                except StoreError as error:
+                    self._say(f"{error} It goes through the scheduler.")
 
     def _send(self, entries: Sequence[SideEntry], address: str) -> str:
         """Put entries into the cache of a host, through the scheduler; why it does not take one, or nothing.
