@@ -195,3 +195,17 @@ def test_pretrained_weights_are_kept_rather_than_a_fallback(tmp_path: Path) -> N
         known = lookup.resolution(cache, asks, probe=False)
         assert known is not None
         assert expected == known["weights"]["digest"]
+
+
+def test_a_bucket_that_refuses_costs_no_sweep(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """Who may only read keeps nothing there, and who may not even read builds: each is said once."""
+    other = other_checkout(built_project, tmp_path)
+    for closed, root, builds, count, said in (
+        ("wb", built_project.root, from_cache, 3, "not kept for others: Cannot write bad://bench/sources/"),
+        ("", built_project.root, from_cache, 3, ""),
+        ("rb", other, nothing, 0, "Cannot read bad://bench/references/"),
+    ):
+        bucket.closed = closed
+        heard: list[str] = []
+        assert count == len(through("bad://bench", root, root / "cache", builds, heard))
+        assert [True] * bool(said) == [one.startswith(said) for one in heard]
