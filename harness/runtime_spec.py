@@ -38,9 +38,12 @@ TORCH: Final = "torch"
 TORCH_COMPILE: Final = "torch-compile"
 OPENVINO: Final = "openvino"
 IREE: Final = "iree"
+LITERT: Final = "litert"
+TVM: Final = "tvm"
 
 OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"), IREE: ("cpu",),
+    LITERT: ("cpu",), TVM: ("cpu",),
 }  # fmt: skip
 """Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
 
@@ -75,7 +78,7 @@ def language(text: str) -> tuple[str, str, str] | None:
 
 
 def other(text: str) -> str:
-    """Which of `OTHERS` a target's runtime is; empty for an onnxruntime. OpenVINO and IREE may have a version."""
+    """Which of `OTHERS` a target's runtime is, with or without a version; empty for an onnxruntime."""
     name = named(text.strip())
     return name if name in OTHERS else ""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import reference
 
 from harness import runtime_spec, zoo
 from harness.errors import UsageError, WorkerRefusal, ZooError
@@ -23,6 +24,7 @@ from harness.records.values import ValueEntry
 from harness.runtimes import environments, kept, protocol
 from harness.runtimes.client import Client, lacking
 from harness.runtimes.clients import FOLDER, client_factory, torch_command
+from harness.runtimes.litert import convert
 from harness.runtimes.onnxruntime import versions
 from harness.runtimes.resolve import resolve_other
 from tests.conftest import Project
@@ -231,6 +233,8 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
     [
         ("iree", ["iree-base-compiler[onnx]", "iree-base-runtime", "numpy"], "3.13.0"),
         ("iree==3.13.0", ["iree-base-compiler[onnx]==3.13.0", "iree-base-runtime==3.13.0", "numpy"], "3.13.0"),
+        ("litert==2.1.0", ["onnx2tf", "ai-edge-litert==2.1.0", "numpy"], "2.1.0"),
+        ("tvm", ["apache-tvm", "onnx", "numpy"], "0.27.0"),
         ("openvino==2026.4.1", ["openvino==2026.4.1", "numpy"], "2026.4.1"),
     ],
 )
@@ -242,7 +246,8 @@ def test_what_another_runtime_is_installed_from(
 
     def ensure(place: Path, wanted: list[str], **_: object) -> environments.Environment:
         asked.extend(wanted)
-        installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0"}
+        installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0", "ai_edge_litert": "2.1.0"}
+        installed |= {"apache-tvm": "0.27.0"}
         return environments.Environment(python="python", installed=installed, digest=place.name)
 
     monkeypatch.setattr(environments, "ensure", ensure)
@@ -253,16 +258,20 @@ def test_what_another_runtime_is_installed_from(
     assert ("python", name, "worker.py") == (start.command[0], *Path(start.command[1]).parts[-2:])
 
 
-def test_iree_runs_a_file_and_says_why_it_cannot(tmp_path: Path) -> None:
-    """Where HARNESS_TEST_IREE names an interpreter that has it: the compiler takes seconds, and 400 MB to install."""
-    if not (python := os.environ.get("HARNESS_TEST_IREE")):
-        pytest.skip("HARNESS_TEST_IREE names no interpreter with IREE")
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("iree", ["rotate"]), ("litert", ["rotate", "load"]), ("tvm", ["rotate"])],
+)  # fmt: skip
+def test_a_compiler_runs_a_file_and_says_why_it_cannot(tmp_path: Path, name: str, features: list[str]) -> None:
+    """Where HARNESS_TEST_IREE and so on name an interpreter that has it: compiling takes seconds."""
+    if not (python := os.environ.get(f"HARNESS_TEST_{name.upper()}")):
+        pytest.skip(f"HARNESS_TEST_{name.upper()} names no interpreter with {name}")
     np.save(tmp_path / "x.npy", np.array([-1.0, 2.0], np.float32)[:, None])
-    target = Target(name="iree", provider="cpu", runtime="iree")
+    target = Target(name=name, provider="cpu", runtime=name)
     feeds = {"x": ValueEntry(name="x", stacked=str(tmp_path / "x.npy"))}
     work = coordinator.Workload(model=coordinator.FLOOR_MODEL, target=target, optimization="all", feeds=feeds, dims={})
-    with Client([python, str(FOLDER / "iree" / "worker.py")]) as client:
-        assert ["iree", ["rotate"]] == [client.runtime.name, client.hello["features"]]
+    with Client([python, str(FOLDER / name / "worker.py")]) as client:
+        assert [name, features] == [client.runtime.name, client.hello["features"]]
         client.ask("open", 300.0, **work.request())
         assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
         client.ask("outputs", 60.0, **work.all_examples(2, tmp_path))
@@ -271,6 +280,32 @@ def test_iree_runs_a_file_and_says_why_it_cannot(tmp_path: Path) -> None:
         broken = dataclasses.replace(work, model=tmp_path / "broken.onnx")
         with pytest.raises(WorkerRefusal):
             client.ask("open", 300.0, **broken.request())
+        odd = dataclasses.replace(work, target=dataclasses.replace(target, provider_options={"speed": "11"}))
+        with pytest.raises(WorkerRefusal, match="takes no provider options, found speed"):
+            client.ask("open", 300.0, **odd.request())
+
+
+def test_a_file_for_litert_keeps_its_inputs_and_the_order_of_its_outputs(tmp_path: Path) -> None:
+    """Open axes get sizes, and an output of three axes or more leaves as a row; what has no known shape is refused."""
+    from onnx import TensorProto, helper, save
+
+    made = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])],
+        "two",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, "side"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "z")],
+    )
+    path = str(tmp_path / "two.onnx")
+    save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)]), path)
+    model = convert.with_shapes(path, {"x": [2, 3, 4]})
+    outputs = convert.outputs_of(model)
+    assert [["y", "float32", [2, 3, 4]], ["z", "float32", [2, 3, 4]]] == outputs
+    x = np.arange(-12, 12, dtype=np.float32).reshape(2, 3, 4)
+    found = reference.ReferenceEvaluator(convert.flatten(model, outputs)).run(None, {"x": x})
+    for one, right in zip(found, (np.maximum(x, 0), -np.maximum(x, 0)), strict=True):
+        np.testing.assert_array_equal(right.reshape(-1), one)
+    with pytest.raises(ValueError, match="the shape of output 'y' does not follow"):
+        convert.outputs_of(convert.with_shapes(path, {}))
 
 
 def test_what_is_kept_can_be_named(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def gate(
         refine=options.refinements({"--data": data, "--input": inputs, "--budget": budget}),
         outputs=outputs.files,
     )
-    spec = fleet_of_gate(zoo, scheduler, (tls_ca, tls_cert, tls_key), hosts=hosts, depot=depot)
+    spec = fleet_of_gate(zoo, scheduler, (tls_ca, tls_cert, tls_key), hosts=hosts)
     with GateConsole(quiet_stdout=outputs.quiet_stdout) as console:
         try:
             report = gated_somewhere(request, console, spec, hosts=hosts, depot=depot)

@@ -10,14 +10,14 @@ from pathlib import Path
 from harness import frameworks, runtime_spec, sealed
 from harness.build.cache import Cache
 from harness.errors import UsageError
-from harness.flavours import is_flavour
+from harness.flavours import is_flavour, normal
 from harness.providers import PLUGINS
 from harness.runtimes import environments, framework_environments
 from harness.runtimes.environments import Say, silent
-from harness.runtimes.resolve import KIND, Runtime, resolve, resolve_other
+from harness.runtimes.resolve import KIND, MADE_OF, Runtime, resolve, resolve_other
 from harness.suggest import suggest
 
-OTHERS = (runtime_spec.OPENVINO, "iree-base-runtime", "iree_base_runtime")
+OTHERS = frozenset(parts.own[-1] for parts in MADE_OF.values())
 """Distributions of runtimes that are not an onnxruntime."""
 
 LEAST_DIGITS = 6
@@ -114,7 +114,7 @@ def _kept(place: Path) -> Kept:
         packages={
             name: version
             for name, version in installed.items()
-            if is_flavour(name) or name in PLUGINS or name in OTHERS or name in of_frameworks
+            if is_flavour(name) or name in PLUGINS or normal(name) in OTHERS or name in of_frameworks
         },
         bytes=_size(place),
         damage=damage,
