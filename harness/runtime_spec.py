@@ -39,11 +39,12 @@ TORCH_COMPILE: Final = "torch-compile"
 OPENVINO: Final = "openvino"
 IREE: Final = "iree"
 LITERT: Final = "litert"
+GENAI: Final = "genai"
 TVM: Final = "tvm"
 
 OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"), IREE: ("cpu",),
-    LITERT: ("cpu",), TVM: ("cpu",),
+    LITERT: ("cpu",), TVM: ("cpu",), GENAI: ("cpu",),
 }  # fmt: skip
 """Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
 

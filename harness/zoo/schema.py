@@ -270,8 +270,8 @@ class TargetEntry(Strict):
     runtime: Text = Field(
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
-        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, litert, tvm, which are "
-        "not an onnxruntime; or another language: node, browser, cpp or java, or a device: ssh or android, see "
+        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, litert, tvm, genai, which "
+        "are not an onnxruntime; or another language: node, browser, cpp or java, or a device: ssh or android, see "
         "docs/languages.md",
     )
     host: Text | None = Field(
