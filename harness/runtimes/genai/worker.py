@@ -123,7 +123,7 @@ def refuse_unless_decoder(specs: list[Any], names: list[str]) -> None:
     """GenAI keeps keys and values itself, and takes none from outside.
 
     Raises:
-        Refused: the file is no decoder that reads tokens alone.
+        Refused: the file is not a decoder that reads tokens alone.
     """
     others = [spec.name for spec in specs if spec.name != IDS]
     if others or not specs:
@@ -154,7 +154,7 @@ def configuration(path: str, threads: int, most: int) -> dict[str, Any]:
     heads, size = shapes[kept[0][0]][1], shapes[kept[0][0]][3]
     words = shapes[SCORES][-1]
     if not (heads and size and words):
-        raise protocol.Refused("not_implemented", "how many heads and words there are does not follow from the outputs")
+        raise protocol.Refused("not_implemented", "how many heads and words it has is not in the file")
     named = {one["kind"]: f"{one['before']}%d{one['after']}" for one in kept}
     settings: dict[str, Any] = {"provider_options": []}
     if threads:
@@ -164,7 +164,8 @@ def configuration(path: str, threads: int, most: int) -> dict[str, Any]:
         "head_size": size, "hidden_size": heads * size, "num_attention_heads": heads, "num_key_value_heads": heads,
         "num_hidden_layers": 1 + max(int(one["layer"]) for one in kept),
         "inputs": {
-            "input_ids": IDS, "past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value",
+            "input_ids": IDS,
+            "past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value",
         },
         "outputs": {
             "logits": SCORES, "present_key_names": named["key"], "present_value_names": named["value"],
