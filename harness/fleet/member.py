@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import io
@@ -13,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from harness import installed
-from harness.build import pipeline
+from harness.build import lookup, pipeline
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
 from harness.errors import StoreError
-from harness.fleet import transfer
-from harness.fleet.model import Entry, FleetAnswer, SentJob
+from harness.fleet import depot_builds, transfer
+from harness.fleet.model import BuildAnswer, Entry, FleetAnswer, SentJob
 from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job, time_once
-from harness.flow.session import TriedTargets, try_targets
+from harness.flow.session import BuildAll, TriedTargets, try_targets
 from harness.measure import host, host_lock
 from harness.paths import cache_root
-from harness.records import Artifact, Built, Case, ModelSpec, Recipe
+from harness.records import Case, ModelSpec, Recipe
 from harness.runtimes import framework_environments
 from harness.store import files
 
@@ -94,6 +95,8 @@ def measure(sent: SentJob) -> FleetAnswer:
         if isinstance(error.__cause__, OSError):  # what this host cannot keep or reach, another may
             return FleetAnswer(address=address, unfit=str(error))
         raise
+    if job.absent:  # another host may have it
+        return FleetAnswer(address=address, lacks=job.absent)
     with host_lock.alone():
         outcome = time_once(job)
     if outcome.reason and (why := no_room()):  # it says nothing of the case, and another host may have room
@@ -114,20 +117,24 @@ def confirm(job: ConfirmJob, entries: tuple[Entry, ...], depot: str) -> Confirme
         return confirm_choice(here)
 
 
-def build(model: ModelSpec, recipes: Sequence[Recipe], depot: str) -> dict[tuple[str, str], Built]:
-    """Build variants of a model here, or find them; what came of each. A depot gets what was built."""
+def build(model: ModelSpec, recipes: Sequence[Recipe], depot: str) -> BuildAnswer:
+    """Build variants of a model here, or find them; what came of each. A depot has its say, and gets what was built."""
     cache = Cache(cache_root())
+    builds: BuildAll = depot_builds.DepotBuilds(depot) if depot else pipeline.build
     with host_lock.alone():  # nobody measures beside it
-        built = dict(
-            pipeline.build(cache, [(model, recipes)], on_event=lambda _: None, surround=framework_environments.ensure)
-        )
-    if depot:
-        place = transfer.Depot(depot)
-        for one in built.values():
-            if isinstance(one, Artifact):
-                place.put(cache, ("artifacts", one.digest))
-                place.put(cache, ("references", one.reference.digest))
-    return built
+        built = builds(cache, [(model, recipes)], on_event=lambda _: None, surround=framework_environments.ensure)
+    found = lookup.resolution(cache, model, probe=False)
+    return BuildAnswer(
+        built=dict(built),
+        source=depot_builds.source_name(cache, model),
+        resolution=None if found is None else depot_builds.anywhere(found, model),
+        trained=() if found is None else tuple(depot_builds.trained_by(found)),
+    )
+
+
+def lacking(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Which of these this host's cache does not have."""
+    return _fetch(Cache(cache_root()), entries, "")
 
 
 def send(entry: Entry) -> bytes:
@@ -169,7 +176,8 @@ def _fetch(cache: Cache, entries: Sequence[Entry], depot: str) -> tuple[Entry, .
     missing = [entry for entry in entries if not transfer.has(cache, entry)]
     if depot and missing:
         place = transfer.Depot(depot)
-        missing = [entry for entry in missing if not place.fetch(cache, entry)]
+        with contextlib.suppress(transfer.UnreachableDepot):  # from where the sweep was started, then
+            missing = [entry for entry in missing if not place.fetch(cache, entry)]
     return tuple(missing)
 
 

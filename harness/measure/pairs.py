@@ -13,12 +13,14 @@ import random
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import cores, idle, memory
+from harness.measure import cores, energy, idle, memory
 from harness.measure.bursts import OPEN_DEADLINE_S, burst
 from harness.measure.coordinator import ClientFactory, Workload, utc_now
+from harness.measure.energy import BurstEnergy, CountersFound
 from harness.measure.pacing import Pace, is_steady
 from harness.measure.scenarios import Driver
 from harness.records import Block, Pair, SideSamples
@@ -59,7 +61,7 @@ PairSpec = GroupSpec
 
 @dataclass(slots=True)
 class LiveSide:
-    """One live side: its worker, what it said when it opened, how long an inference takes, what it held before."""
+    """One live side: its worker, what it said when it opened, how long an inference takes, what it held and took."""
 
     worker: Client
     drive: Driver
@@ -67,6 +69,7 @@ class LiveSide:
     first_ns: int = 0
     typical_ns: float = 1.0
     empty_bytes: int | None = None
+    energy: BurstEnergy = field(default_factory=lambda: BurstEnergy(CountersFound(source="not opened")))
 
 
 def measure_pair(
@@ -143,7 +146,8 @@ def measure_block(
         for number in range(repeats(spec, n * typical_ns / 1e9 + (idle.SPIN_S if spin else 0.0))):
             for role in random_order(spec, rng):
                 with named(role):
-                    means[role].append(mean(sides[role], n, spec, at=number * n if rotates else None))
+                    at = number * n if rotates else None
+                    means[role].append(sides[role].energy.around(n, partial(mean, sides[role], n, spec, at=at)))
                     await_rest(sides[role], spec, spin)
                 order.append(role)
                 if on_burst is not None:
@@ -198,6 +202,7 @@ def open_side(side: LiveSide, work: Workload) -> None:
     """Create the session and run it once."""
     side.empty_bytes = memory.held_bytes(side.worker.pid, work.model.parent)
     side.drive = Driver(work)
+    side.energy = BurstEnergy(energy.found_for(work.target, elsewhere="device" in side.worker.hello))
     reply = side.drive.open(side.worker)
     session_ns = reply.get("session_ns")
     if type(session_ns) is not int or session_ns <= 0:
@@ -237,6 +242,7 @@ def side_samples(side: LiveSide, means: list[float], work: Workload) -> SideSamp
         bursts_ns=tuple(means),
         peak_rss_bytes=side.worker.peak_rss_bytes(),
         model_bytes=memory.added(side.empty_bytes, memory.held_bytes(side.worker.pid, work.model.parent)),
+        energy_j=side.energy.joules,
     )
 
 
