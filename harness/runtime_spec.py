@@ -89,6 +89,11 @@ def runs_network(text: str) -> bool:
     return other(text) in (TORCH, TORCH_COMPILE)
 
 
+def decodes_alone(text: str) -> bool:
+    """Whether a runtime runs decoders and nothing else, so that no file of one node can try it."""
+    return other(text) == GENAI
+
+
 def problem_of_target(text: str) -> str:
     """Why a text cannot be a target's runtime; empty where it can."""
     text = text.strip()
