@@ -630,6 +630,20 @@ def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., tune.Tu
         tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), Late(), now).run()
 
 
+def test_a_model_that_computes_nonsense_is_refused(
+    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own outputs are no numbers, so that every build is as good as any other."""
+    request = tuning("int8-static", Budget(fidelity_db=5.0))
+    tuner = tune.Tuner(request, Quiet(), Time())
+    trial = TriedBuild(candidate=TuneCandidate(case=request.default, why=""), closeness_db=math.inf, excess="")
+    monkeypatch.setattr(tuner._trials, "one", lambda *_, **__: trial)
+    note = "the framework's own output `y` is nowhere finite: the model computes nonsense."
+    tuner._session.built[key(request.default)] = outcomes.artifact(request.default, notes=(note,))
+    with pytest.raises(UsageError, match="nowhere finite"):
+        tuner.run()
+
+
 def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequest]) -> None:
     """There would be nothing to keep."""
     with pytest.raises(UsageError, match="has no budget of accuracy or fidelity to keep"):
@@ -667,7 +681,7 @@ def test_mistakes_are_said(project: Project, arguments: tuple[str, ...], said: s
 
 
 def test_limits_of_what_only_timing_shows_wait_for_it() -> None:
-    """A build that was not timed yet is judged by its quality and size, single metrics included, and by nothing else."""
+    """A build that was not timed yet is judged by its quality, single metrics included, and its size."""
     case = outcomes.case()
     limits = Budget(
         accuracy_drop=0.02,

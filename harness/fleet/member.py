@@ -95,6 +95,8 @@ def measure(sent: SentJob) -> FleetAnswer:
         if isinstance(error.__cause__, OSError):  # what this host cannot keep or reach, another may
             return FleetAnswer(address=address, unfit=str(error))
         raise
+    if job.absent:  # another host may have it
+        return FleetAnswer(address=address, lacks=job.absent)
     with host_lock.alone():
         outcome = time_once(job)
     if outcome.reason and (why := no_room()):  # it says nothing of the case, and another host may have room

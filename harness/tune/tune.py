@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from harness import confirmation, scratch
+from harness import confirmation, reasons, scratch
 from harness.build import keys, pipeline
 from harness.build.pipeline import BuildEvent
 from harness.confirmation import ConfirmedChoice
@@ -44,7 +44,8 @@ BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
 """Shares of the time for searching by which builds, their race, and that of settings are over."""
 
 OWN = 0.3
-"""The share of the time for searching by which the zoo's own builds are over: what follows depends on their times."""
+"""The share of the time for searching by which the zoo's own builds are over, once one of them keeps the budget: what
+follows depends on their times."""
 
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
@@ -149,6 +150,9 @@ class Tuner:
             raise UsageError(f"{default.case.id}, which everything is compared with, cannot be run: {base.reason}")
         if base.excess is None:
             raise UsageError(f"no build of {default.case.model.name} could be judged: {base.unjudged}")
+        built = self._session.built.get(key(default.case))
+        if wrong := next((note for note in getattr(built, "notes", ()) if reasons.NONSENSE in note), ""):
+            raise UsageError(f"{default.case.id}: {wrong} Nothing can be compared with it")
         with reading() as reader, self._journal() as journal:
             first = self._own()
             if len(self._trials.tried) == 1:
@@ -191,7 +195,8 @@ class Tuner:
         request = self._request
         zoo_own = recipes.own(request.variants, request.default.recipe.name)
         first = recipes.distinct([(request.default.recipe, ""), *zoo_own, *self._plain()])[1:]
-        self._trials.all(first, by=OWN)
+        for one in first:
+            self._trials.all([one], by=OWN if self._trials.inside() else RACING)
         return first
 
     def _plain(self) -> list[tuple[Recipe, str]]:
