@@ -34,7 +34,7 @@ from harness.tune import layers, recipes, settings
 from harness.tune.clock import FEWEST_BLOCKS, TuneClock
 from harness.tune.layers import LayerTimes
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
-from harness.tune.racing import NOT_TIMED, RaceWatcher, better_than, race
+from harness.tune.racing import NEAR, NOT_TIMED, RaceWatcher, better_than, race
 from harness.tune.trying import STOPPED, BuildTrials
 from harness.units import count
 from harness.zoo import Zoo
@@ -49,9 +49,6 @@ follows depends on their times."""
 
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
-
-NEAR = 1.25
-"""A build that takes this many times as long as the fastest is left out: no setting makes up for that."""
 
 FAR = 1.5
 """A quantized build that takes this many times as long as the fastest is not varied: no variation makes up for that."""
@@ -212,8 +209,7 @@ class Tuner:
     def _vary(self, first: Sequence[tuple[Recipe, str]], seen: Sequence[TimedBuild], reader: GraphReader) -> None:
         """Vary the quantized builds, the fastest first, until the time for building is over."""
         times = {one.candidate.case.recipe.name: one.example_s for one in seen}
-        inside = [one.example_s for one in _fit(seen) if one.example_s]
-        worth = min(inside, default=math.inf) * FAR
+        least = min((one.example_s for one in _fit(seen) if one.example_s), default=math.inf)
         there = [
             recipe
             for recipe, _ in first
@@ -223,11 +219,14 @@ class Tuner:
         ]
         for recipe in sorted(there, key=lambda one: times.get(one.name) or math.inf):
             spent = times.get(recipe.name)
-            if spent is not None and spent > worth:
-                slower = f"it takes {FAR * spent / worth:.1f} times as long as the fastest"
+            if spent is not None and spent > FAR * least:
+                slower = f"it takes {spent / least:.1f} times as long as the fastest"
                 self._spared.append(f"variations of {recipe.name}: {slower}")
                 continue
+            before = len(self._trials.inside())
             self._family(recipe, [known for known, _ in first if known is not recipe], reader)
+            if spent is not None and len(self._trials.inside()) > before:
+                least = min(least, spent)  # what varies it is about as fast
 
     def _family(self, recipe: Recipe, others: Iterable[Recipe], reader: GraphReader) -> None:
         """Variations of a quantized build: closer ones where it is outside the budget, then what may be faster."""
@@ -320,7 +319,10 @@ class Tuner:
         made = cases.changed(recipe, {"exclude": list(found)}, f"{recipe.name}.float-where-faster")
         words = f"{count(len(found), 'layer')} in float that integers slow"
         kept = [one.candidate for one in self._trials.all([(made, words)], by=SETTINGS) if one.keeps]
-        return self._race("layers in float that integers slow", kept, journal, SETTINGS) if kept else []
+        if best is None or not kept:
+            return []
+        both, better = [best.candidate, *kept], better_than(best.candidate, 1.0)
+        return self._race("layers in float that integers slow", both, journal, SETTINGS, hopeful=better)
 
     # --- time ---
 
@@ -393,7 +395,9 @@ class Tuner:
             whole = settings.combined(base.case, helped)
             if whole is not None and not self._clock.over(SETTINGS):
                 candidate = TuneCandidate(case=whole, why=f"{base.why}; what helped, together")
-                found += self._race("what helped, together", [candidate], journal, SETTINGS)
+                first = next(one.candidate for one in _fit(timed) if one.candidate.case is helped[0])
+                both, better = [first, candidate], better_than(first, 1.0)
+                found += self._race("what helped, together", both, journal, SETTINGS, hopeful=better)
         return found
 
     def _confirm(self, best: Sequence[TuneCandidate], default: TuneCandidate) -> ConfirmedChoice:
@@ -401,8 +405,9 @@ class Tuner:
         members = {one.name: one for one in [*best, default]}
         left = self._request.time_limit - self._clock.spent
         group_s = self._clock.member_s * len(members)
-        # Confirming is not to take longer than what it confirms.
-        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(left / group_s), int(self._clock.spent / group_s)))
+        # Confirming is not to take longer than half of what it confirms.
+        worth = min(left, self._clock.spent / 2)
+        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(worth / group_s)))
         self._watch.saying(f"confirming {' and '.join(one.name for one in best)} against {default.name}")
         return confirm_choice(
             ConfirmJob(
