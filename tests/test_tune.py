@@ -100,6 +100,14 @@ def test_what_only_chooses_other_numbers_is_told_from_what_may_be_faster() -> No
     assert {"int8.per-tensor", "int8.compute-only", "int8.operators", "int8.s8s8"} <= {one.name for one, _ in faster}
 
 
+def test_of_the_zoo_s_builds_the_most_promising_come_first() -> None:
+    """Where the time ends early there is a float one, and the quantized ones, before what rarely pays."""
+    floats = [Recipe(name=name, precision=name, steps=(Step(kind="export"),)) for name in ("fused", "fp16", "bf16")]
+    quantized = [changed(STATIC, {"method": method}, method) for method in ("weights", "dynamic", "static")]
+    found = recipes.promising([(one, "") for one in [*floats, *quantized]])
+    assert ["fused", "static", "dynamic", "weights", "fp16", "bf16"] == [one.name for one, _ in found]
+
+
 def test_reduced_ranges_are_tried_where_products_overflow() -> None:
     """The default has 7 bits already; a recipe with 8 is tried with 7 on AVX2, and not where VNNI is."""
     eight = changed(STATIC, {"reduce_range": False}, "int8")
@@ -634,7 +642,7 @@ def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., tune.Tu
 def test_a_model_that_computes_nonsense_is_refused(
     tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own outputs are no numbers, so that every build is as good as any other."""
+    """Its own outputs are NaN, so that every build is as good as any other."""
     request = tuning("int8-static", Budget(fidelity_db=5.0))
     tuner = tune.Tuner(request, Quiet(), Time())
     trial = TriedBuild(candidate=TuneCandidate(case=request.default, why=""), closeness_db=math.inf, excess="")

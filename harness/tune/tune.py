@@ -43,10 +43,6 @@ TIME_LIMIT_S = 900.0
 BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
 """Shares of the time for searching by which builds, their race, and that of settings are over."""
 
-OWN = 0.3
-"""The share of the time for searching by which the zoo's own builds are over, once one of them keeps the budget: what
-follows depends on their times."""
-
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
 
@@ -192,8 +188,8 @@ class Tuner:
         request = self._request
         zoo_own = recipes.own(request.variants, request.default.recipe.name)
         first = recipes.distinct([(request.default.recipe, ""), *zoo_own, *self._plain()])[1:]
-        for one in first:
-            self._trials.all([one], by=OWN if self._trials.inside() else RACING)
+        for one in recipes.promising(first):
+            self._trials.all([one], by=BUILDING if self._trials.inside() else RACING)
         return first
 
     def _plain(self) -> list[tuple[Recipe, str]]:
