@@ -6,18 +6,17 @@ comes from a sweep's own rounds, and the last word is that of live groups.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from harness import confirmation, reasons, scratch
 from harness.build import keys, pipeline
+from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.confirmation import ConfirmedChoice
 from harness.errors import BuildError, UsageError, WorkerError
@@ -25,9 +24,9 @@ from harness.explain import cases
 from harness.explain.asking import GraphReader, reading
 from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job
-from harness.flow.session import key
+from harness.flow.session import OnBuild, key
 from harness.processes import OutOfTime
-from harness.records import Artifact, Case, Recipe
+from harness.records import Artifact, Built, Case, ModelSpec, Recipe
 from harness.store.journal import Journal
 from harness.store.rows import plain
 from harness.tune import layers, recipes, settings
@@ -109,15 +108,14 @@ class Tuner:
         """
         self._request, self._watch = request, watch
         self._clock = TuneClock(request.time_limit, now)
-        self._ranges = contextlib.ExitStack()
-        shared = self._ranges.enter_context(scratch.folder("ranges"))
+        self._ranges: Path | None = None
         self._session = cases.open_session(
             request.zoo,
             request.default,
             cache=request.cache,
             results=request.results,
             say=watch.saying,
-            builds=functools.partial(pipeline.build, ranges=shared),
+            builds=self._build,
         )
         self._trials = BuildTrials(self._session, request.default, self._clock, watch)
         self._skipped, self._spared = self._trials.skipped, list[str]()
@@ -131,8 +129,19 @@ class Tuner:
             UsageError: the baseline cannot be built, or the time limit is too short for one candidate.
             StoreError: the cache cannot be written.
         """
-        with self._ranges:
+        with scratch.folder("ranges") as self._ranges:
             return self._run()
+
+    def _build(
+        self,
+        cache: Cache,
+        requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
+        *,
+        on_event: OnBuild,
+        surround: pipeline.Surround,
+    ) -> Mapping[tuple[str, str], Built]:
+        """As `pipeline.build`; ranges that are calibrated serve the builds that follow."""
+        return pipeline.build(cache, requests, on_event=on_event, surround=surround, ranges=self._ranges)
 
     def _run(self) -> Tuned:
         default = TuneCandidate(case=self._request.default, why="the default")
