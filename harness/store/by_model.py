@@ -10,7 +10,7 @@ from typing import Any, Final
 from harness.errors import StoreError
 from harness.store import database, query
 from harness.store.rows import Row
-from harness.store.summaries.look import Look, look
+from harness.store.summaries.look import StoreLook, look
 
 MOST: Final = 20_000
 """Rows that are read at a time; a model with more of them stands alone."""
@@ -38,7 +38,7 @@ class StoredModels:
     parts: tuple[tuple[str, ...], ...]
     problems: list[StoreError]
     notes: tuple[str, ...]
-    looked: list[Look]
+    looked: list[StoreLook]
 
     def rows(self) -> Iterator[tuple[list[Row], list[Row]]]:
         """Part after part, each ordered as `query.query` has it, with what `Query.among` has of its models.

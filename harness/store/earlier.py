@@ -15,7 +15,7 @@ from harness.store import absent
 from harness.store.admission import literal
 from harness.store.clock import settled_sql
 from harness.store.rows import Row
-from harness.store.summaries.look import Look
+from harness.store.summaries.look import StoreLook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def scattered(newest: Iterable[Row]) -> list[tuple[str, str]]:
     return [place for place, runs in found.items() if len(runs) > 1]
 
 
-def rows(connection: Any, looked: Look, newest: Sequence[Row], columns: Sequence[str], once: str) -> list[Row]:
+def rows(connection: Any, looked: StoreLook, newest: Sequence[Row], columns: Sequence[str], once: str) -> list[Row]:
     """Rows of those runs, as far as they are not among the newest.
 
     Args:

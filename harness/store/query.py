@@ -21,7 +21,7 @@ from harness.store.rows import Row
 from harness.store.samples import damaged
 from harness.store.standing import standing
 from harness.store.summaries import narrow
-from harness.store.summaries.look import Look, look
+from harness.store.summaries.look import StoreLook, look
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,13 +114,13 @@ def read_columns(columns: Collection[str]) -> tuple[str, ...]:
 
 def read(
     connection: Any,
-    looked: Look,
+    looked: StoreLook,
     problems: list[StoreError],
     columns: Sequence[str],
     *,
     all_runs: bool,
     models: Sequence[str] | None = None,
-) -> tuple[list[Row], list[Row], Look]:
+) -> tuple[list[Row], list[Row], StoreLook]:
     """Rows as `Query.rows` has them, those of earlier runs that `Query.among` has beside them, and what was readable.
 
     Args:
@@ -201,6 +201,35 @@ def table(
     raise changing(results)
 
 
+def measured_cases(results: Path) -> pd.DataFrame | None:
+    """Of a large store the cases, before anything else is read of them; None of a small one, which is read whole.
+
+    Args:
+        results: the results folder.
+
+    Returns:
+        `case`, `model`, `run_started_at` of its newest run, and `hosts`, how many have it.
+
+    Raises:
+        StoreError: where the folder itself cannot be listed.
+    """
+    with connected() as connection:
+        for _ in range(ATTEMPTS):
+            try:
+                looked = look(connection, results, [])
+                if not looked.counting:
+                    return None
+                kept = looked.rows(connection, ["model", "run_started_at", "fingerprint"])
+            except FileNotFoundError:
+                continue
+            frame: pd.DataFrame = connection.sql(
+                f'SELECT "case", any_value(model) AS model, max({settled_sql("run_started_at")}) AS run_started_at, '  # noqa: S608  (our own names)
+                f'greatest(count(DISTINCT fingerprint), 1) AS hosts FROM {kept} GROUP BY "case" ORDER BY "case"'
+            ).df()
+            return frame
+    raise changing(results)
+
+
 def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     """Whole rows of chosen cases, read only from the files that hold them.
 
@@ -245,7 +274,7 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
 
 def _framed(
     connection: Any,
-    looked: Look,
+    looked: StoreLook,
     problems: list[StoreError],
     select: Mapping[str, str],
     categories: Collection[str],
@@ -286,7 +315,7 @@ def _framed(
         return _framed(connection, looked.without(set(looked.paths) - set(good)), problems, select, categories, case)
 
 
-def _cases(connection: Any, looked: Look) -> list[tuple[str, str]]:
+def _cases(connection: Any, looked: StoreLook) -> list[tuple[str, str]]:
     """The models and cases that are stored."""
     found: list[tuple[str, str]] = connection.execute(
         f'SELECT DISTINCT model, "case" FROM {looked.newest(connection)}'  # noqa: S608  (our own names)
@@ -306,13 +335,13 @@ def _frame(connection: Any, sql: str, params: Sequence[Any], categories: Collect
 
 def _select(
     connection: Any,
-    looked: Look,
+    looked: StoreLook,
     problems: list[StoreError],
     wanted: Sequence[str],
     *,
     all_runs: bool,
     models: Sequence[str] | None = None,
-) -> tuple[list[Row], Look]:
+) -> tuple[list[Row], StoreLook]:
     """The rows of all files in one query, and the files; only where it fails is the culprit looked for, one by one."""
     import duckdb
 
@@ -346,7 +375,7 @@ def _select(
     return rows, looked
 
 
-def _newest(connection: Any, looked: Look, of: str, latest: str, models: Sequence[str] | None) -> list[Path]:
+def _newest(connection: Any, looked: StoreLook, of: str, latest: str, models: Sequence[str] | None) -> list[Path]:
     """Make the table `newest` of the newest failed row and the newest other one of each case; the files that hold them.
 
     Most columns of most rows are of no use: 2,000 cases that were measured 500 times have theirs in a file or two.
@@ -363,8 +392,8 @@ def _newest(connection: Any, looked: Look, of: str, latest: str, models: Sequenc
 
 
 def names(
-    connection: Any, looked: Look, problems: list[StoreError]
-) -> tuple[list[tuple[str, str, str, int, int]], Look]:
+    connection: Any, looked: StoreLook, problems: list[StoreError]
+) -> tuple[list[tuple[str, str, str, int, int]], StoreLook]:
     """Model, variant and target of all stored rows, each combination once, with its rows and newest rows; the files.
 
     Files that do not answer are left out.
@@ -405,7 +434,7 @@ def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError]
     return good
 
 
-def _earlier(connection: Any, looked: Look, rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+def _earlier(connection: Any, looked: StoreLook, rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
     """Rows of `harness.store.earlier`, of the files that can be read; `_select` has said which cannot."""
     import duckdb
 
@@ -418,7 +447,7 @@ def _earlier(connection: Any, looked: Look, rows: Sequence[Row], columns: Sequen
         return _earlier(connection, looked.without(set(looked.paths) - set(good)), rows, columns)
 
 
-def of_the_future(connection: Any, looked: Look, problems: Sequence[StoreError]) -> tuple[str, ...]:
+def of_the_future(connection: Any, looked: StoreLook, problems: Sequence[StoreError]) -> tuple[str, ...]:
     """Which runs say that they are of the future; not asked where files are damaged, which says enough."""
     paths = looked.perhaps_after(limit())
     if problems or not paths:

@@ -25,7 +25,7 @@ FEWEST_BYTES: Final = 8_000_000
 """A store of so many files, or of so many bytes, is worth summaries."""
 
 KEYS: Final = '"case", model, variant, target, failed, n, run, run_started_at, filename'
-"""What is known of the newest rows of a case (`Look.newest`)."""
+"""What is known of the newest rows of a case (`StoreLook.newest`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Counting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class StoreLook:
     """The files of a results folder, and what is summarized of them.
 
     Attributes:
@@ -67,14 +67,14 @@ class Look:
         """All files, sorted."""
         return sorted([*self.direct, *(self.samples / name for one in self.counting for name in one.files)])
 
-    def without(self, paths: Collection[Path]) -> Look:
+    def without(self, paths: Collection[Path]) -> StoreLook:
         """The same look without some files, which turned out to be damaged."""
         gone = {os.path.relpath(path, self.samples) for path in paths}
         counting = [
             Counting(name=one.name, files=one.files - gone, whole=one.whole and not one.files & gone, last=one.last)
             for one in self.counting
         ]
-        return Look(
+        return StoreLook(
             samples=self.samples,
             folder=self.folder,
             direct=tuple(path for path in self.direct if path not in paths),
@@ -85,7 +85,7 @@ class Look:
     def newest(self, connection: Any) -> str:
         """A relation of `KEYS`: of each case, failed or not, at least its newest row; of other files every one.
 
-        `n` is how many rows there are of that case in one place. Rows that stand twice may come twice.
+        `n` is how many rows there are of that case in one place. A row that appears twice may come so.
 
         Raises:
             FileNotFoundError: summaries were damaged and are forgotten, or a file has gone: look again.
@@ -169,7 +169,7 @@ class Look:
             raise FileNotFoundError(f"{self.folder / name}: {error}") from error
 
 
-def look(connection: Any, results: Path, problems: list[StoreError]) -> Look:
+def look(connection: Any, results: Path, problems: list[StoreError]) -> StoreLook:
     """The files of a results folder that may be read.
 
     Args:
@@ -185,7 +185,7 @@ def look(connection: Any, results: Path, problems: list[StoreError]) -> Look:
     finished = stored_files.finished_files(results)
     if not _worth(finished):
         paths = admission.admitted(connection, stored_files.sample_files(results), problems)
-        return Look(samples=samples, folder=samples, direct=tuple(paths), counting=(), once=False)
+        return StoreLook(samples=samples, folder=samples, direct=tuple(paths), counting=(), once=False)
     folder = ledger.folder_of(results)
     lock = ledger.attempt_lock(folder)
     try:
@@ -274,7 +274,7 @@ def _updated(
     return [path for path in fresh if str(path.relative_to(samples)) not in noted.files]
 
 
-def _look(samples: Path, folder: Path, noted: Ledger, direct: tuple[Path, ...]) -> Look:
+def _look(samples: Path, folder: Path, noted: Ledger, direct: tuple[Path, ...]) -> StoreLook:
     held: dict[str, set[str]] = {}
     runs: set[str] = set()
     once = not direct
@@ -291,7 +291,7 @@ def _look(samples: Path, folder: Path, noted: Ledger, direct: tuple[Path, ...]) 
         )
         for name, files in sorted(held.items())
     ]
-    return Look(samples=samples, folder=folder, direct=direct, counting=tuple(counting), once=once)
+    return StoreLook(samples=samples, folder=folder, direct=direct, counting=tuple(counting), once=once)
 
 
 def _quoted(text: str) -> str:
