@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from onnx import reference
 
-from harness import runtime_spec, zoo
+from harness import runtime_spec, sealed, zoo
 from harness.errors import UsageError, WorkerRefusal, ZooError
 from harness.flow import remarks
 from harness.flow.execute import Job, conclude
@@ -427,6 +427,27 @@ def test_a_case_that_answers_otherwise_fails(monkeypatch: pytest.MonkeyPatch) ->
     found = conclude(job, progress)
     assert (Status.FAILED, "tvm answers otherwise", None) == (found.status, found.reason, found.latency)
     assert measured.evaluation is found.evaluation
+
+
+def test_what_is_no_python_environment_is_not_damaged(tmp_path: Path) -> None:
+    """Packages of npm and workers that harness compiled have no Python to lose; an empty folder is not whole."""
+    folder = tmp_path / "runtimes"
+    for name in ("c" * 32 + "/worker-cccc", "d" * 32 + "/classes/Worker.class", "headers-1/onnxruntime_c_api.h"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    (folder / ("e" * 32)).mkdir()
+    npm = folder / ("f" * 32)
+    npm.mkdir()
+    content = {"made_by": "onnxruntime-node 1.30.0", "package": "onnxruntime-node", "version": "1.30.0"}
+    (npm / environments.META).write_bytes(sealed.seal(sealed.place_entry(npm), content))
+    found = {one.digest[0]: (one.name, dict(one.packages), one.damage) for one in kept.everything(tmp_path)}
+    assert ("worker in C++", {}, "") == found["c"]
+    assert ("worker in Java", {}, "") == found["d"]
+    assert ("headers of onnxruntime", {}, "") == found["h"]
+    assert "is not whole" in found["e"][2]
+    assert ("onnxruntime-node 1.30.0", {"onnxruntime-node": "1.30.0"}, "") == found["f"]
+    with pytest.raises(UsageError, match=f"available: .*{'e' * 32}"):
+        kept.remove(["nonsense"], tmp_path)
 
 
 def test_what_is_kept_can_be_named(tmp_path: Path) -> None:
