@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 HOSTS, CASES, PROCESSES, CLASSES = 100, 10_000, 5, 1
 MOST_PROCESSES = 100_000_000
-FEW = 3
-"""Processes of a case that are stored to find out what that costs."""
+FEW_CASES, FEW = 20, 3
+"""Cases, and processes of each at most, that are stored to find out what that costs."""
 
 LONGEST_S = 30 * 86_400.0
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3600, 60
@@ -76,7 +76,7 @@ class FleetSimulation:
             hosts, found = simulate.fewest_hosts(
                 asked, night_s, lambda n, one: ending.say(f"{units.count(n, 'host')}: {clock(one.makespan_s)}")
             )
-        few = dataclasses.replace(asked, processes=min(asked.processes, FEW))
+        few = dataclasses.replace(asked, cases=FEW_CASES, processes=min(asked.processes, FEW))
         stored_s = storing_s(simulate.some_jobs(few))
         if format_ != options.TABLE:
             from harness.cli.formats import emit_facts

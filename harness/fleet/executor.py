@@ -21,7 +21,7 @@ from typing import Any
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice, unconfirmed
 from harness.errors import HarnessError, StoreError, UsageError
-from harness.fleet import member, transfer
+from harness.fleet import attempts, member, transfer
 from harness.fleet.engine import Fleet
 from harness.fleet.flights import (
     FETCH_S,
@@ -46,11 +46,14 @@ from harness.flow.execute import Job, time_once
 from harness.flow.executors import JobWatcher
 from harness.flow.progress import ProcessOutcome
 from harness.flow.session import TriedTargets
-from harness.records import Case, RuntimeInfo, Status
+from harness.records import Case, Status
 from harness.zoo import HostWish
 
 MOST_ATTEMPTS = 4
 """How often one process is given away again."""
+
+FEW = 8
+"""Hosts of a class that are asked one by one where the first has not what a target needs."""
 
 LOOK_S = 0.5
 """How often it is looked who is there, on the coordinator alone."""
@@ -167,28 +170,25 @@ class FleetExecutor:
             for host_class, hosts in classes(self.hosts_for(name)).items():
                 there = [one.address for one in hosts]
                 asked.append((name, host_class, self._submit(member.attempt, [case], workers=there), there))
-        found = [(name, host_class, self._result(future, there)) for name, host_class, future, there in asked]
-        unusable: dict[str, str] = {}
-        absent: dict[str, str] = {}
-        floors: dict[str, float] = {}
-        runtimes: dict[str, RuntimeInfo] = {}
-        for name in first:
-            own = {host_class: one for other, host_class, one in found if other == name}
-            good = {k: one for k, one in own.items() if name not in one.unusable and name not in one.absent}
-            for host_class in own.keys() - good.keys():
-                self._usable[name, host_class] = not good
-                self._able.clear()
-            if not own:
-                unusable[name] = f"no host of the fleet suits the target {name} (its `hosts`): harness fleet hosts"
-            elif not good:
-                one = next(iter(own.values()))
-                unusable |= one.unusable
-                absent |= one.absent
-            elif len(good) == 1:
-                (one,) = good.values()
-                floors |= one.floors
-                runtimes |= one.runtimes
-        return TriedTargets(unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)
+        found = [
+            (name, host_class, self._one_that_has(first[name], self._result(future, there), there))
+            for name, host_class, future, there in asked
+        ]
+        of_all, usable = attempts.merged(list(first), found)
+        self._usable |= usable
+        self._able.clear()
+        return of_all
+
+    def _one_that_has(self, case: Case, tried: TriedTargets, there: Sequence[str]) -> TriedTargets:
+        """What a class can do with a target: where the host that tried it lacks something, others of it may not."""
+        name = case.target.name
+        for address in there[:FEW] if name in tried.absent and len(there) > 1 else ():
+            other: TriedTargets = self._result(self._submit(member.attempt, [case], workers=[address]), [address])
+            if name in other.absent:
+                self._lacking[name, address] = other.absent[name]
+            else:
+                tried = other
+        return tried
 
     def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
         """See `harness.flow.executors.Executor`.

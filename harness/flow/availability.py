@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import frameworks, interpreters
+from harness import frameworks, interpreters, runtime_spec
 from harness.errors import UsageError, WorkerError
 from harness.flow import executors_here
 from harness.frameworks import surroundings
@@ -135,7 +135,11 @@ def model_problem(model: ModelSpec, cache: Path) -> str:
 def try_target(target: Target, cache: Path) -> str:
     """Why a target cannot run a node here, on one line."""
     try:
-        coordinator.floor(target, client=client_factory(target, cache, install=False))
+        start = client_factory(target, cache, install=False)
+        if runtime_spec.decodes_alone(target.runtime):
+            start().close()
+        else:
+            coordinator.floor(target, client=start)
     except (WorkerError, UsageError) as error:
         return " ".join(str(error).split())[:200]
     return ""

@@ -26,6 +26,7 @@ RUNTIMES: Final[Mapping[str, str]] = {
     runtime_spec.IREE: "the .onnx file, compiled through MLIR",
     runtime_spec.LITERT: "the .tflite file that onnx2tf makes of it",
     runtime_spec.TVM: "the .onnx file, compiled through Relax, untuned",
+    runtime_spec.GENAI: "a decoder in ONNX Runtime GenAI: time to the first token",
     "node": "onnxruntime-node",
     "browser": "onnxruntime-web, in a page of Chromium",
     "cpp": "onnxruntime from C++",

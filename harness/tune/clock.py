@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from harness import processes
 
-FEWEST_BLOCKS = 8
+FEWEST_BLOCKS = 7
 """Of live groups: with fewer no difference between three candidates could be confirmed."""
 
 MEMBERS = 3

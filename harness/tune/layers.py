@@ -18,7 +18,7 @@ from harness.records import Artifact, Case
 EXAMPLES = 4
 """On so many examples tensors are compared: enough for an order, and what is chosen is evaluated on all of them."""
 
-SECONDS = 0.5
+SECONDS = 0.25
 """Of inference for each stretch of a profile."""
 
 FREE = 0.01

@@ -35,6 +35,9 @@ PROCESS_S = 0.5
 NOT_TIMED = "not timed"
 """How the reason of a candidate begins that no time was left for."""
 
+NEAR = 1.25
+"""Whoever takes this many times as long as the fastest does not go on: no setting makes up for that."""
+
 CLOSE = 1.05
 """Whoever is within this factor of the last that goes on goes on as well: so little is noise after one process."""
 
@@ -113,13 +116,18 @@ def race(
 
 
 def going_on(left: Sequence[TuneCandidate], rows: Mapping[str, Row]) -> list[TuneCandidate]:
-    """Who goes on: the fastest third by the time of one example, who is close to it, and nobody outside the budget."""
+    """Who goes on: the fastest third by the time of one example, who is close to it, and nobody outside the budget.
+
+    Nobody does where one alone is left: there is nothing to tell it apart from.
+    """
     times = _times(left, rows)
     ordered = sorted(times.values())
     if not ordered:
         return []
     last = ordered[min(len(ordered), max(FEWEST, math.ceil(len(ordered) * KEPT))) - 1] * CLOSE
-    return [one for one in _by_time(left, times) if times[one.case.id] <= last][: max(MOST, FEWEST)]
+    last = min(last, ordered[0] * NEAR)
+    found = [one for one in _by_time(left, times) if times[one.case.id] <= last][:MOST]
+    return found if len(found) > 1 else []
 
 
 def better_than(base: TuneCandidate, share: float) -> GoingOn:

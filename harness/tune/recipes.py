@@ -51,6 +51,18 @@ def own(recipes: Sequence[Recipe], baseline: str) -> list[tuple[Recipe, str]]:
     return [(recipe, "as in the zoo") for recipe in recipes if recipe.name != baseline and recipe.optimization == "all"]
 
 
+def promising(found: Sequence[tuple[Recipe, str]]) -> list[tuple[Recipe, str]]:
+    """In the order in which to try them: one in float, what is quantized, and then the other ones in float."""
+    floats = [one for one in found if quantizing(one[0]) is None]
+    method = {id(one): str(step.options.get("method")) for one in found if (step := quantizing(one[0])) is not None}
+    order = (STATIC, DYNAMIC, WEIGHTS)
+    quantized = sorted(
+        (one for one in found if id(one) in method),
+        key=lambda one: order.index(method[id(one)]) if method[id(one)] in order else len(order),
+    )
+    return [*floats[:1], *quantized, *floats[1:]]
+
+
 def plain(first: Recipe) -> list[tuple[Recipe, str]]:
     """The network in float32 with and without each optimizer, from any recipe of it."""
     export = first.steps[0]

@@ -6,18 +6,17 @@ comes from a sweep's own rounds, and the last word is that of live groups.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from harness import confirmation, reasons, scratch
 from harness.build import keys, pipeline
+from harness.build.cache import Cache
 from harness.build.pipeline import BuildEvent
 from harness.confirmation import ConfirmedChoice
 from harness.errors import BuildError, UsageError, WorkerError
@@ -25,16 +24,16 @@ from harness.explain import cases
 from harness.explain.asking import GraphReader, reading
 from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job
-from harness.flow.session import key
+from harness.flow.session import OnBuild, key
 from harness.processes import OutOfTime
-from harness.records import Artifact, Case, Recipe
+from harness.records import Artifact, Built, Case, ModelSpec, Recipe
 from harness.store.journal import Journal
 from harness.store.rows import plain
 from harness.tune import layers, recipes, settings
 from harness.tune.clock import FEWEST_BLOCKS, TuneClock
 from harness.tune.layers import LayerTimes
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
-from harness.tune.racing import NOT_TIMED, RaceWatcher, better_than, race
+from harness.tune.racing import NEAR, NOT_TIMED, RaceWatcher, better_than, race
 from harness.tune.trying import STOPPED, BuildTrials
 from harness.units import count
 from harness.zoo import Zoo
@@ -43,15 +42,8 @@ TIME_LIMIT_S = 900.0
 BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
 """Shares of the time for searching by which builds, their race, and that of settings are over."""
 
-OWN = 0.3
-"""The share of the time for searching by which the zoo's own builds are over, once one of them keeps the budget: what
-follows depends on their times."""
-
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
-
-NEAR = 1.25
-"""A build that takes this many times as long as the fastest is left out: no setting makes up for that."""
 
 FAR = 1.5
 """A quantized build that takes this many times as long as the fastest is not varied: no variation makes up for that."""
@@ -116,15 +108,14 @@ class Tuner:
         """
         self._request, self._watch = request, watch
         self._clock = TuneClock(request.time_limit, now)
-        self._ranges = contextlib.ExitStack()
-        shared = self._ranges.enter_context(scratch.folder("ranges"))
+        self._ranges: Path | None = None
         self._session = cases.open_session(
             request.zoo,
             request.default,
             cache=request.cache,
             results=request.results,
             say=watch.saying,
-            builds=functools.partial(pipeline.build, ranges=shared),
+            builds=self._build,
         )
         self._trials = BuildTrials(self._session, request.default, self._clock, watch)
         self._skipped, self._spared = self._trials.skipped, list[str]()
@@ -138,8 +129,19 @@ class Tuner:
             UsageError: the baseline cannot be built, or the time limit is too short for one candidate.
             StoreError: the cache cannot be written.
         """
-        with self._ranges:
+        with scratch.folder("ranges") as self._ranges:
             return self._run()
+
+    def _build(
+        self,
+        cache: Cache,
+        requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
+        *,
+        on_event: OnBuild,
+        surround: pipeline.Surround,
+    ) -> Mapping[tuple[str, str], Built]:
+        """As `pipeline.build`; ranges that are calibrated serve the builds that follow."""
+        return pipeline.build(cache, requests, on_event=on_event, surround=surround, ranges=self._ranges)
 
     def _run(self) -> Tuned:
         default = TuneCandidate(case=self._request.default, why="the default")
@@ -195,8 +197,8 @@ class Tuner:
         request = self._request
         zoo_own = recipes.own(request.variants, request.default.recipe.name)
         first = recipes.distinct([(request.default.recipe, ""), *zoo_own, *self._plain()])[1:]
-        for one in first:
-            self._trials.all([one], by=OWN if self._trials.inside() else RACING)
+        for one in recipes.promising(first):
+            self._trials.all([one], by=BUILDING if self._trials.inside() else RACING)
         return first
 
     def _plain(self) -> list[tuple[Recipe, str]]:
@@ -212,8 +214,7 @@ class Tuner:
     def _vary(self, first: Sequence[tuple[Recipe, str]], seen: Sequence[TimedBuild], reader: GraphReader) -> None:
         """Vary the quantized builds, the fastest first, until the time for building is over."""
         times = {one.candidate.case.recipe.name: one.example_s for one in seen}
-        inside = [one.example_s for one in _fit(seen) if one.example_s]
-        worth = min(inside, default=math.inf) * FAR
+        least = min((one.example_s for one in _fit(seen) if one.example_s), default=math.inf)
         there = [
             recipe
             for recipe, _ in first
@@ -223,11 +224,14 @@ class Tuner:
         ]
         for recipe in sorted(there, key=lambda one: times.get(one.name) or math.inf):
             spent = times.get(recipe.name)
-            if spent is not None and spent > worth:
-                slower = f"it takes {FAR * spent / worth:.1f} times as long as the fastest"
+            if spent is not None and spent > FAR * least:
+                slower = f"it takes {spent / least:.1f} times as long as the fastest"
                 self._spared.append(f"variations of {recipe.name}: {slower}")
                 continue
+            before = len(self._trials.inside())
             self._family(recipe, [known for known, _ in first if known is not recipe], reader)
+            if spent is not None and len(self._trials.inside()) > before:
+                least = min(least, spent)  # what varies it is about as fast
 
     def _family(self, recipe: Recipe, others: Iterable[Recipe], reader: GraphReader) -> None:
         """Variations of a quantized build: closer ones where it is outside the budget, then what may be faster."""
@@ -320,7 +324,10 @@ class Tuner:
         made = cases.changed(recipe, {"exclude": list(found)}, f"{recipe.name}.float-where-faster")
         words = f"{count(len(found), 'layer')} in float that integers slow"
         kept = [one.candidate for one in self._trials.all([(made, words)], by=SETTINGS) if one.keeps]
-        return self._race("layers in float that integers slow", kept, journal, SETTINGS) if kept else []
+        if best is None or not kept:
+            return []
+        both, better = [best.candidate, *kept], better_than(best.candidate, 1.0)
+        return self._race("layers in float that integers slow", both, journal, SETTINGS, hopeful=better)
 
     # --- time ---
 
@@ -393,7 +400,9 @@ class Tuner:
             whole = settings.combined(base.case, helped)
             if whole is not None and not self._clock.over(SETTINGS):
                 candidate = TuneCandidate(case=whole, why=f"{base.why}; what helped, together")
-                found += self._race("what helped, together", [candidate], journal, SETTINGS)
+                first = next(one.candidate for one in _fit(timed) if one.candidate.case is helped[0])
+                both, better = [first, candidate], better_than(first, 1.0)
+                found += self._race("what helped, together", both, journal, SETTINGS, hopeful=better)
         return found
 
     def _confirm(self, best: Sequence[TuneCandidate], default: TuneCandidate) -> ConfirmedChoice:
@@ -401,8 +410,9 @@ class Tuner:
         members = {one.name: one for one in [*best, default]}
         left = self._request.time_limit - self._clock.spent
         group_s = self._clock.member_s * len(members)
-        # Confirming is not to take longer than what it confirms.
-        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(left / group_s), int(self._clock.spent / group_s)))
+        # Confirming is not to take longer than half of what it confirms.
+        worth = min(left, self._clock.spent / 2)
+        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(worth / group_s)))
         self._watch.saying(f"confirming {' and '.join(one.name for one in best)} against {default.name}")
         return confirm_choice(
             ConfirmJob(

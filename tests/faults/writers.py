@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.paths import cache_root
 from harness.store import query
@@ -23,6 +24,9 @@ from harness.store.mirror import Mirror
 from tests import outcomes
 
 WRITERS = 2
+
+SERVERS: dict[str, Any] = {}
+"""What listens, by the URL of its bucket."""
 
 
 def write(place: str, writer: int, runs: int) -> None:
@@ -75,6 +79,8 @@ def moto_bucket() -> Iterator[tuple[str, Mapping[str, str]]]:
 
     server = moto.server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    url = "s3://bench/results"
+    SERVERS[url] = server
     host, port = server.get_host_and_port()
     at = f"http://{host}:{port}"
     said = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -83,11 +89,11 @@ def moto_bucket() -> Iterator[tuple[str, Mapping[str, str]]]:
     os.environ.update(said)
     try:
         s3fs.S3FileSystem(endpoint_url=at, skip_instance_cache=True).mkdir("bench")
-        yield "s3://bench/results", said
+        yield url, said
     finally:
         os.environ.clear()
         os.environ.update(before)
-        server.stop()
+        SERVERS.pop(url).stop()
 
 
 def main() -> int:
