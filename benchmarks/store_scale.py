@@ -3,6 +3,7 @@
 python benchmarks/store_scale.py --rows 50000 --shape wide      50,000 cases in one run
 python benchmarks/store_scale.py --rows 50000 --shape long      one run for each of 50 commits, 1,000 cases each
 python benchmarks/store_scale.py --rows 1000000 --shape fleet   2,000 cases, 25 hosts, a run of each host and commit
+python benchmarks/store_scale.py --rows 10000000 --shape fleet --compacted   as `harness results compact` leaves it
 python benchmarks/store_scale.py --rows 500000 --verbs results,history
 
 The store is made up (no model runs), the files are real: one row was measured once, and every other one is made of it
@@ -29,6 +30,7 @@ import pyarrow as pa
 from harness.records import Run
 from harness.store import samples
 from harness.store.rows import to_row
+from harness.store.stored_files import COMPACT
 from tests import outcomes
 
 GOALS = {"results": 5, "history": 10, "report": 60}
@@ -105,15 +107,24 @@ def table(run: Run, count: int, per_model: int) -> Any:
     return found
 
 
-def store(results: Path, rows: int, shape: str, per_model: int) -> None:
-    """Write a store of so many rows: in one run, or in as many runs of `CASES` cases as it takes."""
+def store(results: Path, rows: int, shape: str, per_model: int, *, compacted: bool = False) -> None:
+    """Write a store of so many rows: in one run, or in as many runs of `CASES` cases as it takes.
+
+    Compacted, the runs of a month and host are one file, as `harness results compact` would have made of them.
+    """
     (results / "samples").mkdir(parents=True)
     each = min(rows, {"wide": rows, "long": CASES, "fleet": FLEET_CASES}[shape])
+    files: dict[Path, list[Run]] = {}
     for place in range(max(1, rows // each)):
         run = run_of(place, FLEET_HOSTS if shape == "fleet" else 1)
-        found = table(run, each, per_model)
-        with (results / "samples" / f"{run.id}.parquet").open("wb") as file, samples.writer(file) as out:
-            out.write_table(found, row_group_size=2_000)
+        folder = f"month={run.started_at[:7]}/class={run.fingerprint}"
+        name = f"{folder}/{COMPACT}{run.fingerprint}" if compacted else run.id
+        files.setdefault(results / "samples" / f"{name}.parquet", []).append(run)
+    for path, runs in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file, samples.writer(file) as out:
+            for run in runs:
+                out.write_table(table(run, each, per_model), row_group_size=2_000)
 
 
 def cost(arguments: Sequence[str], folder: Path) -> tuple[float, float, float]:
@@ -141,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--shape", choices=("wide", "long", "fleet"), default="wide")
+    parser.add_argument("--compacted", action="store_true", help="a file for each month and host instead of each run")
     parser.add_argument("--per-model", type=int, default=100, help="cases of each model")
     parser.add_argument("--verbs", default=",".join(VERBS), help="of these, separated by commas")
     parser.add_argument("--keep", type=Path, help="a new folder to work in and leave behind")
@@ -148,7 +160,7 @@ def main() -> None:
     folder = (options.keep or Path(tempfile.mkdtemp(prefix="store-scale-"))).absolute()
     try:
         if not (folder / "results").exists():
-            store(folder / "results", options.rows, options.shape, options.per_model)
+            store(folder / "results", options.rows, options.shape, options.per_model, compacted=options.compacted)
         print(f"{options.rows:,} rows, {options.shape}; goals are for 50,000 rows, each under {MOST_MB} MB")
         print("| verb | processor | goal | peak memory | printed |")
         print("| --- | --- | --- | --- | --- |")

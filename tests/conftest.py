@@ -35,7 +35,7 @@ os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.05")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Thousands of tests and a hundred libraries are there to stay: to look through them for garbage takes a tenth of the time.
+# Thousands of tests and a hundred libraries stay: to look through them for garbage takes a tenth of the time.
 gc.set_threshold(10_000, 20, 20)
 
 # How long an example takes says something of the machine, and nothing of what is tested.
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was collected and imported is no garbage before the end."""
+    """What was collected and imported stays to the end, and need not be looked through."""
     gc.collect()
     gc.freeze()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import units, zoo
 from harness.cli import result_columns
 from tests import outcomes, report_stores
 from tests.conftest import Project
@@ -156,6 +157,19 @@ def test_throughput_counts_examples() -> None:
     """A batch is so many examples."""
     assert 800.0 == result_columns.throughput({"batch": 8, "latency": {"median_s": 0.01}})
     assert result_columns.throughput({"batch": 8, "latency": None}) is None
+
+
+def test_a_decoder_has_tokens_per_second() -> None:
+    """Those of one example, which the zoo's axes say, times the throughput; nothing for a model that reads none."""
+    loaded = zoo.load(Path(__file__).parents[1] / "model_zoo.yaml").models
+    assert [64, 1, None] == [loaded[name].tokens for name in ("gpt2_prefill", "gpt2_decode", "digits_cnn")]
+    row = {"batch": 2, "latency": {"median_s": 0.01}, "tokens": 64}
+    assert "200/s, 12,800 tokens/s" == result_columns.rates(row)
+    assert ("200/s", None) == (
+        result_columns.rates({**row, "tokens": None}),
+        result_columns.token_rate({**row, "tokens": None}),
+    )
+    assert units.NONE == result_columns.rates({**row, "latency": None})
 
 
 def test_compact(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ import pytest
 from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
-from harness.fleet import engine, local, member, transfer
+from harness.fleet import clocks, engine, local, member, transfer
 from harness.fleet.model import FleetHost, SentJob
+from harness.flow.progress import ProcessOutcome
 from harness.measure import host_lock
 from harness.records import HostInfo
 from harness.store import places, samples
@@ -295,6 +296,13 @@ def test_hosts_suit_what_a_target_wants() -> None:
     assert not FleetHost(address="a", host=host, refused="other").suits(HostWish())
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Something that began."""
+
+    started_at: str
+
+
 def test_a_clock_that_is_off_is_corrected() -> None:
     """What a worker noted goes by this host's clock, unless the difference is one that the question itself makes."""
 
@@ -308,13 +316,27 @@ def test_a_clock_that_is_off_is_corrected() -> None:
     fleet.client, fleet._clocks = SkewedClient(), {}
     fleet.ask(print, ["ahead", "right", "silent"])
     noted = "2026-11-28T01:10:02+00:00"
-    corrected = fleet.our_time("ahead", noted)
+    corrected = fleet.our_time("ahead", Moment(started_at=noted)).started_at
     assert timedelta(hours=1) - (datetime.fromisoformat(noted) - datetime.fromisoformat(corrected)) < timedelta(
         minutes=5
     )
     assert corrected.startswith("2026-11-28T00:")
     assert len(noted) == len(corrected)
-    assert [noted] * 3 == [fleet.our_time(address, noted) for address in ("right", "silent", "unknown")]
+    assert [noted] * 3 == [
+        fleet.our_time(address, Moment(started_at=noted)).started_at for address in ("right", "silent", "unknown")
+    ]
+
+    case = outcomes.case("m", "fp32")
+    crash = ProcessOutcome(case=case, process=0, started_at="2026-11-28T01:10:02.123+00:00")
+    found = dataclasses.replace(
+        crash, samples=dataclasses.replace(outcomes.process(1000), started_at="2026-11-28T01:10:03+00:00")
+    )
+    moved = clocks.earlier(found, 3600.0)
+    assert "2026-11-28T00:10:02.123+00:00" == moved.started_at
+    assert moved.samples is not None
+    assert "2026-11-28T00:10:03+00:00" == moved.samples.started_at
+    assert found.samples is not None
+    assert (found.case, found.samples.samples_ns) == (moved.case, moved.samples.samples_ns)
 
 
 def test_a_host_whose_disk_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Path) -> None:

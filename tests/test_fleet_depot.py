@@ -147,7 +147,7 @@ def test_pretrained_weights_are_kept_rather_than_a_fallback(tmp_path: Path) -> N
     """Where a hub cannot be reached, what somebody else got of it counts; a fallback never takes its place."""
     model = outcomes.case("resnet18", "fp32").model
     weights = {"kind": "pretrained", "digest": "p", "reason": ""}
-    cache, note = Cache(tmp_path), {"files": [], "facts": {}}
+    cache, note = Cache(tmp_path), dict[str, Any](files=[], facts={})
     fallback = {**weights, "kind": "seeded", "digest": "s"}
     asks = dataclasses.replace(model, weights=dataclasses.replace(model.weights, kind="pretrained"))
     for found, expected in ((fallback, "s"), (weights, "p"), (fallback, "p")):

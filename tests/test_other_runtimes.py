@@ -24,6 +24,7 @@ from harness.records.values import ValueEntry
 from harness.runtimes import environments, kept, protocol
 from harness.runtimes.client import Client, lacking
 from harness.runtimes.clients import FOLDER, client_factory, torch_command
+from harness.runtimes.genai import worker as genai
 from harness.runtimes.litert import convert
 from harness.runtimes.onnxruntime import versions
 from harness.runtimes.resolve import resolve_other
@@ -234,6 +235,7 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
         ("iree", ["iree-base-compiler[onnx]", "iree-base-runtime", "numpy"], "3.13.0"),
         ("iree==3.13.0", ["iree-base-compiler[onnx]==3.13.0", "iree-base-runtime==3.13.0", "numpy"], "3.13.0"),
         ("litert==2.1.0", ["onnx2tf", "ai-edge-litert==2.1.0", "numpy"], "2.1.0"),
+        ("genai", ["onnxruntime-genai", "onnx", "numpy"], "0.18.0"),
         ("tvm", ["apache-tvm", "onnx", "numpy"], "0.27.0"),
         ("openvino==2026.4.1", ["openvino==2026.4.1", "numpy"], "2026.4.1"),
     ],
@@ -247,7 +249,7 @@ def test_what_another_runtime_is_installed_from(
     def ensure(place: Path, wanted: list[str], **_: object) -> environments.Environment:
         asked.extend(wanted)
         installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0", "ai_edge_litert": "2.1.0"}
-        installed |= {"apache-tvm": "0.27.0"}
+        installed |= {"apache-tvm": "0.27.0", "onnxruntime_genai": "0.18.0"}
         return environments.Environment(python="python", installed=installed, digest=place.name)
 
     monkeypatch.setattr(environments, "ensure", ensure)
@@ -306,6 +308,82 @@ def test_a_file_for_litert_keeps_its_inputs_and_the_order_of_its_outputs(tmp_pat
         np.testing.assert_array_equal(right.reshape(-1), one)
     with pytest.raises(ValueError, match="the shape of output 'y' does not follow"):
         convert.outputs_of(convert.with_shapes(path, {}))
+
+
+def decoder(path: Path, *, given: str = "input_ids") -> Path:
+    """A file with the inputs and outputs of a decoder of one layer, two heads and three words: scores are word + 1."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+        return helper.make_node(kind, inputs, [output], **attributes)
+
+    text = ["batch", "sequence"]
+    constants = {"words": np.ones((1, 1, 3), np.float32), "kept": np.ones((1, 2, 1, 2), np.float32)}
+    made = helper.make_graph(
+        [
+            node("Cast", [given], "ids", to=TensorProto.FLOAT),
+            node("Unsqueeze", ["ids", "two"], "wide"),
+            node("Add", ["wide", "words"], "logits"),
+            node("Unsqueeze", ["ids", "ends"], "cell"),
+            node("Add", ["cell", "kept"], "present.0.key"),
+            node("Identity", ["present.0.key"], "present.0.value"),
+        ],
+        "decoder",
+        [helper.make_tensor_value_info(given, TensorProto.INT64, text)],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [*text, 3]),
+            *(
+                helper.make_tensor_value_info(f"present.0.{kind}", TensorProto.FLOAT, ["batch", 2, "sequence", 2])
+                for kind in ("key", "value")
+            ),
+        ],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
+            numpy_helper.from_array(np.array([2]), "two"),
+            numpy_helper.from_array(np.array([1, 3]), "ends"),
+        ],
+    )
+    save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_genai_is_told_what_the_graph_of_a_decoder_says(tmp_path: Path) -> None:
+    """Heads, sizes, words and names; a file that is given keys and values, or gives none, is refused."""
+    found = genai.configuration(str(decoder(tmp_path / "model.onnx")), 2, 9)
+    assert (3, 9) == (found["model"]["vocab_size"], found["model"]["context_length"])
+    said = found["model"]["decoder"]
+    assert (1, 2, 2, 4) == tuple(
+        said[key] for key in ("num_hidden_layers", "num_attention_heads", "head_size", "hidden_size")
+    )
+    assert "present.%d.key" == said["outputs"]["present_key_names"]
+    assert {"provider_options": [], "intra_op_num_threads": 2} == said["session_options"]
+    ids, past = (SimpleNamespace(name=name) for name in ("input_ids", "past_key_values.0.key"))
+    for specs, names, words in (
+        ([ids, past], ["logits", "present.0.key"], "keeps keys and values itself"),
+        ([past], ["logits", "present.0.key"], "keeps keys and values itself"),
+        ([ids], ["logits"], "needs the outputs 'logits' and keys and values"),
+        ([ids], ["present.0.key"], "needs the outputs 'logits' and keys and values"),
+    ):
+        with pytest.raises(Exception, match=words):
+            genai.refuse_unless_decoder(specs, names)
+
+
+def test_genai_reads_the_tokens_of_a_decoder(tmp_path: Path) -> None:
+    """Where HARNESS_TEST_GENAI names an interpreter that has it: outputs are the file's."""
+    if not (python := os.environ.get("HARNESS_TEST_GENAI")):
+        pytest.skip("HARNESS_TEST_GENAI names no interpreter with genai")
+    np.save(tmp_path / "ids.npy", np.array([[[0, 1, 2]], [[2, 1, 1]]]))
+    feeds = {"input_ids": ValueEntry(name="input_ids", stacked=str(tmp_path / "ids.npy"))}
+    target = Target(name="genai", provider="cpu", runtime="genai")
+    path = decoder(tmp_path / "model.onnx")
+    work = coordinator.Workload(model=path, target=target, optimization="all", feeds=feeds, dims={})
+    with Client([python, str(FOLDER / "genai" / "worker.py")]) as client:
+        client.ask("open", 300.0, **work.request())
+        assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
+        client.ask("outputs", 60.0, **work.all_examples(2, tmp_path))
+        assert [[1.0, 2.0, 3.0], [3.0, 2.0, 2.0]] == np.load(tmp_path / "0.npy")[:, 0, :, 0].tolist()
+        with pytest.raises(WorkerRefusal, match="keeps keys and values itself"):
+            client.ask("open", 300.0, **dataclasses.replace(work, model=coordinator.FLOOR_MODEL).request())
 
 
 def test_what_is_kept_can_be_named(tmp_path: Path) -> None:

@@ -690,7 +690,7 @@ def test_mistakes_are_said(project: Project, arguments: tuple[str, ...], said: s
 
 
 def test_limits_of_what_only_timing_shows_wait_for_it() -> None:
-    """A build that was not timed yet is judged by quality and size, single metrics included, and by nothing else."""
+    """A build that was not timed yet is judged by its quality, single metrics included, and its size."""
     case = outcomes.case()
     limits = Budget(
         accuracy_drop=0.02,

@@ -204,6 +204,7 @@ def swept_somewhere(
                 only=one.host_class if one is not None else "",
                 say=console.preparing,
             )
+            console.elsewhere = executor
             swept = sweep(
                 request,
                 console,
@@ -284,6 +285,7 @@ def gated_somewhere(
             console.say(f"Dask shows what runs where: {fleet.dashboard}")
         places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)
         builds = SideBuilds(depot=depot, fleet=fleet, say=console.say)
+        console.elsewhere = places
         return gate(request, console, steps=GateSteps(resolve=places.resolve, build=builds, places=places))
 
 

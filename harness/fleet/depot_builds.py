@@ -7,6 +7,7 @@ machine whose cache is empty computes those digests without loading a framework.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,4 +235,9 @@ def as_here(found: Mapping[str, Any], model: ModelSpec) -> dict[str, Any] | None
             return None
         files.append(path)
     facts = {**found.get("facts", {}), **({"files": [str(path) for path in files]} if files else {})}
-    return {**found, "facts": facts, "files": [[str(path), keys.stat_of(path)] for path in files]}
+    return {
+        **found,
+        "created": time.time(),
+        "facts": facts,
+        "files": [[str(path), keys.stat_of(path)] for path in files],
+    }

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import installed
+from harness import installed, runtime_spec
 from harness.build import lookup, pipeline
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
@@ -27,6 +27,7 @@ from harness.measure import host, host_lock
 from harness.paths import cache_root
 from harness.records import Case, ModelSpec, Recipe
 from harness.runtimes import framework_environments
+from harness.runtimes.clients import own_package
 from harness.store import files
 
 LABELS = "HARNESS_FLEET_LABELS"
@@ -39,8 +40,6 @@ _LOOK_S = 0.1
 
 def describe() -> dict[str, Any]:
     """What this host is, without measuring anything: fields of `FleetHost`."""
-    from harness.runtimes.clients import own_package
-
     before = host.ticks()
     time.sleep(_LOOK_S)
     here = host.here()
@@ -95,6 +94,8 @@ def measure(sent: SentJob) -> FleetAnswer:
         if isinstance(error.__cause__, OSError):  # what this host cannot keep or reach, another may
             return FleetAnswer(address=address, unfit=str(error))
         raise
+    if job.absent:  # another host may have it
+        return FleetAnswer(address=address, lacks=job.absent)
     with host_lock.alone():
         outcome = time_once(job)
     if outcome.reason and (why := no_room()):  # it says nothing of the case, and another host may have room
@@ -184,6 +185,8 @@ _TRIED: dict[tuple[Any, ...], TriedTargets] = {}
 
 def _tried(name: str, case: Case) -> TriedTargets:
     """What a target can do here, found out once; a zoo may have changed what stands under its name."""
+    if runtime_spec.is_own(case.target.runtime) and not own_package():
+        return TriedTargets(absent={name: "no onnxruntime is installed beside harness: pip install onnxruntime"})
     key = (name, repr(dataclasses.replace(case.target, intra_threads=1, batch=1)))
     if key not in _TRIED:
         with host_lock.alone():  # its floor is measured

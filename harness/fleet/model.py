@@ -101,6 +101,7 @@ class FleetAnswer:
         outcome: None where entries were missing.
         missing: entries that are neither there nor in the depot.
         unfit: why nothing can be measured there now, such as a disk that is full.
+        lacks: why the job's target cannot be measured there, such as a runtime that cannot be had; others can be.
         evaluation: the entry of the cache that the outcome's evaluation was read from, by its key.
     """
 
@@ -108,6 +109,7 @@ class FleetAnswer:
     outcome: ProcessOutcome | None = None
     missing: tuple[Entry, ...] = ()
     unfit: str = ""
+    lacks: str = ""
     evaluation: tuple[str, Mapping[str, Json]] | None = None
 
 

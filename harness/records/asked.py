@@ -271,6 +271,13 @@ class ModelSpec:
     framework_env: FrameworkEnv = FrameworkEnv()
 
     @property
+    def tokens(self) -> int | None:
+        """How many tokens one example reads: the second axis of `input_ids`; None where there is no such input."""
+        shapes = [one.shape for one in self.inputs if one.name == "input_ids" and len(one.shape) == 2]  # noqa: PLR2004
+        axis = shapes[0][1] if shapes else None
+        return self.dims.get(axis) if isinstance(axis, str) else axis
+
+    @property
     def batch_axes(self) -> Mapping[str, int]:
         """Input name -> its batch axis; empty where a feed can only be run as it is."""
         return batch_axes(self.inputs, self.dims)

@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, PLAIN, normal
 from harness.paths import typed
-from harness.runtime_spec import CURRENT, IREE, LITERT, OPENVINO, TVM, is_spec, named, unknown
+from harness.runtime_spec import CURRENT, GENAI, IREE, LITERT, OPENVINO, TVM, is_spec, named, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
 
@@ -123,6 +123,7 @@ MADE_OF: Mapping[str, Distributions] = {
     IREE: Distributions(own=("iree-base-compiler[onnx]", "iree-base-runtime"), module="iree.runtime"),
     # onnx2tf first: it names one release of LiteRT, and pip would go back through its own releases for another.
     LITERT: Distributions(own=("ai-edge-litert",), before=("onnx2tf",), module="ai_edge_litert.interpreter"),
+    GENAI: Distributions(own=("onnxruntime-genai",), beside=("onnx", "numpy"), module="onnxruntime_genai"),
     TVM: Distributions(own=("apache-tvm",), beside=("onnx", "numpy"), module="tvm.relax.frontend.onnx"),
 }
 

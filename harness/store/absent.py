@@ -155,6 +155,13 @@ STORED_AS: Final[Mapping[Any, frozenset[tuple[str, str]]]] = {
 STORED: Final = stored(COLUMNS)
 """`stored` of all columns: what stands after FROM."""
 
+
+def stored_in(literals: Iterable[str]) -> str:
+    """`STORED` of these files, as DuckDB takes them, without a parameter."""
+    quoted = ", ".join("'" + text.replace("'", "''") + "'" for text in literals)
+    return STORED.replace("?", f"[{quoted}]")
+
+
 READERS: Final = {name: _reader(kind, name) for name, kind in COLUMNS.items()}
 MADE: Final = frozenset(name for name, of in READERS.items() if of is not _same)
 """The columns whose values are made of what is stored; the others are taken as they are."""

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import StoreError
-from harness.store import admission, database, query, stored_files
+from harness.store import database, query
 from harness.store.rows import Row
+from harness.store.summaries.look import StoreLook, look
 
 MOST: Final = 20_000
-"""Stored rows that are read at a time; a model with more of them stands alone."""
+"""Rows that are read at a time; a model with more of them stands alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class StoredModels:
         parts: the models of each part, in the order of their cases.
         problems: files that were left out and why; more of them may be found by reading.
         notes: what else a reader has to know: runs from the future.
-        files: that are read.
+        looked: the files that are read.
     """
 
     results: Path
@@ -37,7 +38,7 @@ class StoredModels:
     parts: tuple[tuple[str, ...], ...]
     problems: list[StoreError]
     notes: tuple[str, ...]
-    files: list[Path]
+    looked: list[StoreLook]
 
     def rows(self) -> Iterator[tuple[list[Row], list[Row]]]:
         """Part after part, each ordered as `query.query` has it, with what `Query.among` has of its models.
@@ -53,11 +54,13 @@ class StoredModels:
     def _read(self, connection: Any, models: Sequence[str]) -> tuple[list[Row], list[Row]]:
         for _ in range(query.ATTEMPTS):
             try:
-                return query.read(
-                    connection, self.files, self.problems, self.columns, all_runs=self.all_runs, models=models
+                rows, before, self.looked[0] = query.read(
+                    connection, self.looked[0], self.problems, self.columns, all_runs=self.all_runs, models=models
                 )
             except FileNotFoundError:  # a run that has finished replaced its parts
-                self.files[:] = admission.admitted(connection, stored_files.sample_files(self.results), [])
+                self.looked[:] = [look(connection, self.results, [])]
+                continue
+            return rows, before
         raise query.changing(self.results)
 
 
@@ -76,28 +79,27 @@ def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredMo
         for _ in range(query.ATTEMPTS):
             problems: list[StoreError] = []
             try:
-                files = admission.admitted(connection, stored_files.sample_files(results), problems)
-                names = query.names(connection, files, problems)
-                notes = query.of_the_future(connection, files, problems)
+                names, looked = query.names(connection, look(connection, results, problems), problems)
+                notes = query.of_the_future(connection, looked, problems)
             except FileNotFoundError:
                 continue
             return StoredModels(
                 results=results,
                 columns=query.read_columns(columns),
                 all_runs=all_runs,
-                names=tuple((model, variant, target) for model, variant, target, _ in names),
-                parts=tuple(_parts(names)),
+                names=tuple((model, variant, target) for model, variant, target, *_ in names),
+                parts=tuple(_parts([(model, every if all_runs else last) for model, _, _, every, last in names])),
                 problems=problems,
                 notes=notes,
-                files=files,
+                looked=[looked],
             )
     raise query.changing(results)
 
 
-def _parts(names: Sequence[tuple[str, str, str, int]]) -> Iterator[tuple[str, ...]]:
+def _parts(names: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
     """Models in the order of their cases, as many as have `MOST` rows together."""
     counts: dict[str, int] = {}
-    for model, _, _, count in names:
+    for model, count in names:
         counts[model] = counts.get(model, 0) + count
     part: list[str] = []
     held = 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 TOLERANCE = timedelta(days=1)
 """By how much clocks may differ: a wrong time zone is less than a day."""
@@ -16,7 +18,13 @@ def limit(now: datetime | None = None) -> str:
 
 def settled(started_at: str) -> str:
     """What a time sorts by: itself, and before all others where it lies in the future."""
-    return "" if started_at > limit() else started_at
+    return "" if started_at > _limit(int(time.time())) else started_at
+
+
+@lru_cache(maxsize=1)
+def _limit(second: int) -> str:
+    """`limit` of a second: a million points ask for it."""
+    return limit(datetime.fromtimestamp(second, UTC))
 
 
 def settled_sql(column: str) -> str:

@@ -71,6 +71,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "inter_threads": int,
     "batch": int,
     "scenario": str,
+    "tokens": int,
     "status": str,
     "reason": str,
     "notes": [str],

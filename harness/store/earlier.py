@@ -8,12 +8,14 @@ tried everything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.store import absent
-from harness.store.absent import STORED
+from harness.store.admission import literal
 from harness.store.clock import settled_sql
 from harness.store.rows import Row
+from harness.store.summaries.look import StoreLook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,41 +46,53 @@ def scattered(newest: Iterable[Row]) -> list[tuple[str, str]]:
     return [place for place, runs in found.items() if len(runs) > 1]
 
 
-def rows(connection: Any, paths: Sequence[str], newest: Sequence[Row], columns: Sequence[str], once: str) -> list[Row]:
+def rows(connection: Any, looked: StoreLook, newest: Sequence[Row], columns: Sequence[str], once: str) -> list[Row]:
     """Rows of those runs, as far as they are not among the newest.
 
     Args:
         connection: DuckDB's.
-        paths: the files, as DuckDB takes them.
+        looked: the files.
         newest: the newest row of each case.
         columns: stored columns that rows are to have.
         once: the clause that leaves one row of a case of a run.
 
     Raises:
         duckdb.Error: if a file cannot be read.
+        FileNotFoundError: one has gone: look again.
     """
     places = scattered(newest)
     if not places or not set(columns) >= NEEDED:
         return []
-    names = ", ".join(f'"{name}"' for name in columns)
-    # One text for each place: names that hold no line break, in lists that DuckDB takes as parameters.
-    chosen = f"FROM (SELECT {names} FROM {STORED} {once}) WHERE"  # noqa: S608  (our own names)
     time = settled_sql("any_value(run_started_at)")
     tried = "list(DISTINCT variant) FILTER (status != 'failed')"
+    asked = ["model", "target", "variant", "status", "run", "run_started_at"]
+    # One text for each place: names that hold no line break, in lists that DuckDB takes as parameters.
     sql = (
-        f"SELECT model, target, run, {tried} {chosen} concat_ws(chr(10), model, target) IN (SELECT unnest(?)) "
+        f"SELECT model, target, run, {tried}, list(DISTINCT filename) "  # noqa: S608  (our own names)
+        f"FROM (SELECT * FROM {looked.rows(connection, asked)} {once}) "
+        "WHERE concat_ws(chr(10), model, target) IN (SELECT unnest(?)) "
         f"GROUP BY ALL ORDER BY {time} DESC, run DESC"
     )
     runs: dict[tuple[str, str], list[tuple[str, frozenset[str]]]] = {}
-    for model, target, run, variants in connection.execute(
-        sql, [list(paths), ["\n".join(map(str, one)) for one in places]]
+    holding: dict[str, set[str]] = {}
+    for model, target, run, variants, files in connection.execute(
+        sql, [["\n".join(map(str, one)) for one in places]]
     ).fetchall():
         if variants:
             runs.setdefault((model, target), []).append((run, frozenset(variants)))
-    wanted = ["\n".join(map(str, (*place, run))) for place, some in runs.items() for run in deciding(some)]
-    sql = f'SELECT {names} {chosen} concat_ws(chr(10), model, target, run) IN (SELECT unnest(?)) ORDER BY run, "case"'
+            holding.setdefault(run, set()).update(files)
+    deciding_runs = {place: deciding(some) for place, some in runs.items()}
+    paths = sorted({name for some in deciding_runs.values() for run in some for name in holding[run]})
+    if not paths:
+        return []
+    wanted = ["\n".join(map(str, (*place, run))) for place, some in deciding_runs.items() for run in some]
+    names = ", ".join(f'"{name}"' for name in columns)
+    sql = (
+        f"SELECT {names} FROM (SELECT * FROM {absent.stored_in(map(literal, map(Path, paths)))} {once}) "  # noqa: S608  (as above)
+        'WHERE concat_ws(chr(10), model, target, run) IN (SELECT unnest(?)) ORDER BY run, "case"'
+    )
     there = {(row["run"], row["case"]) for row in newest}
-    found = connection.execute(sql, [list(paths), wanted]).fetchall()
+    found = connection.execute(sql, [wanted]).fetchall()
     every = (absent.row(dict(zip(columns, values, strict=True)), columns) for values in found)
     return [row for row in every if (row["run"], row["case"]) not in there]
 

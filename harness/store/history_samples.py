@@ -17,6 +17,7 @@ from harness.store.asv.environments import AsvEnvironment, environments
 from harness.store.commits import Commits
 from harness.store.rows import Row
 from harness.store.series import Key, Point
+from harness.store.summaries import narrow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +40,7 @@ IDENTITY: Final[Mapping[str, str]] = {
     # The same text for every row of a run: one of them is enough.
     "versions": "CASE WHEN row_number() OVER (PARTITION BY run) = 1 THEN versions END",
 }
-REFERENCE: Final[Mapping[str, str]] = {
-    "reference_ns": "list_median(list_concat([p.reference_before_ns for p in processes], "
-    "[p.reference_after_ns for p in processes]))"
-}
+REFERENCE: Final[Mapping[str, str]] = {narrow.REFERENCE: narrow.REFERENCE_SQL}
 """Read only where it is asked for: the processes hold every sample, too."""
 
 WHOSE: Final = (
@@ -87,9 +85,8 @@ def points(
         return
     identities = _identities(frame)
     columns = [column for one in wanted for column in one.metric.reads]
-    for flat in _rows(frame[[name for name in select if name != "versions"]]):
-        if not case(flat["case"]):
-            continue
+    chosen = frame[frame["case"].map(case).astype(bool)]  # of their models there may be many more
+    for flat in _rows(chosen[[name for name in select if name != "versions"]]):
         environment = identities[_whose(flat)]
         row = _row(flat, columns)
         for one in wanted:

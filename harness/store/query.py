@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -20,6 +20,8 @@ from harness.store.database import connected
 from harness.store.rows import Row
 from harness.store.samples import damaged
 from harness.store.standing import standing
+from harness.store.summaries import narrow
+from harness.store.summaries.look import StoreLook, look
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,9 @@ DIGITS = re.compile(r"(\d+)")
 LIGHT = tuple(name for name in COLUMNS if name not in HEAVY)
 ALWAYS = frozenset({"case", "model", "status", "reason", "notes", "latency", "run", "run_started_at", "started_at"})
 """What rows are chosen, ordered and marked by."""
+
+ORDERED = ("run", "run_started_at", "started_at", "model")
+"""Kept columns that every question about rows reads."""
 
 FETCH = 2_000
 """Rows that are taken from DuckDB at a time."""
@@ -84,12 +89,11 @@ def query(
     columns = read_columns(columns)
     with connected() as connection:
         for attempt in range(ATTEMPTS):
-            paths = stored_files.sample_files(results)
             problems: list[StoreError] = []
             try:
-                good = admission.admitted(connection, paths, problems)
-                rows, before = read(connection, good, problems, columns, all_runs=all_runs)
-                notes = of_the_future(connection, good, problems)
+                looked = look(connection, results, problems)
+                rows, before, looked = read(connection, looked, problems, columns, all_runs=all_runs)
+                notes = of_the_future(connection, looked, problems)
             except FileNotFoundError:
                 if attempt == ATTEMPTS - 1:
                     raise changing(results) from None
@@ -110,19 +114,19 @@ def read_columns(columns: Collection[str]) -> tuple[str, ...]:
 
 def read(
     connection: Any,
-    paths: list[Path],
+    looked: StoreLook,
     problems: list[StoreError],
     columns: Sequence[str],
     *,
     all_runs: bool,
     models: Sequence[str] | None = None,
-) -> tuple[list[Row], list[Row]]:
-    """Rows as `Query.rows` has them, and those of earlier runs that `Query.among` has beside them.
+) -> tuple[list[Row], list[Row], StoreLook]:
+    """Rows as `Query.rows` has them, those of earlier runs that `Query.among` has beside them, and what was readable.
 
     Args:
         connection: DuckDB's.
-        paths: the files; those that turn out to be damaged are taken out.
-        problems: gets one error for each of these.
+        looked: the files.
+        problems: gets one error for each that turns out to be damaged.
         columns: stored columns that rows are to have.
         all_runs: every run's rows instead of the newest per case.
         models: their names; None for all.
@@ -130,9 +134,9 @@ def read(
     Raises:
         FileNotFoundError: a file has gone.
     """
-    found = _select(connection, paths, problems, columns, all_runs=all_runs, models=models)
+    found, looked = _select(connection, looked, problems, columns, all_runs=all_runs, models=models)
     rows = sorted(found if all_runs else standing(found), key=lambda row: natural(row["case"]))
-    return rows, [] if all_runs else _earlier(connection, paths, rows, columns)
+    return rows, [] if all_runs else _earlier(connection, looked, rows, columns), looked
 
 
 def changing(results: Path) -> StoreError:
@@ -185,27 +189,12 @@ def table(
     Raises:
         StoreError: where the folder itself cannot be listed.
     """
-    import duckdb
-
-    columns = ", ".join(f'{expression} AS "{name}"' for name, expression in select.items())
-    order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
     with connected() as connection:
         for _ in range(ATTEMPTS):
             problems: list[StoreError] = []
             try:
-                good = admission.admitted(connection, stored_files.sample_files(results), problems)
-                for again in (True, False):
-                    try:
-                        models = None if case is None else _models(connection, good, case)
-                        of = "" if models is None else "WHERE model IN (SELECT unnest(?))"
-                        sql = f"SELECT {columns} FROM {STORED} {of} {ONCE} {order}"  # noqa: S608  (our own names)
-                        frame = _frame(connection, sql, good, select, categories, models)
-                        break
-                    except duckdb.Error:
-                        if not again:
-                            raise
-                        # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
-                        good = _readable(connection, good, problems, columns)
+                looked = look(connection, results, problems)
+                frame = _framed(connection, looked, problems, select, categories, case)
             except FileNotFoundError:
                 continue
             return ColumnTable(frame=frame, problems=tuple(problems))
@@ -254,31 +243,59 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     )
 
 
-def _models(connection: Any, paths: Sequence[Path], case: Callable[[str], bool]) -> list[str] | None:
-    """The models that have a wanted case; None where that is every one."""
-    if not paths:
-        return None
-    sql = f'SELECT DISTINCT model, "case" FROM {STORED}'  # noqa: S608  (our own names)
-    found = connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall()
-    wanted = {model for model, name in found if case(name)}
-    return None if wanted == {model for model, _ in found} else sorted(wanted)
-
-
-def _frame(
+def _framed(
     connection: Any,
-    sql: str,
-    paths: Sequence[Path],
+    looked: StoreLook,
+    problems: list[StoreError],
     select: Mapping[str, str],
     categories: Collection[str],
-    models: Sequence[str] | None,
+    case: Callable[[str], bool] | None,
 ) -> pd.DataFrame:
+    """As `table`, of these files; those that turn out to be damaged are left out."""
+    import duckdb
     import pandas as pd
 
-    if not paths:
+    if not looked.paths:
         empty = pd.DataFrame({name: [] for name in select})
         return empty.astype(dict.fromkeys(categories, "category"))
+    # What summaries keep is asked of them; anything else, and a store without, of the files.
+    kept = narrow.read_by(select.values()) if looked.counting else None
+    columns = ", ".join(
+        f'{text if kept is None else narrow.expression(text)} AS "{name}"' for name, text in select.items()
+    )
+    order = f'ORDER BY {settled_sql("run_started_at")}, run, started_at, "case"'
+    try:
+        named = [] if case is None else _cases(connection, looked)
+        models = {model for model, name in named if case is not None and case(name)}
+        every = case is None or models == {model for model, _ in named}
+        cases = None if every else {name for model, name in named if model in models}
+        relation = (
+            absent.stored_in(_literals(looked.paths))
+            if kept is None
+            else looked.rows(connection, [*ORDERED, *kept], cases)
+        )
+        of = "" if every else "WHERE model IN (SELECT unnest(?))"
+        once = "" if kept is not None and looked.once else ONCE
+        sql = f"SELECT {columns} FROM {relation} {of} {once} {order}"  # noqa: S608  (our own names)
+        return _frame(connection, sql, [] if every else [sorted(models)], categories)
+    except duckdb.Error:
+        # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
+        good = _readable(connection, looked.paths, problems, columns)
+        if len(good) == len(looked.paths):
+            raise
+        return _framed(connection, looked.without(set(looked.paths) - set(good)), problems, select, categories, case)
+
+
+def _cases(connection: Any, looked: StoreLook) -> list[tuple[str, str]]:
+    """The models and cases that are stored."""
+    found: list[tuple[str, str]] = connection.execute(
+        f'SELECT DISTINCT model, "case" FROM {looked.newest(connection)}'  # noqa: S608  (our own names)
+    ).fetchall()
+    return found
+
+
+def _frame(connection: Any, sql: str, params: Sequence[Any], categories: Collection[str]) -> pd.DataFrame:
     # By way of Arrow, whose text becomes categories without a Python string per row.
-    params = [[admission.literal(path) for path in paths], *([] if models is None else [models])]
     found = connection.sql(sql, params=params).to_arrow_table()
     for place, name in enumerate(found.column_names):
         if name in categories:
@@ -289,89 +306,88 @@ def _frame(
 
 def _select(
     connection: Any,
-    paths: list[Path],
+    looked: StoreLook,
     problems: list[StoreError],
     wanted: Sequence[str],
     *,
     all_runs: bool,
     models: Sequence[str] | None = None,
-) -> list[Row]:
-    """The rows of all files in one query; only where that fails is the culprit looked for, file by file."""
+) -> tuple[list[Row], StoreLook]:
+    """The rows of all files in one query, and the files; only where it fails is the culprit looked for, one by one."""
     import duckdb
 
-    if not paths:
-        return []
     columns = ", ".join(f'"{name}"' for name in wanted)
     latest = f"ORDER BY {settled_sql('run_started_at')} DESC, run DESC"
     of = "" if models is None else f'WHERE "model" IN ({", ".join("?" * len(models))})'
     rows: list[Row] = []
-    holding: Sequence[Path] = paths
+    holding = looked.paths
+    if not holding:
+        return [], looked
     try:
         if all_runs:
             select = f"SELECT {columns} FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
         else:
-            holding = _newest(connection, paths, of, latest, models)
+            holding = _newest(connection, looked, of, latest, models)
             newest = f'{STORED} AS stored SEMI JOIN newest USING (filename, run, "case", failed)'
             newest = newest.replace(STORED, f"(SELECT *, status = 'failed' AS failed FROM {STORED} {of})", 1)  # noqa: S608
             select = f"SELECT {columns} FROM {newest} {ONCE}"  # noqa: S608  (as above)
         if not holding:
-            return []
+            return [], looked
         select = f"WITH once AS ({select}) SELECT {columns} FROM once {latest}, started_at"  # noqa: S608  (as above)
-        found = connection.execute(select, [[admission.literal(path) for path in holding], *(models or ())])
+        found = connection.execute(select, [_literals(holding), *(models or ())])
         while some := found.fetchmany(FETCH):
             rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
     except duckdb.Error:
-        good = _readable(connection, paths, problems, columns)
-        if len(good) == len(paths):
+        good = _readable(connection, holding, problems, columns)
+        if len(good) == len(holding):
             raise
-        paths[:] = good
-        return _select(connection, good, problems, wanted, all_runs=all_runs, models=models)
-    return rows
+        rest = looked.without(set(holding) - set(good))
+        return _select(connection, rest, problems, wanted, all_runs=all_runs, models=models)
+    return rows, looked
 
 
-def _newest(
-    connection: Any, paths: Sequence[Path], of: str, latest: str, models: Sequence[str] | None
-) -> Sequence[Path]:
+def _newest(connection: Any, looked: StoreLook, of: str, latest: str, models: Sequence[str] | None) -> list[Path]:
     """Make the table `newest` of the newest failed row and the newest other one of each case; the files that hold them.
 
     Most columns of most rows are of no use: 2,000 cases that were measured 500 times have theirs in a file or two.
     """
-    keys = "filename, run, \"case\", status = 'failed' AS failed"
-    once = f"SELECT {keys}, run_started_at FROM {STORED} {of} {ONCE}"  # noqa: S608  (our own names)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE newest AS WITH once AS ({once}) "  # noqa: S608  (as above)
+        f"CREATE OR REPLACE TEMP TABLE newest AS "  # noqa: S608  (our own names)
+        f"WITH once AS (SELECT * FROM {looked.newest(connection)} {of} {ONCE}) "
         f'SELECT filename, run, "case", failed FROM once '
         f'QUALIFY row_number() OVER (PARTITION BY "case", failed {latest}) = 1',
-        [[admission.literal(path) for path in paths], *(models or ())],
+        list(models or ()),
     )
     holding = {name for (name,) in connection.execute("SELECT DISTINCT filename FROM newest").fetchall()}
-    return [path for path in paths if str(path) in holding]
+    return [path for path in looked.paths if str(path) in holding]
 
 
-def names(connection: Any, paths: list[Path], problems: list[StoreError]) -> list[tuple[str, str, str, int]]:
-    """Model, variant and target of all stored rows, each combination once, with how many rows have it.
+def names(
+    connection: Any, looked: StoreLook, problems: list[StoreError]
+) -> tuple[list[tuple[str, str, str, int, int]], StoreLook]:
+    """Model, variant and target of all stored rows, each combination once, with its rows and newest rows; the files.
 
-    Files that do not answer are left out of `paths`.
+    Files that do not answer are left out.
 
     Raises:
         FileNotFoundError: one has gone.
     """
     import duckdb
 
-    if not paths:
-        return []
-    sql = f"SELECT model, variant, target, count(*) FROM {STORED} GROUP BY ALL"  # noqa: S608  (our own names)
+    if not looked.paths:
+        return [], looked
     try:
-        found: list[tuple[str, str, str, int]] = connection.execute(
-            sql, [[admission.literal(path) for path in paths]]
-        ).fetchall()
+        sql = (
+            'SELECT model, variant, target, sum(n)::BIGINT, count(DISTINCT ("case", failed)) '  # noqa: S608  (our own names)
+            f"FROM {looked.newest(connection)} GROUP BY ALL"
+        )
+        found: list[tuple[str, str, str, int, int]] = connection.execute(sql).fetchall()
     except duckdb.Error:
-        good = _readable(connection, paths, problems, "model, variant, target")
-        if len(good) == len(paths):
+        good = _readable(connection, looked.paths, problems, "model, variant, target")
+        if len(good) == len(looked.paths):
             raise
-        paths[:] = good
-        return names(connection, paths, problems)
-    return list(found)
+        return names(connection, looked.without(set(looked.paths) - set(good)), problems)
+    return list(found), looked
 
 
 def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError], columns: str) -> list[Path]:
@@ -389,22 +405,27 @@ def _readable(connection: Any, paths: Sequence[Path], problems: list[StoreError]
     return good
 
 
-def _earlier(connection: Any, paths: Sequence[Path], rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
+def _earlier(connection: Any, looked: StoreLook, rows: Sequence[Row], columns: Sequence[str]) -> list[Row]:
     """Rows of `harness.store.earlier`, of the files that can be read; `_select` has said which cannot."""
     import duckdb
 
     try:
-        return earlier.rows(connection, [admission.literal(path) for path in paths], rows, columns, ONCE)
+        return earlier.rows(connection, looked, rows, columns, ONCE)
     except duckdb.Error:
-        good = _readable(connection, paths, [], ", ".join(f'"{name}"' for name in columns))
-        if len(good) == len(paths):
+        good = _readable(connection, looked.paths, [], ", ".join(f'"{name}"' for name in columns))
+        if len(good) == len(looked.paths):
             raise
-        return _earlier(connection, good, rows, columns)
+        return _earlier(connection, looked.without(set(looked.paths) - set(good)), rows, columns)
 
 
-def of_the_future(connection: Any, paths: Sequence[Path], problems: Sequence[StoreError]) -> tuple[str, ...]:
+def of_the_future(connection: Any, looked: StoreLook, problems: Sequence[StoreError]) -> tuple[str, ...]:
     """Which runs say that they are of the future; not asked where files are damaged, which says enough."""
+    paths = looked.perhaps_after(limit())
     if problems or not paths:
         return ()
     sql = f"SELECT DISTINCT run, run_started_at FROM {STORED} WHERE run_started_at > '{limit()}'"  # noqa: S608  (our own names)
-    return ahead(connection.execute(sql, [[admission.literal(path) for path in paths]]).fetchall())
+    return ahead(connection.execute(sql, [_literals(paths)]).fetchall())
+
+
+def _literals(paths: Iterable[Path]) -> list[str]:
+    return [admission.literal(path) for path in paths]

@@ -232,6 +232,7 @@ def _case(case: Case) -> Row:
         "inter_threads": target.inter_threads,
         "batch": target.batch,
         "scenario": target.scenario or None,
+        "tokens": model.tokens,
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),

@@ -13,7 +13,7 @@ and are removed later: whoever listed the folder before still finds them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -33,14 +33,18 @@ Replaced = Mapping[str, tuple[int, str]]
 """Name of a file -> its size and its SHA-256."""
 
 
-def sample_files(results: Path) -> list[Path]:
+def sample_files(results: Path, known: Callable[[Path], Replaced] | None = None) -> list[Path]:
     """The Parquet files that hold the rows of a results folder: of finished runs and of those going on.
+
+    Args:
+        results: the results folder.
+        known: what a file of many runs replaces; None reads it there.
 
     Raises:
         StoreError: if the folder cannot be listed.
     """
     found = finished_files(results)
-    gone = replaced(found)
+    gone = replaced(found, known)
     parts = [path for path in _listed(results, "*.parts/*.parquet") if not path.name.startswith(".")]
     return sorted([*(path for path in found if not is_replaced(path, gone)), *parts])
 
@@ -54,12 +58,12 @@ def finished_files(results: Path) -> list[Path]:
     return sorted(path for layout in LAYOUTS for path in _listed(results, layout) if not path.name.startswith("."))
 
 
-def replaced(paths: Iterable[Path]) -> dict[str, tuple[int, str]]:
+def replaced(paths: Iterable[Path], known: Callable[[Path], Replaced] | None = None) -> dict[str, tuple[int, str]]:
     """What the files of many runs among these replace."""
     found: dict[str, tuple[int, str]] = {}
     for path in paths:
         if path.name.startswith(COMPACT):
-            found |= replaced_by(path)
+            found |= (known or replaced_by)(path)
     return found
 
 

@@ -22,7 +22,7 @@ from harness.errors import HarnessError, StoreError
 from harness.fleet import transfer
 from harness.fleet.engine import Fleet
 from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S
-from harness.fleet.flights import FETCH_S, patience_s
+from harness.fleet.flights import FETCH_S, patience_s, underway
 from harness.fleet.model import SLOT, FleetHost, classes
 from harness.gate.fleet import member
 from harness.gate.fleet.model import PairAnswer, SentPair, SideEntry
@@ -117,12 +117,17 @@ class FleetRounds(Schedule):
         self._put: set[SideEntry] = set()
         self._names: dict[str, str] = {}
         self._looked = -math.inf
+        self._repeated = 0
 
     def at_once(self, names: Sequence[str]) -> int:
         """How many pairs of each of these cases the hosts measure in the time of one."""
         wanted = Counter(self._cases[name].host_class for name in names)
         slots = {name: sum(one.slots for one in hosts) for name, hosts in classes(self._fleet.hosts()).items()}
         return max(1, min(slots.get(name, 0) // n for name, n in wanted.items()))
+
+    def underway(self) -> str:
+        """What runs on how many hosts now, and how much was given away again."""
+        return underway(len(self._flights), sum(one.slots for one in self._measuring()), self._repeated)
 
     def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
         """So many pairs of each case that still works, on all hosts of its class at once.
@@ -141,8 +146,10 @@ class FleetRounds(Schedule):
                 if self.clock() >= self.end + (PAIR_GRACE_S if self._flights else 0.0) and waiting:
                     raise OutOfTime
                 self._move_on(waiting, phase)
-                with contextlib.suppress(queue.Empty):
+                try:
                     self._taken(*self._answered.get(timeout=LOOK_S), waiting)
+                except queue.Empty:
+                    self.watch.tick()
         finally:
             for flight in self._flights:
                 self._cancel(flight)
@@ -284,7 +291,8 @@ class FleetRounds(Schedule):
             if answer.broken is not None and name not in self.done.broken:
                 self._break(name, waiting, answer.broken)
             elif answer.pair is not None and name not in self.done.broken:
-                pair = dataclasses.replace(answer.pair, host=self._names[flight.address])
+                found = self._fleet.our_time(flight.address, answer.pair)
+                pair = dataclasses.replace(found, host=self._names[flight.address])
                 self.done.pairs[name].append(pair)
                 self.watch.paired(name, pair)
 
@@ -315,6 +323,7 @@ class FleetRounds(Schedule):
             self._break(flight.name, waiting, Broken(reason=reason))
             return
         self._say(f"{where} {why}: a pair of {flight.name} is measured again")
+        self._repeated += 1
         waiting.appendleft((flight.name, flight.attempt + 1))
 
     def _refuse(self, flight: PairFlight, why: str, waiting: deque[tuple[str, int]]) -> None:

@@ -1,0 +1,1 @@
+"""Large stores: the columns that most questions read of every row, kept in the cache; each file is read once."""
