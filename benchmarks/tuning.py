@@ -46,7 +46,8 @@ from harness.tune import recipes, settings
 from harness.tune.clock import MEMBERS
 from harness.tune.model import TriedBuild
 from harness.tune.racing import PROCESS_S, fit
-from harness.tune.tune import TuneRequest, tune
+from harness.tune.request import TuneRequest
+from harness.tune.tune import tune
 
 SIZE = 32
 ZOO = f"""

@@ -34,6 +34,7 @@ from harness.tune import figure, layers, recipes, settings, tune, write
 from harness.tune.clock import TuneClock
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
 from harness.tune.racing import better_than, going_on
+from harness.tune.request import TuneRequest
 from harness.tune.trying import STOPPED, BuildTrials
 from tests import outcomes
 from tests.conftest import Project, take_over
@@ -461,7 +462,7 @@ def test_a_zoo_that_changed_meanwhile_is_left_as_it_is(commented: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tune.TuneRequest]:
+def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TuneRequest]:
     """Requests on one small project, whose cache the tests of this module share."""
     from tests.conftest import write_project
 
@@ -469,10 +470,10 @@ def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
     take_over(built, project.root)
     the_zoo = zoos.load(project.root / "model_zoo.yaml")
 
-    def request(variant: str, budget: Budget, **more: Any) -> tune.TuneRequest:
+    def request(variant: str, budget: Budget, **more: Any) -> TuneRequest:
         default, _ = default_case(the_zoo, "tiny", "cpu-t1")
         default = replace(default, model=replace(default.model, budget=budget))
-        return tune.TuneRequest(
+        return TuneRequest(
             zoo=the_zoo,
             default=default,
             variants=starting_from(the_zoo, default, (variant,)),
@@ -488,7 +489,7 @@ def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 @pytest.mark.long
 def test_a_search_recommends_a_build_that_keeps_the_budget(
-    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every candidate was built and evaluated; the recommended one was timed, and compared with the default alive."""
     monkeypatch.setattr(recipes, "VARIATIONS", {})
@@ -534,7 +535,7 @@ class Trials(BuildTrials):
     ],
 )
 def test_ranges_are_varied_only_where_the_budget_asks_for_it(
-    tuning: Callable[..., tune.TuneRequest],
+    tuning: Callable[..., TuneRequest],
     monkeypatch: pytest.MonkeyPatch,
     keeping: set[str],
     tried: set[str],
@@ -556,7 +557,7 @@ def test_ranges_are_varied_only_where_the_budget_asks_for_it(
     assert bool(tuner._spared) is (keeping == {"int8-static"})
 
 
-def test_what_is_slow_is_not_varied(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_what_is_slow_is_not_varied(tuning: Callable[..., TuneRequest]) -> None:
     """Its time at a first look decides, and is said."""
     request = tuning("int8-static", Budget(fidelity_db=20.0))
     tuner = tune.Tuner(request, Quiet(), Time())
@@ -575,7 +576,7 @@ def test_what_is_slow_is_not_varied(tuning: Callable[..., tune.TuneRequest]) -> 
 
 @pytest.mark.long
 def test_where_nothing_keeps_the_budget_layers_are_blamed(
-    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The nearest build is named, with the layers that cost the most; with all of them in float there is no build."""
     monkeypatch.setattr(recipes, "VARIATIONS", {})
@@ -598,7 +599,7 @@ def test_where_nothing_keeps_the_budget_layers_are_blamed(
     assert found.blame[0] in none_keeps(found)
 
 
-def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., TuneRequest]) -> None:
     """Before anything beside the default was built."""
     now = Time()
 
@@ -623,7 +624,7 @@ def test_a_limit_in_which_not_even_the_default_is_built_is_said(project: Project
     )
 
 
-def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., TuneRequest]) -> None:
     """A build keeps the budget, and no time is left for a process of it."""
     now = Time()
 
@@ -640,7 +641,7 @@ def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., tune.Tu
 
 
 def test_a_model_that_computes_nonsense_is_refused(
-    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its own outputs are NaN, so that every build is as good as any other."""
     request = tuning("int8-static", Budget(fidelity_db=5.0))
@@ -653,13 +654,13 @@ def test_a_model_that_computes_nonsense_is_refused(
         tuner.run()
 
 
-def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_model_without_a_budget_is_refused(tuning: Callable[..., TuneRequest]) -> None:
     """There would be nothing to keep."""
     with pytest.raises(UsageError, match="has no budget of accuracy or fidelity to keep"):
         tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
 
 
-def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., TuneRequest]) -> None:
     """The data has no labels, and no fidelity was asked for: no build is made for nothing."""
     watch = Quiet()
     with pytest.raises(UsageError, match="the data has no labels"):

@@ -91,7 +91,7 @@ def tune(
     from harness.cli import tuned
     from harness.tune import figure as figures
     from harness.tune import write as writing
-    from harness.tune.tune import TuneRequest
+    from harness.tune.request import TuneRequest
     from harness.tune.tune import tune as search
 
     limit = options.duration(time_limit, "--time-limit", bounds.TIME_LIMIT)

@@ -28,7 +28,7 @@ FRONT = 6
 
 
 class TuneConsole:
-    """A `harness.tune.tune.TuneWatcher` that prints; on a terminal the fastest so far stand below, drawn anew."""
+    """A `harness.tune.request.TuneWatcher` that prints; on a terminal the fastest so far stand below, drawn anew."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         """With `quiet_stdout` everything goes to standard error."""

@@ -10,14 +10,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from harness import confirmation, reasons, scratch
 from harness.build import keys, pipeline
 from harness.build.cache import Cache
-from harness.build.pipeline import BuildEvent
 from harness.confirmation import ConfirmedChoice
 from harness.errors import BuildError, UsageError, WorkerError
 from harness.explain import cases
@@ -32,13 +31,12 @@ from harness.store.rows import plain
 from harness.tune import layers, recipes, settings
 from harness.tune.clock import FEWEST_BLOCKS, TuneClock
 from harness.tune.layers import LayerTimes
-from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
+from harness.tune.model import TimedBuild, TuneCandidate, Tuned
 from harness.tune.racing import NEAR, NOT_TIMED, RaceWatcher, better_than, race
+from harness.tune.request import TuneRequest, TuneWatcher
 from harness.tune.trying import STOPPED, BuildTrials
 from harness.units import count
-from harness.zoo import Zoo
 
-TIME_LIMIT_S = 900.0
 BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
 """Shares of the time for searching by which builds, their race, and that of settings are over."""
 
@@ -48,51 +46,11 @@ FINALISTS = 2
 FAR = 1.5
 """A quantized build that takes this many times as long as the fastest is not varied: no variation makes up for that."""
 
+PLENTY = 3.0
+"""A build that is so many times as fast as the default is not searched for layers that integers slow."""
+
 GAIN = 0.98
 """A setting is taken into the combination where it takes at most this share of the time without it."""
-
-
-class TuneWatcher(Protocol):
-    """Somebody who looks on: a console, a test, nobody."""
-
-    def saying(self, text: str) -> None:
-        """Something that takes a while, in words."""
-
-    def building(self, event: BuildEvent) -> None:
-        """A build step started or ended."""
-
-    def tried(self, found: TriedBuild) -> None:
-        """A build was evaluated."""
-
-    def timing(self, text: str, candidates: int) -> None:
-        """A race of so many candidates begins."""
-
-    def timed(self, row: object) -> None:
-        """One more process of a candidate was timed; its stored row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneRequest:
-    """What is to be tuned.
-
-    Attributes:
-        default: the baseline on the target that was asked for: what everything is compared with.
-        variants: the zoo's recipes to start from.
-        fixed_threads: whether the target was named with its threads, so that no more are tried.
-        time_limit: in seconds.
-        process_s: seconds of inference of one timed process.
-        batches: sizes of the batch that are searched as well, by the time of one example; the target's alone if empty.
-    """
-
-    zoo: Zoo
-    default: Case
-    variants: Sequence[Recipe]
-    cache: Path
-    results: Path
-    fixed_threads: bool = False
-    time_limit: float = TIME_LIMIT_S
-    process_s: float = 0.5
-    batches: Sequence[int] = ()
 
 
 class Tuner:
@@ -311,6 +269,11 @@ class Tuner:
         best = next(iter(fastest(_fit(timed))), None)
         recipe = best.candidate.case.recipe if best else None
         if recipe is None or cases.quantizing(recipe) is None or self._clock.over(RACING):
+            return []
+        base = next((one.example_s for one in timed if one.candidate.case is self._request.default), None)
+        if best is not None and base and best.example_s and base >= PLENTY * best.example_s:
+            why = f"it is {base / best.example_s:.1f} times as fast as the default"
+            self._spared.append(f"layers of {recipe.name} in float that integers slow: {why}")
             return []
         try:
             times = self._profiled(recipe, reader, RACING)
