@@ -242,7 +242,7 @@ def test_a_full_disk_costs_the_numbers_and_not_the_verdict(
         raise StoreError("No space left on device")
 
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
-    monkeypatch.setattr("harness.gate.gate.gate", lambda *_: reports.mixed())
+    monkeypatch.setattr("harness.gate.gate.gate", lambda *_, **__: reports.mixed())
     monkeypatch.setattr("harness.gate.outputs.delivery.keep", full)
     with pytest.raises(StoreError, match="No space left"):
         gate.gate(base="main", zoo=tmp_path / "model_zoo.yaml", results=tmp_path, cache=str(tmp_path))
