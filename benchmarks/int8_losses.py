@@ -30,7 +30,8 @@ from harness.records import Artifact, Case, Recipe, Step, WeightsSpec
 from harness.runtimes.client import Client
 from harness.stats import paired
 from harness.tune.model import TriedBuild
-from harness.tune.tune import TuneRequest, tune
+from harness.tune.request import TuneRequest
+from harness.tune.tune import tune
 
 PLAIN = Recipe(
     name="int8-plain",

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import metric_budget
+from harness import metric_budget, units
 from harness.records import Status, within_run
 
 QUALITY = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
 """The limits of a budget, as rows have them, on how good a build must be as a whole."""
 
-LIMITS = (*QUALITY, "latency_s", "size_bytes", "memory_bytes")
+LIMITS = (*QUALITY, "latency_s", "size_bytes", "memory_bytes", "energy_j")
 """Those, and what it may cost."""
 
 Row = Mapping[str, Any]
@@ -211,7 +211,7 @@ def _why_unknown(row: Row) -> str:
 
 
 def _costly(row: Row) -> tuple[str, ...]:
-    """How latency, size and memory are outside the budget."""
+    """How latency, size, memory and energy are outside the budget."""
     budget, latency, artifact = (row.get(key) or {} for key in ("budget", "latency", "artifact"))
     found = []
     if budget.get("latency_s") is not None and latency.get("median_s", 0.0) > budget["latency_s"]:
@@ -221,15 +221,22 @@ def _costly(row: Row) -> tuple[str, ...]:
     held, most = row.get("model_bytes"), budget.get("memory_bytes")
     if most is not None and held is not None and held > most:
         found.append(f"{held:,} bytes of memory, budget {most:,} bytes")
+    took, allowed = (row.get("energy") or {}).get("inference_j"), budget.get("energy_j")
+    if allowed is not None and took is not None and took > allowed:
+        found.append(f"{units.joules(took)} for an inference, budget {units.joules(allowed)}")
     return tuple(found)
 
 
 def _unweighed(row: Row) -> str:
-    """That a limit of memory cannot be judged; empty where it can, or there is none."""
-    most = (row.get("budget") or {}).get("memory_bytes")
-    if most is None or row.get("model_bytes") is not None:
-        return ""
-    return f"memory, budget {most:,} bytes: cannot be judged, what the model takes of it was not measured"
+    """That a limit of memory or energy cannot be judged; empty where it can, or there is none."""
+    budget, energy = row.get("budget") or {}, row.get("energy") or {}
+    most, allowed = budget.get("memory_bytes"), budget.get("energy_j")
+    if most is not None and row.get("model_bytes") is None:
+        return f"memory, budget {most:,} bytes: cannot be judged, what the model takes of it was not measured"
+    if allowed is not None and energy.get("inference_j") is None:
+        why = energy.get("source") or "it was not measured"
+        return f"energy, budget {units.joules(allowed)}: cannot be judged, {why}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -293,9 +293,28 @@ MEMORY_GROWTH: Final = Metric(
     heading="growth",
 )
 
+ENERGY: Final = Metric(
+    name="energy",
+    unit="joules",
+    meaning="Energy of one inference of the whole batch: what the counters of processors and their memory "
+    "(RAPL), or of the GPU (NVML), added up to over the timed samples, whatever else ran there meanwhile; the median "
+    "over processes. Nothing where no counter can be read.",
+    column="energy.inference_j",
+    reads=("energy.inference_j",),
+    noisy=True,
+    option="max_energy",
+    margin=0.05,
+    threshold=0.05,
+    label="energy per inference",
+    subject="energy per inference ",
+    title="Energy of one inference",
+    heading="energy",
+    short="energy",
+)
+
 METRICS: Final = (
     LATENCY, ACCURACY_DROP, FIDELITY_LOSS, ARTIFACT_SIZE, PEAK_MEMORY, MODEL_MEMORY, SESSION_CREATION, FIRST_INFERENCE,
-    SESSION_CPU, SESSION_PEAK, COLD_START, EXAMPLE_TIME, COLD_DISK_START, MEMORY_GROWTH,
+    SESSION_CPU, SESSION_PEAK, COLD_START, EXAMPLE_TIME, COLD_DISK_START, MEMORY_GROWTH, ENERGY,
 )  # fmt: skip
 """Every metric, in the order in which histories and asv's files have them."""
 

@@ -74,6 +74,16 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
         "qnn_context_priority", "qnn_ir_backend_path", "qnn_saver_path", "rpc_control_latency",
         "skip_qnn_version_check", "soc_model", "vtcm_mb",
     ),
+    "NnapiExecutionProvider": (),
+
+    "WebGpuExecutionProvider": (
+        "adapterIndex", "dawnBackendType", "dawnProcTable", "defaultBufferCacheMode", "deviceId", "enableGraphCapture",
+        "enableInt64", "enableMatmulFp32Accumulation", "enablePIXCapture", "enableRobustness", "forceCpuNodeNames",
+        "kvCacheQuantizationBits", "maxNumPendingDispatches", "maxStorageBufferBindingSize",
+        "maxStorageBuffersPerShaderStage", "multiRotaryCacheConcatOffset", "powerPreference", "preferredLayout",
+        "preserveDevice", "queryResolveBufferCacheMode", "sessionBufferPoolGenerations", "storageBufferCacheMode",
+        "uniformBufferCacheMode", "validationMode", "webgpuDevice", "webgpuInstance", "weightLoadAcceleration",
+    ),
 }  # fmt: skip
 """Provider -> its options, as the documentation and the sources of onnxruntime have them."""
 

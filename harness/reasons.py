@@ -26,6 +26,9 @@ FROM_INSIDE: Final = (
 )  # fmt: skip
 """Errors whose text speaks to a library's own authors: `'list' object has no attribute 'shape'`."""
 
+NONSENSE = "the model computes nonsense"
+"""What is said of a network none of whose outputs is a number, in the framework itself."""
+
 REPORT = "this is a mistake of harness or of a library below it: please report it with the model's file"
 
 

@@ -38,9 +38,13 @@ TORCH: Final = "torch"
 TORCH_COMPILE: Final = "torch-compile"
 OPENVINO: Final = "openvino"
 IREE: Final = "iree"
+LITERT: Final = "litert"
+GENAI: Final = "genai"
+TVM: Final = "tvm"
 
 OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"), IREE: ("cpu",),
+    LITERT: ("cpu",), TVM: ("cpu",), GENAI: ("cpu",),
 }  # fmt: skip
 """Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
 
@@ -75,7 +79,7 @@ def language(text: str) -> tuple[str, str, str] | None:
 
 
 def other(text: str) -> str:
-    """Which of `OTHERS` a target's runtime is; empty for an onnxruntime. OpenVINO and IREE may have a version."""
+    """Which of `OTHERS` a target's runtime is, with or without a version; empty for an onnxruntime."""
     name = named(text.strip())
     return name if name in OTHERS else ""
 
@@ -83,6 +87,11 @@ def other(text: str) -> str:
 def runs_network(text: str) -> bool:
     """Whether a runtime runs the framework's own network, and no artifact."""
     return other(text) in (TORCH, TORCH_COMPILE)
+
+
+def decodes_alone(text: str) -> bool:
+    """Whether a runtime runs decoders and nothing else, so that no file of one node can try it."""
+    return other(text) == GENAI
 
 
 def problem_of_target(text: str) -> str:

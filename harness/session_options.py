@@ -22,6 +22,23 @@ PARALLEL = "1"
 AFFINITIES = "session.intra_op_thread_affinities"
 DISABLE_CPU_FALLBACK = "session.disable_cpu_ep_fallback"
 
+SCHEDULING = (
+    EXECUTION_MODE,
+    AFFINITIES,
+    "session.dynamic_block_base",
+    "session.enable_cpu_mem_arena",
+    "session.enable_mem_pattern",
+    "session.force_spinning_stop",
+    "session.inter_op.allow_spinning",
+    "session.inter_op.spin_backoff_max",
+    "session.inter_op.spin_duration_us",
+    "session.intra_op.allow_spinning",
+    "session.intra_op.spin_backoff_max",
+    "session.intra_op.spin_duration_us",
+    "session.prepack.enable_parallel",
+)
+"""Keys that say who works when and in which memory, as the number of threads does, and not what is computed."""
+
 FLAG, NUMBER, TEXT = "0 or 1", "a whole number", "text"
 
 KEYS: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 LONGEST = 400
@@ -73,6 +73,20 @@ def in_bytes(value: float) -> tuple[float, str]:
         if abs(value) * factor >= ONE:
             return factor, unit
     return 1.0, "B"
+
+
+def joules(value: float | None) -> str:
+    """An energy with its unit, such as `12.3 mJ`; `-` where there is none."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    factor, unit = in_joules(value)
+    return f"{digits(value * factor)} {unit}"
+
+
+def in_joules(value: float) -> tuple[float, str]:
+    """The factor and unit that suit an energy: J, mJ or µJ."""
+    factor, unit = in_seconds(value)
+    return factor, unit.replace("s", "J")
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -156,22 +170,28 @@ def change(ratio: float, *, sign: bool = False) -> str:
 
 
 def value(amount: float | None, unit: str) -> str:
-    """An amount in its unit: `seconds`, `bytes`, `dB`, `fraction` or `share` (percentages), or a count of something."""
+    """An amount in its unit; `-` where there is none.
+
+    `seconds`, `bytes`, `joules`, `dB`, `fraction` or `share` (percentages), or a count of something.
+    """
     if amount is None or not math.isfinite(amount):
         return NONE
-    match unit:
-        case "s" | "seconds":
-            return seconds(amount)
-        case "B" | "bytes":
-            return size(amount)
-        case "dB":
-            return f"{amount:.1f} dB"
-        case "fraction" | "share":
-            return f"{amount:.2%}"
-        case _:
-            number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:.4g}"
-            unit = unit.removesuffix("s") if amount == 1 else unit
-            return number if unit == "count" else f"{number} {unit}".rstrip()
+    written = _WRITTEN.get(unit)
+    if written is not None:
+        return written(amount)
+    number = f"{amount:,.0f}" if amount == round(amount) else f"{amount:.4g}"
+    unit = unit.removesuffix("s") if amount == 1 else unit
+    return number if unit == "count" else f"{number} {unit}".rstrip()
+
+
+_WRITTEN: Mapping[str, Callable[[float], str]] = {
+    **dict.fromkeys(("s", "seconds"), seconds),
+    **dict.fromkeys(("B", "bytes"), size),
+    **dict.fromkeys(("J", "joules"), joules),
+    "dB": lambda amount: f"{amount:.1f} dB",
+    **dict.fromkeys(("fraction", "share"), lambda amount: f"{amount:.2%}"),
+}
+"""How amounts of a unit are written."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -196,6 +216,8 @@ SIZE_PATTERN = rf"^{_NUMBER} ?({'|'.join(_BYTES)})$"
 
 
 _HERTZ = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
+_JOULES = {"uJ": 1e-6, "µJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3}
+ENERGY_PATTERN = rf"^{_NUMBER} ?({'|'.join(_JOULES)})$"
 FREQUENCY_PATTERN = rf"^{_NUMBER} ?({'|'.join(_HERTZ)})$"
 
 
@@ -253,6 +275,19 @@ def parse_zoo_duration(value: Any) -> float:
     if isinstance(value, str) and 0 < (found := parse_duration(value, bare="")) < math.inf:
         return found
     raise ValueError(f"expected a duration above 0 with its unit, such as 20ms, 1.5s or 300us, found {value!r}")
+
+
+def parse_zoo_energy(value: Any) -> float:
+    """Return the joules that `20mJ`, `1.5J` or `300uJ` stands for.
+
+    Raises:
+        ValueError: it is none of these; a number without a unit could be any of them.
+    """
+    if isinstance(value, str) and len(value) <= LONGEST and (match := re.fullmatch(ENERGY_PATTERN, value)):
+        found = float(match[1]) * _JOULES[match[2]]
+        if 0 < found < math.inf:
+            return found
+    raise ValueError(f"expected an energy above 0 with its unit, such as 20mJ, 1.5J or 300uJ, found {value!r}")
 
 
 def parse_zoo_frequency(value: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -33,6 +34,9 @@ os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.05")
 # The tests start hundreds of interpreters: each reads the bytecode of harness where the first one left it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Thousands of tests and a hundred libraries stay: to look through them for garbage takes a tenth of the time.
+gc.set_threshold(10_000, 20, 20)
 
 # How long an example takes says something of the machine, and nothing of what is tested.
 # A few examples of everything are tried each time; `--hypothesis-profile many` tries thousands, by hand.
@@ -71,11 +75,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+def pytest_collection_finish() -> None:
+    """What was collected and imported stays to the end, and need not be looked through."""
+    gc.collect()
+    gc.freeze()
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder with `model_zoo.yaml` and `tiny.onnx`, a cache and results of its own."""
+    """A folder with `model_zoo.yaml` and `tiny.onnx`, a cache and results of its own.
+
+    Attributes:
+        root: the folder.
+        columns: of the terminal; empty where there is none.
+    """
 
     root: Path
+    columns: str = "200"
 
     def add_model(self, name: str, file: str, more: str = "") -> None:
         """Add a model of an .onnx file to the zoo."""
@@ -118,7 +134,7 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         """The variables of the environment that `harness` is run with, beside those of the tests."""
-        return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+        return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": self.columns}
 
 
 def here(folder: Path, environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:

@@ -142,7 +142,7 @@ def test_refinements_are_the_zoos_own_keys(tmp_path: Path) -> None:
         tokens(tmp_path / "tokens.onnx"),
         inputs=("ids=int64[batch,8]",),
         data=str(tmp_path / "examples.npz"),
-        budget="30dB, 1%, 20ms, 10MB",
+        budget="30dB, 1%, 20ms, 10MB, memory=256MB, 5mJ, accuracy_share=99%",
     )
     model = found.models["tokens"]
     assert ("batch", 8) == model.inputs[0].shape
@@ -151,7 +151,9 @@ def test_refinements_are_the_zoos_own_keys(tmp_path: Path) -> None:
     assert (30, 0.01, 0.02, 10_000_000) == (
         budget.fidelity_db, budget.accuracy_drop, budget.latency_s, budget.size_bytes,
     )  # fmt: skip
+    assert (256_000_000, 0.005, 0.99) == (budget.memory_bytes, budget.energy_j, budget.accuracy_share)
     assert "fidelity of at least 30 dB, accuracy lost 1%, latency 20ms, size 10MB" in notes[0]
+    assert "memory 256MB, energy of an inference 5mJ" in notes[0]
 
 
 def test_a_folder_of_examples_is_known_by_what_is_in_it(tmp_path: Path) -> None:
@@ -253,6 +255,9 @@ def test_a_file_that_kills_its_reader_is_only_not_read(monkeypatch: pytest.Monke
         ({"data": "nowhere.npz"}, "--data nowhere.npz: does not exist"),
         ({"budget": "fast"}, "--budget fast: expected what a build may cost"),
         ({"budget": "20dB,30dB"}, "each once"),
+        ({"budget": "20dB,memory=20ms"}, "expected what a build may cost"),
+        ({"budget": "peak=10MB"}, "expected what a build may cost"),
+        ({"budget": "10MB,size=20MB"}, "each once"),
         ({"budget": "120%"}, "expected a percentage"),
     ],
 )

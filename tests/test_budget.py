@@ -290,3 +290,17 @@ def test_a_limit_of_memory_is_held_and_one_that_cannot_be_judged_says_so() -> No
     ]
     assert () == budget.exceeded(fits)
     assert "cannot be judged" in budget.exceeded(unknown)[0]
+
+
+def test_a_limit_of_energy_is_held_and_one_that_no_counter_judges_says_why() -> None:
+    """In the unit that people read; where there is no counter nothing is recommended by it."""
+    within = {"accuracy": labelled(0.0)["accuracy"], "budget": {"accuracy_drop": 0.01, "energy_j": 0.005}}
+    absent = {"inference_j": None, "source": "this host shows no RAPL"}
+    fits, large, unknown = (
+        row("v", 1.0, **within, energy=one) for one in ({"inference_j": 0.004}, {"inference_j": 0.0062}, absent)
+    )
+    assert ["", "6.20 mJ for an inference, budget 5.00 mJ", None] == [
+        budget.excess(one) for one in (fits, large, unknown)
+    ]
+    assert "energy, budget 5.00 mJ: cannot be judged, this host shows no RAPL" == budget.judged(unknown).phrase
+    assert ("energy, budget 5.00 mJ: cannot be judged, this host shows no RAPL",) == budget.exceeded(unknown)

@@ -38,7 +38,7 @@ def test_a_row_has_what_the_checker_says_and_no_latency(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(mobile, "usable", usable)
     settings = SweepSettings(processes=1, time_per_case=1.0, ci_width=0.02)
-    for provider, share in (("CoreMLExecutionProvider", 0.75), ("QNNExecutionProvider", None)):
+    for provider, share in (("CoreMLExecutionProvider", 0.75), ("DmlExecutionProvider", None)):
         of = outcomes.case(provider=provider)
         job = execute.Job(
             case=of, built=outcomes.artifact(of), settings=settings, cache=tmp_path, unusable="no such provider here"

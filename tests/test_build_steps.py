@@ -447,6 +447,29 @@ def test_builds_of_one_file_calibrate_once(tmp_path: Path, model: ModelSpec, mon
     assert len(calls) == 2 * each, "another method has ranges of its own, and is another class"
 
 
+def test_children_share_ranges_in_a_folder_that_they_are_given(
+    tmp_path: Path, model: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a child left half written, since it was ended, is not read."""
+    held = ranges._folder
+    held.cache_clear()
+    monkeypatch.setenv(ranges.FOLDER, str(tmp_path / "shared"))
+    (tmp_path / "shared").mkdir()
+    asked = {"calibration": "minmax", "samples": 3, "percentile": 99.9}
+    try:
+        path = ranges.kept(tmp_path / "tiny.onnx", model, asked, None)["calibration_cache_path"]
+        assert path is not None
+        assert path.parent == tmp_path / "shared"
+        path.write_text("{}", encoding="utf-8")
+        assert path == ranges.kept(tmp_path / "tiny.onnx", model, asked, None)["calibration_cache_path"]
+        assert path.exists()
+        path.write_text('{"x":', encoding="utf-8")
+        assert path == ranges.kept(tmp_path / "tiny.onnx", model, asked, None)["calibration_cache_path"]
+        assert not path.exists()
+    finally:
+        held.cache_clear()
+
+
 @pytest.mark.parametrize("turned", [0, 1])
 def test_gemm_is_taken_apart_for_weights_of_few_bits(turned: int, tmp_path: Path) -> None:
     """The same numbers, weights turned where they have to be; what scales, or is excluded, stays."""

@@ -64,13 +64,21 @@ def test_margin(text: str | None, expected: float) -> None:
 def test_margins_of_everything() -> None:
     """Every margin of the settings has an option; 0 is a margin, and one of start-up may be above 100%."""
     found = gate.decided(
-        max_startup="150%", max_memory="0.1", max_size="0", max_accuracy_drop="0.5%", max_fidelity_drop="6dB"
+        max_startup="150%",
+        max_memory="0.1",
+        max_energy="20%",
+        max_size="0",
+        max_accuracy_drop="0.5%",
+        max_fidelity_drop="6dB",
     )
     limits = found.max_startup, found.max_memory, found.max_size, found.max_accuracy_drop, found.max_fidelity_drop
     assert (1.5, 0.1, 0.0, 0.005, 6.0) == limits
+    assert 0.2 == found.max_energy
 
 
-@pytest.mark.parametrize("option", ["slowdown", "startup", "memory", "size", "accuracy_drop", "fidelity_drop"])
+@pytest.mark.parametrize(
+    "option", ["slowdown", "startup", "memory", "energy", "size", "accuracy_drop", "fidelity_drop"]
+)
 @pytest.mark.parametrize("text", ["-1", "much", "nan", "inf", ""])
 def test_margins_that_are_none(option: str, text: str) -> None:
     """What is not a margin is refused under the name of its option."""

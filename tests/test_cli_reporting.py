@@ -42,12 +42,30 @@ def test_wrong_values_are_said(project: Project) -> None:
     assert "--out file/site: " in (said := project.error("report", "--out", "file/site"))
     assert "is a file; choose a folder" in said
     assert "holds files that are not a report" in project.error("report", "--out", "full")
-    assert "--results file is a file: give the folder" in project.error("report", "--results", "file")
     assert "--since v1: " in project.error("report", "--since", "v1")
     assert "--asv-html full has no index.html" in project.error("report", "--asv-html", "full")
     twice = ("--compare", "a", "b", "--compare", "c", "d")
     assert "a chart shows one pair, and 2 were given" in project.error("plot", "ratios", "--out", "a.svg", *twice)
     assert ["mine.txt"] == [path.name for path in (project.root / "full").iterdir()]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("results",),
+        ("history", "digits_cnn"),
+        ("report",),
+        ("compare",),
+        ("gate", "--history"),
+        ("sweep", "net.onnx"),
+        ("examples", "digits_cnn/fp32@cpu-t1-b1"),
+        ("plot", "latency", "--out", "chart.svg"),
+    ],
+)
+def test_a_file_is_no_place_for_results(project: Project, command: tuple[str, ...]) -> None:
+    """Whatever reads or writes results says so, rather than that there are none."""
+    (project.root / "file").touch()
+    assert "--results file is a file: give the folder" in project.error(*command, "--results", "file")
 
 
 def test_serve(project: Project) -> None:

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness import units, zoo
 from harness.cli import result_columns
 from tests import outcomes, report_stores
 from tests.conftest import Project
@@ -44,10 +46,9 @@ def test_the_answer_stands_last(stored: Project) -> None:
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "100"])
-def test_lines_of_tables_fit(stored: Project, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_tables_fit(stored: Project, columns: str) -> None:
     """On a pipe, `COLUMNS` is what there is room for; the columns that are left out are named."""
-    monkeypatch.setattr(Project, "environment", lambda _: {"COLUMNS": columns})
-    lines = stored.run("results").splitlines()
+    lines = replace(stored, columns=columns).run("results").splitlines()
     rows = [line for line in lines if " ms" in line or line.startswith(("variant", "case"))]
     assert 15 == len(rows)
     assert all(len(line) <= int(columns) for line in rows)
@@ -55,10 +56,9 @@ def test_lines_of_tables_fit(stored: Project, columns: str, monkeypatch: pytest.
     assert "throughput" in said
 
 
-def test_a_pipe_has_room_for_all(stored: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_has_room_for_all(stored: Project) -> None:
     """Nothing is left out for a width that nobody has."""
-    monkeypatch.setattr(Project, "environment", lambda _: {"COLUMNS": ""})
-    out = stored.run("results")
+    out = replace(stored, columns="").run("results")
     assert "no room for" not in out
     heads = next(line for line in out.splitlines() if line.startswith("variant"))
     assert all(name in heads for name in ("throughput", "processes", "date", "run"))
@@ -156,6 +156,19 @@ def test_throughput_counts_examples() -> None:
     """A batch is so many examples."""
     assert 800.0 == result_columns.throughput({"batch": 8, "latency": {"median_s": 0.01}})
     assert result_columns.throughput({"batch": 8, "latency": None}) is None
+
+
+def test_a_decoder_has_tokens_per_second() -> None:
+    """Those of one example, which the zoo's axes say, times the throughput; nothing for a model that reads none."""
+    loaded = zoo.load(Path(__file__).parents[1] / "model_zoo.yaml").models
+    assert [64, 1, None] == [loaded[name].tokens for name in ("gpt2_prefill", "gpt2_decode", "digits_cnn")]
+    row = {"batch": 2, "latency": {"median_s": 0.01}, "tokens": 64}
+    assert "200/s, 12,800 tokens/s" == result_columns.rates(row)
+    assert ("200/s", None) == (
+        result_columns.rates({**row, "tokens": None}),
+        result_columns.token_rate({**row, "tokens": None}),
+    )
+    assert units.NONE == result_columns.rates({**row, "latency": None})
 
 
 def test_compact(tmp_path: Path) -> None:

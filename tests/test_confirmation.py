@@ -57,6 +57,17 @@ def test_a_build_that_is_really_faster_is_named() -> None:
     assert sum(one.state == confirmation.CONFIRMED for one in found) >= 90
 
 
+def test_nothing_is_confirmed_over_what_is_faster() -> None:
+    """Where medians of bursts do not agree, as on a busy host, what was compared side by side counts."""
+    bursts = {"x": (1e6, 3e6, 4e6), "a": (2e6, 1e6, 2e6), "d": (1e6, 2e6, 1e6)}  # a is furthest from x; d is before a
+    members = {name: SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=times) for name, times in bursts.items()}
+    found = decide(("x", "a", "d"), "a", [Block(members=members, started_at="")] * 12)
+    assert "d" == found.best
+    assert {"a", "x"} == set(found.slower)
+    assert found.ratio is not None
+    assert found.ratio > 1
+
+
 def test_the_factor_comes_with_an_interval_that_holds() -> None:
     """Also for the best of three alike: that it was picked is paid for."""
     times = {"a": 1e6, "b": 1e6, "c": 1e6, "base": 3.3e6}

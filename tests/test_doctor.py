@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import harness
-from harness import zoo
+from harness import runtime_spec, zoo
 from harness.cli.sweep import print_json
-from harness.flow import availability, doctor
+from harness.flow import availability, doctor, executors_here
 from harness.records import Recipe, Step, Target
 from harness.stats import between
 from tests import outcomes, report_stores
@@ -78,6 +78,39 @@ def test_a_runtime_is_not_installed_for_a_look(project: Project) -> None:
     (item,) = (i for i in availability.take(zoo.load(path), project.root / "cache")["targets"] if i.name == "old")
     assert "a sweep installs it" in item.why_not
     assert not (project.root / "cache").exists()
+
+
+def test_every_runtime_says_whether_it_can_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a target has shown is not tried again; what is not in the cache is said, and not installed."""
+    vino = Target(name="vino", provider="cpu", runtime="openvino==2026.4.1")
+    with monkeypatch.context() as patched:
+        patched.setattr(executors_here, "runtime_problem", lambda name, _: f"{name} was tried")
+        found = executors_here.runtimes({"cpu": CPU, "vino": vino}, {"cpu": "", "vino": ""}, tmp_path)
+    assert {"onnxruntime", "openvino"} == {name for name, why in found.items() if not why}
+    assert {*runtime_spec.OTHERS, *runtime_spec.LANGUAGES, "onnxruntime"} == set(found)
+    assert "a sweep installs it" in executors_here.runtime_problem("litert", tmp_path)
+    monkeypatch.setattr(executors_here, "compiler", lambda: None)
+    assert "no C++ compiler: c++ or g++ or clang++" == executors_here.runtime_problem("torch-compile", tmp_path)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_every_provider_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One in the build is tried, one that is not says what brings it, and one that a target has run is there."""
+    monkeypatch.setattr(executors_here, "provider_problem", lambda name, _: f"{name} was tried")
+    targets = {
+        "cpu": CPU,
+        "vino": dataclasses.replace(
+            CPU, name="vino", provider="OpenVINOExecutionProvider", plugin="onnxruntime-ep-openvino"
+        ),
+        "npu": dataclasses.replace(CPU, name="npu", provider="QNNExecutionProvider", plugin="onnxruntime-qnn"),
+    }
+    found = executors_here.providers(targets, {"cpu": "no kernel", "vino": "", "npu": "no device"}, tmp_path)
+    assert ("CPUExecutionProvider", "no kernel") == found["cpu"]
+    assert ("OpenVINOExecutionProvider", "") == found["openvino"]
+    assert "the plugin onnxruntime-qnn, and a Qualcomm NPU" in found["qnn"][1]
+    assert "provider: {plugin: onnxruntime-ggml}" in found["onnxruntime-ggml"][1]
+    untried = executors_here.providers({}, {}, tmp_path)["cpu"]
+    assert ("CPUExecutionProvider", "CPUExecutionProvider was tried") == untried
 
 
 def test_precisions_without_a_kernel_are_named(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ import pytest
 from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
-from harness.fleet import engine, local, member, transfer
+from harness.fleet import clocks, engine, local, member, transfer
 from harness.fleet.model import FleetHost, SentJob
+from harness.flow.progress import ProcessOutcome
 from harness.measure import host_lock
 from harness.records import HostInfo
 from harness.store import places, samples
@@ -34,16 +35,28 @@ from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
-from tests.waiting import alive, children, wait_for, workers
+from tests.waiting import alive, children, hold, wait_for, workers
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
 
+EXAMPLE = Path(__file__).parent.parent / "docs" / "fleet.md"
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A scheduler with one worker on this machine; the worker's cache is its own."""
-    with local.cluster(1, port=free_port(), cache=tmp_path_factory.mktemp("fleet") / "cache") as found:
-        yield found
+    """A scheduler with two workers on this machine, by the docs' first command; the workers' cache is their own."""
+    (up, _), port = commands_of(EXAMPLE), str(free_port())
+    assert ["harness", "fleet", "up", "--local", "2"] == up
+    started = Project(tmp_path_factory.mktemp("fleet")).start(*up[1:], "--port", port)
+    try:
+        assert started.stdout is not None
+        assert f"2 workers at tcp://127.0.0.1:{port}" in started.stdout.readline()
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=300)
+    assert 130 == started.returncode, err
 
 
 def free_port() -> int:
@@ -85,17 +98,19 @@ def test_hosts_are_listed(tmp_path: Path, project: Project, address: str) -> Non
     other = subprocess.Popen(command, env={**variables, "PYTHONPATH": path}, cwd=tmp_path)
     try:
         with engine.Fleet(FleetSpec(scheduler=address)) as fleet:
-            fleet.client.wait_for_workers(2, timeout=300)
+            fleet.client.wait_for_workers(3, timeout=300)
         listed = json.loads(project.run("fleet", "hosts", "--scheduler", address, "--json"))
         said = project.run("sweep", "--variants", "fp32", "--scheduler", address, code=4)
     finally:
         other.kill()
         other.wait()
-    refused, found = sorted(listed, key=lambda one: one["refused"] == "")
-    assert "CPUExecutionProvider" in found["providers"]
-    assert found["class"] == found["host"]["fingerprint"]
-    assert ("", 1) == (found["refused"], found["slots"])
-    assert abs(found["clock_s"]) < 60
+    refused, *others = sorted(listed, key=lambda one: one["refused"] == "")
+    assert 2 == len(others)
+    for found in others:
+        assert "CPUExecutionProvider" in found["providers"]
+        assert found["class"] == found["host"]["fingerprint"]
+        assert ("", 1) == (found["refused"], found["slots"])
+        assert abs(found["clock_s"]) < 60
     assert refused["refused"].startswith("runs harness 99.9 (code ")
     assert f"(code {engine.code_digest()}): install the same there" in refused["refused"]
     assert f"{refused['address']} runs harness 99.9" in " ".join(said.split())
@@ -281,6 +296,13 @@ def test_hosts_suit_what_a_target_wants() -> None:
     assert not FleetHost(address="a", host=host, refused="other").suits(HostWish())
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Something that began."""
+
+    started_at: str
+
+
 def test_a_clock_that_is_off_is_corrected() -> None:
     """What a worker noted goes by this host's clock, unless the difference is one that the question itself makes."""
 
@@ -294,13 +316,27 @@ def test_a_clock_that_is_off_is_corrected() -> None:
     fleet.client, fleet._clocks = SkewedClient(), {}
     fleet.ask(print, ["ahead", "right", "silent"])
     noted = "2026-11-28T01:10:02+00:00"
-    corrected = fleet.our_time("ahead", noted)
+    corrected = fleet.our_time("ahead", Moment(started_at=noted)).started_at
     assert timedelta(hours=1) - (datetime.fromisoformat(noted) - datetime.fromisoformat(corrected)) < timedelta(
         minutes=5
     )
     assert corrected.startswith("2026-11-28T00:")
     assert len(noted) == len(corrected)
-    assert [noted] * 3 == [fleet.our_time(address, noted) for address in ("right", "silent", "unknown")]
+    assert [noted] * 3 == [
+        fleet.our_time(address, Moment(started_at=noted)).started_at for address in ("right", "silent", "unknown")
+    ]
+
+    case = outcomes.case("m", "fp32")
+    crash = ProcessOutcome(case=case, process=0, started_at="2026-11-28T01:10:02.123+00:00")
+    found = dataclasses.replace(
+        crash, samples=dataclasses.replace(outcomes.process(1000), started_at="2026-11-28T01:10:03+00:00")
+    )
+    moved = clocks.earlier(found, 3600.0)
+    assert "2026-11-28T00:10:02.123+00:00" == moved.started_at
+    assert moved.samples is not None
+    assert "2026-11-28T00:10:03+00:00" == moved.samples.started_at
+    assert found.samples is not None
+    assert (found.case, found.samples.samples_ns) == (moved.case, moved.samples.samples_ns)
 
 
 def test_a_host_whose_disk_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: Path) -> None:
@@ -476,7 +512,7 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
         with engine.Fleet(spec) as fleet:
             (pid,) = fleet.ask(os.getpid, [one.address for one in fleet.hosts()]).values()
         os.kill(pid, signal.SIGKILL)  # a worker, and another is started
-        wait_for(lambda: len(stored_parts(project)) > 1, alive(killed))
+        hold(killed, lambda: len(stored_parts(project)) > 1)
         killed.kill()
         killed.communicate()
         before = stored_parts(project)
@@ -541,24 +577,18 @@ def commands_of(page: Path) -> list[list[str]]:
 
 
 @pytest.mark.long
-def test_the_example_runs_as_it_stands(built_project: Project) -> None:
+def test_the_example_runs_as_it_stands(built_project: Project, address: str) -> None:
     """Both commands of docs/fleet.md, at another port; two such sweeps at once are two runs."""
-    up, sweep = commands_of(Path(__file__).parent.parent / "docs" / "fleet.md")
-    assert ["harness", "fleet", "up", "--local", "2"] == up
-    port = str(free_port())
-    project, command = built_project, [word.replace("8786", port) for word in sweep[1:]]
-    started = project.start(*up[1:], "--port", port)
+    _, sweep = commands_of(EXAMPLE)
+    project, command = built_project, [word.replace("tcp://127.0.0.1:8786", address) for word in sweep[1:]]
+    assert address in command
+    other = project.start(*command)
     try:
-        first = started.stdout
-        assert first is not None
-        assert f"2 workers at tcp://127.0.0.1:{port}" in first.readline()
-        both = [project.start(*command) for _ in range(2)]
-        ended = [(one.communicate(timeout=600), one.returncode) for one in both]
+        project.run(*command)
+        ended = other.communicate(timeout=600)
     finally:
-        started.send_signal(signal.SIGINT)
-        _, err = started.communicate(timeout=300)
-    assert [0, 0] == [code for _, code in ended], (ended, err)
-    assert 130 == started.returncode
+        other.kill()
+    assert 0 == other.returncode, ended
     runs = json.loads(project.run("results", "--json", "--all"))
     assert 6 == len(runs) == len({(row["run"], row["case"]) for row in runs})
     assert {2} == {row["latency"]["processes"] for row in runs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 import pytest
 
 from harness import zoo as zoos
-from harness.build import pipeline
+from harness.build import lookup, pipeline
 from harness.build.cache import Cache
 from harness.fleet import builders, transfer
 from harness.fleet.builders import FleetBuilds
-from harness.fleet.model import FleetHost
+from harness.fleet.model import BuildAnswer, FleetHost
+from harness.flow.plan import Selection
+from harness.gate.fleet.builds import SideBuilds
+from harness.gate.sides import build as gate_build
 from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status
-from tests import outcomes
+from tests import outcomes, pairs
 from tests.conftest import Project
 
 Requests = list[tuple[ModelSpec, list[Recipe]]]
@@ -143,7 +147,7 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
 
     refused = Refusal(status=Status.FAILED, reason="torch is not installed")
     given = {("tiny", "fp32"): refused, ("tiny", "fp32-fused"): Refusal(status=Status.SKIPPED, reason="too large")}
-    monkeypatch.setattr("harness.fleet.member.build", lambda *_: given)
+    monkeypatch.setattr("harness.fleet.member.build", lambda *_: BuildAnswer(built=given))
     found, _ = builds(BuildHosts(tmp_path, monkeypatch, host("one")), tmp_path / "ours", [(model, recipes[:2])], said)
     assert isinstance(found["tiny", "fp32"], Artifact)
     assert given["tiny", "fp32-fused"] == found["tiny", "fp32-fused"]
@@ -156,6 +160,29 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
         places.append(sorted(fleet.given))
     assert places[0] == places[1]
     assert 3 == len({address for _, address in places[0]})
+
+
+def test_the_sides_of_a_gate_are_built_by_who_builds(
+    built_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a gate's side then asks for is in the cache already; what only its own code can make is left to it."""
+    monkeypatch.setattr(builders, "travels", lambda *_: True)
+    root, cache = built_project.root, tmp_path / "ours"
+    fleet, said = BuildHosts(root / "cache", monkeypatch, host("one")), list[str]()
+    side = pairs.side("base", zoo=root / "model_zoo.yaml", python=sys.executable)
+    seen: list[bool] = []
+
+    def contenders(*_: object, **__: object) -> tuple[tuple[()], tuple[()]]:
+        ((model, recipes),) = asked(built_project)
+        seen.extend(lookup.lookup(Cache(cache), model, one) is not None for one in recipes)
+        return (), ()
+
+    monkeypatch.setattr(gate_build, "contenders", contenders)
+    made = SideBuilds(fleet=fleet, say=said.append)  # type: ignore[arg-type]
+    for one in (side, dataclasses.replace(side, python="/elsewhere/python")):
+        assert ((), ()) == made(one, Selection(), cache)
+    assert [True] * 6 == seen
+    assert [("tiny", "tcp://one")] == fleet.given
 
 
 def test_what_travels(project: Project) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli.remaining import Remaining
 from harness.errors import HarnessError
 from harness.fleet import executor as fleets
 from harness.fleet import flights
@@ -54,7 +55,7 @@ class MadeUpFleet:
 
     def hosts(self) -> list[FleetHost]:
         """Who is there."""
-        return self.there
+        return [*self.there]
 
     def revive(self, *_: object) -> bool:
         """It was never gone."""
@@ -64,9 +65,9 @@ class MadeUpFleet:
         """It is refused from now on."""
         self.there = [dataclasses.replace(one, refused=why) if one.address == address else one for one in self.there]
 
-    def our_time(self, _address: str, moment: str) -> str:
+    def our_time(self, _address: str, noun: Any) -> Any:
         """All clocks agree."""
-        return moment
+        return noun
 
     def ask(self, _call: object, addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
         """Take an entry."""
@@ -233,6 +234,33 @@ def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     assert "; full cannot write into /cache: it is full" in lost.reason
 
 
+def test_a_host_that_lacks_a_runtime_measures_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others of its class measure that target, however many lack it; where nobody is left, what each said is why."""
+    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
+    monkeypatch.setenv(flights.PATIENCE, "0.01s")
+    without = [f"bare{number}" for number in range(12)]
+
+    def answer(sent: SentJob, address: str) -> MadeUpTask:
+        if address in without and sent.job.case.model.name == "m":
+            return MadeUpTask("finished", FleetAnswer(address=address, lacks="onnxruntime 9.9 cannot be installed"))
+        return finished(sent, address)
+
+    class InOrder(MadeUpFleet):
+        def submit(self, _call: object, sent: SentJob, *, workers: Sequence[str], **options: Any) -> MadeUpTask:
+            """Answer for the first in the order of the alphabet."""
+            return super().submit(_call, sent, workers=sorted(workers), **options)
+
+    said: list[str] = []
+    fleet = InOrder(*map(host, (*without, "whole")), answer=answer)
+    found = run(fleet, tmp_path, jobs("m", processes=1), say=said.append)
+    assert (["whole"], 12) == ([one.started_at for one in found], len(said))
+    assert said[0].endswith("cannot measure cpu: onnxruntime 9.9 cannot be installed")
+    assert not any(one.refused for one in fleet.there)
+    (lost,) = run(InOrder(*map(host, without), answer=answer), tmp_path, jobs("m"))
+    assert Status.FAILED is lost.ends
+    assert "bare0: onnxruntime 9.9 cannot be installed" in lost.reason
+
+
 def test_a_runtime_that_some_hosts_lack(tmp_path: Path) -> None:
     """A class that has it measures; where no class has it, the reason is the target's."""
 
@@ -276,3 +304,19 @@ def test_what_is_asked_of_a_host_that_left_is_not_waited_for(tmp_path: Path) -> 
     executor = FleetExecutor(Leaving(host("one")), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(HarnessError, match="one left the fleet"):
         executor.try_targets([jobs("m")[0].case], tmp_path)
+
+
+def test_what_is_under_way_is_said(tmp_path: Path) -> None:
+    """So much on so many hosts, and what was lost; the time left is for whole turns of the hosts."""
+    fleet = MadeUpFleet(host("one"), host("two"), host("old", refused="runs harness 99"))
+    made = FleetExecutor(fleet, tmp_path)  # type: ignore[arg-type]
+    seen = [made.underway() for _ in made.run(jobs("a", "b", "c"), NoWatch())]
+    assert 2 == made.at_once()
+    assert "0 on 2 hosts" == seen[-1]
+    assert "3 on 4 hosts, 2 lost and measured again" == flights.underway(3, 4, 2)
+
+    left = Remaining(processes=9, process_s=10.0, at_once=4)
+    assert 3 * 10.0 == left.measuring()
+    for _ in range(4):
+        left.took(3.0)
+    assert 2 * 4 * 3.0 == left.measuring()

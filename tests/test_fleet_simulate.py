@@ -84,8 +84,16 @@ def test_the_verb(tmp_path: Path) -> None:
     out = project.run("fleet", "simulate", "--hosts", "5", "--cases", "20", "--processes", "2", "--fail-rate", "0%")
     assert "40 processes on 5 hosts: 40.4 s, 1.000 times the least" in out
     assert "0 given up, 0 missing, 0 twice" in out
+    assert "to judge and store it" in out
+    assert "however many hosts there are" not in out
+    busy = project.run(
+        "fleet", "simulate", "--hosts", "400", "--cases", "800", "--processes", "1", "--process-time", "1ms"
+    )
+    assert "the sweep takes at least" in busy
     arguments = ("fleet", "simulate", "--cases", "100", "--processes", "1", "--json")
-    assert 10 == json.loads(project.run(*arguments, "--night", "1m"))["hosts"]
+    night = json.loads(project.run(*arguments, "--night", "1m"))
+    assert 10 == night["hosts"]
+    assert 0 < night["cost_s"] < night["storing_s"]
     histories.store(tmp_path / "results", histories.sweep_of("1" * 40), measured())
     found = json.loads(project.run(*arguments, "--process-time", "results"))
     assert simulate.OVERHEAD_S < found["longest_s"] < simulate.OVERHEAD_S + 1

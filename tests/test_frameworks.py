@@ -7,13 +7,14 @@ import socket
 import threading
 import tomllib
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from harness import frameworks
+from harness import frameworks, zoo
 from harness.errors import BuildError, Skip
 from harness.frameworks import hub, torch_family
 from harness.records import DataSpec, InputSpec, ModelSpec, WeightsSpec
@@ -286,6 +287,63 @@ def test_torch_folds_batch_norms_before_the_export(torch: Any, tmp_path: Path) -
         replace(loaded, module=Twisting()).folded()
     with pytest.raises(Skip, match="on torch's models alone"):
         frameworks.get("onnx").load(specs.file_model(builders.one_node(tmp_path / "a.onnx"))).folded()
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("source", ["timm", "torchvision", "transformers", "ultralytics"])
+def test_pretrained_weights_from_a_local_path(
+    torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Each framework of torch's family reads what its users save, and the network has those weights."""
+    if find_spec(source) is None:
+        pytest.skip(f"{source} is not installed")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    if source == "transformers":
+        inputs = tuple(
+            InputSpec(name=name, dtype="int64", shape=("batch", "sequence")) for name in ("input_ids", "attention_mask")
+        )
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+        model = zoo_model(
+            source, "none/such", inputs, "tokens", task="encoder",
+            options={"config": {"model_type": "bert", "vocab_size": 300, **sizes}},
+        )  # fmt: skip
+        model = replace(model, data=replace(model.data, options={"vocabulary": 300, "first": 10, "cls": 1, "sep": 2}))
+    else:
+        name, size = {
+            "timm": ("test_resnet.r160_in1k", 32), "torchvision": ("squeezenet1_1", 64), "ultralytics": ("yolov8n", 32),
+        }[source]  # fmt: skip
+        model = zoo_model(source, name, image(size), "random", task=None)
+        if source == "ultralytics":
+            model = replace(model, inputs=(replace(model.inputs[0], name="images"),))
+    seeded = load(model)
+    assert "seeded" == seeded.weights.kind
+    if source == "transformers":
+        import transformers
+
+        network = transformers.BertModel(transformers.BertConfig(vocab_size=300, **sizes))
+        network.save_pretrained(path := tmp_path / "saved")
+    elif source == "ultralytics":
+        torch.save({"model": seeded.module}, path := tmp_path / "saved.pt")
+    else:
+        torch.save(seeded.module.state_dict(), path := tmp_path / "saved.pt")
+    loaded = load(replace(model, weights=WeightsSpec(kind="pretrained", path=str(path), seed=1, require=True)))
+    assert ("pretrained", "") == (loaded.weights.kind, loaded.weights.reason)
+    if source != "transformers":
+        assert seeded.weights.digest == loaded.weights.digest
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("name", ["resnet50", "mobilenetv3", "minilm", "yolov8n"])
+def test_the_shipped_models_get_their_weights_from_a_hub(torch: Any, name: str) -> None:
+    """Where the hub of their framework can be reached: pretrained, and nothing falls back to random weights."""
+    model = zoo.load(Path(__file__).parents[1] / "model_zoo.yaml").models[name]
+    if find_spec(model.source) is None:
+        pytest.skip(f"{model.source} is not installed")
+    if why := hub.unreachable(frameworks.get(model.source).hub_url() or ""):
+        pytest.skip(f"needs the hub of {model.source}: {why}")
+    found = load(replace(model, weights=WeightsSpec(kind="pretrained", require=True)))
+    assert ("pretrained", "") == (found.weights.kind, found.weights.reason)
 
 
 @pytest.mark.hub

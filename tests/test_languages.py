@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -279,6 +280,28 @@ def test_a_page_without_isolation_has_one_thread() -> None:
     threads, provider = json.loads(in_node(script))
     assert ["provider", "2 threads of WASM need a page that is cross-origin isolated, and this one is not"] == threads
     assert "onnxruntime-web has no CUDAExecutionProvider" in provider[1]
+
+
+@needs_node
+def test_a_build_of_wasm_without_threads_says_how_many_it_runs() -> None:
+    """In an isolated page, too, it would run one in silence: what the session came to have is looked at."""
+    package = (
+        "export const env = {wasm: {}}; export const InferenceSession = "
+        "{create: async () => { env.wasm.numThreads = 1; return {inputMetadata: [], outputMetadata: []}; }};"
+    )
+    hook = (
+        "export const resolve = (name, context, next) => name.startsWith('/dist/') "
+        f"? {{url: 'data:text/javascript,{quote(package)}', shortCircuit: true}} : next(name, context);"
+    )
+    script = f"""
+        import {{ register }} from "node:module";
+        register("data:text/javascript,{quote(hook)}");
+        globalThis.crossOriginIsolated = true;
+        await import("{ROOT / "harness/runtimes/browser/page.mjs"}");
+        const asked = {{options: {{provider: "CPUExecutionProvider"}}, threads: {{intra: 2, inter: 1}}, external: []}};
+        console.log(JSON.stringify((await harness.open(asked)).refused));
+    """
+    assert ["provider", "this WASM build runs 1 of the 2 threads"] == json.loads(in_node(script))
 
 
 def in_node(script: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -230,3 +232,28 @@ def test_a_heap_that_is_exhausted_is_an_outcome(
             worker.ask("open", 60.0, **{**work.request(), "feeds": feeds})
         assert "memory" == refused.value.kind
         assert 3 == worker.ask("open", 60.0, **work.request())["examples"]
+
+
+OLD_LIBRARY = """
+static const void* get_api(unsigned version) { return 0; }
+static const char* get_version(void) { return "1.17.3"; }
+static const struct { const void* (*api)(unsigned); const char* (*version)(void); } base = {get_api, get_version};
+const void* OrtGetApiBase(void) { return &base; }
+"""
+
+
+def test_a_library_that_is_too_old_says_which_release_would_do(tmp_path: Path) -> None:
+    """What its API lacks would be read past its end: it is asked for its version first."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not os.environ.get(VARIABLE) or compiler is None:
+        pytest.skip(f"{VARIABLE} names no cache with packages of other languages, or no C compiler is here")
+    (tmp_path / "old.c").write_text(OLD_LIBRARY, encoding="ascii")
+    command = [compiler, "-shared", "-fPIC", "-o", str(tmp_path / "libonnxruntime.so"), str(tmp_path / "old.c")]
+    subprocess.run(command, check=True, timeout=300)
+    target = dataclasses.replace(CPU, runtime=f"cpp:{tmp_path}")
+    try:
+        start = client_factory(target, Path(os.environ[VARIABLE]), install=False)
+    except UsageError as error:
+        pytest.skip(str(error))
+    with pytest.raises(WorkerRefusal, match=r"onnxruntime 1\.17\.3 .* is older than the API .* use 1\.22 or newer"):
+        start()

@@ -121,6 +121,22 @@ def test_a_worker_out_of_memory_says_what_it_was_allowed(tmp_path: Path, kernel:
     assert [] == list(kernel.glob("harness-*"))
 
 
+@pytest.mark.skipif(isinstance(limits.controller(Path("/")), str), reason="needs the right to make a control group")
+def test_a_kernel_ends_a_worker_at_its_limit(tmp_path: Path) -> None:
+    """In a group of this very kernel: 32 MB fit into 64 MB and 256 MB do not; no group is left."""
+    where = limits.controller(Path("/"))
+    assert isinstance(where, limits.Controller)
+    workers.worker(tmp_path, "held = b'x' * (request['n'] * 2**20); send({'ok': True, 'held': len(held)})")
+    with (
+        pytest.raises(WorkerRefusal) as caught,
+        Client([sys.executable, str(tmp_path / "fake_worker.py")], within={"memory_bytes": 64_000_000}) as client,
+    ):
+        assert 32 * 2**20 == client.ask("burst", 60, n=32)["held"]
+        client.ask("burst", 60, n=256)
+    assert "out of memory: the target allows 64.0 MB (during `burst`)" == str(caught.value)
+    assert [] == list(where.parent.glob(f"{limits.PREFIX}{os.getpid()}-*"))
+
+
 def test_a_worker_that_ends_by_itself_was_not_out_of_memory(tmp_path: Path, kernel: Path) -> None:
     """The group counts no kill: the reason stays the one that there is."""
     workers.worker(tmp_path, "sys.exit(3)")

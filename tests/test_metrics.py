@@ -37,6 +37,7 @@ def test_asv_names_units_and_versions_are_fixed() -> None:
         ("sweep.track_time_per_example", "seconds", "time", "1"),
         ("sweep.track_cold_disk_start", "seconds", "time", "1"),
         ("sweep.track_memory_growth", "bytes", "track", "1"),
+        ("sweep.track_energy", "joules", "track", "1"),
     ] == [(one.name, one.unit, one.type, one.version) for one in BENCHMARKS]
 
 
@@ -52,6 +53,8 @@ def test_values_are_those_of_the_columns() -> None:
             cold_disk_ns=700_000_000,
             growth_bytes=70_000,
             example_ns=250e3,
+            energy_j=0.0021,
+            energy_source="RAPL package-0",
         )
         for one in measured.processes
     )
@@ -71,6 +74,7 @@ def test_values_are_those_of_the_columns() -> None:
         "time_per_example": 0.00025,
         "cold_disk_start": 0.7,
         "memory_growth": 70_000,
+        "energy": 0.0021,
     } == {one.metric.name: one.value(row) for one in BENCHMARKS}
     empty = to_row(outcomes.run(), outcomes.refused())
     assert {None} == {one.value(empty) for one in BENCHMARKS}
@@ -91,8 +95,8 @@ def test_margins_are_settings_of_a_gate() -> None:
     for metric in metrics.METRICS:
         assert metric.option in names
         assert metric.margin == getattr(GateSettings(), metric.option)
-    changed = replace(GateSettings(), max_memory=0.5)
-    assert [0.01, 0.25, 0.25, 0.5] == [one.margin(changed) for one in phases.METRICS]
+    changed = replace(GateSettings(), max_memory=0.5, max_energy=0.4)
+    assert [0.01, 0.25, 0.25, 0.5, 0.4] == [one.margin(changed) for one in phases.METRICS]
 
 
 def test_asv_calls_a_regression_what_the_registry_says() -> None:
@@ -126,11 +130,12 @@ def test_words() -> None:
         "load_example_s": ("Time per example under load", "seconds"),
         "cold_disk_start_s": ("Cold start from the disk", "seconds"),
         "memory_growth_bytes": ("Memory growth per 1000 inferences", "bytes"),
+        "energy_inference_j": ("Energy of one inference", "joules"),
     } == model_figures.PARTS
     assert "memory" in [column.name for column in result_columns.USUAL]
     assert (
         "latency", "peak_memory", "model_memory", "session_creation", "first_inference", "session_cpu", "session_peak",
-        "cold_start", "time_per_example", "cold_disk_start", "memory_growth",
+        "cold_start", "time_per_example", "cold_disk_start", "memory_growth", "energy",
     ) == histories.NOISY  # fmt: skip
     assert {
         "accuracy_drop": "accuracy_drop",

@@ -13,18 +13,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import reference
 
-from harness import runtime_spec, zoo
+from harness import runtime_spec, sealed, zoo
 from harness.errors import UsageError, WorkerRefusal, ZooError
+from harness.flow import remarks
+from harness.flow.execute import Job, conclude
 from harness.flow.plan import Selection, plan
+from harness.flow.preview import SweepSettings
+from harness.flow.progress import Progress
 from harness.measure import coordinator
-from harness.records import Target, wire
+from harness.records import Status, Target, wire
 from harness.records.values import ValueEntry
 from harness.runtimes import environments, kept, protocol
 from harness.runtimes.client import Client, lacking
 from harness.runtimes.clients import FOLDER, client_factory, torch_command
+from harness.runtimes.genai import worker as genai
+from harness.runtimes.litert import convert
 from harness.runtimes.onnxruntime import versions
 from harness.runtimes.resolve import resolve_other
+from tests import outcomes
 from tests.conftest import Project
 from tests.specs import torch_model
 from tests.workers import HELLO, worker
@@ -231,6 +239,9 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
     [
         ("iree", ["iree-base-compiler[onnx]", "iree-base-runtime", "numpy"], "3.13.0"),
         ("iree==3.13.0", ["iree-base-compiler[onnx]==3.13.0", "iree-base-runtime==3.13.0", "numpy"], "3.13.0"),
+        ("litert==2.1.0", ["onnx2tf", "ai-edge-litert==2.1.0", "numpy"], "2.1.0"),
+        ("genai", ["onnxruntime-genai", "onnx", "numpy"], "0.18.0"),
+        ("tvm", ["apache-tvm", "onnx", "numpy"], "0.27.0"),
         ("openvino==2026.4.1", ["openvino==2026.4.1", "numpy"], "2026.4.1"),
     ],
 )
@@ -242,7 +253,8 @@ def test_what_another_runtime_is_installed_from(
 
     def ensure(place: Path, wanted: list[str], **_: object) -> environments.Environment:
         asked.extend(wanted)
-        installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0"}
+        installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0", "ai_edge_litert": "2.1.0"}
+        installed |= {"apache-tvm": "0.27.0", "onnxruntime_genai": "0.18.0"}
         return environments.Environment(python="python", installed=installed, digest=place.name)
 
     monkeypatch.setattr(environments, "ensure", ensure)
@@ -253,16 +265,20 @@ def test_what_another_runtime_is_installed_from(
     assert ("python", name, "worker.py") == (start.command[0], *Path(start.command[1]).parts[-2:])
 
 
-def test_iree_runs_a_file_and_says_why_it_cannot(tmp_path: Path) -> None:
-    """Where HARNESS_TEST_IREE names an interpreter that has it: the compiler takes seconds, and 400 MB to install."""
-    if not (python := os.environ.get("HARNESS_TEST_IREE")):
-        pytest.skip("HARNESS_TEST_IREE names no interpreter with IREE")
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("iree", ["rotate"]), ("litert", ["rotate", "load"]), ("tvm", ["rotate"])],
+)  # fmt: skip
+def test_a_compiler_runs_a_file_and_says_why_it_cannot(tmp_path: Path, name: str, features: list[str]) -> None:
+    """Where HARNESS_TEST_IREE and so on name an interpreter that has it: compiling takes seconds."""
+    if not (python := os.environ.get(f"HARNESS_TEST_{name.upper()}")):
+        pytest.skip(f"HARNESS_TEST_{name.upper()} names no interpreter with {name}")
     np.save(tmp_path / "x.npy", np.array([-1.0, 2.0], np.float32)[:, None])
-    target = Target(name="iree", provider="cpu", runtime="iree")
+    target = Target(name=name, provider="cpu", runtime=name)
     feeds = {"x": ValueEntry(name="x", stacked=str(tmp_path / "x.npy"))}
     work = coordinator.Workload(model=coordinator.FLOOR_MODEL, target=target, optimization="all", feeds=feeds, dims={})
-    with Client([python, str(FOLDER / "iree" / "worker.py")]) as client:
-        assert ["iree", ["rotate"]] == [client.runtime.name, client.hello["features"]]
+    with Client([python, str(FOLDER / name / "worker.py")]) as client:
+        assert [name, features] == [client.runtime.name, client.hello["features"]]
         client.ask("open", 300.0, **work.request())
         assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
         client.ask("outputs", 60.0, **work.all_examples(2, tmp_path))
@@ -271,6 +287,167 @@ def test_iree_runs_a_file_and_says_why_it_cannot(tmp_path: Path) -> None:
         broken = dataclasses.replace(work, model=tmp_path / "broken.onnx")
         with pytest.raises(WorkerRefusal):
             client.ask("open", 300.0, **broken.request())
+        odd = dataclasses.replace(work, target=dataclasses.replace(target, provider_options={"speed": "11"}))
+        with pytest.raises(WorkerRefusal, match="takes no provider options, found speed"):
+            client.ask("open", 300.0, **odd.request())
+
+
+def test_a_file_for_litert_keeps_its_inputs_and_the_order_of_its_outputs(tmp_path: Path) -> None:
+    """Open axes get sizes, and an output of three axes or more leaves as a row; what has no known shape is refused."""
+    from onnx import TensorProto, helper, save
+
+    made = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])],
+        "two",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, "side"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "z")],
+    )
+    path = str(tmp_path / "two.onnx")
+    save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)]), path)
+    model = convert.with_shapes(path, {"x": [2, 3, 4]})
+    outputs = convert.outputs_of(model)
+    assert [["y", "float32", [2, 3, 4]], ["z", "float32", [2, 3, 4]]] == outputs
+    x = np.arange(-12, 12, dtype=np.float32).reshape(2, 3, 4)
+    found = reference.ReferenceEvaluator(convert.flatten(model, outputs)).run(None, {"x": x})
+    for one, right in zip(found, (np.maximum(x, 0), -np.maximum(x, 0)), strict=True):
+        np.testing.assert_array_equal(right.reshape(-1), one)
+    with pytest.raises(ValueError, match="the shape of output 'y' does not follow"):
+        convert.outputs_of(convert.with_shapes(path, {}))
+
+
+def decoder(path: Path, *, given: str = "input_ids") -> Path:
+    """A file with the inputs and outputs of a decoder of one layer, two heads and three words: scores are word + 1."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+        return helper.make_node(kind, inputs, [output], **attributes)
+
+    text = ["batch", "sequence"]
+    constants = {"words": np.ones((1, 1, 3), np.float32), "kept": np.ones((1, 2, 1, 2), np.float32)}
+    made = helper.make_graph(
+        [
+            node("Cast", [given], "ids", to=TensorProto.FLOAT),
+            node("Unsqueeze", ["ids", "two"], "wide"),
+            node("Add", ["wide", "words"], "logits"),
+            node("Unsqueeze", ["ids", "ends"], "cell"),
+            node("Add", ["cell", "kept"], "present.0.key"),
+            node("Identity", ["present.0.key"], "present.0.value"),
+        ],
+        "decoder",
+        [helper.make_tensor_value_info(given, TensorProto.INT64, text)],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, [*text, 3]),
+            *(
+                helper.make_tensor_value_info(f"present.0.{kind}", TensorProto.FLOAT, ["batch", 2, "sequence", 2])
+                for kind in ("key", "value")
+            ),
+        ],
+        [
+            *(numpy_helper.from_array(value, name) for name, value in constants.items()),
+            numpy_helper.from_array(np.array([2]), "two"),
+            numpy_helper.from_array(np.array([1, 3]), "ends"),
+        ],
+    )
+    save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_genai_is_told_what_the_graph_of_a_decoder_says(tmp_path: Path) -> None:
+    """Heads, sizes, words and names; a file that is given keys and values, or gives none, is refused."""
+    found = genai.configuration(str(decoder(tmp_path / "model.onnx")), 2, 9)
+    assert (3, 9) == (found["model"]["vocab_size"], found["model"]["context_length"])
+    said = found["model"]["decoder"]
+    assert (1, 2, 2, 4) == tuple(
+        said[key] for key in ("num_hidden_layers", "num_attention_heads", "head_size", "hidden_size")
+    )
+    assert "present.%d.key" == said["outputs"]["present_key_names"]
+    assert {"provider_options": [], "intra_op_num_threads": 2} == said["session_options"]
+    ids, past = (SimpleNamespace(name=name) for name in ("input_ids", "past_key_values.0.key"))
+    for specs, names, words in (
+        ([ids, past], ["logits", "present.0.key"], "keeps keys and values itself"),
+        ([past], ["logits", "present.0.key"], "keeps keys and values itself"),
+        ([ids], ["logits"], "needs the outputs 'logits' and keys and values"),
+        ([ids], ["present.0.key"], "needs the outputs 'logits' and keys and values"),
+    ):
+        with pytest.raises(Exception, match=words):
+            genai.refuse_unless_decoder(specs, names)
+
+
+def test_genai_reads_the_tokens_of_a_decoder(tmp_path: Path) -> None:
+    """Where HARNESS_TEST_GENAI names an interpreter that has it: outputs are the file's."""
+    if not (python := os.environ.get("HARNESS_TEST_GENAI")):
+        pytest.skip("HARNESS_TEST_GENAI names no interpreter with genai")
+    np.save(tmp_path / "ids.npy", np.array([[[0, 1, 2]], [[2, 1, 1]]]))
+    feeds = {"input_ids": ValueEntry(name="input_ids", stacked=str(tmp_path / "ids.npy"))}
+    target = Target(name="genai", provider="cpu", runtime="genai")
+    path = decoder(tmp_path / "model.onnx")
+    work = coordinator.Workload(model=path, target=target, optimization="all", feeds=feeds, dims={})
+    with Client([python, str(FOLDER / "genai" / "worker.py")]) as client:
+        client.ask("open", 300.0, **work.request())
+        assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
+        client.ask("outputs", 60.0, **work.all_examples(2, tmp_path))
+        assert [[1.0, 2.0, 3.0], [3.0, 2.0, 2.0]] == np.load(tmp_path / "0.npy")[:, 0, :, 0].tolist()
+        with pytest.raises(WorkerRefusal, match="keeps keys and values itself"):
+            client.ask("open", 300.0, **dataclasses.replace(work, model=coordinator.FLOOR_MODEL).request())
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "db", "wrong"),
+    [
+        ("tvm", "float32", -0.4, True),
+        ("node", "float32", 2.9, True),
+        ("openvino", "float32", 20.0, False),  # in bfloat16
+        ("tvm", "float32", None, False),
+        ("tvm", "int8", -0.4, False),
+        ("onnxruntime==1.23.0", "float32", -0.4, False),
+    ],
+)
+def test_what_answers_otherwise_has_no_number(runtime: str, precision: str, db: float | None, wrong: bool) -> None:
+    """A float32 file in a runtime that reads or converts it by itself; how far a recipe changed one is its fidelity."""
+    measured = outcomes.measured()
+    assert measured.evaluation is not None
+    assert measured.evaluation.fidelity is not None
+    fidelity = dataclasses.replace(measured.evaluation.fidelity, centred_sqnr_db=db, worst="output0")
+    seen = dataclasses.replace(measured.evaluation, precision=precision, fidelity=fidelity)
+    said = remarks.wrong_answers(Target(name="t", provider="cpu", runtime=runtime), seen)
+    assert (f"{runtime} answers otherwise than the reference: fidelity {db} dB (output0)" if wrong else "") == said
+
+
+def test_a_case_that_answers_otherwise_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was timed, and its latency is not shown; the evaluation that says why stays."""
+    measured = outcomes.measured()
+    monkeypatch.setattr(remarks, "wrong_answers", lambda *_: "tvm answers otherwise")
+    job = Job(
+        case=measured.case,
+        built=outcomes.artifact(measured.case),
+        settings=SweepSettings(processes=2, time_per_case=1.0, ci_width=0.1),
+        cache=Path("cache"),
+    )
+    progress = Progress(started_at=measured.started_at, processes=measured.processes, evaluation=measured.evaluation)
+    found = conclude(job, progress)
+    assert (Status.FAILED, "tvm answers otherwise", None) == (found.status, found.reason, found.latency)
+    assert measured.evaluation is found.evaluation
+
+
+def test_what_is_no_python_environment_is_not_damaged(tmp_path: Path) -> None:
+    """Packages of npm and workers that harness compiled have no Python to lose; an empty folder is not whole."""
+    folder = tmp_path / "runtimes"
+    for name in ("c" * 32 + "/worker-cccc", "d" * 32 + "/classes/Worker.class", "headers-1/onnxruntime_c_api.h"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    (folder / ("e" * 32)).mkdir()
+    npm = folder / ("f" * 32)
+    npm.mkdir()
+    content = {"made_by": "onnxruntime-node 1.30.0", "package": "onnxruntime-node", "version": "1.30.0"}
+    (npm / environments.META).write_bytes(sealed.seal(sealed.place_entry(npm), content))
+    found = {one.digest[0]: (one.name, dict(one.packages), one.damage) for one in kept.everything(tmp_path)}
+    assert ("worker in C++", {}, "") == found["c"]
+    assert ("worker in Java", {}, "") == found["d"]
+    assert ("headers of onnxruntime", {}, "") == found["h"]
+    assert "is not whole" in found["e"][2]
+    assert ("onnxruntime-node 1.30.0", {"onnxruntime-node": "1.30.0"}, "") == found["f"]
+    with pytest.raises(UsageError, match=f"available: .*{'e' * 32}"):
+        kept.remove(["nonsense"], tmp_path)
 
 
 def test_what_is_kept_can_be_named(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_the_core_serves_onnx_files_without_the_zoo_extra(tmp_path: Path) -> Non
         ZOO.replace("models:\n", f"{data}models:\n") + torch_model, encoding="utf-8"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "HARNESS_CACHE": str(tmp_path / "cache")}
-    run = [sys.executable, "-c", "from harness.cli import main; main()", "sweep", "--no-confirm"]
+    run = [sys.executable, "-c", "from harness.cli import main; main()", "sweep", "--no-confirm", "--processes", "1"]
     done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert 4 == done.returncode, done.stdout + done.stderr
     for variant in ("fp32", "fp32-fused", "int8-static"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +65,19 @@ def test_a_runtime_that_cannot_be_had_is_its_targets_trouble_alone(tmp_path: Pat
     found = sessions.try_targets([*lost, dataclasses.replace(lost[0], target=own)], tmp_path)
     assert "there is no such file" in found.absent["cpuexecutionprovider"]
     assert {"own"} == set(found.floors) == set(found.clients)
+
+
+def test_a_runtime_of_decoders_is_tried_without_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One node is not a decoder: that its worker starts is enough, and no floor is known."""
+
+    @contextlib.contextmanager
+    def started() -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(runtime=RUNTIME)
+
+    monkeypatch.setattr(sessions, "client_factory", lambda *_, **__: started)
+    monkeypatch.setattr(coordinator, "floor", lambda *_, **__: pytest.fail("a decoder is not one node"))
+    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path)
+    assert ({"cpu": RUNTIME}, {}, {}) == (found.runtimes, found.floors, found.unusable)
 
 
 def test_recipes_are_built_once_per_model() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +18,25 @@ from harness import zoo as zoos
 from harness.build.pipeline import BuildEvent
 from harness.cli.tune import default_case, starting_from
 from harness.cli.tuned import none_keeps, sentences
-from harness.confirmation import CONFIRMED, ConfirmedChoice
+from harness.confirmation import CONFIRMED, ConfirmedChoice, alone
 from harness.errors import UsageError
+from harness.explain import leaving
 from harness.explain.cases import changed
 from harness.explain.model import LayerLoss
-from harness.flow.confirm import per_example
-from harness.records import Block, Budget, Case, Recipe, SideSamples, Step
+from harness.explain.names import on_integers
+from harness.flow.confirm import ConfirmJob, confirm_choice, per_example
+from harness.flow.execute import Job
+from harness.flow.preview import SweepSettings
+from harness.flow.session import key
+from harness.processes import OutOfTime, left_s
+from harness.records import Block, Budget, Case, MetricLimit, MetricValue, Recipe, Refusal, SideSamples, Status, Step
 from harness.tune import figure, layers, recipes, settings, tune, write
+from harness.tune.clock import TuneClock
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
-from harness.tune.racing import going_on
+from harness.tune.racing import better_than, going_on
+from harness.tune.request import TuneRequest
+from harness.tune.trying import STOPPED, BuildTrials
+from tests import outcomes
 from tests.conftest import Project, take_over
 
 STATIC = Recipe(
@@ -70,7 +81,6 @@ def test_layers_are_ordered_by_noise_for_time() -> None:
              loss(layer="silent", operator="Conv")]  # fmt: skip
     times, floats = {"dear": 1.0, "cheap": 1.0}, {"dear": 6.0, "cheap": 1.1}
     assert ("cheap", "dear") == layers.by_worth(found, times, floats, 10.0)
-    assert ("cheap",) == layers.slower(found, {"cheap": 2.0, "dear": 1.0}, {"cheap": 1.0, "dear": 1.0}, 10.0)
 
 
 def test_variations_change_one_thing_and_are_recipes_of_their_own() -> None:
@@ -80,6 +90,23 @@ def test_variations_change_one_thing_and_are_recipes_of_their_own() -> None:
     assert len(found) == len({recipe.name for recipe in found})
     assert {"int8.entropy", "int8.operators", "int8.full-range", "int8.unslimmed"} <= {one.name for one in found}
     assert all(one.steps[-1].options["exclude"] == ["head"] for one in found)
+
+
+def test_what_only_chooses_other_numbers_is_told_from_what_may_be_faster() -> None:
+    """What is quick to make comes first; other ranges make the same graph not faster."""
+    half = recipes.half_samples(STATIC, 8)
+    assert half is not None
+    closer, faster = recipes.apart([*recipes.variations(STATIC, ["avx512_vnni"]), half], STATIC)
+    assert ["full-range", "half-samples", "percentile", "entropy"] == [one.name.split(".")[-1] for one, _ in closer]
+    assert {"int8.per-tensor", "int8.compute-only", "int8.operators", "int8.s8s8"} <= {one.name for one, _ in faster}
+
+
+def test_of_the_zoo_s_builds_the_most_promising_come_first() -> None:
+    """Where the time ends early there is a float one, and the quantized ones, before what rarely pays."""
+    floats = [Recipe(name=name, precision=name, steps=(Step(kind="export"),)) for name in ("fused", "fp16", "bf16")]
+    quantized = [changed(STATIC, {"method": method}, method) for method in ("weights", "dynamic", "static")]
+    found = recipes.promising([(one, "") for one in [*floats, *quantized]])
+    assert ["fused", "static", "dynamic", "weights", "fp16", "bf16"] == [one.name for one, _ in found]
 
 
 def test_reduced_ranges_are_tried_where_products_overflow() -> None:
@@ -99,6 +126,17 @@ def test_more_layers_are_added_to_those_that_stay_in_float() -> None:
 def case(project: Project) -> Case:
     """The small project's baseline on one thread."""
     return default_case(zoos.load(project.root / "model_zoo.yaml"), "tiny", "cpu-t2")[0]
+
+
+def test_layers_that_integers_slow_are_those_that_run_on_integers(case: Case) -> None:
+    """Where they lose enough together to be worth another build; what floats anyway is none of them."""
+    spent, plain = {"slow": 2.0, "same": 1.0, "float": 3.0}, {"slow": 1.0, "same": 1.0, "float": 1.0}
+    found = layers.LayerTimes(
+        artifact=outcomes.artifact(case), quantized=spent, plain=plain, whole=10.0, integers=frozenset({"slow", "same"})
+    )
+    assert ("slow",) == layers.slower(found)
+    assert () == layers.slower(replace(found, whole=90.0))
+    assert [True, True, False, False] == list(map(on_integers, ("QLinearConv", "MatMulNBits", "FusedConv", "Cast")))
 
 
 def test_settings_change_one_thing_at_a_time(case: Case) -> None:
@@ -153,9 +191,8 @@ def test_what_is_compared_is_the_time_of_one_example(case: Case) -> None:
 # --- how it is narrowed down -----------------------------------------------------------------
 
 
-def test_the_faster_half_goes_on(case: Case) -> None:
-    """Whoever is close to the last of them goes on as well; who is outside the budget does not, however fast."""
-    times = {"a": 1.0, "b": 2.0, "c": 2.05, "d": 9.0, "outside": 0.5}
+def timed_rows(case: Case, times: dict[str, float]) -> tuple[list[TuneCandidate], dict[str, Any]]:
+    """Candidates by name, and rows as a race has them."""
     candidates = [TuneCandidate(case=replace(case, recipe=replace(case.recipe, name=name)), why="") for name in times]
     rows = {
         one.case.id: {
@@ -167,7 +204,145 @@ def test_the_faster_half_goes_on(case: Case) -> None:
         }
         for one, (name, seconds) in zip(candidates, times.items(), strict=True)
     }
+    return candidates, rows
+
+
+def test_the_faster_half_goes_on(case: Case) -> None:
+    """Whoever is close to the last of them goes on as well; who is outside the budget does not, however fast."""
+    candidates, rows = timed_rows(case, {"a": 1.0, "b": 1.1, "c": 1.15, "d": 1.2, "e": 9.0, "outside": 0.5})
     assert ["a", "b", "c"] == [one.case.recipe.name for one in going_on(candidates, rows)]
+    near = timed_rows(case, dict.fromkeys("abcdefgh", 1.0))
+    assert 4 == len(going_on(*near))
+    assert [] == going_on(*timed_rows(case, {"a": 1.0, "b": 1.3, "outside": 1.0}))
+
+
+def test_of_settings_only_what_seems_to_help_goes_on(case: Case) -> None:
+    """With what it is compared with, and no more than two; where nothing helps, nobody does."""
+    candidates, rows = timed_rows(case, {"base": 1.0, "a": 0.9, "b": 0.99, "c": 0.8, "d": 0.95, "outside": 0.1})
+    hopeful = better_than(candidates[0], 0.98)
+    assert ["base", "c", "a"] == [one.case.recipe.name for one in hopeful(candidates, rows)]
+    assert [] == hopeful(candidates[:1] + candidates[2:3], rows)
+
+
+class Quiet:
+    """A watcher that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.builds: list[TriedBuild] = []
+
+    def saying(self, text: str) -> None:
+        """Something that takes a while."""
+        self.said.append(text)
+
+    def building(self, event: BuildEvent) -> None:
+        """A build step."""
+
+    def tried(self, found: TriedBuild) -> None:
+        """A build was evaluated."""
+        self.builds.append(found)
+
+    def timing(self, text: str, candidates: int) -> None:
+        """A race begins."""
+
+    def timed(self, row: object) -> None:
+        """A process was timed."""
+
+
+# --- how the time is spent ----------------------------------------------------------------------
+
+
+class Time:
+    """A clock that stands until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """The time that was set."""
+        return self.now
+
+
+def test_confirming_has_its_share_of_the_time_whatever_comes_before() -> None:
+    """A third at most, and as long as its groups take here."""
+    now = Time()
+    clock = TuneClock(900.0, now)
+    assert 900.0 - 7 * 3 * 2.5 == clock.searching
+    clock.took("process", 5.0)
+    assert 900.0 - 7 * 3 * 5.0 == clock.searching
+    clock.took("process", 500.0)
+    assert 600.0 == clock.searching
+    now.now = 301.0
+    assert clock.over(0.5)
+    assert not clock.over(0.6)
+
+
+def test_nothing_begins_that_is_not_known_to_fit(case: Case) -> None:
+    """What was seen of its kind tells how long it takes; other ways to choose ranges are multiples of the quickest."""
+    now, asked = Time(), list[str]()
+    clock = TuneClock(100.0, now)
+
+    class Slow:
+        """A session whose builds take ten seconds each."""
+
+        def build(self, wanted: list[Case], **_: Any) -> dict[tuple[str, str], Refusal]:
+            asked.append(wanted[0].recipe.name)
+            now.now += 10.0
+            return {key(wanted[0]): Refusal(status=Status.FAILED, reason="no build")}
+
+    trials = BuildTrials(Slow(), case, clock, Quiet())  # type: ignore[arg-type] # builds is all that it does
+    own = [(STATIC, ""), *recipes.apart(recipes.variations(STATIC, ["avx512_vnni"]), STATIC)[0]]
+    assert ["int8", "int8.full-range", "int8.percentile"] == [one.candidate.build for one in trials.all(own, by=1.0)]
+    assert ["int8.entropy"] == trials.skipped
+    assert not trials.all([(replace(STATIC, name="late"), "")], by=0.2)
+    assert ["int8.entropy", "late"] == trials.skipped
+    assert ["int8", "int8.full-range", "int8.percentile"] == asked
+
+
+def test_a_build_that_is_not_done_by_the_end_is_left_out(case: Case) -> None:
+    """It is ended; of the default that is said."""
+
+    class Endless:
+        """A session whose builds end when the time does."""
+
+        def build(self, _: list[Case], **__: Any) -> dict[tuple[str, str], Refusal]:
+            assert 0 < left_s() <= 100.0
+            raise OutOfTime
+
+    trials = BuildTrials(Endless(), case, TuneClock(100.0, Time()), Quiet())  # type: ignore[arg-type] # as above
+    assert not trials.all([(STATIC, "")], by=0.5)
+    assert ["int8"] == trials.skipped
+    base = trials.one(TuneCandidate(case=case, why=""), by=math.inf)
+    assert base is not None
+    assert STOPPED == base.reason
+
+
+def test_live_groups_end_with_the_time(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is run in any case; what is known by then decides."""
+    block = Block(members={}, started_at="")
+    sizes: list[int] = []
+    monkeypatch.setattr("harness.flow.confirm.measure_block", lambda *_, **__: block)
+    monkeypatch.setattr("harness.flow.confirm.workload", lambda *_: None)
+
+    def decide(names: tuple[str, ...], base: str, blocks: list[Block], **_: Any) -> ConfirmedChoice:
+        sizes.append(len(blocks))
+        return alone(names[0], base)
+
+    monkeypatch.setattr("harness.confirmation.decide", decide)
+    built = outcomes.artifact(case)
+    job = Job(
+        case=case,
+        built=built,
+        settings=SweepSettings(processes=1, time_per_case=1.0, ci_width=0.02),
+        cache=Path("cache"),
+    )
+    asked = ConfirmJob(
+        model="tiny", target="cpu", candidates=("a", "b"), cut=(), baseline="b", jobs={"a": job, "b": job}, cases=(),
+        blocks=12, seed="",
+    )  # fmt: skip
+    for goes_on in (lambda _: False, lambda done: done < 5, lambda _: True):
+        confirm_choice(asked, goes_on=goes_on)
+    assert [1, 5, 12] == sizes
 
 
 def found_by(case: Case, *, ratio: float = 2.0) -> Tuned:
@@ -286,33 +461,8 @@ def test_a_zoo_that_changed_meanwhile_is_left_as_it_is(commented: Path) -> None:
 # --- the whole of it -------------------------------------------------------------------------
 
 
-class Quiet:
-    """A watcher that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.builds: list[TriedBuild] = []
-
-    def saying(self, text: str) -> None:
-        """Something that takes a while."""
-        self.said.append(text)
-
-    def building(self, event: BuildEvent) -> None:
-        """A build step."""
-
-    def tried(self, found: TriedBuild) -> None:
-        """A build was evaluated."""
-        self.builds.append(found)
-
-    def timing(self, text: str, candidates: int) -> None:
-        """A race begins."""
-
-    def timed(self, row: object) -> None:
-        """A process was timed."""
-
-
 @pytest.fixture(scope="module")
-def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tune.TuneRequest]:
+def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TuneRequest]:
     """Requests on one small project, whose cache the tests of this module share."""
     from tests.conftest import write_project
 
@@ -320,10 +470,10 @@ def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
     take_over(built, project.root)
     the_zoo = zoos.load(project.root / "model_zoo.yaml")
 
-    def request(variant: str, budget: Budget, **more: Any) -> tune.TuneRequest:
+    def request(variant: str, budget: Budget, **more: Any) -> TuneRequest:
         default, _ = default_case(the_zoo, "tiny", "cpu-t1")
         default = replace(default, model=replace(default.model, budget=budget))
-        return tune.TuneRequest(
+        return TuneRequest(
             zoo=the_zoo,
             default=default,
             variants=starting_from(the_zoo, default, (variant,)),
@@ -339,7 +489,7 @@ def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 @pytest.mark.long
 def test_a_search_recommends_a_build_that_keeps_the_budget(
-    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every candidate was built and evaluated; the recommended one was timed, and compared with the default alive."""
     monkeypatch.setattr(recipes, "VARIATIONS", {})
@@ -360,15 +510,87 @@ def test_a_search_recommends_a_build_that_keeps_the_budget(
     assert not [*(request.cache / "tune").glob("*/samples/*")]
 
 
+class Trials(BuildTrials):
+    """Builds that are not made: those named keep the budget."""
+
+    def __init__(self, case: Case, keeping: set[str]) -> None:
+        super().__init__(None, case, TuneClock(900.0, Time()), Quiet())  # type: ignore[arg-type] # it builds nothing
+        self.keeping = keeping
+
+    def one(self, candidate: TuneCandidate, *, by: float) -> TriedBuild:  # noqa: ARG002 # there is time
+        """It is said to be there."""
+        name = candidate.case.recipe.name
+        close = float(len(self.tried))
+        trial = TriedBuild(candidate=candidate, closeness_db=close, excess="" if name in self.keeping else "too far")
+        self.tried[name] = trial
+        return trial
+
+
+@pytest.mark.parametrize(
+    ("keeping", "tried", "mixed"),
+    [
+        ({"int8-static"}, set(), []),  # it keeps the budget: other ranges would not be faster
+        ({"int8-static.full-range"}, {"full-range"}, []),
+        (set(), {"full-range", "half-samples", "percentile", "entropy"}, ["int8-static.entropy"]),  # the closest
+    ],
+)
+def test_ranges_are_varied_only_where_the_budget_asks_for_it(
+    tuning: Callable[..., TuneRequest],
+    monkeypatch: pytest.MonkeyPatch,
+    keeping: set[str],
+    tried: set[str],
+    mixed: list[str],
+) -> None:
+    """The quick ones first, until one keeps it; where none does, layers of the closest are left in float."""
+    monkeypatch.setattr("harness.build.keys.isa", lambda: ["avx512_vnni"])
+    request = tuning("int8-static", Budget(fidelity_db=20.0))
+    tuner, asked = tune.Tuner(request, Quiet(), Time()), list[str]()
+    tuner._trials = Trials(request.default, keeping)
+    monkeypatch.setattr(tuner, "_mixed", lambda recipe, *_: asked.append(recipe.name))
+    (own,) = request.variants
+    tuner._trials.all([(own, "")], by=1.0)
+    tuner._vary([(own, ""), (replace(own, name="other"), "")], [], None)  # type: ignore[arg-type] # no graph is read
+    endings = {name.removeprefix("int8-static.") for name in tuner._trials.tried}
+    assert tried == endings & set(recipes.CLOSER)
+    assert {"per-tensor", "compute-only", "operators", "s8s8", "u8-weights"} <= endings
+    assert mixed == asked
+    assert bool(tuner._spared) is (keeping == {"int8-static"})
+
+
+def test_what_is_slow_is_not_varied(tuning: Callable[..., TuneRequest]) -> None:
+    """Its time at a first look decides, and is said."""
+    request = tuning("int8-static", Budget(fidelity_db=20.0))
+    tuner = tune.Tuner(request, Quiet(), Time())
+    tuner._trials = Trials(request.default, {"int8-static"})
+    (own,) = request.variants
+    (slow,) = tuner._trials.candidates([(own, "")])
+    tuner._trials.one(slow, by=1.0)
+    seen = [
+        TimedBuild(candidate=slow, median_s=3.0, processes=1, excess=""),
+        TimedBuild(candidate=TuneCandidate(case=request.default, why=""), median_s=1.0, processes=1, excess=""),
+    ]
+    tuner._vary([(own, "")], seen, None)  # type: ignore[arg-type] # no graph is read
+    assert ["int8-static"] == [*tuner._trials.tried]
+    assert ["variations of int8-static: it takes 3.0 times as long as the fastest"] == tuner._spared
+
+
 @pytest.mark.long
 def test_where_nothing_keeps_the_budget_layers_are_blamed(
-    tuning: Callable[..., tune.TuneRequest], monkeypatch: pytest.MonkeyPatch
+    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The nearest build is named, with the layers that cost the most; with all of them in float there is no build."""
     monkeypatch.setattr(recipes, "VARIATIONS", {})
     monkeypatch.setattr(recipes, "half_samples", lambda *_: None)
-    clock = iter([0.0, 0.0, 0.0, *[1e9] * 99])  # the time is over once the zoo's own build is there
-    found = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0)), Quiet(), lambda: next(clock)).run()
+    now = Time()
+
+    class Over(Quiet):
+        """Builds are over once the zoo's own is there."""
+
+        def tried(self, found: TriedBuild) -> None:
+            """A build was evaluated."""
+            now.now = 600.0 if found.candidate.build == "int8-static" else now.now
+
+    found = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0)), Over(), now).run()
     assert found.best is None
     assert found.nearest is not None
     assert "int8-static" == found.nearest.candidate.case.recipe.name
@@ -377,21 +599,68 @@ def test_where_nothing_keeps_the_budget_layers_are_blamed(
     assert found.blame[0] in none_keeps(found)
 
 
-def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_limit_that_is_too_short_is_said(tuning: Callable[..., TuneRequest]) -> None:
     """Before anything beside the default was built."""
-    clock = iter([0.0, *[1e9] * 99])
-    tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), Quiet(), lambda: next(clock))
+    now = Time()
+
+    class Late(Quiet):
+        """The time is over once a build is there."""
+
+        def tried(self, found: TriedBuild) -> None:
+            """A build was evaluated."""
+            super().tried(found)
+            now.now += 1e9
+
+    watch = Late()
     with pytest.raises(UsageError, match="too short for one candidate"):
+        tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), watch, now).run()
+    assert 1 == len(watch.builds)
+
+
+def test_a_limit_in_which_not_even_the_default_is_built_is_said(project: Project) -> None:
+    """Its child is ended."""
+    assert "--time-limit 0.001s is too short" in project.error(
+        "tune", "tiny", "--budget", "20dB", "--time-limit", "1ms"
+    )
+
+
+def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., TuneRequest]) -> None:
+    """A build keeps the budget, and no time is left for a process of it."""
+    now = Time()
+
+    class Late(Quiet):
+        """The time is over once two builds are there."""
+
+        def tried(self, found: TriedBuild) -> None:
+            """A build was evaluated."""
+            super().tried(found)
+            now.now += 1e9 if len(self.builds) == 2 else 0.0
+
+    with pytest.raises(UsageError, match=r"too short to time one candidate: after .* 1 build kept the budget"):
+        tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), Late(), now).run()
+
+
+def test_a_model_that_computes_nonsense_is_refused(
+    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own outputs are NaN, so that every build is as good as any other."""
+    request = tuning("int8-static", Budget(fidelity_db=5.0))
+    tuner = tune.Tuner(request, Quiet(), Time())
+    trial = TriedBuild(candidate=TuneCandidate(case=request.default, why=""), closeness_db=math.inf, excess="")
+    monkeypatch.setattr(tuner._trials, "one", lambda *_, **__: trial)
+    note = "the framework's own output `y` is nowhere finite: the model computes nonsense."
+    tuner._session.built[key(request.default)] = outcomes.artifact(request.default, notes=(note,))
+    with pytest.raises(UsageError, match="nowhere finite"):
         tuner.run()
 
 
-def test_a_model_without_a_budget_is_refused(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_model_without_a_budget_is_refused(tuning: Callable[..., TuneRequest]) -> None:
     """There would be nothing to keep."""
-    with pytest.raises(UsageError, match="has no budget to keep"):
+    with pytest.raises(UsageError, match="has no budget of accuracy or fidelity to keep"):
         tune.tune(tuning("int8-static", Budget(latency_s=1.0)), Quiet())
 
 
-def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., tune.TuneRequest]) -> None:
+def test_a_budget_that_cannot_be_judged_is_said_at_once(tuning: Callable[..., TuneRequest]) -> None:
     """The data has no labels, and no fidelity was asked for: no build is made for nothing."""
     watch = Quiet()
     with pytest.raises(UsageError, match="the data has no labels"):
@@ -419,3 +688,24 @@ def test_mistakes_are_said(project: Project, arguments: tuple[str, ...], said: s
     """Before anything is built; each names what there is."""
     np.savez(project.root / "examples.npz", x=np.zeros((8, 1, 8, 8), np.float32), y=np.zeros(8, np.int64))
     assert said in project.error("tune", *arguments)
+
+
+def test_limits_of_what_only_timing_shows_wait_for_it() -> None:
+    """A build that was not timed yet is judged by its quality, single metrics included, and its size."""
+    case = outcomes.case()
+    limits = Budget(
+        accuracy_drop=0.02,
+        latency_s=1e-9,
+        memory_bytes=1,
+        energy_j=1e-9,
+        metrics={"map50": MetricLimit(drop=0.01)},
+    )
+    case = replace(case, model=replace(case.model, budget=limits))
+    found = outcomes.measured(case).evaluation
+    assert found is not None
+    lost = MetricValue(name="map50", unit="fraction", direction="higher", value=0.5, reference=0.6, drop=0.1)
+    kept = replace(lost, value=0.6, drop=0.0)
+    judged = [
+        leaving.quality_of(case, outcomes.artifact(case), replace(found, metrics=(one,))).excess for one in (kept, lost)
+    ]
+    assert ["", "map50 is worse by 10.00%, budget 1.00%"] == judged

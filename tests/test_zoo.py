@@ -206,6 +206,8 @@ def test_scalars_for_onnxruntime_are_text(tmp_path: Path) -> None:
     [
         ("{provider: cuda, provider_options: {use_tf23: 0}}", "did you mean 'use_tf32'? available: device_id, "),
         ("{provider: cpu, provider_options: {arena: 0}}", "CPUExecutionProvider takes no options"),
+        ("{provider: nnapi, provider_options: {fp16: 1}}", "NnapiExecutionProvider takes no options"),
+        ("{provider: webgpu, provider_options: {prefferedLayout: NCHW}}", "did you mean 'preferredLayout'?"),
         ("{provider: openvino, provider_options: {precison: FP32}}", "did you mean 'precision'?"),
         ("{provider: {plugin: onnxruntime-ep-openvino}, provider_options: {anything: 1}}", ""),
         ("{provider: dnnl, provider_options: {anything: 1}}", ""),

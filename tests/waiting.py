@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
@@ -31,6 +32,30 @@ def wait_for(state: Callable[[], object], still: Callable[[], None] = lambda: No
         still()
         pause.wait(LOOK_S)
     raise AssertionError("what was waited for did not come")
+
+
+def hold(process: subprocess.Popen[str], state: Callable[[], object]) -> None:
+    """Wait until `state` gives something true, and leave the process stopped: it does nothing between look and act.
+
+    Without that, a starved test that has seen what it waits for comes too late to meet the process at work. A process
+    that is stopped can be killed as it is, and goes on with SIGCONT.
+
+    Args:
+        process: runs while nobody looks.
+        state: looks.
+
+    Raises:
+        AssertionError: it ended before, or the state did not come within `PATIENCE_S`.
+    """
+
+    def held() -> bool:
+        process.send_signal(signal.SIGSTOP)
+        if state():
+            return True
+        process.send_signal(signal.SIGCONT)
+        return False
+
+    wait_for(held, alive(process))
 
 
 def alive(process: subprocess.Popen[str]) -> Callable[[], None]:

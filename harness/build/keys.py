@@ -62,26 +62,41 @@ def stat_of(path: Path) -> Json:
     return [path.name, status.st_size, status.st_mtime_ns]
 
 
+def content_of(path: Path) -> Json:
+    """Name and digest of a file, or of every file below a folder; None when there is none."""
+    if path.is_dir():
+        return [content_of(one) for one in sorted(path.rglob("*")) if one.is_file()]
+    try:
+        with path.open("rb") as file:
+            return [path.name, hashlib.file_digest(file, "sha256").hexdigest()]
+    except OSError:
+        return None
+
+
 def code_of(model: ModelSpec) -> str | None:
     """The digest of a user's callable, and of what it imports of its project; None where no user's code is run."""
     return source_files.digest(model.id) if frameworks.get(model.source).runs_user_code else None
 
 
-def source_key(model: ModelSpec, around: Environment | None = None) -> str:
+def source_key(model: ModelSpec, around: Environment | None = None, *, anywhere: bool = False) -> str:
     """What a request for weights is known by: everything that decides which weights it gets.
 
     Args:
         model: the zoo entry.
         around: where its framework runs, if not beside harness.
+        anywhere: the key that other hosts compute, too: of a local file, its content counts and not where it lies.
     """
     spec, framework = wire.model_to_json(model), frameworks.get(model.source)
     request = data.DataRequest.of(model)
     local = model.id if framework.file else model.weights.path
+    look = content_of if anywhere else stat_of
+    if anywhere and local:
+        spec |= {"id": None} if framework.file else {"weights": {**spec["weights"], "path": None}}
     return digest_of(
         {
             "revision": REVISION,
             **{name: spec[name] for name in ("source", "id", "weights", "inputs", "dims", "options")},
-            "local": stat_of(Path(local)) if local else None,
+            "local": look(Path(local)) if local else None,
             "code": code_of(model),
             # Seeded weights are settled on the calibration examples, and trained ones may use the data source.
             "calibration": data.calibration_digest(request)

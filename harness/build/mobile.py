@@ -1,7 +1,8 @@
-"""What CoreML or NNAPI would take of a graph, as onnxruntime's own checker says.
+"""What CoreML, NNAPI, XNNPACK or QNN would take of a graph, as onnxruntime's own checker counts it.
 
-Both need a device that is not here, so that nothing is timed: the share of nodes and the number of partitions is what
-can be said. The checker is a part of onnxruntime's package and imports onnx, hence the child.
+For the latter two it has no list of operators; theirs is in `harness.build.mobile_operators`. All need a device or a
+build of onnxruntime that is not here, so that nothing is timed: the share of nodes and the number of partitions is
+what can be said. The checker is a part of onnxruntime's package and imports onnx, hence the child.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from harness import jobs
+from harness.build.mobile_operators import QNN, SOURCES, XNNPACK
 from harness.processes import Limits, step_deadline_s
 
 COMMAND: Final = (sys.executable, "-P", "-m", "harness.build.mobile_child")
@@ -23,7 +25,7 @@ NAMED: Final = 6
 """Operators that would stay behind and are named."""
 
 NNAPI: Final = "NnapiExecutionProvider"
-CHECKED: Final = ("CoreMLExecutionProvider", NNAPI)
+CHECKED: Final = ("CoreMLExecutionProvider", NNAPI, XNNPACK, QNN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,8 @@ class MobileUse:
         nodes: of the graph, after onnxruntime's basic optimizations, its subgraphs included.
         taken: how many of them the provider would run.
         partitions: into how many pieces they fall.
-        operators: those that it does not know.
+        operators: those that it does not know, or takes under conditions that some node does not meet.
+        source: where the operators that it takes are from; empty for the checker's own lists.
     """
 
     form: str
@@ -43,6 +46,7 @@ class MobileUse:
     taken: int
     partitions: int
     operators: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def share(self) -> float:
@@ -54,12 +58,10 @@ class MobileUse:
         form = f" as {self.form}" if self.form else ""
         named = ", ".join(self.operators[:NAMED])
         rest = f" and {len(self.operators) - NAMED} more" if len(self.operators) > NAMED else ""
-        behind = f"; not known to it: {named}{rest}" if named else ""
+        behind = f"; {'not taken' if self.source else 'not known to it'}: {named}{rest}" if named else ""
         pieces = "1 partition" if self.partitions == 1 else f"{self.partitions} partitions"
-        return (
-            f"not timed, it needs its device; onnxruntime's usability checker: {self.taken} of {self.nodes} nodes in "
-            f"{pieces}{form}{behind}"
-        )
+        by = self.source or "onnxruntime's usability checker"
+        return f"not timed, it needs its device; {by}: {self.taken} of {self.nodes} nodes in {pieces}{form}{behind}"
 
 
 def usable(provider: str, model: Path, sizes: Mapping[str, int]) -> MobileUse | str:
@@ -78,4 +80,4 @@ def usable(provider: str, model: Path, sizes: Mapping[str, int]) -> MobileUse | 
         return "onnxruntime's usability checker ended without an answer"
     if "why_not" in said:
         return f"onnxruntime's usability checker cannot read it: {said['why_not']}"
-    return MobileUse(**{**said, "operators": tuple(said["operators"])})
+    return MobileUse(**{**said, "operators": tuple(said["operators"])}, source=SOURCES.get(provider, ""))

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import jobs
 from harness.build.mobile import NNAPI
+from harness.build.mobile_operators import SOURCES, OperatorList
 
 
 def check(provider: str, model: Path, sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -32,7 +33,9 @@ def check(provider: str, model: Path, sizes: Mapping[str, int]) -> dict[str, Any
         onnx.save(graph, str(fixed), save_as_external_data=graph.ByteSize() < 0, location="fixed.data")
         optimize_model(fixed, plain, use_external_initializers=True)
         shaped = ModelProtoWithShapeInfo(plain).model_with_shape_info
-        if provider == NNAPI:
+        if provider in SOURCES:
+            found = {"": checker.check_partitioning(shaped.graph, OperatorList(provider, shaped), True)}
+        elif provider == NNAPI:
             found = {"": checker.check_nnapi_partitions(shaped, True)}
         else:
             found = {

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from harness import frameworks, jobs, processes, reasons, scratch
+from harness.build import ranges as calibrated
 from harness.build.lookup import lookup
 from harness.errors import BuildError, StoreError, UsageError
 from harness.frameworks import hub, surroundings
@@ -78,6 +79,7 @@ def build(
     *,
     on_event: Callable[[BuildEvent], None],
     surround: Surround = surrounded,
+    ranges: Path | None = None,
 ) -> Mapping[tuple[str, str], Built]:
     """Make sure that every variant asked for is in the cache, or say why it cannot be.
 
@@ -86,12 +88,15 @@ def build(
         requests: models with the variants wanted of each.
         on_event: hears of everything as it happens, in this thread.
         surround: has the environment of a framework ready; given the model, the cache's folder and whom to tell.
+        ranges: a folder in which calibrated ranges are kept for the next call; children keep their own where none is
+            given.
 
     Returns:
         (model name, variant) -> artifact or refusal, for everything asked for.
 
     Raises:
         StoreError: the cache cannot be written.
+        OutOfTime: the end that `processes.ending_at` set came first; what was built by then is in the cache.
     """
     results: dict[tuple[str, str], Built] = {}
     scratch.sweep_up()
@@ -116,7 +121,8 @@ def build(
                 missing.append((model, lacking))
         if missing:
             names = {model.name for model, _ in missing}
-            results |= _build_missing(cache, [one for one in group if one[0].name in names], missing, on_event)
+            wanted = [one for one in group if one[0].name in names]
+            results |= _build_missing(cache, wanted, missing, on_event, ranges)
     return results
 
 
@@ -209,7 +215,11 @@ def _bytes_of(model: ModelSpec) -> int | None:
 
 
 def _build_missing(
-    cache: Cache, wanted: Sequence[_Asked], missing: list[_Asked], on_event: Callable[[BuildEvent], None]
+    cache: Cache,
+    wanted: Sequence[_Asked],
+    missing: list[_Asked],
+    on_event: Callable[[BuildEvent], None],
+    ranges: Path | None,
 ) -> dict[tuple[str, str], Built]:
     """Children until every missing variant has come to its end, then what the cache says of all of them.
 
@@ -218,7 +228,7 @@ def _build_missing(
     """
     results: dict[tuple[str, str], Built] = {}
     for _ in range(2):
-        refused = _run_children(cache, missing, on_event)
+        refused = _run_children(cache, missing, on_event, ranges)
         missing = []
         for model, recipes in wanted:
             lacking: list[Recipe] = []
@@ -240,7 +250,7 @@ def _build_missing(
 
 
 def _run_children(
-    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None]
+    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None], ranges: Path | None
 ) -> dict[tuple[str, str], Refusal]:
     """Children until all that was asked for has come to its end; a death costs the variant at work, and no other.
 
@@ -251,7 +261,7 @@ def _run_children(
     waiting = [list(asked)]
     while waiting:
         pending = waiting.pop(0)
-        ended, dead = _run_child(cache, pending, on_event)
+        ended, dead = _run_child(cache, pending, on_event, ranges)
         refused |= {name: end for name, end in ended.items() if end is not None}
         left = [(model, [one for one in recipes if (model.name, one.name) not in ended]) for model, recipes in pending]
         if dead is not None:
@@ -277,7 +287,7 @@ class _Death:
 
 
 def _run_child(
-    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None]
+    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None], ranges: Path | None
 ) -> tuple[dict[tuple[str, str], Refusal | None], _Death | None]:
     """One child over these variants.
 
@@ -291,7 +301,7 @@ def _run_child(
     ended: dict[tuple[str, str], Refusal | None] = {}
     every = [(model.name, recipe.name) for model, recipes in asked for recipe in recipes]
     current, step = every[0], "start"
-    with _child(cache, asked) as builder:
+    with _child(cache, asked, ranges) as builder:
         for event in builder.messages():
             if (kind := event.get("event")) is None:
                 continue
@@ -338,7 +348,7 @@ def _ending(model: str, variant: str, end: Refusal | None) -> BuildEvent:
 
 
 @contextlib.contextmanager
-def _child(cache: Cache, asked: Sequence[_Asked]) -> Iterator[jobs.RunningChild]:
+def _child(cache: Cache, asked: Sequence[_Asked], ranges: Path | None) -> Iterator[jobs.RunningChild]:
     """A running child with its job; afterwards the child is gone, and so is what it left unfinished."""
     urls = {url for model, _ in asked if (url := _hub_of(model))}
     job = {
@@ -354,6 +364,8 @@ def _child(cache: Cache, asked: Sequence[_Asked]) -> Iterator[jobs.RunningChild]
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     # Frameworks keep what they train where the cache is, which may be another one than this process's own.
     own = {"PYTHONPATH": os.pathsep.join(paths), "HARNESS_CACHE": str(cache.environments)}
+    if ranges is not None:
+        own[calibrated.FOLDER] = str(ranges)
     with jobs.child(COMMAND, job, environment={**os.environ, **own}) as builder:
         try:
             yield builder

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import ort_values, values
+from harness import ort_values, reasons, values
 from harness.build import precision
 from harness.errors import BuildError
 
@@ -249,7 +249,7 @@ def _compare(name: str, got: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any],
             f"framework's are finite."
         )
     if not finite.all() and not np.isfinite(wanted).any():
-        raise BuildError(f"{step}: the framework's own output `{name}` is nowhere finite: the model computes nonsense.")
+        raise BuildError(f"{step}: the framework's own output `{name}` is nowhere finite: {reasons.NONSENSE}.")
     if exact:
         one, two = got[finite].astype(np.float64), wanted[finite].astype(np.float64)
         scale = float(np.sqrt(np.mean(two**2))) if two.size else 0.0

@@ -1,7 +1,8 @@
-"""Ranges of activations that were calibrated before in this process: builds that differ in other things share them.
+"""Ranges of activations that were calibrated before: builds that differ in other things share them.
 
-Variations of one recipe, such as with one more layer in float, are built one after the other in one child. What is
-calibrated depends on none of that, and takes most of the time. onnxruntime reads its own file back to the same bytes.
+Variations of one recipe, such as with one more layer in float, are built one after the other: in one child, or in
+several that are given the same folder. What is calibrated depends on none of that, and takes most of the time.
+onnxruntime reads its own file back to the same bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import scratch
@@ -19,13 +23,18 @@ from harness.data import base as data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from harness.records import Json, ModelSpec
 
 
+FOLDER = "HARNESS_RANGES"
+"""The variable of the environment that names a folder which children share; without it each has its own."""
+
+
 @functools.cache
 def _folder() -> Path:
+    if shared := os.environ.get(FOLDER):
+        return Path(shared)
     held = contextlib.ExitStack()
     atexit.register(held.close)
     return held.enter_context(scratch.folder("ranges"))
@@ -57,4 +66,16 @@ def kept(
             "kinds": sorted(kinds) if kinds else None,
         }
     )
-    return {"calibration_cache_path": _folder() / f"{key}.json"}
+    path = _folder() / f"{key}.json"
+    if path.exists() and not _whole(path):
+        path.unlink()
+    return {"calibration_cache_path": path}
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file was written to its end: a child that shared it may have been ended meanwhile."""
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True

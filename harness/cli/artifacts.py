@@ -103,7 +103,7 @@ def inspect(
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node as well.")] = False,
     edge: Annotated[
         bool,
-        typer.Option("--edge", help="What NNAPI and CoreML would take, ORT format, operators needed, peak memory."),
+        typer.Option("--edge", help="What mobile providers would take, ORT format, operators needed, memory."),
     ] = False,
     format_: options.Format = None,
     as_json: options.AsJson = False,
@@ -129,7 +129,10 @@ def inspect(
     if edge:
         from harness.export.edge import edge as looked_at
 
-        found = {**found, **looked_at(paths[0], found, _dims(what, zoo))}
+        device = looked_at(paths[0], found, _dims(what, zoo))
+        if format_ == options.TABLE and "timeline" in device["allocations"]:
+            device["allocations"]["timeline"] = f"{len(device['allocations']['timeline'])} nodes, in --json"
+        found = {**found, **device}
     if format_ != options.TABLE:
         formats.emit_facts(format_, found)
         return

@@ -67,8 +67,6 @@ def compare(
     from harness.report import choice, pairs
     from harness.report import data as stored
 
-    if results.exists() and not results.is_dir():
-        raise UsageError(f"--results {results} is a file: give the folder that `harness sweep` stores its results in")
     data = stored.load(results, repo=Path.cwd(), models=options.names(models))
     for problem in data.problems:
         ending.say(f"left out: {problem}")

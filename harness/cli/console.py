@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.cells import cell_len
 
@@ -37,6 +37,16 @@ PLAIN_S = 30.0
 """Where there is no terminal, a line says how far it is at most this often, so that a log shows that it goes on."""
 
 
+class Elsewhere(Protocol):
+    """Who measures on the hosts of a fleet."""
+
+    def at_once(self) -> int:
+        """How many processes or pairs can run at the same time."""
+
+    def underway(self) -> str:
+        """What runs on how many hosts, and what is done again, in a few words."""
+
+
 class Console:
     """A `harness.flow.sweep.Watcher` that draws on the terminal, or writes plain lines where there is none."""
 
@@ -54,6 +64,7 @@ class Console:
         self.number = self.rounds = 0
         self.left = Remaining()
         self.begun_at = 0.0
+        self.elsewhere: Elsewhere | None = None
         self.choice = 0
         self.current = self.said = ""
         self.in_work = ("", "")
@@ -180,7 +191,7 @@ class Console:
         """Builds are done."""
         for problem in problems:
             self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}")
-        self.total, self.done = len(todo) + len(kept), len(kept)
+        self.total, self.done, self.begun_at = len(todo) + len(kept), len(kept), time.monotonic()
         self.left.processes = len(todo) * self.rounds - sum(map(processes, begun))
         for row in (*kept, *begun):
             self.left.known(row)
@@ -199,7 +210,9 @@ class Console:
 
     def started(self, case: Case) -> None:
         """Name the case in the live line."""
-        self.current, self.begun_at = case.id, time.monotonic()
+        self.current = case.id
+        if self.elsewhere is None:  # on a fleet others are under way
+            self.begun_at = time.monotonic()
         self.draw(self.progress())
 
     def tick(self) -> None:
@@ -213,7 +226,7 @@ class Console:
 
     def sharpened(self, row: Row) -> None:
         """One line per case after its first process; later ones only move the live line."""
-        self.left.took(time.monotonic() - self.begun_at)
+        self.ended()
         self.left.known(row)
         done = processes(row)
         if done == 1 or self.loudness is Loudness.VERBOSE:
@@ -222,13 +235,20 @@ class Console:
     def finished(self, row: Row) -> None:
         """One line per case; processes that it no longer needs count no more, and without a number it has no rivals."""
         if processes(row):
-            self.left.took(time.monotonic() - self.begun_at)
+            self.ended()
         self.left.known(row)
         if not row.get("latency"):
             self.left.without(row["case"])
         self.left.processes -= self.rounds - processes(row)
         self.done += 1
         self.line(row, f"{self.done:>{len(str(self.total))}}/{self.total}")
+
+    def ended(self) -> None:
+        """A process has come to its end; on a fleet, the time to the next end counts from here."""
+        now = time.monotonic()
+        self.left.took(now - self.begun_at)
+        if self.elsewhere is not None:
+            self.begun_at = now
 
     def stopped(self, row: Row) -> None:
         """One line per case that stops early; what it does not run counts no more."""
@@ -271,11 +291,13 @@ class Console:
         if self.choice:
             left = self.left.confirming(self.choice, running)
             return f"{self.current}  ({time_left(left) if self.left.chosen_in else time_left(0.0, left)})"
+        self.left.at_once = self.elsewhere.at_once() if self.elsewhere is not None else 1
         measuring, confirming = self.left.measuring(running), self.left.confirming()
         eta = time_left(measuring, measuring + confirming) if self.left.elapsed else "estimating the time left"
         number = f"round {self.number} of {self.rounds}, " if self.number and self.rounds > 1 else ""
         place = min(self.left.ran + 1, self.left.processes)
-        line = f"process {place}/{self.left.processes} {self.current}  ({eta})"
+        what = self.current if self.elsewhere is None else self.elsewhere.underway()
+        line = f"process {place}/{self.left.processes} {what}  ({eta})"
         return f"{number}{line}" if cell_len(number + line) <= self.out.width else line
 
     def draw(self, text: str) -> None:

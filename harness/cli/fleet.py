@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.fleet.model import FleetHost
     from harness.flow.preview import SweepRequest
     from harness.flow.sweep import Swept
-    from harness.gate.gate import GateRequest
+    from harness.gate.gate import GateRequest, GateSteps
     from harness.gate.model import Report
     from harness.layout import TextTable
     from harness.zoo import FleetSpec
@@ -176,11 +176,12 @@ def swept_somewhere(
     if not spec.scheduler:
         if hosts != "any":
             raise UsageError("--hosts each goes with a fleet: name its scheduler with --scheduler ADDRESS")
+        builds = None
         if depot:
-            raise UsageError(
-                f"--cache {options.shown(depot)}: a URL goes with --scheduler; one machine builds into a folder"
-            )
-        return [published(sweep(request, console), request.results, console)]
+            from harness.fleet.depot_builds import DepotBuilds
+
+            builds = DepotBuilds(depot, say=console.preparing)
+        return [published(sweep(request, console, builds=builds), request.results, console)]
     from harness import zoo as zoos
     from harness.fleet.builders import FleetBuilds
     from harness.fleet.engine import Fleet
@@ -203,6 +204,7 @@ def swept_somewhere(
                 only=one.host_class if one is not None else "",
                 say=console.preparing,
             )
+            console.elsewhere = executor
             swept = sweep(
                 request,
                 console,
@@ -229,9 +231,7 @@ def every_class(hosts: Sequence[FleetHost]) -> list[FleetHost | None]:
     return [found[name][0] for name in sorted(found)]
 
 
-def fleet_of_gate(
-    zoo: Path, scheduler: str | None, files: Sequence[Path | None], *, hosts: str | None, depot: str
-) -> FleetSpec:
+def fleet_of_gate(zoo: Path, scheduler: str | None, files: Sequence[Path | None], *, hosts: str | None) -> FleetSpec:
     """Where the pairs of a gate are measured: what was named, or what a zoo that can be read names.
 
     Raises:
@@ -245,12 +245,10 @@ def fleet_of_gate(
         spec = options.fleet_spec(zoo if zoo.is_file() else None, scheduler, files)
     except ZooError:  # that of a side may be another file, and else its side says what is wrong with it
         spec = options.fleet_spec(None, scheduler, files)
-    if not spec.scheduler:
-        for option, value in (("--hosts", hosts), ("--cache", depot)):
-            if value:
-                raise UsageError(
-                    f"{option} {options.shown(value)} goes with a fleet: name its scheduler with --scheduler ADDRESS"
-                )
+    if not spec.scheduler and hosts:
+        raise UsageError(
+            f"--hosts {options.shown(hosts)} goes with a fleet: name its scheduler with --scheduler ADDRESS"
+        )
     return spec
 
 
@@ -265,10 +263,11 @@ def gated_somewhere(
     from harness.gate.gate import GateSteps, gate
 
     if not spec.scheduler:
-        return gate(request, console)
+        return gate(request, console, steps=_from_depot(depot, console) if depot else None)
     from harness import zoo as zoos
     from harness.errors import ZooError
     from harness.fleet.engine import Fleet
+    from harness.gate.fleet.builds import SideBuilds
     from harness.gate.fleet.places import FleetPlaces
 
     for role, python in (("base", request.base_python), ("head", request.head_python)):
@@ -285,7 +284,17 @@ def gated_somewhere(
         if fleet.dashboard:
             console.say(f"Dask shows what runs where: {fleet.dashboard}")
         places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)
-        return gate(request, console, steps=GateSteps(resolve=places.resolve, places=places))
+        builds = SideBuilds(depot=depot, fleet=fleet, say=console.say)
+        console.elsewhere = places
+        return gate(request, console, steps=GateSteps(resolve=places.resolve, build=builds, places=places))
+
+
+def _from_depot(depot: str, console: GateConsole) -> GateSteps:
+    """The steps of a gate on this host whose artifacts lie at a URL, too."""
+    from harness.gate.fleet.builds import SideBuilds
+    from harness.gate.gate import GateSteps
+
+    return GateSteps(build=SideBuilds(depot=depot, say=console.say))
 
 
 def published(swept: Swept, results: Path, console: Console) -> Swept:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 HOSTS, CASES, PROCESSES, CLASSES = 100, 10_000, 5, 1
 MOST_PROCESSES = 100_000_000
+FEW_CASES, FEW = 20, 3
+"""Cases, and processes of each at most, that are stored to find out what that costs."""
+
 LONGEST_S = 30 * 86_400.0
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3600, 60
 
@@ -47,6 +50,7 @@ class FleetSimulation:
             UsageError: something asked for is not a number, a time or a folder, or does not go together.
         """
         from harness.fleet import simulate
+        from harness.fleet.simulated_journal import storing_s
 
         asked = simulate.SimulatedSweep(
             hosts=self.hosts or HOSTS,
@@ -72,12 +76,15 @@ class FleetSimulation:
             hosts, found = simulate.fewest_hosts(
                 asked, night_s, lambda n, one: ending.say(f"{units.count(n, 'host')}: {clock(one.makespan_s)}")
             )
+        few = dataclasses.replace(asked, cases=FEW_CASES, processes=min(asked.processes, FEW))
+        stored_s = storing_s(simulate.some_jobs(few))
         if format_ != options.TABLE:
             from harness.cli.formats import emit_facts
 
-            emit_facts(format_, {"hosts": hosts, **dataclasses.asdict(found), "over_bound": found.over_bound})
+            facts = {"hosts": hosts, **dataclasses.asdict(found), "over_bound": found.over_bound, "storing_s": stored_s}
+            emit_facts(format_, facts)
             return
-        for line in _lines(hosts, found):
+        for line in _lines(hosts, found, stored_s):
             ending.out(line)
         if found.makespan_s > night_s:
             raise UsageError(
@@ -95,7 +102,7 @@ def clock(seconds: float) -> str:
     return f"{seconds / MINUTE_S:.1f} min" if seconds >= MINUTE_S else units.seconds(seconds)
 
 
-def _lines(hosts: int, found: Simulated) -> list[str]:
+def _lines(hosts: int, found: Simulated, stored_s: float) -> list[str]:
     done = found.answers + found.crashed
     of_work = found.lost_s / (found.bound_s * hosts + found.lost_s) if found.lost_s else 0.0
     rate = done / found.makespan_s if found.makespan_s else 0.0
@@ -110,10 +117,14 @@ def _lines(hosts: int, found: Simulated) -> list[str]:
         else "no host failed"
     )
     lost = f"{failed}; {found.crashed} given up, {found.missing} missing, {found.twice} twice"
+    cost_s = found.cost_s + stored_s
     load = (
-        f"the coordinator takes {units.seconds(found.cost_s)} of a processor here for each process, and has {rate:.1f} "
-        f"of them a second to see to: {units.share(rate * found.cost_s)} of one"
+        f"the coordinator takes {units.seconds(cost_s)} of a processor here for each process "
+        f"({units.seconds(found.cost_s)} to give it away, {units.seconds(stored_s)} to judge and store it), and has "
+        f"{rate:.1f} of them a second to see to: {units.share(rate * cost_s)} of one"
     )
+    if rate * cost_s > 1:
+        load += f", more than it has: the sweep takes at least {clock(done * cost_s)}, however many hosts there are"
     return [first, f"the hosts measured what counts {units.share(found.busy)} of the time", lost, load]
 
 

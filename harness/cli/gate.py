@@ -83,6 +83,7 @@ def gate(
     max_slowdown: Slowdown = None,
     max_startup: Startup = None,
     max_memory: Memory = None,
+    max_energy: Energy = None,
     max_size: Size = None,
     max_accuracy_drop: AccuracyDrop = None,
     max_fidelity_drop: FidelityDrop = None,
@@ -150,6 +151,7 @@ def gate(
         max_slowdown=max_slowdown,
         max_startup=max_startup,
         max_memory=max_memory,
+        max_energy=max_energy,
         max_size=max_size,
         max_accuracy_drop=max_accuracy_drop,
         max_fidelity_drop=max_fidelity_drop,
@@ -205,7 +207,7 @@ def gate(
         refine=options.refinements({"--data": data, "--input": inputs, "--budget": budget}),
         outputs=outputs.files,
     )
-    spec = fleet_of_gate(zoo, scheduler, (tls_ca, tls_cert, tls_key), hosts=hosts, depot=depot)
+    spec = fleet_of_gate(zoo, scheduler, (tls_ca, tls_cert, tls_key), hosts=hosts)
     with GateConsole(quiet_stdout=outputs.quiet_stdout) as console:
         try:
             report = gated_somewhere(request, console, spec, hosts=hosts, depot=depot)
@@ -236,6 +238,9 @@ Startup = Annotated[
 ]
 Memory = Annotated[
     str | None, typer.Option("--max-memory", metavar="5%", help="Let the model's memory grow this much.")
+]
+Energy = Annotated[
+    str | None, typer.Option("--max-energy", metavar="5%", help="Let the energy of an inference grow this much.")
 ]
 Size = Annotated[
     str | None, typer.Option("--max-size", metavar="1%", help="Let the artifact's bytes and nodes grow this much.")
@@ -286,6 +291,7 @@ def decided(
     max_slowdown: str | None = None,
     max_startup: str | None = None,
     max_memory: str | None = None,
+    max_energy: str | None = None,
     max_size: str | None = None,
     max_accuracy_drop: str | None = None,
     max_fidelity_drop: str | None = None,
@@ -312,6 +318,7 @@ def decided(
         max_slowdown=options.margin(max_slowdown, "--max-slowdown", given.max_slowdown),
         max_startup=options.margin(max_startup, "--max-startup", given.max_startup, most=MOST),
         max_memory=options.margin(max_memory, "--max-memory", given.max_memory, most=MOST),
+        max_energy=options.margin(max_energy, "--max-energy", given.max_energy, most=MOST),
         max_size=options.margin(max_size, "--max-size", given.max_size, most=MOST),
         max_accuracy_drop=options.margin(max_accuracy_drop, "--max-accuracy-drop", given.max_accuracy_drop),
         max_fidelity_drop=options.decibels(max_fidelity_drop, "--max-fidelity-drop", given.max_fidelity_drop),

@@ -106,7 +106,8 @@ class GateConsole(Console):
             left = f", {most}{time_left((self.wanted - self.measured) * each - running)}"
             if self.name != "confirm":
                 left += " of screening; confirming follows where something may have changed"
-        return f"{PHASES[self.name]}: pair {place} of {most}{self.wanted}{left}"
+        where = "" if self.elsewhere is None else f", {self.elsewhere.underway()}"
+        return f"{PHASES[self.name]}: pair {place} of {most}{self.wanted}{where}{left}"
 
     def paired(self, case: str, pair: Pair) -> None:
         """Count it."""

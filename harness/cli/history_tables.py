@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.cli import sparklines, tables
 from harness.cli.wide import print_table
 from harness.shown import cell
-from harness.units import seconds, size
+from harness.units import joules, seconds, size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -253,6 +253,8 @@ def amount(value: float, unit: str) -> str:
         return seconds(value)
     if unit == "bytes":
         return size(value)
+    if unit == "joules":
+        return joules(value)
     if unit == "fraction":
         return f"{value * 100:.2f} points"
     if unit == "noise to signal":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,11 +28,17 @@ def results_folder(given: Path | str) -> Path:
     """The folder that results are read from and written to: of a URL, its mirror here, with what is new there.
 
     Raises:
-        UsageError: there is no such kind of URL, or what it needs is not installed.
+        UsageError: a file stands there, there is no such kind of URL, or what it needs is not installed.
         StoreError: the place cannot be read, or the mirror cannot be written.
     """
     if "://" not in str(given):
-        return Path(given)
+        folder = Path(given)
+        with contextlib.suppress(OSError, ValueError):  # what cannot be asked is said where it is used
+            if not stat.S_ISDIR(folder.stat().st_mode):
+                raise UsageError(
+                    f"--results {folder} is a file: give the folder that `harness sweep` stores its results in"
+                )
+        return folder
     from harness.cli import ending
     from harness.store.mirror import Mirror
 
@@ -54,7 +62,8 @@ CachePlace = Annotated[
     typer.Option(
         "--cache",
         metavar="DIR|URL",
-        help="Where artifacts are cached; with --scheduler also a URL that all hosts reach, such as s3://bucket/cache.",
+        help="Where artifacts are cached; of a URL such as s3://bucket/cache, what others built is fetched and what "
+        "is built here is kept there, too.",
         envvar="HARNESS_CACHE",
         show_default="the user's cache folder",
     ),
@@ -133,7 +142,7 @@ BudgetText = Annotated[
     typer.Option(
         "--budget",
         metavar="20dB|1%",
-        help="Of files without a zoo: what a build may cost; 20ms and 10MB as well, separated by commas.",
+        help="Of files without a zoo: what a build may cost; 20ms, 10MB, memory=256MB and 5mJ as well, with commas.",
         show_default="20dB",
     ),
 ]

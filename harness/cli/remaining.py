@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -26,7 +27,8 @@ class Remaining:
         built_s: what those that are built have taken, and in `stated_s` what was stated of them.
         processes: that are to run, and in `ran` those that did.
         process_s: what one is stated to take at most.
-        elapsed: what each took that ran.
+        elapsed: what each took that ran; on several hosts, the time from one end to the next.
+        at_once: how many run at the same time.
         groups: the group of every case that may get a number.
         rows: what is known so far of cases that have a number.
         confirm_s: what confirming one choice among so many cases may take.
@@ -40,6 +42,7 @@ class Remaining:
     ran: int = 0
     process_s: float = 0.0
     elapsed: list[float] = field(default_factory=list)
+    at_once: int = 1
     groups: dict[str, Group] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
     confirm_s: Mapping[int, float] = field(default_factory=dict)
@@ -84,9 +87,13 @@ class Remaining:
         return max(0.0, pace * sum(self.to_build.values()) - running)
 
     def measuring(self, running: float = 0.0) -> float:
-        """Of all processes, as long as those took that ran; before that, as long as they may take."""
-        each = sum(self.elapsed) / len(self.elapsed) if self.elapsed else self.process_s
-        return max(0.0, each * max(self.processes - self.ran, 0) - running)
+        """Of all processes, as long as those took that ran; before that, as long as they may take.
+
+        Hosts that run at the same time end the last ones together, however few those are.
+        """
+        each = sum(self.elapsed) / len(self.elapsed) if self.elapsed else self.process_s / self.at_once
+        turns = math.ceil(max(self.processes - self.ran, 0) / self.at_once)
+        return max(0.0, each * self.at_once * turns - running)
 
     def confirming(self, number: int = 0, running: float = 0.0) -> float:
         """Of all choices: as long as those took that are made; before that as long as they may take.

@@ -160,7 +160,6 @@ def plot(
     from harness.report import plot as plots
 
     export.suffix(out)
-    _folder(results)
     asked = _pairs(compare)
     if len(asked) > 1:
         raise UsageError(f"{COMPARE}: a chart shows one pair, and {len(asked)} were given")
@@ -223,7 +222,6 @@ def _request(
     from harness.report.repository import configuration
     from harness.report.site import SiteRequest
 
-    _folder(results)
     if asv_html is not None and not (asv_html / "index.html").is_file():
         raise UsageError(f"--asv-html {asv_html} has no index.html: give the folder that `asv publish` wrote")
     url, html = configuration(Path.cwd())
@@ -239,11 +237,6 @@ def _request(
         models=models,
         processes=os.cpu_count() or 1,
     )
-
-
-def _folder(results: Path) -> None:
-    if results.exists() and not results.is_dir():
-        raise UsageError(f"--results {results} is a file: give the folder that `harness sweep` stores its results in")
 
 
 def _check(out: Path, results: Path) -> None:

@@ -90,6 +90,20 @@ def throughput(row: Row) -> float | None:
     return (row.get("batch") or 1) / median if median else None
 
 
+def token_rate(row: Row) -> float | None:
+    """Tokens read per second; None where the model reads none, or has no throughput."""
+    rate, each = throughput(row), row.get("tokens")
+    return rate * each if rate and each else None
+
+
+def rates(row: Row) -> str:
+    """Throughput in examples, and in tokens where a model reads those, such as `12/s, 768 tokens/s`."""
+    rate, tokens = throughput(row), token_rate(row)
+    if rate is None:
+        return units.NONE
+    return f"{units.digits(rate)}/s" + (f", {units.digits(tokens)} tokens/s" if tokens else "")
+
+
 def interval(latency: Row) -> str:
     """The median with its interval, such as `12.3 ms [12.1, 12.6]`."""
     return units.interval(latency.get("median_s"), latency.get("ci95_low_s"), latency.get("ci95_high_s"))
@@ -181,8 +195,13 @@ ALL: Final = (
     ResultColumn(
         name="throughput",
         value=lambda row, _: throughput(row),
-        text=lambda row, _: units.NONE if throughput(row) is None else f"{units.digits(throughput(row) or 0.0)}/s",
+        text=lambda row, _: rates(row),
         rank=6,
+    ),
+    ResultColumn(
+        name="tokens/s",
+        value=lambda row, _: token_rate(row),
+        text=lambda row, _: units.NONE if token_rate(row) is None else units.digits(token_rate(row) or 0.0),
     ),
     ResultColumn(
         name="fidelity", value=lambda row, _: stored(row, "fidelity.centred_sqnr_db"), text=_fidelity, rank=3

@@ -40,7 +40,7 @@ SHOWN = (
 
 
 def list_(zoo: options.Zoo = options.ZOO, format_: options.Format = None, as_json: options.AsJson = False) -> None:
-    """Show the zoo's models, variants, targets and frameworks, and which of them can run here and why not.
+    """Show the zoo's models, variants and targets, all runtimes, providers and frameworks, and what can run here.
 
     Example: harness list --zoo model_zoo.yaml
     """

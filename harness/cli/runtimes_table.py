@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness import units
 from harness.cli import formats, options
-from harness.cli.result_columns import accuracy, fidelity, interval, throughput
+from harness.cli.result_columns import accuracy, fidelity, interval, rates, throughput, token_rate
 from harness.layout import TextCell, TextColumn, TextTable, print_grid
 from harness.measure.placement import PRECISIONS
 from harness.providers import short_name
@@ -88,6 +88,7 @@ def record(row: Row, group: Sequence[Row]) -> dict[str, Any]:
         "p50_s": (row.get("latency") or {}).get("median_s"),
         "times_slowest": factor,
         "throughput": throughput(row),
+        "tokens_per_s": token_rate(row),
         "nodes": _placed(row)[0] or None,
         "nodes_of": _placed(row)[1] or None,
         "time_share": _time(row),
@@ -145,7 +146,7 @@ def remarks(row: Row) -> list[str]:
 
 
 def _line(row: Row, group: Sequence[Row]) -> tuple[Text | TextCell | str, ...]:
-    factor, rate = _factor(row, group), throughput(row)
+    factor = _factor(row, group)
     return (
         cell(row["variant"]),
         cell(row["target"]),
@@ -153,7 +154,7 @@ def _line(row: Row, group: Sequence[Row]) -> tuple[Text | TextCell | str, ...]:
         cell(provider(row)),
         interval(row.get("latency") or {}),
         units.NONE if factor is None else f"{factor:.2f}x",
-        units.NONE if rate is None else f"{units.digits(rate)}/s",
+        rates(row),
         cell(placement(row) or units.NONE),
         cell(computes_in(row) or units.NONE),
         units.value(row.get("session_s"), "s"),

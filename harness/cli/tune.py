@@ -37,7 +37,7 @@ def tune(
         typer.Option(
             "--budget",
             metavar="1%|20dB",
-            help="What a build may cost: accuracy lost or fidelity; 20ms and 10MB as well, separated by commas.",
+            help="What a build may cost: accuracy lost or fidelity; 20ms,10MB,memory=256MB,5mJ as well.",
             show_default="the model's own",
         ),
     ] = None,
@@ -91,7 +91,7 @@ def tune(
     from harness.cli import tuned
     from harness.tune import figure as figures
     from harness.tune import write as writing
-    from harness.tune.tune import TuneRequest
+    from harness.tune.request import TuneRequest
     from harness.tune.tune import tune as search
 
     limit = options.duration(time_limit, "--time-limit", bounds.TIME_LIMIT)
@@ -206,16 +206,16 @@ def with_budget(case: Case, text: str) -> Case:
     Raises:
         UsageError: it is not a budget.
     """
-    from harness import units
+    from pydantic import ValidationError
+
     from harness.init import bare
-    from harness.records import Budget
+    from harness.zoo.resolve import budget_of
+    from harness.zoo.schema import BudgetEntry
 
     given = bare.budget_entry(text) or {}
-    found = Budget(
-        accuracy_drop=units.parse_zoo_share(given["accuracy_drop"]) if "accuracy_drop" in given else None,
-        fidelity_db=given.get("fidelity_db"),
-        latency_s=units.parse_zoo_duration(given["latency"]) if "latency" in given else None,
-        size_bytes=units.parse_zoo_size(given["size"]) if "size" in given else None,
-        structure=case.model.budget.structure,
-    )
+    try:
+        entry = BudgetEntry.model_validate({**given, "structure": case.model.budget.structure})
+    except ValidationError as error:
+        raise UsageError(f"--budget {text[:80]}: {error.errors()[0]['msg']}") from error
+    found = budget_of(entry)
     return replace(case, model=replace(case.model, budget=found))

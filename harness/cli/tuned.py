@@ -28,7 +28,7 @@ FRONT = 6
 
 
 class TuneConsole:
-    """A `harness.tune.tune.TuneWatcher` that prints; on a terminal the fastest so far stand below, drawn anew."""
+    """A `harness.tune.request.TuneWatcher` that prints; on a terminal the fastest so far stand below, drawn anew."""
 
     def __init__(self, *, quiet_stdout: bool = False) -> None:
         """With `quiet_stdout` everything goes to standard error."""
@@ -142,6 +142,8 @@ def show(found: Tuned, written: WrittenZoo | None, figure: Path | None, *, asked
 def sentences(found: Tuned) -> list[str]:
     """What is recommended, how sure that is, and what was left out."""
     lines = [none_keeps(found)] if found.best is None else _best(found)
+    if found.spared:
+        lines.append(f"not tried: {'; '.join(dict.fromkeys(found.spared))}")
     if found.out_of_time:
         named = ", ".join(dict.fromkeys(found.out_of_time))
         lines.append(f"left out, since the time was over: {named}")
@@ -150,6 +152,10 @@ def sentences(found: Tuned) -> list[str]:
 
 def none_keeps(found: Tuned) -> str:
     """Why nothing is recommended."""
+    costly = [one for one in found.timed if one.excess and one.candidate.name != found.default.name]
+    if costly:
+        said = "; ".join(f"{one.candidate.name}: {one.excess}" for one in costly[:3])
+        return f"no candidate keeps the budget: of {count(len(costly), 'build')} that were timed, {said}"
     if found.nearest is None:
         return f"no candidate keeps the budget: none of {count(len(found.tried) - 1, 'build')} could be made or run"
     near = found.nearest
@@ -246,6 +252,7 @@ def as_json(found: Tuned, written: WrittenZoo | None) -> dict[str, Any]:
         "nearest": found.nearest.candidate.case.recipe.name if found.nearest else None,
         "blame": list(found.blame),
         "out_of_time": list(dict.fromkeys(found.out_of_time)),
+        "spared": list(dict.fromkeys(found.spared)),
         "seconds": found.seconds,
         "written": None if written is None else {"variant": written.variant, "target": written.target},
     }

@@ -74,7 +74,7 @@ def _opened(path: Path) -> Any:
     try:
         return pq.ParquetFile(path)
     except Exception as error:  # pyarrow has a class of its own for every damage
-        raise BuildError(f"data: {path} cannot be read as Parquet: {error}.") from error
+        raise BuildError(f"data: {path} cannot be read as Parquet: {str(error).rstrip('.')}.") from error
 
 
 def _sound(lines: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
@@ -88,7 +88,7 @@ def _sound(lines: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str, An
     except GeneratorExit:
         raise
     except Exception as error:  # pyarrow has a class of its own for every damage
-        raise BuildError(f"data: {path} cannot be read as Parquet: {error}.") from error
+        raise BuildError(f"data: {path} cannot be read as Parquet: {str(error).rstrip('.')}.") from error
 
 
 def _lines(file: Any, start: int, count: int, columns: list[str]) -> Iterator[dict[str, Any]]:

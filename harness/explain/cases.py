@@ -11,7 +11,7 @@ from harness.build.pipeline import BuildEvent
 from harness.errors import CaseIdError, UsageError
 from harness.flow.plan import Selection, plan
 from harness.flow.preview import SweepSettings
-from harness.flow.session import Session, key
+from harness.flow.session import BuildAll, Session, key
 from harness.records import Artifact, Case, CaseId, Json, Recipe, Step
 from harness.suggest import suggest
 from harness.zoo import Zoo
@@ -78,13 +78,15 @@ def find(the_zoo: Zoo, asked: CaseId) -> Case:
     return found
 
 
-def open_session(the_zoo: Zoo, case: Case, *, cache: Path, results: Path, say: Say) -> Session:
-    """A session for one case, whose builds are made as they are asked for."""
+def open_session(
+    the_zoo: Zoo, case: Case, *, cache: Path, results: Path, say: Say, builds: BuildAll | None = None
+) -> Session:
+    """A session for one case, whose builds are made as they are asked for; `builds` makes them, where it is given."""
     defaults = the_zoo.defaults
     settings = SweepSettings(
         processes=defaults.processes, time_per_case=defaults.time_per_case_s, ci_width=defaults.ci_width
     )
-    return Session(zoo=the_zoo, cases=[case], settings=settings, cache=cache, results=results, say=say)
+    return Session(zoo=the_zoo, cases=[case], settings=settings, cache=cache, results=results, say=say, builds=builds)
 
 
 def load(path: Path) -> Zoo:

@@ -93,9 +93,12 @@ def evaluated(session: Session, case: Case, artifact: Artifact) -> Evaluation:
 
 
 def judged_row(case: Case, artifact: Artifact, found: Evaluation) -> dict[str, object]:
-    """What `harness.budget` reads of a stored row, of a build that was not timed."""
+    """What `harness.budget` reads of a stored row, of a build that was not timed: no limit of what timing tells."""
+    known = replace(case.model.budget, latency_s=None, memory_bytes=None, energy_j=None)
     return {
-        "budget": plain(case.model.budget),
+        "budget": plain(known),
+        "metric_budgets": plain(known.metrics) or None,
+        "metrics": plain(found.metrics) or None,
         "fidelity": plain(found.fidelity) if found.fidelity else None,
         "accuracy": plain(found.accuracy) if found.accuracy else None,
         "artifact": {"bytes": artifact.bytes},

@@ -31,6 +31,14 @@ def family(operator: str) -> str:
     return "MatMul" if plain == "Gemm" else plain
 
 
+_INTEGERS = re.compile(r"^(?:Nhwc)?(?:QLinear|DynamicQuantize|Q(?=[A-Z]))|Integer(?:ToFloat)?$|NBits$")
+
+
+def on_integers(operator: str) -> bool:
+    """Whether an operator of the graph that was run takes integers, such as QLinearConv or MatMulNBits."""
+    return operator not in MOVES and _INTEGERS.search(operator) is not None
+
+
 QUANTIZED = ("", "_quant", "_Q4", "_Q8")
 """What quantizers add to the name of a node that they put in the place of another."""
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from harness import scratch
 from harness.build import mobile
 from harness.errors import HarnessError, UsageError
-from harness.export import ort_format
+from harness.export import allocations, ort_format
 from harness.predict import counted, devices
-
-UNKNOWN: Final = "not known: onnxruntime has no usability checker for it"
-PROVIDERS: Final[Mapping[str, str]] = {"CoreMLExecutionProvider": "coreml", mobile.NNAPI: "nnapi"}
-UNCHECKED: Final = ("xnnpack", "qnn")
+from harness.providers import short_name
 
 
 def edge(path: Path, facts: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -28,18 +25,19 @@ def edge(path: Path, facts: Mapping[str, Any], sizes: Mapping[str, int]) -> dict
 
     Returns:
         `open_axes` (axis -> the size that was taken), `providers` (what each would take, in words), `ort_format`
-        (`bytes`, `operators`: domain and opset -> operators, or `reason`), and `memory` (`weights_bytes`,
-        `tensors_bytes` with `tensors_at`, or `reason`): what the shapes say is alive at once.
+        (`bytes`, `operators`: domain and opset -> operators, or `reason`), `memory` (`weights_bytes`,
+        `tensors_bytes` with `tensors_at`, or `reason`): what the shapes say is alive at once; and `allocations`, what
+        onnxruntime itself counted in one inference (`harness.export.allocations`).
     """
     open_axes = {
         axis: sizes.get(axis, 1) for one in facts["inputs"] for axis in one["shape"] or () if isinstance(axis, str)
     }
     return {
         "open_axes": open_axes,
-        "providers": {short: str(mobile.usable(name, path, open_axes)) for name, short in PROVIDERS.items()}
-        | dict.fromkeys(UNCHECKED, UNKNOWN),
+        "providers": {short_name(name): str(mobile.usable(name, path, open_axes)) for name in mobile.CHECKED},
         "ort_format": _ort_format(path),
         "memory": _memory(path, open_axes),
+        "allocations": allocations.allocations(path, open_axes),
     }
 
 

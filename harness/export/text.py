@@ -10,7 +10,7 @@ from harness import budget
 from harness.export.choose import ExportChoice
 from harness.records import ModelSpec
 from harness.shown import markdown
-from harness.units import seconds
+from harness.units import joules, seconds
 
 WIDTH = 110
 NAMED = 10
@@ -87,11 +87,16 @@ def _measured(row: Mapping[str, Any], runtime: str) -> list[str]:
     commit = f"{row.get('commit') or 'none'}{' (changed tree)' if row.get('dirty') else ''}"
     reason = f": {markdown(row['reason'])}" if row.get("reason") else ""
     where = f"{markdown(row['target'])}, on {markdown(name or row['fingerprint'])}"
+    held = row.get("weights") or {}
+    weights = " ".join(filter(None, (held.get("kind") or "unknown", held.get("digest"))))
+    energy = (row.get("energy") or {}).get("inference_j")
+    took = f"{joules(energy)} for an inference, by {markdown(row['energy']['source'])}" if energy is not None else ""
     return [
         f"median {seconds(latency['median_s'])}{within}, {where}",
         f"by {markdown(runtime)}, run {markdown(row['run'])}, commit {markdown(commit)}",
         f"status {row['status']}{reason}; budget: {budget.judged(row).verdict}",
-        f"weights {markdown((row.get('weights') or {}).get('kind') or 'unknown')}; {row['artifact']['bytes']:,} bytes",
+        f"weights {markdown(weights)}; {row['artifact']['bytes']:,} bytes",
+        *filter(None, [took]),
     ]
 
 

@@ -6,6 +6,7 @@ files of this machine, or is made by code of this machine, is built here; so is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import secrets
@@ -15,19 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from harness import frameworks
-from harness.build import pipeline
+from harness.build import lookup, pipeline
 from harness.build.cache import Cache
-from harness.errors import StoreError
-from harness.fleet import member, transfer
+from harness.fleet import depot_builds, member, transfer
+from harness.fleet.depot_builds import Asked, DepotBuilds
 from harness.fleet.engine import Fleet
 from harness.fleet.flights import FETCH_S
-from harness.fleet.model import BUILD, Entry, FleetHost
+from harness.fleet.model import BUILD, BuildAnswer, Entry, FleetHost
+from harness.flow.session import BuildAll
 from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status, wire
 
 LOOK_S = 0.2
 """How often it is looked whether a build has come to its end, and whether its host is still there."""
-
-Asked = tuple[ModelSpec, Sequence[Recipe]]
 
 
 def travels(model: ModelSpec, recipes: Sequence[Recipe]) -> bool:
@@ -72,6 +72,8 @@ class FleetBuilds:
             say: hears of what was lost and is built here.
         """
         self._fleet, self._depot, self._say = fleet, depot, say
+        self._shared = DepotBuilds(depot, say=say) if depot else None
+        self._here: BuildAll = self._shared or pipeline.build
 
     def __call__(
         self,
@@ -86,20 +88,15 @@ class FleetBuilds:
         Raises:
             StoreError: the cache cannot be written.
         """
-        hosts = [one for one in self._fleet.hosts() if one.builds and not one.refused]
-        away = [(model, [*recipes]) for model, recipes in requests if hosts and travels(model, [*recipes])]
-        away = [(model, recipes) for model, recipes in away if self._lacks(cache, model, recipes)]
-        given = [(model, recipes, *self._given(model, recipes, hosts)) for model, recipes in away]
-        for model, _, host, _ in given:
-            self._say(f"{model.name} is built on {host.name or host.address} ({host.address})")
-        names = {model.name for model, _ in away}
+        away = self._given_away(cache, requests)
+        names = {model.name for model, *_ in away}
         here = [one for one in requests if one[0].name not in names]
-        results = dict(pipeline.build(cache, here, on_event=on_event, surround=surround)) if here else {}
-        for model, recipes, host, future in given:
-            built = self._taken(cache, host, future)
+        results = dict(self._here(cache, here, on_event=on_event, surround=surround)) if here else {}
+        for model, recipes, host, future in away:
+            built = self._taken(cache, model, host, future)
             if built is None:
                 self._say(f"{host.address} was to build {model.name} and did not: it is built here")
-                results |= pipeline.build(cache, [(model, recipes)], on_event=on_event, surround=surround)
+                results |= self._here(cache, [(model, recipes)], on_event=on_event, surround=surround)
                 continue
             # What is missing there, such as a framework, may be here; what is wrong with the model is found again.
             failed = [one for one in recipes if _has_failed(built.get((model.name, one.name)))]
@@ -108,15 +105,43 @@ class FleetBuilds:
             for event in _events(good):
                 on_event(event)
             if failed:
-                results |= pipeline.build(cache, [(model, failed)], on_event=on_event, surround=surround)
+                results |= self._here(cache, [(model, failed)], on_event=on_event, surround=surround)
         return results
+
+    def ahead(self, cache: Cache, requests: Sequence[Asked]) -> None:
+        """Have built on the fleet what can be, and brought into the cache; the rest is left to whoever asks for it.
+
+        Raises:
+            StoreError: the cache cannot be written.
+        """
+        for model, _, host, future in self._given_away(cache, requests):
+            if self._taken(cache, model, host, future) is None:
+                self._say(f"{host.address} was to build {model.name} and did not")
+
+    def _given_away(
+        self, cache: Cache, requests: Sequence[Asked]
+    ) -> list[tuple[ModelSpec, list[Recipe], FleetHost, Any]]:
+        """What is built elsewhere, and by whom: models that can be, and that neither the cache nor a depot has."""
+        hosts = [one for one in self._fleet.hosts() if one.builds and not one.refused]
+        if self._shared is not None:
+            for model, recipes in requests:
+                self._shared.bring(cache, model, recipes)
+        away = [(model, [*recipes]) for model, recipes in requests if hosts and travels(model, [*recipes])]
+        away = [(model, recipes) for model, recipes in away if self._lacks(cache, model, recipes)]
+        given = [(model, recipes, *self._given(cache, model, recipes, hosts)) for model, recipes in away]
+        for model, _, host, _ in given:
+            self._say(f"{model.name} is built on {host.name or host.address} ({host.address})")
+        return given
 
     def _lacks(self, cache: Cache, model: ModelSpec, recipes: Sequence[Recipe]) -> bool:
         return any(pipeline.lookup(cache, model, recipe) is None for recipe in recipes)
 
-    def _given(self, model: ModelSpec, recipes: Sequence[Recipe], hosts: Sequence[FleetHost]) -> tuple[FleetHost, Any]:
+    def _given(
+        self, cache: Cache, model: ModelSpec, recipes: Sequence[Recipe], hosts: Sequence[FleetHost]
+    ) -> tuple[FleetHost, Any]:
         """The host that builds a model, the same for everybody as long as it is there, and the task."""
         host = max(hosts, key=lambda one: (hashlib.sha256(f"{one.name}\0{model.name}".encode()).digest(), one.address))
+        self._lend(cache, model, host)
         future = self._fleet.client.submit(
             member.build,
             model,
@@ -129,7 +154,17 @@ class FleetBuilds:
         )
         return host, future
 
-    def _taken(self, cache: Cache, host: FleetHost, future: Any) -> Mapping[tuple[str, str], Built] | None:
+    def _lend(self, cache: Cache, model: ModelSpec, host: FleetHost) -> None:
+        """Send weights that were trained here to who builds, rather than have them trained there again."""
+        found = lookup.resolution(cache, model, probe=False)
+        entries = [one for one in depot_builds.trained_by(found or {}) if transfer.has(cache, one)]
+        if entries:
+            for entry in self._fleet.ask(member.lacking, [host.address], entries=entries).get(host.address) or ():
+                self._fleet.ask(member.receive, [host.address], entry=entry, data=transfer.packed(cache, entry))
+
+    def _taken(
+        self, cache: Cache, model: ModelSpec, host: FleetHost, future: Any
+    ) -> Mapping[tuple[str, str], Built] | None:
         """What a host built, brought into the cache; None where it is gone, or what it built did not arrive."""
         while not future.done():
             if all(one.address != host.address for one in self._fleet.hosts()):
@@ -138,23 +173,29 @@ class FleetBuilds:
         if future.status != "finished":
             return None
         try:
-            built: Mapping[tuple[str, str], Built] = future.result(timeout=FETCH_S)
+            answer: BuildAnswer = future.result(timeout=FETCH_S)
         except TimeoutError:
             return None
-        place = transfer.Depot(self._depot) if self._depot else None
-        for entry in entries(built):
-            if transfer.has(cache, entry) or (place is not None and place.fetch(cache, entry)):
-                continue
-            data = self._fleet.ask(member.send, [host.address], entry=entry).get(host.address)
-            if not isinstance(data, bytes):
-                return None
-            try:
-                transfer.unpack(cache, entry, io.BytesIO(data))
-            except StoreError as error:
-                if isinstance(error.__cause__, OSError):  # the cache here is full
-                    raise
-                return None
-        return built
+        if not all(self._arrived(cache, entry, host) for entry in (*entries(answer.built), *answer.trained)):
+            return None
+        # The next command then finds them without asking, where its packages are the ones there.
+        if answer.resolution is not None and answer.source == depot_builds.source_name(cache, model):
+            depot_builds.learn(cache, model, answer.resolution)
+        return answer.built
+
+    def _arrived(self, cache: Cache, entry: Entry, host: FleetHost) -> bool:
+        """Bring what a host built into the cache; whether it is there now."""
+        with contextlib.suppress(transfer.UnreachableDepot):
+            if transfer.has(cache, entry) or (self._shared is not None and self._shared.depot.fetch(cache, entry)):
+                return True
+        data = self._fleet.ask(member.send, [host.address], entry=entry).get(host.address)
+        if not isinstance(data, bytes):
+            return False
+        try:
+            transfer.unpack(cache, entry, io.BytesIO(data))
+        except transfer.DamagedEntry:
+            return False
+        return True
 
 
 def _has_failed(one: Built | None) -> bool:

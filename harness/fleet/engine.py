@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import hashlib
 import logging
 import math
@@ -20,6 +19,7 @@ from typing import Any, Self
 import harness
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member
+from harness.fleet.clocks import Noun, earlier
 from harness.fleet.model import BUILD, SLOT, FleetHost
 from harness.zoo import FleetSpec
 
@@ -132,6 +132,7 @@ class Fleet:
         self.address = spec.scheduler
         self._spec = spec
         self._known: dict[str, FleetHost] = {}
+        self._listed: list[FleetHost] = []
         self._listed_at = -math.inf
         self._clocks: dict[str, float] = {}
         self._own = (harness.__version__, code_digest())
@@ -181,13 +182,14 @@ class Fleet:
     def hosts(self) -> list[FleetHost]:
         """Every worker that is there now, sorted by address; each is asked once who it is."""
         if time.monotonic() - self._listed_at < FRESH_S:
-            return [self._known[address] for address in sorted(self._known)]
+            return self._listed
         there = self._resources()
         if new := [address for address in there if address not in self._known]:
             self._known.update(self._introduced(new, there))
         self._known = {address: one for address, one in self._known.items() if address in there}
         self._listed_at = time.monotonic()
-        return [self._known[address] for address in sorted(self._known)]
+        self._listed = [self._known[address] for address in sorted(self._known)]
+        return self._listed
 
     def running(self) -> dict[str, tuple[str, ...]]:
         """What each worker was given and has not answered, whoever gave it: the names of the tasks, by address."""
@@ -198,19 +200,17 @@ class Fleet:
         """Send nothing to a worker any more; one that starts again has another address, and is asked anew."""
         if address in self._known:
             self._known[address] = dataclasses.replace(self._known[address], refused=why)
+            self._listed_at = -math.inf
 
-    def our_time(self, address: str, moment: str) -> str:
-        """A moment by this host's clock, where that of the worker which noted it is off by more than `CLOCK_S`.
+    def our_time(self, address: str, noun: Noun) -> Noun:
+        """What a worker found, its moments by this host's clock, where its own is off by more than `CLOCK_S`.
 
         Args:
             address: of the worker, also of one that has left.
-            moment: UTC, ISO 8601.
+            noun: with moments that the worker noted, at any depth (`harness.fleet.clocks`).
         """
         ahead_s = self._clocks.get(address, 0.0)
-        if abs(ahead_s) <= CLOCK_S:
-            return moment
-        found = dt.datetime.fromisoformat(moment) - dt.timedelta(seconds=ahead_s)
-        return found.isoformat(timespec="seconds")
+        return noun if abs(ahead_s) <= CLOCK_S else earlier(noun, ahead_s)
 
     def ask(self, call: Callable[..., Any], addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
         """Call something on workers, beside whatever they do; those that do not answer in time are left out."""

@@ -20,22 +20,40 @@ from typing import Any
 
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice, unconfirmed
-from harness.errors import HarnessError, UsageError
-from harness.fleet import member, transfer
+from harness.errors import HarnessError, StoreError, UsageError
+from harness.fleet import attempts, member, transfer
 from harness.fleet.engine import Fleet
-from harness.fleet.flights import FETCH_S, NOBODY, Addressed, AnswerQueue, Flight, Group, Waiting, patience_s
+from harness.fleet.flights import (
+    FETCH_S,
+    NOBODY,
+    Addressed,
+    AnswerQueue,
+    Flight,
+    Group,
+    Waiting,
+    awaited,
+    crashed,
+    entries_of,
+    group_of,
+    light,
+    patience_s,
+    title,
+    underway,
+)
 from harness.fleet.model import SLOT, Entry, FleetAnswer, FleetHost, SentJob, classes
 from harness.flow.confirm import ConfirmJob
 from harness.flow.execute import Job, time_once
 from harness.flow.executors import JobWatcher
 from harness.flow.progress import ProcessOutcome
 from harness.flow.session import TriedTargets
-from harness.measure.coordinator import utc_now
-from harness.records import Artifact, Case, RuntimeInfo, Status
+from harness.records import Case, Status
 from harness.zoo import HostWish
 
 MOST_ATTEMPTS = 4
 """How often one process is given away again."""
+
+FEW = 8
+"""Hosts of a class that are asked one by one where the first has not what a target needs."""
 
 LOOK_S = 0.5
 """How often it is looked who is there, on the coordinator alone."""
@@ -79,6 +97,7 @@ class FleetExecutor:
         self._class_of: dict[Group, str] = {}
         self._groups: Counter[str] = Counter()
         self._usable: dict[tuple[str, str], bool] = {}
+        self._lacking: dict[tuple[str, str], str] = {}
         self._answered: AnswerQueue = queue.Queue() if answers is None else answers
         self._flights: dict[int, Flight] = {}
         self._given_up: list[ProcessOutcome] = []
@@ -87,6 +106,7 @@ class FleetExecutor:
         self._slots: Counter[str] = Counter()
         self._able: dict[str, dict[str, Addressed]] = {}
         self._done: set[tuple[str, int]] = set()
+        self._repeated = 0
         self._empty_since: dict[str, float] = {}
         self._patience_s = patience_s()
         self._looked = clock()
@@ -105,13 +125,22 @@ class FleetExecutor:
             and one.suits(wish)
             and self._only in ("", one.host_class)
             and self._usable.get((target, one.host_class), True)
+            and (target, one.address) not in self._lacking
         ]
+
+    def at_once(self) -> int:
+        """How many processes the hosts that are there measure at the same time."""
+        return max(1, sum(self._slots.values()))
+
+    def underway(self) -> str:
+        """What runs on how many hosts now, and how much was given away again."""
+        return underway(sum(one.future is not None for one in self._flights.values()), self.at_once(), self._repeated)
 
     def _hosts(self) -> list[FleetHost]:
         """Every worker that is there; what is known of their classes is forgotten where others are there now."""
         found = self._fleet.hosts()
-        if found != self._there:
-            self._there = [*found]
+        if found is not self._there and found != self._there:
+            self._there = found
             self._slots = Counter({name: sum(one.slots for one in some) for name, some in classes(found).items()})
             self._able.clear()
         return self._there
@@ -141,31 +170,28 @@ class FleetExecutor:
             for host_class, hosts in classes(self.hosts_for(name)).items():
                 there = [one.address for one in hosts]
                 asked.append((name, host_class, self._submit(member.attempt, [case], workers=there), there))
-        found = [(name, host_class, self._result(future, there)) for name, host_class, future, there in asked]
-        unusable: dict[str, str] = {}
-        absent: dict[str, str] = {}
-        floors: dict[str, float] = {}
-        runtimes: dict[str, RuntimeInfo] = {}
-        for name in first:
-            own = {host_class: one for other, host_class, one in found if other == name}
-            good = {k: one for k, one in own.items() if name not in one.unusable and name not in one.absent}
-            for host_class in own.keys() - good.keys():
-                self._usable[name, host_class] = not good
-                self._able.clear()
-            if not own:
-                unusable[name] = f"no host of the fleet suits the target {name} (its `hosts`): harness fleet hosts"
-            elif not good:
-                one = next(iter(own.values()))
-                unusable |= one.unusable
-                absent |= one.absent
-            elif len(good) == 1:
-                (one,) = good.values()
-                floors |= one.floors
-                runtimes |= one.runtimes
-        return TriedTargets(unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)
+        found = [
+            (name, host_class, self._one_that_has(first[name], self._result(future, there), there))
+            for name, host_class, future, there in asked
+        ]
+        of_all, usable = attempts.merged(list(first), found)
+        self._usable |= usable
+        self._able.clear()
+        return of_all
+
+    def _one_that_has(self, case: Case, tried: TriedTargets, there: Sequence[str]) -> TriedTargets:
+        """What a class can do with a target: where the host that tried it lacks something, others of it may not."""
+        name = case.target.name
+        for address in there[:FEW] if name in tried.absent and len(there) > 1 else ():
+            other: TriedTargets = self._result(self._submit(member.attempt, [case], workers=[address]), [address])
+            if name in other.absent:
+                self._lacking[name, address] = other.absent[name]
+            else:
+                tried = other
+        return tried
 
     def run(self, jobs: Iterable[Job], watch: JobWatcher) -> Iterator[ProcessOutcome]:
-        """See `harness.flow.executors.Executor`; nothing ticks while a host measures.
+        """See `harness.flow.executors.Executor`.
 
         Raises:
             HarnessError: there is no host, or the scheduler is gone for longer than the fleet's patience.
@@ -186,6 +212,7 @@ class FleetExecutor:
                 try:
                     flight, answer = self._answered.get(timeout=LOOK_S)
                 except queue.Empty:
+                    watch.tick()
                     continue
                 outcome = self._taken(flight, answer)
                 if outcome is not None:
@@ -199,10 +226,10 @@ class FleetExecutor:
     def confirm(self, job: ConfirmJob, watch: JobWatcher) -> ConfirmedChoice:  # noqa: ARG002  (nothing ticks)
         """See `harness.flow.executors.Executor`; on a host of the class that its cases ran on."""
         first = next(iter(job.jobs.values()))
-        wanted = self._class_of.get(_group(first.case)) or first.host_class
-        entries = tuple(dict.fromkeys(entry for one in job.jobs.values() for entry in _entries(one)))
+        wanted = self._class_of.get(group_of(first.case)) or first.host_class
+        entries = tuple(dict.fromkeys(entry for one in job.jobs.values() for entry in entries_of(one)))
         self._publish(entries)
-        sent = dataclasses.replace(job, jobs={name: _light(one) for name, one in job.jobs.items()})
+        sent = dataclasses.replace(job, jobs={name: light(one) for name, one in job.jobs.items()})
         why = "no host of its class is left in the fleet"
         for _ in range(MOST_ATTEMPTS):
             hosts = [one for one in self.hosts_for(first.case.target.name) if wanted in ("", one.host_class)]
@@ -254,7 +281,7 @@ class FleetExecutor:
         """Give away jobs while a host that may take one has nothing to do; each is decided as late as that."""
         free = self._free()
         for job in list(coming):
-            if free[self._class_of.get(_group(job.case), "")] > 0:
+            if free[self._class_of.get(group_of(job.case), "")] > 0:
                 coming.remove(job)
                 self._start(job, free, watch)
         while sum(free.values()) > 0 and len(coming) < 2 * sum(free.values()) + 8:
@@ -290,7 +317,7 @@ class FleetExecutor:
 
     def _placed(self, job: Job) -> str:
         """The class that a job's group is measured on; of several, the one with the fewest groups for its slots."""
-        group = _group(job.case)
+        group = group_of(job.case)
         if group not in self._class_of:
             able = self._able_for(job.case.target.name)
             if not job.host_class and not able:
@@ -316,10 +343,10 @@ class FleetExecutor:
             self._empty_since.setdefault(flight.host_class, self._clock())
             return
         self._empty_since.pop(flight.host_class, None)
-        entries = _entries(job)
+        entries = entries_of(job)
         self._publish(entries)
-        sent = SentJob(job=_light(job), entries=entries, depot=self._depot)
-        flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(job))
+        sent = SentJob(job=light(job), entries=entries, depot=self._depot)
+        flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=title(job))
         flight.future.add_done_callback(lambda future, flight=flight: self._answered.put((flight, future)))
 
     def _taken(self, flight: Flight, future: Any) -> ProcessOutcome | None:
@@ -341,6 +368,12 @@ class FleetExecutor:
         if why := answer.unfit or self._send(answer.missing, answer.address):
             self._fleet.leave_out(answer.address, why)
             return self._again(flight, f"{answer.address} {why}")
+        if answer.lacks:
+            self._lacking[flight.job.case.target.name, answer.address] = answer.lacks
+            self._able.clear()
+            self._say(f"{answer.address} cannot measure {flight.job.case.target.name}: {answer.lacks}")
+            self._give(flight)
+            return None
         if answer.missing:
             return self._again(flight, "", at=answer.address)
         self._landed(flight)
@@ -350,18 +383,18 @@ class FleetExecutor:
         self._done.add(key)
         if answer.evaluation is not None:  # this host then need not make it again to judge the case
             self._cache.put_evaluation(*answer.evaluation)
-        started_at = self._fleet.our_time(answer.address, answer.outcome.started_at)
-        return dataclasses.replace(answer.outcome, case=flight.job.case, started_at=started_at)
+        found = self._fleet.our_time(answer.address, answer.outcome)
+        return dataclasses.replace(found, case=flight.job.case)
 
     def _broken(self, flight: Flight, error: BaseException | None) -> ProcessOutcome | None:
         """A task that raised: its worker was killed again and again, or something of ours is wrong there."""
         if type(error).__name__ == "KilledWorker":
             self._landed(flight)
-            return _crashed(flight.job, f"the worker of the fleet that measured it was killed each time: {error}")
+            return crashed(flight.job, f"the worker of the fleet that measured it was killed each time: {error}")
         if isinstance(error, HarnessError | OSError):
             self._landed(flight)
             where = ", ".join(sorted(flight.addresses))
-            return _crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
+            return crashed(flight.job, f"{where}: {' '.join(str(error).split())}")
         if type(error).__name__ in ("FutureCancelledError", "CancelledError"):
             return None if self._revived() else self._again(flight, "the scheduler forgot it")
         raise error or HarnessError("a worker of the fleet failed and did not say why")
@@ -369,16 +402,17 @@ class FleetExecutor:
     def _again(self, flight: Flight, why: str, at: str = "") -> ProcessOutcome | None:
         """Give a flight away again; its process counts as crashed where that has happened too often."""
         if why:
-            self._say(f"{_title(flight.job)}: {why}; it is measured again")
+            self._say(f"{title(flight.job)}: {why}; it is measured again")
+            self._repeated += 1
         flight.number += 1
         if flight.number > MOST_ATTEMPTS * 2:
             self._landed(flight)
-            return _crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
+            return crashed(flight.job, f"it was given to hosts {flight.number} times and came back from none ({why})")
         if at:
-            entries = _entries(flight.job)
-            sent = SentJob(job=_light(flight.job), entries=entries, depot=self._depot)
+            entries = entries_of(flight.job)
+            sent = SentJob(job=light(flight.job), entries=entries, depot=self._depot)
             flight.addresses, flight.since = frozenset([at]), self._clock()
-            flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=_title(flight.job))
+            flight.future = self._submit(member.measure, sent, workers=flight.addresses, name=title(flight.job))
             flight.future.add_done_callback(lambda future: self._answered.put((flight, future)))
         else:
             self._give(flight)
@@ -424,8 +458,10 @@ class FleetExecutor:
                     for one in self._fleet.hosts()
                     if one.refused and flight.host_class in ("", one.host_class)
                 ]
+                name = flight.job.case.target.name
+                left += [f"{where}: {lack}" for (target, where), lack in self._lacking.items() if target == name]
                 why = "; ".join([why, *left[:3]])
-                yield dataclasses.replace(_crashed(flight.job, why), ends=Status.FAILED)
+                yield dataclasses.replace(crashed(flight.job, why), ends=Status.FAILED)
 
     def _cancel(self, flight: Flight) -> None:
         future, flight.future = flight.future, None
@@ -434,11 +470,14 @@ class FleetExecutor:
                 future.cancel(force=True)
 
     def _publish(self, entries: Iterable[Entry]) -> None:
-        """Put entries into the depot, each once."""
+        """Put entries into the depot, each once; where that cannot be, they are sent to whoever lacks them."""
         for entry in entries:
             if self._shared is not None and entry not in self._put:
-                self._shared.put(self._cache, entry)
                 self._put.add(entry)
+                try:
+                    self._shared.put(self._cache, entry)
+                except StoreError as error:
+                    self._say(f"{error} It goes through the scheduler.")
 
     def _send(self, entries: Iterable[Entry], address: str) -> str:
         """Put entries into the cache of a host, through the scheduler; why it has no room for them, or nothing.
@@ -463,46 +502,9 @@ class FleetExecutor:
         )
 
     def _result(self, future: Any, addresses: Collection[str]) -> Any:
-        """What a task gives; Dask alone would wait without end for hosts that have left.
+        """What a task gives.
 
         Raises:
             HarnessError: the fleet lost it, or none of its hosts is there any more.
         """
-        try:
-            while True:
-                try:
-                    return future.result(timeout=LOOK_S)
-                except TimeoutError:
-                    if future.status == "error":
-                        raise
-                    if not any(one.address in addresses for one in self._fleet.hosts()):
-                        raise HarnessError(f"{', '.join(sorted(addresses))} left the fleet") from None
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise HarnessError(f"{type(error).__name__}: {error}") from error
-
-
-def _title(job: Job) -> str:
-    """What a job is called while it runs."""
-    return f"{job.case.id}, process {job.process + 1}"
-
-
-def _group(case: Case) -> Group:
-    return case.model.name, case.target.label
-
-
-def _entries(job: Job) -> tuple[Entry, ...]:
-    """What of the cache a job needs."""
-    if not isinstance(job.built, Artifact):
-        return ()
-    return ("artifacts", job.built.digest), ("references", job.built.reference.digest)
-
-
-def _light(job: Job) -> Job:
-    """A job without what is true of this host alone."""
-    return dataclasses.replace(job, client=None, unusable="", absent="", floor_s=None, runtime=None, host=None)
-
-
-def _crashed(job: Job, reason: str) -> ProcessOutcome:
-    return ProcessOutcome(case=job.case, process=job.process, started_at=utc_now(), reason=reason)
+        return awaited(future, addresses, self._fleet.hosts, look_s=LOOK_S)

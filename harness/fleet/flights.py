@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from harness import units
-from harness.errors import UsageError
-from harness.fleet.model import FleetHost
+from harness import runtime_spec, units
+from harness.build import lookup
+from harness.build.cache import Cache
+from harness.errors import HarnessError, UsageError
+from harness.fleet import transfer
+from harness.fleet.depot_builds import trained_by
+from harness.fleet.model import Entry, FleetHost
 from harness.flow.execute import Job
 from harness.flow.plan import left_out
-from harness.records import Artifact
+from harness.flow.progress import ProcessOutcome
+from harness.measure.coordinator import utc_now
+from harness.records import Artifact, Case
 
 PATIENCE = "HARNESS_FLEET_PATIENCE"
 PATIENCE_S = 120.0
@@ -109,3 +116,68 @@ class Waiting:
             self.settled.append(job)
             return None
         return job
+
+
+def underway(running: int, hosts: int, repeated: int) -> str:
+    """What is under way on a fleet, such as `3 on 4 hosts, 1 lost and measured again`."""
+    again = f", {repeated} lost and measured again" if repeated else ""
+    return f"{min(running, hosts)} on {units.count(hosts, 'host')}{again}"
+
+
+def title(job: Job) -> str:
+    """What a job is called while it runs."""
+    return f"{job.case.id}, process {job.process + 1}"
+
+
+def group_of(case: Case) -> Group:
+    """What a case is compared with."""
+    return case.model.name, case.target.label
+
+
+def entries_of(job: Job) -> tuple[Entry, ...]:
+    """What of the cache a job needs."""
+    if not isinstance(job.built, Artifact):
+        return ()
+    model, own = job.case.model, list[Entry]()
+    if model.weights.kind == "trained" and runtime_spec.runs_network(job.case.target.runtime):
+        cache = Cache(job.cache)  # the network itself runs there, and would be trained again
+        found = lookup.resolution(cache, model, probe=False) or {}
+        own = [one for one in trained_by(found) if transfer.has(cache, one)]
+    return ("artifacts", job.built.digest), ("references", job.built.reference.digest), *own
+
+
+def light(job: Job) -> Job:
+    """A job without what is true of this host alone."""
+    return dataclasses.replace(job, client=None, unusable="", absent="", floor_s=None, runtime=None, host=None)
+
+
+def crashed(job: Job, reason: str) -> ProcessOutcome:
+    """A process that came to no end on the fleet."""
+    return ProcessOutcome(case=job.case, process=job.process, started_at=utc_now(), reason=reason)
+
+
+def awaited(future: Any, addresses: Collection[str], there: Callable[[], Sequence[FleetHost]], *, look_s: float) -> Any:
+    """What a task gives; Dask alone would wait without end for hosts that have left.
+
+    Args:
+        future: Dask's.
+        addresses: the workers that it was given to.
+        there: who is there now.
+        look_s: how often that is asked.
+
+    Raises:
+        HarnessError: the fleet lost it, or none of its hosts is there any more.
+    """
+    try:
+        while True:
+            try:
+                return future.result(timeout=look_s)
+            except TimeoutError:
+                if future.status == "error":
+                    raise
+                if not any(one.address in addresses for one in there()):
+                    raise HarnessError(f"{', '.join(sorted(addresses))} left the fleet") from None
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise HarnessError(f"{type(error).__name__}: {error}") from error

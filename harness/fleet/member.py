@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import io
@@ -12,20 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import installed
-from harness.build import pipeline
+from harness import installed, runtime_spec
+from harness.build import lookup, pipeline
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
 from harness.errors import StoreError
-from harness.fleet import transfer
-from harness.fleet.model import Entry, FleetAnswer, SentJob
+from harness.fleet import depot_builds, transfer
+from harness.fleet.model import BuildAnswer, Entry, FleetAnswer, SentJob
 from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job, time_once
-from harness.flow.session import TriedTargets, try_targets
+from harness.flow.session import BuildAll, TriedTargets, try_targets
 from harness.measure import host, host_lock
 from harness.paths import cache_root
-from harness.records import Artifact, Built, Case, ModelSpec, Recipe
+from harness.records import Case, ModelSpec, Recipe
 from harness.runtimes import framework_environments
+from harness.runtimes.clients import own_package
 from harness.store import files
 
 LABELS = "HARNESS_FLEET_LABELS"
@@ -38,8 +40,6 @@ _LOOK_S = 0.1
 
 def describe() -> dict[str, Any]:
     """What this host is, without measuring anything: fields of `FleetHost`."""
-    from harness.runtimes.clients import own_package
-
     before = host.ticks()
     time.sleep(_LOOK_S)
     here = host.here()
@@ -94,6 +94,8 @@ def measure(sent: SentJob) -> FleetAnswer:
         if isinstance(error.__cause__, OSError):  # what this host cannot keep or reach, another may
             return FleetAnswer(address=address, unfit=str(error))
         raise
+    if job.absent:  # another host may have it
+        return FleetAnswer(address=address, lacks=job.absent)
     with host_lock.alone():
         outcome = time_once(job)
     if outcome.reason and (why := no_room()):  # it says nothing of the case, and another host may have room
@@ -114,20 +116,24 @@ def confirm(job: ConfirmJob, entries: tuple[Entry, ...], depot: str) -> Confirme
         return confirm_choice(here)
 
 
-def build(model: ModelSpec, recipes: Sequence[Recipe], depot: str) -> dict[tuple[str, str], Built]:
-    """Build variants of a model here, or find them; what came of each. A depot gets what was built."""
+def build(model: ModelSpec, recipes: Sequence[Recipe], depot: str) -> BuildAnswer:
+    """Build variants of a model here, or find them; what came of each. A depot has its say, and gets what was built."""
     cache = Cache(cache_root())
+    builds: BuildAll = depot_builds.DepotBuilds(depot) if depot else pipeline.build
     with host_lock.alone():  # nobody measures beside it
-        built = dict(
-            pipeline.build(cache, [(model, recipes)], on_event=lambda _: None, surround=framework_environments.ensure)
-        )
-    if depot:
-        place = transfer.Depot(depot)
-        for one in built.values():
-            if isinstance(one, Artifact):
-                place.put(cache, ("artifacts", one.digest))
-                place.put(cache, ("references", one.reference.digest))
-    return built
+        built = builds(cache, [(model, recipes)], on_event=lambda _: None, surround=framework_environments.ensure)
+    found = lookup.resolution(cache, model, probe=False)
+    return BuildAnswer(
+        built=dict(built),
+        source=depot_builds.source_name(cache, model),
+        resolution=None if found is None else depot_builds.anywhere(found, model),
+        trained=() if found is None else tuple(depot_builds.trained_by(found)),
+    )
+
+
+def lacking(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Which of these this host's cache does not have."""
+    return _fetch(Cache(cache_root()), entries, "")
 
 
 def send(entry: Entry) -> bytes:
@@ -169,7 +175,8 @@ def _fetch(cache: Cache, entries: Sequence[Entry], depot: str) -> tuple[Entry, .
     missing = [entry for entry in entries if not transfer.has(cache, entry)]
     if depot and missing:
         place = transfer.Depot(depot)
-        missing = [entry for entry in missing if not place.fetch(cache, entry)]
+        with contextlib.suppress(transfer.UnreachableDepot):  # from where the sweep was started, then
+            missing = [entry for entry in missing if not place.fetch(cache, entry)]
     return tuple(missing)
 
 
@@ -178,6 +185,8 @@ _TRIED: dict[tuple[Any, ...], TriedTargets] = {}
 
 def _tried(name: str, case: Case) -> TriedTargets:
     """What a target can do here, found out once; a zoo may have changed what stands under its name."""
+    if runtime_spec.is_own(case.target.runtime) and not own_package():
+        return TriedTargets(absent={name: "no onnxruntime is installed beside harness: pip install onnxruntime"})
     key = (name, repr(dataclasses.replace(case.target, intra_threads=1, batch=1)))
     if key not in _TRIED:
         with host_lock.alone():  # its floor is measured

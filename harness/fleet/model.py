@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from harness.flow.execute import Job
 from harness.flow.progress import ProcessOutcome
 from harness.providers import short_name
-from harness.records import HostInfo, Json
+from harness.records import Built, HostInfo, Json
 from harness.zoo import HostWish
 
 SLOT = "harness"
@@ -101,6 +101,7 @@ class FleetAnswer:
         outcome: None where entries were missing.
         missing: entries that are neither there nor in the depot.
         unfit: why nothing can be measured there now, such as a disk that is full.
+        lacks: why the job's target cannot be measured there, such as a runtime that cannot be had; others can be.
         evaluation: the entry of the cache that the outcome's evaluation was read from, by its key.
     """
 
@@ -108,7 +109,25 @@ class FleetAnswer:
     outcome: ProcessOutcome | None = None
     missing: tuple[Entry, ...] = ()
     unfit: str = ""
+    lacks: str = ""
     evaluation: tuple[str, Mapping[str, Json]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildAnswer:
+    """What came of a build on a host.
+
+    Attributes:
+        built: of every variant that was asked for.
+        source: what its weights are known by on every host with the same packages; None where that is not known.
+        resolution: which weights its request got, without what is true of that host alone.
+        trained: weights that were trained for it.
+    """
+
+    built: Mapping[tuple[str, str], Built]
+    source: str | None = None
+    resolution: Mapping[str, Json] | None = None
+    trained: tuple[Entry, ...] = ()
 
 
 def classes(hosts: Sequence[FleetHost]) -> dict[str, list[FleetHost]]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from harness.fleet.clocks import Noun
 from harness.fleet.engine import Fleet
 from harness.fleet.executor import FleetExecutor
 from harness.fleet.model import FleetAnswer, FleetHost, SentJob
@@ -232,6 +233,7 @@ class _Hosts:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._answered: deque[Any] = deque()
         self._there: dict[str, FleetHost] = {}
+        self._listed: list[FleetHost] | None = None
         self._idle: dict[str, dict[str, None]] = {}
         self._waiting: dict[str, deque[_SimulatedTask]] = {}
         for place in range(asked.hosts):
@@ -240,16 +242,19 @@ class _Hosts:
     # --- a fleet ---
 
     def hosts(self) -> list[FleetHost]:
-        return list(self._there.values())
+        if self._listed is None:
+            self._listed = list(self._there.values())
+        return self._listed
 
     def revive(self, *_: object) -> bool:
         return False
 
     def leave_out(self, address: str, why: str) -> None:
+        self._listed = None
         self._there[address] = dataclasses.replace(self._there[address], refused=why)
 
-    def our_time(self, _address: str, moment: str) -> str:
-        return moment
+    def our_time(self, _address: str, noun: Noun) -> Noun:
+        return noun
 
     # --- its client ---
 
@@ -283,6 +288,7 @@ class _Hosts:
         address = f"host-{self._names}"
         self._names += 1
         host = HostInfo(fingerprint=f"{of:012x}", facts={})
+        self._listed = None
         self._there[address] = FleetHost(address=address, slots=1, host=host)
         self._idle.setdefault(host.fingerprint, {})
         self._freed(address)
@@ -325,6 +331,7 @@ class _Hosts:
     def _die(self, task: _SimulatedTask) -> None:
         self.failures += 1
         self.lost_s += self._time - task.since
+        self._listed = None
         host = self._there.pop(task.address)
         self._after(BACK_S, lambda: self._join(int(host.host_class, 16)))
         task.lost += 1
@@ -351,6 +358,12 @@ def jobs_of(asked: SimulatedSweep) -> Iterator[Job]:
     make = _JobMaker(settings)
     for turn in turns([f"{place}" for place in range(asked.cases)], processes=asked.processes, seed=str(asked.seed)):
         yield make.job(int(turn.case), turn.process)
+
+
+def some_jobs(asked: SimulatedSweep, groups: int = 4) -> list[Job]:
+    """The first process of each case of a few groups, planned as in that sweep."""
+    make = _JobMaker(SweepSettings(processes=asked.processes, time_per_case=1.0, ci_width=0.02))
+    return [make.job(place, 0) for place in range(min(asked.cases, groups * VARIANTS))]
 
 
 class _JobMaker:

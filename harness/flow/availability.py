@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import frameworks, interpreters
+from harness import frameworks, interpreters, runtime_spec
 from harness.errors import UsageError, WorkerError
+from harness.flow import executors_here
 from harness.frameworks import surroundings
 from harness.measure import coordinator
 from harness.records import ModelSpec, Recipe, Target
@@ -23,7 +24,7 @@ REDUCED = ("float16", "bfloat16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A model, variant or target; `why_not` is empty where it can run here."""
+    """A model, variant, target, runtime, provider or framework; `why_not` is empty where it can run here."""
 
     name: str
     what: str
@@ -35,9 +36,10 @@ class Item:
 
 
 def take(zoo: Zoo, cache: Path) -> dict[str, list[Item]]:
-    """Models, variants and targets of a zoo, and the frameworks that models may come from.
+    """Models, variants and targets of a zoo, and every runtime, provider and framework, used by it or not.
 
-    Targets and precisions are tried by running a node; a runtime that is not in the cache is not installed for that.
+    Targets, providers and precisions are tried by running a node; a runtime that is not in the cache is not installed
+    for that.
     """
     targets = {name: as_target(spec) for name, spec in zoo.targets.items()}
     why_not = {name: try_target(target, cache) for name, target in targets.items()}
@@ -51,6 +53,14 @@ def take(zoo: Zoo, cache: Path) -> dict[str, list[Item]]:
             for r in zoo.variants.values()
         ],
         "targets": [Item(name=name, what=t.provider, why_not=why_not[name]) for name, t in targets.items()],
+        "runtimes": [
+            Item(name=name, what=executors_here.RUNTIMES[name], why_not=why)
+            for name, why in executors_here.runtimes(targets, why_not, cache).items()
+        ],
+        "providers": [
+            Item(name=name, what=full, why_not=why)
+            for name, (full, why) in executors_here.providers(targets, why_not, cache).items()
+        ],
         "frameworks": framework_items(zoo, cache),
     }
 
@@ -125,7 +135,11 @@ def model_problem(model: ModelSpec, cache: Path) -> str:
 def try_target(target: Target, cache: Path) -> str:
     """Why a target cannot run a node here, on one line."""
     try:
-        coordinator.floor(target, client=client_factory(target, cache, install=False))
+        start = client_factory(target, cache, install=False)
+        if runtime_spec.decodes_alone(target.runtime):
+            start().close()
+        else:
+            coordinator.floor(target, client=start)
     except (WorkerError, UsageError) as error:
         return " ".join(str(error).split())[:200]
     return ""

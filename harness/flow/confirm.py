@@ -94,12 +94,18 @@ def confirm_jobs(rows: Sequence[Row], jobs: Mapping[str, Job], *, blocks: int, s
         )
 
 
-def confirm_choice(job: ConfirmJob, *, on_burst: Callable[[], None] | None = None) -> ConfirmedChoice:
+def confirm_choice(
+    job: ConfirmJob,
+    *,
+    on_burst: Callable[[], None] | None = None,
+    goes_on: Callable[[int], bool] = lambda _: True,
+) -> ConfirmedChoice:
     """Measure what competes, and decide. Never raises for what is wrong with a case: then nothing is confirmed.
 
     Args:
         job: what competes.
         on_burst: called while workers are idle; must return quickly.
+        goes_on: asked before every block but the first, with how many there are: whether there is time for one more.
     """
     if len(job.jobs) == 1:
         return confirmation.alone(job.candidates[0], job.baseline, job.cut)
@@ -114,7 +120,9 @@ def confirm_choice(job: ConfirmJob, *, on_burst: Callable[[], None] | None = Non
             },
             clients={name: one.client or Client for name, one in job.jobs.items()},
         )
-        blocks = [measure_block(spec, rng=rng, on_burst=on_burst) for _ in range(job.blocks)]
+        blocks: list[Block] = []
+        while len(blocks) < job.blocks and (not blocks or goes_on(len(blocks))):
+            blocks.append(measure_block(spec, rng=rng, on_burst=on_burst))
     except (WorkerError, OSError) as error:
         return confirmation.unconfirmed(job.candidates[0], job.baseline, str(error))
     blocks = [per_example(block, job.examples) for block in blocks]

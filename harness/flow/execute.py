@@ -45,6 +45,7 @@ from harness.records import (
     wire,
 )
 from harness.runtimes.client import Client
+from harness.session_options import SCHEDULING
 from harness.stats import estimate
 
 if TYPE_CHECKING:
@@ -257,6 +258,8 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         evaluation.computation if evaluation else {},
         job.case.recipe.optimization,
     )
+    if wrong := remarks.wrong_answers(job.case.target, evaluation):
+        status, reason = Status.FAILED, wrong
     return dataclasses.replace(
         outcome,
         status=status,
@@ -396,12 +399,13 @@ def evaluate(job: Job, artifact: Artifact, runtime: RuntimeInfo, cache: Cache | 
 def evaluation_of(case: Case, artifact: Artifact, runtime: RuntimeInfo, at: HostInfo) -> tuple[str, dict[str, Any]]:
     """What an evaluation, and its results per example, are kept by: a digest of all that it depends on, and that."""
     target = evaluation_target(case, artifact)
+    computing = {key: value for key, value in target.session_config.items() if key not in SCHEDULING}
     asked = {
         "format": EVALUATION_FORMAT,
         "artifact": artifact.digest,
         "reference": artifact.reference.digest,
         "runtime": [runtime.name, runtime.version, runtime.build, *filter(None, [runtime.digest])],
-        "provider": [target.provider, dict(target.provider_options), dict(target.session_config)],
+        "provider": [target.provider, dict(target.provider_options), computing],
         "optimization": case.recipe.optimization,
         "host": at.fingerprint,
         "task": case.model.task,

@@ -60,6 +60,9 @@ class SweepRounds:
             watch: hears of every round and every row.
         """
         self._jobs = {job.case.id: job for job in jobs}
+        self._groups: dict[tuple[str, str], list[str]] = {}
+        for name, job in self._jobs.items():
+            self._groups.setdefault(compared_by(job.case), []).append(name)
         self._journal = journal
         self._watch = watch
         stored = journal.rows
@@ -226,12 +229,7 @@ class SweepRounds:
 
     def _group(self, case: Case) -> list[str]:
         """The cases of the same model and target that have a row."""
-        key = (case.model.name, case.target.label)
-        return [
-            name
-            for name, job in self._jobs.items()
-            if name in self.rows and (job.case.model.name, job.case.target.label) == key
-        ]
+        return [name for name in self._groups[compared_by(case)] if name in self.rows]
 
     def _host_class(self, name: str) -> str:
         """The class of hosts that cases which this one is compared with were timed on; empty where none was."""
@@ -249,6 +247,11 @@ class SweepRounds:
     def _complete(self, row: Row) -> bool:
         planned = self._jobs[row["case"]].settings.processes
         return not row["latency"] or bool(row["stopped"]) or done(row) >= planned
+
+
+def compared_by(case: Case) -> tuple[str, str]:
+    """What cases that are compared with each other have in common: their model and their target."""
+    return case.model.name, case.target.label
 
 
 def still_valid(row: Row, job: Job) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from harness import provenance
+from harness import provenance, runtime_spec
 from harness.build import packages, pipeline
 from harness.build.cache import Cache
 from harness.errors import UsageError, WorkerError, WorkerRefusal
@@ -267,6 +267,10 @@ def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> Tri
     for name, target in tried.items():
         try:
             clients[name] = client_factory(target, cache, say=say)
+            if runtime_spec.decodes_alone(target.runtime):
+                with clients[name]() as client:
+                    runtimes[name] = client.runtime
+                continue
             single = replace(target, intra_threads=1, batch=1)
             floors[name], runtimes[name] = coordinator.floor(single, client=clients[name])
         except UsageError as error:

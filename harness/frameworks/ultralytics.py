@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import trained as files
 from harness.data import shapes
 from harness.errors import BuildError
 from harness.frameworks import base, hub, torch_family
@@ -36,7 +37,8 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
         raise FRAMEWORK.missing(error) from error
 
     if model.weights.kind == "trained":
-        return _finished(_trained(model, url), model)
+        choice, kept = _trained(model, url)
+        return _finished(choice, model, {files.FOLDER: [kept.stem]})
 
     def fresh() -> Any:
         try:
@@ -50,15 +52,17 @@ def load(model: ModelSpec) -> torch_family.TorchModel:
     return _finished(torch_family.choose(model, seeded=fresh, pretrained=pretrained, hub_url=url), model)
 
 
-def _finished(choice: torch_family.Choice, model: ModelSpec) -> torch_family.TorchModel:
+def _finished(choice: torch_family.Choice, model: ModelSpec, facts: Any = None) -> torch_family.TorchModel:
     for part in choice.module.modules():
         if hasattr(part, "export") and hasattr(part, "nc"):  # the head, whose export form has one plain output
             part.export, part.format, part.dynamic = True, "onnx", False
-    return torch_family.finish(choice, model, head="output0")
+    return torch_family.finish(choice, model, head="output0", facts=facts)
 
 
-def _trained(model: ModelSpec, url: str) -> torch_family.Choice:
+def _trained(model: ModelSpec, url: str) -> tuple[torch_family.Choice, Path]:
     """The network fine-tuned on the model's data: from pretrained weights where they can be had, else from scratch.
+
+    And where its weights are kept.
 
     Raises:
         BuildError: its data draws no pictures to train on, or there is no such configuration.
@@ -83,7 +87,8 @@ def _trained(model: ModelSpec, url: str) -> torch_family.Choice:
 
     network, kind = ultralytics_training.trained(model, start)
     reason = f"fine-tuned on {len(shapes.CLASSES)} classes of `shapes` from {kind} weights"
-    return torch_family.Choice(module=network, kind="trained", reason=reason)
+    kept = ultralytics_training.kept(model, ultralytics_training.recipe_of(model), kind)
+    return torch_family.Choice(module=network, kind="trained", reason=reason), kept
 
 
 def _asset(model: ModelSpec, url: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.gate.checks import costs
 from harness.gate.checks.quality import Quality
 from harness.gate.model import CaseVerdict, Contender, Finding, GateSettings, Match, Side, Verdict, counts, whole
 from harness.gate.sides import matching
@@ -84,8 +85,9 @@ def judged(
         quality: of accuracy and fidelity.
     """
     naming = sentences.retrained if matching.retrained(match) else str
-    others = tuple(replace(one, sentence=naming(one.sentence)) for one in (*quality.findings, *exact))
     pairs = tuple(done.pairs.get(match.name, ()))
+    exact = (*exact, *costs.check(match, pairs))
+    others = tuple(replace(one, sentence=naming(one.sentence)) for one in (*quality.findings, *exact))
     broken = quality.broken or done.broken.get(match.name)
     if broken is not None:
         return broke(match, broken, others)

@@ -146,9 +146,10 @@ class Finding:
     """What was found of one metric of one match.
 
     Attributes:
-        metric: latency, first_inference, session_creation, model_memory, peak_memory (shown, never judged), size,
-            nodes, accuracy, fidelity, placement, fusion, quantization, signature or opset, or a task's own metric where
-            less is better (such as mae); in a history also accuracy_drop and fidelity_loss.
+        metric: latency, first_inference, session_creation, model_memory, energy, peak_memory (shown, never judged),
+            budget_latency and its like, size, nodes, accuracy, fidelity, placement, fusion, quantization, signature or
+            opset, or a task's own metric where less is better (such as mae); in a history also accuracy_drop and
+            fidelity_loss.
         sentence: for a tired reviewer, whole, such as `4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)`.
         ratio, low, high: head over base with its 95% interval; None where the metric is not a ratio.
         base, head: the two values, in seconds, bytes, points or counts; None where there is none.
@@ -204,6 +205,7 @@ class GateSettings:
         detect: a slow-down this far beyond the margin must have been visible, or a case without one is inconclusive.
         max_startup: margin of first inference and of session creation, which differ most between processes.
         max_memory: margin of the model's memory.
+        max_energy: margin of the energy of one inference.
         max_size: margin of the artifact's bytes and of its nodes, which are counted and not estimated.
         max_accuracy_drop: allowed loss of a task metric in points (0.01 = 1 point), where the zoo's budget says none.
         max_fidelity_drop: allowed mean loss of fidelity in decibels, where there is neither a budget nor a label.
@@ -215,6 +217,7 @@ class GateSettings:
     detect: float = rule.EFFECT
     max_startup: float = metrics.SESSION_CREATION.margin
     max_memory: float = metrics.MODEL_MEMORY.margin
+    max_energy: float = metrics.ENERGY.margin
     max_size: float = metrics.ARTIFACT_SIZE.margin
     max_accuracy_drop: float = metrics.ACCURACY_DROP.margin
     max_fidelity_drop: float = metrics.FIDELITY_LOSS.margin
@@ -284,6 +287,7 @@ SECONDARY = frozenset(metric.name for metric in metrics.METRICS if metric.noisy)
 METRIC_NAMES = (
     *(metric.name for metric in metrics.METRICS if metric.noisy),
     "size", "nodes", "accuracy", "fidelity", "accuracy_drop", "fidelity_loss",
+    "budget_latency", "budget_size", "budget_memory", "budget_energy",
     "placement", "fusion", "quantization", "signature", "opset",
 )  # fmt: skip
 """What findings are about; a task's own metric counts as accuracy."""

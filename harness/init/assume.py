@@ -26,7 +26,16 @@ VARIANTS = (AS_IS, "fp32-fused", "int8-dynamic", "int8-static")
 """What is measured of a file: first as it stands, then what might be shipped instead."""
 
 FLOOR = "fidelity_db"
-LIMITS = {FLOOR: "fidelity of at least", "accuracy_drop": "accuracy lost", "latency": "latency", "size": "size"}
+LIMITS = {
+    FLOOR: "fidelity of at least",
+    "fidelity_equal": "values equal",
+    "accuracy_drop": "accuracy lost",
+    "accuracy_share": "accuracy left",
+    "latency": "latency",
+    "size": "size",
+    "memory": "memory",
+    "energy": "energy of an inference",
+}
 """Keys of a budget in words."""
 
 EXAMPLES = 16

@@ -190,7 +190,16 @@ def labelled(data: dict[str, Any] | None, labels: str | None) -> dict[str, Any] 
     return {**data, "labels": labels}
 
 
-LIMITS = {"dB": "fidelity_db", "%": "accuracy_drop", **dict.fromkeys(("us", "ms", "s"), "latency")}
+LIMITS = {
+    "dB": "fidelity_db",
+    "%": "accuracy_drop",
+    **dict.fromkeys(("us", "µs", "ms", "s"), "latency"),
+    **dict.fromkeys(("uJ", "µJ", "mJ", "J", "kJ"), "energy"),
+}
+"""Unit -> the limit that it means where none is named; any unit of bytes means `size`."""
+
+NAMED = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal", "latency", "size", "memory", "energy")
+"""Limits that can be named, as a zoo names them."""
 
 
 def budget_entry(text: str | None) -> dict[str, Any] | None:
@@ -203,15 +212,24 @@ def budget_entry(text: str | None) -> dict[str, Any] | None:
         return None
     budget: dict[str, Any] = {}
     for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})\s*(\S{1,4})", part.strip())
+        name, named, value = part.rpartition("=")
+        match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})\s*(\S{1,4})", value.strip())
         key = LIMITS.get(match[2], "size" if match[2].endswith("B") else "") if match else ""
+        if named and key:
+            key = _named(name.strip(), key)
         if not match or not key or key in budget:
             raise UsageError(
                 f"--budget {text[:80]}: expected what a build may cost, such as 20dB (fidelity), 1% (accuracy), 20ms "
-                f"(latency) or 10MB (size), each once, separated by commas"
+                f"(latency), 10MB (size), memory=256MB or 5mJ (energy of an inference), each once, separated by commas"
             )
         budget[key] = float(match[1]) if match[2] == "dB" else f"{match[1]}{match[2]}"
     return budget
+
+
+def _named(name: str, of_unit: str) -> str:
+    """The limit of this name, where such a unit suits it; else empty."""
+    alike = {"size": ("size", "memory"), "accuracy_drop": ("accuracy_drop", "accuracy_share", "fidelity_equal")}
+    return name if name in NAMED and name in alike.get(of_unit, (of_unit,)) else ""
 
 
 def similar_files(missing: str) -> str:

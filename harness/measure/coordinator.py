@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import host, memory, placement, profile, reference_workload
+from harness.measure import energy, host, memory, placement, profile, reference_workload
 from harness.measure.bursts import OPEN_DEADLINE_S, burst, is_duration
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
@@ -239,8 +239,11 @@ def timed_once(
         bursts = pace(drive.plan(plan), first_ns)
         n, done = next(bursts), 0
         held_after = memory.Readings(worker.pid)
+        spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere="device" in worker.hello))
         while True:
+            spent.start()
             durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
+            spent.take(len(durations), sum(durations) / 1e9 / drive.scenario.streams)
             preempted.append(switches)
             done += len(durations)
             held_after.take(done)
@@ -250,6 +253,7 @@ def timed_once(
                 n = bursts.send(durations)
             except StopIteration as stop:
                 paced: Paced = stop.value
+                took = spent.each(len(paced.warmup_ns))
                 break
         driven = drive.finish(worker, paced, plan)
         paced = driven.paced
@@ -287,6 +291,8 @@ def timed_once(
         example_ns=driven.example_ns,
         rate=driven.rate,
         chosen_batch=driven.chosen_batch,
+        energy_j=took.joules,
+        energy_source=took.source,
     )
     return Timed(
         samples=samples,

@@ -204,8 +204,8 @@ class Budget:
         fidelity_db: the smallest centred SQNR in decibels, used where the data has no labels.
         fidelity_equal: the smallest share of equal values of outputs that are whole numbers, booleans or text (0.99 =
             99%), likewise.
-        latency_s, size_bytes, memory_bytes: upper limits of the median latency, of the artifact, and of the memory that
-            the model takes in a worker.
+        latency_s, size_bytes, memory_bytes, energy_j: upper limits of the median latency, of the artifact, of the
+            memory that the model takes in a worker, and of the energy of one inference.
         structure: what a gate makes of a lost fusion, nodes on another provider, quantized operators that are float
             again, or another signature or opset: `report` it, or `fail`.
         metrics: limits of single metrics, by their names.
@@ -218,6 +218,7 @@ class Budget:
     latency_s: float | None = None
     size_bytes: int | None = None
     memory_bytes: int | None = None
+    energy_j: float | None = None
     structure: str = "report"
     metrics: Mapping[str, MetricLimit] = field(default_factory=dict)
 
@@ -268,6 +269,13 @@ class ModelSpec:
     timed_inputs: str = "rotate"
     baseline: str = ""
     framework_env: FrameworkEnv = FrameworkEnv()
+
+    @property
+    def tokens(self) -> int | None:
+        """How many tokens one example reads: the second axis of `input_ids`; None where there is no such input."""
+        shapes = [one.shape for one in self.inputs if one.name == "input_ids" and len(one.shape) == 2]  # noqa: PLR2004
+        axis = shapes[0][1] if shapes else None
+        return self.dims.get(axis) if isinstance(axis, str) else axis
 
     @property
     def batch_axes(self) -> Mapping[str, int]:

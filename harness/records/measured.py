@@ -44,6 +44,8 @@ class ProcessSamples:
         example_ns: the time per example at the throughput of its scenario; None in single-stream.
         rate: requests per second that arrived, where the scenario is a server's; the highest that kept its bound.
         chosen_batch: examples per inference that were chosen, where the scenario is offline.
+        energy_j: of one inference of the whole batch, over the samples; None where no counter tells.
+        energy_source: the counters, such as `RAPL package-0`; where there is no `energy_j`, why.
     """
 
     started_at: str
@@ -70,6 +72,8 @@ class ProcessSamples:
     example_ns: float | None = None
     rate: float | None = None
     chosen_batch: int | None = None
+    energy_j: float | None = None
+    energy_source: str | None = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,7 @@ class SideSamples:
     Attributes:
         bursts_ns: per burst, the mean time of one inference.
         session_ns, first_inference_ns, peak_rss_bytes, model_bytes: as in `ProcessSamples`.
+        energy_j: of one inference, over the bursts; None where no counter tells.
     """
 
     session_ns: int
@@ -127,6 +132,7 @@ class SideSamples:
     bursts_ns: tuple[float, ...]
     peak_rss_bytes: int | None = None
     model_bytes: int | None = None
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

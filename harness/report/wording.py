@@ -34,14 +34,16 @@ def scale(values: Iterable[float | None], unit: str) -> tuple[float, str]:
     typical = sizes[len(sizes) // 2] if sizes else 0.0
     if unit == "seconds":
         return units.in_seconds(typical)
+    if unit == "joules":
+        return units.in_joules(typical)
     return units.in_bytes(typical) if unit == "bytes" else (1.0, unit)
 
 
 def number(value: float | None, unit: str) -> str:
-    """A value with its unit, such as `12.3 ms`; `unit` is seconds, bytes, percent, dB or a word put behind it."""
+    """A value with its unit, such as `12.3 ms`: seconds, bytes, joules, percent, dB or a word that is put behind it."""
     if value is None or not math.isfinite(value):
         return NONE
-    if unit in ("seconds", "bytes", "dB"):
+    if unit in ("seconds", "bytes", "joules", "dB"):
         return units.value(value, unit)
     return units.value(value, "share") if unit == "percent" else f"{digits(value)} {unit}".rstrip()
 

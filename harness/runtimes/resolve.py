@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.flavours import FLAVOURS, PLAIN, normal
 from harness.paths import typed
-from harness.runtime_spec import CURRENT, IREE, OPENVINO, is_spec, named, unknown
+from harness.runtime_spec import CURRENT, GENAI, IREE, LITERT, OPENVINO, TVM, is_spec, named, unknown
 from harness.runtimes import client, environments
 from harness.runtimes.environments import Say, silent
 
@@ -102,12 +102,30 @@ def resolve(spec: str, root: Path, *, install: bool = True, say: Say = silent, b
     raise UsageError(f"runtime {unknown(spec)}")
 
 
-MADE_OF: Mapping[str, tuple[tuple[str, ...], str, str]] = {
-    OPENVINO: (("openvino",), "openvino", "openvino"),
-    IREE: (("iree-base-compiler[onnx]", "iree-base-runtime"), "iree_base_runtime", "iree.runtime"),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distributions:
+    """What a runtime that is not an onnxruntime is installed from.
+
+    Attributes:
+        own: the distributions that a version which is asked for is of; the last one says which it is.
+        before, beside: further ones, which pip chooses before them and after them.
+        module: what proves that it is there.
+    """
+
+    own: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ("numpy",)
+    module: str
+
+
+MADE_OF: Mapping[str, Distributions] = {
+    OPENVINO: Distributions(own=("openvino",), module="openvino"),
+    IREE: Distributions(own=("iree-base-compiler[onnx]", "iree-base-runtime"), module="iree.runtime"),
+    # onnx2tf first: it names one release of LiteRT, and pip would go back through its own releases for another.
+    LITERT: Distributions(own=("ai-edge-litert",), before=("onnx2tf",), module="ai_edge_litert.interpreter"),
+    GENAI: Distributions(own=("onnxruntime-genai",), beside=("onnx", "numpy"), module="onnxruntime_genai"),
+    TVM: Distributions(own=("apache-tvm",), beside=("onnx", "numpy"), module="tvm.relax.frontend.onnx"),
 }
-"""Runtime that is not an onnxruntime -> the distributions that it is installed from, the one that has its version as
-metadata name it, and the module that proves it."""
 
 
 def resolve_other(spec: str, root: Path, *, install: bool = True, say: Say = silent) -> Runtime:
@@ -118,19 +136,19 @@ def resolve_other(spec: str, root: Path, *, install: bool = True, say: Say = sil
     """
     requirement = spec.replace(" ", "")
     name = named(requirement)
-    distributions, package, module = MADE_OF[name]
-    wanted = [f"{one}{requirement[len(name) :]}" for one in distributions]
+    parts = MADE_OF[name]
+    wanted = [*parts.before, *(f"{one}{requirement[len(name) :]}" for one in parts.own), *parts.beside]
     place = root.absolute() / KIND / environments.key_of({"requirement": requirement, "numpy": "numpy"})
     if not install and environments.known(place) is None:
         raise UsageError(f"runtime {spec} is not in the cache yet; a sweep installs it, as does: {command(spec)}")
     environment = environments.ensure(
-        place, [*wanted, "numpy"], what=spec, prove=("numpy", module), wheels_only=True, say=say
+        place, wanted, what=spec, prove=("numpy", parts.module), wheels_only=True, say=say
     )
     return Runtime(
         spec=spec,
         python=environment.python,
         package=name,
-        version=next((v for one, v in environment.installed.items() if normal(one) == normal(package)), "unknown"),
+        version=next((v for one, v in environment.installed.items() if normal(one) == parts.own[-1]), "unknown"),
         installed=environment.installed,
         digest=environment.digest,
     )

@@ -110,6 +110,22 @@ def write_outputs(
     return {"outputs": [output.entry() for output in written]}
 
 
+def described(path: str) -> tuple[list[Spec], list[str]]:
+    """The inputs of an .onnx file, and the names of its outputs."""
+    import onnx  # of the interpreter that holds the runtime
+
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {one.name for one in graph.initializer}
+    specs = []
+    for one in graph.input:
+        if one.name in weights:
+            continue
+        tensor = one.type.tensor_type
+        shape = [axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?" for axis in tensor.shape.dim]
+        specs.append(Spec(one.name, kind_of(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)), shape))
+    return specs, [one.name for one in graph.output]
+
+
 def kind_of(dtype: Any) -> str:
     """ONNX's name of a tensor type, by NumPy's."""
     name = np.dtype(dtype).name

@@ -51,6 +51,8 @@ PROCESS: Final[Mapping[str, Any]] = {
     "example_ns": float,
     "rate": float,
     "chosen_batch": int,
+    "energy_j": float,
+    "energy_source": str,
 }
 
 COLUMNS: Final[Mapping[str, Any]] = {
@@ -69,6 +71,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "inter_threads": int,
     "batch": int,
     "scenario": str,
+    "tokens": int,
     "status": str,
     "reason": str,
     "notes": [str],
@@ -105,6 +108,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "memory_growth_bytes": int,
     "peak_rss_bytes": int,
     "model_bytes": int,
+    "energy": {"inference_j": float, "source": str},
     "artifact": {"digest": str, "bytes": int, "nodes": int},
     "weights": {"kind": str, "digest": str, "reason": str},
     "reference": {"digest": str, "origin": str, "examples": int, "labelled": bool},
@@ -157,6 +161,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
         "latency_s": float,
         "size_bytes": int,
         "memory_bytes": int,
+        "energy_j": float,
         "structure": str,
     },
     "metric_budgets": JSON,

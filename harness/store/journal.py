@@ -108,7 +108,7 @@ class Journal:
 
     def put(self, row: Row) -> Row:
         """Keep a whole row, as `append` does."""
-        files.write(self._part(row["case"]), samples.encode([row]))
+        files.write(self._part(row["case"]), samples.encode([row], brief=True))
         self.rows[row["case"]] = self._shared(public(row))
         return self.rows[row["case"]]
 

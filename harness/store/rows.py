@@ -232,6 +232,7 @@ def _case(case: Case) -> Row:
         "inter_threads": target.inter_threads,
         "batch": target.batch,
         "scenario": target.scenario or None,
+        "tokens": model.tokens,
         "optimization": recipe.optimization,
         "provider_options": plain(target.provider_options),
         "session_config": plain(target.session_config),
@@ -265,6 +266,19 @@ def _processes(processes: Sequence[ProcessSamples]) -> Row:
         "memory_growth_bytes": round(statistics.median(growths)) if growths else None,
         "peak_rss_bytes": max(peaks, default=None),
         "model_bytes": round(statistics.median(models)) if models else None,
+        "energy": _energy(processes),
+    }
+
+
+def _energy(processes: Sequence[ProcessSamples]) -> Row | None:
+    """Of one inference: the median of the processes that know; where none does, why."""
+    known = [one for one in processes if one.energy_j is not None]
+    said = [one.energy_source for one in known or processes if one.energy_source]
+    if not said:
+        return None
+    return {
+        "inference_j": statistics.median(one.energy_j for one in known if one.energy_j is not None) if known else None,
+        "source": said[0],
     }
 
 

@@ -31,30 +31,41 @@ LIGHT_BATCH: Final = 2_000
 """The same of rows without samples."""
 
 
-def encode(rows: Iterable[Row]) -> bytes:
-    """A Parquet file of whole rows, in order of their start, with a checksum on every page."""
+def encode(rows: Iterable[Row], *, brief: bool = False) -> bytes:
+    """A Parquet file of whole rows, in order of their start, with a checksum on every page.
+
+    Args:
+        rows: whole ones.
+        brief: whether it is soon replaced: then it may be larger, and takes half of the processor time.
+    """
     plain_memory()
     import pyarrow as pa
 
     found = as_table(sorted(rows, key=lambda row: (row["started_at"], row["case"])))
     sink = pa.BufferOutputStream()
-    with writer(sink) as out:
+    with writer(sink, brief=brief) as out:
         out.write_table(found)
     encoded: bytes = sink.getvalue().to_pybytes()
     return encoded
 
 
-def writer(sink: Any, said: Mapping[str, str] | None = None) -> Any:
+def writer(sink: Any, said: Mapping[str, str] | None = None, *, brief: bool = False) -> Any:
     """What writes tables of `as_table` to a file, each as a group of rows that can be read without the others.
 
     Args:
         sink: an open file, of Python's or of Arrow's.
         said: what else stands in the file's metadata.
+        brief: see `encode`.
     """
     import pyarrow.parquet as pq
 
     whole = schema().with_metadata({**schema().metadata, **(said or {})})
-    return pq.ParquetWriter(sink, whole, compression="zstd", write_page_checksum=True)
+    how = (
+        {"compression": "none", "use_dictionary": False, "write_statistics": False}
+        if brief
+        else {"compression": "zstd"}
+    )
+    return pq.ParquetWriter(sink, whole, write_page_checksum=True, **how)
 
 
 @cache

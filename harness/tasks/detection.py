@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,14 +35,24 @@ def measure(given: Evaluated) -> tuple[Scored, ...]:
     """Mean average precision at an overlap of one half, and over ten overlaps, against the labels."""
     if given.labels is None or not _is_truth(given.labels[0]):
         return ()
-    ours, theirs = detections(given, given.outputs), detections(given, given.reference)
-    value, reference = precision(ours, given.labels), precision(theirs, given.labels)
+    found_by, theirs = detections(given, given.outputs), detections(given, given.reference)
+    value, reference = precision(found_by, given.labels), precision(theirs, given.labels)
     differing = sum(one != other for one, other in zip(value.each, reference.each, strict=True))
-    note, spent = _note(ours), statistics.median(one.seconds for one in ours)
+    note, spent = _note(found_by), statistics.median(one.seconds for one in found_by)
+    drawn_before: dict[bytes, tuple[tuple[float, float], tuple[float, float]]] = {}
+
+    def both(drawn: Any, place: int) -> tuple[float, float]:
+        """One metric of both sides; the same pictures are drawn for each metric, and averaged once."""
+        key = drawn.tobytes()
+        if key not in drawn_before:
+            drawn_before[key] = value.of(drawn), reference.of(drawn)
+        ours, theirs = drawn_before[key]
+        return ours[place], theirs[place]
+
     found = []
     for name, place in ((MAP50_95, 1), (MAP50, 0)):
         interval = resampled.difference(
-            lambda drawn, place=place: (value.of(drawn)[place], reference.of(drawn)[place]),  # type: ignore[misc]
+            functools.partial(both, place=place),
             given.examples,
             differing=differing,
             resamples=resampled.RESAMPLES // 2,
@@ -68,14 +79,14 @@ def pair(base: Evaluated, head: Evaluated) -> Paired | None:
     """What each picture contributes to the mean average precision of both sides; None without labels."""
     if base.labels is None or head.labels is None or not _is_truth(base.labels[0]) or base.examples < 2:  # noqa: PLR2004
         return None
-    was, now = (precision(detections(side, side.outputs), side.labels or ()) for side in (base, head))
-    return Paired(
-        metric=MAP50_95,
-        unit="fraction",
-        direction="higher",
-        base=resampled.influence(lambda places: _wide(was, places), base.examples),
-        head=resampled.influence(lambda places: _wide(now, places), head.examples),
-    )
+    was = _influence(base)
+    now = was if head is base else _influence(head)
+    return Paired(metric=MAP50_95, unit="fraction", direction="higher", base=was, head=now)
+
+
+def _influence(side: Evaluated) -> tuple[float, ...]:
+    found = precision(detections(side, side.outputs), side.labels or ())
+    return resampled.influence(lambda places: _wide(found, places), side.examples)
 
 
 SHOWN_SCORE = 0.25

@@ -238,6 +238,6 @@ def _average(matched: _Matched, weights: Array) -> Array | None:
     best = np.maximum.accumulate(precise[:, ::-1], axis=1)[:, ::-1]
     best = np.concatenate([best, np.zeros((OVERLAPS, 1))], axis=1)
     recalls = np.linspace(0.0, 1.0, 101)  # COCO's points
-    return np.array(
-        [best[overlap][np.searchsorted(recall[overlap], recalls, side="left")].mean() for overlap in range(OVERLAPS)]
-    )
+    places = np.array([row.searchsorted(recalls, side="left") for row in recall])
+    average: Array = np.take_along_axis(best, places, axis=1).mean(axis=1)
+    return average

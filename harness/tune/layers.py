@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import scratch
@@ -11,37 +11,46 @@ from harness.explain.asking import GraphReader
 from harness.explain.cases import Say
 from harness.explain.explain import Looking, compared, layers_of
 from harness.explain.model import LayerLoss
+from harness.explain.names import on_integers, quantized
 from harness.flow.session import Session
 from harness.records import Artifact, Case
 
 EXAMPLES = 4
 """On so many examples tensors are compared: enough for an order, and what is chosen is evaluated on all of them."""
 
-SECONDS = 0.5
+SECONDS = 0.25
 """Of inference for each stretch of a profile."""
 
 FREE = 0.01
 """A layer whose time in float is longer by this share of an inference costs next to nothing."""
 
+NOTABLE = 0.03
+"""Layers that together lose less than this share of an inference are not worth another build."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RankedLayers:
-    """The layers of a quantized build.
+class LayerTimes:
+    """Where the time goes in a quantized build and in what it was quantized from, by layer.
 
     Attributes:
-        worth: those that bring noise, the one first that brings the most for what keeping it in float costs.
-        slower: those that take longer on integers than in float, the worst first.
+        artifact: what it was quantized from.
+        quantized, plain: layer -> seconds of one inference.
+        whole: seconds of the quantized build.
+        integers: the layers that it runs on integers.
     """
 
-    worth: tuple[str, ...]
-    slower: tuple[str, ...]
+    artifact: Artifact
+    quantized: Mapping[str, float]
+    plain: Mapping[str, float]
+    whole: float
+    integers: frozenset[str] = frozenset()
 
 
-def ranked(session: Session, reader: GraphReader, case: Case, artifact: Artifact, say: Say) -> RankedLayers:
-    """Compare a build with what it was quantized from, tensor by tensor and node by node.
+def profiled(session: Session, reader: GraphReader, case: Case, artifact: Artifact, say: Say) -> LayerTimes:
+    """Profile a quantized build, and what it was quantized from.
 
     Raises:
-        BuildError: their tensors cannot be compared.
+        BuildError: their graphs cannot be read.
         UsageError: what it was quantized from cannot be built.
         WorkerError, WorkerRefusal: the runtime cannot run it.
     """
@@ -50,19 +59,28 @@ def ranked(session: Session, reader: GraphReader, case: Case, artifact: Artifact
     with scratch.folder("tune") as folder:
         look = Looking(session=session, reader=reader, seconds=SECONDS)
         own = look.at(case, artifact, folder / "own.onnx")
-        spent = nodes.by_layer(own.found)
-        float_times = nodes.by_layer(look.at(twin, float_artifact, folder / "float.onnx").found)
-    layers = layers_of(compared(reader, session, artifact, float_artifact, EXAMPLES))
-    found = {one.layer: nodes.of_layer(spent, one.layer) for one in layers}
-    times = {name: seconds for name, seconds in found.items() if seconds is not None}
+        plain = nodes.by_layer(look.at(twin, float_artifact, folder / "float.onnx").found)
+    spent = nodes.by_layer(own.found)
+    narrow = {one.of for one in own.found if on_integers(one.operator)}
+    found = {layer: nodes.of_layer(spent, layer) for layer in plain}
+    times = {layer: seconds for layer, seconds in found.items() if seconds is not None}
+    integers = frozenset(layer for layer in times if not narrow.isdisjoint(quantized(layer)))
     whole = max(own.seen.nodes_s, 1e-9)
-    return RankedLayers(
-        worth=by_worth(layers, times, float_times, whole), slower=slower(layers, times, float_times, whole)
-    )
+    return LayerTimes(artifact=float_artifact, quantized=times, plain=plain, whole=whole, integers=integers)
+
+
+def worth(session: Session, reader: GraphReader, artifact: Artifact, times: LayerTimes) -> tuple[str, ...]:
+    """The layers that bring noise, the one first that brings the most for what keeping it in float costs.
+
+    Raises:
+        BuildError: the tensors of both builds cannot be compared.
+    """
+    found = layers_of(compared(reader, session, artifact, times.artifact, EXAMPLES))
+    return by_worth(found, times.quantized, times.plain, times.whole)
 
 
 def by_worth(
-    layers: Sequence[LayerLoss], times: dict[str, float], float_times: dict[str, float], whole: float
+    layers: Sequence[LayerLoss], times: Mapping[str, float], float_times: Mapping[str, float], whole: float
 ) -> tuple[str, ...]:
     """Layers with noise, by noise for what keeping them in float costs.
 
@@ -80,16 +98,15 @@ def by_worth(
     return tuple(one.layer for one in sorted(layers, key=worth, reverse=True) if one.score > 0)
 
 
-def slower(
-    layers: Sequence[LayerLoss], times: dict[str, float], float_times: dict[str, float], whole: float
-) -> tuple[str, ...]:
-    """Layers that lose at least `FREE` of an inference by being quantized."""
+def slower(times: LayerTimes) -> tuple[str, ...]:
+    """Layers that lose at least `FREE` of an inference by being quantized; none where they are not worth a build."""
     lost = {
-        one.layer: (times[one.layer] - float_times[one.layer]) / whole
-        for one in layers
-        if one.layer in times and one.layer in float_times
+        layer: (spent - times.plain[layer]) / times.whole
+        for layer, spent in times.quantized.items()
+        if layer in times.integers
     }
-    return tuple(name for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] >= FREE)
+    found = [name for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] >= FREE]
+    return tuple(found) if sum(lost[name] for name in found) >= NOTABLE else ()
 
 
 def fewest(most: int, keeps: Callable[[int], bool | None]) -> int | None:

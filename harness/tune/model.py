@@ -112,6 +112,7 @@ class Tuned:
         blame: the layers that cost the most of the best build outside the budget, where none keeps it.
         nearest: that build.
         out_of_time: what was left out since the time was over; empty where nothing was.
+        spared: what was not tried since it could not be the answer, and why.
         seconds: how long it took.
     """
 
@@ -124,6 +125,7 @@ class Tuned:
     blame: Sequence[str] = ()
     nearest: TriedBuild | None = None
     out_of_time: Sequence[str] = field(default_factory=tuple)
+    spared: Sequence[str] = ()
     seconds: float = 0.0
 
     @property

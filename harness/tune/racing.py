@@ -26,8 +26,8 @@ RUNGS = (1, 3)
 KEPT = 1 / 3
 """The share that goes on to the next rung."""
 
-FEWEST = 2
-"""So many go on at least."""
+FEWEST, MOST = 2, 4
+"""So many go on at least, and at most."""
 
 PROCESS_S = 0.5
 """Seconds of inference of one process, warm-up included."""
@@ -35,8 +35,15 @@ PROCESS_S = 0.5
 NOT_TIMED = "not timed"
 """How the reason of a candidate begins that no time was left for."""
 
+NEAR = 1.25
+"""Whoever takes this many times as long as the fastest does not go on: no setting makes up for that."""
+
 CLOSE = 1.05
 """Whoever is within this factor of the last that goes on goes on as well: so little is noise after one process."""
+
+
+GoingOn = Callable[[Sequence[TuneCandidate], Mapping[str, Row]], list[TuneCandidate]]
+"""Who goes on to the next rung, of who is left and by the rows so far."""
 
 
 class RaceWatcher(JobWatcher):
@@ -75,6 +82,8 @@ def race(
     watch: RaceWatcher,
     out_of_time: Callable[[], bool] = lambda: False,
     process_s: float = PROCESS_S,
+    rungs: Sequence[int] | None = None,
+    hopeful: GoingOn | None = None,
 ) -> list[TimedBuild]:
     """Time candidates, the slow ones less and less; the fastest first, those with the most processes before others.
 
@@ -85,10 +94,12 @@ def race(
         watch: looks on.
         out_of_time: asked before every process; where it is so, what is known by then decides.
         process_s: seconds of inference of one process.
+        rungs: processes by the end of each; `RUNGS` where none are given.
+        hopeful: who goes on to the next rung; `going_on` decides where nothing is given.
     """
     left, rows = list(candidates), dict[str, Row]()
     runner = LocalExecutor()
-    for processes in RUNGS:
+    for processes in rungs or RUNGS:
         settings_of = {one.case.id: _paced(jobs(one), processes, process_s) for one in left}
         rounds = SweepRounds(list(settings_of.values()), journal, watch)
         for job in rounds.jobs():
@@ -99,21 +110,51 @@ def race(
         rows |= rounds.rows
         if out_of_time():
             break
-        left = going_on(left, rows)
+        left = (hopeful or going_on)(left, rows)
     timed = [_timed(one, rows.get(one.case.id)) for one in candidates]
     return sorted(timed, key=lambda one: (one.median_s is None, -one.processes, one.example_s or 0.0))
 
 
 def going_on(left: Sequence[TuneCandidate], rows: Mapping[str, Row]) -> list[TuneCandidate]:
-    """Who goes on: the fastest third by the time of one example, who is close to it, and nobody outside the budget."""
-    inside = [rows[one.case.id] for one in left if one.case.id in rows and fit(rows[one.case.id])]
-    batch = {one.case.id: one.case.target.batch for one in left}
-    times = {row["case"]: row["latency"]["median_s"] / batch[row["case"]] for row in inside}
+    """Who goes on: the fastest third by the time of one example, who is close to it, and nobody outside the budget.
+
+    Nobody does where one alone is left: there is nothing to tell it apart from.
+    """
+    times = _times(left, rows)
     ordered = sorted(times.values())
     if not ordered:
         return []
     last = ordered[min(len(ordered), max(FEWEST, math.ceil(len(ordered) * KEPT))) - 1] * CLOSE
-    return [one for one in left if times.get(one.case.id, math.inf) <= last]
+    last = min(last, ordered[0] * NEAR)
+    found = [one for one in _by_time(left, times) if times[one.case.id] <= last][:MOST]
+    return found if len(found) > 1 else []
+
+
+def better_than(base: TuneCandidate, share: float) -> GoingOn:
+    """Who goes on where most changes do nothing: those that take at most this share of the base's time, and the base.
+
+    Args:
+        base: a candidate of the race.
+        share: such as 0.98.
+    """
+
+    def hopeful(left: Sequence[TuneCandidate], rows: Mapping[str, Row]) -> list[TuneCandidate]:
+        times = _times(left, rows)
+        most = times.get(base.case.id, math.inf) * share
+        better = [one for one in _by_time(left, times) if one is not base and times[one.case.id] <= most][:FEWEST]
+        return [base, *better] if better else []
+
+    return hopeful
+
+
+def _times(left: Sequence[TuneCandidate], rows: Mapping[str, Row]) -> dict[str, float]:
+    """Case id -> the time of one example, of those that have one and are inside the budget."""
+    found = {one.case.id: (rows.get(one.case.id), one.case.target.batch) for one in left}
+    return {name: row["latency"]["median_s"] / batch for name, (row, batch) in found.items() if row and fit(row)}
+
+
+def _by_time(left: Sequence[TuneCandidate], times: Mapping[str, float]) -> list[TuneCandidate]:
+    return sorted((one for one in left if one.case.id in times), key=lambda one: times[one.case.id])
 
 
 def fit(row: Row) -> bool:

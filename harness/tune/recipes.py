@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +38,10 @@ VARIATIONS: Mapping[str, Sequence[tuple[str, Mapping[str, Json], str]]] = {
 }
 """By method: a name's end, options of the quantize step, and what that is in words."""
 
+HALF = "half-samples"
+CLOSER = ("minmax", "full-range", "reduced-range", HALF, "percentile", "entropy")
+"""Variations that only choose other numbers for the same graph, what is quick to make first: no reason to be faster."""
+
 SEVEN_BITS_SATURATE = ("vnni", "amx", "i8mm", "asimd", "sve")
 """Instruction sets whose products of 8 bits do not overflow, so that reduced ranges lose precision for nothing."""
 
@@ -45,6 +49,18 @@ SEVEN_BITS_SATURATE = ("vnni", "amx", "i8mm", "asimd", "sve")
 def own(recipes: Sequence[Recipe], baseline: str) -> list[tuple[Recipe, str]]:
     """The zoo's variants, without the baseline; what only switches optimization off is left out."""
     return [(recipe, "as in the zoo") for recipe in recipes if recipe.name != baseline and recipe.optimization == "all"]
+
+
+def promising(found: Sequence[tuple[Recipe, str]]) -> list[tuple[Recipe, str]]:
+    """In the order in which to try them: one in float, what is quantized, and then the other ones in float."""
+    floats = [one for one in found if quantizing(one[0]) is None]
+    method = {id(one): str(step.options.get("method")) for one in found if (step := quantizing(one[0])) is not None}
+    order = (STATIC, DYNAMIC, WEIGHTS)
+    quantized = sorted(
+        (one for one in found if id(one) in method),
+        key=lambda one: order.index(method[id(one)]) if method[id(one)] in order else len(order),
+    )
+    return [*floats[:1], *quantized, *floats[1:]]
 
 
 def plain(first: Recipe) -> list[tuple[Recipe, str]]:
@@ -88,7 +104,16 @@ def half_samples(recipe: Recipe, calibration: int) -> tuple[Recipe, str] | None:
     if step is None or step.options.get("method") != STATIC or calibration < 2:  # noqa: PLR2004
         return None
     half = calibration // 2
-    return changed(recipe, {"samples": half}, f"{recipe.name}.half-samples"), f"{half} calibration examples"
+    return changed(recipe, {"samples": half}, f"{recipe.name}.{HALF}"), f"{half} calibration examples"
+
+
+def apart(
+    found: Iterable[tuple[Recipe, str]], recipe: Recipe
+) -> tuple[list[tuple[Recipe, str]], list[tuple[Recipe, str]]]:
+    """Variations of a recipe that may only be closer, in the order of `CLOSER`, and those that may be faster."""
+    by_ending = {one[0].name.removeprefix(f"{recipe.name}."): one for one in found}
+    closer = [by_ending.pop(ending) for ending in CLOSER if ending in by_ending]
+    return closer, list(by_ending.values())
 
 
 def _given(step: Step, name: str) -> Json:

@@ -9,119 +9,76 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NoReturn
 
-from harness import confirmation
-from harness.build import keys
-from harness.build.pipeline import BuildEvent
+from harness import confirmation, reasons, scratch
+from harness.build import keys, pipeline
+from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
 from harness.errors import BuildError, UsageError, WorkerError
-from harness.explain import cases, leaving
+from harness.explain import cases
 from harness.explain.asking import GraphReader, reading
 from harness.flow.confirm import ConfirmJob, confirm_choice
 from harness.flow.execute import Job
-from harness.flow.session import key
-from harness.records import Artifact, Case, Recipe
+from harness.flow.session import OnBuild, key
+from harness.processes import OutOfTime
+from harness.records import Artifact, Built, Case, ModelSpec, Recipe
 from harness.store.journal import Journal
 from harness.store.rows import plain
 from harness.tune import layers, recipes, settings
-from harness.tune.layers import RankedLayers
-from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
-from harness.tune.racing import NOT_TIMED, RaceWatcher, race
+from harness.tune.clock import FEWEST_BLOCKS, TuneClock
+from harness.tune.layers import LayerTimes
+from harness.tune.model import TimedBuild, TuneCandidate, Tuned
+from harness.tune.racing import NEAR, NOT_TIMED, RaceWatcher, better_than, race
+from harness.tune.request import TuneRequest, TuneWatcher
+from harness.tune.trying import STOPPED, BuildTrials
 from harness.units import count
-from harness.zoo import Zoo
 
-TIME_LIMIT_S = 900.0
 BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
 """Shares of the time for searching by which builds, their race, and that of settings are over."""
-
-TOGETHER = 4
-"""Builds that one child makes before the clock is looked at."""
 
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
 
-NEAR = 1.25
-"""A build that takes this many times as long as the fastest is left out: no setting makes up for that."""
+FAR = 1.5
+"""A quantized build that takes this many times as long as the fastest is not varied: no variation makes up for that."""
 
-MEMBER_S = 2.5
-"""What one process of a live group takes, roughly: decides how many groups fit into the time that is left."""
-
-FEWEST_BLOCKS = 8
-"""Of live groups: with fewer no difference between three candidates could be confirmed."""
-
-MEMBERS = 3
-"""Of a live group: the best, the runner-up, the default."""
+PLENTY = 3.0
+"""A build that is so many times as fast as the default is not searched for layers that integers slow."""
 
 GAIN = 0.98
 """A setting is taken into the combination where it takes at most this share of the time without it."""
 
 
-class TuneWatcher(Protocol):
-    """Somebody who looks on: a console, a test, nobody."""
-
-    def saying(self, text: str) -> None:
-        """Something that takes a while, in words."""
-
-    def building(self, event: BuildEvent) -> None:
-        """A build step started or ended."""
-
-    def tried(self, found: TriedBuild) -> None:
-        """A build was evaluated."""
-
-    def timing(self, text: str, candidates: int) -> None:
-        """A race of so many candidates begins."""
-
-    def timed(self, row: object) -> None:
-        """One more process of a candidate was timed; its stored row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuneRequest:
-    """What is to be tuned.
-
-    Attributes:
-        default: the baseline on the target that was asked for: what everything is compared with.
-        variants: the zoo's recipes to start from.
-        fixed_threads: whether the target was named with its threads, so that no more are tried.
-        time_limit: in seconds.
-        process_s: seconds of inference of one timed process.
-        batches: sizes of the batch that are searched as well, by the time of one example; the target's alone if empty.
-    """
-
-    zoo: Zoo
-    default: Case
-    variants: Sequence[Recipe]
-    cache: Path
-    results: Path
-    fixed_threads: bool = False
-    time_limit: float = TIME_LIMIT_S
-    process_s: float = 0.5
-    batches: Sequence[int] = ()
-
-
 class Tuner:
     """One search, with its clock and everything that was tried so far."""
 
-    def __init__(self, request: TuneRequest, watch: TuneWatcher, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, request: TuneRequest, watch: TuneWatcher, now: Callable[[], float] = time.monotonic) -> None:
         """Nothing is built yet.
 
         Args:
             request: what is asked for.
             watch: looks on.
-            clock: seconds.
+            now: seconds.
         """
-        self._request, self._watch, self._clock = request, watch, clock
-        self._started = clock()
+        self._request, self._watch = request, watch
+        self._clock = TuneClock(request.time_limit, now)
+        self._ranges: Path | None = None
         self._session = cases.open_session(
-            request.zoo, request.default, cache=request.cache, results=request.results, say=watch.saying
+            request.zoo,
+            request.default,
+            cache=request.cache,
+            results=request.results,
+            say=watch.saying,
+            builds=self._build,
         )
-        self._tried: dict[str, TriedBuild] = {}
-        self._skipped: list[str] = []
-        self._rankings: dict[str, RankedLayers | None] = {}
+        self._trials = BuildTrials(self._session, request.default, self._clock, watch)
+        self._skipped, self._spared = self._trials.skipped, list[str]()
+        self._profiles: dict[str, LayerTimes | None] = {}
+        self._worth: dict[str, tuple[str, ...]] = {}
 
     def run(self) -> Tuned:
         """Search.
@@ -130,23 +87,45 @@ class Tuner:
             UsageError: the baseline cannot be built, or the time limit is too short for one candidate.
             StoreError: the cache cannot be written.
         """
+        with scratch.folder("ranges") as self._ranges:
+            return self._run()
+
+    def _build(
+        self,
+        cache: Cache,
+        requests: Sequence[tuple[ModelSpec, Sequence[Recipe]]],
+        *,
+        on_event: OnBuild,
+        surround: pipeline.Surround,
+    ) -> Mapping[tuple[str, str], Built]:
+        """As `pipeline.build`; ranges that are calibrated serve the builds that follow."""
+        return pipeline.build(cache, requests, on_event=on_event, surround=surround, ranges=self._ranges)
+
+    def _run(self) -> Tuned:
         default = TuneCandidate(case=self._request.default, why="the default")
-        base = self._try([default], by=math.inf)[0]
+        base = self._trials.one(default, by=math.inf)
+        if base is None or base.reason == STOPPED:
+            self._nothing_tried()
         if base.reason:
             raise UsageError(f"{default.case.id}, which everything is compared with, cannot be run: {base.reason}")
         if base.excess is None:
             raise UsageError(f"no build of {default.case.model.name} could be judged: {base.unjudged}")
+        built = self._session.built.get(key(default.case))
+        if wrong := next((note for note in getattr(built, "notes", ()) if reasons.NONSENSE in note), ""):
+            raise UsageError(f"{default.case.id}: {wrong} Nothing can be compared with it")
         with reading() as reader, self._journal() as journal:
-            self._builds(reader)
-            if len(self._tried) == 1:
+            first = self._own()
+            if len(self._trials.tried) == 1:
                 self._nothing_tried()
-            kept = [one.candidate for one in self._tried.values() if one.keeps and one.candidate is not default]
+            seen = self._glance(default, journal)
+            self._vary(first, seen, reader)
+            kept = [one.candidate for one in self._trials.inside()]
             if not kept:
                 return self._none(default, reader)
             reader.close()  # nothing that is not measured runs beside what is
-            timed = self._race("builds", [default, *kept], journal, RACING)
+            timed = [*seen, *self._race("builds", [default, *kept], journal, RACING)]
             timed = [*timed, *self._without_slow_layers(timed, reader, journal)]
-            finalists = fastest([one for one in _fit(timed) if one.candidate.build != default.build])
+            finalists = fastest(_fit(timed))
             if not finalists and any(one.reason.startswith(NOT_TIMED) for one in timed):
                 self._nothing_timed(len(kept))
             least = min((one.example_s or math.inf for one in finalists), default=math.inf)
@@ -159,86 +138,129 @@ class Tuner:
             best[:2] = best[1::-1]
         return Tuned(
             default=default,
-            tried=tuple(self._tried.values()),
+            tried=tuple(self._trials.tried.values()),
             timed=timed,
             best=best[0] if best else None,
             runner_up=best[1] if len(best) > 1 else None,
             choice=choice,
             out_of_time=tuple(self._skipped),
-            seconds=self._clock() - self._started,
+            spared=tuple(self._spared),
+            seconds=self._clock.spent,
         )
 
     # --- builds ---
 
-    def _builds(self, reader: GraphReader) -> None:
-        """Build and evaluate: the zoo's, the plain ones, layers in float, then variations, until the time is over."""
+    def _own(self) -> list[tuple[Recipe, str]]:
+        """The zoo's builds and the plain ones, made and evaluated."""
         request = self._request
         zoo_own = recipes.own(request.variants, request.default.recipe.name)
         first = recipes.distinct([(request.default.recipe, ""), *zoo_own, *self._plain()])[1:]
-        self._try(self._candidates(first), by=BUILDING)
-        quantized = [recipe for recipe, _ in first if cases.quantizing(recipe) is not None]
-        for recipe in self._worth_varying(quantized):
-            self._mixed(recipe, reader)
-        varied = [
-            one
-            for recipe in self._worth_varying(quantized)
-            for one in [*recipes.variations(recipe, keys.isa()), *self._half(recipe)]
-            if recipes.known(dict(one[0].steps[-1].options))
-        ]
-        every = recipes.distinct([*first, *varied])[len(first) :]
-        self._try(self._candidates(every), by=BUILDING)
-        # What varied best, with layers in float where it is outside the budget.
-        outside = [one for one in self._tried.values() if not one.keeps and not one.reason and one.excess]
-        for one in sorted(outside, key=lambda tried: tried.rank, reverse=True)[:1]:
-            if cases.quantizing(one.candidate.case.recipe) is not None:
-                self._mixed(one.candidate.case.recipe, reader)
+        for one in recipes.promising(first):
+            self._trials.all([one], by=BUILDING if self._trials.inside() else RACING)
+        return first
 
     def _plain(self) -> list[tuple[Recipe, str]]:
         floats = [one for one in self._request.variants if one.precision == "float32"]
         return recipes.plain(self._request.default.recipe) if floats else []
 
-    def _half(self, recipe: Recipe) -> list[tuple[Recipe, str]]:
-        found = recipes.half_samples(recipe, self._request.default.model.data.calibration)
-        return [found] if found else []
+    def _glance(self, default: TuneCandidate, journal: Journal) -> list[TimedBuild]:
+        """One process of everything that there is so far, whatever it costs: what is slow is not worth varying."""
+        there = [one.candidate for one in self._trials.tried.values() if not one.reason]
+        others = [one for one in there if one is not default]
+        return self._race("builds, a first look", [default, *others], journal, RACING, rungs=(1,))
 
-    def _worth_varying(self, quantized: Sequence[Recipe]) -> list[Recipe]:
-        """Quantized recipes that could be built, static ones first: on most processors they are the fast ones."""
-        there = [one for one in quantized if one.name in self._tried and not self._tried[one.name].reason]
-        methods = {recipes.STATIC: 0, recipes.DYNAMIC: 1}
-        step = {one.name: cases.quantizing(one) for one in there}
-        return sorted(there, key=lambda one: methods.get(str(step[one.name].options.get("method")), 2))  # type: ignore[union-attr] # all have one
+    def _vary(self, first: Sequence[tuple[Recipe, str]], seen: Sequence[TimedBuild], reader: GraphReader) -> None:
+        """Vary the quantized builds, the fastest first, until the time for building is over."""
+        times = {one.candidate.case.recipe.name: one.example_s for one in seen}
+        least = min((one.example_s for one in _fit(seen) if one.example_s), default=math.inf)
+        there = [
+            recipe
+            for recipe, _ in first
+            if cases.quantizing(recipe) is not None
+            and recipe.name in self._trials.tried
+            and not self._trials.tried[recipe.name].reason
+        ]
+        for recipe in sorted(there, key=lambda one: times.get(one.name) or math.inf):
+            spent = times.get(recipe.name)
+            if spent is not None and spent > FAR * least:
+                slower = f"it takes {spent / least:.1f} times as long as the fastest"
+                self._spared.append(f"variations of {recipe.name}: {slower}")
+                continue
+            before = len(self._trials.inside())
+            self._family(recipe, [known for known, _ in first if known is not recipe], reader)
+            if spent is not None and len(self._trials.inside()) > before:
+                least = min(least, spent)  # what varies it is about as fast
+
+    def _family(self, recipe: Recipe, others: Iterable[Recipe], reader: GraphReader) -> None:
+        """Variations of a quantized build: closer ones where it is outside the budget, then what may be faster."""
+        half = recipes.half_samples(recipe, self._request.default.model.data.calibration)
+        every = [*recipes.variations(recipe, keys.isa()), *([half] if half else [])]
+        every = [one for one in every if recipes.known(dict(one[0].steps[-1].options))]
+        known = [(recipe, ""), *((one, "") for one in others)]
+        closer, faster = recipes.apart(recipes.distinct([*known, *every])[len(recipes.distinct(known)) :], recipe)
+        own = self._trials.tried[recipe.name]
+        if own.keeps:
+            if closer:
+                named = ", ".join(words for _, words in closer)
+                self._spared.append(f"{recipe.name} with {named}: closer at best, and it keeps the budget")
+        else:
+            closer_ones = self._trials.all(closer, by=BUILDING, enough=lambda one: one.keeps)
+            if not any(one.keeps for one in closer_ones):
+                best = max((one for one in [own, *closer_ones] if not one.reason), key=lambda one: one.rank)
+                self._mixed(best.candidate.case.recipe, reader)
+        self._trials.all(faster, by=BUILDING)
 
     def _mixed(self, recipe: Recipe, reader: GraphReader) -> None:
         """The fewest layers in float that keep the budget, of a build that is outside it."""
-        tried = self._tried.get(recipe.name)
-        if tried is None or tried.reason or tried.keeps or self._over(BUILDING):
-            return
-        found = self._ranked(recipe, reader)
-        if found is None or not found.worth:
-            return
+        worth = self._ranked(recipe, reader, BUILDING)
 
-        def keeps(count: int) -> bool | None:
-            if self._over(BUILDING):
-                self._skipped.append(f"more or fewer layers of {recipe.name} in float")
-                return None
-            words = f"{count} layer{'s' if count > 1 else ''} in float"
-            made = cases.changed(recipe, {"exclude": list(found.worth[:count])}, f"{recipe.name}.float-{count}")
-            return self._try(self._candidates([(made, words)]), by=math.inf)[0].keeps
+        def keeps(number: int) -> bool | None:
+            made = cases.changed(recipe, {"exclude": list(worth[:number])}, f"{recipe.name}.float-{number}")
+            found = self._trials.all([(made, f"{count(number, 'layer')} in float")], by=BUILDING)
+            return found[0].keeps if found else None
 
-        layers.fewest(len(found.worth), keeps)
+        if worth:
+            layers.fewest(len(worth), keeps)
 
-    def _ranked(self, recipe: Recipe, reader: GraphReader) -> RankedLayers | None:
-        """The layers of a quantized build, ranked once; None where they cannot be."""
-        if recipe.name not in self._rankings:
+    def _profiled(self, recipe: Recipe, reader: GraphReader, by: float) -> LayerTimes | None:
+        """Where the time goes in a quantized build, looked at once; None where that is not known.
+
+        Raises:
+            OutOfTime: a share of the time for searching was over first.
+        """
+        if recipe.name not in self._profiles:
             case = replace(self._request.default, recipe=recipe)
-            self._watch.saying(f"ranking the layers of {recipe.name}")
-            self._rankings[recipe.name] = None
+            found = None
             try:
-                built = cases.built(self._session, case, _silent)
-                self._rankings[recipe.name] = layers.ranked(self._session, reader, case, built, _silent)
+                with self._clock.until(by):
+                    built = cases.built(self._session, case, _silent)
+                    found = layers.profiled(self._session, reader, case, built, _silent)
             except (BuildError, UsageError, WorkerError) as error:
-                self._watch.saying(f"its layers cannot be ranked: {error}")
-        return self._rankings[recipe.name]
+                self._watch.saying(f"the layers of {recipe.name} are not known: {error}")
+            self._profiles[recipe.name] = found
+        return self._profiles[recipe.name]
+
+    def _ranked(self, recipe: Recipe, reader: GraphReader, by: float) -> tuple[str, ...]:
+        """The layers of a quantized build that bring noise, the one first that is the best to keep in float."""
+        if recipe.name in self._worth:
+            return self._worth[recipe.name]
+        found: tuple[str, ...] = ()
+        try:
+            if self._clock.over(by):
+                raise OutOfTime
+            self._watch.saying(f"ranking the layers of {recipe.name}")
+            times = self._profiled(recipe, reader, by)
+            built = self._session.built.get((self._request.default.model.name, recipe.name))
+            if times is not None and isinstance(built, Artifact):
+                with self._clock.until(by):
+                    found = layers.worth(self._session, reader, built, times)
+        except OutOfTime:
+            self._skipped.append(f"layers of {recipe.name} in float")
+            return ()
+        except (BuildError, WorkerError) as error:
+            self._watch.saying(f"its layers cannot be ranked: {error}")
+        self._worth[recipe.name] = found
+        return found
 
     def _without_slow_layers(
         self, timed: Sequence[TimedBuild], reader: GraphReader, journal: Journal
@@ -246,75 +268,44 @@ class Tuner:
         """The fastest build with those layers in float that integers slow, timed; nothing where there are none."""
         best = next(iter(fastest(_fit(timed))), None)
         recipe = best.candidate.case.recipe if best else None
-        if recipe is None or cases.quantizing(recipe) is None or self._over(RACING):
+        if recipe is None or cases.quantizing(recipe) is None or self._clock.over(RACING):
             return []
-        found = self._ranked(recipe, reader)
-        reader.close()
-        if found is None or not found.slower:
+        base = next((one.example_s for one in timed if one.candidate.case is self._request.default), None)
+        if best is not None and base and best.example_s and base >= PLENTY * best.example_s:
+            why = f"it is {base / best.example_s:.1f} times as fast as the default"
+            self._spared.append(f"layers of {recipe.name} in float that integers slow: {why}")
             return []
-        made = cases.changed(recipe, {"exclude": list(found.slower)}, f"{recipe.name}.float-where-faster")
-        words = f"{count(len(found.slower), 'layer')} in float that integers slow"
-        kept = [one.candidate for one in self._try(self._candidates([(made, words)]), by=math.inf) if one.keeps]
-        return self._race("layers in float that integers slow", kept, journal, SETTINGS) if kept else []
-
-    def _candidates(self, found: Iterable[tuple[Recipe, str]]) -> list[TuneCandidate]:
-        return [TuneCandidate(case=replace(self._request.default, recipe=recipe), why=words) for recipe, words in found]
-
-    def _try(self, candidates: Sequence[TuneCandidate], *, by: float) -> list[TriedBuild]:
-        """Build and evaluate, a few at a time, until a share of the time is over."""
-        found = []
-        for start in range(0, len(candidates), TOGETHER):
-            group = candidates[start : start + TOGETHER]
-            if by < math.inf and self._over(by):
-                self._skipped += [one.case.recipe.name for one in candidates[start:]]
-                break
-            built = self._session.build([one.case for one in group], on_event=self._watch.building)
-            for one in group:
-                tried = self._evaluate(one, built[key(one.case)])
-                self._tried[one.case.recipe.name] = tried
-                found.append(tried)
-                self._watch.tried(tried)
-        return found
-
-    def _evaluate(self, candidate: TuneCandidate, built: object) -> TriedBuild:
-        if not isinstance(built, Artifact):
-            return TriedBuild(candidate=candidate, reason=str(getattr(built, "reason", built)))
         try:
-            found = leaving.evaluated(self._session, candidate.case, built)
-        except (WorkerError, ValueError, OSError) as error:
-            return TriedBuild(candidate=candidate, reason=str(error))
-        quality = leaving.quality_of(candidate.case, built, found)
-        return TriedBuild(
-            candidate=candidate,
-            closeness_db=quality.closeness_db,
-            metric=quality.metric,
-            value=quality.value,
-            drop=found.accuracy.drop if found.accuracy else None,
-            excess=quality.excess,
-            unjudged=quality.unjudged,
-            bytes=built.bytes,
-        )
+            times = self._profiled(recipe, reader, RACING)
+        except OutOfTime:
+            times = None
+            self._skipped.append(f"layers of {recipe.name} in float that integers slow")
+        reader.close()
+        found = layers.slower(times) if times is not None else ()
+        if not found:
+            return []
+        made = cases.changed(recipe, {"exclude": list(found)}, f"{recipe.name}.float-where-faster")
+        words = f"{count(len(found), 'layer')} in float that integers slow"
+        kept = [one.candidate for one in self._trials.all([(made, words)], by=SETTINGS) if one.keeps]
+        if best is None or not kept:
+            return []
+        both, better = [best.candidate, *kept], better_than(best.candidate, 1.0)
+        return self._race("layers in float that integers slow", both, journal, SETTINGS, hopeful=better)
 
     # --- time ---
 
-    def _over(self, share: float) -> bool:
-        whole = self._request.time_limit
-        searching = max(whole - FEWEST_BLOCKS * MEMBERS * MEMBER_S, whole / 2)  # the rest confirms
-        return self._clock() - self._started > share * searching
-
-    def _nothing_tried(self) -> None:
-        spent = self._clock() - self._started
+    def _nothing_tried(self) -> NoReturn:
         raise UsageError(
             f"--time-limit {self._request.time_limit:g}s is too short for one candidate: building and evaluating the "
-            f"default alone took {spent:.0f} s. It is cached: the same command goes on from there; give it more time"
+            f"default alone took {self._clock.spent:.0f} s. What was finished is cached: the same command goes on from "
+            "there; give it more time"
         )
 
-    def _nothing_timed(self, kept: int) -> None:
-        spent = self._clock() - self._started
+    def _nothing_timed(self, kept: int) -> NoReturn:
         raise UsageError(
-            f"--time-limit {self._request.time_limit:g}s is too short to time one candidate: after {spent:.0f} s "
-            f"{count(kept, 'build')} kept the budget, and no time was left. What was built and evaluated is cached: "
-            f"the same command goes on from there; give it more time"
+            f"--time-limit {self._request.time_limit:g}s is too short to time one candidate: after "
+            f"{self._clock.spent:.0f} s {count(kept, 'build')} kept the budget, and no time was left. What was built "
+            "and evaluated is cached: the same command goes on from there; give it more time"
         )
 
     # --- races ---
@@ -330,15 +321,18 @@ class Tuner:
         first = self._session.job(self._request.default)
         return replace(first, case=case, built=self._session.build([case])[key(case)])
 
-    def _race(self, what: str, candidates: Sequence[TuneCandidate], journal: Journal, by: float) -> list[TimedBuild]:
+    def _race(
+        self, what: str, candidates: Sequence[TuneCandidate], journal: Journal, by: float, **how: Any
+    ) -> list[TimedBuild]:
         self._watch.timing(what, len(candidates))
         found = race(
             candidates,
             self._job,
             journal,
-            watch=_Passing(self._watch),
-            out_of_time=lambda: self._over(by),
+            watch=_Passing(self._watch, self._clock),
+            out_of_time=lambda: self._clock.over(by),
             process_s=self._request.process_s,
+            **how,
         )
         self._skipped += [one.candidate.name for one in found if one.reason.startswith(NOT_TIMED)]
         return found
@@ -351,7 +345,7 @@ class Tuner:
         helped: list[Case] = []
         for number, finalist in enumerate(finalists):
             base = finalist.candidate
-            if self._over(SETTINGS):
+            if self._clock.over(SETTINGS):
                 self._skipped.append(f"settings of {base.name}")
                 break
             if not number:
@@ -361,23 +355,27 @@ class Tuner:
             if not changed:
                 continue
             candidates = [TuneCandidate(case=case, why=f"{base.why}; {words}") for case, words in changed]
-            timed = self._race(f"settings of {base.case.recipe.name}", [base, *candidates], journal, SETTINGS)
+            what, better = f"settings of {base.case.recipe.name}", better_than(base, GAIN)
+            timed = self._race(what, [base, *candidates], journal, SETTINGS, hopeful=better)
             found += [one for one in timed if one.candidate is not base]
             alone = next((one.example_s for one in timed if one.candidate is base and one.example_s), None)
             helped = [one.candidate.case for one in _fit(timed) if alone and (one.example_s or math.inf) < GAIN * alone]
             whole = settings.combined(base.case, helped)
-            if whole is not None and not self._over(SETTINGS):
+            if whole is not None and not self._clock.over(SETTINGS):
                 candidate = TuneCandidate(case=whole, why=f"{base.why}; what helped, together")
-                found += self._race("what helped, together", [candidate], journal, SETTINGS)
+                first = next(one.candidate for one in _fit(timed) if one.candidate.case is helped[0])
+                both, better = [first, candidate], better_than(first, 1.0)
+                found += self._race("what helped, together", both, journal, SETTINGS, hopeful=better)
         return found
 
     def _confirm(self, best: Sequence[TuneCandidate], default: TuneCandidate) -> ConfirmedChoice:
         """The best, the runner-up and the default in live groups; the default is a candidate as well."""
         members = {one.name: one for one in [*best, default]}
-        left = self._request.time_limit - (self._clock() - self._started)
-        group_s = MEMBER_S * len(members)
-        searched = self._clock() - self._started  # confirming is not to take longer than what it confirms
-        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(left / group_s), int(searched / group_s)))
+        left = self._request.time_limit - self._clock.spent
+        group_s = self._clock.member_s * len(members)
+        # Confirming is not to take longer than half of what it confirms.
+        worth = min(left, self._clock.spent / 2)
+        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(worth / group_s)))
         self._watch.saying(f"confirming {' and '.join(one.name for one in best)} against {default.name}")
         return confirm_choice(
             ConfirmJob(
@@ -391,41 +389,46 @@ class Tuner:
                 blocks=blocks,
                 examples={name: one.case.target.batch for name, one in members.items()},
                 seed=f"{self._session.run.id}/tune",
-            )
+            ),
+            goes_on=lambda _: self._clock.spent < self._request.time_limit,
         )
 
     def _none(self, default: TuneCandidate, reader: GraphReader) -> Tuned:
         """What is said where nothing keeps the budget: the best that was seen, and its layers to blame."""
-        seen = [one for one in self._tried.values() if one.candidate is not default and not one.reason]
+        tried = self._trials.tried
+        seen = [one for one in tried.values() if one.candidate is not default and not one.reason]
         nearest = max(seen, key=lambda one: one.rank, default=None)
         blame: tuple[str, ...] = ()
         if nearest is not None and cases.quantizing(nearest.candidate.case.recipe) is not None:
-            case = nearest.candidate.case
-            try:
-                artifact = cases.built(self._session, case, _silent)
-                blame = layers.ranked(self._session, reader, case, artifact, self._watch.saying).worth[:5]
-            except (BuildError, UsageError, WorkerError) as error:
-                self._watch.saying(f"its layers cannot be ranked: {error}")
+            blame = self._ranked(nearest.candidate.case.recipe, reader, SETTINGS)[:5]
         return Tuned(
             default=default,
-            tried=tuple(self._tried.values()),
+            tried=tuple(tried.values()),
             nearest=nearest,
             blame=blame,
             out_of_time=tuple(self._skipped),
-            seconds=self._clock() - self._started,
+            spared=tuple(self._spared),
+            seconds=self._clock.spent,
         )
 
 
 class _Passing(RaceWatcher):
     """Passes on what a race shows."""
 
-    def __init__(self, watch: TuneWatcher) -> None:
-        self._watch = watch
+    def __init__(self, watch: TuneWatcher, clock: TuneClock) -> None:
+        self._watch, self._clock = watch, clock
+        self._before = clock.spent
 
     def sharpened(self, row: object) -> None:
-        self._watch.timed(row)
+        self._seen(row)
 
     def finished(self, row: object) -> None:
+        self._seen(row)
+
+    def _seen(self, row: object) -> None:
+        now = self._clock.spent
+        self._clock.took("process", now - self._before)
+        self._before = now
         self._watch.timed(row)
 
 
@@ -460,11 +463,13 @@ def tune(request: TuneRequest, watch: TuneWatcher) -> Tuned:
     """
     if not any(value is not None for value in _limits(request)):
         raise UsageError(
-            f"{request.default.model.name} has no budget to keep: give one with --budget, such as 1% (accuracy) or 20dB"
+            f"{request.default.model.name} has no budget of accuracy or fidelity to keep: give one with --budget, such "
+            f"as 1% (accuracy) or 20dB; latency, size, memory and energy say nothing of how good a build is"
         )
     return Tuner(request, watch).run()
 
 
 def _limits(request: TuneRequest) -> list[float | None]:
     found = request.default.model.budget
-    return [found.accuracy_drop, found.accuracy_share, found.fidelity_db, found.fidelity_equal]
+    single = [limit for one in found.metrics.values() for limit in (one.drop, one.share)]
+    return [found.accuracy_drop, found.accuracy_share, found.fidelity_db, found.fidelity_equal, *single]

@@ -26,7 +26,7 @@ from harness.zoo.text import plain
 
 if TYPE_CHECKING:
     from harness.frameworks.base import Framework
-    from harness.zoo.schema import DataEntry, DataUse, ModelEntry, TargetEntry, WeightsEntry, ZooFile
+    from harness.zoo.schema import BudgetEntry, DataEntry, DataUse, ModelEntry, TargetEntry, WeightsEntry, ZooFile
 
 _COUNTS = ("calibration", "evaluation")
 TEST_SETS = "test_sets"
@@ -257,7 +257,6 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
         if variant in entries.variants:  # any other is reported where references are checked
             only = {variant: entries.variants[variant]}
             check_effect((*where, "variants", variant), own, only, problems)
-    budget = entry.budget
     return ModelSpec(
         name=name,
         source=entry.source,
@@ -271,21 +270,27 @@ def model(name: str, entries: ZooFile, base: Mapping[str, Recipe], folder: Path,
         data=data,
         options=plain(entry.options),
         recipes=recipes,
-        budget=Budget(
-            accuracy_drop=budget.accuracy_drop,
-            accuracy_share=budget.accuracy_share,
-            fidelity_db=budget.fidelity_db,
-            fidelity_equal=budget.fidelity_equal,
-            latency_s=budget.latency,
-            size_bytes=budget.size,
-            memory_bytes=budget.memory,
-            structure=budget.structure,
-            metrics={key: MetricLimit(drop=limit.drop, share=limit.share) for key, limit in budget.metrics.items()},
-        ),
+        budget=budget_of(entry.budget),
         outputs=_outputs(where, entry, problems),
         timed_inputs=entry.timed_inputs,
         baseline=entry.baseline or entries.defaults.baseline or "",
         framework_env=_framework_env(where, entry, folder, problems),
+    )
+
+
+def budget_of(entry: BudgetEntry) -> Budget:
+    """What a zoo says that builds may cost."""
+    return Budget(
+        accuracy_drop=entry.accuracy_drop,
+        accuracy_share=entry.accuracy_share,
+        fidelity_db=entry.fidelity_db,
+        fidelity_equal=entry.fidelity_equal,
+        latency_s=entry.latency,
+        size_bytes=entry.size,
+        memory_bytes=entry.memory,
+        energy_j=entry.energy,
+        structure=entry.structure,
+        metrics={key: MetricLimit(drop=limit.drop, share=limit.share) for key, limit in entry.metrics.items()},
     )
 
 

@@ -39,6 +39,7 @@ def _written(pattern: str, *kinds: str) -> WithJsonSchema:
 Percent = Annotated[float, BeforeValidator(units.parse_zoo_share), _written(units.PERCENT_PATTERN, "number")]
 Duration = Annotated[float, BeforeValidator(units.parse_zoo_duration), _written(units.DURATION_PATTERN)]
 Frequency = Annotated[int, BeforeValidator(units.parse_zoo_frequency), _written(units.FREQUENCY_PATTERN)]
+Joules = Annotated[float, BeforeValidator(units.parse_zoo_energy), _written(units.ENERGY_PATTERN)]
 Size = Annotated[int, BeforeValidator(units.parse_zoo_size), _written(units.SIZE_PATTERN, "integer")]
 
 
@@ -270,9 +271,9 @@ class TargetEntry(Strict):
     runtime: Text = Field(
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
-        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, which are not an "
-        "onnxruntime; or another language: node, browser, cpp or java, or a device: ssh or android, see "
-        "docs/languages.md",
+        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, litert, tvm, genai, "
+        "which are not an onnxruntime; or another language: node, browser, cpp or java, or a device: ssh or android, "
+        "see docs/languages.md",
     )
     host: Text | None = Field(
         default=None, description="with `runtime: ssh` the machine, with `runtime: android` the phone's serial number"
@@ -378,6 +379,7 @@ class BudgetEntry(Strict):
     latency: Duration = Field(default=ABSENT, description="largest median latency")
     size: Size = Field(default=ABSENT, description="largest artifact")
     memory: Size = Field(default=ABSENT, description="most memory that the model takes in a worker")
+    energy: Joules = Field(default=ABSENT, description="most energy of one inference, such as 20mJ")
     structure: Literal["report", "fail"] = Field(
         default="report",
         description="a gate's answer to a lost fusion or node, float arithmetic again, another signature or opset",

@@ -22,7 +22,7 @@ from typing import Any
 import onnx.helper
 
 from harness.measure import coordinator
-from tests import builders, conftest
+from tests import asv_server, builders, conftest
 
 SUITE = (Path(__file__).parents[2] / "benchmarks/suite/sweep.py").read_text(encoding="utf-8")
 
@@ -117,15 +117,19 @@ class AsvProject:
         )  # fmt: skip
         return done.stdout.strip()
 
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start the `main` of a module, `asv.main` or `harness.cli`."""
+    def variables(self) -> dict[str, str]:
+        """The environment of its processes."""
         variables = {"HOME": str(self.root / "home"), "HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
         variables[coordinator.FLOOR_BUDGET] = os.environ[coordinator.FLOOR_BUDGET]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ASV", "HARNESS_"))}
+        return inherited | variables | self.environment
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start the `main` of a module, `asv.main` or `harness.cli`."""
         return subprocess.Popen(
             [sys.executable, "-c", f"from {module} import main; main()", *arguments],
             cwd=self.root,
-            env=inherited | variables | self.environment,
+            env=self.variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -133,9 +137,8 @@ class AsvProject:
 
     def asv(self, *arguments: str, code: int = 0) -> str:
         """Run asv, expect this exit code, and return what it printed."""
-        process = self.start("asv.main", *arguments)
-        out, _ = process.communicate(timeout=300)
-        assert code == process.returncode, f"asv {' '.join(arguments)}:\n{out}"
+        found, out = asv_server.run(self.root, self.variables(), arguments)
+        assert code == found, f"asv {' '.join(arguments)}:\n{out}"
         return out
 
     def files(self, commit: str = "") -> list[Path]:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from harness.gate.outputs.markdown import MARKER
+from harness.measure import coordinator
 from tests import builders
 from tests.conftest import lend
 from tests.test_provenance import git
@@ -22,7 +23,7 @@ from tests.test_provenance import git
 ROOT = Path(__file__).resolve().parent.parent.parent
 ZOO = """
 version: 1
-defaults: {variants: [small], targets: [cpu], threads: [1], batch: [1], processes: 2, time_per_case: 0.3, ci_width: 5%}
+defaults: {variants: [small], targets: [cpu], threads: [1], batch: [1], processes: 2, time_per_case: 0.1, ci_width: 5%}
 variants:
   small: {precision: float16, steps: [export, cast: {to: float16}]}
 targets:
@@ -68,6 +69,7 @@ class Runner:
             "GITHUB_STEP_SUMMARY": str(self.folder / "summary.md"),
         }
         outside = {name: value for name, value in os.environ.items() if not name.startswith("HARNESS_")}
+        ours[coordinator.FLOOR_BUDGET] = os.environ[coordinator.FLOOR_BUDGET]
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
             cwd=self.clone,
@@ -315,7 +317,7 @@ def test_a_regression_fails_until_it_is_accepted(runner: Runner) -> None:
         encoding="utf-8",
     )
     runner.commit("Take float32")
-    quick = {"time-limit": "1s", "fail-on": "regression"}
+    quick = {"time-limit": "0.1s", "fail-on": "regression"}
     code, said = runner.action(**quick)
     assert 1 == code, said
     assert "regression" == runner.outputs["gate"]["verdict"]

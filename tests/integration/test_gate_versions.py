@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from onnx import helper
 
@@ -43,7 +44,7 @@ variants:
 targets:
   cpu: {provider: cpu}
 data:
-  digits: {source: digits, calibration: 8, evaluation: 64}
+  digits: {source: npz, path: digits.npz, calibration: 8, evaluation: 64}
 models:
   digits: {source: onnx, id: digits.onnx, task: classification, data: digits}
 """
@@ -65,7 +66,6 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this repository whose commit `old` is `OLD` with a small zoo, and whose working tree is this code."""
-    pytest.importorskip("sklearn", reason="has the digits")
     known = subprocess.run(
         ["git", "-C", str(REPOSITORY), "cat-file", "-e", f"{OLD}^{{commit}}"], check=False, env=git_environment()
     )
@@ -81,7 +81,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     ends = [builders.value("image", ["batch", 1, 8, 8])], [builders.value("logits", ["batch", 10])]
     builders.save(top / "digits.onnx", nodes, *ends, weights=[builders.weight("w", 64, 10)])
-    git(top, "add", "digits.onnx")
+    dice = np.random.default_rng(0)
+    images, labels = dice.random((72, 1, 8, 8), np.float32), dice.integers(10, size=72)
+    np.savez(top / "digits.npz", image=images, labels=labels)
+    git(top, "add", "digits.onnx", "digits.npz")
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.invalid")
     git(top, *identity, "commit", "--quiet", "--all", "--message", "A small zoo")
     git(top, "tag", "old")

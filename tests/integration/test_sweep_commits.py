@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import asv_server
 from tests.conftest import Project
 from tests.test_provenance import git
-from tests.waiting import alive, children, wait_for, workers
+from tests.waiting import children, hold, workers
 
 
 @pytest.fixture
@@ -44,16 +45,9 @@ SWEEP = ("sweep", "--variants", "fp32", "--processes", "1")
 def asv(project: Project, *arguments: str) -> str:
     """Run asv with a home of its own."""
     (project.root / "home").mkdir(exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "asv", *arguments],
-        cwd=project.root,
-        env=os.environ | {"HOME": str(project.root / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stdout + done.stderr
-    return done.stdout
+    code, out = asv_server.run(project.root, os.environ | {"HOME": str(project.root / "home")}, arguments)
+    assert 0 == code, out
+    return out
 
 
 def test_a_clean_commit_is_booked_and_a_dirty_tree_is_not(committed: Project) -> None:
@@ -140,8 +134,12 @@ def test_ctrl_c_at_any_moment_leaves_nothing_broken(request: pytest.FixtureReque
     """Exit code 130, no traceback, and the next sweep is complete."""
     project: Project = request.getfixturevalue(start)
     sweep = project.start("sweep", "--time-per-case", "3", "--variants", "fp32,fp32-fused")
-    wait_for(lambda: moment(project, sweep), alive(sweep))
+    if moment is planned:
+        assert moment(project, sweep)
+    else:
+        hold(sweep, lambda: moment(project, sweep))
     sweep.send_signal(signal.SIGINT)
+    sweep.send_signal(signal.SIGCONT)
     out, err = sweep.communicate(timeout=300)
     assert 130 == sweep.returncode, (out, err)
     assert "Traceback" not in out + err

@@ -15,7 +15,7 @@ import pytest
 
 from tests import builders
 from tests.conftest import Project, take_over, write_project
-from tests.waiting import alive, children, wait_for, workers, zombie
+from tests.waiting import children, hold, wait_for, workers, zombie
 
 KEYS = {
     "case": None,
@@ -52,6 +52,11 @@ ONE = ("sweep", "--processes", "1", "--variants", "fp32")
 
 INTERRUPTED = ("sweep", "--time-per-case", "1.5")
 """A sweep that goes on long enough to be met at work, and is over soon after."""
+
+
+def parts(project: Project) -> list[Path]:
+    """What an unfinished run has stored."""
+    return list(project.root.glob("results/samples/*.parts/*.parquet"))
 
 
 def rows(project: Project, *more: str) -> dict[str, dict[str, Any]]:
@@ -253,9 +258,9 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_projec
     """Interrupted in the first round: exit code 130; the next sweep measures only the rest, in the same run."""
     project = built_project
     first = project.start(*INTERRUPTED)
-    wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
-    wait_for(lambda: workers(first.pid), alive(first))  # the next one's: the first has been counted
+    hold(first, lambda: parts(project) and workers(first.pid))  # the next one's: the first has been counted
     first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGCONT)
     out, err = first.communicate(timeout=300)
     assert 130 == first.returncode, (out, err)
     assert re.search(r"[12] finished process(es are| is) kept", out)
@@ -280,7 +285,7 @@ def test_a_sweep_that_is_killed_resumes(built_project: Project) -> None:
     """SIGKILL of the coordinator: finished cases are there, and no worker is left behind."""
     project = built_project
     first = project.start(*INTERRUPTED)
-    wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(first))
+    hold(first, lambda: parts(project))
     left = children(first.pid)
     first.kill()
     first.communicate(timeout=300)
@@ -294,9 +299,9 @@ def test_a_worker_that_is_killed_fails_its_case_alone(built_project: Project) ->
     """SIGKILL in the middle of a case, as the out-of-memory killer does: failed with the reason, the rest goes on."""
     project = built_project
     sweep = project.start(*INTERRUPTED)
-    wait_for(lambda: list(project.root.glob("results/samples/*.parts/*.parquet")), alive(sweep))
-    wait_for(lambda: workers(sweep.pid), alive(sweep))
+    hold(sweep, lambda: parts(project) and workers(sweep.pid))
     os.kill(workers(sweep.pid)[0], signal.SIGKILL)
+    sweep.send_signal(signal.SIGCONT)
     out, err = sweep.communicate(timeout=300)
     assert 4 == sweep.returncode, (out, err)
     statuses = [row["status"] for row in rows(project).values()]

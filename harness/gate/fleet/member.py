@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections.abc import Sequence
@@ -92,10 +93,13 @@ def fetch(entries: Sequence[SideEntry], depot: str) -> tuple[SideEntry, ...]:
     """Get what is missing from the depot; what is not there either.
 
     Raises:
-        StoreError: what is there is damaged, or the cache cannot be written.
+        StoreError: the cache cannot be written.
     """
     missing = [one for one in entries if not transfer.has(cache(one[0]), one[1])]
-    return tuple(one for one in missing if not (depot and place(depot, one[0]).fetch(cache(one[0]), one[1])))
+    if depot and missing:
+        with contextlib.suppress(transfer.UnreachableDepot):  # from where the gate was started, then
+            missing = [one for one in missing if not place(depot, one[0]).fetch(cache(one[0]), one[1])]
+    return tuple(missing)
 
 
 def place(depot: str, folder: str) -> transfer.Depot:

@@ -62,6 +62,7 @@ class FleetPlaces:
         self._wishes, self._hosts, self._say = wishes or {}, hosts, say
         self._class_of: dict[str, str] = {}
         self._there = self._arrived()
+        self._schedule: FleetRounds | None = None
 
     def resolve(self, **asked: Any) -> tuple[Side, Side]:
         """The two sides, which must be something that other hosts can have.
@@ -113,12 +114,21 @@ class FleetPlaces:
             for name, match in matches.items()
         }
         schedule = FleetRounds(self._fleet, cases, settings, watch, cache=self._cache, say=self._say)
+        self._schedule = schedule
         try:
             return scheduled(schedule, settings, choose)
         except HarnessError as error:
             self._say(str(error))
             schedule.done.interrupted = FLEET_GONE
             return schedule.done
+
+    def at_once(self) -> int:
+        """How many pairs the hosts measure at the same time."""
+        return max(1, sum(one.slots for one in self._there))
+
+    def underway(self) -> str:
+        """What runs on how many hosts now, and how much was given away again."""
+        return self._schedule.underway() if self._schedule is not None else ""
 
     def hosts(self, done: Measured) -> tuple[MeasuringHost, ...]:
         """Who measured how many pairs, by name."""

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.build.cache import Cache
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
 from harness.fleet import transfer
 from harness.fleet.engine import Fleet
 from harness.fleet.executor import LOOK_S, MOST_ATTEMPTS, SLACK_S
-from harness.fleet.flights import FETCH_S, patience_s
+from harness.fleet.flights import FETCH_S, patience_s, underway
 from harness.fleet.model import SLOT, FleetHost, classes
 from harness.gate.fleet import member
 from harness.gate.fleet.model import PairAnswer, SentPair, SideEntry
@@ -117,12 +117,17 @@ class FleetRounds(Schedule):
         self._put: set[SideEntry] = set()
         self._names: dict[str, str] = {}
         self._looked = -math.inf
+        self._repeated = 0
 
     def at_once(self, names: Sequence[str]) -> int:
         """How many pairs of each of these cases the hosts measure in the time of one."""
         wanted = Counter(self._cases[name].host_class for name in names)
         slots = {name: sum(one.slots for one in hosts) for name, hosts in classes(self._fleet.hosts()).items()}
         return max(1, min(slots.get(name, 0) // n for name, n in wanted.items()))
+
+    def underway(self) -> str:
+        """What runs on how many hosts now, and how much was given away again."""
+        return underway(len(self._flights), sum(one.slots for one in self._measuring()), self._repeated)
 
     def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
         """So many pairs of each case that still works, on all hosts of its class at once.
@@ -141,8 +146,10 @@ class FleetRounds(Schedule):
                 if self.clock() >= self.end + (PAIR_GRACE_S if self._flights else 0.0) and waiting:
                     raise OutOfTime
                 self._move_on(waiting, phase)
-                with contextlib.suppress(queue.Empty):
+                try:
                     self._taken(*self._answered.get(timeout=LOOK_S), waiting)
+                except queue.Empty:
+                    self.watch.tick()
         finally:
             for flight in self._flights:
                 self._cancel(flight)
@@ -284,7 +291,8 @@ class FleetRounds(Schedule):
             if answer.broken is not None and name not in self.done.broken:
                 self._break(name, waiting, answer.broken)
             elif answer.pair is not None and name not in self.done.broken:
-                pair = dataclasses.replace(answer.pair, host=self._names[flight.address])
+                found = self._fleet.our_time(flight.address, answer.pair)
+                pair = dataclasses.replace(found, host=self._names[flight.address])
                 self.done.pairs[name].append(pair)
                 self.watch.paired(name, pair)
 
@@ -315,6 +323,7 @@ class FleetRounds(Schedule):
             self._break(flight.name, waiting, Broken(reason=reason))
             return
         self._say(f"{where} {why}: a pair of {flight.name} is measured again")
+        self._repeated += 1
         waiting.appendleft((flight.name, flight.attempt + 1))
 
     def _refuse(self, flight: PairFlight, why: str, waiting: deque[tuple[str, int]]) -> None:
@@ -332,11 +341,14 @@ class FleetRounds(Schedule):
                 future.cancel(force=True)
 
     def _publish(self, sent: SentPair) -> None:
-        """Put what a pair needs into the depot, each entry once."""
+        """Put what a pair needs into the depot, each entry once; else it is sent to whoever lacks it."""
         for entry in sent.entries if sent.depot else ():
             if entry not in self._put:
-                member.place(sent.depot, entry[0]).put(self._cache(entry[0]), entry[1])
                 self._put.add(entry)
+                try:
+                    member.place(sent.depot, entry[0]).put(self._cache(entry[0]), entry[1])
+                except StoreError as error:
+                    self._say(f"{error} It goes through the scheduler.")
 
     def _send(self, entries: Sequence[SideEntry], address: str) -> str:
         """Put entries into the cache of a host, through the scheduler; why it does not take one, or nothing.

@@ -24,7 +24,7 @@ from harness.flow.plan import Selection
 from harness.gate.model import Contender, Side
 from harness.gate.sides import code, worktrees
 from harness.processes import Limits, step_deadline_s
-from harness.records import CaseId, Refusal, Status, wire
+from harness.records import Case, CaseId, Refusal, Status, wire
 from harness.runtime_spec import is_own
 from harness.runtimes import limits as limited
 from harness.runtimes.clients import client_factory
@@ -143,6 +143,29 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
                 "cache": root,
             }
     return {"wire": version, "cases": [answers[case.id] for case in cases], "notes": list(plan.pruned)}
+
+
+def planned(side: Side, selection: Selection, cache: Path) -> list[Case]:
+    """The cases of a side that this process's own code plans and builds into the shared cache as the side's would.
+
+    Args:
+        side: one of another interpreter, or whose tree is harness itself, has none.
+        selection: which cases of its zoo.
+        cache: the shared one.
+
+    Raises:
+        UsageError: the zoo or the selection is wrong.
+    """
+    from harness import frameworks
+    from harness import zoo as zoos
+    from harness.flow import plan as planning
+
+    if _all_apart(side):
+        return []
+    cases = planning.plan(zoos.load(side.zoo), _selection(side, selection)).cases
+    asked = [one for one in cases if not side.case or is_named(side.case, one.id)]
+    shared = (side.cache or cache).absolute() == cache.absolute()  # one tree: its code makes the same for both sides
+    return [one for one in asked if shared or not frameworks.get(one.model.source).runs_user_code]
 
 
 def is_named(asked: str, case_id: str) -> bool:

@@ -1,7 +1,7 @@
 """The two phases of a measurement: what screening flags, when it has seen enough, and what fresh pairs confirm.
 
-Latency, first inference, session creation and the model's memory are one family: all that screening flagged, of
-whichever metric, is confirmed under one Holm correction, so that one promise covers the lot.
+Latency, first inference, session creation, the model's memory and its energy are one family: all that screening
+flagged, of whichever metric, is confirmed under one Holm correction, so that one promise covers the lot.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ METRICS = (
     PairMetric(metric=metrics.FIRST_INFERENCE, value=lambda samples: samples.first_inference_ns / 1e9),
     PairMetric(metric=metrics.SESSION_CREATION, value=lambda samples: samples.session_ns / 1e9),
     PairMetric(metric=metrics.MODEL_MEMORY, value=lambda samples: samples.model_bytes),
+    PairMetric(metric=metrics.ENERGY, value=lambda samples: samples.energy_j),
 )
 PEAK = PairMetric(metric=metrics.PEAK_MEMORY, value=lambda samples: samples.peak_rss_bytes)
 """Shown and not judged: 57 MB of it are Python and onnxruntime, so that a model that doubles may not show."""

@@ -78,7 +78,7 @@ async function open(request) {
   session = await ort.InferenceSession.create("/model.onnx", options);
   const sessionNs = Math.round((performance.now() - start) * 1e6);
   if (threads && ort.env.wasm.numThreads !== threads) {
-    return refused("provider", `this WASM build runs ${ort.env.wasm.numThreads} threads, not ${threads}`);
+    return refused("provider", `this WASM build runs ${ort.env.wasm.numThreads} of the ${threads} threads`);
   }
   const { timerUs } = about();
   const notes = [

@@ -59,7 +59,7 @@ class IreeWorker:
             raise protocol.Refused("provider", f"iree takes no provider options, found {', '.join(sorted(unknown))}")
         start = time.perf_counter_ns()
         with tempfile.TemporaryDirectory() as folder:
-            self.specs, self.names = described(request["artifact"]["path"])
+            self.specs, self.names = serving.described(request["artifact"]["path"])
             config = self.configured(request["threads"]["intra"])
             module = self.runtime.VmModule.copy_buffer(
                 config.vm_instance, compiled(request["artifact"]["path"], folder)
@@ -105,23 +105,6 @@ class IreeWorker:
         """Run every example once and write the outputs into `folder`."""
         written: dict[str, Any] = serving.write_outputs(request, self.specs, self.names, self.run)
         return written
-
-
-def described(path: str) -> tuple[list[Any], list[str]]:
-    """The inputs of a file, and the names of its outputs."""
-    import onnx
-
-    graph = onnx.load(path, load_external_data=False).graph
-    weights = {one.name for one in graph.initializer}
-    specs = []
-    for one in graph.input:
-        if one.name in weights:
-            continue
-        tensor = one.type.tensor_type
-        shape = [axis.dim_value if axis.HasField("dim_value") else axis.dim_param or "?" for axis in tensor.shape.dim]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        specs.append(serving.Spec(one.name, serving.kind_of(dtype), shape))
-    return specs, [one.name for one in graph.output]
 
 
 def compiled(path: str, folder: str) -> bytes:

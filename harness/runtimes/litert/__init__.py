@@ -1,0 +1,1 @@
+"""The worker of LiteRT, and what makes its .tflite file of an .onnx file."""

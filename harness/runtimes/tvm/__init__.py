@@ -1,0 +1,1 @@
+"""The worker of TVM, which compiles the .onnx file through Relax."""

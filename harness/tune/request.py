@@ -1,0 +1,58 @@
+"""What is to be tuned, and who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.build.pipeline import BuildEvent
+from harness.records import Case, Recipe
+from harness.tune.model import TriedBuild
+from harness.zoo import Zoo
+
+TIME_LIMIT_S = 900.0
+
+
+class TuneWatcher(Protocol):
+    """Somebody who looks on: a console, a test, nobody."""
+
+    def saying(self, text: str) -> None:
+        """Something that takes a while, in words."""
+
+    def building(self, event: BuildEvent) -> None:
+        """A build step started or ended."""
+
+    def tried(self, found: TriedBuild) -> None:
+        """A build was evaluated."""
+
+    def timing(self, text: str, candidates: int) -> None:
+        """A race of so many candidates begins."""
+
+    def timed(self, row: object) -> None:
+        """One more process of a candidate was timed; its stored row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneRequest:
+    """What is to be tuned.
+
+    Attributes:
+        default: the baseline on the target that was asked for: what everything is compared with.
+        variants: the zoo's recipes to start from.
+        fixed_threads: whether the target was named with its threads, so that no more are tried.
+        time_limit: in seconds.
+        process_s: seconds of inference of one timed process.
+        batches: sizes of the batch that are searched as well, by the time of one example; the target's alone if empty.
+    """
+
+    zoo: Zoo
+    default: Case
+    variants: Sequence[Recipe]
+    cache: Path
+    results: Path
+    fixed_threads: bool = False
+    time_limit: float = TIME_LIMIT_S
+    process_s: float = 0.5
+    batches: Sequence[int] = ()

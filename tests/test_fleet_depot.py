@@ -1,0 +1,211 @@
+"""harness.fleet.depot_builds: what others built comes from a place below a URL, and what is built here goes there."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import trained
+from harness.build import keys, lookup, pipeline
+from harness.build.cache import Cache
+from harness.build.inventory import entries as inventory
+from harness.fleet import builders, depot_builds, flights, transfer
+from harness.fleet.depot_builds import DepotBuilds
+from harness.fleet.model import FleetHost
+from harness.flow.execute import Job
+from harness.flow.preview import SweepSettings
+from harness.records import Artifact, Built, ModelSpec, Recipe
+from tests import conftest, outcomes
+from tests.conftest import Project
+from tests.test_bad_bucket import BadBucket, bucket
+
+__all__ = ["bucket"]
+
+VARIANTS = ("fp32", "fp32-fused", "int8-static")
+Requests = list[tuple[ModelSpec, list[Recipe]]]
+
+
+def asked(root: Path) -> Requests:
+    """The one model of the small project, with the variants that it is swept in."""
+    model = conftest.tiny_of(root)
+    return [(model, [model.recipes[name] for name in VARIANTS])]
+
+
+def nothing(_: Cache, requests: Sequence[Any], **__: Any) -> dict[tuple[str, str], Built]:
+    """Builds of somebody who cannot build at all."""
+    return {}
+
+
+def from_cache(cache: Cache, requests: Sequence[Any], **_: Any) -> dict[tuple[str, str], Built]:
+    """Builds of somebody who only finds."""
+    return {
+        (model.name, one.name): found
+        for model, recipes in requests
+        for one in recipes
+        if (found := lookup.lookup(cache, model, one)) is not None
+    }
+
+
+def through(url: str, root: Path, cache: Path, builds: Any, said: list[str]) -> dict[tuple[str, str], Built]:
+    """What came of the small project's variants."""
+    made = DepotBuilds(url, builds=builds, say=said.append)
+    return dict(made(Cache(cache), asked(root), on_event=lambda _: None, surround=pipeline.surrounded))
+
+
+def other_checkout(project: Project, tmp_path: Path) -> Path:
+    """The same model in another folder, as on another machine; its file is as old as it is there."""
+    other = tmp_path / "elsewhere"
+    conftest.write_project(other)
+    shutil.copyfile(project.root / "tiny.onnx", other / "tiny.onnx")
+    return other
+
+
+def test_another_machine_builds_nothing(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """It finds all variants by its own copy of the file, without loading it; a file of another content finds none."""
+    said: list[str] = []
+    assert 3 == len(through("bad://bench", built_project.root, built_project.root / "cache", from_cache, said))
+    assert [] == said
+    other = other_checkout(built_project, tmp_path)
+    found = through("bad://bench", other, other / "cache", from_cache, said)
+    assert {("tiny", name) for name in VARIANTS} == set(found)
+    assert all(isinstance(one, Artifact) for one in found.values())
+    assert ["tiny: 5 parts came from bad://bench"] == said
+    assert set() == {one.kind for one in inventory(Cache(other / "cache"), deep=True) if one.damage}
+
+    content = (other / "tiny.onnx").read_bytes()
+    (other / "tiny.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert {} == through("bad://bench", other, tmp_path / "third", from_cache, said)
+
+
+def test_half_an_object_is_built_and_written_anew(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """It is said, counts as absent for whoever fetches it, and is replaced by whoever builds it."""
+    said: list[str] = []
+    through("bad://bench", built_project.root, built_project.root / "cache", from_cache, said)
+    name = next(name for name in bucket.store if "/artifacts/" in name)
+    whole = bucket.store[name].getvalue()
+    bucket.store[name].seek(0)
+    bucket.store[name].truncate(len(whole) // 2)
+    other = other_checkout(built_project, tmp_path)
+    digest = Path(name).stem
+
+    def build(cache: Cache, requests: Sequence[Any], **_: Any) -> dict[tuple[str, str], Built]:
+        shutil.copytree(built_project.root / "cache" / "artifacts" / digest, cache.place("artifacts", digest))
+        return from_cache(cache, requests)
+
+    assert 3 == len(through("bad://bench", other, other / "cache", build, said))
+    assert any(f"artifacts/{digest} arrived damaged" in one for one in said)
+    assert len(whole) == len(bucket.store[name].getvalue())
+
+
+def test_a_bucket_that_is_away_costs_no_sweep(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """A minute is waited for; after that it is built here, and nothing more is asked of the place."""
+    said: list[str] = []
+    cache = built_project.root / "cache"
+    bucket.away = 3
+    assert 3 == len(through("bad://bench", built_project.root, cache, from_cache, said))
+    assert [] == said
+    other = other_checkout(built_project, tmp_path)
+    bucket.away = 10**6
+    assert {} == through("bad://bench", other, other / "cache", nothing, said)
+    assert 1 == len(said)
+    assert "What is missing is built." in said[0]
+    assert 10**6 - 10 < bucket.away
+
+
+def test_trained_weights_travel(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """Whoever needs them has them trained once: they are known by the request for them, and checked on arrival."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    source, target = Cache(built_project.root / "cache"), Cache(tmp_path / "cache")
+    entry, model = (trained.FOLDER, "0a1b"), conftest.tiny_of(built_project.root)
+    place = source.place(*entry)
+    place.parent.mkdir()
+    tensors = {"weight": np.ones(3, np.float32)}
+    place.write_bytes(safetensors.save(tensors, trained.metadata("a detector", safetensors.save(tensors))))
+    known = lookup.resolution(source, model, probe=False)
+    assert known is not None
+    content = {**known, "facts": {**known["facts"], trained.FOLDER: ["0a1b"]}}
+    source.put_resolution(keys.source_key(model), content)
+    assert entry in depot_builds.needed(source, *asked(built_project.root)[0])
+
+    depot = transfer.Depot("bad://bench")
+    assert depot.put(source, entry)
+    assert depot.fetch(target, entry)
+    assert transfer.has(target, entry)
+    name = "/bench/trained/0a1b.tar"
+    data = bytearray(bucket.store[name].getvalue())
+    data[data.index(place.read_bytes()[-4:], 512)] ^= 1
+    bucket.store[name].seek(0)
+    bucket.store[name].write(bytes(data))
+    assert not depot.fetch(Cache(tmp_path / "third"), entry)
+    assert "arrived damaged" in depot.damaged[entry]
+
+
+def test_trained_weights_go_where_the_network_runs(built_project: Project, tmp_path: Path) -> None:
+    """A host that runs the network itself is sent them, and who builds it, where it lacks them; nobody else is."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    cache, tiny = Cache(built_project.root / "cache"), conftest.tiny_of(built_project.root)
+    model = dataclasses.replace(tiny, weights=dataclasses.replace(tiny.weights, kind="trained"))
+    entry = (trained.FOLDER, "0a1b")
+    tensors = {"weight": np.ones(3, np.float32)}
+    cache.place(*entry).parent.mkdir()
+    cache.place(*entry).write_bytes(
+        safetensors.save(tensors, trained.metadata("a detector", safetensors.save(tensors)))
+    )
+    weights = {"kind": "trained", "digest": "w", "reason": ""}
+    known: dict[str, Any] = {"weights": weights, "files": [], "facts": {trained.FOLDER: ["0a1b"]}}
+    cache.put_resolution(keys.source_key(model), known)
+    case = dataclasses.replace(outcomes.case(), model=model)
+    settings = SweepSettings(processes=1, time_per_case=1.0, ci_width=0.1)
+    job = Job(case=case, built=outcomes.artifact(case), settings=settings, cache=cache.root)
+    itself = dataclasses.replace(case, target=dataclasses.replace(case.target, runtime="torch"))
+    assert entry not in flights.entries_of(job)
+    assert entry in flights.entries_of(dataclasses.replace(job, case=itself))
+
+    class Builder:
+        def ask(self, call: Any, addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
+            """Answer as a worker whose cache is another."""
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setenv("HARNESS_CACHE", str(tmp_path / "its"))
+                asked_for.append(call.__name__)
+                return {addresses[0]: call(**arguments)}
+
+    asked_for: list[str] = []
+    builds = builders.FleetBuilds(Builder())  # type: ignore[arg-type]
+    for _ in range(2):
+        builds._lend(cache, model, FleetHost(address="tcp://one", builds=1))
+    assert ["lacking", "receive", "lacking"] == asked_for
+    assert transfer.has(Cache(tmp_path / "its"), entry)
+
+
+def test_pretrained_weights_are_kept_rather_than_a_fallback(tmp_path: Path) -> None:
+    """Where a hub cannot be reached, what somebody else got of it counts; a fallback never takes its place."""
+    model = outcomes.case("resnet18", "fp32").model
+    weights = {"kind": "pretrained", "digest": "p", "reason": ""}
+    cache, note = Cache(tmp_path), dict[str, Any](files=[], facts={})
+    fallback = {**weights, "kind": "seeded", "digest": "s"}
+    asks = dataclasses.replace(model, weights=dataclasses.replace(model.weights, kind="pretrained"))
+    for found, expected in ((fallback, "s"), (weights, "p"), (fallback, "p")):
+        depot_builds.learn(cache, asks, {**note, "weights": found})
+        known = lookup.resolution(cache, asks, probe=False)
+        assert known is not None
+        assert expected == known["weights"]["digest"]
+
+
+def test_a_bucket_that_refuses_costs_no_sweep(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """Who may only read keeps nothing there, and who may not even read builds: each is said once."""
+    other = other_checkout(built_project, tmp_path)
+    for closed, root, builds, count, said in (
+        ("wb", built_project.root, from_cache, 3, "not kept for others: Cannot write bad://bench/sources/"),
+        ("", built_project.root, from_cache, 3, ""),
+        ("rb", other, nothing, 0, "Cannot read bad://bench/references/"),
+    ):
+        bucket.closed = closed
+        heard: list[str] = []
+        assert count == len(through("bad://bench", root, root / "cache", builds, heard))
+        assert [True] * bool(said) == [one.startswith(said) for one in heard]
