@@ -50,7 +50,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None
 
 
 def answers(results: Path) -> list[Any]:
-    """What readers are told."""
+    """What readers find."""
     newest = query.query(results)
     parts = by_model.stored(results, all_runs=False, columns=query.LIGHT)
     return [
@@ -66,7 +66,7 @@ def answers(results: Path) -> list[Any]:
 
 def more_answers(results: Path) -> list[Any]:
     """What takes longer to ask, with None for each NaN."""
-    rows = told(query.table(results, data.COLUMNS))
+    rows = frame_rows(query.table(results, data.COLUMNS))
     return [
         history(results, repo=None).series,
         [[None if isinstance(value, float) and math.isnan(value) else value for value in row] for row in rows],
@@ -74,7 +74,7 @@ def more_answers(results: Path) -> list[Any]:
     ]
 
 
-def told(table: query.ColumnTable) -> list[tuple[Any, ...]]:
+def frame_rows(table: query.ColumnTable) -> list[tuple[Any, ...]]:
     """Rows of a table; which of two of one moment comes first is nobody's business."""
     return sorted(table.frame.astype(object).itertuples(index=False, name=None), key=str)
 
@@ -192,7 +192,7 @@ def test_rows_of_one_case_alone_are_read(small: Callable[..., None], tmp_path: P
 def test_what_was_written_just_now_is_read_as_it_is(
     small: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second write in the same tick of a clock could not be told from the first."""
+    """A second write in the same tick of a clock could not be told apart from the first."""
     sweep(tmp_path, random.Random(1), 1)
     monkeypatch.setattr(ledger, "SETTLED_NS", 10**15)
     assert (1, 0, False) == counted(tmp_path)

@@ -189,7 +189,7 @@ def _page(page: Page, shared: Mapping[str, Any]) -> tuple[str, str]:
 def _shared(data: Data) -> dict[str, Any]:
     models = [] if data.rows.empty else sorted(data.rows["model"].cat.categories, key=query.natural)
     return {
-        # By name: which of them measured last is no reason to make a page anew.
+        # By name, so that pages stay as they are where another of them measured last.
         "hosts": {host: data.host(host) for host in sorted(data.hosts)},
         "models": [{"name": name, "href": links.model(name)} for name in models],
         "version": harness.__version__,

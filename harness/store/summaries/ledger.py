@@ -150,6 +150,6 @@ def attempt_lock(folder: Path) -> files.Lock | None:
 
 
 def _entry() -> str:
-    """What a ledger is sealed under: one of other columns, checks or segments is none of ours."""
+    """What a ledger is sealed under: one of other columns, checks or segments is not taken for ours."""
     of = (VERSION, columns.SCHEMA, narrow.selected(), content.WRONG, content.PERHAPS_DEEP, segments.NEWEST_SQL)
     return f"summaries/{hashlib.sha256(repr(of).encode()).hexdigest()[:16]}"

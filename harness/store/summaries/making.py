@@ -49,6 +49,7 @@ def update(
             if of in same and (found := states[same[of]]) is not None:
                 replaces = stored_files.replaced_by(same[of])
                 noted.files[of] = NotedFile(state=found, segment=name, runs=runs, once=once, replaces=replaces)
+        ledger.write(folder, noted)  # whoever is interrupted goes on from here
 
 
 def tidy(connection: Any, folder: Path, noted: Ledger) -> None:

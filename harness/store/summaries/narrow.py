@@ -39,7 +39,7 @@ def _fields() -> dict[str, tuple[str, ...]]:
 
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = _fields()
-"""Column -> the fields that are kept of it; none of one that is no struct."""
+"""Column -> the fields that are kept of it; none of one that has none."""
 
 _WORD: Final = re.compile(r"""'[^']*'|"?([A-Za-z_]\w*)"?(?:\."?([A-Za-z_]\w*)"?)?""")
 

@@ -5,7 +5,7 @@
     <name>.parquet          one row for each stored row (`harness.store.summaries.narrow`)
     <name>.newest.parquet   of each case the newest failed row and the newest other one, and how many there are
 
-Written once, whole, and never changed. Pages carry checksums; one that is damaged is no segment any more.
+Written once, whole, and never changed. Pages carry checksums; one that is damaged does not count any more.
 """
 
 from __future__ import annotations
