@@ -25,7 +25,7 @@ from harness.flow.progress import Progress
 from harness.measure import coordinator
 from harness.records import Status, Target, wire
 from harness.records.values import ValueEntry
-from harness.runtimes import environments, kept, protocol
+from harness.runtimes import environments, kept, languages, protocol
 from harness.runtimes.client import Client, lacking
 from harness.runtimes.clients import FOLDER, client_factory, torch_command
 from harness.runtimes.genai import worker as genai
@@ -427,6 +427,16 @@ def test_a_case_that_answers_otherwise_fails(monkeypatch: pytest.MonkeyPatch) ->
     found = conclude(job, progress)
     assert (Status.FAILED, "tvm answers otherwise", None) == (found.status, found.reason, found.latency)
     assert measured.evaluation is found.evaluation
+
+
+def test_another_language_is_installed_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a sweep does it, with what its worker is started with; it loads no plugin."""
+    program = languages.WorkerProgram(command=("node", "worker.mjs", "/place"), package="onnxruntime-node")
+    monkeypatch.setattr(languages, "find", lambda *_, **__: program)
+    found = kept.install("node==1.30.0", tmp_path)
+    assert ("onnxruntime-node", "1.30.0", "/place") == (found.package, found.version, found.python)
+    with pytest.raises(UsageError, match="loads no plugin here"):
+        kept.install("node", tmp_path, plugins=("onnxruntime-ep-openvino",))
 
 
 def test_what_is_no_python_environment_is_not_damaged(tmp_path: Path) -> None:

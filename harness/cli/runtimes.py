@@ -87,7 +87,7 @@ def _install(root: Path, asked: Sequence[str], plugins: Sequence[str], format_: 
     made = [kept.install(spec, root, plugins=plugins, say=ending.say) for spec in asked]
     if format_ == options.TABLE:
         for one in made:
-            ending.out(f"{one.spec}: {one.package} {one.version}, {one.python}")
+            ending.out(f"{one.spec}: {' '.join(filter(None, (one.package, one.version)))}, {one.python}")
         return
     records = [{"name": one.spec, "version": one.version, "python": one.python} for one in made]
     grid = TextTable(

@@ -12,7 +12,7 @@ from harness.build.cache import Cache
 from harness.errors import UsageError
 from harness.flavours import is_flavour, normal
 from harness.providers import PLUGINS
-from harness.runtimes import environments, framework_environments
+from harness.runtimes import environments, framework_environments, languages
 from harness.runtimes.environments import Say, silent
 from harness.runtimes.resolve import KIND, MADE_OF, Runtime, resolve, resolve_other
 from harness.suggest import suggest
@@ -72,6 +72,19 @@ def install(spec: str, root: Path, *, plugins: Sequence[str] = (), say: Say = si
     """
     if runtime_spec.runs_network(spec) or runtime_spec.is_own(spec):
         raise UsageError(f"{spec} is what is installed beside harness: install it with pip")
+    if found := runtime_spec.language(spec):
+        if plugins:
+            raise UsageError(f"{spec} loads no plugin here: plugins are for onnxruntime in Python")
+        program = languages.find(spec, root, say=say)
+        # What is started has no interpreter of Python: the file that its command ends with stands for it.
+        return Runtime(
+            spec=spec,
+            python=program.command[-1],
+            package=program.package or found[0],
+            version=found[1],
+            installed={},
+            digest=program.digest,
+        )
     if runtime_spec.other(spec):
         if plugins:
             raise UsageError(f"{spec} is not an onnxruntime and loads no plugin of one")
