@@ -83,9 +83,15 @@ def pytest_collection_finish() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder with `model_zoo.yaml` and `tiny.onnx`, a cache and results of its own."""
+    """A folder with `model_zoo.yaml` and `tiny.onnx`, a cache and results of its own.
+
+    Attributes:
+        root: the folder.
+        columns: of the terminal; empty where there is none.
+    """
 
     root: Path
+    columns: str = "200"
 
     def add_model(self, name: str, file: str, more: str = "") -> None:
         """Add a model of an .onnx file to the zoo."""
@@ -128,7 +134,7 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         """The variables of the environment that `harness` is run with, beside those of the tests."""
-        return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": "200"}
+        return {"HARNESS_CACHE": str(self.root / "cache"), "COLUMNS": self.columns}
 
 
 def here(folder: Path, environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:

@@ -25,6 +25,7 @@ class BadBucket(memory.MemoryFileSystem):  # type: ignore[misc, name-defined]  #
         away: how many requests still fail.
         cut: how many objects are still left half written.
         hidden: ends of names that no listing has yet.
+        closed: `rb` or `wb`, where nobody may read or write.
     """
 
     cachable = False
@@ -36,6 +37,7 @@ class BadBucket(memory.MemoryFileSystem):  # type: ignore[misc, name-defined]  #
         self.store, self.pseudo_dirs = {}, [""]  # not those of all file systems in memory
         self.away = self.cut = 0
         self.hidden: tuple[str, ...] = ()
+        self.closed = ""
 
     def find(self, path: str, **options: Any) -> Any:
         """All that is listed by now."""
@@ -45,6 +47,8 @@ class BadBucket(memory.MemoryFileSystem):  # type: ignore[misc, name-defined]  #
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         self._answer()
+        if mode == self.closed:
+            raise PermissionError("AccessDenied")
         if mode == "wb" and self.cut:
             self.cut -= 1
             self.store[path] = memory.MemoryFile(self, path, b"PAR1 and no more")

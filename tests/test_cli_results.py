@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,9 @@ def test_the_answer_stands_last(stored: Project) -> None:
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "100"])
-def test_lines_of_tables_fit(stored: Project, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_tables_fit(stored: Project, columns: str) -> None:
     """On a pipe, `COLUMNS` is what there is room for; the columns that are left out are named."""
-    monkeypatch.setattr(Project, "environment", lambda _: {"COLUMNS": columns})
-    lines = stored.run("results").splitlines()
+    lines = replace(stored, columns=columns).run("results").splitlines()
     rows = [line for line in lines if " ms" in line or line.startswith(("variant", "case"))]
     assert 15 == len(rows)
     assert all(len(line) <= int(columns) for line in rows)
@@ -56,10 +56,9 @@ def test_lines_of_tables_fit(stored: Project, columns: str, monkeypatch: pytest.
     assert "throughput" in said
 
 
-def test_a_pipe_has_room_for_all(stored: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_has_room_for_all(stored: Project) -> None:
     """Nothing is left out for a width that nobody has."""
-    monkeypatch.setattr(Project, "environment", lambda _: {"COLUMNS": ""})
-    out = stored.run("results")
+    out = replace(stored, columns="").run("results")
     assert "no room for" not in out
     heads = next(line for line in out.splitlines() if line.startswith("variant"))
     assert all(name in heads for name in ("throughput", "processes", "date", "run"))

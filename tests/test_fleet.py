@@ -35,7 +35,7 @@ from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
-from tests.waiting import alive, children, wait_for, workers
+from tests.waiting import alive, children, hold, wait_for, workers
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
@@ -512,7 +512,7 @@ def test_bad_luck(built_project: Project, tmp_path: Path) -> None:
         with engine.Fleet(spec) as fleet:
             (pid,) = fleet.ask(os.getpid, [one.address for one in fleet.hosts()]).values()
         os.kill(pid, signal.SIGKILL)  # a worker, and another is started
-        wait_for(lambda: len(stored_parts(project)) > 1, alive(killed))
+        hold(killed, lambda: len(stored_parts(project)) > 1)
         killed.kill()
         killed.communicate()
         before = stored_parts(project)

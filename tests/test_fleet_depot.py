@@ -15,8 +15,11 @@ from harness import trained
 from harness.build import keys, lookup, pipeline
 from harness.build.cache import Cache
 from harness.build.inventory import entries as inventory
-from harness.fleet import depot_builds, transfer
+from harness.fleet import builders, depot_builds, flights, transfer
 from harness.fleet.depot_builds import DepotBuilds
+from harness.fleet.model import FleetHost
+from harness.flow.execute import Job
+from harness.flow.preview import SweepSettings
 from harness.records import Artifact, Built, ModelSpec, Recipe
 from tests import conftest, outcomes
 from tests.conftest import Project
@@ -143,6 +146,43 @@ def test_trained_weights_travel(built_project: Project, bucket: BadBucket, tmp_p
     assert "arrived damaged" in depot.damaged[entry]
 
 
+def test_trained_weights_go_where_the_network_runs(built_project: Project, tmp_path: Path) -> None:
+    """A host that runs the network itself is sent them, and who builds it, where it lacks them; nobody else is."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    cache, tiny = Cache(built_project.root / "cache"), conftest.tiny_of(built_project.root)
+    model = dataclasses.replace(tiny, weights=dataclasses.replace(tiny.weights, kind="trained"))
+    entry = (trained.FOLDER, "0a1b")
+    tensors = {"weight": np.ones(3, np.float32)}
+    cache.place(*entry).parent.mkdir()
+    cache.place(*entry).write_bytes(
+        safetensors.save(tensors, trained.metadata("a detector", safetensors.save(tensors)))
+    )
+    weights = {"kind": "trained", "digest": "w", "reason": ""}
+    known: dict[str, Any] = {"weights": weights, "files": [], "facts": {trained.FOLDER: ["0a1b"]}}
+    cache.put_resolution(keys.source_key(model), known)
+    case = dataclasses.replace(outcomes.case(), model=model)
+    settings = SweepSettings(processes=1, time_per_case=1.0, ci_width=0.1)
+    job = Job(case=case, built=outcomes.artifact(case), settings=settings, cache=cache.root)
+    itself = dataclasses.replace(case, target=dataclasses.replace(case.target, runtime="torch"))
+    assert entry not in flights.entries_of(job)
+    assert entry in flights.entries_of(dataclasses.replace(job, case=itself))
+
+    class Builder:
+        def ask(self, call: Any, addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
+            """Answer as a worker whose cache is another."""
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setenv("HARNESS_CACHE", str(tmp_path / "its"))
+                asked_for.append(call.__name__)
+                return {addresses[0]: call(**arguments)}
+
+    asked_for: list[str] = []
+    builds = builders.FleetBuilds(Builder())  # type: ignore[arg-type]
+    for _ in range(2):
+        builds._lend(cache, model, FleetHost(address="tcp://one", builds=1))
+    assert ["lacking", "receive", "lacking"] == asked_for
+    assert transfer.has(Cache(tmp_path / "its"), entry)
+
+
 def test_pretrained_weights_are_kept_rather_than_a_fallback(tmp_path: Path) -> None:
     """Where a hub cannot be reached, what somebody else got of it counts; a fallback never takes its place."""
     model = outcomes.case("resnet18", "fp32").model
@@ -155,3 +195,17 @@ def test_pretrained_weights_are_kept_rather_than_a_fallback(tmp_path: Path) -> N
         known = lookup.resolution(cache, asks, probe=False)
         assert known is not None
         assert expected == known["weights"]["digest"]
+
+
+def test_a_bucket_that_refuses_costs_no_sweep(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """Who may only read keeps nothing there, and who may not even read builds: each is said once."""
+    other = other_checkout(built_project, tmp_path)
+    for closed, root, builds, count, said in (
+        ("wb", built_project.root, from_cache, 3, "not kept for others: Cannot write bad://bench/sources/"),
+        ("", built_project.root, from_cache, 3, ""),
+        ("rb", other, nothing, 0, "Cannot read bad://bench/references/"),
+    ):
+        bucket.closed = closed
+        heard: list[str] = []
+        assert count == len(through("bad://bench", root, root / "cache", builds, heard))
+        assert [True] * bool(said) == [one.startswith(said) for one in heard]

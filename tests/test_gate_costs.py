@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from harness.gate.checks import costs
-from harness.gate.model import Match, Pair, Verdict
+from harness.gate.model import METRIC_NAMES, Match, Pair, Verdict
 from harness.records import Budget
 from tests import outcomes, pairs
 
@@ -52,7 +52,7 @@ def alike(base_ms: float, head_ms: float, count: int = 12, joules: tuple[float, 
 def test_head_fails_where_it_left_what_base_kept(base_ms: float, head_ms: float, verdict: Verdict, said: str) -> None:
     """Only where the whole interval of each is on its side of 10 ms."""
     (found,) = costs.check(of(Budget(latency_s=0.01)), alike(base_ms, head_ms))
-    assert ("budget", verdict) == (found.metric, found.verdict)
+    assert ("budget_latency", verdict) == (found.metric, found.verdict)
     assert "latency, budget 10.0 ms: " in found.sentence
     assert said in found.sentence
 
@@ -66,13 +66,15 @@ def test_every_limit_of_a_budget_is_judged() -> None:
         "artifact size, budget 1.50 MB: base was inside and head is outside (1.00 MB -> 2.00 MB)" in found[0].sentence
     )
     assert "energy per inference, budget 5.00 mJ: base was inside" in found[3].sentence
+    assert {one.metric for one in found} < set(METRIC_NAMES)
+    assert 4 == len({one.metric for one in found})  # one is not accepted with another
     unknown = costs.check(of(everything), alike(8.0, 8.0))[3]
     assert (Verdict.NOT_COMPARABLE, True) == (unknown.verdict, "it was not measured on this host" in unknown.sentence)
 
 
 def test_what_is_not_measured_or_differs_on_purpose_fails_nothing() -> None:
     """The same artifact is only weighed; where one case is set against another a limit is for information."""
-    assert ["budget"] == [one.metric for one in costs.check(of(Budget(latency_s=0.01, size_bytes=3_000_000)), ())]
+    assert ["budget_size"] == [one.metric for one in costs.check(of(Budget(latency_s=0.01, size_bytes=3_000_000)), ())]
     assert () == costs.check(of(Budget()), alike(1.0, 9.0))
     (found,) = costs.check(of(Budget(latency_s=0.01), kind="case"), alike(8.0, 12.0))
     assert Verdict.PASS is found.verdict

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.measure import coordinator, energy
-from harness.measure.energy import BurstEnergy, Counter, CountersFound, EnergyReadings
+from harness.measure.energy import Counter, CountersFound, EnergyReadings
 from harness.measure.pacing import Pace
 from harness.records import Target
 from harness.runtimes.client import Client
@@ -40,36 +40,55 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def burst(readings: EnergyReadings, clock: list[float], n: int, seconds: float, busy: float = 1.0) -> None:
+    """A burst that takes so long, a share of it in inferences."""
+    readings.start()
+    clock[0] += seconds
+    readings.take(n, seconds * busy)
+
+
 def test_packages_and_memory_are_added_up_and_what_is_part_of_them_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
-    """Cores are part of a package and the platform has all of it again; warm-up does not count; joules each."""
-    package = zone(tmp_path, "intel-rapl:0", "package-0", 5_000_000)
-    memory = zone(tmp_path, "intel-rapl:0:1", "dram", 700)
+    """Cores are part of a package, the platform is all of it again; neither warm-up nor what lies between counts."""
+    package = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    memory = zone(tmp_path, "intel-rapl:0:1", "dram", 0)
     zone(tmp_path, "intel-rapl:0:0", "core", 1)
     zone(tmp_path, "intel-rapl:1", "psys", 1)
     zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1)
     monkeypatch.setattr(energy, "ROOT", tmp_path)
     readings = EnergyReadings(energy.found_for(CPU))
-    for inferences, package_uj, memory_uj in ((10, 6_000_000, 700), (30, 8_000_000, 1_000_700)):
+    moves = iter([5_000_000, 6_000_000, 7_000_000, 9_000_000])
+    for n in (10, 20):
+        package.write_text(f"{next(moves)}\n")
+        readings.start()
+        package.write_text(f"{next(moves)}\n")
+        memory.write_text(f"{1_000_000 * (n // 20)}\n")
         clock[0] += 1.0
-        package.write_text(f"{package_uj}\n")
-        memory.write_text(f"{memory_uj}\n")
-        readings.take(inferences)
+        readings.take(n, 0.95)
     found = readings.each(warmup=10)
     assert "RAPL package-0, dram" == found.source
     assert math.isclose(3.0 / 20, found.joules or 0.0)
-    assert math.isclose(4.0 / 30, readings.each(warmup=0).joules or 0.0)
+    assert math.isclose(4.0 / 30, readings.each().joules or 0.0)
 
 
 def test_a_counter_that_starts_again_from_nothing_is_seen(tmp_path: Path, clock: list[float]) -> None:
     """It wraps at its own range: 900 of 1000 to 100 are 200 microjoules."""
     counter = zone(tmp_path, "intel-rapl:0", "package-0", 900, most=1000)
     readings = EnergyReadings(energy.of_processors(tmp_path))
+    readings.start()
     counter.write_text("100\n")
     clock[0] += 1.0
-    readings.take(2)
-    assert math.isclose(100e-6, readings.each(warmup=0).joules or 0.0)
+    readings.take(2, 1.0)
+    assert math.isclose(100e-6, readings.each().joules or 0.0)
+
+
+def test_time_that_is_not_spent_on_inferences_gives_no_number(clock: list[float]) -> None:
+    """A tiny model's messages take as long as the model: what they took is not its energy."""
+    readings = EnergyReadings(CountersFound(counters=(Counter(name="box", read=iter([0, 9]).__next__),), source="box"))
+    burst(readings, clock, 10, 1.0, busy=0.5)
+    assert readings.each().joules is None
+    assert "inferences ran in 50% of the time" in readings.each().source
 
 
 @pytest.mark.parametrize(
@@ -93,7 +112,7 @@ def test_where_no_counter_tells_there_is_a_reason_and_no_number(
     if text is not None:
         zone(tmp_path, "intel-rapl:0", "package-0", text)
     monkeypatch.setattr(energy, "ROOT", tmp_path)
-    found = EnergyReadings(energy.found_for(target)).each(warmup=0)
+    found = EnergyReadings(energy.found_for(target)).each()
     assert found.joules is None
     assert said in found.source
 
@@ -132,32 +151,21 @@ def test_a_counter_that_fails_while_it_is_read_gives_no_number(clock: list[float
         return int(value)
 
     readings = EnergyReadings(CountersFound(counters=(Counter(name="box", read=read),), source="RAPL box"))
-    clock[0] += 1.0
-    readings.take(10)
-    assert readings.each(warmup=0).joules is None
-    assert said in readings.each(warmup=0).source
+    burst(readings, clock, 10, 1.0)
+    assert readings.each().joules is None
+    assert said in readings.each().source
 
 
 def test_too_few_ticks_give_no_number(clock: list[float]) -> None:
     """A GPU's counter moves ten times a second: half a second of it measures nothing."""
     counter = Counter(name="GPU 0", read=iter([0, 50_000]).__next__, tick_s=0.1)
     readings = EnergyReadings(CountersFound(counters=(counter,), source="NVML GPU 0"))
-    clock[0] += 0.5
-    readings.take(100)
-    assert "500 ms of inferences are too short, it takes 2.00 s" in readings.each(warmup=0).source
-
-
-def test_in_pairs_only_a_sides_own_bursts_count() -> None:
-    """What the counter moves between them is the other side's; one that ticks slowly says nothing of a burst."""
-    values = iter([0, 40, 1000, 1060])
-    counter = Counter(name="box", read=values.__next__)
-    side = BurstEnergy(CountersFound(counters=(counter,), source="RAPL box"))
-    assert side.joules is None
-    assert [1.5, 1.5] == [side.around(5, lambda: 1.5) for _ in range(2)]
-    assert math.isclose(10e-6, side.joules or 0.0)
-    slow = BurstEnergy(CountersFound(counters=(dataclasses.replace(counter, tick_s=0.1),), source="NVML GPU 0"))
-    slow.around(5, lambda: 1.5)
-    assert slow.joules is None
+    burst(readings, clock, 100, 0.5)
+    assert "500 ms of inferences are too short, it takes 2.00 s" in readings.each().source
+    assert (
+        "ticks too slowly for single bursts"
+        in energy.of_single_bursts(CountersFound(counters=(counter,), source="NVML")).source
+    )
 
 
 class FakeNvml:
@@ -200,7 +208,8 @@ def test_the_energy_of_a_gpu_is_that_of_the_one_that_computes(monkeypatch: pytes
 
 
 def test_a_process_has_the_energy_of_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a host that takes one watt: as many joules for each inference as it takes seconds, or a little more."""
+    """Of a host that takes one watt: as many joules for each inference as it takes seconds, and what messages take."""
+    monkeypatch.setattr(energy, "LEAST_SHARE", 0.0)  # a starved machine waits for a processor
     watt = Counter(name="watt", read=lambda: time.perf_counter_ns() // 1000)
     monkeypatch.setattr(
         energy, "found_for", lambda target, *, elsewhere: CountersFound(counters=(watt,), source="RAPL watt")

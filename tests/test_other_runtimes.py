@@ -15,11 +15,15 @@ import numpy as np
 import pytest
 from onnx import reference
 
-from harness import runtime_spec, zoo
+from harness import runtime_spec, sealed, zoo
 from harness.errors import UsageError, WorkerRefusal, ZooError
+from harness.flow import remarks
+from harness.flow.execute import Job, conclude
 from harness.flow.plan import Selection, plan
+from harness.flow.preview import SweepSettings
+from harness.flow.progress import Progress
 from harness.measure import coordinator
-from harness.records import Target, wire
+from harness.records import Status, Target, wire
 from harness.records.values import ValueEntry
 from harness.runtimes import environments, kept, protocol
 from harness.runtimes.client import Client, lacking
@@ -28,6 +32,7 @@ from harness.runtimes.genai import worker as genai
 from harness.runtimes.litert import convert
 from harness.runtimes.onnxruntime import versions
 from harness.runtimes.resolve import resolve_other
+from tests import outcomes
 from tests.conftest import Project
 from tests.specs import torch_model
 from tests.workers import HELLO, worker
@@ -384,6 +389,65 @@ def test_genai_reads_the_tokens_of_a_decoder(tmp_path: Path) -> None:
         assert [[1.0, 2.0, 3.0], [3.0, 2.0, 2.0]] == np.load(tmp_path / "0.npy")[:, 0, :, 0].tolist()
         with pytest.raises(WorkerRefusal, match="keeps keys and values itself"):
             client.ask("open", 300.0, **dataclasses.replace(work, model=coordinator.FLOOR_MODEL).request())
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "db", "wrong"),
+    [
+        ("tvm", "float32", -0.4, True),
+        ("node", "float32", 2.9, True),
+        ("openvino", "float32", 20.0, False),  # in bfloat16
+        ("tvm", "float32", None, False),
+        ("tvm", "int8", -0.4, False),
+        ("onnxruntime==1.23.0", "float32", -0.4, False),
+    ],
+)
+def test_what_answers_otherwise_has_no_number(runtime: str, precision: str, db: float | None, wrong: bool) -> None:
+    """A float32 file in a runtime that reads or converts it by itself; how far a recipe changed one is its fidelity."""
+    measured = outcomes.measured()
+    assert measured.evaluation is not None
+    assert measured.evaluation.fidelity is not None
+    fidelity = dataclasses.replace(measured.evaluation.fidelity, centred_sqnr_db=db, worst="output0")
+    seen = dataclasses.replace(measured.evaluation, precision=precision, fidelity=fidelity)
+    said = remarks.wrong_answers(Target(name="t", provider="cpu", runtime=runtime), seen)
+    assert (f"{runtime} answers otherwise than the reference: fidelity {db} dB (output0)" if wrong else "") == said
+
+
+def test_a_case_that_answers_otherwise_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was timed, and its latency is not shown; the evaluation that says why stays."""
+    measured = outcomes.measured()
+    monkeypatch.setattr(remarks, "wrong_answers", lambda *_: "tvm answers otherwise")
+    job = Job(
+        case=measured.case,
+        built=outcomes.artifact(measured.case),
+        settings=SweepSettings(processes=2, time_per_case=1.0, ci_width=0.1),
+        cache=Path("cache"),
+    )
+    progress = Progress(started_at=measured.started_at, processes=measured.processes, evaluation=measured.evaluation)
+    found = conclude(job, progress)
+    assert (Status.FAILED, "tvm answers otherwise", None) == (found.status, found.reason, found.latency)
+    assert measured.evaluation is found.evaluation
+
+
+def test_what_is_no_python_environment_is_not_damaged(tmp_path: Path) -> None:
+    """Packages of npm and workers that harness compiled have no Python to lose; an empty folder is not whole."""
+    folder = tmp_path / "runtimes"
+    for name in ("c" * 32 + "/worker-cccc", "d" * 32 + "/classes/Worker.class", "headers-1/onnxruntime_c_api.h"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    (folder / ("e" * 32)).mkdir()
+    npm = folder / ("f" * 32)
+    npm.mkdir()
+    content = {"made_by": "onnxruntime-node 1.30.0", "package": "onnxruntime-node", "version": "1.30.0"}
+    (npm / environments.META).write_bytes(sealed.seal(sealed.place_entry(npm), content))
+    found = {one.digest[0]: (one.name, dict(one.packages), one.damage) for one in kept.everything(tmp_path)}
+    assert ("worker in C++", {}, "") == found["c"]
+    assert ("worker in Java", {}, "") == found["d"]
+    assert ("headers of onnxruntime", {}, "") == found["h"]
+    assert "is not whole" in found["e"][2]
+    assert ("onnxruntime-node 1.30.0", {"onnxruntime-node": "1.30.0"}, "") == found["f"]
+    with pytest.raises(UsageError, match=f"available: .*{'e' * 32}"):
+        kept.remove(["nonsense"], tmp_path)
 
 
 def test_what_is_kept_can_be_named(tmp_path: Path) -> None:

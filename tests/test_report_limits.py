@@ -9,6 +9,7 @@ import pytest
 from harness.errors import UsageError
 from harness.report import limits, links
 from harness.report.data import load
+from harness.store.summaries import ledger, look
 from tests.outcomes import case
 from tests.report_stores import measured, run, site, write
 
@@ -54,3 +55,24 @@ def test_the_pages_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert said in built.problems[0]
     assert said in built.index.read_text(encoding="utf-8")
     assert [Path(links.model("b")).name] == [path.name for path in (tmp_path / "site" / "models").iterdir()]
+
+
+def test_a_large_store_is_chosen_from_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case counts for each host that has it; what is shown is the same as where every row is read first."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(ledger, "SETTLED_NS", 0)
+    results = stored(tmp_path / "results")
+    write(results, run(9, fingerprint="f" * 12), [measured(case("c"), 1.0)])
+    for most, models in ((4, ()), (1, ()), (3, ("[ab]",)), (9, ())):
+        found = []
+        for fewest in (1_000_000, 1):
+            monkeypatch.setattr(look, "FEWEST_FILES", fewest)
+            found.append(load(results, most_cases=most, models=models))
+        assert found[0].problems == found[1].problems
+        assert found[0].latest == found[1].latest
+        assert found[0].more == found[1].more
+        assert list(found[0].rows["run"].astype(str)) == list(found[1].rows["run"].astype(str))
+        assert list(found[0].rows["case"].cat.categories) == list(found[1].rows["case"].cat.categories)
+    assert "3 of 6 cases, of a, b" in load(results, most_cases=4).problems[0]
+    with pytest.raises(UsageError, match="--models d: nothing of such a model"):
+        load(results, models=("d",), most_cases=9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError, UsageError
-from harness.report import pairs, serve, sides
+from harness.report import limits, pairs, serve, sides
 from harness.report.data import load
 from harness.report.pages import compare
 from harness.report.serve import VERSION, Site, server, state
@@ -187,3 +188,30 @@ def test_what_a_rebuilt_site_leaves_out_is_said_once(tmp_path: Path) -> None:
     assert ["results have changed: the site was made anew"] * 2 == [line for line in said if "changed" in line]
     assert 1 == sum(line.startswith("left out: ") for line in said)
     assert "index.html#left-out" in next((tmp_path / "site" / "models").glob("*.html")).read_text(encoding="utf-8")
+
+
+def test_a_model_that_was_left_out_is_made_when_it_is_asked_for(
+    site: Site, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first page leads to it, and to nothing else; its pages are made then, whatever it is called."""
+    monkeypatch.setattr(limits, "MOST_CASES", 1)
+    newest = report_stores.measured(outcomes.case("other[1]"), 1.0)
+    report_stores.write(site.request.results, report_stores.run(5), [newest])
+    site.refresh()
+    (href,) = set(re.findall(r'href="(/-/models/[^"]+)"', get(f"{address}/")))
+    apart = get(address + href)
+    assert "<h1>Overview</h1>" in apart
+    assert "digits_cnn" in apart
+    assert "other[1]" not in apart
+    assert "/-/models" not in apart
+    slug = href.split("/")[3]
+    made = site.apart(slug)
+    assert made is not None
+    (made / "index.html").write_text("as it was")
+    assert "as it was" == get(address + href)
+    report_stores.write(site.request.results, report_stores.run(6), [newest])
+    site.refresh()
+    assert "<h1>Overview</h1>" in get(address + href)
+    for wrong, code in (("/-/models/none-00000000/index.html", 404), (f"/-/models/{slug}/%2e%2e/x.html", 400)):
+        with pytest.raises(urllib.error.HTTPError, match=str(code)):
+            get(address + wrong)

@@ -66,7 +66,7 @@ class DepotBuilds:
         """See `harness.build.pipeline.build`.
 
         Raises:
-            StoreError: the depot cannot be read, or the cache cannot be written.
+            StoreError: the cache cannot be written.
         """
         apart: dict[str, Asked] = {}
         for model, recipes in requests:
@@ -86,10 +86,10 @@ class DepotBuilds:
         return built
 
     def bring(self, cache: Cache, model: ModelSpec, recipes: Sequence[Recipe]) -> None:
-        """Fetch what the cache lacks of variants of a model; nothing where the depot does not answer.
+        """Fetch what the cache lacks of variants of a model; nothing where the depot gives nothing.
 
         Raises:
-            StoreError: the depot refuses, or the cache cannot be written.
+            StoreError: the cache cannot be written.
         """
         fetched = 0
         try:

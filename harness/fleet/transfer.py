@@ -33,7 +33,7 @@ class DamagedEntry(StoreError):
 
 
 class UnreachableDepot(StoreError):
-    """A depot does not answer, though it was waited for."""
+    """A depot does not answer, though it was waited for, or refuses."""
 
 
 def has(cache: Cache, entry: Entry) -> bool:
@@ -161,20 +161,16 @@ def packed(cache: Cache, entry: Entry) -> bytes:
 
 @contextlib.contextmanager
 def _answering() -> Iterator[None]:
-    """Tell a place that does not answer from one that refuses.
+    """Tell a place that gives nothing from one that has nothing.
 
     Raises:
-        UnreachableDepot: it was waited for, or went away while it was read.
+        UnreachableDepot: it was waited for, refuses, or went away while it was read.
     """
-    from harness.store import places
-
     try:
         yield
     except FileNotFoundError:
         raise
     except (StoreError, OSError) as error:
-        if isinstance(error, StoreError) and places.is_final(error.__cause__):
-            raise
         raise UnreachableDepot(str(error)) from error
 
 
@@ -221,8 +217,8 @@ class Depot:
         """Bring an entry into the cache; whether it is there now. What arrives damaged counts as absent.
 
         Raises:
-            UnreachableDepot: it does not answer.
-            StoreError: it refuses, or the cache cannot be written.
+            UnreachableDepot: it does not answer, or refuses.
+            StoreError: the cache cannot be written.
         """
         with tempfile.SpooledTemporaryFile(IN_MEMORY) as stream:
             try:
@@ -242,8 +238,7 @@ class Depot:
         """A small object beside the entries; None where there is none.
 
         Raises:
-            UnreachableDepot: it does not answer.
-            StoreError: it refuses.
+            UnreachableDepot: it does not answer, or refuses.
         """
         try:
             with _answering():

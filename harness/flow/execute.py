@@ -258,6 +258,8 @@ def conclude(job: Job, progress: Progress) -> Outcome:
         evaluation.computation if evaluation else {},
         job.case.recipe.optimization,
     )
+    if wrong := remarks.wrong_answers(job.case.target, evaluation):
+        status, reason = Status.FAILED, wrong
     return dataclasses.replace(
         outcome,
         status=status,

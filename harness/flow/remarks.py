@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 
+from harness import runtime_spec
 from harness.measure import coordinator
-from harness.records import Evaluation, Latency, ProcessSamples
+from harness.records import Evaluation, Latency, ProcessSamples, Target
 from harness.stats import estimate
 from harness.units import seconds
 
@@ -14,6 +15,26 @@ WIDE_SPREAD = 0.10
 
 COARSE = 0.01
 """Step of the clock, as a share of the median, from which the case says so."""
+
+WRONG_DB = 3.0
+"""Fidelity below which a float32 file computes something else: half of what comes out is not the reference's.
+bfloat16, by which some runtimes compute it, leaves 20 dB and more of the networks that were tried."""
+
+
+def wrong_answers(target: Target, evaluation: Evaluation | None) -> str:
+    """Why a case of another runtime has no number although it was timed; empty where its answers are the reference's.
+
+    Those of onnxruntime are what the file says, however far a recipe has changed it. Another runtime reads or converts
+    the file by itself, and a number of what it made of it would be of another network.
+    """
+    foreign = runtime_spec.other(target.runtime) or runtime_spec.language(target.runtime)
+    if evaluation is None or evaluation.fidelity is None or not foreign or evaluation.precision != "float32":
+        return ""
+    found, worst = evaluation.fidelity.centred_sqnr_db, evaluation.fidelity.worst
+    if found is None or found >= WRONG_DB:
+        return ""
+    where = f" ({worst})" if worst else ""
+    return f"{target.runtime} answers otherwise than the reference: fidelity {found:.1f} dB{where}"
 
 
 def of_samples(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s: float | None) -> tuple[str, ...]:

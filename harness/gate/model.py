@@ -147,8 +147,9 @@ class Finding:
 
     Attributes:
         metric: latency, first_inference, session_creation, model_memory, energy, peak_memory (shown, never judged),
-            budget, size, nodes, accuracy, fidelity, placement, fusion, quantization, signature or opset, or a task's
-            own metric where less is better (such as mae); in a history also accuracy_drop and fidelity_loss.
+            budget_latency and its like, size, nodes, accuracy, fidelity, placement, fusion, quantization, signature or
+            opset, or a task's own metric where less is better (such as mae); in a history also accuracy_drop and
+            fidelity_loss.
         sentence: for a tired reviewer, whole, such as `4.8% slower (95% interval 3.9 to 5.6%, 20 pairs)`.
         ratio, low, high: head over base with its 95% interval; None where the metric is not a ratio.
         base, head: the two values, in seconds, bytes, points or counts; None where there is none.
@@ -286,7 +287,8 @@ SECONDARY = frozenset(metric.name for metric in metrics.METRICS if metric.noisy)
 METRIC_NAMES = (
     *(metric.name for metric in metrics.METRICS if metric.noisy),
     "size", "nodes", "accuracy", "fidelity", "accuracy_drop", "fidelity_loss",
-    "budget", "placement", "fusion", "quantization", "signature", "opset",
+    "budget_latency", "budget_size", "budget_memory", "budget_energy",
+    "placement", "fusion", "quantization", "signature", "opset",
 )  # fmt: skip
 """What findings are about; a task's own metric counts as accuracy."""
 

@@ -241,10 +241,11 @@ def timed_once(
         held_after = memory.Readings(worker.pid)
         spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere="device" in worker.hello))
         while True:
+            spent.start()
             durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
+            spent.take(len(durations), sum(durations) / 1e9 / drive.scenario.streams)
             preempted.append(switches)
             done += len(durations)
-            spent.take(done)
             held_after.take(done)
             if on_burst is not None:
                 on_burst()

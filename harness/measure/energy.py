@@ -33,6 +33,10 @@ RAPL_TICK_S, NVML_TICK_S = 0.001, 0.1
 LEAST_TICKS = 20
 """Ticks that have to pass between the first and the last reading: one more or less is then 5%."""
 
+LEAST_SHARE = 0.9
+"""Of the time between two readings in which inferences have to run: the rest is messages, and waiting for a processor,
+which take energy that is none of theirs."""
+
 MICRO = 1e-6
 ELSEWHERE: Final = "the worker runs on another machine, whose counters are not read"
 SERVED: Final = "not measured where requests arrive at a rate: the waiting between them takes energy too"
@@ -81,84 +85,94 @@ class Energy:
     source: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurstReading:
+    """One burst between two readings of all counters.
+
+    Attributes:
+        first, inferences: how many inferences ran before it, and in it.
+        elapsed_s: seconds between the readings.
+        busy_s: seconds of them in which inferences ran, by the worker's own clock.
+        microjoules: by which the counters moved.
+    """
+
+    first: int
+    inferences: int
+    elapsed_s: float
+    busy_s: float
+    microjoules: int
+
+
 class EnergyReadings:
-    """What counters had added up to after so many inferences, read between bursts."""
+    """What counters add up to while bursts run; what they move between bursts is nobody's."""
 
     def __init__(self, found: CountersFound) -> None:
         self._found = found
-        self._last: list[int] = []
-        self._total = 0
-        self._seen: list[tuple[int, float, int]] = []
+        self._seen: list[BurstReading] = []
         self._problem = ""
-        self.take(0)
+        self._done = 0
+        self._before: list[int] = []
+        self._started = 0.0
 
-    def take(self, inferences: int) -> None:
-        """Read once more, a wrap-around since the last time included; at most one is seen."""
-        counters = self._found.counters
-        if self._problem or not counters:
-            return
-        try:
-            now = [one.read() for one in counters]
-        except OSError as error:
-            self._problem = f"a counter of energy could not be read any more: {error}"
-            return
-        for one, before, after in zip(counters, self._last or now, now, strict=True):
-            if after < before and not one.wraps:
-                self._problem = f"the counter {one.name} went backwards"
-                return
-            self._total += after - before + (one.wraps if after < before else 0)
-        self._last = now
-        self._seen.append((inferences, time.perf_counter(), self._total))
+    def start(self) -> None:
+        """Read before a burst."""
+        self._before, self._started = self._read(), time.perf_counter()
 
-    def spent(self) -> float | None:
-        """Joules from the first reading to the last one; None where a counter cannot be read."""
-        known = self._found.counters and not self._problem and len(self._seen) > 1
-        return (self._seen[-1][2] - self._seen[0][2]) * MICRO if known else None
+    def take(self, inferences: int, busy_s: float) -> None:
+        """Read after it, a wrap-around included; at most one is seen.
 
-    def each(self, warmup: int) -> Energy:
-        """What one inference took, from the first reading that lies behind `warmup` inferences to the last one."""
+        Args:
+            inferences: in the burst.
+            busy_s: for how long they ran, by the worker's own clock.
+        """
+        elapsed_s, after = time.perf_counter() - self._started, self._read()
+        if self._before and after:
+            moved = sum(map(self._moved, self._found.counters, self._before, after))
+            self._seen.append(
+                BurstReading(
+                    first=self._done, inferences=inferences, elapsed_s=elapsed_s, busy_s=busy_s, microjoules=moved
+                )
+            )
+        self._done += inferences
+
+    def each(self, warmup: int = 0) -> Energy:
+        """What one inference took, of the bursts that began after `warmup` inferences."""
         if self._problem or not self._found.counters:
             return Energy(joules=None, source=self._problem or self._found.source)
-        timed = [one for one in self._seen if one[0] >= warmup]
-        n = timed[-1][0] - timed[0][0] if timed else 0
-        if n < 1:
-            return Energy(joules=None, source="nothing was timed between two readings of the counters")
-        tick_s = max(one.tick_s for one in self._found.counters)
-        took_s = timed[-1][1] - timed[0][1]
-        if took_s < LEAST_TICKS * tick_s:
-            least = f"{seconds(LEAST_TICKS * tick_s)}: give it more time (--time-per-case)"
-            return Energy(joules=None, source=f"{seconds(took_s)} of inferences are too short, it takes {least}")
-        joules = (timed[-1][2] - timed[0][2]) * MICRO / n
+        timed = [one for one in self._seen if one.first >= warmup]
+        n, took_s = sum(one.inferences for one in timed), sum(one.elapsed_s for one in timed)
+        least_s = LEAST_TICKS * max(one.tick_s for one in self._found.counters)
+        if not n or took_s < least_s:
+            why = f"{seconds(took_s)} of inferences are too short, it takes {seconds(least_s)}"
+            return Energy(joules=None, source=f"{why}: give it more time (--time-per-case)")
+        share = sum(one.busy_s for one in timed) / took_s
+        if share < LEAST_SHARE:
+            why = f"inferences ran in {share:.0%} of the time that the counters were read over, too little to say"
+            return Energy(joules=None, source=f"{why} what they took: a larger batch, or an idle host, would")
+        joules = sum(one.microjoules for one in timed) * MICRO / n
         if joules <= 0:
             return Energy(joules=None, source=f"{self._found.source} did not move in {seconds(took_s)}")
         return Energy(joules=joules, source=self._found.source)
 
+    def _read(self) -> list[int]:
+        if self._problem:
+            return []
+        try:
+            return [one.read() for one in self._found.counters]
+        except OSError as error:
+            self._problem = f"a counter of energy could not be read any more: {error}"
+            return []
 
-class BurstEnergy:
-    """What the bursts of one process took, where other processes run between them."""
+    def _moved(self, counter: Counter, before: int, after: int) -> int:
+        if after < before and not counter.wraps:
+            self._problem = f"the counter {counter.name} went backwards"
+        return after - before + (counter.wraps if after < before else 0)
 
-    def __init__(self, found: CountersFound) -> None:
-        # A counter that ticks more slowly than a burst takes says nothing of one.
-        slow = any(one.tick_s > RAPL_TICK_S for one in found.counters)
-        self._found = CountersFound(source=f"{found.source} ticks too slowly for single bursts") if slow else found
-        self._joules, self._inferences, self._whole = 0.0, 0, True
 
-    def around(self, inferences: int, run: Callable[[], float]) -> float:
-        """Run a burst of so many inferences between two readings; what `run` gave."""
-        readings = EnergyReadings(self._found)
-        answer = run()
-        readings.take(inferences)
-        took = readings.spent()
-        self._whole = self._whole and took is not None
-        self._joules += took or 0.0
-        self._inferences += inferences
-        return answer
-
-    @property
-    def joules(self) -> float | None:
-        """Of one inference; None where a counter does not tell."""
-        known = self._whole and self._inferences and self._joules > 0
-        return self._joules / self._inferences if known else None
+def of_single_bursts(found: CountersFound) -> CountersFound:
+    """The counters, where they tick often enough for bursts of which each is followed by another process's."""
+    slow = any(one.tick_s > RAPL_TICK_S for one in found.counters)
+    return CountersFound(source=f"{found.source} ticks too slowly for single bursts") if slow else found
 
 
 def found_for(target: Target, *, elsewhere: bool = False) -> CountersFound:

@@ -14,13 +14,12 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 from harness.errors import WorkerError, WorkerRefusal
 from harness.measure import cores, energy, idle, memory
 from harness.measure.bursts import OPEN_DEADLINE_S, burst
 from harness.measure.coordinator import ClientFactory, Workload, utc_now
-from harness.measure.energy import BurstEnergy, CountersFound
+from harness.measure.energy import CountersFound, EnergyReadings
 from harness.measure.pacing import Pace, is_steady
 from harness.measure.scenarios import Driver
 from harness.records import Block, Pair, SideSamples
@@ -69,7 +68,7 @@ class LiveSide:
     first_ns: int = 0
     typical_ns: float = 1.0
     empty_bytes: int | None = None
-    energy: BurstEnergy = field(default_factory=lambda: BurstEnergy(CountersFound(source="not opened")))
+    energy: EnergyReadings = field(default_factory=lambda: EnergyReadings(CountersFound(source="not opened")))
 
 
 def measure_pair(
@@ -146,8 +145,7 @@ def measure_block(
         for number in range(repeats(spec, n * typical_ns / 1e9 + (idle.SPIN_S if spin else 0.0))):
             for role in random_order(spec, rng):
                 with named(role):
-                    at = number * n if rotates else None
-                    means[role].append(sides[role].energy.around(n, partial(mean, sides[role], n, spec, at=at)))
+                    means[role].append(mean(sides[role], n, spec, at=number * n if rotates else None))
                     await_rest(sides[role], spec, spin)
                 order.append(role)
                 if on_burst is not None:
@@ -202,7 +200,8 @@ def open_side(side: LiveSide, work: Workload) -> None:
     """Create the session and run it once."""
     side.empty_bytes = memory.held_bytes(side.worker.pid, work.model.parent)
     side.drive = Driver(work)
-    side.energy = BurstEnergy(energy.found_for(work.target, elsewhere="device" in side.worker.hello))
+    counters = energy.found_for(work.target, elsewhere="device" in side.worker.hello)
+    side.energy = EnergyReadings(energy.of_single_bursts(counters))
     reply = side.drive.open(side.worker)
     session_ns = reply.get("session_ns")
     if type(session_ns) is not int or session_ns <= 0:
@@ -230,7 +229,9 @@ def warm_up(side: LiveSide, spec: GroupSpec) -> None:
 
 def mean(side: LiveSide, n: int, spec: GroupSpec, *, at: int | None = None) -> float:
     """The mean time of n inferences in one burst, in nanoseconds; `at` is the place in the rotation of inputs."""
+    side.energy.start()
     durations, _ = side.drive.burst(side.worker, n, deadline(side, spec), at=at)
+    side.energy.take(len(durations), sum(durations) / 1e9 / side.drive.scenario.streams)
     return positive(sum(durations) / len(durations))
 
 
@@ -242,7 +243,7 @@ def side_samples(side: LiveSide, means: list[float], work: Workload) -> SideSamp
         bursts_ns=tuple(means),
         peak_rss_bytes=side.worker.peak_rss_bytes(),
         model_bytes=memory.added(side.empty_bytes, memory.held_bytes(side.worker.pid, work.model.parent)),
-        energy_j=side.energy.joules,
+        energy_j=side.energy.each().joules,
     )
 
 

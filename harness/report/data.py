@@ -138,6 +138,7 @@ class Data:
         subjects: commit -> first line of its message, where the repository knows it.
         commit_url: what stands before a commit's hash in a link; empty where there is none.
         problems: files that were left out, and why.
+        more: models of which cases were left out because a site holds only so many.
         since: the revision that the history begins with, as it was given.
         positions: commit -> its place in git's order.
         asv: what asv's files hold beside the samples.
@@ -152,6 +153,7 @@ class Data:
     subjects: Mapping[str, str] = field(default_factory=dict)
     commit_url: str = ""
     problems: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
     since: str = ""
     positions: Mapping[str, int] = field(default_factory=dict)
     repo: Path | None = None
@@ -253,7 +255,9 @@ def load(
         UsageError: if git does not know `since`, or nothing is stored of a model.
         StoreError: if the folder cannot be listed.
     """
-    found = query.table(results, COLUMNS, CATEGORIES)
+    known = None if since or most_cases is None else query.measured_cases(results)
+    wanted, left_out = (None, "") if known is None else limits.chosen(known, models, most_cases or len(known))
+    found = query.table(results, COLUMNS, CATEGORIES, case=None if wanted is None else wanted.__contains__)
     rows = found.frame
     runs, rows = _runs(rows)
     order = commits(repo, since or None)
@@ -265,12 +269,19 @@ def load(
     older = before - len(runs)
     values = asv_values.load(results, order, rows)
     every = rows
-    rows, left_out = limits.newest(limits.of_models(rows, models), len(rows) if most_cases is None else most_cases)
+    if wanted is None:
+        rows, left_out = limits.newest(limits.of_models(rows, models), len(rows) if most_cases is None else most_cases)
+    else:
+        rows = rows[rows["case"].isin(wanted)]
+    stored = every if known is None else known
+    gone = set(stored["case"]) - set(rows["case"])
+    more = stored.loc[stored["case"].isin(gone), "model"].astype(str).unique() if left_out else ()
     if len(rows) < len(every):
         rows = rows.reset_index(drop=True)
         kept = set(rows["run"])
         runs = tuple(run for run in runs if run.id in kept)
-        values = limits.values_of(values, models, set(every["case"]) - set(rows["case"]))
+    if len(rows) < len(every) or gone:
+        values = limits.values_of(values, models, gone)
     if since or rows is not every:
         for name in ({*CATEGORIES} - {*MEASURED}) | {"runtime", "tag"}:
             rows[name] = rows[name].cat.remove_unused_categories()
@@ -297,6 +308,7 @@ def load(
                 )
             )
         ),
+        more=tuple(sorted(more, key=query.natural)),
         since=since,
         positions=order.positions,
         repo=repo,

@@ -25,6 +25,8 @@ class Keys:
         """With everything that all pages depend on: the code that makes them, and what they share."""
         self.data = data
         self.base = script_json([render.version(), shared, data.commit_url]).encode()
+        # What is drawn of a series does not say what was left out.
+        self._of_series = script_json([render.version(), shared["hosts"], data.commit_url])
         self.files = {name: _state(Path(name)) for name in data.rows["filename"].cat.categories}
         self.runs = [script_json(of_run).encode() for of_run in _revisions(data)]
         self._of_points: dict[bytes, bytes] = {}
@@ -43,7 +45,7 @@ class Keys:
 
     def series(self, group: Sequence[ChartedSeries], scans: Mapping[tuple[str, str], Scan]) -> str:
         """Of the series of one case, host, runtime and weights."""
-        digest = hashlib.sha256(self.base)
+        digest = hashlib.sha256(self._of_series.encode())
         for one in group:
             digest.update(f"{one.metric}\0{scans[one.id, one.metric]!r}\n".encode())
             for part in (one.at, one.numbers, one.low, one.high):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CASES: Final = 5_000
-"""Cases of a site at most: its first page has 2 MB then, and it is made in about half a minute."""
+"""Cases of a site at most, each counted for every host that has it: its first page has 2 MB then, and it is made in
+about half a minute."""
 
 NAMED: Final = 3
 """Models that are named where cases were left out."""
@@ -50,27 +51,54 @@ def newest(rows: pd.DataFrame, most: int) -> tuple[pd.DataFrame, str]:
 
     Args:
         rows: stored rows, oldest run first.
-        most: cases.
+        most: cases, each counted for every host that has it.
 
     Returns:
         Every row of the cases that stay, and what was left out, in words; empty where nothing was.
     """
-    if rows.empty or rows["case"].nunique() <= most:
+    if rows.empty:
         return rows, ""
+    hosts = rows.groupby("case", observed=True)["fingerprint"].nunique()
     last = rows.drop_duplicates("case", keep="last")[["case", "model", "run_started_at"]].astype(str)
+    kept, said = _chosen(last.assign(hosts=last["case"].map(hosts)), most)
+    return (rows[rows["case"].isin(kept)] if said else rows), said
+
+
+def chosen(known: pd.DataFrame, models: Sequence[str], most: int) -> tuple[frozenset[str], str]:
+    """The same before any row is read.
+
+    Args:
+        known: as `harness.store.query.measured_cases` has it.
+        models: names or globs; none takes all.
+        most: cases, each counted for every host that has it.
+
+    Raises:
+        UsageError: where no model is meant.
+    """
+    of = of_models(known.assign(model=known["model"].astype("category")), models)
+    return _chosen(of[["case", "model", "run_started_at", "hosts"]].astype({"model": str}), most)
+
+
+def _chosen(last: pd.DataFrame, most: int) -> tuple[frozenset[str], str]:
+    """The cases that stay, and what was left out, of cases with their models, newest runs and hosts."""
+    if last["hosts"].sum() <= most:
+        return frozenset(last["case"]), ""
     ages = last.groupby("model")["run_started_at"].max()
     order = {name: place for place, name in enumerate(sorted(ages.index, key=natural))}
     # A stable sort: within a model the cases that were measured last.
     last = last.assign(age=last["model"].map(ages), place=-last["model"].map(order))
     last = last.sort_values(["age", "place", "run_started_at"], ascending=False, kind="stable")
-    kept, left = last.iloc[:most], last.iloc[most:]
+    fitting = max(1, int((last["hosts"].cumsum() <= most).sum()))
+    kept, left = last.iloc[:fitting], last.iloc[fitting:]
     models = sorted(set(left["model"]), key=natural)
     more = f" and {len(models) - NAMED:,} more" if len(models) > NAMED else ""
+    each = "" if last["hosts"].max() == 1 else ", each counted for every host that has it"
     said = (
-        f"{len(left):,} of {len(last):,} cases, of {', '.join(models[:NAMED])}{more}: a site holds {most:,}, those of "
-        f"the models that were measured last; harness report --models {models[0]} shows others, harness results all"
+        f"{len(left):,} of {len(last):,} cases, of {', '.join(models[:NAMED])}{more}: a site holds {most:,}{each}, "
+        f"those of the models that were measured last; harness report --models {models[0]} shows others, harness serve "
+        "makes them when they are asked for, harness results has all"
     )
-    return rows[rows["case"].isin(set(kept["case"]))], said
+    return frozenset(kept["case"]), said if len(left) else ""
 
 
 def values_of(values: Values, models: Sequence[str], left_out: Collection[str]) -> Values:

@@ -55,3 +55,8 @@ def history(identity: str, metric: str) -> str:
 def address(url: str, text: str = "") -> str:
     """A link's target if it is a web address, else nothing: what a configuration says is not a script."""
     return url + text if url.startswith(("http://", "https://")) else ""
+
+
+def made_apart(model: str) -> str:
+    """The site of one model that `harness serve` makes when it is asked for."""
+    return f"/-/models/{slug(model)}/index.html"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import glob
 import re
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from harness.errors import HarnessError, UsageError
-from harness.report import pairs
+from harness.report import links, pairs
 from harness.report.data import Data
 from harness.report.pages import compare
 from harness.report.parts import assign, script_json
@@ -57,6 +59,9 @@ HEADERS: Final = {
 """Of every answer. Styles are set by plotly, and its pictures are data."""
 
 VERSION: Final = "/-/version"
+APART: Final = re.compile(r"/-/models/([\w.-]+)(/.*)")
+"""A file of a site that is about one model which the site itself left out."""
+
 PAIR: Final = re.compile(r"/data/compare/([0-9a-f]{8}-[0-9a-f]{8})\.js")
 
 
@@ -80,6 +85,9 @@ class Site:
         self._lock = threading.Lock()
         self._data: Data | None = None
         self._made: dict[str, str] = {}
+        self._more: dict[str, str] = {}
+        self._apart: dict[str, int] = {}
+        self._making = threading.Lock()
 
     def refresh(self) -> Built | None:
         """Build, if results have changed since the last time; what came of it, or None.
@@ -98,6 +106,7 @@ class Site:
         with self._lock:
             self._data = None
             self._made.clear()
+            self._more = {links.slug(name): name for name in built.more}
         if not self.version:
             self._told = set(built.problems)  # whoever started this says them
         self.version += 1
@@ -141,6 +150,23 @@ class Site:
                     self._made.clear()
                 self._made[identity] = made
             return self._made[identity]
+
+    def apart(self, slug: str) -> Path | None:
+        """The folder of the site of a model that was left out, made of the results as they are; None for any other.
+
+        Raises:
+            UsageError, StoreError: as `harness.report.site.build`.
+        """
+        name = self._more.get(slug)
+        if name is None:
+            return None
+        out = self.request.out.parent / "models" / slug
+        with self._making:
+            version = self.version
+            if self._apart.get(slug) != version:
+                build(replace(self.request, out=out, models=(glob.escape(name),), compare=(), live=False))
+                self._apart[slug] = version
+        return out
 
     def _compared(self, identity: str) -> str:
         request = self.request
@@ -222,8 +248,10 @@ class Handler(SimpleHTTPRequestHandler):
         if why := malformed(path):
             self.send_error(400, why)
             return
-        pair = PAIR.fullmatch(path)
-        if path == VERSION:
+        pair, of_model = PAIR.fullmatch(path), APART.fullmatch(path)
+        if of_model:
+            self._answer_apart(of_model[1], of_model[2], file)
+        elif path == VERSION:
             self._say(f"{self.site.version}\n{self.site.error}", "text/plain")
         elif path == "/data/site.js":
             known = (self.site.request.out / "data" / "site.js").read_text(encoding="utf-8")
@@ -232,6 +260,20 @@ class Handler(SimpleHTTPRequestHandler):
             self._say(self.site.pair(pair[1]), "text/javascript")
         else:
             file()
+
+    def _answer_apart(self, slug: str, path: str, file: Callable[[], None]) -> None:
+        """Answer with a file of the site of one model."""
+        try:
+            folder = self.site.apart(slug)
+        except HarnessError as error:
+            self.site.said(f"the site of {slug} was not made: {error}")
+            self.send_error(503, "this site could not be made; the terminal says why")
+            return
+        if folder is None:
+            self.send_error(404, "there is no such page")
+            return
+        self.directory, self.path = str(folder), path
+        file()
 
     def _own(self) -> bool:
         """Whether the request came by this machine's own name, and from no other site.

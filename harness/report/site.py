@@ -74,12 +74,14 @@ class Built:
         written: files that were new or differed.
         kept: files that were as they should be.
         problems: stored files that were left out, and why.
+        more: models that were left out.
     """
 
     index: Path
     written: int
     kept: int
     problems: tuple[str, ...]
+    more: tuple[str, ...] = ()
 
 
 def build(request: SiteRequest) -> Built:
@@ -102,7 +104,7 @@ def _build(request: SiteRequest, pool: Executor | None) -> Built:
     for name in render.STATIC:
         output.put(f"static/{name}", render.static(name))
     output.put(f"static/{render.PLOTLY}", render.plotly())
-    shared = _shared(data)
+    shared = _shared(data) | {"more": [(name, links.made_apart(name)) for name in data.more if request.live]}
     output.put("data/site.js", f"harness.site={script_json(_site(data, request))};\n")
     if data.rows.empty and data.asv.series:
         _write_values(data, request, shared, output)
@@ -113,7 +115,13 @@ def _build(request: SiteRequest, pool: Executor | None) -> Built:
     else:
         _write(data, request, shared, output, pool)
     output.close()
-    return Built(index=request.out / "index.html", written=output.written, kept=output.kept, problems=data.problems)
+    return Built(
+        index=request.out / "index.html",
+        written=output.written,
+        kept=output.kept,
+        problems=data.problems,
+        more=data.more,
+    )
 
 
 def _write(data: Data, request: SiteRequest, shared: Mapping[str, Any], output: Output, pool: Executor | None) -> None:
@@ -181,7 +189,8 @@ def _page(page: Page, shared: Mapping[str, Any]) -> tuple[str, str]:
 def _shared(data: Data) -> dict[str, Any]:
     models = [] if data.rows.empty else sorted(data.rows["model"].cat.categories, key=query.natural)
     return {
-        "hosts": {host: data.host(host) for host in data.hosts},
+        # By name: which of them measured last is no reason to make a page anew.
+        "hosts": {host: data.host(host) for host in sorted(data.hosts)},
         "models": [{"name": name, "href": links.model(name)} for name in models],
         "version": harness.__version__,
         "problems": data.problems,

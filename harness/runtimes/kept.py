@@ -20,6 +20,13 @@ from harness.suggest import suggest
 OTHERS = frozenset(parts.own[-1] for parts in MADE_OF.values())
 """Distributions of runtimes that are not an onnxruntime."""
 
+BUILT: Mapping[str, str] = {
+    "worker-*": "worker in C++",
+    "classes": "worker in Java",
+    "onnxruntime_c_api.h": "headers of onnxruntime",
+}
+"""What lies in a folder that needs no description -> what is said of it."""
+
 LEAST_DIGITS = 6
 """Of a digest that is given to name a runtime."""
 
@@ -89,7 +96,9 @@ def remove(names: Sequence[str], root: Path) -> list[Kept]:
             or (len(name) >= LEAST_DIGITS and one.digest.startswith(name))
         ]
         if not fit:
-            raise UsageError(f"no runtime {name} in {root / KIND}; {suggest(name, [one.name for one in held])}")
+            raise UsageError(
+                f"no runtime {name} in {root / KIND}; {suggest(name, [one.name or one.digest for one in held])}"
+            )
         chosen |= {one.digest: one for one in fit}
     cache = Cache(root)
     with cache.writing():
@@ -106,20 +115,33 @@ def _kept(place: Path) -> Kept:
     python = environments.interpreter(place / "venv")
     made_by = str(content.get("made_by", ""))
     of_frameworks = _of_frameworks() if made_by.startswith(framework_environments.WHAT) else frozenset()
-    damage = found.damage or ("" if content else "is not whole") or ("" if python.exists() else "has lost its Python")
+    if isinstance(package := content.get("package"), str):
+        installed = {package: str(content.get("version", ""))}  # of npm, which brings no Python
+    built = "" if content or found.damage else _built(place)
+    damage = found.damage or ("" if content or built else "is not whole")
+    if not damage and not built and not isinstance(package, str) and not python.exists():
+        damage = "has lost its Python"
     return Kept(
-        name=made_by,
+        name=made_by or built,
         digest=place.name,
         python=str(python),
         packages={
             name: version
             for name, version in installed.items()
-            if is_flavour(name) or name in PLUGINS or normal(name) in OTHERS or name in of_frameworks
+            if name == package or is_flavour(name) or name in PLUGINS or normal(name) in OTHERS or name in of_frameworks
         },
         bytes=_size(place),
         damage=damage,
         yanked=str(content.get("yanked", "")),
     )
+
+
+def _built(place: Path) -> str:
+    """What a folder without a description holds, which harness compiled or fetched for a language; else empty."""
+    for pattern, name in BUILT.items():
+        if any(place.parent.glob(f"{place.name}/{pattern}")):
+            return name
+    return ""
 
 
 @functools.cache

@@ -30,11 +30,6 @@ def is_url(text: str) -> bool:
     return _URL.fullmatch(text) is not None
 
 
-def is_final(error: BaseException | None) -> bool:
-    """Whether waiting does not help: the place refuses, or cannot be asked like that."""
-    return isinstance(error, FINAL) or type(error).__name__ == "NoCredentialsError"
-
-
 class Place:
     """What lies below one URL."""
 
@@ -137,7 +132,7 @@ class Place:
             except FileNotFoundError:
                 raise
             except Exception as error:
-                if wait_s is None or is_final(error):
+                if wait_s is None or isinstance(error, FINAL) or type(error).__name__ == "NoCredentialsError":
                     raise StoreError(
                         f"Cannot {doing} {self.url}/{name}: {type(error).__name__}: {error}. What was stored before is "
                         f"untouched: fix the cause, then run the same command again."

@@ -201,6 +201,35 @@ def table(
     raise changing(results)
 
 
+def measured_cases(results: Path) -> pd.DataFrame | None:
+    """Of a large store the cases, before anything else is read of them; None of a small one, which is read whole.
+
+    Args:
+        results: the results folder.
+
+    Returns:
+        `case`, `model`, `run_started_at` of its newest run, and `hosts`, how many have it.
+
+    Raises:
+        StoreError: where the folder itself cannot be listed.
+    """
+    with connected() as connection:
+        for _ in range(ATTEMPTS):
+            try:
+                looked = look(connection, results, [])
+                if not looked.counting:
+                    return None
+                kept = looked.rows(connection, ["model", "run_started_at", "fingerprint"])
+            except FileNotFoundError:
+                continue
+            frame: pd.DataFrame = connection.sql(
+                f'SELECT "case", any_value(model) AS model, max({settled_sql("run_started_at")}) AS run_started_at, '  # noqa: S608  (our own names)
+                f'greatest(count(DISTINCT fingerprint), 1) AS hosts FROM {kept} GROUP BY "case" ORDER BY "case"'
+            ).df()
+            return frame
+    raise changing(results)
+
+
 def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
     """Whole rows of chosen cases, read only from the files that hold them.
 

@@ -54,7 +54,7 @@ def test_two_files_are_gated(folder: Project) -> None:
         if values.dtype == np.float32 and values.ndim > 1:
             tensor.CopyFrom(numpy_helper.from_array(-values, tensor.name))
     onnx.save(model, folder.root / "worse.onnx")
-    out = folder.run("gate", "--base", "tiny.onnx", "--head", "worse.onnx", "--time-limit", "1s", "--json", code=1)
+    out = folder.run("gate", "--base", "tiny.onnx", "--head", "worse.onnx", "--time-limit", "0.1s", "--json", code=1)
     (case,) = json.loads(out)["cases"]
     assert any("the .onnx file changed (weights: base file " in note for note in case["notes"])
     found = {one["metric"]: one["verdict"] for one in case["findings"]}

@@ -16,8 +16,13 @@ from harness.metrics import Metric
 from harness.records import Artifact, Budget
 from harness.stats.estimate import median_interval
 
-BUDGET = "budget"
-"""What these findings are about."""
+NAMES = {
+    metrics.LATENCY.name: "budget_latency",
+    metrics.ARTIFACT_SIZE.name: "budget_size",
+    metrics.MODEL_MEMORY.name: "budget_memory",
+    metrics.ENERGY.name: "budget_energy",
+}
+"""Metric -> what the finding about its limit is called: each is accepted for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +117,10 @@ def _judged(metric: Metric, most: float, was: Range | None, now: Range | None, n
     limit = f"{metric.label}, budget {_said(most, metric)}: "
     if now is None or was is None:
         why = f"{limit}cannot be judged, it was not measured on this host"
-        return Finding(metric=BUDGET, verdict=Verdict.NOT_COMPARABLE, sentence=why, unit=metric.unit)
+        return Finding(metric=NAMES[metric.name], verdict=Verdict.NOT_COMPARABLE, sentence=why, unit=metric.unit)
     verdict, what = _verdict(most, was, now)
     return Finding(
-        metric=BUDGET,
+        metric=NAMES[metric.name],
         verdict=verdict,
         sentence=f"{limit}{what} ({_with_interval(was, metric)} -> {_with_interval(now, metric)})",
         base=was[0],

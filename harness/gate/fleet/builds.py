@@ -46,7 +46,7 @@ class SideBuilds:
         """See `harness.gate.sides.build.contenders`."""
         requests: list[Asked] = []
         with contextlib.suppress(UsageError):  # the side's own process says what is wrong with its zoo
-            requests = [*by_model(build.planned(side, selection))]
+            requests = [*by_model(build.planned(side, selection, cache))]
         shared = Cache(cache)
         if self._fleet is not None:
             self._fleet.ahead(shared, requests)

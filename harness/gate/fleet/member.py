@@ -93,7 +93,7 @@ def fetch(entries: Sequence[SideEntry], depot: str) -> tuple[SideEntry, ...]:
     """Get what is missing from the depot; what is not there either.
 
     Raises:
-        StoreError: the depot refuses, or the cache cannot be written.
+        StoreError: the cache cannot be written.
     """
     missing = [one for one in entries if not transfer.has(cache(one[0]), one[1])]
     if depot and missing:

@@ -145,8 +145,13 @@ def answer(job: Mapping[str, Any], on_event: OnEvent) -> dict[str, Any]:
     return {"wire": version, "cases": [answers[case.id] for case in cases], "notes": list(plan.pruned)}
 
 
-def planned(side: Side, selection: Selection) -> list[Case]:
-    """The cases of a side that this process's own code plans and builds as the side's would; none of another's.
+def planned(side: Side, selection: Selection, cache: Path) -> list[Case]:
+    """The cases of a side that this process's own code plans and builds into the shared cache as the side's would.
+
+    Args:
+        side: one of another interpreter, or whose tree is harness itself, has none.
+        selection: which cases of its zoo.
+        cache: the shared one.
 
     Raises:
         UsageError: the zoo or the selection is wrong.
@@ -159,7 +164,8 @@ def planned(side: Side, selection: Selection) -> list[Case]:
         return []
     cases = planning.plan(zoos.load(side.zoo), _selection(side, selection)).cases
     asked = [one for one in cases if not side.case or is_named(side.case, one.id)]
-    return [one for one in asked if not frameworks.get(one.model.source).runs_user_code]
+    shared = (side.cache or cache).absolute() == cache.absolute()  # one tree: its code makes the same for both sides
+    return [one for one in asked if shared or not frameworks.get(one.model.source).runs_user_code]
 
 
 def is_named(asked: str, case_id: str) -> bool:

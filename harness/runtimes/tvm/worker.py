@@ -27,6 +27,7 @@ MOST_SAID = 300
 LACKS = {
     "profile": "TVM's virtual machine has no profile of kernels: in which types it computed is not known",
     "placement": "TVM compiles the whole graph for one device",
+    "memory": "TVM compiles in the process that runs: what its compiler leaves is not told apart from the model",
     "load": "TVM's virtual machine runs a function one call at a time",
 }
 

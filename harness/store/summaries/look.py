@@ -85,7 +85,7 @@ class StoreLook:
     def newest(self, connection: Any) -> str:
         """A relation of `KEYS`: of each case, failed or not, at least its newest row; of other files every one.
 
-        `n` is how many rows there are of that case in one place. Rows that stand twice may come twice.
+        `n` is how many rows there are of that case in one place. A row that appears twice may come so.
 
         Raises:
             FileNotFoundError: summaries were damaged and are forgotten, or a file has gone: look again.
