@@ -451,7 +451,7 @@ def test_children_share_ranges_in_a_folder_that_they_are_given(
     tmp_path: Path, model: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a child left half written, since it was ended, is not read."""
-    held = ranges._folder
+    held = ranges.folder
     held.cache_clear()
     monkeypatch.setenv(ranges.FOLDER, str(tmp_path / "shared"))
     (tmp_path / "shared").mkdir()

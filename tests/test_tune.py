@@ -557,6 +557,16 @@ def test_ranges_are_varied_only_where_the_budget_asks_for_it(
     assert bool(tuner._spared) is (keeping == {"int8-static"})
 
 
+def test_builds_have_the_time_that_races_do_not_need(tuning: Callable[..., TuneRequest]) -> None:
+    """Half until a process was timed, and where processes are slow; nearly all of it where they are quick."""
+    tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=20.0)), Quiet(), Time())
+    assert 0.5 == tuner._building
+    tuner._clock.took("process", 1.0)
+    assert 0.95 < tuner._building < 1.0
+    tuner._clock.took("process", 100.0)
+    assert 0.5 == tuner._building
+
+
 def test_what_is_slow_is_not_varied(tuning: Callable[..., TuneRequest]) -> None:
     """Its time at a first look decides, and is said."""
     request = tuning("int8-static", Budget(fidelity_db=20.0))

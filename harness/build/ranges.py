@@ -32,7 +32,8 @@ FOLDER = "HARNESS_RANGES"
 
 
 @functools.cache
-def _folder() -> Path:
+def folder() -> Path:
+    """Where ranges are kept: a folder that children share where one is named, else one of this process alone."""
     if shared := os.environ.get(FOLDER):
         return Path(shared)
     held = contextlib.ExitStack()
@@ -66,7 +67,7 @@ def kept(
             "kinds": sorted(kinds) if kinds else None,
         }
     )
-    path = _folder() / f"{key}.json"
+    path = folder() / f"{key}.json"
     if path.exists() and not _whole(path):
         path.unlink()
     return {"calibration_cache_path": path}

@@ -38,7 +38,10 @@ from harness.tune.trying import STOPPED, BuildTrials
 from harness.units import count
 
 BUILDING, RACING, SETTINGS = 0.5, 0.8, 1.0
-"""Shares of the time for searching by which builds, their race, and that of settings are over."""
+"""Shares of the time for searching by which builds, their race, and that of settings are over; builds may have more."""
+
+PROCESSES = 24
+"""So many are timed after the builds, one for each of them not counted, before it is known what helps."""
 
 FINALISTS = 2
 """Builds whose settings are searched: all of them for the first, and for the others what helped it."""
@@ -118,12 +121,14 @@ class Tuner:
             if len(self._trials.tried) == 1:
                 self._nothing_tried()
             seen = self._glance(default, journal)
+            self._trials.all(recipes.promising(first), by=self._building)  # those that had no time before
             self._vary(first, seen, reader)
             kept = [one.candidate for one in self._trials.inside()]
             if not kept:
                 return self._none(default, reader)
             reader.close()  # nothing that is not measured runs beside what is
-            timed = [*seen, *self._race("builds", [default, *kept], journal, RACING)]
+            by = max(RACING, (1 + self._building) / 2)
+            timed = [*seen, *self._race("builds", [default, *kept], journal, by)]
             timed = [*timed, *self._without_slow_layers(timed, reader, journal)]
             finalists = fastest(_fit(timed))
             if not finalists and any(one.reason.startswith(NOT_TIMED) for one in timed):
@@ -143,7 +148,7 @@ class Tuner:
             best=best[0] if best else None,
             runner_up=best[1] if len(best) > 1 else None,
             choice=choice,
-            out_of_time=tuple(self._skipped),
+            out_of_time=tuple(name for name in self._skipped if name not in self._trials.tried),
             spared=tuple(self._spared),
             seconds=self._clock.spent,
         )
@@ -158,6 +163,15 @@ class Tuner:
         for one in recipes.promising(first):
             self._trials.all([one], by=BUILDING if self._trials.inside() else RACING)
         return first
+
+    @property
+    def _building(self) -> float:
+        """The share of the time for searching by which builds are over: the more, the quicker processes are timed."""
+        one = self._clock.expected("process")
+        if one is None:
+            return BUILDING
+        racing = (len(self._trials.inside()) + PROCESSES) * one
+        return max(BUILDING, 1 - racing / self._clock.searching)
 
     def _plain(self) -> list[tuple[Recipe, str]]:
         floats = [one for one in self._request.variants if one.precision == "float32"]
@@ -204,19 +218,19 @@ class Tuner:
                 named = ", ".join(words for _, words in closer)
                 self._spared.append(f"{recipe.name} with {named}: closer at best, and it keeps the budget")
         else:
-            closer_ones = self._trials.all(closer, by=BUILDING, enough=lambda one: one.keeps)
+            closer_ones = self._trials.all(closer, by=self._building, enough=lambda one: one.keeps)
             if not any(one.keeps for one in closer_ones):
                 best = max((one for one in [own, *closer_ones] if not one.reason), key=lambda one: one.rank)
                 self._mixed(best.candidate.case.recipe, reader)
-        self._trials.all(faster, by=BUILDING)
+        self._trials.all(faster, by=self._building)
 
     def _mixed(self, recipe: Recipe, reader: GraphReader) -> None:
         """The fewest layers in float that keep the budget, of a build that is outside it."""
-        worth = self._ranked(recipe, reader, BUILDING)
+        worth = self._ranked(recipe, reader, self._building)
 
         def keeps(number: int) -> bool | None:
             made = cases.changed(recipe, {"exclude": list(worth[:number])}, f"{recipe.name}.float-{number}")
-            found = self._trials.all([(made, f"{count(number, 'layer')} in float")], by=BUILDING)
+            found = self._trials.all([(made, f"{count(number, 'layer')} in float")], by=self._building)
             return found[0].keeps if found else None
 
         if worth:
@@ -406,7 +420,7 @@ class Tuner:
             tried=tuple(tried.values()),
             nearest=nearest,
             blame=blame,
-            out_of_time=tuple(self._skipped),
+            out_of_time=tuple(name for name in self._skipped if name not in self._trials.tried),
             spared=tuple(self._spared),
             seconds=self._clock.spent,
         )
