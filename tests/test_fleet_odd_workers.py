@@ -43,7 +43,7 @@ importlib.metadata.version = version
 
 
 @pytest.mark.long
-@pytest.mark.skipif(os.name == "nt", reason="a device that is no folder is asked for by its name on POSIX")
+@pytest.mark.skipif(os.name == "nt", reason="a device in place of a folder is asked for by its name on POSIX")
 def test_workers_with_something_wrong(built_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version and a closed disk are refused, who has no runtime is passed over, a clock is corrected."""
     project = built_project
