@@ -94,12 +94,9 @@ def _report(error: BaseException, doing: Sequence[str]) -> Iterator[str]:
 def _folders() -> Iterator[Path]:
     """Where such files go, best first."""
     with contextlib.suppress(Exception):
-        if given := os.environ.get("HARNESS_CACHE"):
-            yield Path(given) / FOLDER
-        else:
-            import platformdirs
+        from harness.paths import cache_root
 
-            yield Path(platformdirs.user_cache_dir("onnx-harness", appauthor=False)) / FOLDER
+        yield cache_root() / FOLDER
     with contextlib.suppress(Exception):
         import tempfile
 

@@ -262,7 +262,9 @@ def parse_zoo_share(value: Any) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         found = float(value)
     if not 0 < found < 1:
-        raise ValueError(f"expected a percentage such as 2%, or a share such as 0.02, found {value!r}")
+        raise ValueError(
+            f"expected a percentage such as 2%, or a share such as 0.02, between 0% and 100%, found {value!r}"
+        )
     return found
 
 

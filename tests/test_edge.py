@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -112,10 +113,22 @@ def test_statistics_are_joined_with_what_ran() -> None:
         allocations_child.joined(ran, "name,bytes\nb,1\n")
 
 
+def test_an_input_without_a_shape_is_not_taken_for_a_scalar(tmp_path: Path) -> None:
+    """Onnxruntime shows both as `[]`; an input that is a weight as well is not fed."""
+    shapes: dict[str, list[int] | None] = {"scalar": [], "open": None, "weight": None}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    weight = helper.make_tensor("weight", TensorProto.FLOAT, [1], [1.0])
+    for kept, expected in ((inputs, "open"), ([inputs[0], inputs[2]], "")):
+        onnx.save(helper.make_model(helper.make_graph([], "g", kept, [], [weight])), tmp_path / "g.onnx")
+        assert expected == allocations_child.unshaped(tmp_path / "g.onnx")
+
+
 def test_a_model_that_cannot_be_fed_has_no_allocations_and_a_reason(tmp_path: Path) -> None:
     """Its file is broken, or an input is not a tensor."""
     assert "reason" in allocations.allocations(truncated(tmp_path / "broken.onnx"), {})
     with pytest.raises(ValueError, match="is seq"):
         allocations_child.zeros(SimpleNamespace(name="x", type="seq(tensor(float))", shape=[]), {})
+    with pytest.raises(ValueError, match="more bytes than any machine"):
+        allocations_child.zeros(SimpleNamespace(name="x", type="tensor(float)", shape=[2**31, 2**31]), {})
     made = allocations_child.zeros(SimpleNamespace(name="x", type="tensor(int64)", shape=["batch", 3]), {"batch": 2})
     assert ((2, 3), "int64") == (made.shape, made.dtype)

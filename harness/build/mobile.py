@@ -79,5 +79,6 @@ def usable(provider: str, model: Path, sizes: Mapping[str, int]) -> MobileUse | 
     if said is None:
         return "onnxruntime's usability checker ended without an answer"
     if "why_not" in said:
-        return f"onnxruntime's usability checker cannot read it: {said['why_not']}"
+        reader = "harness" if provider in SOURCES else "onnxruntime's usability checker"
+        return f"{reader} cannot read it: {said['why_not']}"
     return MobileUse(**{**said, "operators": tuple(said["operators"])}, source=SOURCES.get(provider, ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from harness.init.bare import Refinements
     from harness.zoo import FleetSpec
 
+_HALF_URL = re.compile(r"(?:file|s3|gs|gcs|az|abfs|adl|https?|memory):(?!//)|://", re.IGNORECASE)
+"""What was meant to be a URL, and would name a folder here, such as `file:`."""
+
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
 
 
@@ -31,7 +35,7 @@ def results_folder(given: Path | str) -> Path:
         UsageError: a file stands there, there is no such kind of URL, or what it needs is not installed.
         StoreError: the place cannot be read, or the mirror cannot be written.
     """
-    if "://" not in str(given):
+    if not _url_in("--results", str(given)):
         folder = Path(given)
         with contextlib.suppress(OSError, ValueError):  # what cannot be asked is said where it is used
             if not stat.S_ISDIR(folder.stat().st_mode):
@@ -45,6 +49,30 @@ def results_folder(given: Path | str) -> Path:
     mirror = Mirror.of(str(given))
     mirror.refresh(ending.say)
     return mirror.folder
+
+
+def cache_folder(given: Path | str) -> Path:
+    """The folder of a verb that builds for this host alone: where HARNESS_CACHE is a URL, the user's own.
+
+    Raises:
+        UsageError: a URL was given to this verb.
+    """
+    if not _url_in("--cache", str(given)):
+        return Path(given)
+    if str(given) == os.environ.get("HARNESS_CACHE"):
+        return cache_root(None)
+    raise UsageError(f"--cache {given}: a URL is for harness sweep and harness gate; give a folder")
+
+
+def _url_in(option: str, given: str) -> bool:
+    """Whether the value of an option is a URL.
+
+    Raises:
+        UsageError: it was meant to be one, and is none.
+    """
+    if _HALF_URL.match(given) and not os.path.lexists(given):
+        raise UsageError(f"{option} {given}: that is no URL, such as s3://bucket/folder or file:///folder")
+    return "://" in given
 
 
 Results = Annotated[
@@ -76,6 +104,7 @@ CacheDir = Annotated[
         help="Where artifacts are cached.",
         envvar="HARNESS_CACHE",
         show_default="the user's cache folder",
+        parser=cache_folder,
     ),
 ]
 
@@ -385,7 +414,7 @@ def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | N
 
 def cache_and_depot(given: str | None) -> tuple[Path, str]:
     """The cache folder to use, and the URL where hosts of a fleet find entries; empty where none is given."""
-    url = given if given is not None and "://" in given else ""
+    url = given if given is not None and _url_in("--cache", given) else ""
     return cache_root(None if given is None or url else Path(given)), url
 
 

@@ -209,6 +209,7 @@ def with_budget(case: Case, text: str) -> Case:
     from pydantic import ValidationError
 
     from harness.init import bare
+    from harness.zoo.problems import explained
     from harness.zoo.resolve import budget_of
     from harness.zoo.schema import BudgetEntry
 
@@ -216,6 +217,6 @@ def with_budget(case: Case, text: str) -> Case:
     try:
         entry = BudgetEntry.model_validate({**given, "structure": case.model.budget.structure})
     except ValidationError as error:
-        raise UsageError(f"--budget {text[:80]}: {error.errors()[0]['msg']}") from error
+        raise UsageError(f"--budget {text[:80]}: {explained(error.errors()[0])}") from error
     found = budget_of(entry)
     return replace(case, model=replace(case.model, budget=found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import sys
 import threading
@@ -44,6 +45,8 @@ def timeline(model: Path, sizes: Mapping[str, int]) -> list[dict[str, Any]]:
         for axis, size in sizes.items():
             options.add_free_dimension_override_by_name(axis, size)
         session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        if name := unshaped(model):
+            raise ValueError(f"the input {name!r} has no shape, and what nodes allocate depends on it")
         session.run(None, {one.name: zeros(one, sizes) for one in session.get_inputs()})
         ran = executed(Path(session.end_profiling()))
         del session  # which writes the statistics
@@ -56,13 +59,26 @@ def zeros(value: Any, sizes: Mapping[str, int]) -> Any:
     """A feed for an input.
 
     Raises:
-        ValueError: it takes no tensor of numbers or text.
+        ValueError: it takes no tensor of numbers or text, or there is no tensor that large.
     """
     found = TENSOR.fullmatch(value.type)
     if found is None or found[1] in ("bfloat16", "float8e4m3fn", "float8e5m2"):
         raise ValueError(f"the input {value.name!r} is {value.type}, which is not made up here")
     shape = [axis if isinstance(axis, int) else sizes.get(axis, 1) for axis in value.shape or ()]
-    return np.zeros(shape, dtype=DTYPES.get(found[1], found[1]))
+    dtype = np.dtype(DTYPES.get(found[1], found[1]))
+    if math.prod(shape) * max(dtype.itemsize, 1) > sys.maxsize:
+        raise ValueError(f"the input {value.name!r} of {shape} has more bytes than any machine addresses")
+    return np.zeros(shape, dtype=dtype)
+
+
+def unshaped(model: Path) -> str:
+    """The first input whose shape the file does not say, which onnxruntime shows as a scalar; else empty."""
+    import onnx
+
+    graph = onnx.load(model, load_external_data=False).graph
+    weights = {one.name for one in graph.initializer}
+    of_tensors = (one for one in graph.input if one.name not in weights and one.type.HasField("tensor_type"))
+    return next((one.name for one in of_tensors if not one.type.tensor_type.HasField("shape")), "")
 
 
 def executed(profile: Path) -> list[tuple[str, str]]:

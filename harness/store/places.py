@@ -146,7 +146,8 @@ def at(url: str) -> Place:
     """What lies below a URL.
 
     Raises:
-        UsageError: fsspec or what it needs for this kind of URL is not installed, or there is no such kind.
+        UsageError: fsspec or what it needs for this kind of URL is not installed, there is no such kind, or it names
+            nothing below its kind.
     """
     try:
         from fsspec.core import url_to_fs
@@ -158,4 +159,6 @@ def at(url: str) -> Place:
         raise UsageError(f"{url}: {error}") from error
     except ValueError as error:
         raise UsageError(f"{url}: {error}; such as s3://bucket/folder or file:///folder") from error
+    if not url.partition("://")[2].strip("/"):  # of `file://` fsspec would take the folder that harness runs in
+        raise UsageError(f"{url} names no folder or bucket; such as s3://bucket/folder or file:///folder")
     return Place(system, root, url)

@@ -74,7 +74,7 @@ class Problems:
             elif error["type"] == "extra_forbidden":
                 self.add_unknown(keys, "step" if "steps" in keys[-3:-1] else "key", keys[-1], keys_at(model, keys[:-1]))
             else:
-                self.add(keys, _explain(error))
+                self.add(keys, explained(error))
         return paths
 
     def raise_if_any(self) -> None:
@@ -127,7 +127,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _explain(error: ErrorDetails) -> str:
+def explained(error: ErrorDetails) -> str:
     """Return a pydantic error in this file's words: what was found, what would be valid."""
     kind, found, ctx = error["type"], shown(error["input"]), error.get("ctx", {})
     if kind in _EXPECTED:
