@@ -32,7 +32,7 @@ def test_a_cache_that_is_a_url_is_the_users_own_for_verbs_that_take_a_folder(
 def test_half_a_url_names_no_folder(text: str) -> None:
     """A slash that was forgotten makes no folder `file:` here."""
     for read in (options.cache_folder, options.cache_and_depot, options.results_folder):
-        with pytest.raises(UsageError, match="that is no URL, such as s3://bucket/folder"):
+        with pytest.raises(UsageError, match="that is not a URL, such as s3://bucket/folder"):
             read(text)
 
 

@@ -43,7 +43,7 @@ def alike(base_ms: float, head_ms: float, count: int = 12, joules: tuple[float, 
     [
         (8.0, 9.0, Verdict.PASS, "inside (8.00 ms"),
         (8.0, 12.0, Verdict.REGRESSION, "base was inside and head is outside"),
-        (12.0, 13.0, Verdict.PASS, "base is outside of it too, and it is not head that left it"),
+        (12.0, 13.0, Verdict.PASS, "base is outside of it already, so that it is not head that left it"),
         (8.0, 10.0, Verdict.INCONCLUSIVE, "cannot tell"),
         (10.0, 12.0, Verdict.INCONCLUSIVE, "cannot tell"),
         (10.0, 10.0, Verdict.PASS, "base and head lie on it alike"),

@@ -17,7 +17,7 @@ import pytest
 from harness import zoo as zoos
 from harness.build.pipeline import BuildEvent
 from harness.cli.tune import default_case, starting_from
-from harness.cli.tuned import none_keeps, sentences
+from harness.cli.tuned import none_keeps, sentences, tables
 from harness.confirmation import CONFIRMED, ConfirmedChoice, alone
 from harness.errors import UsageError
 from harness.explain import leaving
@@ -375,6 +375,27 @@ def test_what_is_found_is_said_with_how_sure_it_is(case: Case) -> None:
     tied = replace(found, choice=choice)
     assert not tied.is_faster
     assert "not known to be faster than fp32 on cpu-t2-b1" in " ".join(sentences(tied))
+
+
+def test_what_is_behind_the_default_is_not_called_recommended(case: Case) -> None:
+    """No star stands at it, and what it was confirmed over is not said of it."""
+    found = found_by(case)
+    assert found.best is not None
+    assert any(row[0].startswith("* ") for row in tables(found)[1].rows)
+    choice = ConfirmedChoice(state=CONFIRMED, best=found.default.name, slower=(found.best.name,), blocks=8)
+    behind = replace(found, choice=choice)
+    assert not any(row[0].startswith("* ") for row in tables(behind)[1].rows)
+    (said,) = sentences(behind)
+    assert f"nothing is faster than {found.default.name}" in said
+
+
+def test_a_limit_of_fidelity_that_labels_pass_over_is_named(case: Case) -> None:
+    """With labels accuracy alone decides: 20 dB beside 1% are not looked at, and alone they are."""
+    both = replace(case, model=replace(case.model, budget=Budget(accuracy_drop=0.01, fidelity_db=20.0)))
+    found = found_by(both)
+    judged = replace(found, tried=[replace(one, drop=0.0) for one in found.tried])
+    assert "the budget's fidelity did not count" in " ".join(sentences(judged))
+    assert "did not count" not in " ".join(sentences(found))
 
 
 def test_the_front_is_what_nothing_beats_in_both(case: Case) -> None:

@@ -71,7 +71,7 @@ def _url_in(option: str, given: str) -> bool:
         UsageError: it was meant to be one, and is none.
     """
     if _HALF_URL.match(given) and not os.path.lexists(given):
-        raise UsageError(f"{option} {given}: that is no URL, such as s3://bucket/folder or file:///folder")
+        raise UsageError(f"{option} {given}: that is not a URL, such as s3://bucket/folder or file:///folder")
     return "://" in given
 
 

@@ -142,12 +142,24 @@ def show(found: Tuned, written: WrittenZoo | None, figure: Path | None, *, asked
 def sentences(found: Tuned) -> list[str]:
     """What is recommended, how sure that is, and what was left out."""
     lines = [none_keeps(found)] if found.best is None else _best(found)
+    if passed := _passed_over(found):
+        lines.append(passed)
     if found.spared:
         lines.append(f"not tried: {'; '.join(dict.fromkeys(found.spared))}")
     if found.out_of_time:
         named = ", ".join(dict.fromkeys(found.out_of_time))
         lines.append(f"left out, since the time was over: {named}")
     return lines
+
+
+def _passed_over(found: Tuned) -> str:
+    """That a limit of fidelity did not count, since accuracy decided; empty where it did, or there is none."""
+    budget = found.default.case.model.budget
+    by_accuracy = (budget.accuracy_drop, budget.accuracy_share) != (None, None)
+    by_fidelity = (budget.fidelity_db, budget.fidelity_equal) != (None, None)
+    if by_accuracy and by_fidelity and any(one.drop is not None for one in found.tried):
+        return "the budget's fidelity did not count: the data has labels, and accuracy decides"
+    return ""
 
 
 def none_keeps(found: Tuned) -> str:
@@ -172,7 +184,7 @@ def _best(found: Tuned) -> list[str]:
     lines = [f"fastest inside the budget: {best.name} ({best.why})"]
     if choice is None:
         return lines
-    if choice.best == found.default.name:
+    if found.is_behind:
         lines = [f"nothing is faster than {found.default.name}, the default; the best of the rest is {best.name}"]
     elif choice.ratio is not None:
         interval = "" if choice.low is None or choice.high is None else f" [{choice.low:.2f}, {choice.high:.2f}]"
@@ -181,7 +193,7 @@ def _best(found: Tuned) -> list[str]:
         lines.append(f"not confirmed: {choice.reason}")
     if choice.tied:
         lines.append(f"not known to be faster than {', '.join(choice.tied)}")
-    if choice.slower and choice.best != found.default.name:
+    if choice.slower and not found.is_behind:
         lines.append(f"confirmed to be faster than {', '.join(choice.slower)}")
     return lines
 
@@ -211,7 +223,7 @@ def _builds(found: Tuned) -> TextTable:
 def _timed(found: Tuned) -> TextTable:
     base = next((one.example_s for one in found.timed if one.candidate.name == found.default.name), None)
     batches = {one.candidate.case.target.batch for one in found.timed}
-    best = found.best.name if found.best else ""
+    best = found.best.name if found.best and not found.is_behind else ""
     rows = [
         (
             f"{'* ' if one.candidate.name == best else ''}{one.candidate.name}",

@@ -136,6 +136,11 @@ class Tuned:
             return False
         return choice.state != UNCONFIRMED and self.default.name in choice.slower
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the default came out in front of the best in the live groups."""
+        return self.choice is not None and self.choice.best == self.default.name
+
     def front(self) -> list[TimedBuild]:
         """The candidates that no other is both faster and closer than, the fastest first."""
         close = {one.candidate.build: one.rank for one in self.tried}

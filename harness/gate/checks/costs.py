@@ -138,7 +138,7 @@ def _verdict(most: float, was: Range, now: Range) -> tuple[Verdict, str]:
     if outside and base_inside:
         return Verdict.REGRESSION, "base was inside and head is outside"
     if was[1] > most:
-        return Verdict.PASS, "base is outside of it too, and it is not head that left it"
+        return Verdict.PASS, "base is outside of it already, so that it is not head that left it"
     if outside or base_inside:
         return Verdict.INCONCLUSIVE, "these pairs cannot tell on which side of it both are"
     return Verdict.PASS, "base and head lie on it alike"
