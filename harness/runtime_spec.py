@@ -53,6 +53,11 @@ REQUIREMENT = re.compile(
 )
 
 
+_BOUND = r"(?:===|==|~=|!=|<=|>=|<|>)\s*[0-9][A-Za-z0-9.+*!-]*"
+_VERSIONED = re.compile(rf"[a-z-]+(?:\s*{_BOUND}(?:\s*,\s*{_BOUND})*)?")
+"""One of `OTHERS`, with or without bounds of its release."""
+
+
 def named(text: str) -> str:
     """The distribution that a requirement names, normalized; the text itself where it is not a requirement."""
     return normal((REQUIREMENT.fullmatch(text) or {"name": text})["name"])
@@ -100,7 +105,16 @@ def problem_of_target(text: str) -> str:
     found = other(text)
     if found in (TORCH, TORCH_COMPILE) and text != found:
         return f"{text!r}: write `{found}`; it is the torch that is installed beside harness, which loads the network"
+    if found and not text.startswith(found):  # two spellings would be two environments, and two series
+        return f"{text!r}: write `{found}{text[len(found) :]}`"
+    if found and not _VERSIONED.fullmatch(text):
+        return f"{text!r}: what follows `{found}` is a release, such as {found}==1.2.3"
     return "" if found or not problem(text) else unknown(text, (*LANGUAGES, *OTHERS))
+
+
+def takes_no_options(text: str) -> bool:
+    """Whether a runtime that is not an onnxruntime has no options of a provider."""
+    return other(text) not in ("", OPENVINO)
 
 
 def problem_of_host(runtime: str, host: str) -> str:

@@ -72,6 +72,9 @@ def test_a_zoo_names_other_runtimes_and_plugins(project: Project) -> None:
         ("{provider: openvino, runtime: torch}", "torch runs on cpu or cuda"),
         ("{provider: cpu, runtime: torch==2.5}", "write `torch`"),
         ("{provider: cpu, runtime: torch, provider_options: {a: b}}", "torch takes none"),
+        ("{provider: cpu, runtime: tvm, provider_options: {a: b}}", "tvm takes none"),
+        ("{provider: cpu, runtime: TVM==0.27.0}", "write `tvm==0.27.0`"),
+        ("{provider: cpu, runtime: tvm==not a version}", "what follows `tvm` is a release"),
         (
             "{provider: cpu, runtime: openvino, session_config: {session.disable_prepacking: 1}}",
             "settings of onnxruntime",
@@ -437,6 +440,8 @@ def test_another_language_is_installed_ahead(tmp_path: Path, monkeypatch: pytest
     assert ("onnxruntime-node", "1.30.0", "/place") == (found.package, found.version, found.python)
     with pytest.raises(UsageError, match="loads no plugin here"):
         kept.install("node", tmp_path, plugins=("onnxruntime-ep-openvino",))
+    with pytest.raises(UsageError, match="write `tvm`"):
+        kept.install("TVM", tmp_path)
 
 
 def test_what_is_no_python_environment_is_not_damaged(tmp_path: Path) -> None:

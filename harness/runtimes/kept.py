@@ -86,6 +86,8 @@ def install(spec: str, root: Path, *, plugins: Sequence[str] = (), say: Say = si
             digest=program.digest,
         )
     if runtime_spec.other(spec):
+        if wrong := runtime_spec.problem_of_target(spec):
+            raise UsageError(f"runtime {wrong}")
         if plugins:
             raise UsageError(f"{spec} is not an onnxruntime and loads no plugin of one")
         return resolve_other(spec, root, say=say)

@@ -40,7 +40,7 @@ def ensure(root: Path, package: str, version: str, *, install: bool, say: Say) -
     if _whole(place, package, version):
         return place
     if not install:
-        raise UsageError(f"{what} is not in the cache yet; a sweep installs it")
+        raise UsageError(f"{what} is not in the cache yet; a sweep installs it, as does `harness runtimes install`")
     npm = shutil.which("npm")
     if npm is None:
         raise UsageError(f"{what} is not in the cache, and there is no npm to fetch it: install Node.js with npm")

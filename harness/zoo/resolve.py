@@ -162,7 +162,7 @@ def check_options(where: Keys, entry: TargetEntry, provider: str, plugin: str, p
     other = runtime_spec.other(entry.runtime)
     if other and entry.session_config:
         problems.add((*where, "session_config"), f"{other} has none: these are settings of onnxruntime")
-    if runtime_spec.runs_network(entry.runtime) and entry.provider_options:
+    if runtime_spec.takes_no_options(entry.runtime) and entry.provider_options:
         problems.add((*where, "provider_options"), f"{other} takes none")
     if not other and not plugin:
         for option in entry.provider_options:
