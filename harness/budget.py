@@ -82,6 +82,11 @@ def exceeded(row: Row) -> tuple[str, ...]:
     return (*unknown, *lacking, *filter(None, [wrong, _unweighed(row)]), *_costly(row))
 
 
+def unjudged(row: Row) -> str:
+    """Why a measured case cannot be held against its model's budget; empty where it can, or no limit was set."""
+    return "; ".join(exceeded(row)) if excess(row) is None else ""
+
+
 def judged(row: Row) -> BudgetVerdict:
     """What can be said of a measured case and its model's budget, from accuracy with its interval where it has labels.
 

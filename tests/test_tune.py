@@ -389,6 +389,16 @@ def test_what_is_behind_the_default_is_not_called_recommended(case: Case) -> Non
     assert f"nothing is faster than {found.default.name}" in said
 
 
+def test_what_was_timed_and_cannot_be_judged_is_not_called_inside(case: Case) -> None:
+    """Where no counter tells the energy that is limited, the reason stands in the table and in the answer."""
+    found = found_by(case)
+    why = "energy, budget 5.00 mJ: cannot be judged, it was not measured"
+    timed = [replace(one, excess=None, unjudged=why) for one in found.timed]
+    unknown = replace(found, timed=timed, best=None, choice=None)
+    assert {why} == {str(row[-1]) for row in tables(unknown)[1].rows}
+    assert why in none_keeps(unknown)
+
+
 def test_a_limit_of_fidelity_that_labels_pass_over_is_named(case: Case) -> None:
     """With labels accuracy alone decides: 20 dB beside 1% are not looked at, and alone they are."""
     both = replace(case, model=replace(case.model, budget=Budget(accuracy_drop=0.01, fidelity_db=20.0)))

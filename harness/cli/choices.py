@@ -61,6 +61,14 @@ def spoken(rows: Sequence[Row]) -> list[SpokenChoice]:
     return [_spoken(model, target, choice) for (model, target), choice in budget.choices(rows).items()]
 
 
+NO_BUDGET = "no budget or no way to judge it: set one in the zoo"
+
+
+def _measured(rows: Sequence[Row]) -> list[Row]:
+    """Those with a number."""
+    return [row for row in rows if row.get("latency")]
+
+
 def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
     best = choice.best
     apart = _apart(choice)
@@ -68,7 +76,7 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
         why = (
             "no case is inside the budget"
             if budget.missed(choice.rows)
-            else "no budget or no way to judge it: set one in the zoo"
+            else next(filter(None, map(budget.unjudged, _measured(choice.rows))), NO_BUDGET)
         )
         return SpokenChoice(model=model, target=target, why_none=why, apart=apart)
     found = confirmation.stored(best)

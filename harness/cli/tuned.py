@@ -164,9 +164,10 @@ def _passed_over(found: Tuned) -> str:
 
 def none_keeps(found: Tuned) -> str:
     """Why nothing is recommended."""
-    costly = [one for one in found.timed if one.excess and one.candidate.name != found.default.name]
+    others = [one for one in found.timed if one.candidate.name != found.default.name]
+    costly = [one for one in others if one.excess or one.unjudged]
     if costly:
-        said = "; ".join(f"{one.candidate.name}: {one.excess}" for one in costly[:3])
+        said = "; ".join(f"{one.candidate.name}: {one.excess or one.unjudged}" for one in costly[:3])
         return f"no candidate keeps the budget: of {count(len(costly), 'build')} that were timed, {said}"
     if found.nearest is None:
         return f"no candidate keeps the budget: none of {count(len(found.tried) - 1, 'build')} could be made or run"
@@ -231,7 +232,7 @@ def _timed(found: Tuned) -> TextTable:
             _median(one),
             NONE if not base or not one.example_s else f"{base / one.example_s:.2f}x",
             str(one.processes),
-            one.reason or one.excess or "inside",
+            one.reason or one.excess or one.unjudged or "inside",
         )
         for one in found.timed
     ]
@@ -286,6 +287,7 @@ def records(found: Tuned) -> list[Mapping[str, Any]]:
             "session_config": dict(one.candidate.case.target.session_config),
             "optimization": one.candidate.case.recipe.optimization,
             "excess": one.excess,
+            "unjudged": one.unjudged,
             "reason": one.reason,
         }
         for one in found.timed

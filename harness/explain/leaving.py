@@ -76,7 +76,7 @@ def quality_of(case: Case, artifact: Artifact, found: Evaluation) -> BuildQualit
         metric=accuracy.metric if accuracy else "",
         value=accuracy.value if accuracy else None,
         excess=excess,
-        unjudged="; ".join(budget.exceeded(row)) if excess is None else "",
+        unjudged=budget.unjudged(row),
     )
 
 

@@ -80,7 +80,7 @@ class TimedBuild:
     Attributes:
         median_s, low_s, high_s: of all its processes; None where it was not timed.
         processes: on how many it rests.
-        excess: as of a `TriedBuild`, on the settings that it was timed with.
+        excess, unjudged: as of a `TriedBuild`, on the settings that it was timed with.
         reason: why it has no number.
     """
 
@@ -90,6 +90,7 @@ class TimedBuild:
     high_s: float | None = None
     processes: int = 0
     excess: str | None = None
+    unjudged: str = ""
     reason: str = ""
 
     @property

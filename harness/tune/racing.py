@@ -183,4 +183,5 @@ def _timed(one: TuneCandidate, row: Row | None) -> TimedBuild:
         high_s=latency["ci95_high_s"],
         processes=latency["processes"],
         excess=budget.excess(row) if budget.can_ship(row) else budget.remark(row),
+        unjudged=budget.unjudged(row),
     )

@@ -131,7 +131,8 @@ class Tuner:
             timed = [*seen, *self._race("builds", [default, *kept], journal, by)]
             timed = [*timed, *self._without_slow_layers(timed, reader, journal)]
             finalists = fastest(_fit(timed))
-            if not finalists and any(one.reason.startswith(NOT_TIMED) for one in timed):
+            others = [one for one in timed if one.candidate.name != default.name]
+            if not finalists and all(one.reason.startswith(NOT_TIMED) for one in others):
                 self._nothing_timed(len(kept))
             least = min((one.example_s or math.inf for one in finalists), default=math.inf)
             near = [one for one in finalists[:FINALISTS] if (one.example_s or math.inf) <= NEAR * least]
