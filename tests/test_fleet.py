@@ -35,6 +35,7 @@ from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
+from tests.faults import writers
 from tests.waiting import alive, children, hold, wait_for, workers
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
@@ -398,28 +399,12 @@ def test_without_a_fleet_dask_is_not_imported() -> None:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket() -> Iterator[str]:
     """The URL of a bucket on a server of this process."""
     pytest.importorskip("s3fs", reason="the extra `fleet` is not installed")
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}")
-    import s3fs
-
-    places.at.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}").mkdir("bench")
-    yield "s3://bench/results"
-    s3fs.S3FileSystem.clear_instance_cache()
-    places.at.cache_clear()
-    server.stop()
+    pytest.importorskip("moto.server", reason="moto is not installed")
+    with writers.moto_bucket() as (url, _):
+        yield url
 
 
 def test_runs_in_a_bucket(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
