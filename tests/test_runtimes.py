@@ -16,6 +16,7 @@ from harness.errors import StoreError, UsageError
 from harness.runtimes import environments
 from harness.runtimes import resolve as runtimes
 from harness.runtimes.client import Client
+from tests.installers import answering, fake_uv
 
 Done = subprocess.CompletedProcess[str]
 
@@ -104,14 +105,11 @@ def test_a_file_that_is_no_python_is_refused(tmp_path: Path) -> None:
         runtimes.resolve(str(program), tmp_path)
 
 
-def test_two_builds_in_one_interpreter_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_builds_in_one_interpreter_are_refused(tmp_path: Path) -> None:
     """They share a module, so that nobody knows which of them a number belongs to."""
-    both = {"onnxruntime": "1.0", "onnxruntime-gpu": "1.0"}
-    monkeypatch.setattr(
-        environments, "describe", lambda _: environments.Environment(python="p", installed=both, digest="d")
-    )
+    python = answering(tmp_path / "python", {"onnxruntime": "1.0", "onnxruntime-gpu": "1.0"})
     with pytest.raises(UsageError, match="onnxruntime and onnxruntime-gpu, which overwrite each other"):
-        runtimes.of_interpreter(sys.executable, "current")
+        runtimes.resolve(str(python), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -129,21 +127,14 @@ def test_old_builds_get_an_old_numpy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requirement: str, expected: str
 ) -> None:
     """Wheels before 1.19 were made for NumPy 1 and do not import with 2."""
-    asked: list[str] = []
-
-    def ensure(place: Path, requirements: list[str], **_: object) -> environments.Environment:
-        asked.extend(requirements)
-        return environments.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
-
-    monkeypatch.setattr(environments, "ensure", ensure)
+    uv = fake_uv(tmp_path / "uv", monkeypatch, {"onnxruntime": "1.0"})
     runtimes.resolve(requirement, tmp_path)
-    assert [requirement, expected] == asked
+    assert [[requirement, expected]] == uv.asked
 
 
 def test_two_wheels_of_one_version_are_two_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds of one's own bear the version of the release they came from."""
-    same = environments.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
-    monkeypatch.setattr(environments, "ensure", lambda *_, **__: same)
+    fake_uv(tmp_path / "uv", monkeypatch, {"onnxruntime": "1.0"})
     one, other = (tmp_path / f"onnxruntime-1.0-{name}.whl" for name in ("a", "b"))
     one.write_bytes(b"one")
     other.write_bytes(b"other")
