@@ -36,6 +36,8 @@ def pip_says(monkeypatch: pytest.MonkeyPatch, words: str, code: int = 1) -> list
 
     def run(command: list[str], *, deadline_s: float = 0.0) -> Done:
         commands.append(list(command))
+        if Path(command[0]).name == "uv":
+            return real(command, deadline_s=120)
         if "venv" in command:
             stand_in(Path(command[-1]))
             return Done(command, 0, "", "")
@@ -44,7 +46,7 @@ def pip_says(monkeypatch: pytest.MonkeyPatch, words: str, code: int = 1) -> list
         return real(command, deadline_s=120)
 
     monkeypatch.setattr(environments, "run", run)
-    monkeypatch.setattr("harness.runtimes.environments.shutil.which", lambda _: None)
+    monkeypatch.setenv("PATH", os.devnull)  # where no uv lies
     return commands
 
 
@@ -258,18 +260,12 @@ def test_what_was_installed_is_recorded(tmp_path: Path, monkeypatch: pytest.Monk
 def test_pip_is_asked_where_uv_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration of pip, with its indexes and local wheels, is nothing that uv reads."""
     commands = pip_says(monkeypatch, "", code=0)
-    quick = environments.run
-
-    def run(command: list[str], *, deadline_s: float = 0.0) -> Done:
-        if command[0] == "/bin/uv":
-            commands.append(list(command))
-            return Done(command, 2, "", "no such index")
-        return quick(command, deadline_s=deadline_s)
-
-    monkeypatch.setattr(environments, "run", run)
-    monkeypatch.setattr("harness.runtimes.environments.shutil.which", lambda _: "/bin/uv")
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\nexit 2\n", encoding="utf-8")
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     environments.ensure(tmp_path / "x", ["a"], what="a")
-    assert "/bin/uv" == commands[0][0]
+    assert str(uv) == commands[0][0]
     assert [True] == ["pip" in command for command in commands if "install" in command]
 
 
