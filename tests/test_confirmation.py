@@ -15,6 +15,7 @@ from harness.flow import confirm
 from harness.flow.confirm import confirm_choice, confirm_jobs
 from harness.flow.execute import Job
 from harness.flow.preview import SweepSettings
+from harness.measure import usual_bursts
 from harness.records import Block, SideSamples
 from harness.store.journal import Journal
 from harness.store.rows import to_row
@@ -217,6 +218,7 @@ def test_a_sweep_confirms_its_choice(built_project: Project, monkeypatch: pytest
     import json
 
     monkeypatch.setattr(confirmation, "BLOCKS", 6)  # the fewest that an interval can be made of
+    monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     project = built_project
     quick = ("sweep", "--processes", "1", "--time-per-case", "0.05", "--variants", "fp32,fp32-fused")
     out = project.run(*quick, "--confirm")
