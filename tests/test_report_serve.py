@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError, UsageError
+from harness.errors import UsageError
 from harness.report import pairs, serve, sides
 from harness.report.data import load
 from harness.report.pages import compare
@@ -107,23 +107,19 @@ def test_a_build_that_fails_keeps_the_site(tmp_path: Path) -> None:
     assert "the site stays as it was" in said[0]
 
 
-def test_a_build_that_fails_is_said_once_and_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_is_said_once_and_tried_again(site: Site, tmp_path: Path) -> None:
     """The pages show why, and a later try that works clears it."""
     said: list[str] = []
-    site.said = said.append
-
-    def full(_: SiteRequest) -> object:
-        raise StoreError("no space left")
-
-    report_stores.write(site.request.results, report_stores.run(3), [report_stores.measured(outcomes.case(), 9.0)])
-    monkeypatch.setattr(serve, "RETRY_S", 0.0)
-    with monkeypatch.context() as broken:
-        broken.setattr(serve, "build", full)
-        site.watch(AfterLooks(2))
-    assert ["the site stays as it was: no space left"] == said
-    assert "no space left" == site.error
-    assert site.refresh() is not None
-    assert "" == site.error
+    where = tmp_path / "place" / "site"
+    where.parent.write_text("a file, where a folder is needed", encoding="utf-8")
+    other = Site(dataclasses.replace(site.request, out=where), said.append, retry_s=0.0)
+    other.watch(AfterLooks(2))
+    (line,) = said
+    assert other.error
+    assert f"the site stays as it was: {other.error}" == line
+    where.parent.unlink()
+    assert other.refresh() is not None
+    assert "" == other.error
 
 
 def test_any_two_sides_are_compared_on_demand(site: Site, address: str) -> None:
