@@ -407,19 +407,25 @@ def test_what_answers_otherwise_has_no_number(runtime: str, precision: str, db: 
     assert (f"{runtime} answers otherwise than the reference: fidelity {db} dB (output0)" if wrong else "") == said
 
 
-def test_a_case_that_answers_otherwise_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_answers_otherwise_fails() -> None:
     """It was timed, and its latency is not shown; the evaluation that says why stays."""
     measured = outcomes.measured()
-    monkeypatch.setattr(remarks, "wrong_answers", lambda *_: "tvm answers otherwise")
+    assert measured.evaluation is not None
+    assert measured.evaluation.fidelity is not None
+    far = dataclasses.replace(measured.evaluation.fidelity, centred_sqnr_db=-3.0)
+    measured = dataclasses.replace(
+        measured, evaluation=dataclasses.replace(measured.evaluation, fidelity=far, precision="float32")
+    )
     job = Job(
-        case=measured.case,
+        case=dataclasses.replace(measured.case, target=dataclasses.replace(measured.case.target, runtime="tvm")),
         built=outcomes.artifact(measured.case),
         settings=SweepSettings(processes=2, time_per_case=1.0, ci_width=0.1),
         cache=Path("cache"),
     )
     progress = Progress(started_at=measured.started_at, processes=measured.processes, evaluation=measured.evaluation)
     found = conclude(job, progress)
-    assert (Status.FAILED, "tvm answers otherwise", None) == (found.status, found.reason, found.latency)
+    why = "tvm answers otherwise than the reference: fidelity -3.0 dB"
+    assert (Status.FAILED, why, None) == (found.status, found.reason, found.latency)
     assert measured.evaluation is found.evaluation
 
 
