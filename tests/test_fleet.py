@@ -25,6 +25,7 @@ from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
 from harness.fleet import clocks, engine, local, member, transfer
+from harness.fleet.flights import PATIENCE
 from harness.fleet.model import FleetHost, SentJob
 from harness.flow.progress import ProcessOutcome
 from harness.measure import host_lock
@@ -121,7 +122,7 @@ def test_hosts_are_listed(tmp_path: Path, project: Project, address: str) -> Non
 
 def test_nobody_at_the_address_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """With how to start somebody; and an address that is none, before anything is tried."""
-    monkeypatch.setattr(engine, "CONNECT_S", 0.2)
+    monkeypatch.setenv(PATIENCE, "0.2s")
     said = project.error("sweep", "--scheduler", f"tcp://127.0.0.1:{free_port()}")
     assert "no scheduler of Dask answers there" in said
     assert "harness fleet up --local 2" in said
@@ -182,7 +183,7 @@ def listeners(pid: int) -> set[str]:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="who listens is read from /proc")
 def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduler, worker and client encrypt; without a certificate of that authority nobody is let in, nor from afar."""
-    monkeypatch.setattr(engine, "CONNECT_S", 5.0)
+    monkeypatch.setenv(PATIENCE, "5s")
     ours, others = certificates(tmp_path, "ours"), certificates(tmp_path, "others")
     before = set(children(os.getpid()))
     with local.cluster(1, port=free_port(), cache=tmp_path / "cache", tls=ours) as address:
@@ -193,7 +194,7 @@ def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatc
                 engine.Fleet(spec)
         flags = ("--tls-ca", others.tls_ca, "--tls-cert", others.tls_cert, "--tls-key", others.tls_key)
         assert "certificate of one authority" in project.error("fleet", "worker", address, *flags)
-        monkeypatch.setattr(engine, "CONNECT_S", 60.0)
+        monkeypatch.delenv(PATIENCE)
         with engine.Fleet(dataclasses.replace(ours, scheduler=address)) as fleet:
             fleet.client.wait_for_workers(1, timeout=120)
             (worker,) = fleet.hosts()

@@ -115,23 +115,21 @@ def test_targets_of_two_runtimes_stand_in_one_session(project: Project) -> None:
     assert {"cpu", "other"} == set(shared.run.floor_s)
 
 
-def test_everything_is_done_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_done_once(project: Project) -> None:
     """Builds and trials that one case needed serve the next."""
     the_zoo = zoo.load(project.root / "model_zoo.yaml")
     plan = planning.plan(the_zoo, planning.Selection(variants=("fp32", "fp32-fused")))
     built: list[list[str]] = []
     tried: list[int] = []
-    real = pipeline.build
 
-    def build(cache: Any, wanted: Any, on_event: Any, **more: Any) -> Any:
-        built.append([recipe.name for _, recipes in wanted for recipe in recipes])
-        return real(cache, wanted, on_event=on_event, **more)
+    def build(cache: Any, requests: Any, *, on_event: Any, surround: Any) -> Any:
+        built.append([recipe.name for _, recipes in requests for recipe in recipes])
+        return pipeline.build(cache, requests, on_event=on_event, surround=surround)
 
     def attempt(of: Any, cache: Path) -> TriedTargets:
         tried.append(len(of))
         return TriedTargets(floors={"cpu": 1e-6})
 
-    monkeypatch.setattr(pipeline, "build", build)
     shared = Session(
         zoo=the_zoo,
         cases=plan.cases,
@@ -139,6 +137,7 @@ def test_everything_is_done_once(project: Project, monkeypatch: pytest.MonkeyPat
         cache=project.root / "cache",
         results=project.root / "results",
         attempt=attempt,
+        builds=build,
     )
     first = shared.job(plan.cases[0])
     shared.build()
