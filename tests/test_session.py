@@ -20,7 +20,6 @@ from harness.flow import plan as planning
 from harness.flow import session as sessions
 from harness.flow.preview import SweepSettings
 from harness.flow.session import Session, TriedTargets
-from harness.measure import coordinator
 from harness.records import Case, RuntimeInfo, Status, Target
 from tests import outcomes
 from tests.conftest import Project
@@ -38,7 +37,7 @@ def cases(*providers: str, **target: Any) -> list[Case]:
     ]
 
 
-def test_only_a_missing_provider_makes_a_target_unusable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_a_missing_provider_makes_a_target_unusable(tmp_path: Path) -> None:
     """A worker that cannot start at all is a failure of every case, not an excuse for it."""
 
     def floor(target: Target, *, client: Any) -> tuple[float, RuntimeInfo]:
@@ -49,8 +48,7 @@ def test_only_a_missing_provider_makes_a_target_unusable(monkeypatch: pytest.Mon
         assert client.command
         return 5e-6, RUNTIME
 
-    monkeypatch.setattr(coordinator, "floor", floor)
-    found = sessions.try_targets(cases("Fine", "Missing", "Broken"), tmp_path)
+    found = sessions.try_targets(cases("Fine", "Missing", "Broken"), tmp_path, floor=floor)
     assert {"missing": "not in this build"} == found.unusable
     assert {"fine": 5e-6} == found.floors
     assert {"fine": RUNTIME} == found.runtimes
@@ -75,8 +73,11 @@ def test_a_runtime_of_decoders_is_tried_without_a_file(monkeypatch: pytest.Monke
         yield SimpleNamespace(runtime=RUNTIME)
 
     monkeypatch.setattr(sessions, "client_factory", lambda *_, **__: started)
-    monkeypatch.setattr(coordinator, "floor", lambda *_, **__: pytest.fail("a decoder is not one node"))
-    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path)
+
+    def floor(*_: object, **__: object) -> tuple[float, RuntimeInfo]:
+        pytest.fail("a decoder is not one node")
+
+    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path, floor=floor)
     assert ({"cpu": RUNTIME}, {}, {}) == (found.runtimes, found.floors, found.unusable)
 
 
