@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness import metric_budget, units
@@ -54,9 +54,21 @@ def excess(row: Row) -> str | None:
     return next(iter(_costly(row)), None if _unweighed(row) else "")
 
 
-def missed(rows: Sequence[Row]) -> bool:
-    """Whether a limit is what keeps builds from being shipped; a dead output does so where no limit was set, too."""
-    return any(excess(row) and any((row.get("budget") or {}).get(key) is not None for key in LIMITS) for row in rows)
+class Excesses:
+    """`excess` of the same rows for several who ask, such as the choice and the cells of a table; found once for each.
+
+    A row is known by its identity, and is held so that no other can get it: none may be changed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Row, str | None]] = {}
+
+    def of(self, row: Row) -> str | None:
+        """As the function `excess`."""
+        known = self._found.get(id(row))
+        if known is None:
+            known = self._found[id(row)] = row, excess(row)
+        return known[1]
 
 
 def exceeded(row: Row) -> tuple[str, ...]:
@@ -254,11 +266,26 @@ class ShipChoice:
         rows: the rows that it was chosen from: of one run, host, runtime and set of weights (`setting`).
         apart: rows with a latency that belong to other runs, hosts, runtimes or weights, of each variant those of the
             newest run that has it: never compared with `best`.
+        excesses: of the rows.
     """
 
     best: Row | None
     rows: tuple[Row, ...]
     apart: tuple[Row, ...]
+    excesses: Excesses = field(default_factory=Excesses, repr=False, compare=False)
+
+    @property
+    def missed(self) -> bool:
+        """Whether a limit is what keeps builds from being shipped; a dead output does so with no limit set, too."""
+        return any(
+            self.excesses.of(row) and any((row.get("budget") or {}).get(key) is not None for key in LIMITS)
+            for row in self.rows
+        )
+
+    @property
+    def tied(self) -> list[Row]:
+        """As the function `tied` of the best row; nothing where there is none."""
+        return [] if self.best is None else tied(self.best, self.rows, self.excesses)
 
     @property
     def superseded(self) -> bool:
@@ -271,7 +298,7 @@ class ShipChoice:
         return None if self.best is None else judged(self.best)
 
 
-def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
+def choices(rows: Iterable[Row], excesses: Excesses | None = None) -> dict[tuple[str, str], ShipChoice]:
     """(model, target) -> what to ship, chosen among rows that were measured side by side.
 
     Rows of two runs, hosts or runtimes say as much about those as about the builds, so the choice lies within one
@@ -285,7 +312,9 @@ def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
     Args:
         rows: stored rows of any number of runs. With the newest of each case alone, an earlier run may lack its
             baseline: `harness.store.query.Query.among` has what is needed.
+        excesses: of these rows, for who asks for them anyway.
     """
+    known = Excesses() if excesses is None else excesses
     found: dict[tuple[str, str], dict[tuple[Any, ...], list[Row]]] = {}
     tried: dict[tuple[str, str, str | None], set[str]] = {}
     for row in rows:
@@ -294,7 +323,7 @@ def choices(rows: Iterable[Row]) -> dict[tuple[str, str], ShipChoice]:
         if (row.get("latency") or {}).get("median_s") is not None:
             found.setdefault((row["model"], row["target"]), {}).setdefault(setting(row), []).append(row)
     return {
-        key: _choice(list(groups.values()), {run: tried[*key, run] for run, *_ in groups})
+        key: _choice(list(groups.values()), {run: tried[*key, run] for run, *_ in groups}, known)
         for key, groups in found.items()
     }
 
@@ -304,19 +333,20 @@ def fastest(rows: Iterable[Row]) -> dict[tuple[str, str], Row | None]:
     return {key: choice.best for key, choice in choices(rows).items()}
 
 
-def _choice(groups: list[list[Row]], tried: Mapping[str | None, set[str]]) -> ShipChoice:
+def _choice(groups: list[list[Row]], tried: Mapping[str | None, set[str]], excesses: Excesses) -> ShipChoice:
     """The choice among groups of one `setting` each; `tried` has the variants of each run that did not fail."""
     oldest_first = sorted(groups, key=lambda group: _age(group[0]))
     chosen = oldest_first[0]
-    best = _best(chosen)
+    best = _best(chosen, excesses)
     for group in oldest_first[1:]:
         run = group[0].get("run")
         if best is None or (run != best.get("run") and _replaces(group, tried[run], best, chosen)):
-            chosen, best = group, _best(group)
+            chosen, best = group, _best(group, excesses)
     kept = {id(row) for row in chosen}
     last = {row["variant"]: _age(row) for group in oldest_first for row in group}
     rest = [row for group in reversed(oldest_first) for row in group if _age(row) == last[row["variant"]]]
-    return ShipChoice(best=best, rows=tuple(chosen), apart=tuple(row for row in rest if id(row) not in kept))
+    others = tuple(row for row in rest if id(row) not in kept)
+    return ShipChoice(best=best, rows=tuple(chosen), apart=others, excesses=excesses)
 
 
 def _replaces(group: Sequence[Row], tried: set[str], best: Row, rows: Sequence[Row]) -> bool:
@@ -327,8 +357,8 @@ def _replaces(group: Sequence[Row], tried: set[str], best: Row, rows: Sequence[R
     return best["variant"] in tried or any(row["variant"] == base for row in group)
 
 
-def _best(rows: Sequence[Row]) -> Row | None:
-    inside = [row for row in rows if can_ship(row) and excess(row) == ""]
+def _best(rows: Sequence[Row], excesses: Excesses) -> Row | None:
+    inside = [row for row in rows if can_ship(row) and excesses.of(row) == ""]
     # What was measured again side by side decides; the medians of the sweep where nothing was.
     again = next((row for row in inside if (row.get("choice") or {}).get("best") == row["variant"]), None)
     return again or min(inside, key=lambda row: row["latency"]["median_s"], default=None)
@@ -355,11 +385,12 @@ def setting(row: Row) -> tuple[Any, ...]:
     return row.get("run"), row.get("fingerprint"), row.get("runtime"), runtime, _weights(row)
 
 
-def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
+def tied(best: Row, rows: Sequence[Row], excesses: Excesses | None = None) -> list[Row]:
     """Other rows of the same `setting` inside the budget whose interval overlaps the best one's: not told apart."""
     high = within_run(best["latency"])[1]
     if high is None:  # with no interval nothing overlaps it
         return []
+    known = Excesses() if excesses is None else excesses
     return [
         row
         for row in rows
@@ -369,7 +400,7 @@ def tied(best: Row, rows: Sequence[Row]) -> list[Row]:
         and not row.get("stopped")  # after two processes its interval is wide, and it is certainly slower
         and (low := within_run(row.get("latency") or {})[0]) is not None
         and low <= high
-        and excess(row) == ""
+        and known.of(row) == ""
     ]
 
 
@@ -401,7 +432,8 @@ class Baselines:
 
 def speedup(row: Row, rows: Iterable[Row]) -> float | None:
     """Median of the baseline over this row's median: of the same model, target and `setting`; None without either."""
-    return Baselines(rows).speedup(row)
+    base = row["model"], row["target"], baseline(row)
+    return Baselines(one for one in rows if (one["model"], one["target"], one["variant"]) == base).speedup(row)
 
 
 def _weights(row: Row) -> str | None:

@@ -6,8 +6,10 @@ narrower is printed as it is. On a pipe all columns stand, unless `COLUMNS` is s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
@@ -23,6 +25,9 @@ BETWEEN: Final = "  "
 
 CHUNK: Final = 1_000
 """Lines that are written at a time."""
+
+NARROW: Final = re.compile("[ -~\\u00a1-\\u00ac\\u00ae-\\u00ff]*")
+"""Text of the letters of the west, and µ: a column for each."""
 
 HARD: Final = 1
 """The rank of columns for which names are cut first: they go only where that does not help."""
@@ -84,20 +89,26 @@ class TextTable:
         return replace(self.only(filled), columns=tuple(kept))
 
 
+@lru_cache(maxsize=4096)  # most columns of a large store hold few values
 def cell(given: str, style: str = "") -> TextCell:
     """As `shown.cell`, for tables that are printed here alone: a tenth of the cost."""
     return TextCell(terminal(given), style)
 
 
+@lru_cache(maxsize=4096)
+def _shown(given: str) -> str:
+    return terminal(given)
+
+
 def plain(one: Text | TextCell | str) -> str:
     """The text of a cell."""
-    text = terminal(one) if isinstance(one, str) else one.plain
+    text = _shown(one) if isinstance(one, str) else one.plain
     return " ".join(text.split("\n")) if "\n" in text else text
 
 
 def columns_of(text: str) -> int:
     """How many columns of the terminal a text takes that has no control character."""
-    return len(text) if text.isascii() else cell_len(text)
+    return len(text) if _narrow(text) else cell_len(text)
 
 
 def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
@@ -108,10 +119,9 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
     """
     texts = [[plain(one) for one in row] for row in grid.rows]
     heads = [plain(column.name) for column in grid.columns]  # files' names, where two are set against each other
-    widths = [
-        max([columns_of(heads[place]), *(columns_of(row[place]) for row in texts if len(row) > 1)])
-        for place in range(len(heads))
-    ]
+    whole = [row for row in texts if len(row) > 1 or len(heads) == 1]
+    held = list(zip(*whole, strict=True)) or [() for _ in heads]
+    widths = [max(map(columns_of, (head, *cells))) for head, cells in zip(heads, held, strict=True)]
     kept = fitting(grid.columns, widths, console.width)
     if grid.columns[0].above and total([widths[place] for place in kept]) > console.width:
         return print_grid(console, _with_names_above(grid))
@@ -122,7 +132,11 @@ def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
         console.print(title, soft_wrap=True, highlight=False)
     columns = [grid.columns[place] for place in kept]
     lines = [_line([(heads[place], "bold") for place in kept], columns, room, ellipsis, console)]
-    for row, shown in zip(grid.rows, texts, strict=True):
+    uncut = console.color_system is None and room == [widths[place] for place in kept]
+    if uncut and len(whole) == len(texts) and all(all(map(_narrow, held[place])) for place in kept):
+        lines += _lines([held[place] for place in kept], columns, room)
+        texts = []
+    for row, shown in zip(grid.rows, texts, strict=False):
         if len(row) == 1 < len(grid.columns):
             lines.append(f"{shown[0]}\n")
             continue
@@ -177,6 +191,10 @@ def total(widths: Sequence[int]) -> int:
     return sum(widths) + len(BETWEEN) * max(len(widths) - 1, 0)
 
 
+def _narrow(text: str) -> bool:
+    return text.isascii() or NARROW.fullmatch(text) is not None
+
+
 def cut(text: str, width: int, ellipsis: str = "…") -> str:
     """A text in so many columns of the terminal, the middle left out: the ends of names tell them apart."""
     if columns_of(text) <= width:
@@ -202,6 +220,15 @@ def _head(text: str, width: int) -> str:
     return text
 
 
+def _lines(cells: Sequence[Sequence[str]], columns: Sequence[TextColumn], widths: Sequence[int]) -> list[str]:
+    """Lines of narrow text without a style, none of which is cut: column by column, at a third of the cost."""
+    padded = [
+        [one.rjust(width) for one in held] if column.right else [one.ljust(width) for one in held]
+        for held, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return [BETWEEN.join(row).rstrip() + "\n" for row in zip(*padded, strict=True)]
+
+
 def _line(
     cells: Sequence[tuple[str, str | Style]],
     columns: Sequence[TextColumn],
@@ -212,16 +239,11 @@ def _line(
     """One line; without a colour system nothing in it is styled."""
     found = []
     for (whole, style), column, width in zip(cells, columns, widths, strict=True):
-        text = (
-            whole
-            if not column.least
-            else cut_end(whole, width, ellipsis)
-            if column.words
-            else cut(whole, width, ellipsis)
-        )
+        cutting = cut_end if column.words else cut
+        text = cutting(whole, width, ellipsis) if column.least else whole
         room = " " * (width - columns_of(text))
         if style and text and console.color_system is not None:
             own = Style.parse(style) if isinstance(style, str) else style
             text = (own.without_color if console.no_color else own).render(text)
-        found.append(f"{room}{text}" if column.right else f"{text}{room}")
+        found.append(room + text if column.right else text + room)
     return BETWEEN.join(found).rstrip() + "\n"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from harness.build.cache import Cache
+from harness.fleet.model import Entry
 
 
 class MadeUpTask:
@@ -28,3 +31,13 @@ class MadeUpTask:
 
     def cancel(self, *, force: bool) -> None:
         """Nothing runs."""
+
+
+def keep(cache: Cache, entries: Iterable[Entry]) -> None:
+    """Put into a cache what goes by the name of these entries, each of one small file."""
+    for kind, digest in entries:
+        with cache.workdir() as folder:
+            inside = folder / "entry"
+            inside.mkdir()
+            (inside / "file").write_bytes(digest.encode())
+            cache.admit(kind, digest, inside, {})

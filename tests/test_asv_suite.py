@@ -208,17 +208,16 @@ def test_settings_come_from_the_zoo_the_environment_or_quick(folder: Path, monke
     assert 1 == measuring.settings(zoo).processes
 
 
-def test_a_target_is_tried_once_for_all_its_cases(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_target_is_tried_once_for_all_its_cases(folder: Path) -> None:
     """The floor of a provider costs a second; cases of one environment share it."""
     calls: list[Any] = []
 
-    def try_targets(cases: Any, cache: Path) -> TriedTargets:
+    def attempt(cases: Any, cache: Path) -> TriedTargets:
         calls.append(cases)
         return TriedTargets(floors={"cpu": 1e-6}, clients={"cpu": WorkerStarter(command=("python", "worker.py"))})
 
-    monkeypatch.setattr(measuring, "try_targets", try_targets)
     of = outcomes.case()
-    first, second = measuring.tried([of], folder), measuring.tried([of], folder)
+    first, second = (measuring.tried([of], folder, attempt=attempt) for _ in range(2))
     assert {"cpu": 1e-6} == first.floors
     assert first == second
     assert 1 == len(calls)

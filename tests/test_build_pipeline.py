@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,19 +27,23 @@ if TYPE_CHECKING:
 
 
 def make(
-    cache: Cache, model: ModelSpec, recipes: Sequence[Recipe] = specs.ALL, events: list[BuildEvent] | None = None
+    cache: Cache,
+    model: ModelSpec,
+    recipes: Sequence[Recipe] = specs.ALL,
+    events: list[BuildEvent] | None = None,
+    command: Sequence[str] = pipeline.COMMAND,
 ) -> Mapping[str, Built]:
     """Build variants of one model: variant -> what came of it."""
     seen: list[BuildEvent] = [] if events is None else events
-    return {name: built for (_, name), built in build(cache, [(model, recipes)], on_event=seen.append).items()}
+    built = build(cache, [(model, recipes)], on_event=seen.append, command=command)
+    return {name: one for (_, name), one in built.items()}
 
 
-def refuse_children(*_: object, **__: object) -> None:
-    """Stands in for Popen where no child may start."""
-    pytest.fail("a build child was started")
+NO_CHILD = ("no-child-may-start",)
+"""The command of a child where none may start: nobody has such a program, and a variant would say so."""
 
 
-def test_every_variant_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variant_of_a_file(tmp_path: Path) -> None:
     """All seven variants come of one small file; shared steps run once; the second time no child starts."""
     cache, events = Cache(tmp_path / "cache"), list[BuildEvent]()
     model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
@@ -58,9 +62,8 @@ def test_every_variant_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     outputs = np.load(cache.reference_dir(fp32.reference.digest) / "outputs" / "0.npy")
     assert (4, 1, 4) == outputs.shape
 
-    monkeypatch.setattr(subprocess, "Popen", refuse_children)
     events.clear()
-    assert built == make(cache, model, events=events)
+    assert built == make(cache, model, events=events, command=NO_CHILD)
     assert {"cached"} == {event.state for event in events}
 
 
@@ -99,16 +102,15 @@ def test_what_an_earlier_version_admitted_is_completed(tmp_path: Path) -> None:
     assert "export" not in {event.step for event in events}
 
 
-def test_skips_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skips_are_remembered(tmp_path: Path) -> None:
     """A variant that makes no sense is skipped with its reason, and the next look needs no child."""
     cache = Cache(tmp_path / "cache")
     model = specs.file_model(builders.conv_only(tmp_path / "conv.onnx"))
     first = make(cache, model, [specs.INT4])["int4-weights"]
-    monkeypatch.setattr(subprocess, "Popen", refuse_children)
 
     assert isinstance(first, Refusal)
     assert (Status.SKIPPED, True) == (first.status, "MatMul with constant weights" in first.reason)
-    assert first == make(cache, model, [specs.INT4])["int4-weights"]
+    assert first == make(cache, model, [specs.INT4], command=NO_CHILD)["int4-weights"]
 
 
 @pytest.mark.parametrize(
@@ -174,11 +176,10 @@ def test_broken_result_is_not_admitted(tmp_path: Path) -> None:
     assert lookup(cache, model, specs.FUSED) is None
 
 
-def test_wrong_recipe_fails_without_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_recipe_fails_without_a_child(tmp_path: Path) -> None:
     """A misspelt option fails its own variant, with a hint and at once."""
-    monkeypatch.setattr(subprocess, "Popen", refuse_children)
     recipe = specs.variant("odd", Step(kind="fuse", options={"levl": "all"}))
-    built = make(Cache(tmp_path / "cache"), specs.file_model(tmp_path / "a.onnx"), [recipe])["odd"]
+    built = make(Cache(tmp_path / "cache"), specs.file_model(tmp_path / "a.onnx"), [recipe], command=NO_CHILD)["odd"]
 
     assert isinstance(built, Refusal)
     assert "did you mean `level`" in built.reason
@@ -191,8 +192,8 @@ model, name = job["models"][0]["model"]["name"], job["models"][0]["recipes"][0][
 place = {"model": model, "variant": name}
 print(json.dumps({"event": "begin", **place}), flush=True)
 step = {"event": "step", **place, "step": "quantize", "state": "started", "seconds": 0, "detail": ""}
-print(json.dumps(step), flush=True)
 os.makedirs(os.path.join(job["cache"], f".tmp-{os.getpid()}-half"))
+print(json.dumps(step), flush=True)
 sys.stderr.write("the last lines\\n"); sys.stderr.flush()
 if name == "fp32":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -203,11 +204,11 @@ print(json.dumps({"event": "refused", **place, "status": "skipped", "reason": "f
 """
 
 
-def test_killed_child_takes_one_variant_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_child_takes_one_variant_with_it(tmp_path: Path) -> None:
     """A child that the kernel kills fails one variant, with its last stderr lines; the rest goes on in a new child."""
-    monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DYING_CHILD))
     cache = Cache(tmp_path / "cache")
-    built = make(cache, specs.file_model(tmp_path / "a.onnx"), [specs.FP32, specs.STATIC])
+    command = (sys.executable, "-c", DYING_CHILD)
+    built = make(cache, specs.file_model(tmp_path / "a.onnx"), [specs.FP32, specs.STATIC], command=command)
 
     fp32, static = built["fp32"], built["int8-static"]
     assert isinstance(fp32, Refusal)
@@ -231,38 +232,35 @@ for one in job["models"]:
 """
 
 
-def test_files_share_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_share_a_child(tmp_path: Path) -> None:
     """A death costs the file at work alone: not those before or behind it, nor one that only dies behind others."""
-    monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DEADLY_CHILD))
     names = ("first", "deadly", "second", "poisoned", "third")
     files = [replace(specs.file_model(tmp_path / f"{name}.onnx"), name=name) for name in names]
     requests = [(one, [specs.FP32]) for one in files]
-    built = build(Cache(tmp_path / "cache"), requests, on_event=lambda _: None)
+    command = (sys.executable, "-c", DEADLY_CHILD)
+    built = build(Cache(tmp_path / "cache"), requests, on_event=lambda _: None, command=command)
 
     ends = {name: one.reason for (name, _), one in built.items() if isinstance(one, Refusal)}
     assert "SIGSEGV" in ends.pop("deadly")
     assert {"first": "one of 5", "second": "one of 3", "poisoned": "one of 1", "third": "one of 1"} == ends
 
 
-def test_interrupt_ends_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_ends_the_child(tmp_path: Path) -> None:
     """Ctrl-C while a step runs ends the child at once and leaves nothing half written."""
-    monkeypatch.setattr(pipeline, "COMMAND", (sys.executable, "-c", DYING_CHILD))
     cache = Cache(tmp_path / "cache")
-    children: list[subprocess.Popen[str]] = []
-    real = subprocess.Popen
-
-    def remember(*arguments: object, **options: object) -> subprocess.Popen[str]:
-        children.append(real(*arguments, **options))  # type: ignore[call-overload]  # passed on as they came
-        return children[-1]
+    children: list[int] = []
 
     def interrupt(event: BuildEvent) -> None:
+        children.extend(int(path.name.split("-")[1]) for path in cache.root.glob(".tmp-*"))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess, "Popen", remember)
+    model, command = specs.file_model(tmp_path / "a.onnx"), (sys.executable, "-c", DYING_CHILD)
     with pytest.raises(KeyboardInterrupt):
-        build(cache, [(specs.file_model(tmp_path / "a.onnx"), [specs.FP16])], on_event=interrupt)
+        build(cache, [(model, [specs.FP16])], on_event=interrupt, command=command)
 
-    assert [True] == [child.poll() is not None for child in children]
+    (child,) = children
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
     assert [] == list(cache.root.glob(".tmp-*"))
 
 

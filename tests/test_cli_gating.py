@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -154,13 +153,10 @@ def test_console_tells_what_happens(capsys: pytest.CaptureFixture[str]) -> None:
     assert "failed a[1]: head: the worker died [core dumped]" in out
 
 
-def test_a_gate_says_how_far_it_is_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gate_says_how_far_it_is_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """A line now and then, at the pace of the pairs so far, and never a pair beyond the last one."""
     now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    with GateConsole() as console:
+    with GateConsole(clock=lambda: now) as console:
         console.matched([pairs.match("a")], ["a"], GateSettings(screen_pairs=2, confirm_pairs=4))
         said = " ".join(capsys.readouterr().out.split())
         assert "and up to about 15 s where everything has to be measured again" in said

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import runpy
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +100,10 @@ def test_loudness_is_that_of_one_run() -> None:
     assert Loudness.USUAL is loudness.loudness()
 
 
-def sweeping(**changes: Any) -> Console:
+def sweeping(clock: Callable[[], float] = time.monotonic, **changes: Any) -> Console:
     """A console of a sweep of two cases on two targets, two processes each, with a rival for every one of them."""
-    console = Console()
-    console.rounds, console.begun_at = 2, time.monotonic()
+    console = Console(clock=clock)
+    console.rounds, console.begun_at = 2, clock()
     known = {name: changes.pop(name) for name in ("elapsed", "ran") if name in changes}
     console.left = Remaining(
         processes=4,
@@ -115,16 +117,16 @@ def sweeping(**changes: Any) -> Console:
     return console
 
 
-def test_the_time_left_tells_what_is_certain_from_what_may_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_left_tells_what_is_certain_from_what_may_follow() -> None:
     """Processes at their own pace, and confirming at that pace, too; no process is counted beyond the last."""
-    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
-    assert "process 1/4" in sweeping().progress()
-    assert "estimating the time left" in sweeping().progress()
-    slow = sweeping(elapsed=[2.0, 2.0], ran=2)
+    now = itertools.repeat(0.0).__next__
+    assert "process 1/4" in sweeping(now).progress()
+    assert "estimating the time left" in sweeping(now).progress()
+    slow = sweeping(now, elapsed=[2.0, 2.0], ran=2)
     assert 40.0 == slow.left.confirming()
     assert "process 3/4" in slow.progress()
     assert "(4 to 44 s left)" in slow.progress()
-    last = sweeping(elapsed=[1.0] * 4, ran=4)
+    last = sweeping(now, elapsed=[1.0] * 4, ran=4)
     assert "process 4/4" in last.progress()
     assert "(up to 20 s left)" in last.progress()
 
@@ -188,19 +190,19 @@ def test_the_live_line_is_one_line(width: int, begins: str) -> None:
     assert len(line) <= width
 
 
-def test_choices_are_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_choices_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """While choices are confirmed the line says which, and what the others may take."""
-    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    console = sweeping(elapsed=[1.0] * 4, ran=4)
+    now = 100.0
+    console = sweeping(lambda: now, elapsed=[1.0] * 4, ran=4)
     console.confirming(1, 2, "confirming a")
     assert "confirming a  (up to 20 s left)" == console.progress()
-    monkeypatch.setattr(time, "monotonic", lambda: 104.0)
+    now = 104.0
     assert "confirming a  (up to 16 s left)" == console.progress()
-    monkeypatch.setattr(time, "monotonic", lambda: 107.0)
+    now = 107.0
     console.confirming(2, 2, "confirming b")  # the first took 7 s of its 10
-    monkeypatch.setattr(time, "monotonic", lambda: 109.0)
+    now = 109.0
     assert "confirming b  (about 5 s left)" == console.progress()
-    monkeypatch.setattr(time, "monotonic", lambda: 500.0)
+    now = 500.0
     console.tick()
     out = capsys.readouterr().out
     assert "confirming a (1 of 2)" in out

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import budget
-from harness.cli import tables
+from harness.cli import markdown, summary
 from harness.cli.wide import print_table
 from harness.store.rows import to_row
 from tests.outcomes import case, measured, run
@@ -56,15 +56,33 @@ def test_markup_is_text() -> None:
     assert any("[/x]" in line for line in printed(lambda console: print_table(console, made(3, "[/x]"))))
 
 
-def test_a_table_looks_at_each_row_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The baseline of a row and what tells it from others are looked up, not searched for among all rows."""
-    looked: list[Any] = []
-    setting = budget.setting
-    monkeypatch.setattr(budget, "setting", lambda row: looked.append(row) or setting(row))  # type: ignore[func-returns-value]
+def shown_as_tables(rows: list[dict[str, Any]]) -> None:
+    """As `harness results` shows them."""
+    table = summary.StoredTables(Console(file=io.StringIO(), width=200))
+    table.add(rows)
+    table.end()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """The rows that a function of `harness.budget` is asked of."""
+    asked: list[Any] = []
+    real = getattr(budget, name)
+    monkeypatch.setattr(budget, name, lambda row: asked.append(row) or real(row))  # type: ignore[func-returns-value]
+    return asked
+
+
+@pytest.mark.parametrize("show", [shown_as_tables, markdown.render])
+def test_each_row_is_looked_at_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, show: Callable[[list[dict[str, Any]]], object]
+) -> None:
+    """Its baseline and what tells it from others are looked up, and not searched for; its budget is judged once."""
+    looked, judged = counted(monkeypatch, "setting"), counted(monkeypatch, "excess")
     counts = []
-    for number in (50, 100):
+    for number in (20, 40):
         rows = [to_row(run(), measured(case(variant=f"v{place}"))) for place in range(number)]
         looked.clear()
-        tables.model_table("digits_cnn", rows)
+        judged.clear()
+        show(rows)
         counts.append(len(looked))
+        assert len(judged) <= (1 if show is shown_as_tables else 2) * number
     assert counts[1] <= 2 * counts[0]

@@ -23,7 +23,7 @@ from harness.stats.slower import at_least
 from harness.store.journal import Journal
 from harness.store.rows import Row, public, to_row
 from tests import outcomes
-from tests.test_rounds import RUNTIME, Heard, dead, evaluated, timed
+from tests.test_rounds import RUNTIME, Heard, dead, remember, timed
 
 BUDGET = Budget(fidelity_db=30.0)
 NAMES = ("fp32-default", "fp32", "fp16", "int8")
@@ -66,9 +66,9 @@ def test_the_factor_holds_as_often_as_it_says() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a case computes lies in the cache from its first process on."""
-    monkeypatch.setattr("harness.flow.execute.evaluate", lambda job, *_: evaluated(job))
+def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cases compute lies in a cache in the folder that a test works in."""
+    monkeypatch.chdir(tmp_path)
 
 
 def rounds(*values: float, pace: Sequence[float | None] = ()) -> dict[int, RoundTime]:
@@ -108,7 +108,9 @@ def planned(names: Sequence[str] = NAMES, *, budget: Budget = BUDGET, **settings
         case = outcomes.case(variant=name)
         model = dataclasses.replace(case.model, budget=budget, baseline="fp32-default")
         case = dataclasses.replace(case, model=model)
-        found.append(Job(case=case, built=outcomes.artifact(case), settings=given, cache=Path(), runtime=RUNTIME))
+        job = Job(case=case, built=outcomes.artifact(case), settings=given, cache=Path("cache"), runtime=RUNTIME)
+        remember(job)
+        found.append(job)
     return found
 
 

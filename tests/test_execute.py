@@ -18,7 +18,6 @@ from harness import zoo
 from harness.build import inventory, pipeline
 from harness.build.cache import Cache
 from harness.errors import WorkerRefusal
-from harness.flow import execute
 from harness.flow import plan as planning
 from harness.flow.execute import Job, run_case, workload
 from harness.flow.preview import SweepSettings
@@ -241,15 +240,13 @@ def test_a_runtime_that_is_not_there_is_a_failure(job: Job) -> None:
     assert (Status.FAILED, "pip found no such version") == (outcome.status, outcome.reason)
 
 
-def test_whatever_breaks_is_the_cases_own_failure(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list where an array was expected: in words, once the processes are timed, with the sizes that were guessed."""
-
-    def broken(*_: object) -> None:
-        raise AttributeError("'list' object has no attribute 'shape'")
-
-    monkeypatch.setattr(execute, "evaluate", broken)
+def test_whatever_breaks_is_the_cases_own_failure(job: Job) -> None:
+    """A list where a mapping was expected: in words, once the processes are timed, with the sizes that were guessed."""
+    assert isinstance(job.built, Artifact)
+    stated: Any = []  # as nobody writes it
     model = dataclasses.replace(job.case.model, dims={"seq": 16})
-    outcome = run_case(dataclasses.replace(job, case=dataclasses.replace(job.case, model=model)))
+    built = dataclasses.replace(job.built, stated=stated)
+    outcome = run_case(dataclasses.replace(job, built=built, case=dataclasses.replace(job.case, model=model)))
     assert Status.FAILED == outcome.status
     assert outcome.reason.startswith("its outputs: harness could not handle this (internal: AttributeError")
     assert "seq = 16" in outcome.reason

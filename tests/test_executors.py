@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as cf
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -18,9 +19,9 @@ from harness.flow import plan as planning
 from harness.flow.execute import Job
 from harness.flow.executors import Executor, PoolExecutor
 from harness.flow.preview import Preview, SweepRequest, SweepSettings
-from harness.flow.progress import ProcessOutcome
 from harness.flow.sweep import Row, Swept, sweep
 from harness.records import Case, Refusal, Status
+from harness.runtimes.client import Client
 from tests import outcomes
 from tests.conftest import Project
 
@@ -165,15 +166,16 @@ def test_no_more_jobs_are_under_way_than_allowed() -> None:
     assert set("abcd") == {outcome.case.model.name for outcome in [first, *rest]}
 
 
-def ends(job: Job) -> ProcessOutcome:
-    """A measuring process that is killed."""
+def ends() -> Client:
+    """A worker with which the process that measures is killed."""
     os._exit(1)
 
 
-def test_a_process_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ends_is_told() -> None:
     """With how to go on; no outcome is made up."""
-    monkeypatch.setattr("harness.flow.executors.time_once", ends)
+    asked = job("a")
+    asked = dataclasses.replace(asked, built=outcomes.artifact(asked.case), client=ends)
     with cf.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as own:
-        running = PoolExecutor(own).run([job("a")], Noted())
+        running = PoolExecutor(own).run([asked], Noted())
         with pytest.raises(HarnessError, match="run the command again to go on"):
             next(running)

@@ -125,7 +125,7 @@ def test_asv_names_the_flavour_of_another_interpreter() -> None:
 def test_no_other_list_is_kept() -> None:
     """A flavour's name stands in one file of the package; docs, messages and examples may name any."""
     root = Path(flavours.__file__).parent
-    apart = "gpu|ep|node|web|cpp|java|android"  # the plain one for CUDA, plugins, and other languages
+    apart = "gpu|ep|node|web|cpp|java|android|genai"  # the plain one for CUDA, plugins, other languages and runtimes
     listed = re.compile(rf'^[^#]*"(onnxruntime-(?!{apart})\w+|ort-nightly[\w-]*)"', re.MULTILINE)
     found = {path.name for path in root.rglob("*.py") if listed.search(path.read_text(encoding="utf-8"))}
     assert {"flavours.py", "providers.py"} == found  # there as the names of plugins

@@ -25,6 +25,7 @@ from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
 from harness.fleet import clocks, engine, local, member, transfer
+from harness.fleet.flights import PATIENCE
 from harness.fleet.model import FleetHost, SentJob
 from harness.flow.progress import ProcessOutcome
 from harness.measure import host_lock
@@ -35,6 +36,7 @@ from harness.store.mirror import Mirror
 from harness.zoo import FleetSpec, HostWish
 from tests import outcomes
 from tests.conftest import Project
+from tests.faults import writers
 from tests.waiting import alive, children, hold, wait_for, workers
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
@@ -120,7 +122,7 @@ def test_hosts_are_listed(tmp_path: Path, project: Project, address: str) -> Non
 
 def test_nobody_at_the_address_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """With how to start somebody; and an address that is none, before anything is tried."""
-    monkeypatch.setattr(engine, "CONNECT_S", 0.2)
+    monkeypatch.setenv(PATIENCE, "0.2s")
     said = project.error("sweep", "--scheduler", f"tcp://127.0.0.1:{free_port()}")
     assert "no scheduler of Dask answers there" in said
     assert "harness fleet up --local 2" in said
@@ -181,7 +183,7 @@ def listeners(pid: int) -> set[str]:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="who listens is read from /proc")
 def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduler, worker and client encrypt; without a certificate of that authority nobody is let in, nor from afar."""
-    monkeypatch.setattr(engine, "CONNECT_S", 5.0)
+    monkeypatch.setenv(PATIENCE, "5s")
     ours, others = certificates(tmp_path, "ours"), certificates(tmp_path, "others")
     before = set(children(os.getpid()))
     with local.cluster(1, port=free_port(), cache=tmp_path / "cache", tls=ours) as address:
@@ -192,7 +194,7 @@ def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatc
                 engine.Fleet(spec)
         flags = ("--tls-ca", others.tls_ca, "--tls-cert", others.tls_cert, "--tls-key", others.tls_key)
         assert "certificate of one authority" in project.error("fleet", "worker", address, *flags)
-        monkeypatch.setattr(engine, "CONNECT_S", 60.0)
+        monkeypatch.delenv(PATIENCE)
         with engine.Fleet(dataclasses.replace(ours, scheduler=address)) as fleet:
             fleet.client.wait_for_workers(1, timeout=120)
             (worker,) = fleet.hosts()
@@ -398,28 +400,12 @@ def test_without_a_fleet_dask_is_not_imported() -> None:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket() -> Iterator[str]:
     """The URL of a bucket on a server of this process."""
     pytest.importorskip("s3fs", reason="the extra `fleet` is not installed")
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
-        ip_address="127.0.0.1", port=0, verbose=False
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("FSSPEC_S3_ENDPOINT_URL", f"http://{host}:{port}")
-    import s3fs
-
-    places.at.cache_clear()
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem(endpoint_url=f"http://{host}:{port}").mkdir("bench")
-    yield "s3://bench/results"
-    s3fs.S3FileSystem.clear_instance_cache()
-    places.at.cache_clear()
-    server.stop()
+    pytest.importorskip("moto.server", reason="moto is not installed")
+    with writers.moto_bucket() as (url, _):
+        yield url
 
 
 def test_runs_in_a_bucket(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,13 +44,22 @@ class DoneTask:
 class BuildHosts:
     """Hosts that build in this process, each call with the cache of the builder; it stands for its own client.
 
+    With an answer they give that instead.
+
     Attributes:
         given: model and host of every build.
     """
 
-    def __init__(self, cache: Path, monkeypatch: pytest.MonkeyPatch, *hosts: FleetHost, status: str = "") -> None:
+    def __init__(
+        self,
+        cache: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        *hosts: FleetHost,
+        status: str = "",
+        answer: BuildAnswer | None = None,
+    ) -> None:
         self.there, self.client, self.given = list(hosts), self, list[tuple[str, str]]()
-        self._cache, self._monkeypatch, self._status = cache, monkeypatch, status
+        self._cache, self._monkeypatch, self._status, self._answer = cache, monkeypatch, status, answer
 
     def hosts(self) -> list[FleetHost]:
         """Who is there; where a task never ends, its host leaves."""
@@ -63,7 +72,9 @@ class BuildHosts:
         """Build at once."""
         assert {"build": 1} == options["resources"]
         self.given.append((model.name, *options["workers"]))
-        return DoneTask(self._status) if self._status else DoneTask("finished", self._with_cache(call, model, *rest))
+        if self._status:
+            return DoneTask(self._status)
+        return DoneTask("finished", self._answer or self._with_cache(call, model, *rest))
 
     def ask(self, call: Callable[..., Any], addresses: Sequence[str], **arguments: Any) -> dict[str, Any]:
         """Send an entry."""
@@ -86,10 +97,10 @@ def asked(project: Project) -> Requests:
     return [(model, [model.recipes[name] for name in ("fp32", "fp32-fused", "int8-static")])]
 
 
-def builds(fleet: BuildHosts, cache: Path, requests: Requests, said: list[str], depot: str = "") -> tuple[Any, Any]:
+def builds(fleet: BuildHosts, cache: Path, requests: Requests, said: list[str], **more: Any) -> tuple[Any, Any]:
     """What came of requests, and the events."""
     events: list[pipeline.BuildEvent] = []
-    made = FleetBuilds(fleet, depot=depot, say=said.append)  # type: ignore[arg-type]
+    made = FleetBuilds(fleet, say=said.append, look_s=0.0, **more)  # type: ignore[arg-type]
     found = made(Cache(cache), requests, on_event=events.append, surround=pipeline.surrounded)
     return found, events
 
@@ -105,7 +116,7 @@ def test_what_was_built_elsewhere_arrives(
     if depot:
         monkeypatch.setattr(fleet, "ask", None)  # nobody is asked for what lies there
     requests = asked(project)
-    found, events = builds(fleet, tmp_path / "ours", requests, said, url)
+    found, events = builds(fleet, tmp_path / "ours", requests, said, depot=url)
     assert {("tiny", name) for name in ("fp32", "fp32-fused", "int8-static")} == set(found)
     assert all(isinstance(one, Artifact) for one in found.values())
     assert all(transfer.has(Cache(tmp_path / "ours"), entry) for entry in builders.entries(found))
@@ -125,8 +136,6 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
             for one in recipes
         }
 
-    monkeypatch.setattr(pipeline, "build", here)
-    monkeypatch.setattr(builders, "LOOK_S", 0.0)
     ((model, recipes),) = asked(project)
     said: list[str] = []
     for fleet in (
@@ -134,21 +143,21 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
         BuildHosts(tmp_path, monkeypatch, host("one", refused="runs harness 99")),
         BuildHosts(tmp_path, monkeypatch, host("one")),  # the model is a file of this machine
     ):
-        found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said)
+        found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said, here=here)
         assert ([], 3) == (fleet.given, len(found))
     assert [["tiny"]] * 3 == local
 
-    monkeypatch.setattr(builders, "travels", lambda *_: True)
+    model = dataclasses.replace(model, source="torchvision", id="resnet18")  # which can be had anywhere
     for status in ("pending", "error", "lost"):
         fleet = BuildHosts(tmp_path, monkeypatch, host("one"), status=status)
-        found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said)
+        found, _ = builds(fleet, tmp_path / "ours", [(model, recipes)], said, here=here)
         assert (1, 3) == (len(fleet.given), len(found))
     assert ["tcp://one was to build tiny and did not: it is built here"] * 3 == said[1::2]
 
     refused = Refusal(status=Status.FAILED, reason="torch is not installed")
     given = {("tiny", "fp32"): refused, ("tiny", "fp32-fused"): Refusal(status=Status.SKIPPED, reason="too large")}
-    monkeypatch.setattr("harness.fleet.member.build", lambda *_: BuildAnswer(built=given))
-    found, _ = builds(BuildHosts(tmp_path, monkeypatch, host("one")), tmp_path / "ours", [(model, recipes[:2])], said)
+    fleet = BuildHosts(tmp_path, monkeypatch, host("one"), answer=BuildAnswer(built=given))
+    found, _ = builds(fleet, tmp_path / "ours", [(model, recipes[:2])], said, here=here)
     assert isinstance(found["tiny", "fp32"], Artifact)
     assert given["tiny", "fp32-fused"] == found["tiny", "fp32-fused"]
 
@@ -156,7 +165,7 @@ def test_who_builds(project: Project, tmp_path: Path, monkeypatch: pytest.Monkey
     places = []
     for hosts in (("one", "two", "three"), ("three", "one", "two")):
         fleet = BuildHosts(tmp_path, monkeypatch, *map(host, hosts), status="error")
-        builds(fleet, tmp_path / "ours", several, said)
+        builds(fleet, tmp_path / "ours", several, said, here=here)
         places.append(sorted(fleet.given))
     assert places[0] == places[1]
     assert 3 == len({address for _, address in places[0]})

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from harness.build.cache import Cache
 from harness.cli.remaining import Remaining
 from harness.errors import HarnessError
-from harness.fleet import executor as fleets
 from harness.fleet import flights
 from harness.fleet.executor import FleetExecutor
+from harness.fleet.flights import entries_of
 from harness.fleet.model import FleetAnswer, FleetHost, SentJob
 from harness.flow.execute import Job
 from harness.flow.preview import SweepSettings
@@ -23,7 +24,7 @@ from harness.flow.session import TriedTargets
 from harness.records import HostInfo, Status
 from harness.zoo import HostWish
 from tests import outcomes
-from tests.fleets import MadeUpTask
+from tests.fleets import MadeUpTask, keep
 
 
 class NoWatch:
@@ -107,7 +108,7 @@ def jobs(*names: str, processes: int = 1) -> list[Job]:
 
 def run(fleet: MadeUpFleet, tmp_path: Path, wanted: Sequence[Job], **more: Any) -> list[ProcessOutcome]:
     """What comes of jobs on a fleet."""
-    made = FleetExecutor(fleet, tmp_path, **more)  # type: ignore[arg-type]
+    made = FleetExecutor(fleet, tmp_path, look_s=0.02, **more)  # type: ignore[arg-type]
     return list(made.run(wanted, NoWatch()))
 
 
@@ -131,16 +132,14 @@ def test_what_is_compared_stays_on_one_class(tmp_path: Path) -> None:
 def test_a_host_that_leaves_for_good_fails_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With that as the reason, after the fleet's patience; one that was refused does not count."""
     monkeypatch.setenv(flights.PATIENCE, "0.01s")
-    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
     found = run(MadeUpFleet(host("other", refused="runs harness 99")), tmp_path, jobs("m", "n", processes=2))
     assert [Status.FAILED] * 4 == [one.ends for one in found]
     why = "no host that suits the target has been in the fleet for 0.01 s; other runs harness 99"
     assert {why} == {one.reason for one in found}
 
 
-def test_the_first_answer_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_answer_counts(tmp_path: Path) -> None:
     """A host is gone while it measures: the process goes to another, and what the first one says later is nothing."""
-    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
     late: list[tuple[SentJob, str]] = []
 
     def answer(sent: SentJob, address: str) -> MadeUpTask:
@@ -172,9 +171,9 @@ def test_what_kills_its_worker_each_time_has_crashed(tmp_path: Path) -> None:
     assert "" == found[1].reason
 
 
-def test_what_a_host_lacks_is_sent_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_host_lacks_is_sent_to_it(tmp_path: Path) -> None:
     """Artifact and reference, and then the same host measures."""
-    monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
+    keep(Cache(tmp_path), entries_of(jobs("m")[0]))
 
     def answer(sent: SentJob, address: str) -> MadeUpTask:
         if fleet.sent:
@@ -199,8 +198,7 @@ def test_a_reason_needs_no_host(tmp_path: Path) -> None:
 
 def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it says so itself or cannot take what it is sent: others measure, and with none left it is the reason."""
-    monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
-    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
+    keep(Cache(tmp_path), entries_of(jobs("m")[0]))
 
     def answer(sent: SentJob, address: str) -> MadeUpTask:
         if address == "full":
@@ -236,7 +234,6 @@ def test_a_host_without_room_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_host_that_lacks_a_runtime_measures_what_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others of its class measure that target, however many lack it; where nobody is left, what each said is why."""
-    monkeypatch.setattr(fleets, "LOOK_S", 0.02)
     monkeypatch.setenv(flights.PATIENCE, "0.01s")
     without = [f"bare{number}" for number in range(12)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,8 +26,9 @@ from harness.flow import availability
 from harness.flow.preview import SweepRequest, preview
 from harness.frameworks import apart, exported, served, serving, surroundings
 from harness.records import DataSpec, FrameworkEnv, InputSpec, ModelSpec, Refusal, Status, WeightsSpec, wire
-from harness.runtimes import environments, framework_environments, kept
+from harness.runtimes import framework_environments, kept
 from tests import builders, specs
+from tests.installers import fake_uv
 from tests.waiting import wait_for, zombie
 
 CACHE = "HARNESS_TEST_FRAMEWORKS"
@@ -177,16 +178,16 @@ def test_without_an_installer_nothing_is_installed(tmp_path: Path) -> None:
 
 def test_requirements_are_the_frameworks_and_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another list is another environment; the order of the list is not."""
-    asked: list[Any] = []
-    monkeypatch.setattr(environments, "ensure", lambda *a, **k: asked.append((a, k)))
+    uv = fake_uv(tmp_path / "uv", monkeypatch, {"jax": "0.5"})
     model = model_of("jax", "a:b", framework_env=FrameworkEnv(packages=("optax", "einops>=0.7")))
     framework_environments.ensure(model, tmp_path)
-    ((place, requirements), settings), *_ = asked
+    (requirements,) = uv.asked
+    place = Path(uv.made[0]).parent
     assert {"flax>=0.11", "numpy", "optax", "einops>=0.7"} < set(requirements)
     assert surroundings.folder("jax", ("einops >= 0.7", "optax"), tmp_path) == place
     assert surroundings.folder("jax", (), tmp_path) != place
-    assert {"jax", "flax", "jax2onnx", "numpy"} == set(settings["prove"])
-    assert "framework jax with optax with einops>=0.7" == settings["what"]
+    assert {"jax", "flax", "jax2onnx", "numpy"} <= set(re.findall(r"^import (\w+)$", uv.proved, re.MULTILINE))
+    assert ["framework jax with optax with einops>=0.7"] == [one.name for one in kept.everything(tmp_path)]
 
 
 @pytest.mark.parametrize(
@@ -312,12 +313,13 @@ def test_plans_and_lists_say_what_is_installed_first(tmp_path: Path, monkeypatch
     assert "no environment of it in the cache yet: the first build of a model installs jax>=0.5" in found().why_not
     assert found().what.endswith("; runs in an environment of its own (m)")
     assert "" == availability.model_problem(zoo.load(path).models["m"], cache)
-    monkeypatch.setattr(environments, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, "", ""))
-    monkeypatch.setattr(environments, "describe", lambda _: replace(HERE, installed={"jax": "1", "numpy": "2"}))
+    fake_uv(tmp_path / "uv", monkeypatch, {"jax": "1", "numpy": "2"})
     framework_environments.install("jax", cache, ["optax"])
     environment = surroundings.folder("jax", ["optax"], cache)
+    python = interpreters.interpreter(environment / "venv")
+    python.rename(python.with_name("away"))
     assert None is surroundings.known(zoo.load(path).models["m"], cache)  # without an interpreter it is not believed
-    stand_in(interpreters.interpreter(environment / "venv"))
+    python.with_name("away").rename(python)
     assert () == preview(request).to_install
     assert "" == found().why_not
     ((name, packages),) = [(one.name, one.packages) for one in kept.everything(cache)]

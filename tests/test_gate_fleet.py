@@ -23,9 +23,9 @@ import pytest
 from harness.build.cache import Cache
 from harness.errors import HarnessError, UsageError
 from harness.fleet import clocks, engine, local
-from harness.fleet.flights import FETCH_S
+from harness.fleet.flights import FETCH_S, PATIENCE
 from harness.fleet.model import FleetHost
-from harness.gate.fleet import member, model, rounds
+from harness.gate.fleet import member, model
 from harness.gate.fleet.model import PairAnswer, SentPair
 from harness.gate.fleet.places import FleetPlaces
 from harness.gate.fleet.rounds import FleetRounds, PlacedCase
@@ -40,7 +40,7 @@ from harness.stats import ranks, ratio, sequential
 from harness.zoo import FleetSpec, HostWish
 from tests import pairs, waiting
 from tests.conftest import Project
-from tests.fleets import MadeUpTask
+from tests.fleets import MadeUpTask, keep
 from tests.pairs import Quiet
 from tests.test_fleet import free_port
 from tests.test_gate_gate import World, match
@@ -113,7 +113,7 @@ def schedule(fleet: PairHosts, tmp_path: Path, names: Sequence[str] = ("m",), **
     cases = {name: PlacedCase(sent=sent_pair(tmp_path), host_class=A) for name in names}
     settings = GateSettings(**more.pop("settings", {}))
     made: Any = fleet
-    return FleetRounds(made, cases, settings, Quiet(), cache=lambda _: Cache(tmp_path), **more)
+    return FleetRounds(made, cases, settings, Quiet(), cache=lambda _: Cache(tmp_path), look_s=0.01, **more)
 
 
 def test_a_test_over_hosts_is_exact() -> None:
@@ -167,9 +167,8 @@ def test_a_pair_is_stored_by_the_clock_of_this_host(tmp_path: Path) -> None:
         assert began - off == datetime.fromisoformat(pair.started_at)
 
 
-def test_a_host_that_is_lost_costs_the_pair_that_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_is_lost_costs_the_pair_that_it_had(tmp_path: Path) -> None:
     """Another one of its class measures it; what the lost one says later counts for nothing."""
-    monkeypatch.setattr(rounds, "LOOK_S", 0.01)
 
     def answer(sent: SentPair, address: str) -> MadeUpTask:
         if address == "lost":
@@ -202,8 +201,7 @@ def test_a_host_that_cannot_is_passed_over(tmp_path: Path) -> None:
 
 def test_a_class_that_leaves_for_good_fails_its_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the fleet's patience, and no others."""
-    monkeypatch.setenv("HARNESS_FLEET_PATIENCE", "0.01s")
-    monkeypatch.setattr(rounds, "LOOK_S", 0.01)
+    monkeypatch.setenv(PATIENCE, "0.01s")
     made = schedule(PairHosts(host("other", B)), tmp_path)
     made.rounds(["m"], 4, SCREEN)
     assert f"no host of class {A} has been in the fleet for 0.01 s" == made.done.broken["m"].reason
@@ -236,9 +234,9 @@ def test_an_answer_whose_host_left_is_asked_for_again(tmp_path: Path) -> None:
     assert (2, 3) == (len(made.done.pairs["m"]), len(fleet.given))
 
 
-def test_what_a_host_lacks_travels_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_host_lacks_travels_to_it(tmp_path: Path) -> None:
     """Both sides' entries; then the same host measures. One that keeps nothing is passed over."""
-    monkeypatch.setattr("harness.fleet.transfer.packed", lambda cache, entry: b"packed")
+    keep(Cache(tmp_path), {entry for _, entry in sent_pair(tmp_path).entries})
 
     def answer(sent: SentPair, address: str) -> MadeUpTask:
         forgets = address == "forgets" or not fleet.sent
@@ -409,7 +407,7 @@ def test_a_made_up_gate_is_decided_in_less_time(monkeypatch: pytest.MonkeyPatch)
 def test_options_of_a_fleet_need_one(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is refused with a sentence, and so is a scheduler that nobody is at: exit code 2."""
     pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
-    monkeypatch.setattr(engine, "CONNECT_S", 0.2)
+    monkeypatch.setenv(PATIENCE, "0.2s")
     at = f"tcp://127.0.0.1:{free_port()}"
     assert "--hosts each goes with a fleet" in project.error("gate", "--base", "main", "--hosts", "each")
     assert "--hosts some: " in project.error("gate", "--base", "main", "--hosts", "some")

@@ -19,9 +19,9 @@ from harness.gate.sides import resolve as sides
 from harness.gate.sides.dependencies import declared, unmet
 from harness.records import Artifact, Refusal, Status
 from harness.runtimes import resolve as runtimes
-from harness.runtimes.environments import Environment
 from tests import builders
 from tests.conftest import lend
+from tests.installers import fake_uv
 from tests.repos import commit, git, repository
 
 ZOO = """
@@ -338,21 +338,18 @@ def test_ranges_that_the_runtime_at_hand_meets_install_nothing(repo: Path) -> No
     assert base.worker == head.worker
 
 
-def test_other_packages_give_a_side_its_own_environment(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_packages_give_a_side_its_own_environment(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A commit whose packages are not at hand is built with its own; the side that they are at hand for is not."""
     commit(repo, {"requirements.txt": "onnx==1.0.0\n"})
     (repo / "requirements.txt").write_text("onnx>=1.18\n", encoding="utf-8")
-    asked: list[list[str]] = []
-
-    def ensure(place: Path, requirements: list[str], **_: object) -> Environment:
-        asked.append(requirements)
-        return Environment(python="/its/own/python", installed={"onnx": "1.0.0"}, digest="d")
-
-    monkeypatch.setattr("harness.runtimes.environments.ensure", ensure)
+    uv = fake_uv(tmp_path / "uv", monkeypatch, {"onnx": "1.0.0"})
     base, head = resolve(repo, "main")
-    assert ("/its/own/python", sys.executable) == (base.python, head.python)
-    assert "onnx==1.0.0" == asked[0][0]
-    assert "onnx" not in asked[0]
+    assert (uv.python, sys.executable) == (base.python, head.python)
+    (asked,) = uv.asked
+    assert "onnx==1.0.0" == asked[0]
+    assert "onnx" not in asked
     assert "1.0.0" == base.versions["onnx"]
     assert base.cache != head.cache
     assert "requirements.txt asks for onnx==1.0.0" in base.notes[0]

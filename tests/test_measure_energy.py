@@ -7,7 +7,6 @@ import math
 import statistics
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,39 +31,45 @@ def zone(root: Path, place: str, name: str, energy_uj: object, most: int = 1_000
     return folder / "energy_uj"
 
 
+class Clock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """What it is now."""
+        return self.now
+
+
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the module takes for the time, in seconds; a test moves it."""
-    now = [0.0]
-    monkeypatch.setattr(energy, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    return now
+def clock() -> Clock:
+    """The time, as readings take it."""
+    return Clock()
 
 
-def burst(readings: EnergyReadings, clock: list[float], n: int, seconds: float, busy: float = 1.0) -> None:
+def burst(readings: EnergyReadings, clock: Clock, n: int, seconds: float, busy: float = 1.0) -> None:
     """A burst that takes so long, a share of it in inferences."""
     readings.start()
-    clock[0] += seconds
+    clock.now += seconds
     readings.take(n, seconds * busy)
 
 
-def test_packages_and_memory_are_added_up_and_what_is_part_of_them_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: list[float]
-) -> None:
+def test_packages_and_memory_are_added_up_and_what_is_part_of_them_is_not(tmp_path: Path, clock: Clock) -> None:
     """Cores are part of a package, the platform is all of it again; neither warm-up nor what lies between counts."""
     package = zone(tmp_path, "intel-rapl:0", "package-0", 0)
     memory = zone(tmp_path, "intel-rapl:0:1", "dram", 0)
     zone(tmp_path, "intel-rapl:0:0", "core", 1)
     zone(tmp_path, "intel-rapl:1", "psys", 1)
     zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1)
-    monkeypatch.setattr(energy, "ROOT", tmp_path)
-    readings = EnergyReadings(energy.found_for(CPU))
+    readings = EnergyReadings(energy.found_for(CPU, root=tmp_path), clock=clock)
     moves = iter([5_000_000, 6_000_000, 7_000_000, 9_000_000])
     for n in (10, 20):
         package.write_text(f"{next(moves)}\n")
         readings.start()
         package.write_text(f"{next(moves)}\n")
         memory.write_text(f"{1_000_000 * (n // 20)}\n")
-        clock[0] += 1.0
+        clock.now += 1.0
         readings.take(n, 0.95)
     found = readings.each(warmup=10)
     assert "RAPL package-0, dram" == found.source
@@ -72,20 +77,22 @@ def test_packages_and_memory_are_added_up_and_what_is_part_of_them_is_not(
     assert math.isclose(4.0 / 30, readings.each().joules or 0.0)
 
 
-def test_a_counter_that_starts_again_from_nothing_is_seen(tmp_path: Path, clock: list[float]) -> None:
+def test_a_counter_that_starts_again_from_nothing_is_seen(tmp_path: Path, clock: Clock) -> None:
     """It wraps at its own range: 900 of 1000 to 100 are 200 microjoules."""
     counter = zone(tmp_path, "intel-rapl:0", "package-0", 900, most=1000)
-    readings = EnergyReadings(energy.of_processors(tmp_path))
+    readings = EnergyReadings(energy.of_processors(tmp_path), clock=clock)
     readings.start()
     counter.write_text("100\n")
-    clock[0] += 1.0
+    clock.now += 1.0
     readings.take(2, 1.0)
     assert math.isclose(100e-6, readings.each().joules or 0.0)
 
 
-def test_time_that_is_not_spent_on_inferences_gives_no_number(clock: list[float]) -> None:
+def test_time_that_is_not_spent_on_inferences_gives_no_number(clock: Clock) -> None:
     """A tiny model's messages take as long as the model: what they took is not its energy."""
-    readings = EnergyReadings(CountersFound(counters=(Counter(name="box", read=iter([0, 9]).__next__),), source="box"))
+    readings = EnergyReadings(
+        CountersFound(counters=(Counter(name="box", read=iter([0, 9]).__next__),), source="box"), clock=clock
+    )
     burst(readings, clock, 10, 1.0, busy=0.5)
     assert readings.each().joules is None
     assert "inferences ran in 50% of the time" in readings.each().source
@@ -106,13 +113,12 @@ def test_time_that_is_not_spent_on_inferences_gives_no_number(clock: list[float]
     ],
 )
 def test_where_no_counter_tells_there_is_a_reason_and_no_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, target: Target, said: str
+    tmp_path: Path, text: str | None, target: Target, said: str
 ) -> None:
     """On a machine without one, with a broken one, under a server's load, on hardware that has none."""
     if text is not None:
         zone(tmp_path, "intel-rapl:0", "package-0", text)
-    monkeypatch.setattr(energy, "ROOT", tmp_path)
-    found = EnergyReadings(energy.found_for(target)).each()
+    found = EnergyReadings(energy.found_for(target, root=tmp_path)).each()
     assert found.joules is None
     assert said in found.source
 
@@ -141,7 +147,7 @@ def test_other_hosts_counters_are_not_taken_for_the_devices_own() -> None:
         ([5, OSError("gone")], "could not be read any more: gone"),
     ],
 )
-def test_a_counter_that_fails_while_it_is_read_gives_no_number(clock: list[float], steps: list[Any], said: str) -> None:
+def test_a_counter_that_fails_while_it_is_read_gives_no_number(clock: Clock, steps: list[Any], said: str) -> None:
     """Nor one that stands still, as in virtual machines that show a counter and move none."""
     values = iter(steps)
 
@@ -150,16 +156,16 @@ def test_a_counter_that_fails_while_it_is_read_gives_no_number(clock: list[float
             raise value
         return int(value)
 
-    readings = EnergyReadings(CountersFound(counters=(Counter(name="box", read=read),), source="RAPL box"))
+    readings = EnergyReadings(CountersFound(counters=(Counter(name="box", read=read),), source="RAPL box"), clock=clock)
     burst(readings, clock, 10, 1.0)
     assert readings.each().joules is None
     assert said in readings.each().source
 
 
-def test_too_few_ticks_give_no_number(clock: list[float]) -> None:
+def test_too_few_ticks_give_no_number(clock: Clock) -> None:
     """A GPU's counter moves ten times a second: half a second of it measures nothing."""
     counter = Counter(name="GPU 0", read=iter([0, 50_000]).__next__, tick_s=0.1)
-    readings = EnergyReadings(CountersFound(counters=(counter,), source="NVML GPU 0"))
+    readings = EnergyReadings(CountersFound(counters=(counter,), source="NVML GPU 0"), clock=clock)
     burst(readings, clock, 100, 0.5)
     assert "500 ms of inferences are too short, it takes 2.00 s" in readings.each().source
     assert (

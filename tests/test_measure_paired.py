@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import coordinator, cores, idle
+from harness.errors import UsageError, WorkerError, WorkerRefusal
+from harness.gate.model import GateSettings
+from harness.measure import coordinator, cores, idle, usual_bursts
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair, repeats
 from harness.records import Target
@@ -68,6 +69,20 @@ def test_real_pair(workload: Workload) -> None:
     assert found.base.session_ns > 0
     assert found.head.first_inference_ns > 0
     assert sys.platform != "linux" or (found.head.peak_rss_bytes or 0) > 1_000_000
+
+
+def test_the_environment_may_ask_for_short_pairs(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate's settings, which its report shows, and groups follow it; what is asked for in so many words wins."""
+    sides: Any = {"workloads": {"base": workload, "head": workload}, "clients": {"base": Client, "head": Client}}
+    assert (15, 0.01) == (PairSpec(**sides).bursts, GateSettings().burst_s)
+    monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
+    assert (7, 0.002) == (PairSpec(**sides).bursts, PairSpec(**sides).burst_s)
+    assert (7, 0.002) == (GateSettings().bursts, GateSettings().burst_s)
+    assert 15 == GateSettings(bursts=15).bursts
+    for wrong in ("0x2ms", "7", "7x0ms", "7x2s", "-7x2ms", "7x2ms ", "7.0x2ms"):
+        monkeypatch.setenv(usual_bursts.VARIABLE, wrong)
+        with pytest.raises(UsageError, match="expected how many bursts, and how long each is, such as 7x2ms"):
+            GateSettings()
 
 
 def test_ratio_is_the_median_of_log_ratios(workload: Workload, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from harness.runtimes.onnxruntime import versions
 from harness.runtimes.resolve import resolve_other
 from tests import outcomes
 from tests.conftest import Project
+from tests.installers import fake_uv
 from tests.specs import torch_model
 from tests.workers import HELLO, worker
 
@@ -252,20 +253,13 @@ def test_what_another_runtime_is_installed_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, requirements: list[str], version: str
 ) -> None:
     """Its distributions, all of the version that was asked for; a target of it starts its own worker."""
-    asked: list[str] = []
-
-    def ensure(place: Path, wanted: list[str], **_: object) -> environments.Environment:
-        asked.extend(wanted)
-        installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0", "ai_edge_litert": "2.1.0"}
-        installed |= {"apache-tvm": "0.27.0", "onnxruntime_genai": "0.18.0"}
-        return environments.Environment(python="python", installed=installed, digest=place.name)
-
-    monkeypatch.setattr(environments, "ensure", ensure)
+    installed = {"openvino": "2026.4.1", "iree_base_runtime": "3.13.0", "ai_edge_litert": "2.1.0"}
+    uv = fake_uv(tmp_path / "uv", monkeypatch, installed | {"apache-tvm": "0.27.0", "onnxruntime_genai": "0.18.0"})
     assert version == resolve_other(spec, tmp_path).version
-    assert requirements == asked
+    assert [requirements] == uv.asked
     name = spec.partition("==")[0]
     start = client_factory(Target(name=name, provider="cpu", runtime=spec), tmp_path)
-    assert ("python", name, "worker.py") == (start.command[0], *Path(start.command[1]).parts[-2:])
+    assert (uv.python, name, "worker.py") == (start.command[0], *Path(start.command[1]).parts[-2:])
 
 
 @pytest.mark.parametrize(
@@ -416,19 +410,25 @@ def test_what_answers_otherwise_has_no_number(runtime: str, precision: str, db: 
     assert (f"{runtime} answers otherwise than the reference: fidelity {db} dB (output0)" if wrong else "") == said
 
 
-def test_a_case_that_answers_otherwise_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_answers_otherwise_fails() -> None:
     """It was timed, and its latency is not shown; the evaluation that says why stays."""
     measured = outcomes.measured()
-    monkeypatch.setattr(remarks, "wrong_answers", lambda *_: "tvm answers otherwise")
+    assert measured.evaluation is not None
+    assert measured.evaluation.fidelity is not None
+    far = dataclasses.replace(measured.evaluation.fidelity, centred_sqnr_db=-3.0)
+    measured = dataclasses.replace(
+        measured, evaluation=dataclasses.replace(measured.evaluation, fidelity=far, precision="float32")
+    )
     job = Job(
-        case=measured.case,
+        case=dataclasses.replace(measured.case, target=dataclasses.replace(measured.case.target, runtime="tvm")),
         built=outcomes.artifact(measured.case),
         settings=SweepSettings(processes=2, time_per_case=1.0, ci_width=0.1),
         cache=Path("cache"),
     )
     progress = Progress(started_at=measured.started_at, processes=measured.processes, evaluation=measured.evaluation)
     found = conclude(job, progress)
-    assert (Status.FAILED, "tvm answers otherwise", None) == (found.status, found.reason, found.latency)
+    why = "tvm answers otherwise than the reference: fidelity -3.0 dB"
+    assert (Status.FAILED, why, None) == (found.status, found.reason, found.latency)
     assert measured.evaluation is found.evaluation
 
 

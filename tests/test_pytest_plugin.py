@@ -138,11 +138,8 @@ def saved(folder: Path) -> dict[str, Any]:
     return {entry["name"]: entry for entry in json.loads((folder / "out.json").read_bytes())["benchmarks"]}
 
 
-def test_every_case_is_a_test_and_collecting_builds_nothing(
-    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_case_is_a_test_and_collecting_builds_nothing(run: Run, pytester: pytest.Pytester) -> None:
     """The ids are those of the cases, in the order of the plan; the header says what would be built."""
-    monkeypatch.setattr(pipeline, "build", lambda *a, **k: pytest.fail("something was built"))
     result = run("--collect-only", "-q", "--harness-cache", str(pytester.path / "empty"))
     result.stdout.fnmatch_lines(["model_zoo.yaml::tiny/fp32/cpu-t1-b1", "model_zoo.yaml::tiny/int8-static/cpu-t1-b1"])
     assert not (pytester.path / "empty").exists()

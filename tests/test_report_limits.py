@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.report import limits, links
+from harness.report import links
 from harness.report.data import load
 from harness.store.summaries import ledger, look
 from tests.outcomes import case
@@ -47,10 +47,9 @@ def test_chosen_models(tmp_path: Path) -> None:
         load(tmp_path, models=("d",))
 
 
-def test_the_pages_say_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_say_it(tmp_path: Path) -> None:
     """The first page and the console name what was left out, and no page of it is made."""
-    monkeypatch.setattr(limits, "MOST_CASES", 2)
-    built = site(stored(tmp_path / "results"), tmp_path / "site")
+    built = site(stored(tmp_path / "results"), tmp_path / "site", most_cases=2)
     said = "4 of 6 cases, of a, c: a site holds 2"
     assert said in built.problems[0]
     assert said in built.index.read_text(encoding="utf-8")

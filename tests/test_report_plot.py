@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_without_anything_that_draws_the_message_says_what_to_install(
         raise ValueError("Image export requires the Kaleido package")
 
     monkeypatch.setattr(Figure, "to_image", missing)
-    monkeypatch.setattr(export, "find_browser", lambda: None)
+    monkeypatch.delenv("BROWSER_PATH", raising=False)
+    monkeypatch.setenv("PATH", os.devnull)  # where no browser lies
     figure = plot("latency", PlotRequest(results=results))
     with pytest.raises(UsageError, match=r"pip install kaleido.*\.html"):
         export.export(figure, tmp_path / "chart.png", width=800, height=None, scale=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import threading
 import urllib.error
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError, UsageError
-from harness.report import limits, pairs, serve, sides
+from harness.errors import UsageError
+from harness.report import pairs, serve, sides
 from harness.report.data import load
 from harness.report.pages import compare
 from harness.report.serve import VERSION, Site, server, state
@@ -27,6 +28,19 @@ def site(tmp_path: Path) -> Site:
     found = Site(SiteRequest(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
     found.refresh()
     return found
+
+
+class AfterLooks(threading.Event):
+    """An end that comes after so many looks, none of which is waited for."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._left = looks
+
+    def wait(self, _: float | None = None) -> bool:
+        """Whether it has come."""
+        self._left -= 1
+        return self._left < 0
 
 
 @pytest.fixture
@@ -82,40 +96,30 @@ def test_a_sweep_that_runs_is_not_disturbed(site: Site) -> None:
     assert before == state(site.request.results)
 
 
-def test_a_build_that_fails_keeps_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_keeps_the_site(tmp_path: Path) -> None:
     """What is wrong is said, and the pages stay."""
     said: list[str] = []
     report_stores.history(tmp_path / "results", days=1)
     site = Site(
         SiteRequest(results=tmp_path / "results", out=tmp_path / "site", compare=(("nope", "nope"),)), said.append
     )
-    turns = iter([False, True])
-    stop = threading.Event()
-    monkeypatch.setattr(stop, "wait", lambda _: next(turns))
-    site.watch(stop)
+    site.watch(AfterLooks(1))
     assert "the site stays as it was" in said[0]
 
 
-def test_a_build_that_fails_is_said_once_and_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_is_said_once_and_tried_again(site: Site, tmp_path: Path) -> None:
     """The pages show why, and a later try that works clears it."""
     said: list[str] = []
-    site.said = said.append
-
-    def full(_: SiteRequest) -> object:
-        raise StoreError("no space left")
-
-    report_stores.write(site.request.results, report_stores.run(3), [report_stores.measured(outcomes.case(), 9.0)])
-    turns = iter([False, False, True])
-    stop = threading.Event()
-    monkeypatch.setattr(stop, "wait", lambda _: next(turns))
-    monkeypatch.setattr(serve, "RETRY_S", 0.0)
-    with monkeypatch.context() as broken:
-        broken.setattr(serve, "build", full)
-        site.watch(stop)
-    assert ["the site stays as it was: no space left"] == said
-    assert "no space left" == site.error
-    assert site.refresh() is not None
-    assert "" == site.error
+    where = tmp_path / "place" / "site"
+    where.parent.write_text("a file, where a folder is needed", encoding="utf-8")
+    other = Site(dataclasses.replace(site.request, out=where), said.append, retry_s=0.0)
+    other.watch(AfterLooks(2))
+    (line,) = said
+    assert other.error
+    assert f"the site stays as it was: {other.error}" == line
+    where.parent.unlink()
+    assert other.refresh() is not None
+    assert "" == other.error
 
 
 def test_any_two_sides_are_compared_on_demand(site: Site, address: str) -> None:
@@ -190,11 +194,9 @@ def test_what_a_rebuilt_site_leaves_out_is_said_once(tmp_path: Path) -> None:
     assert "index.html#left-out" in next((tmp_path / "site" / "models").glob("*.html")).read_text(encoding="utf-8")
 
 
-def test_a_model_that_was_left_out_is_made_when_it_is_asked_for(
-    site: Site, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_was_left_out_is_made_when_it_is_asked_for(site: Site, address: str) -> None:
     """The first page leads to it, and to nothing else; its pages are made then, whatever it is called."""
-    monkeypatch.setattr(limits, "MOST_CASES", 1)
+    site.request = dataclasses.replace(site.request, most_cases=1)
     newest = report_stores.measured(outcomes.case("other[1]"), 1.0)
     report_stores.write(site.request.results, report_stores.run(5), [newest])
     site.refresh()

@@ -16,6 +16,7 @@ from harness.errors import StoreError, UsageError
 from harness.runtimes import environments
 from harness.runtimes import resolve as runtimes
 from harness.runtimes.client import Client
+from tests.installers import answering, fake_uv
 
 Done = subprocess.CompletedProcess[str]
 
@@ -35,6 +36,8 @@ def pip_says(monkeypatch: pytest.MonkeyPatch, words: str, code: int = 1) -> list
 
     def run(command: list[str], *, deadline_s: float = 0.0) -> Done:
         commands.append(list(command))
+        if Path(command[0]).name == "uv":
+            return real(command, deadline_s=120)
         if "venv" in command:
             stand_in(Path(command[-1]))
             return Done(command, 0, "", "")
@@ -43,7 +46,7 @@ def pip_says(monkeypatch: pytest.MonkeyPatch, words: str, code: int = 1) -> list
         return real(command, deadline_s=120)
 
     monkeypatch.setattr(environments, "run", run)
-    monkeypatch.setattr("harness.runtimes.environments.shutil.which", lambda _: None)
+    monkeypatch.setenv("PATH", os.devnull)  # where no uv lies
     return commands
 
 
@@ -104,14 +107,11 @@ def test_a_file_that_is_no_python_is_refused(tmp_path: Path) -> None:
         runtimes.resolve(str(program), tmp_path)
 
 
-def test_two_builds_in_one_interpreter_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_builds_in_one_interpreter_are_refused(tmp_path: Path) -> None:
     """They share a module, so that nobody knows which of them a number belongs to."""
-    both = {"onnxruntime": "1.0", "onnxruntime-gpu": "1.0"}
-    monkeypatch.setattr(
-        environments, "describe", lambda _: environments.Environment(python="p", installed=both, digest="d")
-    )
+    python = answering(tmp_path / "python", {"onnxruntime": "1.0", "onnxruntime-gpu": "1.0"})
     with pytest.raises(UsageError, match="onnxruntime and onnxruntime-gpu, which overwrite each other"):
-        runtimes.of_interpreter(sys.executable, "current")
+        runtimes.resolve(str(python), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,14 @@ def test_old_builds_get_an_old_numpy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requirement: str, expected: str
 ) -> None:
     """Wheels before 1.19 were made for NumPy 1 and do not import with 2."""
-    asked: list[str] = []
-
-    def ensure(place: Path, requirements: list[str], **_: object) -> environments.Environment:
-        asked.extend(requirements)
-        return environments.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
-
-    monkeypatch.setattr(environments, "ensure", ensure)
+    uv = fake_uv(tmp_path / "uv", monkeypatch, {"onnxruntime": "1.0"})
     runtimes.resolve(requirement, tmp_path)
-    assert [requirement, expected] == asked
+    assert [[requirement, expected]] == uv.asked
 
 
 def test_two_wheels_of_one_version_are_two_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds of one's own bear the version of the release they came from."""
-    same = environments.Environment(python="python", installed={"onnxruntime": "1.0"}, digest="d")
-    monkeypatch.setattr(environments, "ensure", lambda *_, **__: same)
+    fake_uv(tmp_path / "uv", monkeypatch, {"onnxruntime": "1.0"})
     one, other = (tmp_path / f"onnxruntime-1.0-{name}.whl" for name in ("a", "b"))
     one.write_bytes(b"one")
     other.write_bytes(b"other")
@@ -267,18 +260,12 @@ def test_what_was_installed_is_recorded(tmp_path: Path, monkeypatch: pytest.Monk
 def test_pip_is_asked_where_uv_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration of pip, with its indexes and local wheels, is nothing that uv reads."""
     commands = pip_says(monkeypatch, "", code=0)
-    quick = environments.run
-
-    def run(command: list[str], *, deadline_s: float = 0.0) -> Done:
-        if command[0] == "/bin/uv":
-            commands.append(list(command))
-            return Done(command, 2, "", "no such index")
-        return quick(command, deadline_s=deadline_s)
-
-    monkeypatch.setattr(environments, "run", run)
-    monkeypatch.setattr("harness.runtimes.environments.shutil.which", lambda _: "/bin/uv")
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\nexit 2\n", encoding="utf-8")
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     environments.ensure(tmp_path / "x", ["a"], what="a")
-    assert "/bin/uv" == commands[0][0]
+    assert str(uv) == commands[0][0]
     assert [True] == ["pip" in command for command in commands if "install" in command]
 
 

@@ -23,6 +23,7 @@ from harness.records.status import Status
 from harness.runtimes import environments, kept
 from harness.runtimes import resolve as runtimes
 from harness.runtimes.client import Client, default_command
+from tests.installers import fake_uv
 from tests.test_execute import case, found, job  # noqa: F401  (fixtures)
 from tests.test_runtimes import pip_says
 from tests.waiting import wait_for, zombie
@@ -66,9 +67,7 @@ def test_a_yanked_release_is_installed_and_stays_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, why: str
 ) -> None:
     """Whoever pins a version means it; that it was withdrawn is said once, kept and listed."""
-    pip_says(monkeypatch, words, code=0)
-    made = environments.Environment(python="p", installed={"onnxruntime": "1.2.0"}, digest="d")
-    monkeypatch.setattr(environments, "describe", lambda _: made)
+    fake_uv(tmp_path / "uv", monkeypatch, {"onnxruntime": "1.2.0"}, words=words)
     said: list[str] = []
     place = tmp_path / runtimes.KIND / "0123"
     environments.ensure(place, ["onnxruntime==1.2.0"], what="onnxruntime==1.2.0", say=said.append)

@@ -20,7 +20,6 @@ from harness.flow import plan as planning
 from harness.flow import session as sessions
 from harness.flow.preview import SweepSettings
 from harness.flow.session import Session, TriedTargets
-from harness.measure import coordinator
 from harness.records import Case, RuntimeInfo, Status, Target
 from tests import outcomes
 from tests.conftest import Project
@@ -38,7 +37,7 @@ def cases(*providers: str, **target: Any) -> list[Case]:
     ]
 
 
-def test_only_a_missing_provider_makes_a_target_unusable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_only_a_missing_provider_makes_a_target_unusable(tmp_path: Path) -> None:
     """A worker that cannot start at all is a failure of every case, not an excuse for it."""
 
     def floor(target: Target, *, client: Any) -> tuple[float, RuntimeInfo]:
@@ -49,8 +48,7 @@ def test_only_a_missing_provider_makes_a_target_unusable(monkeypatch: pytest.Mon
         assert client.command
         return 5e-6, RUNTIME
 
-    monkeypatch.setattr(coordinator, "floor", floor)
-    found = sessions.try_targets(cases("Fine", "Missing", "Broken"), tmp_path)
+    found = sessions.try_targets(cases("Fine", "Missing", "Broken"), tmp_path, floor=floor)
     assert {"missing": "not in this build"} == found.unusable
     assert {"fine": 5e-6} == found.floors
     assert {"fine": RUNTIME} == found.runtimes
@@ -75,8 +73,11 @@ def test_a_runtime_of_decoders_is_tried_without_a_file(monkeypatch: pytest.Monke
         yield SimpleNamespace(runtime=RUNTIME)
 
     monkeypatch.setattr(sessions, "client_factory", lambda *_, **__: started)
-    monkeypatch.setattr(coordinator, "floor", lambda *_, **__: pytest.fail("a decoder is not one node"))
-    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path)
+
+    def floor(*_: object, **__: object) -> tuple[float, RuntimeInfo]:
+        pytest.fail("a decoder is not one node")
+
+    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path, floor=floor)
     assert ({"cpu": RUNTIME}, {}, {}) == (found.runtimes, found.floors, found.unusable)
 
 
@@ -115,23 +116,21 @@ def test_targets_of_two_runtimes_stand_in_one_session(project: Project) -> None:
     assert {"cpu", "other"} == set(shared.run.floor_s)
 
 
-def test_everything_is_done_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_done_once(project: Project) -> None:
     """Builds and trials that one case needed serve the next."""
     the_zoo = zoo.load(project.root / "model_zoo.yaml")
     plan = planning.plan(the_zoo, planning.Selection(variants=("fp32", "fp32-fused")))
     built: list[list[str]] = []
     tried: list[int] = []
-    real = pipeline.build
 
-    def build(cache: Any, wanted: Any, on_event: Any, **more: Any) -> Any:
-        built.append([recipe.name for _, recipes in wanted for recipe in recipes])
-        return real(cache, wanted, on_event=on_event, **more)
+    def build(cache: Any, requests: Any, *, on_event: Any, surround: Any) -> Any:
+        built.append([recipe.name for _, recipes in requests for recipe in recipes])
+        return pipeline.build(cache, requests, on_event=on_event, surround=surround)
 
     def attempt(of: Any, cache: Path) -> TriedTargets:
         tried.append(len(of))
         return TriedTargets(floors={"cpu": 1e-6})
 
-    monkeypatch.setattr(pipeline, "build", build)
     shared = Session(
         zoo=the_zoo,
         cases=plan.cases,
@@ -139,6 +138,7 @@ def test_everything_is_done_once(project: Project, monkeypatch: pytest.MonkeyPat
         cache=project.root / "cache",
         results=project.root / "results",
         attempt=attempt,
+        builds=build,
     )
     first = shared.job(plan.cases[0])
     shared.build()

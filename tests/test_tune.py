@@ -18,7 +18,7 @@ from harness import zoo as zoos
 from harness.build.pipeline import BuildEvent
 from harness.cli.tune import default_case, starting_from
 from harness.cli.tuned import none_keeps, sentences, tables
-from harness.confirmation import CONFIRMED, ConfirmedChoice, alone
+from harness.confirmation import CONFIRMED, ConfirmedChoice
 from harness.errors import UsageError
 from harness.explain import leaving
 from harness.explain.cases import changed
@@ -317,18 +317,10 @@ def test_a_build_that_is_not_done_by_the_end_is_left_out(case: Case) -> None:
     assert STOPPED == base.reason
 
 
-def test_live_groups_end_with_the_time(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_groups_end_with_the_time(case: Case) -> None:
     """One is run in any case; what is known by then decides."""
-    block = Block(members={}, started_at="")
-    sizes: list[int] = []
-    monkeypatch.setattr("harness.flow.confirm.measure_block", lambda *_, **__: block)
-    monkeypatch.setattr("harness.flow.confirm.workload", lambda *_: None)
-
-    def decide(names: tuple[str, ...], base: str, blocks: list[Block], **_: Any) -> ConfirmedChoice:
-        sizes.append(len(blocks))
-        return alone(names[0], base)
-
-    monkeypatch.setattr("harness.confirmation.decide", decide)
+    sides = {name: SideSamples(session_ns=1, first_inference_ns=1, bursts_ns=(1e6,) * 7) for name in "ab"}
+    block = Block(members=sides, started_at="")
     built = outcomes.artifact(case)
     job = Job(
         case=case,
@@ -340,8 +332,10 @@ def test_live_groups_end_with_the_time(case: Case, monkeypatch: pytest.MonkeyPat
         model="tiny", target="cpu", candidates=("a", "b"), cut=(), baseline="b", jobs={"a": job, "b": job}, cases=(),
         blocks=12, seed="",
     )  # fmt: skip
-    for goes_on in (lambda _: False, lambda done: done < 5, lambda _: True):
-        confirm_choice(asked, goes_on=goes_on)
+    sizes = [
+        confirm_choice(asked, goes_on=goes_on, measure=lambda *_, **__: block).blocks
+        for goes_on in (lambda _: False, lambda done: done < 5, lambda _: True)
+    ]
     assert [1, 5, 12] == sizes
 
 
@@ -625,13 +619,16 @@ def test_where_nothing_keeps_the_budget_layers_are_blamed(
     now = Time()
 
     class Over(Quiet):
-        """Builds are over once the zoo's own is there."""
+        """Builds are over once the zoo's own is there: it took so long that no other one fits."""
 
         def tried(self, found: TriedBuild) -> None:
             """A build was evaluated."""
-            now.now = 600.0 if found.candidate.build == "int8-static" else now.now
+            if found.candidate.build == "int8-static":
+                now.now = 600.0
+                tuner._clock.took("static/minmax", 600.0)
 
-    found = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0)), Over(), now).run()
+    tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0)), Over(), now)
+    found = tuner.run()
     assert found.best is None
     assert found.nearest is not None
     assert "int8-static" == found.nearest.candidate.case.recipe.name

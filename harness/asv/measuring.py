@@ -32,7 +32,7 @@ from harness.build.cache import default_root
 from harness.errors import HarnessError, UsageError
 from harness.flow.execute import run_case
 from harness.flow.preview import SweepSettings
-from harness.flow.session import Session, TriedTargets, try_targets
+from harness.flow.session import Session, TriedTargets, TryTargets, try_targets
 from harness.records import Artifact, Case, Outcome, Refusal, Status
 from harness.store.asv.benchmarks import BENCHMARKS, PARAMETERS, AsvBenchmark, nullable
 from harness.store.asv.environments import dimensions, weights_label
@@ -175,11 +175,11 @@ def number(name: str, bound: Bound) -> float | None:
     return value
 
 
-def tried(cases: Sequence[Case], cache: Path) -> TriedTargets:
-    """What `try_targets` says of one case's target: once per target for all processes that share a folder."""
+def tried(cases: Sequence[Case], cache: Path, *, attempt: TryTargets = try_targets) -> TriedTargets:
+    """What an attempt says of one case's target: once per target for all processes that share a folder."""
     (name,) = {case.target.name for case in cases}
     known: dict[str, Any] = left(TARGETS_FILE) or {}
     if name not in known:
-        known[name] = try_targets(cases, cache).to_json()
+        known[name] = attempt(cases, cache).to_json()
         leave(TARGETS_FILE, known)
     return TriedTargets.from_json(known[name])

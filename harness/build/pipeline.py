@@ -7,6 +7,7 @@ one variant with it, and the rest is tried in a new one.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from harness.records import ModelSpec, Recipe
 
     _Asked = tuple[ModelSpec, list[Recipe]]
+    _Start = Callable[[Sequence[_Asked]], contextlib.AbstractContextManager[jobs.RunningChild]]
 
 __all__ = ["BuildEvent", "build", "lookup"]
 
@@ -80,6 +82,7 @@ def build(
     on_event: Callable[[BuildEvent], None],
     surround: Surround = surrounded,
     ranges: Path | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Mapping[tuple[str, str], Built]:
     """Make sure that every variant asked for is in the cache, or say why it cannot be.
 
@@ -90,6 +93,7 @@ def build(
         surround: has the environment of a framework ready; given the model, the cache's folder and whom to tell.
         ranges: a folder in which calibrated ranges are kept for the next call; children keep their own where none is
             given.
+        command: starts a child that builds.
 
     Returns:
         (model name, variant) -> artifact or refusal, for everything asked for.
@@ -122,7 +126,8 @@ def build(
         if missing:
             names = {model.name for model, _ in missing}
             wanted = [one for one in group if one[0].name in names]
-            results |= _build_missing(cache, wanted, missing, on_event, ranges)
+            start = functools.partial(_child, cache, ranges=ranges, command=command)
+            results |= _build_missing(cache, wanted, missing, on_event, start)
     return results
 
 
@@ -219,7 +224,7 @@ def _build_missing(
     wanted: Sequence[_Asked],
     missing: list[_Asked],
     on_event: Callable[[BuildEvent], None],
-    ranges: Path | None,
+    start: _Start,
 ) -> dict[tuple[str, str], Built]:
     """Children until every missing variant has come to its end, then what the cache says of all of them.
 
@@ -228,7 +233,7 @@ def _build_missing(
     """
     results: dict[tuple[str, str], Built] = {}
     for _ in range(2):
-        refused = _run_children(cache, missing, on_event, ranges)
+        refused = _run_children(missing, on_event, start)
         missing = []
         for model, recipes in wanted:
             lacking: list[Recipe] = []
@@ -250,7 +255,7 @@ def _build_missing(
 
 
 def _run_children(
-    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None], ranges: Path | None
+    asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None], start: _Start
 ) -> dict[tuple[str, str], Refusal]:
     """Children until all that was asked for has come to its end; a death costs the variant at work, and no other.
 
@@ -261,7 +266,7 @@ def _run_children(
     waiting = [list(asked)]
     while waiting:
         pending = waiting.pop(0)
-        ended, dead = _run_child(cache, pending, on_event, ranges)
+        ended, dead = _run_child(pending, on_event, start)
         refused |= {name: end for name, end in ended.items() if end is not None}
         left = [(model, [one for one in recipes if (model.name, one.name) not in ended]) for model, recipes in pending]
         if dead is not None:
@@ -287,7 +292,7 @@ class _Death:
 
 
 def _run_child(
-    cache: Cache, asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None], ranges: Path | None
+    asked: Sequence[_Asked], on_event: Callable[[BuildEvent], None], start: _Start
 ) -> tuple[dict[tuple[str, str], Refusal | None], _Death | None]:
     """One child over these variants.
 
@@ -301,7 +306,7 @@ def _run_child(
     ended: dict[tuple[str, str], Refusal | None] = {}
     every = [(model.name, recipe.name) for model, recipes in asked for recipe in recipes]
     current, step = every[0], "start"
-    with _child(cache, asked, ranges) as builder:
+    with start(asked) as builder:
         for event in builder.messages():
             if (kind := event.get("event")) is None:
                 continue
@@ -348,7 +353,9 @@ def _ending(model: str, variant: str, end: Refusal | None) -> BuildEvent:
 
 
 @contextlib.contextmanager
-def _child(cache: Cache, asked: Sequence[_Asked], ranges: Path | None) -> Iterator[jobs.RunningChild]:
+def _child(
+    cache: Cache, asked: Sequence[_Asked], *, ranges: Path | None, command: Sequence[str]
+) -> Iterator[jobs.RunningChild]:
     """A running child with its job; afterwards the child is gone, and so is what it left unfinished."""
     urls = {url for model, _ in asked if (url := _hub_of(model))}
     job = {
@@ -366,7 +373,7 @@ def _child(cache: Cache, asked: Sequence[_Asked], ranges: Path | None) -> Iterat
     own = {"PYTHONPATH": os.pathsep.join(paths), "HARNESS_CACHE": str(cache.environments)}
     if ranges is not None:
         own[calibrated.FOLDER] = str(ranges)
-    with jobs.child(COMMAND, job, environment={**os.environ, **own}) as builder:
+    with jobs.child(command, job, environment={**os.environ, **own}) as builder:
         try:
             yield builder
         finally:

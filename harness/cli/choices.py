@@ -58,31 +58,23 @@ class SpokenChoice:
 
 def spoken(rows: Sequence[Row]) -> list[SpokenChoice]:
     """The fastest case inside the budget, for each model and target; rows of other runs are not compared."""
-    return [_spoken(model, target, choice) for (model, target), choice in budget.choices(rows).items()]
+    return [spoken_choice(choice) for choice in budget.choices(rows).values()]
 
 
 NO_BUDGET = "no budget or no way to judge it: set one in the zoo"
 
 
-def _measured(rows: Sequence[Row]) -> list[Row]:
-    """Those with a number."""
-    return [row for row in rows if row.get("latency")]
-
-
-def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
-    best = choice.best
+def spoken_choice(choice: budget.ShipChoice) -> SpokenChoice:
+    """One of `harness.budget.choices` in words."""
+    best, (model, target) = choice.best, (choice.rows[0][key] for key in ("model", "target"))
     apart = _apart(choice)
     if best is None:
-        why = (
-            "no case is inside the budget"
-            if budget.missed(choice.rows)
-            else next(filter(None, map(budget.unjudged, _measured(choice.rows))), NO_BUDGET)
-        )
+        why = "no case is inside the budget" if choice.missed else _unjudged(choice)
         return SpokenChoice(model=model, target=target, why_none=why, apart=apart)
     found = confirmation.stored(best)
     speedup = budget.speedup(best, choice.rows)
     if found is None:
-        ties = [row["variant"] for row in budget.tied(best, choice.rows)]
+        ties = [row["variant"] for row in choice.tied]
         overlaps = f"; its interval overlaps {', '.join(ties)}" if ties else ""
         factor = f"{speedup:.2f}x {budget.baseline(best)}" if speedup else ""
         alone = f"{speedup:.2f}x" if speedup else ""
@@ -107,6 +99,12 @@ def _spoken(model: str, target: str, choice: budget.ShipChoice) -> SpokenChoice:
         doubt=budget.remark(best),
         apart=apart,
     )
+
+
+def _unjudged(choice: budget.ShipChoice) -> str:
+    """Why no case could be held against a budget."""
+    measured = (row for row in choice.rows if row.get("latency"))
+    return next(filter(None, map(budget.unjudged, measured)), NO_BUDGET)
 
 
 def _apart(choice: budget.ShipChoice) -> str:

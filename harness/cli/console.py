@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -50,8 +50,14 @@ class Elsewhere(Protocol):
 class Console:
     """A `harness.flow.sweep.Watcher` that draws on the terminal, or writes plain lines where there is none."""
 
-    def __init__(self, *, quiet_stdout: bool = False) -> None:
-        """With `quiet_stdout` everything goes to standard error, so that standard output can carry JSON."""
+    def __init__(self, *, quiet_stdout: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is drawn yet.
+
+        Args:
+            quiet_stdout: everything goes to standard error, so that standard output can carry JSON.
+            clock: in seconds, as time goes on.
+        """
+        self.clock = clock
         self.out = Terminal(stderr=quiet_stdout, highlight=False, soft_wrap=False)
         if not self.out.interactive:
             columns = os.environ.get("COLUMNS", "")
@@ -59,7 +65,7 @@ class Console:
             self.out = Terminal(stderr=quiet_stdout, highlight=False, width=width)
         self.live: Live | None = None
         self.loudness = loudness()
-        self.drawn = time.monotonic()
+        self.drawn = self.clock()
         self.total = self.done = 0
         self.number = self.rounds = 0
         self.left = Remaining()
@@ -154,9 +160,9 @@ class Console:
         """One line per finished step; the current one in the live line."""
         name = f"{event.model}/{event.variant}"
         if (event.model, event.variant) != self.in_work:
-            self.in_work, self.begun_at = (event.model, event.variant), time.monotonic()
+            self.in_work, self.begun_at = (event.model, event.variant), self.clock()
         if event.state == "started":
-            left = time_left(self.left.building(time.monotonic() - self.begun_at))
+            left = time_left(self.left.building(self.clock() - self.begun_at))
             self.draw(f"building {name}: {event.step}  (building: {left})")
         elif event.state == "done" and event.step:
             self.mention(f"built {escape(name)}: {event.step} in {event.seconds:.1f} s", style="dim")
@@ -165,8 +171,8 @@ class Console:
         elif event.state == "refused":
             self.mention(f"no {escape(name)}: {escape(self.why(one_line(event.detail)))}", style="dim")
         if not event.step and event.state in ("done", "refused"):
-            self.left.built(event.model, event.variant, time.monotonic() - self.begun_at)
-            self.begun_at = time.monotonic()
+            self.left.built(event.model, event.variant, self.clock() - self.begun_at)
+            self.begun_at = self.clock()
 
     def preparing(self, text: str) -> None:
         """Something else that takes a while."""
@@ -175,9 +181,9 @@ class Console:
     def confirming(self, number: int, of: int, text: str) -> None:
         """A choice is measured again; its place among all of them counts for the time left."""
         if self.choice:
-            self.left.chosen_in.append(time.monotonic() - self.begun_at)
+            self.left.chosen_in.append(self.clock() - self.begun_at)
         self.current, self.choice, self.left.choices = text, number, of
-        self.begun_at = time.monotonic()
+        self.begun_at = self.clock()
         self.mention(escape(f"{text} ({number} of {of})" if of > 1 else text), style="dim")
         self.draw(self.progress())
 
@@ -191,7 +197,7 @@ class Console:
         """Builds are done."""
         for problem in problems:
             self.mention(f"[yellow]measured again:[/yellow] {escape(problem)}")
-        self.total, self.done, self.begun_at = len(todo) + len(kept), len(kept), time.monotonic()
+        self.total, self.done, self.begun_at = len(todo) + len(kept), len(kept), self.clock()
         self.left.processes = len(todo) * self.rounds - sum(map(processes, begun))
         for row in (*kept, *begun):
             self.left.known(row)
@@ -212,16 +218,16 @@ class Console:
         """Name the case in the live line."""
         self.current = case.id
         if self.elsewhere is None:  # on a fleet others are under way
-            self.begun_at = time.monotonic()
+            self.begun_at = self.clock()
         self.draw(self.progress())
 
     def tick(self) -> None:
         """Redraw, now that the worker is idle; rarely, and as a line now and then where there is no terminal."""
-        waited = time.monotonic() - self.drawn
+        waited = self.clock() - self.drawn
         if self.live is not None and waited >= REDRAW_S:
             self.draw(self.progress())
         elif self.live is None and waited >= PLAIN_S:
-            self.drawn = time.monotonic()
+            self.drawn = self.clock()
             self.mention(escape(self.progress()), style="dim")
 
     def sharpened(self, row: Row) -> None:
@@ -245,7 +251,7 @@ class Console:
 
     def ended(self) -> None:
         """A process has come to its end; on a fleet, the time to the next end counts from here."""
-        now = time.monotonic()
+        now = self.clock()
         self.left.took(now - self.begun_at)
         if self.elsewhere is not None:
             self.begun_at = now
@@ -287,7 +293,7 @@ class Console:
 
     def progress(self) -> str:
         """The live line: where we are and the time left, from what processes have really taken so far."""
-        running = time.monotonic() - self.begun_at
+        running = self.clock() - self.begun_at
         if self.choice:
             left = self.left.confirming(self.choice, running)
             return f"{self.current}  ({time_left(left) if self.left.chosen_in else time_left(0.0, left)})"
@@ -304,7 +310,7 @@ class Console:
         """Show one live line, which is never folded: the case and the time left stand at its end."""
         if self.live is not None:
             self.live.update(cell(cut(text, self.out.width), style="cyan"), refresh=True)
-            self.drawn = time.monotonic()
+            self.drawn = self.clock()
 
 
 def runs_everywhere(target: Target) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -33,13 +33,18 @@ PHASES = {
 class GateConsole(Console):
     """A `harness.gate.gate.GateWatcher` that draws on the terminal, or writes plain lines where there is none."""
 
-    def __init__(self, *, quiet_stdout: bool = False) -> None:
-        """With `quiet_stdout` everything goes to standard error, so that standard output can carry an output."""
-        super().__init__(quiet_stdout=quiet_stdout)
+    def __init__(self, *, quiet_stdout: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is measured yet.
+
+        Args:
+            quiet_stdout: everything goes to standard error, so that standard output can carry an output.
+            clock: in seconds, as time goes on.
+        """
+        super().__init__(quiet_stdout=quiet_stdout, clock=clock)
         self.name = ""
         self.wanted = self.measured = self.every = 0
         self.spent = 0.0
-        self.last = time.monotonic()
+        self.last = self.clock()
         self.settings: GateSettings | None = None
 
     def __exit__(
@@ -87,7 +92,7 @@ class GateConsole(Console):
     def phase(self, name: str, cases: Sequence[str], pairs: int) -> None:
         """Begin to count the pairs of a phase."""
         self.name, self.wanted, self.measured = name, len(cases) * pairs, 0
-        self.last = time.monotonic()
+        self.last = self.clock()
         if cases:
             plural = "" if len(cases) == 1 else "s"
             most = "" if name == "screen" else "up to "
@@ -102,7 +107,7 @@ class GateConsole(Console):
         left = ""
         if self.every:
             each = self.spent / self.every
-            running = min(time.monotonic() - self.last, each)
+            running = min(self.clock() - self.last, each)
             left = f", {most}{time_left((self.wanted - self.measured) * each - running)}"
             if self.name != "confirm":
                 left += " of screening; confirming follows where something may have changed"
@@ -111,7 +116,7 @@ class GateConsole(Console):
 
     def paired(self, case: str, pair: Pair) -> None:
         """Count it."""
-        now = time.monotonic()
+        now = self.clock()
         self.spent += now - self.last
         self.last = now
         self.measured += 1

@@ -49,18 +49,19 @@ def render(rows: Sequence[Row], *, among: Sequence[Row] = ()) -> str:
         *[f"- {escape(_cut(text))}" for text in listed[:MOST_LISTED]],
         "",
     ]
-    lines = ["".join(_table(CASES, [_case(row, whole)])[-1:]) for row in rows if row.get("latency")]
+    numbers, base = [row for row in rows if row.get("latency")], budget.Baselines(whole)
     room = LONGEST - len("\n".join(head)) - 500
     kept: list[str] = []
-    for line in lines:
+    for row in numbers:
+        (line,) = _table(CASES, [_case(row, base)])[-1:]
         room -= len(line) + 1
         if room < 0:
             break
         kept.append(line)
-    left = [f"and {count(len(lines) - len(kept), 'more case')}"] if len(kept) < len(lines) else []
+    left = [f"and {count(len(numbers) - len(kept), 'more case')}"] if len(kept) < len(numbers) else []
     if not kept:
         return "\n".join([*head, *left]).rstrip("\n") + "\n"
-    titled = f"<details><summary>{count(len(lines), 'case')} with numbers</summary>"
+    titled = f"<details><summary>{count(len(numbers), 'case')} with numbers</summary>"
     body = [titled, "", *_table(CASES, []), *kept, "", *left, "</details>"]
     return "\n".join([*head, *body]) + "\n"
 
@@ -100,8 +101,8 @@ def _doubts(known: Sequence[choices.SpokenChoice]) -> list[str]:
     return found + [f"{one.case}: {one.apart}" for one in known if one.apart]
 
 
-def _case(row: Row, rows: Sequence[Row]) -> list[str]:
-    speedup = budget.speedup(row, rows)
+def _case(row: Row, base: budget.Baselines) -> list[str]:
+    speedup = base.speedup(row)
     return [
         row["case"],
         tables.interval(row["latency"]),

@@ -31,21 +31,30 @@ HASH: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What cells of a row need of the rows around it."""
+    """What cells of a row need of the rows around it.
+
+    Attributes:
+        baselines: that speed-ups refer to.
+        choices: what to ship of each model and target.
+        excesses: of all rows.
+        rows: these rows.
+    """
 
     baselines: budget.Baselines
-    best: Mapping[tuple[str, str], Row | None]
+    choices: Mapping[tuple[str, str], budget.ShipChoice]
+    excesses: budget.Excesses
     rows: Sequence[Row]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Around:
         """What these rows are to each other."""
-        return cls(baselines=budget.Baselines(rows), best=budget.fastest(rows), rows=rows)
+        known = budget.Excesses()
+        return cls(baselines=budget.Baselines(rows), choices=budget.choices(rows, known), excesses=known, rows=rows)
 
     def ships(self, row: Row) -> bool:
         """Whether a row's case is the build to ship of its model and target."""
-        best = self.best.get((row["model"], row["target"]))
-        return best is not None and best["case"] == row["case"]
+        choice = self.choices.get((row["model"], row["target"]))
+        return choice is not None and choice.best is not None and choice.best["case"] == row["case"]
 
     def where(self, row: Row) -> str:
         """Host and runtime that measured a row, as far as they tell it from the others."""
@@ -149,15 +158,15 @@ def _speedup(row: Row, around: Around) -> str:
     return units.NONE if factor is None else f"{factor:.2f}x"
 
 
-def _fidelity(row: Row, _: Around) -> TextCell:
+def _fidelity(row: Row, around: Around) -> TextCell:
     said = fidelity(row)
-    over = budget.excess(row) if said != units.NONE else ""
+    over = around.excesses.of(row) if said != units.NONE else ""
     return cell(said, style="red" if over and ("fidelity" in over or budget.faulty(row)) else "")
 
 
-def _accuracy(row: Row, _: Around) -> TextCell:
+def _accuracy(row: Row, around: Around) -> TextCell:
     said = accuracy(row)
-    over = budget.excess(row) if said != units.NONE else ""
+    over = around.excesses.of(row) if said != units.NONE else ""
     return cell(said, style="red" if over and "drops" in over else "")
 
 
@@ -326,7 +335,12 @@ def ordered(rows: Sequence[dict[str, Any]], sort: str | None, *, among: Sequence
 
 
 def grid(
-    rows: Sequence[Row], columns: Sequence[ResultColumn], *, title: str = "", among: Sequence[Row] = ()
+    rows: Sequence[Row],
+    columns: Sequence[ResultColumn],
+    *,
+    title: str = "",
+    among: Sequence[Row] = (),
+    around: Around | None = None,
 ) -> TextTable:
     """Rows as a table; none is left out.
 
@@ -335,12 +349,13 @@ def grid(
         columns: which ones.
         title: above it.
         among: the rows that they are compared with; these where none are given.
+        around: what is known of those, where that is asked for anyway.
     """
-    around = Around.of(among or rows)
+    known = around or Around.of(among or rows)
     return TextTable(
         title=title,
         columns=tuple(column.column for column in columns),
-        rows=[[column.text(row, around) for column in columns] for row in rows],
+        rows=[[column.text(row, known) for column in columns] for row in rows],
     )
 
 

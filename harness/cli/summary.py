@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import choices, tables
+from harness.cli.result_columns import Around
 from harness.layout import TextColumn, TextTable, print_grid
 from harness.shown import cell, one_line
 from harness.shown import markup as escape
@@ -74,10 +75,12 @@ class StoredTables:
         for key, group in groups.items():
             model, targets = key[0], {row["target"] for row in group}
             if any(row.get("latency") for row in group):
-                self._narrow |= dict.fromkeys(print_grid(self._out, tables.model_table(model, group, among=whole[key])))
+                around = Around.of(whole[key])
+                self._narrow |= dict.fromkeys(print_grid(self._out, tables.model_table(model, group, around=around)))
                 if len(tables.settings(group)) > 1:
                     self._out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
-                self._known += choices.spoken([row for row in whole[key] if row["target"] in targets])
+                shown = [choice for (_, target), choice in around.choices.items() if target in targets]
+                self._known += map(choices.spoken_choice, shown)
                 self._out.print()
         for status, reason, ids in tables.without_numbers(rows):
             self._without.setdefault((status, reason), []).extend(ids)

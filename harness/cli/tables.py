@@ -31,13 +31,13 @@ Row = Mapping[str, Any]
 NOT_COMPARED = "bold: to ship; speed-ups lie within one run, host and runtime"
 
 
-def model_table(model: str, rows: Sequence[Row], *, among: Sequence[Row] = ()) -> TextTable:
+def model_table(model: str, rows: Sequence[Row], *, around: result_columns.Around | None = None) -> TextTable:
     """Every case of one model that has numbers; of the columns those that hold something.
 
     Args:
         model: its name.
         rows: what is shown.
-        among: the rows that they are compared with; these where none are given.
+        around: what is known of the rows that they are compared with; these where none is given.
     """
     weights = next((r["weights"] for r in rows if r.get("weights")), None)
     title = f"{model}  ({weights['kind']} weights {weights['digest'][:8]})" if weights else model
@@ -48,7 +48,7 @@ def model_table(model: str, rows: Sequence[Row], *, among: Sequence[Row] = ()) -
         columns = [replace(one, rank=1) if one.name == "status" else one for one in columns]
     if several:
         columns.append(replace(result_columns.BY_NAME["measured on"], rank=1))
-    return result_columns.grid(measured, columns, title=title, among=among or rows).without_empty()
+    return result_columns.grid(measured, columns, title=title, around=around).without_empty()
 
 
 def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:

@@ -100,7 +100,11 @@ def _winner(model: str, rows: Sequence[Row]) -> ExportChoice:
         numbers = [row for choice in choices.values() for row in choice.rows]
         if not numbers:
             raise UsageError(f"{model} has no numbers: {rows[0]['status']}: {rows[0].get('reason') or 'not known why'}")
-        over = "no case is inside its budget" if budget.missed(numbers) else "it has no budget to judge by"
+        over = (
+            "no case is inside its budget"
+            if any(choice.missed for choice in choices.values())
+            else "it has no budget to judge by"
+        )
         raise UsageError(
             f"{model} has no build to ship: {over}; name one, such as: harness export {numbers[0]['case']}"
         )

@@ -63,17 +63,27 @@ def entries(built: Mapping[tuple[str, str], Built]) -> tuple[Entry, ...]:
 class FleetBuilds:
     """Builds as `harness.build.pipeline.build` does, on the fleet where somebody builds there."""
 
-    def __init__(self, fleet: Fleet, *, depot: str = "", say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        depot: str = "",
+        say: Callable[[str], None] = lambda _: None,
+        here: BuildAll = pipeline.build,
+        look_s: float = LOOK_S,
+    ) -> None:
         """Nothing is sent yet.
 
         Args:
             fleet: the hosts; they stay the caller's.
             depot: where entries lie that all hosts reach, as a URL.
             say: hears of what was lost and is built here.
+            here: builds what no host does, where there is no depot.
+            look_s: how often it is looked whether a host is still there.
         """
-        self._fleet, self._depot, self._say = fleet, depot, say
+        self._fleet, self._depot, self._say, self._look_s = fleet, depot, say, look_s
         self._shared = DepotBuilds(depot, say=say) if depot else None
-        self._here: BuildAll = self._shared or pipeline.build
+        self._here: BuildAll = self._shared or here
 
     def __call__(
         self,
@@ -169,7 +179,7 @@ class FleetBuilds:
         while not future.done():
             if all(one.address != host.address for one in self._fleet.hosts()):
                 return None
-            time.sleep(LOOK_S)
+            time.sleep(self._look_s)
         if future.status != "finished":
             return None
         try:

@@ -20,11 +20,12 @@ import harness
 from harness.errors import HarnessError, UsageError
 from harness.fleet import member
 from harness.fleet.clocks import Noun, earlier
+from harness.fleet.flights import patience_s
 from harness.fleet.model import BUILD, SLOT, FleetHost
 from harness.zoo import FleetSpec
 
 CONNECT_S = 20.0
-"""How long a scheduler may take to answer."""
+"""How long a scheduler may take to answer, where the fleet's patience (`flights.patience_s`) is not less."""
 
 ANSWER_S = 60.0
 """How long a worker may take to say what it is; one that is stopped never does."""
@@ -243,9 +244,8 @@ class Fleet:
 
         settings.config.set(SETTINGS)
         try:
-            return distributed.Client(
-                self.address, timeout=CONNECT_S, security=security(self._spec), set_as_default=False
-            )
+            wait_s = min(CONNECT_S, patience_s())
+            return distributed.Client(self.address, timeout=wait_s, security=security(self._spec), set_as_default=False)
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             start = (
                 "Start one with `dask scheduler`, or try a cluster on this machine with `harness fleet up --local 2`."

@@ -76,6 +76,7 @@ class FleetExecutor:
         say: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         answers: AnswerQueue | None = None,
+        look_s: float = LOOK_S,
     ) -> None:
         """Nothing is sent yet.
 
@@ -88,12 +89,13 @@ class FleetExecutor:
             say: hears of what was lost and is done again.
             clock: seconds, as time goes on.
             answers: where answers are waited for; a simulation lets its own time pass there.
+            look_s: how often it is looked who is there.
         """
         self._fleet, self._cache, self._depot = fleet, Cache(cache), depot
         self._wishes, self._only, self._say = wishes or {}, only, say
         self._shared = transfer.Depot(depot) if depot else None
         self._put: set[Entry] = set()
-        self._clock = clock
+        self._clock, self._look_s = clock, look_s
         self._class_of: dict[Group, str] = {}
         self._groups: Counter[str] = Counter()
         self._usable: dict[tuple[str, str], bool] = {}
@@ -210,7 +212,7 @@ class FleetExecutor:
                         return
                     continue
                 try:
-                    flight, answer = self._answered.get(timeout=LOOK_S)
+                    flight, answer = self._answered.get(timeout=self._look_s)
                 except queue.Empty:
                     watch.tick()
                     continue
@@ -252,7 +254,7 @@ class FleetExecutor:
         """Raises HarnessError: nobody here can measure."""
         end = time.monotonic() + min(self._patience_s, 20.0)
         while not (hosts := self._fleet.hosts()) and time.monotonic() < end:
-            time.sleep(LOOK_S)
+            time.sleep(self._look_s)
         for one in hosts:
             if one.refused:
                 self._say(f"{one.address} {one.refused}")
@@ -269,7 +271,7 @@ class FleetExecutor:
     def _move_on(self, waiting: Waiting, coming: deque[Job], watch: JobWatcher) -> None:
         """Give away what can be; the scheduler may be lost in every line of it."""
         try:
-            if self._clock() - self._looked > LOOK_S:
+            if self._clock() - self._looked > self._look_s:
                 self._give_away_again()
                 self._looked = self._clock()
             self._fill(waiting, coming, watch)
@@ -507,4 +509,4 @@ class FleetExecutor:
         Raises:
             HarnessError: the fleet lost it, or none of its hosts is there any more.
         """
-        return awaited(future, addresses, self._fleet.hosts, look_s=LOOK_S)
+        return awaited(future, addresses, self._fleet.hosts, look_s=self._look_s)

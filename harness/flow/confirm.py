@@ -94,11 +94,16 @@ def confirm_jobs(rows: Sequence[Row], jobs: Mapping[str, Job], *, blocks: int, s
         )
 
 
+MeasureBlock = Callable[..., Block]
+"""`harness.measure.pairs.measure_block`, or what stands for it."""
+
+
 def confirm_choice(
     job: ConfirmJob,
     *,
     on_burst: Callable[[], None] | None = None,
     goes_on: Callable[[int], bool] = lambda _: True,
+    measure: MeasureBlock = measure_block,
 ) -> ConfirmedChoice:
     """Measure what competes, and decide. Never raises for what is wrong with a case: then nothing is confirmed.
 
@@ -106,6 +111,7 @@ def confirm_choice(
         job: what competes.
         on_burst: called while workers are idle; must return quickly.
         goes_on: asked before every block but the first, with how many there are: whether there is time for one more.
+        measure: measures one block.
     """
     if len(job.jobs) == 1:
         return confirmation.alone(job.candidates[0], job.baseline, job.cut)
@@ -122,7 +128,7 @@ def confirm_choice(
         )
         blocks: list[Block] = []
         while len(blocks) < job.blocks and (not blocks or goes_on(len(blocks))):
-            blocks.append(measure_block(spec, rng=rng, on_burst=on_burst))
+            blocks.append(measure(spec, rng=rng, on_burst=on_burst))
     except (WorkerError, OSError) as error:
         return confirmation.unconfirmed(job.candidates[0], job.baseline, str(error))
     blocks = [per_example(block, job.examples) for block in blocks]

@@ -77,6 +77,13 @@ class TriedTargets:
         )
 
 
+class MeasureFloor(Protocol):
+    """Times a one-node model on a target: `harness.measure.coordinator.floor`, or what stands for it."""
+
+    def __call__(self, target: Target, *, client: coordinator.ClientFactory) -> tuple[float, RuntimeInfo]:
+        """See `harness.measure.coordinator.floor`."""
+
+
 TryTargets = Callable[[Sequence[Case], Path], TriedTargets]
 
 
@@ -245,13 +252,16 @@ def key(case: Case) -> tuple[str, str]:
     return case.model.name, case.recipe.name
 
 
-def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> TriedTargets:
+def try_targets(
+    cases: Sequence[Case], cache: Path, *, say: Say = silent, floor: MeasureFloor = coordinator.floor
+) -> TriedTargets:
     """Find every target's runtime, and run a one-node model on its provider once.
 
     Args:
         cases: their targets are tried.
         cache: root of the cache, which runtimes are installed in.
         say: called before one is installed.
+        floor: runs the model.
 
     Raises:
         StoreError: the cache cannot be written.
@@ -272,7 +282,7 @@ def try_targets(cases: Sequence[Case], cache: Path, *, say: Say = silent) -> Tri
                     runtimes[name] = client.runtime
                 continue
             single = replace(target, intra_threads=1, batch=1)
-            floors[name], runtimes[name] = coordinator.floor(single, client=clients[name])
+            floors[name], runtimes[name] = floor(single, client=clients[name])
         except UsageError as error:
             absent[name] = str(error)
         except WorkerRefusal as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import metrics
+from harness.measure import usual_bursts
 from harness.records import Artifact, Case, Pair, Refusal, SideSamples
 from harness.stats import rule
 
@@ -225,8 +226,8 @@ class GateSettings:
     confirm_pairs: int = rule.CONFIRM_PAIRS
     time_limit_s: float | None = None
     family_alpha: float = rule.FAMILY_ALPHA
-    bursts: int = 15
-    burst_s: float = 0.01
+    bursts: int = field(default_factory=usual_bursts.bursts)
+    burst_s: float = field(default_factory=usual_bursts.burst_s)
     remeasure_same: bool = False
     metrics: tuple[str, ...] = ()
 

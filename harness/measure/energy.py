@@ -106,8 +106,14 @@ class BurstReading:
 class EnergyReadings:
     """What counters add up to while bursts run; what they move between bursts is nobody's."""
 
-    def __init__(self, found: CountersFound) -> None:
-        self._found = found
+    def __init__(self, found: CountersFound, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        """Nothing is read yet.
+
+        Args:
+            found: the counters.
+            clock: in seconds.
+        """
+        self._found, self._clock = found, clock
         self._seen: list[BurstReading] = []
         self._problem = ""
         self._done = 0
@@ -116,7 +122,7 @@ class EnergyReadings:
 
     def start(self) -> None:
         """Read before a burst."""
-        self._before, self._started = self._read(), time.perf_counter()
+        self._before, self._started = self._read(), self._clock()
 
     def take(self, inferences: int, busy_s: float) -> None:
         """Read after it, a wrap-around included; at most one is seen.
@@ -125,7 +131,7 @@ class EnergyReadings:
             inferences: in the burst.
             busy_s: for how long they ran, by the worker's own clock.
         """
-        elapsed_s, after = time.perf_counter() - self._started, self._read()
+        elapsed_s, after = self._clock() - self._started, self._read()
         if self._before and after:
             moved = sum(map(self._moved, self._found.counters, self._before, after))
             self._seen.append(
@@ -175,12 +181,13 @@ def of_single_bursts(found: CountersFound) -> CountersFound:
     return CountersFound(source=f"{found.source} ticks too slowly for single bursts") if slow else found
 
 
-def found_for(target: Target, *, elsewhere: bool = False) -> CountersFound:
+def found_for(target: Target, *, elsewhere: bool = False, root: Path = ROOT) -> CountersFound:
     """The counters that tell what a target takes on this host, or why there is none.
 
     Args:
         target: whose provider says which hardware computes.
         elsewhere: whether the worker runs on another machine.
+        root: below which the kernel shows its counters.
     """
     if elsewhere:
         return CountersFound(source=ELSEWHERE)
@@ -190,7 +197,7 @@ def found_for(target: Target, *, elsewhere: bool = False) -> CountersFound:
         return of_nvidia(target.provider_options)
     on_cpu = str(target.provider_options.get("device_type", "CPU")).startswith("CPU")
     if target.provider in ON_PROCESSORS or (target.provider == OPENVINO and on_cpu):
-        return of_processors(ROOT)
+        return of_processors(root)
     return CountersFound(source=f"no counter is known for {target.provider}")
 
 

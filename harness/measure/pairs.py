@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import cores, energy, idle, memory
+from harness.measure import cores, energy, idle, memory, usual_bursts
 from harness.measure.bursts import OPEN_DEADLINE_S, burst
 from harness.measure.coordinator import ClientFactory, Workload, utc_now
 from harness.measure.energy import CountersFound, EnergyReadings
@@ -39,8 +39,7 @@ class GroupSpec:
     """What is measured together: per member (of a pair `base`, `head`) what to run and how to start its worker.
 
     Attributes:
-        bursts: how many bursts each member runs; fewer where they would take longer than `LONGEST_S`. Many short ones
-            beat few long ones: on two busy cores 15 of 10 ms had a third of the spread of 7 of 20 ms, in the same time.
+        bursts: how many bursts each member runs; fewer where they would take longer than `LONGEST_S`.
         burst_s: seconds that one burst is to last, over both sides on average.
         least_warmup_s, most_warmup_s: bounds of each side's warm-up, in seconds of inference.
         most_spin_s: processor time that one thread may use between two bursts before its side counts as busy for good.
@@ -48,8 +47,8 @@ class GroupSpec:
 
     workloads: Mapping[str, Workload]
     clients: Mapping[str, ClientFactory]
-    bursts: int = 15
-    burst_s: float = 0.01
+    bursts: int = field(default_factory=usual_bursts.bursts)
+    burst_s: float = field(default_factory=usual_bursts.burst_s)
     least_warmup_s: float = 0.06
     most_warmup_s: float = 0.5
     most_spin_s: float = idle.MOST_SPIN_S

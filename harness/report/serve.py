@@ -73,10 +73,17 @@ class Site:
         error: why the last build failed; empty where it did not.
     """
 
-    def __init__(self, request: SiteRequest, said: Callable[[str], None]) -> None:
-        """Nothing is built yet."""
+    def __init__(self, request: SiteRequest, said: Callable[[str], None], *, retry_s: float = RETRY_S) -> None:
+        """Nothing is built yet.
+
+        Args:
+            request: what it shows.
+            said: hears what came of every change of the results.
+            retry_s: how long after a build that failed another one is tried, where nothing has changed.
+        """
         self.request = request
         self.said = said
+        self._retry_s = retry_s
         self.version = 0
         self.error = ""
         self._seen: object = None
@@ -98,7 +105,7 @@ class Site:
             UsageError, StoreError: as `harness.report.site.build`.
         """
         now = state(self.request.results)
-        again = bool(self.error) and time.monotonic() - self._tried > RETRY_S
+        again = bool(self.error) and time.monotonic() - self._tried > self._retry_s
         if now == self._seen and not again:
             return None
         self._seen, self._tried = now, time.monotonic()

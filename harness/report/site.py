@@ -36,6 +36,7 @@ class SiteRequest:
         processes: that may work at once; a script that asks for more than one needs the `__main__` guard of
             `multiprocessing`.
         models: names or globs of the models that the site is about; none takes all.
+        most_cases: that a site shows; others are left out, with a way to ask for them.
     """
 
     results: Path
@@ -48,6 +49,7 @@ class SiteRequest:
     live: bool = False
     processes: int = 1
     models: Sequence[str] = ()
+    most_cases: int = limits.MOST_CASES
 
     def read(self) -> Data:
         """What the site shows of what is stored.
@@ -62,7 +64,7 @@ class SiteRequest:
             since=self.since,
             commit_url=self.commit_url,
             models=self.models,
-            most_cases=limits.MOST_CASES,
+            most_cases=self.most_cases,
         )
 
 

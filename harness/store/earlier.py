@@ -93,8 +93,7 @@ def rows(connection: Any, looked: StoreLook, newest: Sequence[Row], columns: Seq
     )
     there = {(row["run"], row["case"]) for row in newest}
     found = connection.execute(sql, [wanted]).fetchall()
-    every = (absent.row(dict(zip(columns, values, strict=True)), columns) for values in found)
-    return [row for row in every if (row["run"], row["case"]) not in there]
+    return [row for row in map(absent.reader(columns), found) if (row["run"], row["case"]) not in there]
 
 
 def keys(frame: pd.DataFrame, newest: pd.DataFrame) -> pd.DataFrame:

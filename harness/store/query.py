@@ -259,17 +259,18 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
                     continue
                 raise damaged(paths[0].parent, error) from error
             break
-    return [absent.row(dict(zip(columns, values, strict=True)), columns) for values in found]
+    return list(map(absent.reader(columns), found))
 
 
 @lru_cache(maxsize=100_000)
 def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
-    # Text and digits take turns.
-    return tuple(
-        (False, foreign.whole(piece), piece) if place % 2 and piece.isdecimal() else (True, 0, piece)
-        for place, piece in enumerate(DIGITS.split(text))
-    )
+    pieces = DIGITS.split(text)  # text and digits take turns
+    found = [(True, 0, piece) for piece in pieces]
+    for place in range(1, len(pieces), 2):
+        if (piece := pieces[place]).isdecimal():
+            found[place] = False, foreign.whole(piece), piece
+    return tuple(found)
 
 
 def _framed(
@@ -363,9 +364,9 @@ def _select(
         if not holding:
             return [], looked
         select = f"WITH once AS ({select}) SELECT {columns} FROM once {latest}, started_at"  # noqa: S608  (as above)
-        found = connection.execute(select, [_literals(holding), *(models or ())])
+        found, reading = connection.execute(select, [_literals(holding), *(models or ())]), absent.reader(wanted)
         while some := found.fetchmany(FETCH):
-            rows += [absent.row(dict(zip(wanted, values, strict=True)), wanted) for values in some]
+            rows += map(reading, some)
     except duckdb.Error:
         good = _readable(connection, holding, problems, columns)
         if len(good) == len(holding):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from harness.runtimes import environments
 from harness.store.series import Point
 from tests.conftest import Project
 from tests.faults import damage
+from tests.installers import fake_uv
 
 Damage = Callable[[Path, random.Random], None]
 DIGEST = "d" * 64
@@ -128,29 +128,17 @@ def test_an_environment_with_a_damaged_stamp_is_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Damage
 ) -> None:
     """What is installed is read from its interpreter, not from the text, and is not installed again for that."""
-    known = environments.Environment(python="p", installed={"numpy": "2.0.0"}, digest="e" * 64)
-    monkeypatch.setattr(environments, "describe", lambda _: known)
-    installed: list[str] = []
-
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        if command[-1].endswith("venv"):
-            installed.append(command[-1])
-            python = environments.interpreter(Path(command[-1]))
-            python.parent.mkdir(parents=True)
-            python.touch()
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(environments, "run", run)
+    uv = fake_uv(tmp_path / "uv", monkeypatch, {"numpy": "2.0.0"})
     place = tmp_path / "runtimes" / ("f" * 32)
     environments.ensure(place.with_name("g" * 32), ["numpy"], what="another")
     environments.ensure(place, ["numpy"], what="numpy")
     harm(place / "meta.json", random.Random(3))
     said: list[str] = []
     found = environments.ensure(place, ["numpy"], what="numpy", say=said.append)
-    assert known.installed == found.installed
+    assert {"numpy": "2.0.0"} == found.installed
     assert environments.known(place) is not None
     whole = harm in (damage.folder, damage.link)  # no file says that it was made to the end
-    assert (3 if whole else 2, 1) == (len(installed), len(said))
+    assert (3 if whole else 2, 1) == (len(uv.made), len(said))
 
 
 def point(run: str, started_at: str) -> Point:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from harness.errors import WorkerRefusal
 from harness.flow.rounds import SweepRounds
 from harness.records import Refusal, Status
 from harness.report import data as report_data
+from harness.runtimes.client import Client
 from harness.store import query, samples
 from harness.store.asv import results as asv
 from harness.store.journal import Journal
@@ -107,17 +107,17 @@ def test_processes_that_crash_after_a_resume_leave_what_was_timed(tmp_path: Path
 
 
 def test_an_evaluation_that_cannot_be_made_again_ends_its_case_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """The cache was cleared, a process crashes, and so does the evaluation: the sweep goes on, the numbers stay."""
     interrupted(tmp_path, 1)
 
-    def broken(*_: Any) -> None:
+    def broken() -> Client:
         raise WorkerRefusal("run", "no such kernel")
 
-    monkeypatch.setattr("harness.flow.execute.evaluate", broken)
+    asked = dataclasses.replace(jobs()[0], cache=tmp_path / "cleared", client=broken)
     with Journal.open(tmp_path, run(), resume=True) as journal:
-        work = SweepRounds(jobs()[:1], journal, Heard())
+        work = SweepRounds([asked], journal, Heard())
         work.take(timed(next(work.jobs()), samples=None, evaluation=None, reason="the worker died"))
         (row,) = work.rows.values()
     assert ("measured", 1) == (row["status"], row["latency"]["processes"])

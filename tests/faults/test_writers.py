@@ -25,11 +25,9 @@ def test_nothing_is_lost_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.M
         return
     pytest.importorskip("s3fs", reason="the extra `fleet` is not installed")
     pytest.importorskip("moto.server", reason="moto is not installed")
-    places.at.cache_clear()
     with writers.moto_bucket() as (url, said):
         whose = {k: {**said, "HARNESS_CACHE": str(tmp_path / f"cache{k}")} for k in range(writers.WRITERS)}
         assert {1} == set(writers.tried(url, 40, whose).values())
-    places.at.cache_clear()
 
 
 @pytest.mark.long
@@ -38,7 +36,6 @@ def test_a_server_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.M
     pytest.importorskip("s3fs", reason="the extra `fleet` is not installed")
     moto = pytest.importorskip("moto.server", reason="moto is not installed")
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    places.at.cache_clear()
     with writers.moto_bucket() as (url, said):
         port = int(said["AWS_ENDPOINT_URL"].rpartition(":")[2])
         place = places.at(url)
@@ -49,7 +46,6 @@ def test_a_server_that_is_away_for_a_while(tmp_path: Path, monkeypatch: pytest.M
         place.write("meanwhile", io.BytesIO(b"2"))
         back.join()
         assert [b"1", b"2"] == [place.read(name) for name in ("before", "meanwhile")]
-    places.at.cache_clear()
 
 
 def listening(moto: Any, port: int) -> Any:

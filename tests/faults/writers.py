@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.paths import cache_root
-from harness.store import query
+from harness.store import places, query
 from harness.store.journal import Journal
 from harness.store.mirror import Mirror
 from tests import outcomes
@@ -88,11 +89,17 @@ def moto_bucket() -> Iterator[tuple[str, Mapping[str, str]]]:
     before = dict(os.environ)
     os.environ.update(said)
     try:
+        # What a server before left to this process: its buckets, and file systems that ask at its port.
+        urllib.request.urlopen(urllib.request.Request(f"{at}/moto-api/reset", method="POST")).close()  # noqa: S310
+        s3fs.S3FileSystem.clear_instance_cache()
+        places.at.cache_clear()
         s3fs.S3FileSystem(endpoint_url=at, skip_instance_cache=True).mkdir("bench")
         yield url, said
     finally:
         os.environ.clear()
         os.environ.update(before)
+        s3fs.S3FileSystem.clear_instance_cache()
+        places.at.cache_clear()
         SERVERS.pop(url).stop()
 
 

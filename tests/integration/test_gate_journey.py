@@ -19,6 +19,7 @@ from onnx import helper
 
 from harness.gate.bisect.bisection import BisectCase, bisect, commits, preparer
 from harness.gate.model import GateSettings
+from harness.measure import usual_bursts
 from harness.measure.pairs import PairSpec, measure_pair
 from harness.records import Pair
 from tests import builders, pairs, repos, slowdowns
@@ -67,8 +68,12 @@ onnxruntime.InferenceSession.run_with_iobinding = later
 
 
 @pytest.fixture
-def repository(built_project: Project, copied: Path) -> Project:
-    """The small project as a git repository with one commit; results are ignored, the copy of harness is there."""
+def repository(built_project: Project, copied: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The small project as a git repository with one commit; results are ignored, the copy of harness is there.
+
+    Its gates measure short pairs: what they find is twice as slow, or nothing.
+    """
+    monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     project = built_project
     lend(copied, project.root / "cache")
     text = {"model_zoo.yaml": (project.root / "model_zoo.yaml").read_text(encoding="utf-8")}
@@ -145,7 +150,8 @@ def test_slower_interpreter_fails(repository: Project) -> None:
     latency = case["findings"][0]
     assert ("latency", "regression") == (latency["metric"], latency["verdict"])
     assert latency["ratio"] > 1
-    assert 15 == len(case["pairs"][0]["base"]["bursts_ns"])
+    assert 7 == len(case["pairs"][0]["base"]["bursts_ns"])
+    assert (7, 0.002) == (report["settings"]["bursts"], report["settings"]["burst_s"])
 
 
 def test_crashing_side_fails_its_case(repository: Project) -> None:

@@ -92,6 +92,7 @@ class FleetRounds(Schedule):
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
         answers: PairAnswers | None = None,
+        look_s: float = LOOK_S,
     ) -> None:
         """Nothing is sent yet.
 
@@ -105,10 +106,11 @@ class FleetRounds(Schedule):
             clock: in seconds.
             rng: draws the order of the cases in each round, and which free host is asked first.
             answers: where what hosts answer arrives; a simulation has it arrive in its own time.
+            look_s: how often it is looked who is there.
         """
         super().__init__(cases, settings, watch, clock=clock, rng=rng or random.SystemRandom())
         self._fleet, self._cases, self._cache, self._say = fleet, cases, cache, say
-        self._patience_s = patience_s()
+        self._patience_s, self._look_s = patience_s(), look_s
         self._answered: PairAnswers = answers or queue.Queue()
         self._flights: list[PairFlight] = []
         self._had: Counter[tuple[str, str]] = Counter()
@@ -147,7 +149,7 @@ class FleetRounds(Schedule):
                     raise OutOfTime
                 self._move_on(waiting, phase)
                 try:
-                    self._taken(*self._answered.get(timeout=LOOK_S), waiting)
+                    self._taken(*self._answered.get(timeout=self._look_s), waiting)
                 except queue.Empty:
                     self.watch.tick()
         finally:
@@ -159,7 +161,7 @@ class FleetRounds(Schedule):
         """Look who is there and give away what can be; the scheduler may be lost in every line of it."""
         try:
             hosts = self._measuring()
-            if time.monotonic() - self._looked > LOOK_S:
+            if time.monotonic() - self._looked > self._look_s:
                 self._looked = time.monotonic()
                 self._missed(hosts, waiting)
             self._abandon(hosts, waiting)

@@ -20,6 +20,7 @@ from harness import processes
 from harness.errors import BuildError
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import PairSpec, measure_pair
+from harness.measure.usual_bursts import BURST_S, BURSTS
 from harness.records import Pair
 from harness.runtimes.client import Client
 
@@ -66,7 +67,7 @@ def make(jobs: Sequence[Mapping[str, Any]]) -> None:
         raise BuildError(f"the process that makes models ended with exit code {done.returncode}: {words}")
 
 
-def pair_spec(base: Workload, head: Workload, *, bursts: int = 15, burst_s: float = 0.01) -> PairSpec:
+def pair_spec(base: Workload, head: Workload, *, bursts: int = BURSTS, burst_s: float = BURST_S) -> PairSpec:
     """Two workloads against each other, both on the onnxruntime beside harness."""
     return PairSpec(
         workloads={"base": base, "head": head},

@@ -71,7 +71,7 @@ def _choice(choice: ShipChoice) -> list[Cell]:
         absent = [num(wording.NONE, None), num(wording.NONE, None), *[text(wording.NONE)] * 3]
         return [text(_none(rows), kind="none long"), *absent, weights, text(wording.NONE)]
     found = confirmation.stored(best)
-    ties = list(found.tied) if found else [row["variant"] for row in budget.tied(best, rows)]
+    ties = list(found.tied) if found else [row["variant"] for row in choice.tied]
     return [
         name(best["variant"], links.case(best["case"]), "best"),
         num(wording.latency(best), best["latency"]["median_s"]),
