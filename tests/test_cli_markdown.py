@@ -68,6 +68,8 @@ def test_what_was_not_confirmed_says_so() -> None:
 def test_no_budget_and_no_number() -> None:
     """Neither is an error."""
     assert "no budget or no way to judge it" in markdown.render([row("fp32", 1.0, budget={})])
+    unknown = row("fp32", 1.0, budget={"fidelity_db": 20.0, "energy_j": 0.005})
+    assert "energy, budget 5.00 mJ: cannot be judged" in markdown.render([unknown])
     broken = row(
         "int8",
         1.0,
