@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from harness.errors import StoreError
 from harness.report import data
-from harness.store import by_model, compaction_folder, days, files, query, samples
+from harness.store import admission, by_model, compaction_folder, days, files, query, samples
 from harness.store.database import connected
 from harness.store.history import history
 from harness.store.history_samples import IDENTITY, REFERENCE
@@ -136,6 +137,20 @@ def happens(action: str, results: Path, chance: random.Random, place: int) -> No
         (flipped if chance.random() < 0.5 else Path.unlink)(path)
 
 
+def test_a_broken_file_is_found_by_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sixteen files the one that is damaged is left out, wherever it stands."""
+    sweep(tmp_path, random.Random(1), 1)
+    (good,) = (tmp_path / "samples").glob("*.parquet")
+    paths = [good.with_name(f"{place:02}.parquet") for place in range(16)]
+    for path in paths:
+        shutil.copy(good, path)
+    paths[5].write_bytes(good.read_bytes()[:-9])
+    problems: list[StoreError] = []
+    with connected() as connection:
+        assert [*paths[:5], *paths[6:]] == admission.admitted(connection, paths, problems)
+    assert [paths[5].name] == [name for one in problems for name in (p.name for p in paths) if name in str(one)]
+
+
 @pytest.mark.long
 def test_what_happens_to_files_shows(small: Callable[..., None], tmp_path: Path) -> None:
     """Runs come, go, change, are copied, break and are compacted; the cache loses or damages what it has.
@@ -150,7 +165,7 @@ def test_what_happens_to_files_shows(small: Callable[..., None], tmp_path: Path)
     chance.shuffle(actions)
     for place, action in enumerate(actions, 3):
         happens(action, results, chance, place)
-        if place % 4 == 0:
+        if place % 6 == 0:
             small(results)
             assert counted(results)[1] > 0, (seed, action)
     small(results, more_answers)

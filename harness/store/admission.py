@@ -23,7 +23,7 @@ NODES = (
 
 
 def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The files that are harness's own: all asked at once, and one by one only where that fails.
+    """The files that are harness's own: all asked at once, and where that fails each half, down to the culprit.
 
     Raises:
         FileNotFoundError: one has gone: a run that has just finished replaced its parts.
@@ -33,7 +33,10 @@ def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError])
     try:
         _check(connection, paths)
     except (duckdb.Error, StoreError, UnicodeDecodeError):
-        return [path for path in paths if _admit(connection, path, problems)]
+        middle = len(paths) // 2
+        if not middle:
+            return [path for path in paths if _admit(connection, path, problems)]
+        return [one for half in (paths[:middle], paths[middle:]) for one in admitted(connection, half, problems)]
     return list(paths)
 
 
