@@ -340,6 +340,7 @@ def test_what_the_host_was_on_earlier_days_widens_the_interval_of_a_calm_sweep(t
     assert [0.25e-3 * pace for pace in paces.values()] == pytest.approx(
         [math.exp(statistics.median(day.values())) for day in seen], rel=0.01
     )
+    assert seen == days.read_apart(tmp_path, run().started_at)
     rows = paced([1.0] * 5, tmp_path / "today", earlier=seen)
     off = t_quantile(0.975, 5) * statistics.stdev([0.0, *map(math.log, paces.values())])
     for row in rows:
@@ -350,3 +351,4 @@ def test_what_the_host_was_on_earlier_days_widens_the_interval_of_a_calm_sweep(t
     other = [{dataclasses.replace(beside, host="two"): pace for beside, pace in day.items()} for day in seen]
     assert {None} == {row["latency"]["run95_low_s"] for row in paced([1.0] * 5, tmp_path / "two", earlier=other)}
     assert not days.earlier(tmp_path / "nothing", run().started_at)
+    assert not days.read_apart(tmp_path / "nothing", run().started_at)

@@ -131,7 +131,7 @@ def sweep(
                 rounds.take(found)
                 for said in found.remade:
                     watch.preparing(said)
-        rounds.widen(days.earlier(request.results, journal.run.started_at))
+        rounds.widen(days.read_apart(request.results, journal.run.started_at))
         choices = [*rounds.choices()] if request.confirm else []
         for number, again in enumerate(choices, start=1):
             watch.confirming(number, len(choices), again.text)

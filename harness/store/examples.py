@@ -22,6 +22,7 @@ from harness import foreign
 from harness.errors import StoreError
 from harness.records import Evaluation, Json, PairedScores, PartFidelity
 from harness.store import files
+from harness.store.arrow_memory import plain_memory
 
 FOLDER = "examples"
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -85,6 +86,7 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
     """
     if evaluation is None or not evaluation.key or (place := _place(results, evaluation.key)).is_file():
         return
+    plain_memory()
     import pyarrow as pa
     import pyarrow.json
     import pyarrow.parquet as pq
@@ -153,6 +155,7 @@ def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
         raise StoreError(
             f"{place} is missing: the results per example were not copied along with the rows. Sweep the case again."
         )
+    plain_memory()
     import pyarrow.parquet as pq
 
     try:
@@ -177,6 +180,7 @@ def judged(results: Path, key: str) -> JudgedScores | None:
     place = _place(results, key)
     if not place.is_file():
         return None
+    plain_memory()
     import pyarrow.parquet as pq
 
     try:

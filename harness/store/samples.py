@@ -7,7 +7,6 @@ history are in `harness.store.columns`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -19,10 +18,9 @@ from harness import foreign
 from harness.errors import NewerSchema, StoreError
 from harness.special_files import require_plain
 from harness.store import absent, compact, content
+from harness.store.arrow_memory import plain_memory
 from harness.store.columns import COLUMNS, HEAVY, JSON, SCHEMA, SCHEMA_KEY
 from harness.store.rows import Row
-
-POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
 
 HEAVY_BATCH: Final = 16
 """Rows whose samples are held at a time, by whoever reads them one after the other."""
@@ -69,20 +67,6 @@ def writer(sink: Any, said: Mapping[str, str] | None = None, *, brief: bool = Fa
 
 
 @cache
-def plain_memory() -> None:
-    """Let Arrow ask the system for memory: its own allocator keeps what was freed, 40 MB of a sweep's 140.
-
-    Arrow reads the variable once, when it is first asked for memory; it does not reach processes started later.
-    """
-    before = os.environ.get(POOL)
-    os.environ.setdefault(POOL, "system")
-    import pyarrow as pa
-
-    pa.default_memory_pool()
-    if before is None:
-        del os.environ[POOL]
-
-
 @cache
 def schema() -> Any:
     """Arrow's schema of a stored file."""

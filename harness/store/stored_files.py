@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from harness.errors import StoreError
 from harness.special_files import special
+from harness.store.arrow_memory import plain_memory
 
 COMPACT: Final = "compact-"
 """How names of files of many runs begin."""
@@ -90,6 +91,7 @@ def replaced_by(path: Path) -> Replaced:
 
 @lru_cache(maxsize=4096)
 def _replaced_by(path: Path, size: int, mtime_ns: int) -> Replaced:  # noqa: ARG001  (they tell its states apart)
+    plain_memory()
     import pyarrow as pa
     import pyarrow.parquet as pq
 

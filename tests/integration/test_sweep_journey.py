@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests import builders
-from tests.conftest import Project, take_over, write_project
+from tests.conftest import Project, quick, take_over, write_project
 from tests.waiting import children, hold, wait_for, workers, zombie
 
 KEYS = {
@@ -122,6 +123,28 @@ def test_a_second_sweep_builds_nothing_and_is_a_run_of_its_own(project: Project)
     assert "built " not in out
     assert 2 == len(json.loads(project.run("results", "--format", "json", "--all")))
     assert 1 == len(rows(project))
+
+
+def test_the_process_that_measures_loads_no_database(
+    once: tuple[Project, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    """Nor data frames, for what earlier days say, nor an allocator that keeps what was freed: its memory is bounded."""
+    root = shutil.copytree(once[0].root, tmp_path / "project")
+    code = (
+        "import atexit, sys\n"
+        "from harness.cli import main\n"
+        "def said():\n"
+        "    import pyarrow\n"
+        "    pool = pyarrow.default_memory_pool().backend_name\n"
+        "    print({'duckdb', 'pandas'} & {*sys.modules}, pool, file=sys.stderr)\n"
+        "atexit.register(said)\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *quick(ONE), "--no-confirm"],
+        cwd=root, env=os.environ | {"HARNESS_CACHE": str(root / "cache")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "set() system" == done.stderr.splitlines()[-1]
 
 
 def test_dry_run_shows_the_plan_and_touches_nothing(project: Project) -> None:
