@@ -94,9 +94,14 @@ def exceeded(row: Row) -> tuple[str, ...]:
     return (*unknown, *lacking, *filter(None, [wrong, _unweighed(row)]), *_costly(row))
 
 
-def unjudged(row: Row) -> str:
-    """Why a measured case cannot be held against its model's budget; empty where it can, or no limit was set."""
-    return "; ".join(exceeded(row)) if excess(row) is None else ""
+def unjudged(row: Row, excesses: Excesses | None = None) -> str:
+    """Why a measured case cannot be held against its model's budget; empty where it can, or no limit was set.
+
+    Args:
+        row: the case.
+        excesses: what is known of it already.
+    """
+    return "; ".join(exceeded(row)) if (excesses or Excesses()).of(row) is None else ""
 
 
 def judged(row: Row) -> BudgetVerdict:

@@ -165,28 +165,23 @@ def decide(names: Sequence[str], baseline: str, blocks: Sequence[Block], *, cut:
         best = min(ahead, key=lambda name: gap[best, name])
         passed.add(best)
     others = sorted((name for name in names if name != best), key=centre.__getitem__)
-    tied = (*(name for name in others if not beats(best, name)), *cut)
-    found = ConfirmedChoice(
+    # The best of k was chosen by these very blocks: its interval holds for whichever of them it would have been.
+    compared = bool(baseline) and baseline != best
+    of = len(names) - (baseline in names)
+    against = paired.ratio_interval(log_ratios(blocks, best, baseline), 1 - ALPHA / of) if compared else None
+    # Holm's rule may tell two apart where that interval, which is for all candidates alike, still holds 1: then the
+    # sentence would contradict its own number.
+    open_ = {baseline} if against is not None and not (against.bounded and against.low > 1) else set()
+    tied = (*(name for name in others if name in open_ or not beats(best, name)), *cut)
+    return ConfirmedChoice(
         state=TIED if tied else CONFIRMED,
         best=best,
         tied=tied,
         slower=tuple(name for name in others if name not in tied),
         baseline=baseline,
-        blocks=len(blocks),
-    )
-    if not baseline or baseline == best:
-        return found
-    # The best of k was chosen by these very blocks: its interval holds for whichever of them it would have been.
-    against = paired.ratio_interval(log_ratios(blocks, best, baseline), 1 - ALPHA / len(names))
-    return ConfirmedChoice(
-        state=found.state,
-        best=best,
-        tied=found.tied,
-        slower=found.slower,
-        baseline=baseline,
-        ratio=against.ratio,
-        low=against.low if against.bounded else None,
-        high=against.high if against.bounded else None,
+        ratio=against.ratio if against is not None else None,
+        low=against.low if against is not None and against.bounded else None,
+        high=against.high if against is not None and against.bounded else None,
         blocks=len(blocks),
     )
 

@@ -80,6 +80,18 @@ def test_the_factor_comes_with_an_interval_that_holds() -> None:
     assert held >= 185
 
 
+def test_the_verdict_never_contradicts_the_interval_beside_it() -> None:
+    """What is found slower than the best, and is the baseline, is so by the interval that is shown as well."""
+    found = [
+        decide(tuple(times), "a", blocks(times, seed, noise=0.02))
+        for seed in range(100)
+        for times in ({"a": 1.02e6, "b": 1e6}, {"a": 1.03e6, "b": 1e6, "c": 1.01e6})
+    ]
+    slower = [one for one in found if "a" in one.slower]
+    assert len(slower) > 50
+    assert all(one.low is not None and one.low > 1 for one in slower)
+
+
 def test_the_sentence() -> None:
     """The factor with interval and pairs, then the state, with whoever was not told apart."""
     times = {"int8-static": 1e6, "int8-entropy": 1e6, "fp16": 2e6, "fp32-default": 3.3e6}

@@ -104,7 +104,7 @@ def spoken_choice(choice: budget.ShipChoice) -> SpokenChoice:
 def _unjudged(choice: budget.ShipChoice) -> str:
     """Why no case could be held against a budget."""
     measured = (row for row in choice.rows if row.get("latency"))
-    return next(filter(None, map(budget.unjudged, measured)), NO_BUDGET)
+    return next(filter(None, (budget.unjudged(row, choice.excesses) for row in measured)), NO_BUDGET)
 
 
 def _apart(choice: budget.ShipChoice) -> str:
