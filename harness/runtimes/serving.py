@@ -57,6 +57,20 @@ class Spec:
         return [self.name, self.type, self.shape]
 
 
+def refuse_provider_options(name: str, request: dict[str, Any]) -> None:
+    """For a runtime that has none of ONNX Runtime's.
+
+    Args:
+        name: the runtime's.
+        request: to open a file.
+
+    Raises:
+        Refused: there are some.
+    """
+    if unknown := (request.get("options") or {}).get("provider_options"):
+        raise protocol.Refused("provider", f"{name} takes no provider options, found {', '.join(sorted(unknown))}")
+
+
 def batches(request: dict[str, Any], specs: list[Spec]) -> tuple[list[list[Any]], int]:
     """The batches that inferences rotate through, each an array for every input, in memory of its own.
 

@@ -55,9 +55,7 @@ class GenAiWorker:
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Load the file with a configuration that is read from its graph; `session_ns` is that."""
-        options = request.get("options") or {}
-        if unknown := options.get("provider_options"):
-            raise protocol.Refused("provider", f"genai takes no provider options, found {', '.join(sorted(unknown))}")
+        serving.refuse_provider_options("genai", request)
         if request["batch"] != 1:
             raise protocol.Refused("batch", f"its worker reads one sequence at a time, not {request['batch']}")
         path = request["artifact"]["path"]

@@ -54,9 +54,7 @@ class IreeWorker:
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Import, compile and load the file; `session_ns` is all three."""
-        options = request.get("options") or {}
-        if unknown := options.get("provider_options"):
-            raise protocol.Refused("provider", f"iree takes no provider options, found {', '.join(sorted(unknown))}")
+        serving.refuse_provider_options("iree", request)
         start = time.perf_counter_ns()
         with tempfile.TemporaryDirectory() as folder:
             self.specs, self.names = serving.described(request["artifact"]["path"])

@@ -55,9 +55,7 @@ class LiteRtWorker:
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Convert the file where that was not done yet, and open it; `session_ns` is opening alone."""
-        options = request.get("options") or {}
-        if unknown := options.get("provider_options"):
-            raise protocol.Refused("provider", f"litert takes no provider options, found {', '.join(sorted(unknown))}")
+        serving.refuse_provider_options("litert", request)
         self.path, self.threads = request["artifact"]["path"], request["threads"]["intra"]
         self.converted, self.notes = {}, []
         described = asked({"path": self.path})["inputs"]

@@ -57,8 +57,7 @@ class TorchWorker:
         self.device = options.get("provider", "cpu")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise protocol.Refused("provider", "this torch finds no CUDA device")
-        if unknown := options.get("provider_options"):
-            raise protocol.Refused("provider", f"torch takes no provider options, found {', '.join(sorted(unknown))}")
+        serving.refuse_provider_options("torch", request)
         key = json.dumps(options.get("network"), sort_keys=True)
         if key not in self.networks:
             network = options.get("network")

@@ -50,13 +50,10 @@ class TvmWorker:
         """Import and compile the file for the shapes of its batches; `session_ns` is all of that."""
         import onnx
 
-        options = request.get("options") or {}
-        if unknown := options.get("provider_options"):
-            raise protocol.Refused("provider", f"tvm takes no provider options, found {', '.join(sorted(unknown))}")
+        serving.refuse_provider_options("tvm", request)
         if threads := request["threads"]["intra"]:
-            os.environ["TVM_NUM_THREADS"] = str(
-                threads
-            )  # read when its pool starts, at the first function that has one
+            # Read when its pool starts, at the first function that has one.
+            os.environ["TVM_NUM_THREADS"] = str(threads)
         start = time.perf_counter_ns()
         self.model, self.functions = onnx.load(request["artifact"]["path"]), {}
         self.specs, self.names = serving.described(request["artifact"]["path"])
