@@ -8,11 +8,11 @@ and the interval says no more than that (order statistics, distribution-free).
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from harness.records import Latency, ProcessSamples
 
@@ -167,20 +167,21 @@ def percentile(processes: Sequence[Sequence[float]], rank: int) -> float | None:
         processes: the samples of each, at least one process with at least one sample each.
         rank: 90, 95 or 99.
     """
+    import numpy as np
+
     effective = int(len(processes) ** 2 / sum(1 / len(samples) for samples in processes) + EXACT)
     over = discards(effective, rank)
     if over is None:
         return None
-    if len({len(samples) for samples in processes}) == 1:
-        return sorted(itertools.chain.from_iterable(processes))[effective - over]
+    values = np.concatenate([np.asarray(samples, dtype=np.float64) for samples in processes])
+    counts = [len(samples) for samples in processes]
+    if len(set(counts)) == 1:
+        return float(np.partition(values, effective - over)[effective - over])
     level = (effective - over + 1) / effective
-    weighed = sorted((value, 1 / len(samples) / len(processes)) for samples in processes for value in samples)
-    below = 0.0
-    for value, weight in weighed:
-        below += weight
-        if below >= level - EXACT:
-            return value
-    return weighed[-1][0]
+    weights = np.repeat([1 / count / len(processes) for count in counts], counts)
+    order = np.lexsort((weights, values))
+    reached = np.cumsum(weights[order]) >= level - EXACT
+    return float(values[order[reached.argmax() if reached.any() else -1]])
 
 
 def tick(processes: Sequence[Sequence[int]]) -> int:
@@ -195,17 +196,22 @@ def tick(processes: Sequence[Sequence[int]]) -> int:
         In nanoseconds, 1 or more; 1 of fewer than `MANY` samples. Where all are the same, the clock is coarser than it
         shows, and may be as coarse as they are long.
     """
+    import numpy as np
+
     if sum(map(len, processes)) < MANY:
         return 1
-    least = 0
-    for samples in processes:
-        for before, after in itertools.pairwise(samples):
-            if 0 < after - before < (least or math.inf):
-                least = after - before
-                if least == 1:
-                    return 1
-    every = {value for samples in processes for value in (samples[0], samples[-1])}
-    return max(*every, 1) if len(every) == 1 else max(least, 1)
+    steps = np.concatenate([np.diff(np.asarray(samples, dtype=np.int64)) for samples in processes])
+    steps = steps[steps > 0]
+    every = {int(value) for samples in processes for value in (samples[0], samples[-1])}
+    if len(every) == 1:
+        return max(*every, 1)
+    return int(steps.min()) if steps.size else 1
+
+
+def _middle(ordered: Any) -> float:
+    """The median of a sorted array of whole numbers, exactly."""
+    half = len(ordered) // 2
+    return int(ordered[half]) if len(ordered) % 2 else (int(ordered[half - 1]) + int(ordered[half])) / 2
 
 
 def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
@@ -222,12 +228,14 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
     Raises:
         ValueError: if there is no process, or one without samples.
     """
-    medians = [max(statistics.median(p.samples_ns), 1) / 1e9 for p in processes]
-    ordered = [sorted(p.samples_ns) for p in processes]
-    samples = [[t / 1e9 for t in one] for one in ordered]  # what follows sorts them again, quickly then
-    pooled = sorted(t for process in samples for t in process)
+    import numpy as np
+
+    # Arrays: a second of a fast model gives hundreds of thousands of samples, each several Python objects otherwise.
+    ordered: list[Any] = [np.sort(np.asarray(p.samples_ns, dtype=np.int64)) for p in processes]
+    samples: list[Any] = [one / 1e9 for one in ordered]
+    medians = [max(_middle(one), 1) / 1e9 for one in ordered]
     typical = statistics.median(medians)
-    low, high = across(medians) if len(medians) > 1 else median_interval(pooled)
+    low, high = across(medians) if len(medians) > 1 else median_interval(samples[0].tolist())
     coarse = 1 + tick(ordered) / 1e9 / typical
     low, high = min(max(low, 1e-9), typical / coarse), max(high, typical * coarse)
     return Latency(
@@ -235,12 +243,12 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
         ci95_low_s=low,
         ci95_high_s=high,
         mean_s=statistics.fmean(statistics.fmean(process) for process in samples),
-        min_s=pooled[0],
+        min_s=float(min(one[0] for one in samples)),
         p90_s=percentile(samples, 90),
         p95_s=percentile(samples, 95),
         p99_s=percentile(samples, 99),
         percentile_rule=PERCENTILE_RULE,
-        n=len(pooled),
+        n=sum(map(len, samples)),
         processes=len(medians),
         stop="precise" if high - low <= ci_width * typical else "time",
         warmup_n=sum(len(p.warmup_ns) for p in processes),
