@@ -70,12 +70,13 @@ def earlier(results: Path, before: str) -> Sequence[Day]:
     from harness.store import query
 
     try:
-        frame = query.table(results, SELECT).frame
+        found, _ = query.arrow_table(results, SELECT)
     except StoreError:
         return ()
     days: dict[str, dict[Beside, float]] = {}
     last = min(before, limit())[:10]
-    for day, host, case, name, version, package, pace in frame[list(SELECT)].itertuples(index=False, name=None):
+    columns = [found[name].to_pylist() for name in SELECT] if found is not None else []
+    for day, host, case, name, version, package, pace in zip(*columns, strict=True):
         if isinstance(name, str) and isinstance(pace, float) and pace > 0 and day < last:
             days.setdefault(day, {})[Beside(host, case, name, version or "", package or "")] = math.log(pace)
     return [days[day] for day in sorted(days)[-NEWEST:]]

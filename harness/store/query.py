@@ -189,15 +189,36 @@ def table(
     Raises:
         StoreError: where the folder itself cannot be listed.
     """
+    import pandas as pd
+
+    found, problems = arrow_table(results, select, categories, case=case)
+    if found is None:
+        empty = pd.DataFrame({name: [] for name in select})
+        return ColumnTable(frame=empty.astype(dict.fromkeys(categories, "category")), problems=problems)
+    return ColumnTable(frame=found.to_pandas(), problems=problems)
+
+
+def arrow_table(
+    results: Path,
+    select: Mapping[str, str],
+    categories: Collection[str] = (),
+    *,
+    case: Callable[[str], bool] | None = None,
+) -> tuple[Any | None, tuple[StoreError, ...]]:
+    """As `table`, as a table of Arrow, without pandas; None where nothing is stored. With it what was left out.
+
+    Raises:
+        StoreError: where the folder itself cannot be listed.
+    """
     with connected() as connection:
         for _ in range(ATTEMPTS):
             problems: list[StoreError] = []
             try:
                 looked = look(connection, results, problems)
-                frame = _framed(connection, looked, problems, select, categories, case)
+                found = _arrow(connection, looked, problems, select, categories, case)
             except FileNotFoundError:
                 continue
-            return ColumnTable(frame=frame, problems=tuple(problems))
+            return found, tuple(problems)
     raise changing(results)
 
 
@@ -273,21 +294,19 @@ def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     return tuple(found)
 
 
-def _framed(
+def _arrow(
     connection: Any,
     looked: StoreLook,
     problems: list[StoreError],
     select: Mapping[str, str],
     categories: Collection[str],
     case: Callable[[str], bool] | None,
-) -> pd.DataFrame:
-    """As `table`, of these files; those that turn out to be damaged are left out."""
+) -> Any | None:
+    """As `arrow_table`, of these files; those that turn out to be damaged are left out."""
     import duckdb
-    import pandas as pd
 
     if not looked.paths:
-        empty = pd.DataFrame({name: [] for name in select})
-        return empty.astype(dict.fromkeys(categories, "category"))
+        return None
     # What summaries keep is asked of them; anything else, and a store without, of the files.
     kept = narrow.read_by(select.values()) if looked.counting else None
     columns = ", ".join(
@@ -307,13 +326,13 @@ def _framed(
         of = "" if every else "WHERE model IN (SELECT unnest(?))"
         once = "" if kept is not None and looked.once else ONCE
         sql = f"SELECT {columns} FROM {relation} {of} {once} {order}"  # noqa: S608  (our own names)
-        return _frame(connection, sql, [] if every else [sorted(models)], categories)
+        return _asked(connection, sql, [] if every else [sorted(models)], categories)
     except duckdb.Error:
         # Only now is the culprit looked for, file by file: reading each of hundreds twice is not free.
         good = _readable(connection, looked.paths, problems, columns)
         if len(good) == len(looked.paths):
             raise
-        return _framed(connection, looked.without(set(looked.paths) - set(good)), problems, select, categories, case)
+        return _arrow(connection, looked.without(set(looked.paths) - set(good)), problems, select, categories, case)
 
 
 def _cases(connection: Any, looked: StoreLook) -> list[tuple[str, str]]:
@@ -324,14 +343,13 @@ def _cases(connection: Any, looked: StoreLook) -> list[tuple[str, str]]:
     return found
 
 
-def _frame(connection: Any, sql: str, params: Sequence[Any], categories: Collection[str]) -> pd.DataFrame:
+def _asked(connection: Any, sql: str, params: Sequence[Any], categories: Collection[str]) -> Any:
     # By way of Arrow, whose text becomes categories without a Python string per row.
     found = connection.sql(sql, params=params).to_arrow_table()
     for place, name in enumerate(found.column_names):
         if name in categories:
             found = found.set_column(place, name, found.column(place).dictionary_encode())
-    frame: pd.DataFrame = found.to_pandas()
-    return frame
+    return found
 
 
 def _select(
