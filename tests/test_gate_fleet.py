@@ -33,6 +33,7 @@ from harness.gate.gate import gate
 from harness.gate.model import GateSettings, Match, Report, Verdict
 from harness.gate.outputs import as_json, junit, markdown
 from harness.gate.timing.rounds import SCREEN, Broken
+from harness.measure import usual_bursts
 from harness.processes import OutOfTime
 from harness.records import HostInfo, Pair
 from harness.runtimes import resolve
@@ -418,9 +419,10 @@ def test_options_of_a_fleet_need_one(project: Project, monkeypatch: pytest.Monke
 
 
 @pytest.mark.long
-def test_a_gate_on_workers_of_dask(tmp_path: Path, project: Project) -> None:
+def test_a_gate_on_workers_of_dask(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files on two real workers, of which one is killed in mid-gate: the pairs that are asked for are all there."""
     pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+    monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     shutil.copy(project.root / "tiny.onnx", project.root / "other.onnx")
     with contextlib.ExitStack() as stack:
         spec = FleetSpec(scheduler=stack.enter_context(local.scheduler(free_port())))

@@ -62,7 +62,7 @@ def sweep(results: Path, commit: str | None, place: int, *found: Outcome, **chan
 def sweeps(
     results: Path, commits: Sequence[str | None], latencies: Sequence[int], *, start: int = 0, **changes: object
 ) -> None:
-    """Store a run of each of these commits, whose case has that median in ns, in one file: as a compaction leaves it."""
+    """Store a run of each of these commits, whose case has that median in ns, as one file of a compaction."""
     runs = [one_run(commit, place, **changes) for place, commit in enumerate(commits[: len(latencies)], start)]
     rows = [to_row(run, timed(ns)) for run, ns in zip(runs, latencies, strict=True)]
     target = results / "samples" / f"{stored_files.COMPACT}{runs[0].id}.parquet"
@@ -447,7 +447,7 @@ def test_a_slower_host_is_no_change(repo: tuple[Path, list[str]], slower: str) -
 def test_series_of_commits_that_the_clone_lacks_are_left_out(repo: tuple[Path, list[str]]) -> None:
     """They have no place in git's order: not by time instead, and a note says how many there were."""
     folder, _ = repo
-    sweeps(folder / "results", [f"{place:040x}" for place in range(0, 40)], noisy([10.0] * 12 + [12.0] * 8))
+    sweeps(folder / "results", [f"{place:040x}" for place in range(40)], noisy([10.0] * 12 + [12.0] * 8))
     report = judge.judge(folder / "results", repo=folder)
     assert () == report.cases
     assert 3 == exit_code(report)
