@@ -298,7 +298,7 @@ def test_a_model_that_is_measured_is_predicted_from_the_others(
     assert 3 == len(query.rows(project.root / "results"))
 
 
-def test_this_host_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_host_is_measured_once_and_kept(tmp_path: Path) -> None:
     """The second time it comes from the cache, and a child that cannot says why."""
     asked: list[dict[str, Any]] = []
     said = {"flops": {"float32": 1e9}, "bandwidth": 1e9, "launch_s": 1e-6, "call_s": 1e-6}
@@ -307,12 +307,10 @@ def test_this_host_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest
         asked.append(job)
         return {"host": said}
 
-    monkeypatch.setattr(counted, "ask", ask)
-    first, second = (counted.host_here(Cache(tmp_path), again=False, budget_s=1) for _ in range(2))
+    first, second = (counted.host_here(Cache(tmp_path), again=False, budget_s=1, question=ask) for _ in range(2))
     assert first == second
     assert len(asked) == 1
     assert first.fingerprint
-    monkeypatch.undo()
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(UsageError, match="no prediction"):
         counted.counted(tmp_path / "broken.onnx", optimization="all", sizes={}, batch=1, axes={})
