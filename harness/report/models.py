@@ -22,7 +22,7 @@ from harness.report.pages import case, explained, model
 from harness.report.palette import SeriesStyle
 from harness.report.parts import assign
 from harness.report.rows import BRIEF, ordered, picked
-from harness.store import query, stored_files
+from harness.store import examples, query, stored_files
 from harness.store.asv.reconcile import Values
 from harness.store.rows import Row
 
@@ -91,13 +91,20 @@ def stale(
     found = []
     for name, rows in data.rows.groupby("model", observed=True):
         recent = _recent(data, rows)
-        last = newest[name].drop_duplicates("case", keep="last")
-        cases = dict(zip(last["case"].astype(str), last["run"].astype(str), strict=True))
+        paged = newest[name].drop_duplicates("case", keep="last")
+        cases = dict(zip(paged["case"].astype(str), paged["run"].astype(str), strict=True))
         decides = {row["run"] for row in among.get(str(name), ())}
-        shown = rows[rows["run"].isin(recent) | rows["run"].isin(decides) | rows.index.isin(newest[name].index)]
+        last = rows.drop_duplicates(["case", "fingerprint"], keep="last")  # a failure that follows numbers is noted
+        stands = rows.index.isin(newest[name].index) | rows.index.isin(last.index)
+        shown = rows[rows["run"].isin(recent) | rows["run"].isin(decides) | stands]
         own = {case: of_case[case] for case in cases if case in of_case}
         known = explanations.states(data.results, cases)
-        extra = [*(one.id for group in own.values() for one in group), *known.values()]
+        extra = [
+            *(one.id for group in own.values() for one in group),
+            *known.values(),
+            keys.marks(sorted({*rows["variant"]})),
+        ]
+        extra += examples.states(data.results, (row["evaluation"] for row in latest.get(str(name), ())))
         key = keys.rows(shown, extra=extra)
         paths = [links.model(str(name)), links.raw(str(name)), *(links.case(case) for case in cases)]
         paths += [links.explained(case) for case in known]
