@@ -65,6 +65,7 @@ class Workload:
         rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
         rotate: through how many batches of examples inferences rotate, where the worker can; 1 for the first alone.
         seed: tells the arrivals of a server's processes apart.
+        before: the tokens that a decoder has read before each example, where its keys and values are of those.
         network: the model and its weights, for a runtime that loads the framework's own network instead of the file.
     """
 
@@ -77,6 +78,7 @@ class Workload:
     rows: int = 1
     rotate: int = 1
     network: Mapping[str, Any] | None = None
+    before: ValueEntry | None = None
     seed: int = 0
 
     def entries(self) -> dict[str, dict[str, Any]]:
@@ -86,12 +88,17 @@ class Workload:
             for name, feed in self.feeds.items()
         }
 
+    def tokens_before(self) -> dict[str, Any]:
+        """The protocol's `before`."""
+        return {"before": self.before.to_json()} if self.before else {}
+
     def request(self, *, profile: bool = False) -> dict[str, Any]:
         """The arguments of the protocol's `open`."""
         scenario = Scenario.parse(self.target.scenario)
         return {
             "artifact": {"path": str(self.model)},
             "feeds": self.entries(),
+            **self.tokens_before(),
             "batch": self.examples,
             "batch_axes": dict(self.batch_axes),
             "threads": {"intra": self.target.intra_threads, "inter": self.target.inter_threads},
@@ -122,6 +129,7 @@ class Workload:
         """The arguments of the protocol's `outputs`."""
         return {
             "feeds": self.entries(),
+            **self.tokens_before(),
             "examples": examples,
             "batch": self.target.batch,
             "folder": str(folder),
