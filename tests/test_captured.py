@@ -175,3 +175,31 @@ def test_values_lie_on_the_device_that_the_provider_uses(worker: ModuleType, tmp
         patch.setattr(worker.ort.OrtValue, "ortvalue_from_numpy", Value.ortvalue_from_numpy)
         one.bind(work.request(), "cuda", 1)
     assert [("cuda", 1)] * 6 == places
+
+
+@pytest.mark.parametrize(
+    ("provider", "settings", "cpu", "found"),
+    [
+        ("CPUExecutionProvider", {}, True, [("CPUExecutionProvider", {})]),
+        ("CUDAExecutionProvider", {"device_id": "1"}, True, [("CUDAExecutionProvider", {"device_id": "1"}), CPU]),
+        ("CUDAExecutionProvider", {}, False, [("CUDAExecutionProvider", {})]),
+        (
+            "TensorrtExecutionProvider",
+            {"device_id": "1", "trt_fp16_enable": "1"},
+            True,
+            [
+                ("TensorrtExecutionProvider", {"device_id": "1", "trt_fp16_enable": "1"}),
+                ("CUDAExecutionProvider", {"device_id": "1"}),
+                CPU,
+            ],
+        ),
+    ],
+)
+def test_what_a_provider_leaves_is_taken_on_its_device_before_the_cpu_does(
+    worker: ModuleType, provider: str, settings: dict[str, str], *, cpu: bool, found: list[Any]
+) -> None:
+    """TensorRT before CUDA before the CPU, each with its own options; without CUDA, the CPU alone."""
+    there = ["TensorrtExecutionProvider", "CUDAExecutionProvider", CPU]
+    assert found == worker.chain.of(provider, settings, there, cpu=cpu)
+    if provider.startswith("Tensorrt"):
+        assert [found[0], CPU] == worker.chain.of(provider, settings, [there[0], CPU], cpu=cpu)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import load, protocol
-    from harness.runtimes.onnxruntime import captured, examples, plugins, profiled, several, versions
+    from harness.runtimes.onnxruntime import captured, chain, examples, plugins, profiled, several, versions
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -38,6 +38,7 @@ else:
     load = _beside("load", 1)
     ort_values = _beside("ort_values", 2)
     captured = _beside("captured", 0)
+    chain = _beside("chain", 0)
     examples = _beside("examples", 0)
     profiled = _beside("profiled", 0)
     plugins = _beside("plugins", 0)
@@ -121,9 +122,8 @@ class Worker:
                 raise protocol.Refused(
                     "provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}"
                 )
-            providers = [(provider, settings)]
-            if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
-                providers.append("CPUExecutionProvider")
+            cpu = options_get(asked, "session.disable_cpu_ep_fallback") != "1"
+            providers = chain.of(provider, settings, available, cpu=cpu)
         start, busy = time.perf_counter_ns(), time.process_time_ns()
         for _ in range(request.get("sessions") or 1):
             self.sessions.append(ort.InferenceSession(request["artifact"]["path"], options, providers=providers))
