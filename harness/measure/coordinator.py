@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import energy, host, memory, placement, profile, reference_workload
+from harness.measure import energy, gpu, host, memory, placement, profile, reference_workload
 from harness.measure.bursts import OPEN_DEADLINE_S, burst, is_duration
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
@@ -246,8 +246,9 @@ def timed_once(
         preempted: list[int | None] = []
         bursts = pace(drive.plan(plan), first_ns)
         n, done = next(bursts), 0
-        held_after = memory.Readings(worker.pid)
-        spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere="device" in worker.hello))
+        elsewhere = "device" in worker.hello
+        held_after, on_gpu = memory.Readings(worker.pid), gpu.GpuWatch(workload.target, worker.pid, elsewhere=elsewhere)
+        spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere=elsewhere))
         while True:
             spent.start()
             durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
@@ -255,6 +256,7 @@ def timed_once(
             preempted.append(switches)
             done += len(durations)
             held_after.take(done)
+            on_gpu.look()
             if on_burst is not None:
                 on_burst()
             try:
@@ -306,7 +308,7 @@ def timed_once(
         samples=samples,
         placement=placement.shares(placed(opened)),
         runtime=runtime,
-        notes=(*map(str, opened.get("notes") or ()), *driven.notes),
+        notes=(*map(str, opened.get("notes") or ()), *driven.notes, *on_gpu.notes()),
         examples=rotated(opened),
         host=host.elsewhere(worker.hello["device"]) if isinstance(worker.hello.get("device"), dict) else None,
     )
