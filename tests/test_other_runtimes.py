@@ -220,7 +220,7 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
     loaded = get("torch").load(model)
     images = np.random.default_rng(0).random((3, 1, 3, 8, 8), dtype=np.float32)
     network = {"model": wire.model_to_json(model), "weights": dataclasses.asdict(loaded.weights)}
-    with Client(torch_command(tmp_path, compiles=False)) as client:
+    with Client(torch_command(tmp_path)) as client:
         asked = opening(tmp_path, network, images)
         opened = client.ask("open", 60.0, **asked)
         assert ["torch", {}] == [client.runtime.name, opened["runtime"]["placement"]]
