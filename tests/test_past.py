@@ -92,6 +92,7 @@ def test_words_before_are_known_where_the_network_can_compute_what_it_keeps_of_t
         replace(model, inputs=(IDS, mask, *PAST)),
         replace(model, inputs=(IDS, *fixed)),
         replace(model, inputs=(IDS,)),
+        replace(model, dims={"sequence": 1, "past": 0}),
     ):
         assert next(iter(base.stream(base.DataRequest.of(other), "evaluation"))).before is None
     drawn = replace(asked, model_source="onnx")

@@ -31,7 +31,8 @@ def kept(inputs: Iterable[InputSpec]) -> list[InputSpec]:
 def length(request: DataRequest) -> int | None:
     """How many tokens lie behind, where the network can compute what it keeps of them: from none, and of each layer.
 
-    None where it has no such inputs, where their number is fixed, or where more than tokens would have to be known.
+    None where it has no such inputs, where none lie behind, where their number is fixed, or where more than tokens
+    would have to be known.
     """
     past = kept(request.inputs)
     others = [spec.name for spec in request.inputs if spec not in past]
@@ -39,7 +40,7 @@ def length(request: DataRequest) -> int | None:
         return None
     axes = {spec.shape[LENGTH] if len(spec.shape) > LENGTH else None for spec in past}
     axis = axes.pop() if len(axes) == 1 else None
-    return request.dims.get(axis) if isinstance(axis, str) else None
+    return request.dims.get(axis) or None if isinstance(axis, str) else None
 
 
 def feed(
