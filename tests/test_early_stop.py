@@ -356,7 +356,7 @@ def test_a_case_whose_processes_crash_every_second_time_is_not_stopped() -> None
 
 
 def test_a_late_process_of_a_case_that_stopped_counts() -> None:
-    """A pool had it in flight: the row holds three processes and says so, and the case is not told as over again."""
+    """A pool had it in flight: the row holds three processes and says so, and the case does not end twice."""
     jobs, watch = planned(), Heard()
     work = SweepRounds(jobs, InMemory(), watch)
     carry_on(work, of(TIMES), 8)

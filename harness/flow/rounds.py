@@ -123,8 +123,8 @@ class SweepRounds:
     def take(self, found: ProcessOutcome) -> None:
         """Judge a case anew with one more process, and store it.
 
-        Where several run at once, one may come to its end after its case was over: that is stored, and told to nobody
-        unless the case goes on.
+        Where several run at once, one may come to its end after its case was over: that is stored, and the
+        watcher hears of it only where the case goes on.
 
         Raises:
             StoreError: if it cannot be written.
