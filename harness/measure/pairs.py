@@ -50,7 +50,7 @@ class GroupSpec:
     bursts: int = field(default_factory=usual_bursts.bursts)
     burst_s: float = field(default_factory=usual_bursts.burst_s)
     least_warmup_s: float = 0.06
-    most_warmup_s: float = 0.5
+    most_warmup_s: float = field(default_factory=usual_bursts.most_warmup_s)
     most_spin_s: float = idle.MOST_SPIN_S
 
 
