@@ -493,7 +493,8 @@ def test_a_gate_on_workers_of_dask(tmp_path: Path, project: Project, monkeypatch
         few = ("--metrics", "latency", "--pairs", "6,6", "--detect", "99%")
         started = project.start(*command, *few, "--json-file", "g.json", "--fail-on", "never", "--remeasure-same")
         stack.callback(started.kill)
-        waiting.wait_for(lambda: any((tmp_path / f"cache{k}" / "artifacts").is_dir() for k in range(2)))
+        arrived = [tmp_path / f"cache{number}" / "artifacts" for number in range(2)]
+        waiting.wait_for(lambda: any(place.is_dir() for place in arrived), waiting.alive(started))
         os.kill(next(iter(pids.values())), signal.SIGKILL)
         out, err = started.communicate(timeout=400)
     assert 0 == started.returncode, (out, err)
