@@ -33,7 +33,7 @@ MOST_KNOWN: Final = 100_000
 """Files that a process remembers."""
 
 _known: set[tuple[str, int, int, int, int]] = set()
-"""The files, with their states, that this process found to be harness's own: a question asks for the same ones again."""
+"""Files, with their states, that this process found to be harness's own: questions ask for the same ones again."""
 
 
 def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
