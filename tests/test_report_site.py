@@ -99,21 +99,18 @@ def test_a_damaged_asv_file_is_named(tmp_path: Path) -> None:
     assert "12345678-env.json" in pages(tmp_path / "site")["index.html"]
 
 
-def test_many_cases_are_made_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_cases_are_made_by_several_processes(tmp_path: Path) -> None:
     """The site is the same file by file, and a second build finds nothing to do."""
-    from harness.report import models
-
     for day in range(2):
         cases = [case for name in ("one", "two", "three") for case in report_stores.matrix(name)[::2]]
         found = [report_stores.measured(case, 5.0 + day) for case in cases]
         report_stores.write(tmp_path / "results", report_stores.run(day), found)
     site(tmp_path / "results", tmp_path / "alone")
-    monkeypatch.setattr(models, "LARGE", 1)
-    built = site(tmp_path / "results", tmp_path / "site", processes=2)
+    built = site(tmp_path / "results", tmp_path / "site", processes=2, large=1)
     alone, together = pages(tmp_path / "alone"), pages(tmp_path / "site")
     del alone["data/site.js"], together["data/site.js"]  # when it was made
     assert alone == together
-    again = site(tmp_path / "results", tmp_path / "site", processes=2)
+    again = site(tmp_path / "results", tmp_path / "site", processes=2, large=1)
     assert built.written + built.kept == again.kept + again.written
     assert again.written <= 1
 
