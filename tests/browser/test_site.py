@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.report import links
+from harness.report.pages import tables
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
 from tests import conftest, outcomes, report_stores
@@ -369,7 +370,7 @@ def test_charts_are_saved_by_keyboard(regressed: Path, visit: Visit) -> None:
 
 def test_a_search_that_finds_nothing_says_so(visit: Visit, tmp_path: Path) -> None:
     """And what is copied are the lines that are seen."""
-    cases = [outcomes.case(f"model{i}") for i in range(18)]
+    cases = [outcomes.case(f"model{i}") for i in range(tables.SEARCHABLE + 1)]
     found = [report_stores.measured(case, 5.0) for case in cases]
     report_stores.write(tmp_path / "results", report_stores.run(), found)
     report_stores.site(tmp_path / "results", tmp_path / "site")
