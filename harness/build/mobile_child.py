@@ -59,8 +59,6 @@ def main() -> None:
     channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=jobs.leave_with_parent, daemon=True).start()
-    # Where torch is installed, onnxruntime.tools imports it, a second's work, for an export that nobody asks for here.
-    sys.modules["torch"] = None  # type: ignore[assignment]
     try:
         said = check(job["provider"], Path(job["model"]), job["sizes"])
     except Exception as error:  # noqa: BLE001 # whatever a file makes it raise is the answer
