@@ -140,6 +140,11 @@ def test_nobody_at_the_address_is_told(project: Project, monkeypatch: pytest.Mon
     assert "harness fleet up --local 2" in said
     assert "expected an address such as tcp://lab:8786" in project.error("sweep", "--scheduler", "lab:8786")
     assert "TLS needs --tls-ca" in project.error("sweep", "--scheduler", "tls://lab:8786")
+    for odd in ("tcp://lab", "tcp://", "tcp://lab:99999", "tcp://lab:port", "http://lab:8786", "tcp://lab:8786/x"):
+        assert f"--scheduler {odd}: expected an address such as tcp://lab" in project.error("sweep", "--scheduler", odd)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # no Dask: the client would wait for its first word
+        said = project.error("fleet", "hosts", "--scheduler", f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+    assert "no scheduler of Dask answers there" in said
     assert "--hosts each goes with a fleet" in project.error("sweep", "--hosts", "each")
     assert "name the scheduler" in project.error("fleet", "hosts")
 

@@ -5,6 +5,7 @@ Nothing else imports Dask, and nothing imports this module before a fleet is ask
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import hashlib
@@ -13,6 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,6 +84,36 @@ def security(spec: FleetSpec) -> Any:
         tls_client_key=spec.tls_key,
         require_encryption=True,
     )
+
+
+def greet(address: str, files: Any, wait_s: float) -> None:
+    """Exchange the first words with a scheduler, and let go of it.
+
+    Dask's client waits without end for an answer to them, where another program listens there or the scheduler is
+    stopped.
+
+    Args:
+        address: the scheduler's.
+        files: Dask's TLS settings; None without.
+        wait_s: for how long.
+
+    Raises:
+        OSError: nobody is there, or not with these certificates.
+        TimeoutError: whoever takes connections there says nothing.
+    """
+    from distributed.comm import connect
+
+    async def exchange() -> None:
+        more = {} if files is None else files.get_connection_args("client")
+        try:
+            # That nobody takes the connection is known after `wait_s`, and said by Dask.
+            comm = await asyncio.wait_for(connect(address, timeout=wait_s, **more), wait_s + 1.0)
+        except TimeoutError:
+            raise TimeoutError(f"somebody takes connections there, and said nothing for {wait_s:g} s") from None
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as apart:  # this thread may have a loop of its own, as in a notebook
+        apart.submit(asyncio.run, exchange()).result()
 
 
 def code_digest(folder: Path | None = None) -> str:
@@ -261,8 +293,13 @@ class Fleet:
 
         settings.config.set(SETTINGS)
         try:
-            wait_s = min(CONNECT_S, patience_s())
-            return distributed.Client(self.address, timeout=wait_s, security=security(self._spec), set_as_default=False)
+            wait_s, files = min(CONNECT_S, patience_s()), security(self._spec)
+            greet(self.address, files, wait_s)
+            return distributed.Client(self.address, timeout=wait_s, security=files, set_as_default=False)
+        except ImportError as error:
+            raise UsageError(
+                f"{self.address}: the scheduler has another Dask than this host: install the same there ({error})"
+            ) from error
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             start = (
                 "Start one with `dask scheduler`, or try a cluster on this machine with `harness fleet up --local 2`."
