@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import pickle
 import shlex
 import shutil
 import signal
@@ -20,9 +21,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
+import harness
 from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
@@ -96,7 +99,34 @@ def test_a_page_that_dask_does_not_show_is_not_named(address: str) -> None:
     pages = type("Pages", (), {"__module__": "distributed.dashboard.core"})
     for applications, shows in (([], False), ([object()], False), ([object(), pages()], True)):
         scheduler = SimpleNamespace(http_application=SimpleNamespace(applications=applications))
-        assert shows == engine.showing()(scheduler)
+        with mock.patch("distributed.Scheduler._instances", [scheduler]):
+            assert shows == engine.asked(engine.SCHEDULER)()["shows"]
+
+
+def test_a_worker_is_asked_in_words_that_every_python_reads() -> None:
+    """One of another minor version would run the bytecode of this one; it is refused, and so is one without harness."""
+    said = engine.asked(engine.INTRODUCTION)()
+    assert (engine.code_digest(), harness.__version__) == (said["code"], said["version"])
+    assert engine.asked.__module__ not in str(pickle.dumps(engine.asked(engine.INTRODUCTION)))
+    fleet = engine.Fleet.__new__(engine.Fleet)
+    fleet._own = (harness.__version__, engine.code_digest())
+    assert "" == fleet._refusal(said)
+    assert "runs Python 3.99, and this is 3." in fleet._refusal({**said, "python": "3.99"})
+    assert "has no harness" in fleet._refusal({"python": "3.99"})
+    assert "does not answer" == fleet._refusal(None)
+
+
+def test_another_dask_of_the_scheduler_is_said() -> None:
+    """In a sentence, where Dask prints a table of packages as a warning."""
+    fleet = engine.Fleet.__new__(engine.Fleet)
+    for version, said in (
+        ("2020.1.0", "tcp://lab:1 has Dask 2020.1.0, and this host "),
+        (engine.dask().__version__, ""),
+    ):
+        answer = {"dask": version, "shows": False}
+        fleet.address, fleet.client = "tcp://lab:1", SimpleNamespace(run_on_scheduler=lambda _, found=answer: found)
+        assert bool(said) == bool(fleet.odd_dask)
+        assert fleet.odd_dask.startswith(said)
 
 
 @pytest.mark.long

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import logging
 import math
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,6 +71,7 @@ def dask() -> Any:
         raise UsageError("a fleet needs Dask: pip install 'onnx-harness[fleet]'") from error
     for name in ("distributed", "distributed.core", "distributed.client", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said in our words
+    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # as `Fleet.odd_dask` says
     return distributed
 
 
@@ -126,40 +130,40 @@ def code_digest(folder: Path | None = None) -> str:
     return digest.hexdigest()[:12]
 
 
-def introduction() -> Callable[[], Mapping[str, Any]]:
-    """What any worker can be asked, also one with another harness or none: it is sent as code, not by name."""
+INTRODUCTION = """
+import hashlib, pathlib, sys, time
 
-    def introduce() -> dict[str, Any]:
-        import hashlib
-        import pathlib
-        import sys
-        import time
+def answer():
+    said = {"time": time.time(), "python": "%d.%d" % sys.version_info[:2]}
+    try:
+        import harness
+    except ImportError:
+        return said
+    root, digest = pathlib.Path(harness.__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\\0".encode())
+        digest.update(path.read_bytes().replace(b"\\r\\n", b"\\n") + b"\\0")
+    return {**said, "version": harness.__version__, "code": digest.hexdigest()[:12]}
+"""
+"""What any worker can be asked, also one with another harness or none."""
 
-        said: dict[str, Any] = {"time": time.time(), "python": f"{sys.version_info[0]}.{sys.version_info[1]}"}
-        try:
-            import harness
-        except ImportError:
-            return said
-        root, digest = pathlib.Path(harness.__file__).parent, hashlib.sha256()
-        for path in sorted(root.rglob("*.py")):
-            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
-            digest.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-        return {**said, "version": harness.__version__, "code": digest.hexdigest()[:12]}
+SCHEDULER = """
+import distributed
 
-    return introduce
+def answer():
+    pages = [one for each in distributed.Scheduler._instances for one in each.http_application.applications]
+    shows = any(type(one).__module__.startswith("distributed.dashboard") for one in pages)
+    return {"dask": distributed.__version__, "shows": shows}
+"""
+"""What any scheduler can be asked: its version, and whether it has pages (its web server is there in any case)."""
 
 
-def showing() -> Callable[..., bool]:
-    """What a scheduler is asked for its pages; sent as code, since it may have no harness.
+def asked(source: str) -> Callable[[], Mapping[str, Any]]:
+    """What calls `answer` of a source where it is sent to.
 
-    Its web server is there in any case, for /metrics.
+    It goes there as text: the bytecode of this Python would mean something else, or nothing, to another one.
     """
-
-    def shows(dask_scheduler: Any) -> bool:
-        applications = dask_scheduler.http_application.applications
-        return any(type(one).__module__.startswith("distributed.dashboard") for one in applications)
-
-    return shows
+    return functools.partial(eval, f"(lambda names: (exec({source!r}, names), names['answer']())[1])({{}})")
 
 
 class Fleet:
@@ -199,10 +203,22 @@ class Fleet:
         """Where Dask shows itself; empty where it does not, such as without bokeh or with `--no-dashboard`."""
         if "dashboard" not in self.client.scheduler_info(n_workers=0).get("services", {}):
             return ""
-        shows = False
-        with contextlib.suppress(Exception):  # another version of Dask names it otherwise, and then no page is named
-            shows = bool(self.client.run_on_scheduler(showing()))
-        return str(self.client.dashboard_link) if shows else ""
+        return str(self.client.dashboard_link) if self._scheduler().get("shows") else ""
+
+    @property
+    def odd_dask(self) -> str:
+        """What to say where the scheduler has another Dask than this host; else empty."""
+        theirs, ours = self._scheduler().get("dask"), dask().__version__
+        if theirs in (None, ours):
+            return ""
+        return f"{self.address} has Dask {theirs}, and this host {ours}: install the same if anything fails"
+
+    def _scheduler(self) -> Mapping[str, Any]:
+        """What the scheduler says of itself; nothing where its Dask names things otherwise."""
+        with contextlib.suppress(Exception):
+            found: Mapping[str, Any] = self.client.run_on_scheduler(asked(SCHEDULER))
+            return found
+        return {}
 
     def revive(self, patience_s: float, say: Callable[[str], None] = lambda _: None) -> bool:
         """Connect again where the scheduler was lost; whether that was so.
@@ -313,7 +329,7 @@ class Fleet:
         return {address: one.get("resources") or {} for address, one in info.get("workers", {}).items()}
 
     def _introduced(self, addresses: Sequence[str], resources: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-        said = self.ask(introduction(), addresses)
+        said = self.ask(asked(INTRODUCTION), addresses)
         ours, found = [], {}
         for address in addresses:
             why = self._refusal(said.get(address))
@@ -339,6 +355,8 @@ class Fleet:
             return "does not answer"
         if "version" not in said:
             return "has no harness: pip install 'onnx-harness[fleet]' there"
+        if said["python"] != (here := f"{sys.version_info[0]}.{sys.version_info[1]}"):
+            return f"runs Python {said['python']}, and this is {here}: what they send each other needs the same there"
         if (said["version"], said["code"]) != self._own:
             version, code = self._own
             return (
