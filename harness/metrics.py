@@ -7,7 +7,7 @@ where its value comes from: `harness.store.rows` of a run, `harness.gate.timing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -321,9 +321,22 @@ METRICS: Final = (
 BY_NAME: Final[Mapping[str, Metric]] = {metric.name: metric for metric in METRICS}
 
 
+def reader(column: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What `stored` finds of a column, for who reads it from thousands of rows."""
+    names = column.split(".")
+    if len(names) > 2:  # noqa: PLR2004  (a column and its field)
+        return lambda row: stored(row, column)
+    outer, inner = names[0], names[-1]
+    if len(names) == 1:
+        return lambda row: row.get(outer)
+    return lambda row: None if (held := row.get(outer)) is None else held.get(inner)
+
+
 def stored(row: Mapping[str, Any], column: str) -> Any:
     """A stored value by its column, such as `latency.median_s`; None where a part of the way is absent."""
-    value: Any = row
-    for name in column.split("."):
-        value = None if value is None else value.get(name)
+    name, _, rest = column.partition(".")
+    value: Any = row.get(name)
+    while rest and value is not None:
+        name, _, rest = rest.partition(".")
+        value = value.get(name)
     return value
