@@ -113,7 +113,27 @@ def test_a_worker_is_asked_in_words_that_every_python_reads() -> None:
     assert "" == fleet._refusal(said)
     assert "runs Python 3.99, and this is 3." in fleet._refusal({**said, "python": "3.99"})
     assert "has no harness" in fleet._refusal({"python": "3.99"})
+    with mock.patch.dict(vars(harness), {"_code_when_asked": "of before"}):
+        assert "start it again" in fleet._refusal(engine.asked(engine.INTRODUCTION)())
     assert "does not answer" == fleet._refusal(None)
+
+
+def test_a_scheduler_with_another_harness_is_refused() -> None:
+    """It unpacks every task: a field that it does not know would be lost, and the ones behind it would be others."""
+    fleet, said = engine.Fleet.__new__(engine.Fleet), engine.asked(engine.INTRODUCTION)()
+    fleet.address, fleet._own = "tcp://lab:1", (harness.__version__, engine.code_digest())
+    for changes, why in (
+        ({"code": "0" * 12}, "tcp://lab:1 runs harness"),
+        ({"stale": True}, "start it again"),
+        ({"version": None}, "has no harness"),
+        ({"python": "3.99"}, ""),
+    ):
+        answer = {key: value for key, value in {**said, **changes}.items() if value is not None}
+        fleet.client = SimpleNamespace(run_on_scheduler=lambda _, found=answer: found)
+        with pytest.raises(UsageError, match=why) if why else contextlib.nullcontext():
+            fleet.check_scheduler()
+    fleet.client = SimpleNamespace()  # of a Dask that cannot be asked
+    fleet.check_scheduler()
 
 
 def test_another_dask_of_the_scheduler_is_said() -> None:

@@ -196,6 +196,7 @@ def swept_somewhere(
 
     wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
     with Fleet(spec) as found:
+        found.check_scheduler()
         for line in remarks(found):
             console.preparing(line)
         only = every_class(found.hosts()) if hosts == "each" else [None]
@@ -288,6 +289,7 @@ def gated_somewhere(
         if request.zoo.is_file():
             wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
     with Fleet(spec) as fleet:
+        fleet.check_scheduler()
         for line in remarks(fleet):
             console.say(line)
         places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import harness
 from harness.errors import HarnessError, UsageError
@@ -130,6 +130,8 @@ def code_digest(folder: Path | None = None) -> str:
     return digest.hexdigest()[:12]
 
 
+PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
 INTRODUCTION = """
 import hashlib, pathlib, sys, time
 
@@ -143,7 +145,10 @@ def answer():
     for path in sorted(root.rglob("*.py")):
         digest.update(f"{path.relative_to(root).as_posix()}\\0".encode())
         digest.update(path.read_bytes().replace(b"\\r\\n", b"\\n") + b"\\0")
-    return {**said, "version": harness.__version__, "code": digest.hexdigest()[:12]}
+    code = digest.hexdigest()[:12]
+    # What was imported when it was first asked is what runs there, whatever has been installed since.
+    stale = vars(harness).setdefault("_code_when_asked", code) != code
+    return {**said, "version": harness.__version__, "code": code, "stale": stale}
 """
 """What any worker can be asked, also one with another harness or none."""
 
@@ -212,6 +217,20 @@ class Fleet:
         if theirs in (None, ours):
             return ""
         return f"{self.address} has Dask {theirs}, and this host {ours}: install the same if anything fails"
+
+    def check_scheduler(self) -> None:
+        """Refuse a scheduler with another harness: it unpacks what is sent to a worker, and packs it again.
+
+        Where its code differs, values would arrive under other names, or not at all.
+
+        Raises:
+            UsageError: it has another harness, or none, or one that was replaced while it ran.
+        """
+        said: Mapping[str, Any] | None = None
+        with contextlib.suppress(Exception):  # its Dask cannot be asked: what is wrong shows with the first task
+            said = self.client.run_on_scheduler(asked(INTRODUCTION))
+        if said is not None and (why := self._refusal({**said, "python": PYTHON})):  # another Python unpacks the same
+            raise UsageError(f"the scheduler at {self.address} {why}")
 
     def _scheduler(self) -> Mapping[str, Any]:
         """What the scheduler says of itself; nothing where its Dask names things otherwise."""
@@ -355,8 +374,10 @@ class Fleet:
             return "does not answer"
         if "version" not in said:
             return "has no harness: pip install 'onnx-harness[fleet]' there"
-        if said["python"] != (here := f"{sys.version_info[0]}.{sys.version_info[1]}"):
-            return f"runs Python {said['python']}, and this is {here}: what they send each other needs the same there"
+        if said["python"] != PYTHON:
+            return f"runs Python {said['python']}, and this is {PYTHON}: what they send each other needs the same there"
+        if said["stale"]:
+            return "was started before its harness was replaced: start it again"
         if (said["version"], said["code"]) != self._own:
             version, code = self._own
             return (
