@@ -252,6 +252,9 @@ def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatc
     """Scheduler, worker and client encrypt; without a certificate of that authority nobody is let in, nor from afar."""
     monkeypatch.setenv(PATIENCE, "5s")
     ours, others = certificates(tmp_path, "ours"), certificates(tmp_path, "others")
+    for wrong in ({"tls_key": others.tls_key}, {"tls_ca": ours.tls_key}):
+        with pytest.raises(UsageError, match="are not a CA's certificate, a certificate and its key"):
+            engine.security(dataclasses.replace(ours, **wrong))
     before = set(children(os.getpid()))
     with local.cluster(1, port=free_port(), cache=tmp_path / "cache", tls=ours) as address:
         assert address.startswith("tls://127.0.0.1:")

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import math
+import ssl
 import sys
 import threading
 import time
@@ -82,6 +83,13 @@ def security(spec: FleetSpec) -> Any:
     for path in (spec.tls_ca, spec.tls_cert, spec.tls_key):
         if not Path(path).is_file():
             raise UsageError(f"{path}: there is no such file; TLS needs the CA's certificate, a certificate and a key")
+    try:
+        ssl.create_default_context(cafile=spec.tls_ca).load_cert_chain(spec.tls_cert, spec.tls_key)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(
+            f"{spec.tls_ca}, {spec.tls_cert} and {spec.tls_key} are not a CA's certificate, a certificate and its key "
+            f"({error})"
+        ) from error
     return dask().Security(
         tls_ca_file=spec.tls_ca,
         tls_client_cert=spec.tls_cert,
