@@ -9,6 +9,7 @@ import importlib.util
 import io
 import json
 import os
+import pickle
 import shlex
 import shutil
 import signal
@@ -20,9 +21,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
+import harness
 from harness.build.cache import Cache
 from harness.cli import options
 from harness.errors import StoreError, UsageError
@@ -96,7 +99,54 @@ def test_a_page_that_dask_does_not_show_is_not_named(address: str) -> None:
     pages = type("Pages", (), {"__module__": "distributed.dashboard.core"})
     for applications, shows in (([], False), ([object()], False), ([object(), pages()], True)):
         scheduler = SimpleNamespace(http_application=SimpleNamespace(applications=applications))
-        assert shows == engine.showing()(scheduler)
+        with mock.patch("distributed.Scheduler._instances", [scheduler]):
+            assert shows == engine.asked(engine.SCHEDULER)()["shows"]
+
+
+def test_a_worker_is_asked_in_words_that_every_python_reads() -> None:
+    """One of another minor version would run the bytecode of this one; it is refused, and so is one without harness."""
+    said = engine.asked(engine.INTRODUCTION)()
+    assert (engine.code_digest(), harness.__version__) == (said["code"], said["version"])
+    assert engine.asked.__module__ not in str(pickle.dumps(engine.asked(engine.INTRODUCTION)))
+    fleet = engine.Fleet.__new__(engine.Fleet)
+    fleet._own = (harness.__version__, engine.code_digest())
+    assert "" == fleet._refusal(said)
+    assert "runs Python 3.99, and this is 3." in fleet._refusal({**said, "python": "3.99"})
+    assert "has no harness" in fleet._refusal({"python": "3.99"})
+    with mock.patch.dict(vars(harness), {"_code_when_asked": "of before"}):
+        assert "start it again" in fleet._refusal(engine.asked(engine.INTRODUCTION)())
+    assert "does not answer" == fleet._refusal(None)
+
+
+def test_a_scheduler_with_another_harness_is_refused() -> None:
+    """It unpacks every task: a field that it does not know would be lost, and the ones behind it would be others."""
+    fleet, said = engine.Fleet.__new__(engine.Fleet), engine.asked(engine.INTRODUCTION)()
+    fleet.address, fleet._own = "tcp://lab:1", (harness.__version__, engine.code_digest())
+    for changes, why in (
+        ({"code": "0" * 12}, "tcp://lab:1 runs harness"),
+        ({"stale": True}, "start it again"),
+        ({"version": None}, "has no harness"),
+        ({"python": "3.99"}, ""),
+    ):
+        answer = {key: value for key, value in {**said, **changes}.items() if value is not None}
+        fleet.client = SimpleNamespace(run_on_scheduler=lambda _, found=answer: found)
+        with pytest.raises(UsageError, match=why) if why else contextlib.nullcontext():
+            fleet.check_scheduler()
+    fleet.client = SimpleNamespace()  # of a Dask that cannot be asked
+    fleet.check_scheduler()
+
+
+def test_another_dask_of_the_scheduler_is_said() -> None:
+    """In a sentence, where Dask prints a table of packages as a warning."""
+    fleet = engine.Fleet.__new__(engine.Fleet)
+    for version, said in (
+        ("2020.1.0", "tcp://lab:1 has Dask 2020.1.0, and this host "),
+        (engine.dask().__version__, ""),
+    ):
+        answer = {"dask": version, "shows": False}
+        fleet.address, fleet.client = "tcp://lab:1", SimpleNamespace(run_on_scheduler=lambda _, found=answer: found)
+        assert bool(said) == bool(fleet.odd_dask)
+        assert fleet.odd_dask.startswith(said)
 
 
 @pytest.mark.long
@@ -140,6 +190,11 @@ def test_nobody_at_the_address_is_told(project: Project, monkeypatch: pytest.Mon
     assert "harness fleet up --local 2" in said
     assert "expected an address such as tcp://lab:8786" in project.error("sweep", "--scheduler", "lab:8786")
     assert "TLS needs --tls-ca" in project.error("sweep", "--scheduler", "tls://lab:8786")
+    for odd in ("tcp://lab", "tcp://", "tcp://lab:99999", "tcp://lab:port", "http://lab:8786", "tcp://lab:8786/x"):
+        assert f"--scheduler {odd}: expected an address such as tcp://lab" in project.error("sweep", "--scheduler", odd)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # no Dask: the client would wait for its first word
+        said = project.error("fleet", "hosts", "--scheduler", f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+    assert "no scheduler of Dask answers there" in said
     assert "--hosts each goes with a fleet" in project.error("sweep", "--hosts", "each")
     assert "name the scheduler" in project.error("fleet", "hosts")
 
@@ -197,6 +252,9 @@ def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatc
     """Scheduler, worker and client encrypt; without a certificate of that authority nobody is let in, nor from afar."""
     monkeypatch.setenv(PATIENCE, "5s")
     ours, others = certificates(tmp_path, "ours"), certificates(tmp_path, "others")
+    for wrong in ({"tls_key": others.tls_key}, {"tls_ca": ours.tls_key}):
+        with pytest.raises(UsageError, match="are not a CA's certificate, a certificate and its key"):
+            engine.security(dataclasses.replace(ours, **wrong))
     before = set(children(os.getpid()))
     with local.cluster(1, port=free_port(), cache=tmp_path / "cache", tls=ours) as address:
         assert address.startswith("tls://127.0.0.1:")

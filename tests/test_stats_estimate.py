@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from array import array
 
 import pytest
 from scipy import stats
@@ -178,3 +179,9 @@ def test_drift_is_what_the_recordings_show() -> None:
     seen = between.at(found, 0.95)
     assert len(found) >= 200
     assert seen <= estimate.DRIFT < 2 * seen
+
+
+@pytest.mark.parametrize("samples", [[5], [3, 1], [2, 9, 4], [7, 7, 1, 2**53], array("q", [10, 30, 20, 41])])
+def test_the_median_of_whole_numbers_is_exact(samples: list[int]) -> None:
+    """It is that of the standard library, which is slower."""
+    assert statistics.median(samples) == estimate.median(samples)

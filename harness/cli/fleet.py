@@ -22,6 +22,7 @@ from harness.suggest import suggest
 if TYPE_CHECKING:
     from harness.cli.console import Console
     from harness.cli.gate_console import GateConsole
+    from harness.fleet.engine import Fleet as ConnectedFleet
     from harness.fleet.model import FleetHost
     from harness.flow.preview import SweepRequest
     from harness.flow.sweep import Swept
@@ -161,6 +162,12 @@ def fleet(
         _hosts(spec, format_)
 
 
+def remarks(fleet: ConnectedFleet) -> list[str]:
+    """What to say of a scheduler before anything is measured."""
+    shows = f"Dask shows what runs where: {fleet.dashboard}" if fleet.dashboard else ""
+    return [line for line in (fleet.odd_dask, shows) if line]
+
+
 def swept_somewhere(
     request: SweepRequest, console: Console, spec: FleetSpec, *, hosts: str = "any", depot: str = ""
 ) -> list[Swept]:
@@ -189,8 +196,9 @@ def swept_somewhere(
 
     wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
     with Fleet(spec) as found:
-        if found.dashboard:
-            console.preparing(f"Dask shows what runs where: {found.dashboard}")
+        found.check_scheduler()
+        for line in remarks(found):
+            console.preparing(line)
         only = every_class(found.hosts()) if hosts == "each" else [None]
         done: list[Swept] = []
         for one in only:
@@ -282,8 +290,9 @@ def gated_somewhere(
         if request.zoo.is_file():
             wishes = {name: one.hosts for name, one in zoos.load(request.zoo).targets.items()}
     with Fleet(spec) as fleet:
-        if fleet.dashboard:
-            console.say(f"Dask shows what runs where: {fleet.dashboard}")
+        fleet.check_scheduler()
+        for line in remarks(fleet):
+            console.say(line)
         places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)
         elsewhere = FleetBuilds(fleet, depot=depot, say=console.say)
         builds = SideBuilds(depot=depot, fleet=elsewhere, say=console.say)
@@ -383,7 +392,7 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
         hosts = found.hosts()
         running = found.running()
         free = [one.address for one in hosts if not (one.refused or one.busy or running.get(one.address))]
-        floors, page = found.ask(member.measured_floor, free), found.dashboard
+        floors, said = found.ask(member.measured_floor, free), remarks(found)
     records: list[dict[str, Any]] = [
         {
             **dataclasses.asdict(one),
@@ -400,8 +409,8 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
     console = Console().out
     if hosts:
         print_grid(console, grid)
-    shows = f"; Dask shows what runs where: {page}" if page else ""
-    console.print(f"{units.count(len(hosts), 'worker')} at {spec.scheduler}{shows}", soft_wrap=True, markup=False)
+    for line in (f"{units.count(len(hosts), 'worker')} at {spec.scheduler}", *said):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _grid(
@@ -418,7 +427,7 @@ def _grid(
     for one in hosts:
         busy, floor = one.noise.get("busy"), floors.get(one.address)
         state = one.refused or ("measuring" if one.busy else "free" if one.slots else "lacks the resource harness=1")
-        state = "; ".join(running.get(one.address, ())) or state
+        state = "; ".join(running.get(one.address, ())) or (f"{state}, builds as well" if one.builds else state)
         if abs(one.clock_s) > CLOCK_S:
             state += f", its clock {units.seconds(abs(one.clock_s))} {'ahead' if one.clock_s > 0 else 'behind'}"
         runtimes = " ".join(f"{name} {version}" for name, version in one.runtimes.items())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.zoo import FleetSpec
 
 _HALF_URL = re.compile(r"(?:file|s3|gs|gcs|az|abfs|adl|https?|memory):(?!//)|://", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:tcp|tls|ws)://(?:\[[0-9A-Fa-f:.%]+\]|[^\s/:@?#\[\]]+):(?P<port>\d{1,5})", re.ASCII)
 """What was meant to be a URL, and would name a folder here, such as `file:`."""
 
 Zoo = Annotated[Path, typer.Option("--zoo", metavar="FILE", help="The zoo to read.", envvar="HARNESS_ZOO")]
@@ -402,9 +403,11 @@ def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | N
             raise UsageError("--tls-ca, --tls-cert and --tls-key go together: TLS needs all three files")
         ca, cert, key = (str(typed(one)) for one in files if one)
         spec = replace(spec, tls_ca=ca, tls_cert=cert, tls_key=key)
-    if spec.scheduler and "://" not in spec.scheduler:
+    if spec.scheduler and not _is_address_of_dask(spec.scheduler):
+        like = f"tcp://{spec.scheduler}"
         raise UsageError(
-            f"--scheduler {shown(spec.scheduler)}: expected an address such as tcp://{shown(spec.scheduler)}"
+            f"--scheduler {shown(spec.scheduler)}: expected an address such as "
+            f"{shown(like) if _is_address_of_dask(like) else 'tcp://lab:8786, or tls:// with certificates'}"
         )
     if spec.scheduler and spec.tls_ca and not spec.scheduler.startswith("tls://"):
         raise UsageError(
@@ -414,6 +417,12 @@ def fleet_spec(zoo: Path | None, scheduler: str | None, files: Sequence[Path | N
     if spec.scheduler.startswith("tls://") and not spec.tls_ca:
         raise UsageError(f"--scheduler {shown(spec.scheduler)}: TLS needs --tls-ca, --tls-cert and --tls-key")
     return spec
+
+
+def _is_address_of_dask(text: str) -> bool:
+    """Whether a text is an address as Dask's clients take it, with a port; of others they make tracebacks."""
+    found = _ADDRESS.fullmatch(text)
+    return found is not None and bounds.PORT.least < int(found["port"]) <= bounds.PORT.most
 
 
 def cache_and_depot(given: str | None) -> tuple[Path, str]:

@@ -5,16 +5,22 @@ Nothing else imports Dask, and nothing imports this module before a fleet is ask
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import logging
 import math
+import ssl
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import harness
 from harness.errors import HarnessError, UsageError
@@ -69,6 +75,7 @@ def dask() -> Any:
         raise UsageError("a fleet needs Dask: pip install 'onnx-harness[fleet]'") from error
     for name in ("distributed", "distributed.core", "distributed.client", "distributed.comm"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is said in our words
+    warnings.filterwarnings("ignore", category=distributed.versions.VersionMismatchWarning)  # as `Fleet.odd_dask` says
     return distributed
 
 
@@ -79,12 +86,49 @@ def security(spec: FleetSpec) -> Any:
     for path in (spec.tls_ca, spec.tls_cert, spec.tls_key):
         if not Path(path).is_file():
             raise UsageError(f"{path}: there is no such file; TLS needs the CA's certificate, a certificate and a key")
+    try:
+        ssl.create_default_context(cafile=spec.tls_ca).load_cert_chain(spec.tls_cert, spec.tls_key)
+    except (ssl.SSLError, OSError) as error:
+        raise UsageError(
+            f"{spec.tls_ca}, {spec.tls_cert} and {spec.tls_key} are not a CA's certificate, a certificate and its key "
+            f"({error})"
+        ) from error
     return dask().Security(
         tls_ca_file=spec.tls_ca,
         tls_client_cert=spec.tls_cert,
         tls_client_key=spec.tls_key,
         require_encryption=True,
     )
+
+
+def greet(address: str, files: Any, wait_s: float) -> None:
+    """Exchange the first words with a scheduler, and let go of it.
+
+    Dask's client waits without end for an answer to them, where another program listens there or the scheduler is
+    stopped.
+
+    Args:
+        address: the scheduler's.
+        files: Dask's TLS settings; None without.
+        wait_s: for how long.
+
+    Raises:
+        OSError: nobody is there, or not with these certificates.
+        TimeoutError: whoever takes connections there says nothing.
+    """
+    from distributed.comm import connect
+
+    async def exchange() -> None:
+        more = {} if files is None else files.get_connection_args("client")
+        try:
+            # That nobody takes the connection is known after `wait_s`, and said by Dask.
+            comm = await asyncio.wait_for(connect(address, timeout=wait_s, **more), wait_s + 1.0)
+        except TimeoutError:
+            raise TimeoutError(f"somebody takes connections there, and said nothing for {wait_s:g} s") from None
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as apart:  # this thread may have a loop of its own, as in a notebook
+        apart.submit(asyncio.run, exchange()).result()
 
 
 def code_digest(folder: Path | None = None) -> str:
@@ -97,40 +141,45 @@ def code_digest(folder: Path | None = None) -> str:
     return digest.hexdigest()[:12]
 
 
-def introduction() -> Callable[[], Mapping[str, Any]]:
-    """What any worker can be asked, also one with another harness or none: it is sent as code, not by name."""
+PYTHON: Final = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-    def introduce() -> dict[str, Any]:
-        import hashlib
-        import pathlib
-        import sys
-        import time
+INTRODUCTION = """
+import hashlib, pathlib, sys, time
 
-        said: dict[str, Any] = {"time": time.time(), "python": f"{sys.version_info[0]}.{sys.version_info[1]}"}
-        try:
-            import harness
-        except ImportError:
-            return said
-        root, digest = pathlib.Path(harness.__file__).parent, hashlib.sha256()
-        for path in sorted(root.rglob("*.py")):
-            digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
-            digest.update(path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-        return {**said, "version": harness.__version__, "code": digest.hexdigest()[:12]}
+def answer():
+    said = {"time": time.time(), "python": "%d.%d" % sys.version_info[:2]}
+    try:
+        import harness
+    except ImportError:
+        return said
+    root, digest = pathlib.Path(harness.__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\\0".encode())
+        digest.update(path.read_bytes().replace(b"\\r\\n", b"\\n") + b"\\0")
+    code = digest.hexdigest()[:12]
+    # What was imported when it was first asked is what runs there, whatever has been installed since.
+    stale = vars(harness).setdefault("_code_when_asked", code) != code
+    return {**said, "version": harness.__version__, "code": code, "stale": stale}
+"""
+"""What any worker can be asked, also one with another harness or none."""
 
-    return introduce
+SCHEDULER = """
+import distributed
+
+def answer():
+    pages = [one for each in distributed.Scheduler._instances for one in each.http_application.applications]
+    shows = any(type(one).__module__.startswith("distributed.dashboard") for one in pages)
+    return {"dask": distributed.__version__, "shows": shows}
+"""
+"""What any scheduler can be asked: its version, and whether it has pages (its web server is there in any case)."""
 
 
-def showing() -> Callable[..., bool]:
-    """What a scheduler is asked for its pages; sent as code, since it may have no harness.
+def asked(source: str) -> Callable[[], Mapping[str, Any]]:
+    """What calls `answer` of a source where it is sent to.
 
-    Its web server is there in any case, for /metrics.
+    It goes there as text: the bytecode of this Python would mean something else, or nothing, to another one.
     """
-
-    def shows(dask_scheduler: Any) -> bool:
-        applications = dask_scheduler.http_application.applications
-        return any(type(one).__module__.startswith("distributed.dashboard") for one in applications)
-
-    return shows
+    return functools.partial(eval, f"(lambda names: (exec({source!r}, names), names['answer']())[1])({{}})")
 
 
 class Fleet:
@@ -170,10 +219,36 @@ class Fleet:
         """Where Dask shows itself; empty where it does not, such as without bokeh or with `--no-dashboard`."""
         if "dashboard" not in self.client.scheduler_info(n_workers=0).get("services", {}):
             return ""
-        shows = False
-        with contextlib.suppress(Exception):  # another version of Dask names it otherwise, and then no page is named
-            shows = bool(self.client.run_on_scheduler(showing()))
-        return str(self.client.dashboard_link) if shows else ""
+        return str(self.client.dashboard_link) if self._scheduler().get("shows") else ""
+
+    @property
+    def odd_dask(self) -> str:
+        """What to say where the scheduler has another Dask than this host; else empty."""
+        theirs, ours = self._scheduler().get("dask"), dask().__version__
+        if theirs in (None, ours):
+            return ""
+        return f"{self.address} has Dask {theirs}, and this host {ours}: install the same if anything fails"
+
+    def check_scheduler(self) -> None:
+        """Refuse a scheduler with another harness: it unpacks what is sent to a worker, and packs it again.
+
+        Where its code differs, values would arrive under other names, or not at all.
+
+        Raises:
+            UsageError: it has another harness, or none, or one that was replaced while it ran.
+        """
+        said: Mapping[str, Any] | None = None
+        with contextlib.suppress(Exception):  # its Dask cannot be asked: what is wrong shows with the first task
+            said = self.client.run_on_scheduler(asked(INTRODUCTION))
+        if said is not None and (why := self._refusal({**said, "python": PYTHON})):  # another Python unpacks the same
+            raise UsageError(f"the scheduler at {self.address} {why}")
+
+    def _scheduler(self) -> Mapping[str, Any]:
+        """What the scheduler says of itself; nothing where its Dask names things otherwise."""
+        with contextlib.suppress(Exception):
+            found: Mapping[str, Any] = self.client.run_on_scheduler(asked(SCHEDULER))
+            return found
+        return {}
 
     def revive(self, patience_s: float, say: Callable[[str], None] = lambda _: None) -> bool:
         """Connect again where the scheduler was lost; whether that was so.
@@ -264,8 +339,13 @@ class Fleet:
 
         settings.config.set(SETTINGS)
         try:
-            wait_s = min(CONNECT_S, patience_s())
-            return distributed.Client(self.address, timeout=wait_s, security=security(self._spec), set_as_default=False)
+            wait_s, files = min(CONNECT_S, patience_s()), security(self._spec)
+            greet(self.address, files, wait_s)
+            return distributed.Client(self.address, timeout=wait_s, security=files, set_as_default=False)
+        except ImportError as error:
+            raise UsageError(
+                f"{self.address}: the scheduler has another Dask than this host: install the same there ({error})"
+            ) from error
         except (OSError, TimeoutError, ValueError, TypeError) as error:
             start = (
                 "Start one with `dask scheduler`, or try a cluster on this machine with `harness fleet up --local 2`."
@@ -279,7 +359,7 @@ class Fleet:
         return {address: one.get("resources") or {} for address, one in info.get("workers", {}).items()}
 
     def _introduced(self, addresses: Sequence[str], resources: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-        said = self.ask(introduction(), addresses)
+        said = self.ask(asked(INTRODUCTION), addresses)
         ours, found = [], {}
         for address in addresses:
             why = self._refusal(said.get(address))
@@ -305,6 +385,10 @@ class Fleet:
             return "does not answer"
         if "version" not in said:
             return "has no harness: pip install 'onnx-harness[fleet]' there"
+        if said["python"] != PYTHON:
+            return f"runs Python {said['python']}, and this is {PYTHON}: what they send each other needs the same there"
+        if said["stale"]:
+            return "was started before its harness was replaced: start it again"
         if (said["version"], said["code"]) != self._own:
             version, code = self._own
             return (

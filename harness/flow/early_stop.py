@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import budget
 from harness.records import ProcessSamples, Status
+from harness.stats import estimate
 from harness.stats.slower import at_least
 
 Row = Mapping[str, Any]
@@ -43,7 +44,7 @@ def round_time(samples: ProcessSamples) -> RoundTime:
     """What of a process counts here."""
     around = [ns for ns in (samples.reference_before_ns, samples.reference_after_ns) if ns]
     return RoundTime(
-        median_ns=max(statistics.median(samples.samples_ns), 1),
+        median_ns=max(estimate.median(samples.samples_ns), 1),
         pace_ns=statistics.fmean(around) if len(around) == 2 else None,  # noqa: PLR2004
         started_at=samples.started_at,
     )

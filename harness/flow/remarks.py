@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-
 from harness import runtime_spec
 from harness.measure import coordinator
 from harness.records import Evaluation, Latency, ProcessSamples, Target
@@ -54,7 +52,7 @@ def of_samples(processes: tuple[ProcessSamples, ...], latency: Latency, floor_s:
             f"median is {latency.median_s / floor_s:.1f} times the measurement floor ({seconds(floor_s)}): "
             "a good part of it is the call itself; a larger batch shows the model better"
         )
-    step = estimate.tick([sorted(p.samples_ns) for p in processes]) / 1e9
+    step = estimate.tick([estimate.in_order(p.samples_ns) for p in processes]) / 1e9
     if step > COARSE * latency.median_s:
         notes.append(
             f"samples come in steps of {seconds(step)}, {step / latency.median_s:.0%} of the median: the clock is too "
@@ -75,4 +73,4 @@ def spread(processes: tuple[ProcessSamples, ...]) -> float | None:
     """Relative range of the processes' medians; None for a single process."""
     if len(processes) < 2:  # noqa: PLR2004
         return None
-    return estimate.spread([max(statistics.median(p.samples_ns), 1) for p in processes])
+    return estimate.spread([max(estimate.median(p.samples_ns), 1) for p in processes])

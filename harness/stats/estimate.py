@@ -221,6 +221,18 @@ def tick(processes: Sequence[Sequence[int]]) -> int:
     return int(steps.min()) if steps.size else 1
 
 
+def in_order(samples: Sequence[int]) -> Any:
+    """Whole numbers as a sorted array."""
+    import numpy as np
+
+    return np.sort(np.asarray(samples, dtype=np.int64))
+
+
+def median(samples: Sequence[int]) -> float:
+    """The median of whole numbers, exactly; `statistics.median` sorts them as objects."""
+    return _middle(in_order(samples))
+
+
 def _middle(ordered: Any) -> float:
     """The median of a sorted array of whole numbers, exactly."""
     half = len(ordered) // 2
