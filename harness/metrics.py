@@ -334,7 +334,9 @@ def reader(column: str) -> Callable[[Mapping[str, Any]], Any]:
 
 def stored(row: Mapping[str, Any], column: str) -> Any:
     """A stored value by its column, such as `latency.median_s`; None where a part of the way is absent."""
-    value: Any = row
-    for name in column.split("."):
-        value = None if value is None else value.get(name)
+    name, _, rest = column.partition(".")
+    value: Any = row.get(name)
+    while rest and value is not None:
+        name, _, rest = rest.partition(".")
+        value = value.get(name)
     return value

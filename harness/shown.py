@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.text import Text
 
-_CONTROL: Final = (
-    "\\x00-\\x1f\\x7f-\\x9f"  # C0 (with tab and line feed), DEL and C1: terminals act on them
+_SPACE: Final = "\\t\\n\\r"
+_UNSEEN: Final = (
+    "\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f"  # C0, DEL and C1: terminals act on them
     "\\u00ad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2028-\\u202e"  # unseen: directions of writing, line breaks
     "\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
     "\\ud800-\\udfff"  # halves of pairs, which no encoding can hold: paths have them
     "\\ufdd0-\\ufdef\\ufffe\\uffff\\U000e0000-\\U000e0fff"  # no characters, and tags
 )
-CONTROL: Final = re.compile(f"[{_CONTROL}]")
+CONTROL: Final = re.compile(f"[{_SPACE}{_UNSEEN}]")
 """What is never written as it is. Joiners (U+200C, U+200D) stay: languages and emoji need them."""
 
-_CONTROL_OF_LINES: Final = re.compile(f"(?!\n)[{_CONTROL}]")
+_CONTROL_OF_LINES: Final = re.compile(f"[\t\r{_UNSEEN}]")
 
 COMMAND: Final = re.compile(r"(?:^|(?<=[\s]))::|##(?=\[)", re.MULTILINE)
 """What runners of GitHub and Azure take for a command: `::name::` at the start of a line, `##[name]` anywhere."""
@@ -152,7 +153,7 @@ def html(given: str) -> str:
     return standard.escape(page(given))
 
 
-UNSEEN: Final = re.compile(f"(?![\t\n\r])[{_CONTROL}]")
+UNSEEN: Final = re.compile(f"[{_UNSEEN}]")
 
 
 def page(given: str) -> str:

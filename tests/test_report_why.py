@@ -103,7 +103,7 @@ def test_no_known_cause_is_said(tmp_path: Path) -> None:
         write(tmp_path / "results", run(day), [measured(outcomes.case(), level)])
     data = load(tmp_path / "results")
     moved = overview.since_the_run_before(data)
-    reasons = why.reasons(data, moved)
+    reasons = why.reasons(moved)
     assert [why.NOTHING] == [line["text"] for line in why.common(moved, reasons)]
 
 

@@ -26,22 +26,24 @@ ASV: Final = 0.99
 VERDICTS: Final = ("slower", "faster", "same", "unjudged")
 
 
-def compare(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+def compare(before: pd.DataFrame, after: pd.DataFrame, *, host: str = "") -> pd.DataFrame:
     """The cases that both sides measured on the same weights, what matters most first.
 
     Args:
         before: one line per case, with `case`, `median_s`, `low_s`, `high_s`, `processes`, `weights`, `status`.
         after: the same of the other side.
+        host: a column that tells hosts apart: each has a line per case, and is judged as a list of its own.
 
     Returns:
         As `judged`.
     """
-    both = after.merge(before, on="case", suffixes=("", "_before"))
-    same = both["weights"].astype(object) == both["weights_before"].astype(object)
-    return judged(both[same.to_numpy(bool)])
+    known = after[after["weights"].notna()]  # pandas takes absent ones for equal
+    on = ["case", "weights", *filter(None, [host])]
+    both = known.merge(before, on=on, suffixes=("", "_before"))
+    return judged(both, both[host].astype(object).to_numpy() if host else None)
 
 
-def judged(both: pd.DataFrame) -> pd.DataFrame:
+def judged(both: pd.DataFrame, lists: Any = None) -> pd.DataFrame:
     """Ratios of lines that belong together, what matters most first.
 
     The interval of a ratio is Welch's on the logarithms, from each side's interval across its processes, about the
@@ -54,8 +56,10 @@ def judged(both: pd.DataFrame) -> pd.DataFrame:
     one where they lie apart.
 
     Args:
-        both: a line per case and what it is apart for; the columns of `compare` and `source` (empty for samples) of
-            the side after, and of the side before with the suffix `_before`.
+        both: a line per case and what it is apart for; `median_s`, `low_s`, `high_s`, `processes` and, where some are
+            values of asv's files, `source` (empty for samples) of the side after, and of the side before with the
+            suffix `_before`.
+        lists: of each line the list that it belongs to, where several are judged at once; None for one list.
 
     Returns:
         Those lines that have a ratio, with `ratio`, `low`, `high`, `verdict` (one of `VERDICTS`) and `confidence`.
@@ -63,12 +67,14 @@ def judged(both: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
 
     medians = both[["median_s", "median_s_before"]].to_numpy(float)
-    both = both[((medians > 0) & np.isfinite(medians)).all(axis=1)].reset_index(drop=True)
+    there = ((medians > 0) & np.isfinite(medians)).all(axis=1)
+    both = both[there].reset_index(drop=True)
+    among = np.zeros(len(both), dtype=int) if lists is None else np.unique(lists[there], return_inverse=True)[1]
     ratio = (both["median_s"] / both["median_s_before"]).to_numpy(float)
     of_asv = np.zeros(len(both), dtype=bool)
     for column in {"source", "source_before"} & {*both.columns}:
         of_asv |= (both[column].astype(object) != "").to_numpy(bool)
-    low, high, moved = _welch(both, ratio, ~of_asv)
+    low, high, moved = _welch(both, ratio, ~of_asv, among)
     if of_asv.any():
         ends = _ends(both)
         low, high = np.where(of_asv, ends[0], low), np.where(of_asv, ends[1], high)
@@ -81,8 +87,8 @@ def judged(both: pd.DataFrame) -> pd.DataFrame:
     return _sorted(both)
 
 
-def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Floats, Any]:
-    """Both ends of each ratio, and whether it excludes 1 among all that are compared; NaN where there is no spread."""
+def _welch(both: pd.DataFrame, ratio: Floats, of_samples: Any, lists: Any) -> tuple[Floats, Floats, Any]:
+    """Both ends of each ratio, and whether it excludes 1 among all of its list; NaN where there is no spread."""
     import numpy as np
 
     errors, freedoms = [], []
@@ -96,12 +102,12 @@ def _welch(both: pd.DataFrame, ratio: Floats, among: Any) -> tuple[Floats, Float
     spread = errors[0] ** 4 / freedoms[0] + errors[1] ** 4 / freedoms[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = np.where(spread > 0, variance**2 / spread, np.minimum(*freedoms))
-    usable = np.isfinite(variance) & among
-    cases = max(int(usable.sum()), 1)
+    usable = np.isfinite(variance) & of_samples
+    cases = np.maximum(np.bincount(lists[usable], minlength=len(lists)), 1)[lists].tolist()
     whole = np.where(usable, np.maximum(np.floor(np.nan_to_num(freedom, nan=1.0)), 1), 1).astype(int)
     error = np.sqrt(np.where(usable, variance, np.nan))
     reach = error * np.array([t_quantile((1 + CONFIDENCE) / 2, k) for k in whole])
-    strict = error * np.array([t_quantile(1 - (1 - CONFIDENCE) / 2 / cases, k) for k in whole])
+    strict = error * np.array([t_quantile(1 - (1 - CONFIDENCE) / 2 / m, k) for m, k in zip(cases, whole, strict=True)])
     low, high = np.minimum(np.exp(centre - reach), ratio), np.maximum(np.exp(centre + reach), ratio)
     return low, high, usable & (np.abs(centre) > strict) & (np.sign(centre) == np.sign(np.log(ratio)))
 

@@ -16,7 +16,7 @@ from harness import flavours, git
 from harness.metrics import METRICS
 from harness.records import Status
 from harness.report import limits, wording
-from harness.report.rows import ordered, picked
+from harness.report.rows import BRIEF, ordered, picked
 from harness.store import earlier, query, standing
 from harness.store.asv import reconcile as asv_values
 from harness.store.asv.reconcile import Values
@@ -131,8 +131,8 @@ class Data:
     Attributes:
         rows: every stored row, by the columns of `COLUMNS`, oldest run first; and `runtime`, what measured it, as a
             label, and `tag`, the same as asv's files name it.
-        latest: whole rows: the newest of each case on each host.
-        among: those, and rows of earlier runs on which a choice may rest (`harness.store.earlier`).
+        latest: the newest row of each case on each host, as far as lists and charts show it (`rows.BRIEF`).
+        among: those, and such rows of earlier runs on which a choice may rest (`harness.store.earlier`).
         runs: newest first.
         machines: fingerprint -> facts of that host, by its newest row; the host of the newest row first.
         subjects: commit -> first line of its message, where the repository knows it.
@@ -287,12 +287,12 @@ def load(
             rows[name] = rows[name].cat.remove_unused_categories()
     newest = _newest(rows)
     of = {run.commit for run in runs if run.commit} | {one.hash for one in values.commits}
-    latest = ordered(_noted(rows, newest, picked(newest)))
+    latest = ordered(_noted(rows, newest, picked(newest, BRIEF)))
     return Data(
         results=results,
         rows=rows,
         latest=tuple(latest),
-        among=(*latest, *ordered(picked(earlier.keys(rows, newest)))),
+        among=(*latest, *ordered(picked(earlier.keys(rows, newest), BRIEF))),
         runs=runs,
         machines=_machines(rows),
         subjects=git.subjects(repo, sorted(of)) if repo is not None else {},

@@ -90,38 +90,46 @@ def quantiles(processes: Sequence[Mapping[str, Any]]) -> list[float]:
     """Evenly spaced quantiles of all samples of a case, in seconds; empty without samples."""
     import numpy as np
 
-    pooled = _pooled(processes)
-    if not len(pooled):
+    ordered = _ordered(processes)
+    if not len(ordered):
         return []
-    return [float(value) for value in np.quantile(pooled, np.linspace(0, 1, min(QUANTILES, max(len(pooled), 2))))]
+    found: list[float] = _at(ordered, np.linspace(0, 1, min(QUANTILES, max(len(ordered), 2)))).tolist()
+    return found
 
 
 def spread(processes: Sequence[Mapping[str, Any]]) -> Spread | None:
     """Where the samples of a case lie; None without samples."""
     import numpy as np
 
-    pooled = _pooled(processes)
-    if not len(pooled):
+    ordered = _ordered(processes)
+    if not len(ordered):
         return None
-    low, first, median, third, high = (float(value) for value in np.quantile(pooled, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    low, first, median, third, high = _at(ordered, np.array((0.05, 0.25, 0.5, 0.75, 0.95))).tolist()
     return Spread(
-        n=len(pooled),
+        n=len(ordered),
         low=low,
         first=first,
         median=median,
         third=third,
         high=high,
-        largest=float(pooled.max()),
-        outliers=int((pooled > OUTLIER * median).sum()),
+        largest=float(ordered[-1]),
+        outliers=len(ordered) - int(np.searchsorted(ordered, OUTLIER * median, side="right")),
     )
 
 
-def _pooled(processes: Sequence[Mapping[str, Any]]) -> Floats:
-    """All samples, in seconds."""
+def _ordered(processes: Sequence[Mapping[str, Any]]) -> Floats:
+    """All samples, in seconds, the smallest first."""
     import numpy as np
 
     found = [np.asarray(process["samples_ns"] or [], dtype=float) for process in processes]
-    return np.concatenate([np.empty(0), *found]) / 1e9
+    return np.sort(np.concatenate([np.empty(0), *found])) / 1e9
+
+
+def _at(ordered: Floats, shares: Floats) -> Floats:
+    """Quantiles of ordered numbers, as `numpy.quantile` has them; which takes ten times as long for a few hundred."""
+    import numpy as np
+
+    return np.interp(shares * (len(ordered) - 1), np.arange(len(ordered)), ordered)
 
 
 def sparkline(values: Sequence[float], points: int = 40) -> list[int]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.records import case_id
 from harness.report import render
 from harness.report.data import Data
 from harness.report.histories import ChartedSeries
+from harness.report.palette import SeriesStyle
 from harness.report.parts import script_json
 
 if TYPE_CHECKING:
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
 class Keys:
     """Digests over stored rows: which file holds them and what that file's size and time are, never their content."""
 
-    def __init__(self, data: Data, shared: Mapping[str, Any]) -> None:
-        """With everything that all pages depend on: the code that makes them, and what they share."""
+    def __init__(self, data: Data, shared: Mapping[str, Any], look: Mapping[str, SeriesStyle]) -> None:
+        """With everything that all pages depend on: the code that makes them, what they share, and all marks."""
         self.data = data
+        self._look = look  # a new name may move the marks of others
         self.base = script_json([render.version(), shared, data.commit_url]).encode()
         # What is drawn of a series does not say what was left out.
-        self._of_series = script_json([render.version(), shared["hosts"], data.commit_url])
+        self._of_series = script_json([render.version(), data.commit_url])
         self.files = {name: _state(Path(name)) for name in data.rows["filename"].cat.categories}
         self.runs = [script_json(of_run).encode() for of_run in _revisions(data)]
         self._of_points: dict[bytes, bytes] = {}
@@ -43,11 +46,18 @@ class Keys:
         digest.update("\0".join(extra).encode())
         return digest.hexdigest()
 
+    def marks(self, variants: Iterable[str]) -> str:
+        """Of how some variants look."""
+        return "\n".join(f"{name} {self._look[name]}" for name in variants)
+
     def series(self, group: Sequence[ChartedSeries], scans: Mapping[tuple[str, str], Scan]) -> str:
         """Of the series of one case, host, runtime and weights."""
-        digest = hashlib.sha256(self._of_series.encode())
+        case = group[0].case
+        mark = self._look.get(case_id.parts(case).variant or case)
+        about = (self.data.host(group[0].fingerprint), case in self.data.cases, mark)
+        digest = hashlib.sha256(f"{self._of_series}\0{about}".encode())
         for one in group:
-            digest.update(f"{one.metric}\0{scans[one.id, one.metric]!r}\n".encode())
+            digest.update(f"{one.metric}\0{one.unit}\0{one.confidence}\0{scans[one.id, one.metric]!r}\n".encode())
             for part in (one.at, one.numbers, one.low, one.high):
                 digest.update(b"" if part is None else part.tobytes())
             if one.at is not None:

@@ -21,8 +21,8 @@ from harness.report.output import Entry, Output
 from harness.report.pages import case, explained, model
 from harness.report.palette import SeriesStyle
 from harness.report.parts import assign
-from harness.report.rows import ordered, picked
-from harness.store import query, stored_files
+from harness.report.rows import BRIEF, ordered, picked
+from harness.store import examples, query, stored_files
 from harness.store.asv.reconcile import Values
 from harness.store.rows import Row
 
@@ -34,17 +34,6 @@ CHUNK: Final = 100
 
 LARGE: Final = 1_000_000
 """Bytes of stored samples from which on a second process is worth its start of a second."""
-
-RECENT: Final = tuple(
-    name
-    for name in query.LIGHT
-    if name
-    not in {
-        "host", "versions", "settings", "noise", "floor_s", "kernels", "operators", "arithmetic", "computation",
-        "steps", "notes", "provider_options", "session_config", "reference",
-    }
-)  # fmt: skip
-"""What is read of the rows of recent runs: the rest only a case's page shows, and all of it is text to decode."""
 
 RECENT_RUNS: Final = 5
 """Runs whose rows can be chosen on a model's page beside the newest of each case, at most."""
@@ -64,7 +53,7 @@ class ModelJob:
         data: what is stored, without rows; `latest` are those of this model.
         recent: stored rows of the recent runs.
         newest: the newest stored row of each case on each host.
-        cases: case -> the run of its newest row, whatever the host: what its page shows.
+        cases: case -> the run of the newest of those, whatever the host: what its page shows.
         series: case -> its series, one per host, runtime and weights.
         look: a mark for every variant.
         shared: what all pages share.
@@ -102,13 +91,20 @@ def stale(
     found = []
     for name, rows in data.rows.groupby("model", observed=True):
         recent = _recent(data, rows)
-        last = rows.drop_duplicates("case", keep="last")
-        cases = dict(zip(last["case"].astype(str), last["run"].astype(str), strict=True))
+        paged = newest[name].drop_duplicates("case", keep="last")
+        cases = dict(zip(paged["case"].astype(str), paged["run"].astype(str), strict=True))
         decides = {row["run"] for row in among.get(str(name), ())}
-        shown = rows[rows["run"].isin(recent) | rows["run"].isin(decides) | rows.index.isin(newest[name].index)]
+        last = rows.drop_duplicates(["case", "fingerprint"], keep="last")  # a failure that follows numbers is noted
+        stands = rows.index.isin(newest[name].index) | rows.index.isin(last.index)
+        shown = rows[rows["run"].isin(recent) | rows["run"].isin(decides) | stands]
         own = {case: of_case[case] for case in cases if case in of_case}
         known = explanations.states(data.results, cases)
-        extra = [*(one.id for group in own.values() for one in group), *known.values()]
+        extra = [
+            *(one.id for group in own.values() for one in group),
+            *known.values(),
+            keys.marks(sorted({*rows["variant"]})),
+        ]
+        extra += examples.states(data.results, (row["evaluation"] for row in latest.get(str(name), ())))
         key = keys.rows(shown, extra=extra)
         paths = [links.model(str(name)), links.raw(str(name)), *(links.case(case) for case in cases)]
         paths += [links.explained(case) for case in known]
@@ -256,6 +252,8 @@ def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
     by_case: dict[str, list[Row]] = {}
     for row in job.data.latest:
         by_case.setdefault(row["case"], []).append(row)
+    paged = [job.cases[case] == run for case, run in zip(job.newest["case"], job.newest["run"], strict=True)]
+    whole = {row["case"]: row for row in picked(job.newest[paged])}
     of_run: dict[tuple[str, str], str] = {}
     quantiles: list[dict[str, Any]] = []
     startups: dict[tuple[str, str], model.Intervals] = {}
@@ -269,7 +267,8 @@ def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
             if (found := downsample.spread(processes)) is not None:
                 spreads[run, name] = found
             if job.cases[name] == run:
-                row = next(row for row in by_case[name] if row["run"] == run)
+                # What `latest` says beside it: that a failure followed.
+                row = whole[name] | next(row for row in by_case[name] if row["run"] == run)
                 where = run, row["fingerprint"]
                 if where not in of_run:
                     of_run[where] = render.fragment("facts.html.j2", facts=case.of_run(job.data.run(run), row))
@@ -287,7 +286,7 @@ def _pages(job: ModelJob) -> Iterator[tuple[str, str]]:
                 if shown is not None:
                     more = explained.page(shown)
                     yield more.path, render.html(more, job.shared)
-    recent = ordered(picked(job.recent, RECENT))
+    recent = ordered(picked(job.recent, BRIEF))
     page = model.page(job.data, job.name, job.data.latest, recent, job.look, startups, spreads)
     yield page.path, render.html(page, job.shared)
     places = {(row["run"], row["case"]): place for place, row in enumerate(page.context["order"])}

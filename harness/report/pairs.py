@@ -148,8 +148,10 @@ def key(data: Data, pair: ComparedPair, keys: Keys) -> str:
 
     extra, frames = [], []
     for side in (pair.before, pair.after):
-        hashes = pd.util.hash_pandas_object(sides.values(data, side), index=False).to_numpy()
-        extra += [side.kind, side.key, side.label, hashlib.sha256(hashes.tobytes()).hexdigest()]
+        own = sides.values(data, side)
+        hashes = pd.util.hash_pandas_object(own, index=False).to_numpy()
+        paged = [case in data.cases for case in own["case"]]
+        extra += [side.kind, side.key, side.label, hashlib.sha256(hashes.tobytes() + bytes(paged)).hexdigest()]
         stored = sides.stored(data, side)
         frames.append(stored.drop_duplicates(["run", "filename"]))
     return keys.rows(*frames, extra=extra)

@@ -127,9 +127,9 @@ def _build(request: SiteRequest, pool: Executor | None) -> Built:
 
 
 def _write(data: Data, request: SiteRequest, shared: Mapping[str, Any], output: Output, pool: Executor | None) -> None:
-    keys = Keys(data, shared)
     series = histories.collect(data, data.positions)
     look = marks({*data.rows["variant"].cat.categories, *_variants(series)})
+    keys = Keys(data, shared, look)
     with models.made(models.stale(data, series, look, shared, keys, output), output, pool):
         scans = histories.scans(series)
         output.put(*_page(overview.overview(data, series, scans, _asv(request)), shared))
@@ -142,8 +142,9 @@ def _write_values(data: Data, request: SiteRequest, shared: Mapping[str, Any], o
     series = histories.collect(data, data.positions)
     scans = histories.scans(series)
     output.put(*_page(values.page(data, series, scans, _asv(request)), shared))
-    keys = Keys(data, shared)
-    _history(data, series, scans, marks(_variants(series)), shared, keys, output)
+    look = marks(_variants(series))
+    keys = Keys(data, shared, look)
+    _history(data, series, scans, look, shared, keys, output)
     _compare(data, request, shared, keys, output)
 
 

@@ -144,6 +144,18 @@ def write(results: Path, evaluation: Evaluation | None) -> None:
         files.write(place, held.getvalue())
 
 
+def states(results: Path, keys: Iterable[str | None]) -> list[str]:
+    """Of these keys those under which something is kept, each as a text that changes when it does."""
+    found = []
+    for key in sorted({key for key in keys if key} if (results / FOLDER).is_dir() else ()):
+        try:
+            stat = _place(results, key).stat()
+        except (OSError, StoreError):
+            continue
+        found.append(f"{key} {stat.st_size} {stat.st_mtime_ns}")
+    return found
+
+
 def read(results: Path, key: str) -> tuple[ExampleResult, ...]:
     """Everything that is kept under a key, in the order of metrics and examples.
 

@@ -120,13 +120,15 @@ def ecdf(frame: pd.DataFrame, marks: Mapping[str, SeriesStyle]) -> Figure:
     """
     found = records(frame)
     factor, unit = _unit(found)
+    counts = {len(row["quantiles"]) for row in found} - {0, 1}
+    shares = {count: column((i / (count - 1) for i in range(count)), 100) for count in counts}
     traces: list[Trace] = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": label(case_id.parts(row["case"]).within_model, 40),
             "x": column(row["quantiles"], factor),
-            "y": column((i / (len(row["quantiles"]) - 1) for i in range(len(row["quantiles"]))), 100),
+            "y": shares[len(row["quantiles"])],
             "line": {"color": marks[row["variant"]].colour, "width": 1.5, "dash": DASHES[place % len(DASHES)]},
             "hovertemplate": "%{y:.0f}% within %{x} " + unit,
             "meta": {"row": row["row"]},

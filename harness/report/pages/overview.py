@@ -44,8 +44,9 @@ def overview(
     # The host to look at first is the one with most regressions, else the newest.
     first = max(data.hosts, key=lambda host: int(slower.get(host, 0)))
     shown = moved[moved["verdict"].isin(["slower", "faster"])]
-    reasons = why.reasons(data, shown)
+    reasons = why.reasons(shown)
     recent = levels.recent_levels(data, series, scans)
+    past = _past(series, hosts)
     return Page(
         path="index.html",
         template="overview.html.j2",
@@ -56,7 +57,7 @@ def overview(
             "moved": _moved(shown, reasons),
             "sides": _sides(data, moved),
             "common": why.common(shown, reasons),
-            "tiles": [_tiles(data, moved, series, recent, host) for host in hosts],
+            "tiles": [_tiles(data, moved, past[host], recent, host) for host in hosts],
             "levels": recent.table,
             "newest": values.newest(data, series) if data.asv.series else None,
             "coverage": _coverage(data),
@@ -76,21 +77,15 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
 
     Whichever run it is in: a small sweep of one model says nothing new of the others, and takes nothing from the page.
     """
-    import pandas as pd
-
     rows = data.rows
     usable = rows[rows["median_s"].notna() & rows["status"].isin(WITH_NUMBERS)]
-    parts = []
-    for host in data.hosts:
-        own = usable[usable["fingerprint"] == host]
-        last = own.drop_duplicates("case", keep="last")
-        rest = own[~own.index.isin(last.index)].drop_duplicates(["case", "weights"], keep="last")
-        keys = rest["case"].astype(str) + "\n" + rest["weights"].astype(str)
-        wanted = set(last["case"].astype(str) + "\n" + last["weights"].astype(str))
-        parts.append(compare(rest[keys.isin(wanted)], last))
-    found = pd.concat(parts, ignore_index=True)
-    rank = found["verdict"].map({"slower": 0, "faster": 1, "same": 2, "unjudged": 3})
-    return found.loc[rank.sort_values(kind="stable").index].reset_index(drop=True)
+    last = usable.drop_duplicates(["case", "fingerprint"], keep="last")
+    rest = usable.drop(last.index).drop_duplicates(["case", "fingerprint", "weights"], keep="last")
+    found = compare(rest, last, host="fingerprint")
+    places = {host: place for place, host in enumerate(data.hosts)}
+    keys = {"rank": found["verdict"].map(VERDICTS.index), "host": found["fingerprint"].astype(object).map(places)}
+    order = found[[]].assign(**keys).sort_values(["rank", "host"], kind="stable").index
+    return found.loc[order].reset_index(drop=True)
 
 
 def _moved(shown: pd.DataFrame, reasons: Mapping[why.Key, Sequence[str]]) -> Chart | None:
@@ -133,7 +128,7 @@ def _newest_of(data: Data, runs: Iterable[Any]) -> str:
 def _tiles(
     data: Data,
     moved: pd.DataFrame,
-    series: Mapping[str, Sequence[ChartedSeries]],
+    past: Mapping[str, int],
     recent: levels.RecentLevels,
     host: str,
 ) -> dict[str, Any]:
@@ -144,7 +139,7 @@ def _tiles(
     return {
         "host": host,
         "counts": {name: int((verdicts == name).sum()) for name in VERDICTS},
-        "past": _past(series, host),
+        "past": past,
         "levels": len(rising),
         "rising": sum(rising),
         "failed": statuses.count("failed"),
@@ -152,18 +147,20 @@ def _tiles(
     }
 
 
-def _past(series: Mapping[str, Sequence[ChartedSeries]], host: str) -> Mapping[str, int]:
-    """What asv's files say of a host's newest latencies against the commit before."""
-    verdicts = [
-        values.judged(one)[0]
-        for group in series.values()
-        for one in group
-        if one.source and one.metric == "latency" and one.fingerprint == host
-    ]
+def _past(series: Mapping[str, Sequence[ChartedSeries]], hosts: Iterable[str]) -> dict[str, Mapping[str, int]]:
+    """What asv's files say of each host's newest latencies against the commit before."""
+    verdicts: dict[str, list[str]] = {host: [] for host in hosts}
+    for group in series.values():
+        for one in group if group[0].source else ():
+            if one.metric == "latency" and one.fingerprint in verdicts:
+                verdicts[one.fingerprint].append(values.judged(one)[0])
     return {
-        "slower": verdicts.count("worse"),
-        "faster": verdicts.count("better"),
-        "open": verdicts.count("overlap") + verdicts.count("same"),
+        host: {
+            "slower": found.count("worse"),
+            "faster": found.count("better"),
+            "open": found.count("overlap") + found.count("same"),
+        }
+        for host, found in verdicts.items()
     }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.flavours import FLAVOURS, is_flavour
 from harness.report import wording
-from harness.report.data import Data, StoredRun
+from harness.report.data import StoredRun
 from harness.report.figures.base import records
 from harness.report.rows import picked
 from harness.store.rows import Row, runtime_of
@@ -50,25 +50,25 @@ Key = tuple[str, str]
 """Fingerprint of a host, and a case."""
 
 
-def reasons(data: Data, moved: pd.DataFrame) -> dict[Key, tuple[str, ...]]:
+def reasons(moved: pd.DataFrame) -> dict[Key, tuple[str, ...]]:
     """What differs between both rows of each change, for the first `MOST` of each host.
 
     Args:
-        data: what is stored.
-        moved: changes of `harness.report.compare.compare`, with `filename_before` and `run_before`.
+        moved: changes of `harness.report.compare.compare`, with `filename`, `run` and both of the side before.
     """
     import pandas as pd
 
     shown = moved.groupby("fingerprint", observed=True, sort=False).head(MOST)
     if shown.empty:
         return {}
-    keys = pd.DataFrame({"case": shown["case"], "run": shown["run_before"], "filename": shown["filename_before"]})
-    before = {(row["run"], row["case"]): row for row in picked(keys.astype(object))}
-    after = {(row["fingerprint"], row["case"]): row for row in data.latest}
+    keys = [
+        pd.DataFrame({"case": shown["case"], "run": shown[f"run{side}"], "filename": shown[f"filename{side}"]})
+        for side in ("", "_before")
+    ]
+    rows = {(row["run"], row["case"]): row for row in picked(pd.concat([key.astype(object) for key in keys]))}
     found: dict[Key, tuple[str, ...]] = {}
-    for row in records(shown[["fingerprint", "case", "run_before"]]):
-        first = before.get((row["run_before"], row["case"]))
-        last = after.get((row["fingerprint"], row["case"]))
+    for row in records(shown[["fingerprint", "case", "run", "run_before"]]):
+        first, last = (rows.get((row[f"run{side}"], row["case"])) for side in ("_before", ""))
         if first is not None and last is not None:
             found[row["fingerprint"], row["case"]] = differences(first, last)
     return found
