@@ -60,6 +60,9 @@ WHOSE: Final = (
 """The columns that decide the series of a row."""
 
 
+LATEST: Final = 2.0**62
+"""Milliseconds that no time is beyond: a whole number holds them."""
+
 MOST_CODES: Final = 2**62
 """Up to which numbers are put together that tell rows apart."""
 
@@ -238,7 +241,9 @@ class _Sampled:
             started_at=self.texts("run_started_at"),
             source=RepeatedTexts(codes=np.zeros(count, dtype=np.int32), texts=("samples",)),
             run=self.texts("run"),
-            commit_time=np.where(np.isnan(time), NO_TIME, np.nan_to_num(time)).astype(np.int64),
+            commit_time=np.where(np.isnan(time), NO_TIME, np.clip(np.nan_to_num(time), -LATEST, LATEST)).astype(
+                np.int64
+            ),
             dirty=np.asarray(dirty.to_numpy(), dtype=np.bool_),
             position=np.array(positions, dtype=np.int64)[commit.codes],
             low=self.numbers("latency.ci95_low_s") if timed else none,
