@@ -123,15 +123,15 @@ def test_where_no_counter_tells_there_is_a_reason_and_no_number(
     assert said in found.source
 
 
-def test_a_counter_of_root_alone_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_counter_of_root_alone_names_the_remedy(tmp_path: Path) -> None:
     """As every kernel since 5.10 has it; the file itself cannot be closed to root, who may run this."""
     zone(tmp_path, "intel-rapl:0", "package-0", 1)
 
     def closed(path: Path) -> int:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(energy, "number_in", closed)
-    assert "can be read by root alone: run harness as root, or `chmod a+r` it" in energy.of_processors(tmp_path).source
+    found = energy.of_processors(tmp_path, read=closed)
+    assert "can be read by root alone: run harness as root, or `chmod a+r` it" in found.source
 
 
 def test_other_hosts_counters_are_not_taken_for_the_devices_own() -> None:
@@ -202,6 +202,8 @@ class FakeNvml:
 
 def test_the_energy_of_a_gpu_is_that_of_the_one_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     """In microjoules; of several GPUs only where CUDA numbers them as NVML does."""
+    torch = Target(name="torch", provider="cuda", runtime="torch")
+    assert "counter is known" not in energy.found_for(torch).source
     one = energy.of_nvidia({}, load=lambda: FakeNvml(1, 1234))
     assert ("NVML GPU 0", 1_234_000) == (one.source, one.counters[0].read())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -54,9 +54,13 @@ def check(provider: str, model: Path, sizes: Mapping[str, int]) -> dict[str, Any
 
 def main() -> None:
     """Answer one job."""
+    # `onnxruntime.tools` imports torch where it is installed, for exports that nobody asks for: most of the time.
+    sys.modules["torch"] = None  # type: ignore[assignment]  # what says that there is none
     channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=jobs.leave_with_parent, daemon=True).start()
+    # Where torch is installed, onnxruntime.tools imports it, a second's work, for an export that nobody asks for here.
+    sys.modules["torch"] = None  # type: ignore[assignment]
     try:
         said = check(job["provider"], Path(job["model"]), job["sizes"])
     except Exception as error:  # noqa: BLE001 # whatever a file makes it raise is the answer
