@@ -61,7 +61,7 @@ WHOSE: Final = (
 
 
 LATEST: Final = 2.0**62
-"""Milliseconds that no time is beyond: a whole number holds them."""
+"""Milliseconds beyond every time: a whole number holds them."""
 
 MOST_CODES: Final = 2**62
 """Up to which numbers are put together that tell rows apart."""

@@ -45,7 +45,7 @@ Columns = dict[str, Any]
 """One benchmark of one result file: column -> value, columns that are not there left out."""
 
 NO_DATE = 10**15
-"""Milliseconds since the epoch that are no date any more: those of the year 33658."""
+"""Milliseconds since the epoch from which on nothing is a date: the year 33658."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
