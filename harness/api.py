@@ -136,26 +136,22 @@ def history(
         UsageError: if git does not know `since`, or nothing is stored of a name.
         StoreError: if there is no such folder, or it cannot be listed.
     """
-    from dataclasses import fields
-
     import pandas as pd
 
-    from harness.store.history import Point, Series
     from harness.store.history import history as read
+    from harness.store.series import POINT_FIELDS, SERIES_FIELDS
 
     cases, metrics = _names(case), _names(metric)
     wanted = tuple(pattern for one in cases for pattern in _beginning(one))
     found = read(_stored(folder), repo=None if repo is None else Path(repo), cases=wanted, metrics=metrics, since=since)
     if (cases or metrics) and not found.series:
         raise UsageError(_no_history(Path(folder), cases, metrics))
-    of_series = [field.name for field in fields(Series) if field.name != "points"]
-    of_point = [field.name for field in fields(Point)]
     lines = [
-        [getattr(one, name) for name in of_series] + [getattr(point, name) for name in of_point]
+        [getattr(one, name) for name in SERIES_FIELDS] + [getattr(point, name) for name in POINT_FIELDS]
         for one in found.series
         for point in one.points
     ]
-    frame = pd.DataFrame(lines, columns=[*of_series, *of_point])
+    frame = pd.DataFrame(lines, columns=[*SERIES_FIELDS, *POINT_FIELDS])
     numbers = {"value": "Float64", "low": "Float64", "high": "Float64", "confidence": "Float64", "n": "Int64"}
     whole = {"commit_time": "Int64", "position": "Int64", "reference_ns": "Float64"}
     return _noted(

@@ -196,8 +196,21 @@ _WRITTEN: Mapping[str, Callable[[float], str]] = {
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
+MU = "\N{GREEK SMALL LETTER MU}"
+"""What many keyboards and pages write for the micro sign; the two look the same."""
+
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-_SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_SECONDS = {
+    "us": 1e-6,
+    "µs": 1e-6,
+    f"{MU}s": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86_400.0,
+}
 """What a unit of time is in seconds; the same in every option and in the zoo."""
 
 _BYTES = {
@@ -216,7 +229,7 @@ SIZE_PATTERN = rf"^{_NUMBER} ?({'|'.join(_BYTES)})$"
 
 
 _HERTZ = {"Hz": 1, "kHz": 10**3, "MHz": 10**6, "GHz": 10**9}
-_JOULES = {"uJ": 1e-6, "µJ": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3}
+_JOULES = {"uJ": 1e-6, "µJ": 1e-6, f"{MU}J": 1e-6, "mJ": 1e-3, "J": 1.0, "kJ": 1e3}
 ENERGY_PATTERN = rf"^{_NUMBER} ?({'|'.join(_JOULES)})$"
 FREQUENCY_PATTERN = rf"^{_NUMBER} ?({'|'.join(_HERTZ)})$"
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from harness import shown
 from harness.cli import app, history_tables
-from harness.cli.wide import print_table
 from harness.errors import UsageError
+from harness.layout import print_grid
 from harness.store.history import history as read
 from harness.store.series import History
 from tests.histories import asv_file, repository, store, sweep_of
@@ -98,7 +98,7 @@ def test_a_narrow_terminal_tells_series_of_one_case_apart() -> None:
     ]
     text = io.StringIO()
     screen = Console(file=text, width=80)
-    print_table(screen, history_tables.listing(shown, blocks=True), above=True)
+    print_grid(screen, history_tables.listing(shown, blocks=True))
     lines = text.getvalue().splitlines()
     assert 7 == len(lines)
     assert all(len(line) <= 80 for line in lines)

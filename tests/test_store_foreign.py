@@ -112,6 +112,22 @@ def test_pytest_benchmark_without_samples(tmp_path: Path, exported: tuple[Path, 
     assert [(None, 1)] * 3 == [(point.low, point.n) for point in points]
 
 
+@pytest.mark.parametrize("date", [10**30, -(10**30), 1.5e300])
+def test_numbers_that_no_file_of_asv_has(tmp_path: Path, exported: tuple[Path, str], date: float) -> None:
+    """A date that is none is not known, and of samples there are at most as many as anybody takes."""
+    merge(tmp_path, [recognize.read(exported[0])])
+    (path,) = (one for one in tmp_path.glob("*/*.json") if one.name != "machine.json")
+    content = json.loads(path.read_text())
+    place = content["result_columns"].index("stats_repeat")
+    for columns in content["results"].values():
+        columns[place] = [10**25 for _ in columns[0]]
+    path.write_text(json.dumps({**content, "date": date}))
+    found = history(tmp_path, repo=None)
+    assert () == found.problems
+    points = [point for series in found.series for point in series.points]
+    assert [(None, 10**9)] * 3 == [(point.commit_time, point.n) for point in points]
+
+
 def test_pytest_benchmark_of_another_shape(tmp_path: Path, exported: tuple[Path, str]) -> None:
     """A file without what it must have is named, as is one without benchmarks."""
     content = json.loads(exported[0].read_text())

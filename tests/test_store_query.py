@@ -13,7 +13,8 @@ import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Outcome, Run, Status
-from harness.store import by_model, frames, history, query, stored_files
+from harness.store import absent, by_model, frames, history, query, stored_files
+from harness.store.columns import COLUMNS
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
 from harness.store.standing import standing
@@ -223,3 +224,24 @@ def test_the_newest_rows_are_those_of_all_runs(tmp_path: Path) -> None:
     for wanted in ("m1/*", "m2/int8/*", "*/fp32/*", "none*"):
         asked = history.history(tmp_path, repo=None, cases=[wanted]).series
         assert [one for one in whole if fnmatchcase(one.case, wanted)] == list(asked)
+
+
+@pytest.mark.parametrize("lacking", [(), ("run95_low_s", "run95_high_s")])
+def test_many_rows_are_read_as_one_is(lacking: tuple[str, ...]) -> None:
+    """Whether all structs of a column are whole or none is, and whichever rows have one at all."""
+    names = ("case", "latency", "budget", "choice", "measured_by")
+    latency = {name: 1.0 for name in COLUMNS["latency"] if name not in lacking}
+    batch = [
+        ("a", None, {"accuracy_drop": 0.1}, None, None),
+        ("b", latency, None, '{"best": "b"}', None),
+        ("c", None, None, "not JSON", None),
+        ("d", latency, {"accuracy_drop": 0.2}, None, None),
+    ]
+    assert [absent.reader(names)(values) for values in batch] == absent.rows(names, batch)
+    assert [] == absent.rows(names, [])
+
+
+def test_names_sort_as_people_count() -> None:
+    """Digits of any length and alphabet are numbers; a name's other parts are text."""
+    names = ["t10", "t2", "t٣", "t", "2", "t2a", "t" + "9" * 40, "t²", ""]
+    assert ["", "2", "t", "t2", "t2a", "t٣", "t10", "t" + "9" * 40, "t²"] == sorted(names, key=query.natural)

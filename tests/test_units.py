@@ -47,6 +47,13 @@ def test_zoo_duration(value: str, expected: float) -> None:
     assert pytest.approx(expected) == units.parse_zoo_duration(value)
 
 
+@pytest.mark.parametrize("mu", ["u", "\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}"])
+def test_millionths_are_written_in_three_ways(mu: str) -> None:
+    """Of seconds and of joules; the two signs look the same."""
+    assert pytest.approx(5e-6) == units.parse_zoo_duration(f"5{mu}s")
+    assert pytest.approx(5e-6) == units.parse_zoo_energy(f"5{mu}J")
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [("10MB", 10**7), ("512KiB", 2**19), (1000, 1000), ("1.5 kB", 1500), ("2B", 2)]
 )

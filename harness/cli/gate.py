@@ -174,10 +174,12 @@ def gate(
     if history:
         if any((base, head, base_runtime, head_runtime, base_python, head_python)):
             raise UsageError("--history judges stored results against their own past: omit --base and --head")
+        from harness.cli.wide import kept
         from harness.gate.history import judge as past
 
         chosen = case_globs(selection)
-        report = past.judge(results, repo=zoo.absolute().parent, cases=chosen, since=since, settings=settings)
+        with kept():
+            report = past.judge(results, repo=zoo.absolute().parent, cases=chosen, since=since, settings=settings)
         if accept is not None:
             gate_report.write_accepted(accept, reason=reason, zoo=zoo, report=report, metric=metric, until=until)
             return

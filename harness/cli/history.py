@@ -6,9 +6,8 @@ import csv
 import glob
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -61,7 +60,7 @@ def history(
     if not found.series or any(name not in known for name in metrics if not has_glob(name)):
         refuse_unknown(results, case, metrics)
     if format_ == "json":
-        print_list(asdict(series) for series in found.series)
+        print_list(as_dict(series) for series in found.series)
     elif format_ == "csv":
         write_csv(found.series)
     elif format_ == "markdown":
@@ -150,15 +149,21 @@ def write_markdown(found: Sequence[Series]) -> None:
     sys.stdout.write(formats.markdown([TextTable(title=title, columns=columns, rows=rows)]) or "no history\n")
 
 
+def as_dict(series: Series) -> dict[str, Any]:
+    """A series as JSON has it."""
+    from harness.store.series import POINT_FIELDS, SERIES_FIELDS
+
+    of_series = {name: getattr(series, name) for name in SERIES_FIELDS}
+    return {**of_series, "points": [{name: getattr(point, name) for name in POINT_FIELDS} for point in series.points]}
+
+
 def write_csv(found: Iterable[Series]) -> None:
     """One line per point, its series' fields first."""
-    from harness.store.series import Point, Series
+    from harness.store.series import POINT_FIELDS, SERIES_FIELDS
 
-    of_series = [field.name for field in fields(Series) if field.name != "points"]
-    of_point = [field.name for field in fields(Point)]
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*of_series, *of_point])
+    writer.writerow([*SERIES_FIELDS, *POINT_FIELDS])
     show = shown.csv_value
     for series in found:
-        head = [show(getattr(series, name)) for name in of_series]
-        writer.writerows([*head, *(show(getattr(point, name)) for name in of_point)] for point in series.points)
+        head = [show(getattr(series, name)) for name in SERIES_FIELDS]
+        writer.writerows([*head, *(show(getattr(point, name)) for name in POINT_FIELDS)] for point in series.points)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import layout
 from harness.cli import sparklines, tables
 from harness.cli.wide import print_table
+from harness.layout import TextColumn, TextTable, print_grid
 from harness.shown import cell
 from harness.units import joules, seconds, size
 
@@ -51,6 +54,8 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
         kept = {name for name in several if name == "latency" or "." in name or name == "pytest"} or set(several[:1])
         shown = [series for series in shown if series.metric in kept]
         others = [name for name in several if name not in kept]
+    # Each point is looked at several times: of what is shown they are made once.
+    shown = [replace(series, points=tuple(series.points)) for series in shown]
     blocks = sparklines.fits(console.out.encoding)
     if case is None:
         lines(console, shown, blocks=blocks)
@@ -65,7 +70,7 @@ def show(found: History, case: str | None, results: Path, *, asked: str, chosen:
 
 def lines(console: Console, shown: Sequence[Series], *, blocks: bool) -> None:
     """A line for each series, and what the height of their plots is."""
-    print_table(console.out, listing(shown, blocks=blocks), above=True)
+    print_grid(console.out, listing(shown, blocks=blocks))
     factor = f"{spread(shown):.2f}x"
     console.out.print(
         f"plots: bottom to top is {factor} in all of them, about each one's median; oldest to newest",
@@ -139,40 +144,35 @@ def unordered(console: Console, shown: Sequence[Series]) -> None:
         console.out.print(f"not in this clone, ordered by time: {listed}", markup=False, style="dim", soft_wrap=True)
 
 
-def listing(shown: Sequence[Series], *, blocks: bool) -> Table:
+def listing(shown: Sequence[Series], *, blocks: bool) -> TextTable:
     """One line per series."""
-    from rich.table import Table
-
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    columns = [
-        ("case", "left"),
-        ("metric", "left"),
-        ("", "left"),
-        ("points", "right"),
-        ("last", "right"),
-        ("change", "right"),
-    ]
-    for name, side in columns:
-        table.add_column(
-            name,
-            justify="right" if side == "right" else "left",
-            no_wrap=name in ("case", "", "last", "change"),
-            min_width=LEAST_NAMES.get(name),
-        )
-    table.add_column("trend", no_wrap=True)
     axis, span = commits_of(shown), spread(shown)
+    rows = []
     for series, which in zip(shown, apart(shown), strict=True):
         change, worse = difference(series)
-        table.add_row(
-            cell(series.case),
-            cell(series.metric),
-            cell(which),
-            str(len(series.points)),
-            cell(with_interval(series.points[-1], series.unit)),
-            cell(change, style="red" if worse else ""),
-            cell(sparklines.relative(on_axis(series, axis), span, blocks=blocks)),
+        rows.append(
+            (
+                series.case,
+                series.metric,
+                which,
+                str(len(series.points)),
+                with_interval(series.points[-1], series.unit),
+                layout.cell(change, style="red" if worse else ""),
+                sparklines.relative(on_axis(series, axis), span, blocks=blocks),
+            )
         )
-    return table
+    return TextTable(
+        columns=(
+            TextColumn(name="case", least=LEAST_NAMES["case"], above=True),
+            TextColumn(name="metric", rank=2),
+            TextColumn(name="", least=LEAST_NAMES[""]),
+            TextColumn(name="points", right=True, rank=4),
+            TextColumn(name="last", right=True),
+            TextColumn(name="change", right=True),
+            TextColumn(name="trend"),
+        ),
+        rows=rows,
+    )
 
 
 def commits_of(shown: Sequence[Series]) -> list[tuple[str, bool]]:

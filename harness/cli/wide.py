@@ -26,7 +26,7 @@ def kept() -> Iterator[None]:
             gc.enable()
 
 
-def print_table(console: Console, table: Table, *, above: bool = False) -> tuple[str, ...]:
+def print_table(console: Console, table: Table) -> tuple[str, ...]:
     """Print a table of rich's without a box as `harness.layout` does: columns with `no_wrap` are never left out.
 
     Of the others the last goes first. Those with a `min_width` are names, which may be cut down to that.
@@ -34,7 +34,6 @@ def print_table(console: Console, table: Table, *, above: bool = False) -> tuple
     Args:
         console: where to.
         table: of plain strings and `Text` of one line.
-        above: whether names of the first column stand whole above their rows where they do not fit.
 
     Returns:
         The heads of the columns that were left out for want of room.
@@ -45,7 +44,6 @@ def print_table(console: Console, table: Table, *, above: bool = False) -> tuple
             right=column.justify == "right",
             rank=0 if column.no_wrap or not place else place + 1,
             least=column.min_width or 0,
-            above=above and not place,
         )
         for place, column in enumerate(table.columns)
     ]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import importable, jobs
+from harness import importable, jobs, units
 from harness.data import beside
 from harness.errors import UsageError
 from harness.init import assume, models
@@ -193,8 +193,8 @@ def labelled(data: dict[str, Any] | None, labels: str | None) -> dict[str, Any] 
 LIMITS = {
     "dB": "fidelity_db",
     "%": "accuracy_drop",
-    **dict.fromkeys(("us", "µs", "ms", "s"), "latency"),
-    **dict.fromkeys(("uJ", "µJ", "mJ", "J", "kJ"), "energy"),
+    **dict.fromkeys(("us", "µs", f"{units.MU}s", "ms", "s"), "latency"),
+    **dict.fromkeys(("uJ", "µJ", f"{units.MU}J", "mJ", "J", "kJ"), "energy"),
 }
 """Unit -> the limit that it means where none is named; any unit of bytes means `size`."""
 

@@ -115,15 +115,16 @@ def scan(
     judged: dict[str, Floats] = {}
     noisy = [name for name in arrays if name not in exact]
     # Where any false finding counts, the level is shared by all that can be judged.
+    short: dict[int, Scan] = {}
+    quiet = Scan()
     least = _fewest_together([len(arrays[name]) for name in noisy], level) if any_false is not None else fewest(fdr)
     for name, values in arrays.items():
         if name in exact:
-            found[name] = Scan(changes=_steps(values))
+            found[name] = Scan(changes=steps) if (steps := _steps(values)) else quiet
         elif len(values) < least:
-            points = "1 point" if len(values) == 1 else f"{len(values)} points"
-            found[name] = Scan(abstained=f"{points}; at least {least} are needed")
+            found[name] = short.setdefault(len(values), _too_short(len(values), least))
         elif values.min() == values.max():
-            found[name] = Scan()  # it could never be called a change, so it takes no share of the level
+            found[name] = quiet  # it could never be called a change, so it takes no share of the level
         else:
             judged[name] = np.log(values)
     left = {name: judged[name] for name in unpaced if name in judged}
@@ -146,6 +147,11 @@ def scan(
     return {name: found[name] for name in series}
 
 
+def _too_short(count: int, least: int) -> Scan:
+    points = "1 point" if count == 1 else f"{count} points"
+    return Scan(abstained=f"{points}; at least {least} are needed")
+
+
 def _fewest_together(lengths: Sequence[int], level: float) -> int:
     """Points that a series needs among so many; those that are too short to be judged take no share of the level."""
     least = fewest(level)
@@ -159,6 +165,9 @@ def _check(series: Mapping[str, Floats], fdr: float, exact: Collection[str]) -> 
 
     if not 0 < fdr < 1:
         raise ValueError(f"fdr is {fdr}: it must lie between 0 and 1, such as 0.05")
+    whole = np.concatenate([*series.values(), np.ones(1)])
+    if np.isfinite(whole).all() and (whole > 0).all():
+        return
     for name, values in series.items():
         wrong = ~np.isfinite(values) if name in exact else ~(np.isfinite(values) & (values > 0))
         if wrong.any():

@@ -19,12 +19,15 @@ from harness.store import history_asv, history_samples
 from harness.store.asv.benchmarks import BENCHMARKS
 from harness.store.clock import ahead, settled
 from harness.store.commits import Commits, commits
+from harness.store.point_columns import PointColumns
 from harness.store.query import natural
 from harness.store.series import History, Key, Point, Series, when
 
 __all__ = ["History", "Key", "Point", "Series", "history"]
 
-Groups = dict[Key, list[Point]]
+Groups = dict[Key, list[Point] | PointColumns]
+"""Points as they are stored; those of a key are columns until asv's files have more of them."""
+
 MARKS = tuple(benchmark.told_apart(version) for benchmark in BENCHMARKS for version in benchmark.metric.earlier)
 """What follows an environment's name in series of an earlier meaning."""
 
@@ -62,28 +65,38 @@ def history(
     order = commits(repo, since)
     wanted_case, wanted_metric = _matcher(cases), _matcher(metrics)
     groups: Groups = {}
+    runs: set[tuple[str, str]] = set()
     problems: list[StoreError] = []
     if (results / "samples").is_dir():
-        for key, point in history_samples.points(
-            results, order, wanted_case, wanted_metric, problems, reference=reference
-        ):
-            groups.setdefault(key, []).append(point)
+        sampled = history_samples.series(results, order, wanted_case, wanted_metric, problems, reference=reference)
+        groups |= sampled.series
+        runs |= sampled.runs
     known: dict[Key, dict[str, list[int]]] = {}
     for key, point in history_asv.points(results, order, wanted_case, wanted_metric, problems):
         if key not in known:
-            known[key] = _by_commit([one for one in groups.get(key, []) if one.source == "samples"])
+            known[key] = _by_commit(groups.get(key, ()))
         of_commit = known[key].get(point.commit or "", [])
         twin = next((at for at in of_commit if _same(groups[key][at], point)), None)
         if twin is None:
-            groups.setdefault(key, []).append(point)
-        else:
-            groups[key][twin] = _with_interval(groups[key][twin], point)
-    runs = {(point.run or point.commit or "", point.started_at) for points in groups.values() for point in points}
+            _written(groups, key).append(point)
+            runs.add((point.run or point.commit or "", point.started_at))
+        elif (whole := _with_interval(groups[key][twin], point)) is not None:
+            _written(groups, key)[twin] = whole
     return History(series=_series(_plainly_named(groups), order), problems=tuple(problems), notes=ahead(runs))
+
+
+def _written(groups: Groups, key: Key) -> list[Point]:
+    """The points of a key as a list, which can be changed."""
+    points = groups.get(key, ())
+    if not isinstance(points, list):
+        points = groups[key] = list(points)
+    return points
 
 
 def _plainly_named(groups: Groups) -> Groups:
     """Without the marks of earlier versions where there are no later numbers to tell them apart from."""
+    if not any(environment.endswith(MARKS) for environment in {key.environment for key in groups}):
+        return groups
     found: Groups = {}
     for key, points in groups.items():
         mark = next((mark for mark in MARKS if key.environment.endswith(mark)), "")
@@ -115,25 +128,42 @@ def _same(stored: Point, other: Point) -> bool:
     return math.isclose(stored.value, other.value, rel_tol=SAME)
 
 
-def _with_interval(stored: Point, other: Point) -> Point:
-    """A point from the samples, with asv's interval where it has none of its own."""
+def _with_interval(stored: Point, other: Point) -> Point | None:
+    """A point from the samples with asv's interval; None where it has one of its own, or asv has none."""
     if stored.low is not None or other.low is None:
-        return stored
+        return None
     return replace(stored, low=other.low, high=other.high, confidence=other.confidence)
 
 
 def _series(groups: Groups, order: Commits) -> tuple[Series, ...]:
     found = []
     for key, points in groups.items():
-        kept = [point for point in points if order.wants(point.commit, when(point))]
-        if not kept or (key.metric != "latency" and all(point.value is None for point in kept)):
+        kept = _ordered(points, order)
+        if not kept or (key.metric != "latency" and kept.all_failed):
             continue
-        kept.sort(key=_place)
-        found.append(Series(**key._asdict(), points=tuple(kept)))
+        case, metric, unit, host, runtime, weights, environment = key
+        found.append(
+            Series(
+                case=case,
+                metric=metric,
+                unit=unit,
+                host=host,
+                runtime=runtime,
+                weights=weights,
+                environment=environment,
+                points=kept,
+            )
+        )
     rank = {metric: place for place, metric in enumerate(BY_NAME)}
     return tuple(
         sorted(found, key=lambda s: (natural(s.case), rank.get(s.metric, len(rank)), s.metric, s.environment, s.host))
     )
+
+
+def _ordered(points: list[Point] | PointColumns, order: Commits) -> PointColumns:
+    """Those of the part of history that was asked for, in git's order: columns are in it already."""
+    columns = PointColumns.of(points if isinstance(points, PointColumns) else sorted(points, key=_place))
+    return columns if order.since is None else columns.where([order.wants(one.commit, when(one)) for one in columns])
 
 
 def _place(point: Point) -> tuple[bool, float, str, bool, str]:

@@ -23,6 +23,7 @@ from harness.store.series import FOREIGN, Key, Point, iso
 UNITS = {metric.name: metric.unit for metric in BENCHMARKS}
 OURS = {metric.name: metric for metric in BENCHMARKS}
 CONFIDENCE = 0.99
+MOST_REPEATS = 1e9
 
 Wanted = Callable[[str], bool]
 
@@ -195,7 +196,7 @@ def _of_benchmark(
                 low=low if whole else None,
                 high=high if whole else None,
                 confidence=CONFIDENCE if whole else None,
-                n=int(asv_files.at(columns, "stats_repeat", place) or 1),
+                n=_repeats(asv_files.at(columns, "stats_repeat", place)),
                 dirty=False,
                 started_at=started,
                 source="asv",
@@ -206,6 +207,12 @@ def _of_benchmark(
 
 
 _cached = cache(case_id)
+
+
+def _repeats(value: object) -> int:
+    """How many samples are behind a value: at least one, and no more than anybody takes."""
+    found = _finite(value)
+    return 1 if found is None else int(min(max(found, 1.0), MOST_REPEATS))
 
 
 def _finite(value: object) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from harness.errors import StoreError
 
@@ -75,7 +76,8 @@ class Series:
         weights: such as `resnet50-seeded-5e6f7a8b`; what asv's environment asked for where it says no more.
         environment: asv's name of it; a sweep's and asv's own never share a series.
         points: in git's order; commits that this clone does not have by time, after the others. A commit that was
-            measured several times has several points, in order of their runs.
+            measured several times has several points, in order of their runs. A tuple, or columns that read like one
+            (`harness.store.point_columns`).
     """
 
     case: str
@@ -85,12 +87,17 @@ class Series:
     runtime: str
     weights: str
     environment: str
-    points: tuple[Point, ...]
+    points: Sequence[Point]
 
     @property
     def key(self) -> Key:
         """What tells this series from every other."""
         return Key(self.case, self.metric, self.unit, self.host, self.runtime, self.weights, self.environment)
+
+
+POINT_FIELDS: Final = tuple(field.name for field in fields(Point))
+SERIES_FIELDS: Final = tuple(field.name for field in fields(Series) if field.name != "points")
+"""The columns of a table that has a line for each point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

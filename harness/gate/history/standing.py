@@ -11,12 +11,16 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.gate.model import GateSettings, Verdict
 from harness.metrics import ACCURACY_DROP, ARTIFACT_SIZE, BY_NAME, FIDELITY_LOSS, METRICS
 from harness.stats import scan
 from harness.stats.rule import MIN_EFFECT
 from harness.stats.scan import Change, Span
+
+if TYPE_CHECKING:
+    from harness.stats.strength import Numbers
 
 EXACT = frozenset(metric.name for metric in METRICS if not metric.noisy)
 """Metrics without noise: the same artifact gives the same number again."""
@@ -43,7 +47,7 @@ class LevelChange:
 
 
 def level_changes(
-    metric: str, values: Sequence[float], changes: Sequence[Change], settings: GateSettings
+    metric: str, values: Numbers, changes: Sequence[Change], settings: GateSettings
 ) -> tuple[LevelChange, ...]:
     """The changes beyond the margin, oldest first.
 

@@ -44,7 +44,8 @@ def render(report: Report, *, every: bool = False) -> list[TextTable | Text]:
     """
     cases = summary.ordered(report.cases)
     folded = [] if every else [case for case in cases if _folds(case, history=summary.in_history(report))]
-    shown = cases if len(folded) <= FEW else [case for case in cases if case not in folded]
+    hidden = set(map(id, folded)) if len(folded) > FEW else set()
+    shown = [case for case in cases if id(case) not in hidden]
     parts: list[TextTable | Text] = [
         cell(summary.headline(report), style=STYLES[summary.overall(report)]),
         cell(summary.sides(report), style="dim"),

@@ -44,6 +44,9 @@ NAME: Final = re.compile(r"[0-9a-f]{8}-.*\.json")
 Columns = dict[str, Any]
 """One benchmark of one result file: column -> value, columns that are not there left out."""
 
+NO_DATE = 10**15
+"""Milliseconds since the epoch from which on nothing is a date: the year 33658."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFile:
@@ -68,7 +71,7 @@ class ResultFile:
     def commit_time(self) -> int | None:
         """Of the commit, in milliseconds since the epoch."""
         date = self.header.get("date")
-        return int(date) if isinstance(date, (int, float)) else None
+        return int(date) if isinstance(date, (int, float)) and abs(date) < NO_DATE else None
 
     @property
     def environment(self) -> str:
