@@ -67,20 +67,26 @@ class NobodyWatches:
 class SimulatedTime:
     """Answers arrive in the order in which hosts are done, and the clock stands where the last one did.
 
+    A pair that nobody waits for any more is measured to its end all the same, before the next one of its host.
+
     Attributes:
         now: in seconds.
+        busy: until when, by the address of the host.
     """
 
     dice: random.Random
     now: float = 0.0
     coming: list[tuple[float, int, Any]] = field(default_factory=list)
     count: int = 0
+    busy: dict[str, float] = field(default_factory=dict)
 
     def put(self, item: Any) -> None:
         """A host begins a pair, and will have measured it some time later."""
         self.count += 1
         last = PAIR_S * math.exp(self.dice.gauss(0, GIVE_OR_TAKE))
-        heapq.heappush(self.coming, (self.now + last, self.count, item))
+        where = item[0].address
+        self.busy[where] = max(self.now, self.busy.get(where, 0.0)) + last
+        heapq.heappush(self.coming, (self.busy[where], self.count, item))
 
     def get(self, *, timeout: float) -> Any:
         """What is done next."""

@@ -15,6 +15,9 @@ QUALITY = ("accuracy_drop", "accuracy_share", "fidelity_db", "fidelity_equal")
 LIMITS = (*QUALITY, "latency_s", "size_bytes", "memory_bytes", "energy_j")
 """Those, and what it may cost."""
 
+UNLIMITED = (None,) * len(LIMITS)
+"""The values of these where none is set."""
+
 Row = Mapping[str, Any]
 """A stored outcome, with the keys that `harness results --format json` documents."""
 
@@ -48,10 +51,29 @@ def excess(row: Row) -> str | None:
     Labels decide where there are any, else fidelity. A model without an accuracy or fidelity budget cannot be
     judged: fast and wrong must not be recommended.
     """
+    if not _limited(row):
+        return faulty(row) or None
     wrong = _wrong(row)
     if wrong is None or wrong:
         return wrong
     return next(iter(_costly(row)), None if _unweighed(row) else "")
+
+
+class RowSettings:
+    """`setting` of the same rows for several who ask, found once for each.
+
+    A row is known by its identity, and is held so that no other can get it: none may be changed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Row, tuple[Any, ...]]] = {}
+
+    def of(self, row: Row) -> tuple[Any, ...]:
+        """As the function `setting`."""
+        known = self._found.get(id(row))
+        if known is None:
+            known = self._found[id(row)] = row, setting(row)
+        return known[1]
 
 
 class Excesses:
@@ -78,6 +100,8 @@ def exceeded(row: Row) -> tuple[str, ...]:
     was set is not a reason to fail, that one was set and could not be looked at is.
     """
     budget = row.get("budget") or {}
+    if not _limited(row):
+        return tuple(filter(None, [faulty(row)]))
     wrong = _wrong(row)
     unknown: tuple[str, ...] = ()
     if wrong is None and budget.get("accuracy_drop") is not None:
@@ -139,14 +163,22 @@ def _verdicts_by_examples(row: Row) -> list[BudgetVerdict]:
 
 def faulty(row: Row) -> str:
     """What puts a case outside every budget, such as a dead part; empty where nothing does."""
-    return next(iter((row.get("fidelity") or {}).get("faults") or ()), "")
+    faults = (row.get("fidelity") or {}).get("faults")
+    return next(iter(faults), "") if faults else ""
+
+
+def _limited(row: Row) -> bool:
+    """Whether the row's budget limits anything."""
+    budget = row.get("budget")
+    return bool(row.get("metric_budgets") or (budget and tuple(map(budget.get, LIMITS)) != UNLIMITED))
 
 
 def _by_accuracy(row: Row) -> bool:
     """Whether accuracy decides: there is a budget for it, and a drop."""
     budget = row.get("budget") or {}
-    limits = (budget.get("accuracy_drop"), budget.get("accuracy_share"))
-    return any(limit is not None for limit in limits) and (row.get("accuracy") or {}).get("drop") is not None
+    if budget.get("accuracy_drop") is None and budget.get("accuracy_share") is None:
+        return False
+    return (row.get("accuracy") or {}).get("drop") is not None
 
 
 def _accuracy_verdict(row: Row) -> BudgetVerdict | None:
@@ -303,7 +335,9 @@ class ShipChoice:
         return None if self.best is None else judged(self.best)
 
 
-def choices(rows: Iterable[Row], excesses: Excesses | None = None) -> dict[tuple[str, str], ShipChoice]:
+def choices(
+    rows: Iterable[Row], excesses: Excesses | None = None, settings: RowSettings | None = None
+) -> dict[tuple[str, str], ShipChoice]:
     """(model, target) -> what to ship, chosen among rows that were measured side by side.
 
     Rows of two runs, hosts or runtimes say as much about those as about the builds, so the choice lies within one
@@ -318,15 +352,17 @@ def choices(rows: Iterable[Row], excesses: Excesses | None = None) -> dict[tuple
         rows: stored rows of any number of runs. With the newest of each case alone, an earlier run may lack its
             baseline: `harness.store.query.Query.among` has what is needed.
         excesses: of these rows, for who asks for them anyway.
+        settings: the same.
     """
     known = Excesses() if excesses is None else excesses
+    of_row = setting if settings is None else settings.of
     found: dict[tuple[str, str], dict[tuple[Any, ...], list[Row]]] = {}
     tried: dict[tuple[str, str, str | None], set[str]] = {}
     for row in rows:
         if row["status"] != Status.FAILED:
             tried.setdefault((row["model"], row["target"], row.get("run")), set()).add(row["variant"])
         if (row.get("latency") or {}).get("median_s") is not None:
-            found.setdefault((row["model"], row["target"]), {}).setdefault(setting(row), []).append(row)
+            found.setdefault((row["model"], row["target"]), {}).setdefault(of_row(row), []).append(row)
     return {
         key: _choice(list(groups.values()), {run: tried[*key, run] for run, *_ in groups}, known)
         for key, groups in found.items()
@@ -363,7 +399,7 @@ def _replaces(group: Sequence[Row], tried: set[str], best: Row, rows: Sequence[R
 
 
 def _best(rows: Sequence[Row], excesses: Excesses) -> Row | None:
-    inside = [row for row in rows if can_ship(row) and excesses.of(row) == ""]
+    inside = [row for row in rows if excesses.of(row) == "" and can_ship(row)]
     # What was measured again side by side decides; the medians of the sweep where nothing was.
     again = next((row for row in inside if (row.get("choice") or {}).get("best") == row["variant"]), None)
     return again or min(inside, key=lambda row: row["latency"]["median_s"], default=None)
@@ -417,21 +453,23 @@ def baseline(row: Row) -> str:
 class Baselines:
     """The medians that speed-ups of some rows refer to, looked up and not searched for: rows may be thousands."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[Row], settings: RowSettings | None = None) -> None:
         """Find them.
 
         Args:
             rows: among which the baselines are.
+            settings: of these rows, for who asks for them anyway.
         """
+        self._setting = setting if settings is None else settings.of
         self._medians: dict[tuple[Any, ...], float] = {}
         for row in rows:
             if median := (row.get("latency") or {}).get("median_s"):
-                self._medians.setdefault((row["model"], row["target"], row["variant"], setting(row)), median)
+                self._medians.setdefault((row["model"], row["target"], row["variant"], self._setting(row)), median)
 
     def speedup(self, row: Row) -> float | None:
         """As the function `speedup`."""
         own = (row.get("latency") or {}).get("median_s")
-        base = self._medians.get((row["model"], row["target"], baseline(row), setting(row)))
+        base = self._medians.get((row["model"], row["target"], baseline(row), self._setting(row)))
         return float(base / own) if base and own else None
 
 

@@ -83,7 +83,8 @@ class TextTable:
         filled = [
             column.name
             for place, column in enumerate(self.columns)
-            if not (column.rank and self.rows) or any(plain(row[place]) not in ("", NONE) for row in self.rows)
+            if not (column.rank and self.rows)
+            or any(row[place] != NONE and plain(row[place]) not in ("", NONE) for row in self.rows)
         ]
         kept = [column for column in self.columns if column.name in filled]
         return replace(self.only(filled), columns=tuple(kept))
@@ -111,32 +112,56 @@ def columns_of(text: str) -> int:
     return len(text) if _narrow(text) else cell_len(text)
 
 
+class _ShownColumn(NamedTuple):
+    """The cells of a column as text, the columns of the terminal that the widest takes, and whether all are narrow."""
+
+    texts: Sequence[str]
+    width: int
+    narrow: bool
+
+
+def _column_of(cells: Sequence[Text | TextCell | str]) -> _ShownColumn:
+    """A column's texts, as `plain` has them.
+
+    All of them are looked at as one text first: of most columns that says that nothing in them needs care.
+    """
+    texts = [one if type(one) is str else one.plain for one in cells]  # type: ignore[union-attr]
+    joined = " ".join(texts)
+    if NARROW.fullmatch(joined) and "::" not in joined and "##[" not in joined:
+        return _ShownColumn(texts, max(map(len, texts), default=0), narrow=True)
+    texts = list(map(plain, cells))
+    return _ShownColumn(texts, max(map(columns_of, texts), default=0), narrow=all(map(_narrow, texts)))
+
+
 def print_grid(console: Console, grid: TextTable) -> tuple[str, ...]:
     """Print a table into the width of the console.
 
     Returns:
         The heads of the columns that were left out for want of room.
     """
-    texts = [[plain(one) for one in row] for row in grid.rows]
     heads = [plain(column.name) for column in grid.columns]  # files' names, where two are set against each other
-    whole = [row for row in texts if len(row) > 1 or len(heads) == 1]
-    held = list(zip(*whole, strict=True)) or [() for _ in heads]
-    widths = [max(map(columns_of, (head, *cells))) for head, cells in zip(heads, held, strict=True)]
+    whole = [row for row in grid.rows if len(row) > 1 or len(heads) == 1]
+    held = [_column_of(cells) for cells in zip(*whole, strict=True)] or [_column_of(()) for _ in heads]
+    widths = [max(columns_of(head), one.width) for head, one in zip(heads, held, strict=True)]
     kept = fitting(grid.columns, widths, console.width)
     if grid.columns[0].above and total([widths[place] for place in kept]) > console.width:
         return print_grid(console, _with_names_above(grid))
     room = narrowed(grid.columns, widths, kept, console.width)
     ellipsis = "…" if "utf" in console.encoding.lower() else "..."
     if plain(grid.title):
-        title = grid.title if isinstance(grid.title, Text) else Text(terminal(grid.title), style="bold")
-        console.print(title, soft_wrap=True, highlight=False)
+        if isinstance(grid.title, Text):
+            console.print(grid.title, soft_wrap=True, highlight=False)
+        else:
+            console.file.write(_styled(terminal(grid.title), "bold", console) + "\n")
     columns = [grid.columns[place] for place in kept]
     lines = [_line([(heads[place], "bold") for place in kept], columns, room, ellipsis, console)]
     uncut = console.color_system is None and room == [widths[place] for place in kept]
-    if uncut and len(whole) == len(texts) and all(all(map(_narrow, held[place])) for place in kept):
-        lines += _lines([held[place] for place in kept], columns, room)
-        texts = []
-    for row, shown in zip(grid.rows, texts, strict=False):
+    rows: Sequence[Sequence[Text | TextCell | str]] = grid.rows
+    if uncut and len(whole) == len(rows) and all(held[place].narrow for place in kept):
+        lines += _lines([held[place].texts for place in kept], columns, room)
+        rows = []
+    for row in rows:
+        shown = [plain(one) for one in row]
         if len(row) == 1 < len(grid.columns):
             lines.append(f"{shown[0]}\n")
             continue
@@ -229,6 +254,14 @@ def _lines(cells: Sequence[Sequence[str]], columns: Sequence[TextColumn], widths
     return [BETWEEN.join(row).rstrip() + "\n" for row in zip(*padded, strict=True)]
 
 
+def _styled(text: str, style: str | Style, console: Console) -> str:
+    """A text as the console writes it in a style; without a colour system nothing is styled."""
+    if not style or not text or console.color_system is None:
+        return text
+    own = Style.parse(style) if isinstance(style, str) else style
+    return (own.without_color if console.no_color else own).render(text)
+
+
 def _line(
     cells: Sequence[tuple[str, str | Style]],
     columns: Sequence[TextColumn],
@@ -236,14 +269,12 @@ def _line(
     ellipsis: str,
     console: Console,
 ) -> str:
-    """One line; without a colour system nothing in it is styled."""
+    """One line."""
     found = []
     for (whole, style), column, width in zip(cells, columns, widths, strict=True):
         cutting = cut_end if column.words else cut
         text = cutting(whole, width, ellipsis) if column.least else whole
         room = " " * (width - columns_of(text))
-        if style and text and console.color_system is not None:
-            own = Style.parse(style) if isinstance(style, str) else style
-            text = (own.without_color if console.no_color else own).render(text)
+        text = _styled(text, style, console)
         found.append(room + text if column.right else text + room)
     return BETWEEN.join(found).rstrip() + "\n"

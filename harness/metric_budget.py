@@ -57,6 +57,8 @@ class JudgedMetric:
 
 def limits(row: Row) -> tuple[JudgedMetric, ...]:
     """Every metric that the budget limits, in its order."""
+    if not row.get("metric_budgets"):
+        return ()
     held = {one["name"]: one for one in row.get("metrics") or () if one.get("drop") is not None}
     found = []
     for name, limit in (row.get("metric_budgets") or {}).items():

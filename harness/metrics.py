@@ -7,7 +7,7 @@ where its value comes from: `harness.store.rows` of a run, `harness.gate.timing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -319,6 +319,17 @@ METRICS: Final = (
 """Every metric, in the order in which histories and asv's files have them."""
 
 BY_NAME: Final[Mapping[str, Metric]] = {metric.name: metric for metric in METRICS}
+
+
+def reader(column: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What `stored` finds of a column, for who reads it from thousands of rows."""
+    names = column.split(".")
+    if len(names) > 2:  # noqa: PLR2004  (a column and its field)
+        return lambda row: stored(row, column)
+    outer, inner = names[0], names[-1]
+    if len(names) == 1:
+        return lambda row: row.get(outer)
+    return lambda row: None if (held := row.get(outer)) is None else held.get(inner)
 
 
 def stored(row: Mapping[str, Any], column: str) -> Any:

@@ -93,14 +93,14 @@ def fitting(value: Any, kind: str, given: str, name: str) -> Any:
     return np.asarray(value, dtype=NUMBERS[kind], order="C")
 
 
-def bound(ort: Any, array: Any, kind: str, device: str = "cpu") -> Any:
-    """A fitting array as a value of onnxruntime on a device.
+def bound(ort: Any, array: Any, kind: str, device: str = "cpu", which: int = 0) -> Any:
+    """A fitting array as a value of onnxruntime on a device, `which` of them.
 
     Raises:
         Unfit: this onnxruntime cannot be fed the type.
     """
     if kind in NUMBERS:
-        return ort.OrtValue.ortvalue_from_numpy(array, device, 0)
+        return ort.OrtValue.ortvalue_from_numpy(array, device, which)
     if not hasattr(ort.OrtValue, "ortvalue_from_numpy_with_onnx_type"):
         raise Unfit(f"onnxruntime {ort.__version__} cannot be fed {RAW[kind][0]} from Python")
     return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(

@@ -39,14 +39,18 @@ TORCH_COMPILE: Final = "torch-compile"
 OPENVINO: Final = "openvino"
 IREE: Final = "iree"
 LITERT: Final = "litert"
+LITERT_TORCH: Final = "litert-torch"
 GENAI: Final = "genai"
 TVM: Final = "tvm"
 
 OTHERS: Final[Mapping[str, tuple[str, ...]]] = {
     TORCH: ("cpu", "cuda"), TORCH_COMPILE: ("cpu", "cuda"), OPENVINO: ("cpu", "gpu", "npu"), IREE: ("cpu",),
-    LITERT: ("cpu",), TVM: ("cpu",), GENAI: ("cpu",),
+    LITERT: ("cpu",), TVM: ("cpu",), GENAI: ("cpu",), LITERT_TORCH: ("cpu",),
 }  # fmt: skip
 """Runtimes that are not an onnxruntime -> the devices that a target's `provider` may name."""
+
+NETWORKS: Final = (TORCH, TORCH_COMPILE, LITERT_TORCH)
+"""Those of them that run the framework's own network, in harness's own interpreter."""
 
 REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\[[^\]]*\])?\s*(?P<range>(?:===|==|~=|!=|<=|>=|<|>).+)?"
@@ -91,7 +95,7 @@ def other(text: str) -> str:
 
 def runs_network(text: str) -> bool:
     """Whether a runtime runs the framework's own network, and no artifact."""
-    return other(text) in (TORCH, TORCH_COMPILE)
+    return other(text) in NETWORKS
 
 
 def decodes_alone(text: str) -> bool:
@@ -103,7 +107,7 @@ def problem_of_target(text: str) -> str:
     """Why a text cannot be a target's runtime; empty where it can."""
     text = text.strip()
     found = other(text)
-    if found in (TORCH, TORCH_COMPILE) and text != found:
+    if found in NETWORKS and text != found:
         return f"{text!r}: write `{found}`; it is the torch that is installed beside harness, which loads the network"
     if found and not text.startswith(found):  # two spellings would be two environments, and two series
         return f"{text!r}: write `{found}{text[len(found) :]}`"

@@ -133,14 +133,14 @@ def fidelity(found: Mapping[str, Any] | None, *, agreement: str = "top-1 agreeme
     held = found or {}
     if held.get("max_abs") == 0:
         return "exact"
-    decibels, equal, worst = (held.get(key) for key in ("centred_sqnr_db", "equal", "worst"))
+    decibels, equal, worst = held.get("centred_sqnr_db"), held.get("equal"), held.get("worst")
     faults = held.get("faults") or ()
     parts = []
     if decibels is not None:
         parts.append(f"{decibels:.1f} dB" + (f" ({worst})" if worst and decibels < PERFECT_DB else ""))
     if equal is not None:
         parts.append(f"{equal:.2%} equal")
-    if any(" dead" in fault for fault in faults):
+    if faults and any(" dead" in fault for fault in faults):
         parts.insert(0, "dead" if parts or not worst else f"dead ({worst})")
     elif faults:
         parts.insert(0, "not comparable")

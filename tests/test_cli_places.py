@@ -23,7 +23,7 @@ def test_a_cache_that_is_a_url_is_the_users_own_for_verbs_that_take_a_folder(
     assert str(paths.cache_root() / internal.FOLDER) in internal.message(ValueError("oh"))
     assert not (tmp_path / "file:").exists()
     assert options.cache_and_depot("file:///place") == (paths.cache_root(), "file:///place")
-    with pytest.raises(UsageError, match="a URL is for harness sweep and harness gate"):
+    with pytest.raises(UsageError, match="a URL is for harness sweep, gate, build, "):
         options.cache_folder("file:///other")
     assert Path("folder") == options.cache_folder("folder")
 

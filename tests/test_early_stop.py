@@ -356,15 +356,34 @@ def test_a_case_whose_processes_crash_every_second_time_is_not_stopped() -> None
 
 
 def test_a_late_process_of_a_case_that_stopped_counts() -> None:
-    """A pool had it in flight: the row holds three processes and says so."""
-    jobs = planned()
-    work = SweepRounds(jobs, InMemory(), Heard())
+    """A pool had it in flight: the row holds three processes and says so, and the case does not end twice."""
+    jobs, watch = planned(), Heard()
+    work = SweepRounds(jobs, InMemory(), watch)
     carry_on(work, of(TIMES), 8)
     assert work.rows[jobs[1].case.id]["stopped"]
+    heard = len(watch.rows)
     work.take(process(dataclasses.replace(jobs[1], process=2), us=4000.0))
     row = work.rows[jobs[1].case.id]
     assert 3 == row["latency"]["processes"]
     assert row["stopped"].startswith("stopped after 3 of 5 processes")
+    for number in (3, 4):
+        work.take(process(dataclasses.replace(jobs[1], process=number), us=4000.0))
+    row = work.rows[jobs[1].case.id]
+    assert (5, None) == (row["latency"]["processes"], row["stopped"])
+    assert heard == len(watch.rows)
+    assert jobs[1].case not in work.todo()
+
+
+def test_a_late_process_may_let_a_case_go_on_that_had_stopped() -> None:
+    """It was as fast as the others: the case is measured on."""
+    jobs, watch = planned(), Heard()
+    work = SweepRounds(jobs, InMemory(), watch)
+    carry_on(work, of(TIMES), 8)
+    for job, us in zip(reversed(jobs), (1000.0, 1500.0, 500.0), strict=False):
+        work.take(process(dataclasses.replace(job, process=2), us=us))
+    assert ("reopened", "fp32") == (watch.rows[-1][0], watch.rows[-1][1]["variant"])
+    assert work.rows[jobs[1].case.id]["stopped"] is None
+    assert jobs[1].case in work.todo()
 
 
 def test_what_stopped_does_not_compete() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import importlib.util
 import io
 import json
 import os
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +87,16 @@ def test_a_sweep_on_a_fleet_is_the_same(built_project: Project, address: str) ->
     exact = ("case", "status", "reason", "artifact", "fidelity", "kernels", "measured_by", "fingerprint")
     assert {name: other[name] for name in exact} == {name: row[name] for name in exact}
     assert 2 == row["latency"]["processes"]  # type: ignore[index]
+
+
+def test_a_page_that_dask_does_not_show_is_not_named(address: str) -> None:
+    """Its web server is there without bokeh as well, and answers 404."""
+    with engine.Fleet(FleetSpec(scheduler=address)) as fleet:
+        assert (importlib.util.find_spec("bokeh") is not None) == bool(fleet.dashboard)
+    pages = type("Pages", (), {"__module__": "distributed.dashboard.core"})
+    for applications, shows in (([], False), ([object()], False), ([object(), pages()], True)):
+        scheduler = SimpleNamespace(http_application=SimpleNamespace(applications=applications))
+        assert shows == engine.showing()(scheduler)
 
 
 @pytest.mark.long

@@ -15,6 +15,7 @@ from harness import trained
 from harness.build import keys, lookup, pipeline
 from harness.build.cache import Cache
 from harness.build.inventory import entries as inventory
+from harness.cli import depots
 from harness.fleet import builders, depot_builds, flights, transfer
 from harness.fleet.depot_builds import DepotBuilds
 from harness.fleet.model import FleetHost
@@ -81,6 +82,30 @@ def test_another_machine_builds_nothing(built_project: Project, bucket: BadBucke
     content = (other / "tiny.onnx").read_bytes()
     (other / "tiny.onnx").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert {} == through("bad://bench", other, tmp_path / "third", from_cache, said)
+
+
+def test_verbs_that_need_an_artifact_fetch_it(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """Somebody who built nothing looks into what a sweep kept there, and gets what a stored row is of, checked."""
+    through("bad://bench", built_project.root, built_project.root / "cache", from_cache, [])
+    other = Project(other_checkout(built_project, tmp_path))
+    ((model, recipes),) = asked(other.root)
+    assert "int8" in other.run("inspect", "tiny/int8-static", "--cache", "bad://bench")
+    found = lookup.lookup(Cache(other.root / "cache"), model, recipes[-1])
+    assert isinstance(found, Artifact)
+
+    said: list[str] = []
+    row = {"case": "tiny/int8-static/cpu-t1-b1"} | {
+        "artifact": {"digest": found.digest},
+        "reference": {"digest": found.reference.digest},
+    }
+    third = Cache(tmp_path / "third")
+    depots.fetch_row(DepotBuilds("bad://bench", say=said.append), third, row)
+    assert third.meta("artifacts", found.digest, deep=True)
+    assert third.meta("references", found.reference.digest, deep=True)
+    assert ["tiny/int8-static/cpu-t1-b1: 2 parts came from bad://bench"] == said
+    asked_for = row | {"artifact": {"digest": "../../elsewhere"}, "reference": None}
+    depots.fetch_row(DepotBuilds("bad://bench", say=said.append), third, asked_for)
+    assert 1 == len(said)
 
 
 def test_half_an_object_is_built_and_written_anew(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:

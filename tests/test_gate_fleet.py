@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import os
+import queue
 import shutil
 import signal
 import sys
@@ -114,6 +115,62 @@ def schedule(fleet: PairHosts, tmp_path: Path, names: Sequence[str] = ("m",), **
     settings = GateSettings(**more.pop("settings", {}))
     made: Any = fleet
     return FleetRounds(made, cases, settings, Quiet(), cache=lambda _: Cache(tmp_path), look_s=0.01, **more)
+
+
+class LastFirst:
+    """Answers of which the last one to arrive is heard first."""
+
+    def __init__(self) -> None:
+        self.there: list[Any] = []
+
+    def put(self, item: Any) -> None:
+        """One is there."""
+        self.there.append(item)
+
+    def get(self, *, timeout: float) -> Any:  # noqa: ARG002  # as a queue has it
+        """The last."""
+        if not self.there:
+            raise queue.Empty
+        return self.there.pop()
+
+
+def test_an_idle_host_begins_the_next_pair_which_counts_in_its_turn(tmp_path: Path) -> None:
+    """A look is at the pairs that were asked for by then, also where one of the next ones is measured before them."""
+    fleet = PairHosts(host("one"), host("two"), answer=lambda sent, _: measured(sent, 1.0 + len(fleet.given)))
+    rounds = schedule(fleet, tmp_path, answers=LastFirst())
+
+    def ratios() -> list[int]:
+        return [round(math.exp(pair.log_ratio)) for pair in rounds.done.pairs["m"]]
+
+    rounds.rounds(["m"], 1, "confirm", ahead=1)
+    assert (2, [2]) == (len(fleet.given), ratios())
+    rounds.rounds(["m"], 1, "confirm")
+    assert (2, [2, 3]) == (len(fleet.given), ratios())
+    assert {"one", "two"} == set(fleet.given)
+
+
+def test_a_pair_that_was_begun_early_is_forgotten_where_nobody_asks_for_it(tmp_path: Path) -> None:
+    """Of another phase, of a case that is settled; and what became of no pair is measured in its turn."""
+    fleet = PairHosts(host("one"), host("two"))
+    rounds = schedule(fleet, tmp_path, ("m", "n"))
+    rounds.rounds(["m"], 1, "screen", ahead=1)
+    rounds.rounds(["m"], 1, "confirm", ahead=1)
+    rounds.rounds(["n"], 2, "confirm")
+    assert {"m": ["screen", "confirm"], "n": ["confirm"] * 2} == {
+        name: [pair.phase for pair in found] for name, found in rounds.done.pairs.items()
+    }
+    rounds.rounds([], 3, "confirm")
+    rounds.close()
+
+    lost = PairHosts(
+        host("one"),
+        host("two"),
+        answer=lambda sent, _: measured(sent) if len(lost.given) != 2 else MadeUpTask("error", OSError("away")),
+    )
+    rounds = schedule(lost, tmp_path, answers=LastFirst())
+    rounds.rounds(["m"], 1, "confirm", ahead=1)
+    rounds.rounds(["m"], 1, "confirm")
+    assert (3, 2, {}) == (len(lost.given), len(rounds.done.pairs["m"]), rounds.done.broken)
 
 
 def test_a_test_over_hosts_is_exact() -> None:

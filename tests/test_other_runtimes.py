@@ -220,7 +220,7 @@ def test_torch_runs_the_network_of_the_artifact(tmp_path: Path) -> None:
     loaded = get("torch").load(model)
     images = np.random.default_rng(0).random((3, 1, 3, 8, 8), dtype=np.float32)
     network = {"model": wire.model_to_json(model), "weights": dataclasses.asdict(loaded.weights)}
-    with Client(torch_command(tmp_path, compiles=False)) as client:
+    with Client(torch_command(tmp_path)) as client:
         asked = opening(tmp_path, network, images)
         opened = client.ask("open", 60.0, **asked)
         assert ["torch", {}] == [client.runtime.name, opened["runtime"]["placement"]]
@@ -361,8 +361,8 @@ def test_genai_is_told_what_the_graph_of_a_decoder_says(tmp_path: Path) -> None:
     assert {"provider_options": [], "intra_op_num_threads": 2} == said["session_options"]
     ids, past = (SimpleNamespace(name=name) for name in ("input_ids", "past_key_values.0.key"))
     for specs, names, words in (
-        ([ids, past], ["logits", "present.0.key"], "keeps keys and values itself"),
-        ([past], ["logits", "present.0.key"], "keeps keys and values itself"),
+        ([ids, past], ["logits", "present.0.key"], "of which tokens those of the examples are is not known"),
+        ([past], ["logits", "present.0.key"], "whose inputs are 'input_ids' and keys and values"),
         ([ids], ["logits"], "needs the outputs 'logits' and keys and values"),
         ([ids], ["present.0.key"], "needs the outputs 'logits' and keys and values"),
     ):
@@ -384,7 +384,7 @@ def test_genai_reads_the_tokens_of_a_decoder(tmp_path: Path) -> None:
         assert 5 == len(client.ask("burst", 60.0, n=5)["durations_ns"])
         client.ask("outputs", 60.0, **work.all_examples(2, tmp_path))
         assert [[1.0, 2.0, 3.0], [3.0, 2.0, 2.0]] == np.load(tmp_path / "0.npy")[:, 0, :, 0].tolist()
-        with pytest.raises(WorkerRefusal, match="keeps keys and values itself"):
+        with pytest.raises(WorkerRefusal, match="whose inputs are"):
             client.ask("open", 300.0, **dataclasses.replace(work, model=coordinator.FLOOR_MODEL).request())
 
 

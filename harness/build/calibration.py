@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness import values
 from harness.data import base as data
+from harness.data import past
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -28,20 +29,25 @@ class CalibrationReader:
     """
 
     def __init__(
-        self, model: ModelSpec, samples: int | None, folder: Path, wanted: Collection[str] | None = None
+        self,
+        model: ModelSpec,
+        samples: int | None,
+        folder: Path,
+        wanted: Collection[str] | None = None,
+        source: Path | None = None,
     ) -> None:
+        """Write the examples into `folder`; `source` is the file that computes what a decoder keeps of tokens."""
         request = data.DataRequest.of(model)
         asked = min(samples or request.counts["calibration"], request.counts["calibration"])
         most = max(1, asked // request.rows)
         self._folder = folder
         self.notes: list[str] = []
         writer = values.ValueWriter(folder, most, structured=True)
-        self._count = 0
+        self._count, session = 0, _Computed(source)
         for example in itertools.islice(data.apart(request, self.notes), most):
             self._count += 1
-            writer.add(
-                {spec.name: example.feed[spec.name] for spec in model.inputs if wanted is None or spec.name in wanted}
-            )
+            feed = example.feed if source is None else past.feed(example, model.inputs, session.run)
+            writer.add({spec.name: feed[spec.name] for spec in model.inputs if wanted is None or spec.name in wanted})
         self._held = {entry.name: values.Stored(folder, entry, self._count) for entry in writer.close(fewer=True)}
         self._next, self._stop = 0, self._count
 
@@ -68,3 +74,20 @@ class CalibrationReader:
 
         self._held = {}
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Computed:
+    """A session of a file, made when it is first asked."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._session: Any = None
+
+    def run(self, feed: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs by name."""
+        import onnxruntime
+
+        if self._session is None:
+            self._session = onnxruntime.InferenceSession(self._path, providers=["CPUExecutionProvider"])
+        names = [one.name for one in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, dict(feed)), strict=True))

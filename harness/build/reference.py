@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness import frameworks, values
 from harness.build.batching import Batching, difference, prove
 from harness.data import base as data
+from harness.data import past
 from harness.errors import BuildError, Unsupported
 from harness.leaves import leaves, numbers
 from harness.records import Reference, ValueEntry, fixed_batch
@@ -27,7 +28,7 @@ NEAR = 1e-3
 
 
 def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
-    """Compute the reference one example at a time and write `feeds/`, `outputs/` and `labels/` below `folder`.
+    """Compute the reference one example at a time and write `feeds/`, `outputs/`, `labels/` and `before/`.
 
     Arrays have whatever shapes the model gives them, and may have others for every example.
 
@@ -41,12 +42,15 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
     batching = _batching(loaded, count)
     feeds = values.ValueWriter(folder / "feeds", count, structured=True)
     answers = values.ValueWriter(folder / "outputs", count, structured=True)
+    before = values.ValueWriter(folder / "before", count)
     known = _Expected()
     labels = _Labels(folder / "labels", count)
     left_out: list[str] = []
     for example in data.stream(request, "evaluation", left_out):
-        feed = {spec.name: example.feed[spec.name] for spec in model.inputs}
+        feed = fed(loaded, example)
         feeds.add(feed)
+        if example.before is not None:
+            before.add({past.IDS: example.before})
         try:
             found = dict(zip(loaded.outputs, loaded.run(feed), strict=True))
             answers.add(found)
@@ -54,6 +58,9 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
             raise Unsupported(f"The model's outputs cannot be compared: {error}.") from error
         labels.add(example.label)
         known.add(example.expected, found)
+    read = values.below("before", before.close())
+    if not read:
+        (folder / "before").rmdir()
     random = random_outputs(loaded, request, folder, answers_at := answers.close())
     labelled = labels.close()
     return Reference(
@@ -66,12 +73,20 @@ def write(loaded: Loaded, folder: Path, digest: str) -> Reference:
         feeds=values.below("feeds", feeds.close()),
         answers=values.below("outputs", answers_at),
         labels=values.below("labels", labelled),
+        before=read,
         batch_axes=batching.axes,
         rows=batching.rows,
         why_no_batch=batching.why,
         notes=(*map(str, loaded.facts.get("guesses", ())), *known.notes(), *left_out),
         random=random,
     )
+
+
+def fed(loaded: Loaded, example: data.Example) -> dict[str, Any]:
+    """An example as the network takes it: keys and values of tokens before are what it keeps of them."""
+    inputs = loaded.model.inputs
+    feed = past.feed(example, inputs, lambda given: dict(zip(loaded.outputs, loaded.run(given), strict=True)))
+    return {spec.name: feed[spec.name] for spec in inputs}
 
 
 def _batching(loaded: Loaded, count: int) -> Batching:
@@ -124,7 +139,7 @@ def random_outputs(
     count = data.feeds(request, "evaluation")
     before = {one.name: values.Stored(folder / "outputs", one, count) for one in answers}
     for place, example in enumerate(itertools.islice(data.stream(request, "evaluation"), AGAIN)):
-        again = loaded.run({spec.name: example.feed[spec.name] for spec in loaded.model.inputs})
+        again = loaded.run(fed(loaded, example))
         for name, value in zip(loaded.outputs, again, strict=True):
             if not alike(before[name][place], value):
                 found.add(name)

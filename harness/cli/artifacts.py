@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness import bounds, units
-from harness.cli import options
+from harness.cli import depots, options
 from harness.cli.sweep import EXIT_CASE_FAILED
 from harness.errors import CaseIdError, UsageError
 
@@ -26,7 +26,7 @@ def build(
     models: Annotated[str | None, typer.Argument(metavar="MODELS", help="Models, by name or glob.")] = None,
     zoo: options.Zoo = options.ZOO,
     variants: options.Variants = None,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -47,11 +47,12 @@ def build(
     from harness.records import Artifact, Status
     from harness.runtimes import framework_environments
 
-    store = Cache(options.cache_root(cache))
+    root, builds = depots.cache_and_builds(cache)
+    store = Cache(root)
     selection = planning.Selection(models=options.names(models), variants=options.names(variants))
     cases = planning.plan(zoos.load(zoo), selection).cases
     with Console(quiet_stdout=format_ != options.TABLE) as console:
-        built = pipeline.build(
+        built = (builds or pipeline.build)(
             store, by_model(cases), on_event=console.building, surround=framework_environments.ensure
         )
     if format_ != options.TABLE:
@@ -99,7 +100,7 @@ def inspect(
         str | None, typer.Argument(metavar="[FILE|CASE]", help="A second one: only what differs is shown.")
     ] = None,
     zoo: options.Zoo = options.ZOO,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node as well.")] = False,
     edge: Annotated[
         bool,
@@ -220,7 +221,7 @@ def one_line(value: Any) -> str:
     return str(value)
 
 
-def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
+def cached_artifact(case: str, zoo: Path, cache: str | None) -> Path:
     """The file of a case or a model/variant, from the cache.
 
     Raises:
@@ -242,7 +243,10 @@ def cached_artifact(case: str, zoo: Path, cache: Path | None) -> Path:
         raise UsageError(said) from error
     selection = planning.Selection(models=(model,), variants=(variant,))
     chosen = planning.plan(zoos.load(zoo), selection).cases[0]
-    store = Cache(options.cache_root(cache))
+    root, builds = depots.cache_and_builds(cache)
+    store = Cache(root)
+    if builds is not None:
+        builds.bring(store, chosen.model, [chosen.recipe])
     built = pipeline.lookup(store, chosen.model, chosen.recipe)
     if built is None:
         raise UsageError(f"{case} is not built yet; run: harness build {model} --variants {variant}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness import bounds
-from harness.cli import ending, options
+from harness.cli import depots, ending, options
 
 
 def explain(
@@ -42,7 +42,7 @@ def explain(
     ] = True,
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -62,10 +62,18 @@ def explain(
     ids = [cases.named(the_zoo, text) for text in (what, *([against] if against else []))]
     for one in ids:
         cases.find(the_zoo, one)  # a mistake is said before anything takes time
-    root = options.cache_root(cache)
+    root, builds = depots.cache_and_builds(cache)
     found = [
         look(
-            ExplainRequest(zoo=the_zoo, case=one, cache=root, results=results, confirm=confirm, examples=examples),
+            ExplainRequest(
+                zoo=the_zoo,
+                case=one,
+                cache=root,
+                results=results,
+                confirm=confirm,
+                examples=examples,
+                builds=builds,
+            ),
             ending.say,
         )
         for one in ids

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import ending, options
+from harness.cli import depots, ending, options
 from harness.cli.sweep import print_json
 
 
@@ -37,7 +37,7 @@ def export(
     ] = "onnx",
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a build into a folder: model, session settings, samples, where it comes from, and a program that runs it.
@@ -56,10 +56,13 @@ def export(
 
     if file_format not in FORMATS:
         raise UsageError(f"--format {file_format}: expected {' or '.join(FORMATS)}")
-    choice = choose(results, what, target or "")
+    root, builds = depots.cache_and_builds(cache)
+    choice, store = choose(results, what, target or ""), Cache(root)
+    if builds is not None:
+        depots.fetch_row(builds, store, choice.row)
     done = write(
         choice,
-        cache=Cache(options.cache_root(cache)),
+        cache=store,
         out=typed(out or Path(f"{choice.row['case'].replace('/', '-')}-{language}")),
         zoo_file=zoo,
         language=language,

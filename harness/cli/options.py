@@ -51,6 +51,10 @@ def results_folder(given: Path | str) -> Path:
     return mirror.folder
 
 
+FETCHING = ("harness sweep", "gate", "build", "inspect", "export", "explain", "view")
+"""What takes a URL as its cache."""
+
+
 def cache_folder(given: Path | str) -> Path:
     """The folder of a verb that builds for this host alone: where HARNESS_CACHE is a URL, the user's own.
 
@@ -61,7 +65,7 @@ def cache_folder(given: Path | str) -> Path:
         return Path(given)
     if str(given) == os.environ.get("HARNESS_CACHE"):
         return cache_root(None)
-    raise UsageError(f"--cache {given}: a URL is for harness sweep and harness gate; give a folder")
+    raise UsageError(f"--cache {given}: a URL is for {', '.join(FETCHING)}; give a folder")
 
 
 def _url_in(option: str, given: str) -> bool:

@@ -11,7 +11,7 @@ from harness import budget, units
 from harness.cli import options
 from harness.errors import UsageError
 from harness.layout import TextCell, TextColumn, TextTable, cell
-from harness.metrics import METRICS, stored
+from harness.metrics import METRICS, reader, stored
 from harness.store.columns import COLUMNS, HEAVY
 from harness.store.rows import tell_apart
 from harness.suggest import suggest
@@ -37,19 +37,27 @@ class Around:
         baselines: that speed-ups refer to.
         choices: what to ship of each model and target.
         excesses: of all rows.
+        settings: in which each was measured.
         rows: these rows.
     """
 
     baselines: budget.Baselines
     choices: Mapping[tuple[str, str], budget.ShipChoice]
     excesses: budget.Excesses
+    settings: budget.RowSettings
     rows: Sequence[Row]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Around:
         """What these rows are to each other."""
-        known = budget.Excesses()
-        return cls(baselines=budget.Baselines(rows), choices=budget.choices(rows, known), excesses=known, rows=rows)
+        known, settings = budget.Excesses(), budget.RowSettings()
+        return cls(
+            baselines=budget.Baselines(rows, settings),
+            choices=budget.choices(rows, known, settings),
+            excesses=known,
+            settings=settings,
+            rows=rows,
+        )
 
     def ships(self, row: Row) -> bool:
         """Whether a row's case is the build to ship of its model and target."""
@@ -74,6 +82,7 @@ class ResultColumn:
         value: what CSV and JSON hold, and rows are sorted by.
         text: what tables show.
         head: what stands above it; `name` where empty.
+        stored: the stored column that it is made of alone; empty where it is made of more.
         right, rank, least: as in `harness.layout.TextColumn`; without a rank it is shown only where asked for.
     """
 
@@ -81,6 +90,7 @@ class ResultColumn:
     value: Callable[[Row, Around], Any]
     text: Callable[[Row, Around], TextCell | str]
     head: str = ""
+    stored: str = ""
     right: bool = True
     rank: int | None = None
     least: int = 0
@@ -89,6 +99,12 @@ class ResultColumn:
     def column(self) -> TextColumn:
         """Its place in a grid."""
         return TextColumn(name=self.head or self.name, right=self.right, rank=self.rank or 0, least=self.least)
+
+    def texts(self, rows: Sequence[Row], around: Around) -> list[TextCell | str]:
+        """The cell of every row; most columns of numbers hold nothing in most stores, which is quick to see."""
+        if self.stored and all(row.get(self.stored) is None for row in rows):
+            return [units.NONE] * len(rows)
+        return [self.text(row, around) for row in rows]
 
 
 def throughput(row: Row) -> float | None:
@@ -130,10 +146,11 @@ def accuracy(row: Row) -> str:
 
 def _plain(column: str, **more: Any) -> ResultColumn:
     """A stored text as it is."""
+    read = reader(column)
     return ResultColumn(
         name=more.pop("name", column),
-        value=lambda row, _: stored(row, column),
-        text=lambda row, _: cell(str(stored(row, column) or units.NONE)),
+        value=lambda row, _: read(row),
+        text=lambda row, _: cell(str(read(row) or units.NONE)),
         right=False,
         **more,
     )
@@ -141,10 +158,12 @@ def _plain(column: str, **more: Any) -> ResultColumn:
 
 def _amount(name: str, column: str, unit: str, **more: Any) -> ResultColumn:
     """A stored number in its unit."""
+    read = reader(column)
     return ResultColumn(
         name=name,
-        value=lambda row, _: stored(row, column),
-        text=lambda row, _: units.value(stored(row, column), unit),
+        value=lambda row, _: read(row),
+        text=lambda row, _: units.value(read(row), unit),
+        stored=column.partition(".")[0],
         **more,
     )
 
@@ -355,7 +374,7 @@ def grid(
     return TextTable(
         title=title,
         columns=tuple(column.column for column in columns),
-        rows=[[column.text(row, known) for column in columns] for row in rows],
+        rows=list(zip(*(column.texts(rows, known) for column in columns), strict=True)),
     )
 
 

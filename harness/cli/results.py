@@ -224,6 +224,8 @@ def selected(
     Raises:
         UsageError: if a name or glob fits nothing that is stored, or nothing fits all of them.
     """
+    if all(text is None for text in asked.values()):
+        return lambda _: True
     fitting: list[Collection[str]] = []
     for place, (key, text) in enumerate(asked.items()):
         known, patterns = list(dict.fromkeys(one[place] for one in sorted(names))), options.names(text) or ()

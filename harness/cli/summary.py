@@ -71,13 +71,14 @@ class StoredTables:
             among: everything that is stored of these models, so that a selection has the speed-ups and choices of the
                 whole; `rows` where none are given.
         """
-        groups, whole = by_weights(rows), by_weights(among or rows)
+        groups = by_weights(rows)
+        whole = groups if len(among) in (0, len(rows)) else by_weights(among)
         for key, group in groups.items():
             model, targets = key[0], {row["target"] for row in group}
             if any(row.get("latency") for row in group):
                 around = Around.of(whole[key])
                 self._narrow |= dict.fromkeys(print_grid(self._out, tables.model_table(model, group, around=around)))
-                if len(tables.settings(group)) > 1:
+                if len(tables.settings(group, around)) > 1:
                     self._out.print(f"  {tables.NOT_COMPARED}", style="dim", soft_wrap=True)
                 shown = [choice for (_, target), choice in around.choices.items() if target in targets]
                 self._known += map(choices.spoken_choice, shown)

@@ -41,7 +41,7 @@ def model_table(model: str, rows: Sequence[Row], *, around: result_columns.Aroun
     """
     weights = next((r["weights"] for r in rows if r.get("weights")), None)
     title = f"{model}  ({weights['kind']} weights {weights['digest'][:8]})" if weights else model
-    several = len(settings(rows)) > 1
+    several = len(settings(rows, around)) > 1
     measured = [row for row in rows if row.get("latency")]
     columns = [*result_columns.USUAL]
     if any(row["status"] != Status.MEASURED for row in measured):
@@ -51,9 +51,10 @@ def model_table(model: str, rows: Sequence[Row], *, around: result_columns.Aroun
     return result_columns.grid(measured, columns, title=title, around=around).without_empty()
 
 
-def settings(rows: Sequence[Row]) -> set[tuple[Any, ...]]:
+def settings(rows: Sequence[Row], around: result_columns.Around | None = None) -> set[tuple[Any, ...]]:
     """In how many runs, and on how many hosts and runtimes, rows with a latency were measured."""
-    return {budget.setting(row) for row in rows if row.get("latency")}
+    of_row = budget.setting if around is None else around.settings.of
+    return {of_row(row) for row in rows if row.get("latency")}
 
 
 def without_numbers(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:

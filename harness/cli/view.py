@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import bounds, scratch
-from harness.cli import ending, options
+from harness.cli import depots, ending, options
 
 if TYPE_CHECKING:
     from harness.explain.model import Explanation
+    from harness.flow.session import BuildAll
     from harness.records import CaseId
     from harness.zoo import Zoo
 
@@ -31,7 +32,7 @@ def view(
     ] = None,
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
 ) -> None:
     """Show the artifact of a case in Netron on this machine, each node with its time and its error.
 
@@ -50,8 +51,8 @@ def view(
     cases.find(the_zoo, asked)
     if out is None:
         netron.folder()  # what is missing is said before anything is built
-    root = options.cache_root(cache)
-    found = explanation(the_zoo, asked, root, results)
+    root, builds = depots.cache_and_builds(cache)
+    found = explanation(the_zoo, asked, root, results, builds)
     with scratch.folder("view") as folder:
         target = typed(out) if out is not None else folder / "model.onnx"
         said = annotate.write(Cache(root).artifact_path(found.artifact), found, target)
@@ -70,18 +71,18 @@ def view(
         netron.show(target, found.case, port, ready)
 
 
-def explanation(the_zoo: Zoo, asked: CaseId, cache: Path, results: Path) -> Explanation:
+def explanation(the_zoo: Zoo, asked: CaseId, cache: Path, results: Path, builds: BuildAll | None = None) -> Explanation:
     """The stored explanation of a case where it is of the artifact that there is; else a new one, which is kept."""
     from harness.explain import cases, stored
     from harness.explain.explain import ExplainRequest, explain
 
     case = cases.find(the_zoo, asked)
-    session = cases.open_session(the_zoo, case, cache=cache, results=results, say=ending.say)
+    session = cases.open_session(the_zoo, case, cache=cache, results=results, say=ending.say, builds=builds)
     artifact = cases.built(session, case, ending.say)
     known = stored.get(results, case.id)
     if known is not None and known.artifact == artifact.digest:
         return known
-    request = ExplainRequest(zoo=the_zoo, case=asked, cache=cache, results=results, confirm=0)
+    request = ExplainRequest(zoo=the_zoo, case=asked, cache=cache, results=results, confirm=0, builds=builds)
     found = explain(request, ending.say)
     stored.put(results, found)
     return found

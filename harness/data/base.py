@@ -39,11 +39,14 @@ class Example:
             mapping or None for an input that is a sequence, a map or an optional.
         label: what is true of it, where the data has labels: an array of any shape, or a mapping of such.
         expected: output name -> what the model is known to answer; empty where the data does not say.
+        before: the tokens that a decoder has read before, [rows, past]; keys and values of the feed stand for them
+            (`harness.data.past`). None where there are none, or where they are not known.
     """
 
     feed: Mapping[str, Any]
     label: Any = None
     expected: Mapping[str, Any] = field(default_factory=dict)
+    before: np.ndarray[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +56,12 @@ class Row:
     Attributes:
         feed: input name -> array *without* the axis that rows are put on (see `DataRequest.row_axes`).
         label: as in `Example`.
+        before: of one row, [past].
     """
 
     feed: Mapping[str, np.ndarray[Any, Any]]
     label: Any = None
+    before: np.ndarray[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,16 +301,18 @@ def joined_rows(rows: Sequence[Row], request: DataRequest) -> Example:
         else first.feed[spec.name]
         for spec in request.inputs
     }
+    read = [row.before for row in rows if row.before is not None]
+    before = np.stack(read) if len(read) == len(rows) else None
     labels = [row.label for row in rows]
     if request.rows == 1 or any(label is None for label in labels):
-        return Example(feed=feed, label=first.label if request.rows == 1 else None)
+        return Example(feed=feed, label=first.label if request.rows == 1 else None, before=before)
     arrays = [np.asarray(label) for label in labels]
     if len({array.shape for array in arrays}) > 1 or arrays[0].dtype.kind == "O":
         raise BuildError(
             f"data: the labels of `{request.source}` cannot be joined for a model that takes {request.rows} rows at a "
             f"time. Give the model a dynamic `batch` axis, or labels of one shape."
         )
-    return Example(feed=feed, label=np.stack(arrays))
+    return Example(feed=feed, label=np.stack(arrays), before=before)
 
 
 def joined(examples: Sequence[Example], axes: Mapping[str, int]) -> dict[str, np.ndarray[Any, Any]]:

@@ -2,15 +2,15 @@
 
 Ids are sampled Zipf-like (few frequent ones, many rare), between [CLS] and [SEP], in varied lengths, padded to the
 sequence length, with the attention mask to match. Defaults are those of BERT's uncased English vocabulary. Without
-`framed` they are words alone and fill the sequence, as a decoder reads them; its past keys and values are
-normally distributed.
+`framed` they are words alone and fill the sequence, as a decoder reads them. Its past keys and values are what the
+network keeps of words before; normally distributed where it cannot be asked (`harness.data.past`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.data import SEED, base
+from harness.data import SEED, base, past
 from harness.errors import BuildError
 from harness.options import Option
 
@@ -31,9 +31,6 @@ OPTIONS = (
 )
 PACKAGES = {"numpy": "numpy"}
 
-PAST = "past_key_values."
-"""What the keys and values of the tokens before are called."""
-
 STREAMS = {"calibration": 0, "evaluation": 1}
 SHORTEST = 4
 """[CLS], two words, [SEP]."""
@@ -44,8 +41,8 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
     import numpy as np
 
     options = {one.name: int(base.option(request, one.name)) for one in OPTIONS}
-    past = [spec for spec in request.inputs if spec.name.startswith(PAST)]
-    ids_of = [spec for spec in request.inputs if spec not in past]
+    kept, behind = past.kept(request.inputs), past.length(request)
+    ids_of = [spec for spec in request.inputs if spec not in kept]
     shapes = {base.row_shape(spec, request) for spec in ids_of}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise BuildError(
@@ -64,14 +61,18 @@ def examples(request: base.DataRequest, split: base.Split) -> Iterator[base.Row]
             ids[0], ids[used - 1] = options["cls"], options["sep"]
         feed = {spec.name: _part(spec.name, ids, used).astype(spec.dtype) for spec in ids_of}
         drawn = {
-            spec.name: generator.standard_normal(base.row_shape(spec, request)).astype(spec.dtype) for spec in past
+            spec.name: generator.standard_normal(base.row_shape(spec, request)).astype(spec.dtype) for spec in kept
         }
-        yield base.Row(feed=feed | drawn)
+        before = None
+        if behind is not None:
+            before = (generator.choice(words, behind, p=chance) + options["first"]).astype(ids_of[0].dtype)
+        yield base.Row(feed=feed | drawn, before=before)
 
 
-def digest(request: base.DataRequest) -> str:  # noqa: ARG001 # the signature that every source has
-    """Tokens depend on NumPy's generator."""
-    return base.versions(*PACKAGES)
+def digest(request: base.DataRequest) -> str:
+    """Tokens depend on NumPy's generator; keys and values were drawn before, and now are those of tokens."""
+    of_tokens = "" if past.length(request) is None else " keys and values of tokens"
+    return base.versions(*PACKAGES) + of_tokens
 
 
 def _part(name: str, ids: np.ndarray[Any, Any], used: int) -> np.ndarray[Any, Any]:

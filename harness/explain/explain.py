@@ -17,7 +17,7 @@ from harness.explain.asking import GraphReader, reading
 from harness.explain.cases import Say
 from harness.explain.model import Explanation, FusionPlace, LayerLoss, Losses, NodeTime, TensorLoss
 from harness.flow.execute import workload
-from harness.flow.session import Session
+from harness.flow.session import BuildAll, Session
 from harness.measure import closely
 from harness.measure.closely import CloseLook
 from harness.measure.coordinator import utc_now
@@ -43,6 +43,7 @@ class ExplainRequest:
         examples: on how many tensors are compared, at most.
         seconds: of inference for each stretch of a profile.
         blocks: live groups in which what a layer in float costs is measured; 0 for none.
+        builds: builds what is missing; this host does where it is not given.
     """
 
     zoo: Zoo
@@ -53,6 +54,7 @@ class ExplainRequest:
     examples: int = EXAMPLES
     seconds: float = closely.SECONDS
     blocks: int = leaving.BLOCKS
+    builds: BuildAll | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,9 @@ def explain(request: ExplainRequest, say: Say) -> Explanation:
         StoreError: the cache cannot be written.
     """
     case = cases.find(request.zoo, request.case)
-    session = cases.open_session(request.zoo, case, cache=request.cache, results=request.results, say=say)
+    session = cases.open_session(
+        request.zoo, case, cache=request.cache, results=request.results, say=say, builds=request.builds
+    )
     artifact = cases.built(session, case, say)
     with scratch.folder("explain") as folder, reading() as reader:
         look = Looking(session=session, reader=reader, seconds=request.seconds)

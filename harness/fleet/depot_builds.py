@@ -8,7 +8,7 @@ machine whose cache is empty computes those digests without loading a framework.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,22 @@ class DepotBuilds:
         Raises:
             StoreError: the cache cannot be written.
         """
+        self.fetch(cache, self._lacking(cache, model, recipes), model.name)
+
+    def fetch(self, cache: Cache, entries: Iterable[Entry], what: str) -> None:
+        """Fetch entries; nothing where the depot gives nothing.
+
+        Args:
+            cache: that lacks them.
+            entries: in the order in which they are fetched.
+            what: they are of, for the message.
+
+        Raises:
+            StoreError: the cache cannot be written.
+        """
         fetched = 0
         try:
-            for entry in self._lacking(cache, model, recipes):
+            for entry in entries:
                 if self.depot.fetch(cache, entry):
                     fetched += 1
                     self._proofs[entry] = (cache.meta(*entry) or {}).get("proofs")
@@ -101,7 +114,7 @@ class DepotBuilds:
             self._away = True
             self._say(f"{error} What is missing is built.")
         if fetched:
-            self._say(f"{model.name}: {units.count(fetched, 'part')} came from {self.depot.url}")
+            self._say(f"{what}: {units.count(fetched, 'part')} came from {self.depot.url}")
         for entry, why in self.depot.damaged.items():
             self._say(f"{self.depot.url}: {why} ({'/'.join(entry)} is built)")
 

@@ -117,6 +117,19 @@ def introduction() -> Callable[[], Mapping[str, Any]]:
     return introduce
 
 
+def showing() -> Callable[..., bool]:
+    """What a scheduler is asked for its pages; sent as code, since it may have no harness.
+
+    Its web server is there in any case, for /metrics.
+    """
+
+    def shows(dask_scheduler: Any) -> bool:
+        applications = dask_scheduler.http_application.applications
+        return any(type(one).__module__.startswith("distributed.dashboard") for one in applications)
+
+    return shows
+
+
 class Fleet:
     """The hosts behind one scheduler.
 
@@ -151,9 +164,13 @@ class Fleet:
 
     @property
     def dashboard(self) -> str:
-        """Where Dask shows itself; empty where it does not."""
-        found = self.client.dashboard_link
-        return found if "dashboard" in self.client.scheduler_info(n_workers=0).get("services", {}) else ""
+        """Where Dask shows itself; empty where it does not, such as without bokeh or with `--no-dashboard`."""
+        if "dashboard" not in self.client.scheduler_info(n_workers=0).get("services", {}):
+            return ""
+        shows = False
+        with contextlib.suppress(Exception):  # another version of Dask names it otherwise, and then no page is named
+            shows = bool(self.client.run_on_scheduler(showing()))
+        return str(self.client.dashboard_link) if shows else ""
 
     def revive(self, patience_s: float, say: Callable[[str], None] = lambda _: None) -> bool:
         """Connect again where the scheduler was lost; whether that was so.

@@ -318,6 +318,7 @@ def workload(case: Case, artifact: Artifact, cache: Cache) -> Workload:
         dims={**case.model.dims, **({"batch": case.target.batch} if reference.batch_axes else {})},
         batch_axes=reference.batch_axes,
         rows=reference.rows,
+        before=next((one.at(folder) for one in reference.before), None),
     )
     if runtime_spec.runs_network(case.target.runtime):
         network = {"model": wire.model_to_json(case.model), "weights": dataclasses.asdict(artifact.weights)}

@@ -25,8 +25,9 @@ RUNTIMES: Final[Mapping[str, str]] = {
     runtime_spec.OPENVINO: "the .onnx file, read by OpenVINO",
     runtime_spec.IREE: "the .onnx file, compiled through MLIR",
     runtime_spec.LITERT: "the .tflite file that onnx2tf makes of it",
+    runtime_spec.LITERT_TORCH: "the .tflite file that litert-torch makes of the network",
     runtime_spec.TVM: "the .onnx file, compiled through Relax, untuned",
-    runtime_spec.GENAI: "a decoder in ONNX Runtime GenAI: time to the first token",
+    runtime_spec.GENAI: "a decoder in ONNX Runtime GenAI: time to the first token, and decoding",
     "node": "onnxruntime-node",
     "browser": "onnxruntime-web, in a page of Chromium",
     "cpp": "onnxruntime from C++",
@@ -87,7 +88,9 @@ def runtime_problem(name: str, cache: Path) -> str:
         start = client_factory(Target(name=name, provider=provider, runtime=name), cache, install=False)
         if runtime_spec.runs_network(name):
             # Importing torch takes seconds, and that it is installed was looked at.
-            return "" if name == runtime_spec.TORCH or compiler() else f"no C++ compiler: {' or '.join(COMPILERS)}"
+            return (
+                "" if name != runtime_spec.TORCH_COMPILE or compiler() else f"no C++ compiler: {' or '.join(COMPILERS)}"
+            )
         with start():
             return ""
     except (WorkerError, UsageError) as error:

@@ -86,6 +86,17 @@ class Progress:
         """Whether nothing is left to run."""
         return self.ends is not None or bool(self.stopped) or self.lost(planned) or self.done >= planned
 
+    def judged_anew(self, found: ProcessOutcome, planned: int, *, stopped: bool) -> Self:
+        """With one more process, and without why it stopped; a case that had still stops where some are planned.
+
+        Args:
+            found: the process.
+            planned: processes of the case.
+            stopped: whether the case was over before this process came to its end.
+        """
+        free = dataclasses.replace(self.plus(found), stopped="")
+        return free if free.over(planned) or not stopped else dataclasses.replace(free, stopped=self.stopped)
+
     def plus(self, found: ProcessOutcome) -> Self:
         """With one more process."""
         crashes = list(self.crashes)

@@ -123,30 +123,32 @@ class SweepRounds:
     def take(self, found: ProcessOutcome) -> None:
         """Judge a case anew with one more process, and store it.
 
+        Where several run at once, one may come to its end after its case was over: that is stored, and the
+        watcher hears of it only where the case goes on.
+
         Raises:
             StoreError: if it cannot be written.
         """
         name = found.case.id
-        job = self._jobs[name]
+        job, planned, late = self._jobs[name], self._jobs[name].settings.processes, name in self._over
         known = Progress.of_row(self._journal.whole(name)) if name in self.rows else Progress()
-        progress = replace(known.plus(found), stopped="")  # it is judged anew
+        progress = known.judged_anew(found, planned, stopped=late)
         try:
             outcome = conclude(job, progress)
         except Exception as error:  # noqa: BLE001 # an evaluation that is made again may fail, and ends this case alone
             lost = replace(found, ends=verdict(error), reason=f"its outputs: {why_not(error, job.case)}")
-            progress = replace(known.plus(lost), stopped="")
+            progress = known.judged_anew(lost, planned, stopped=late)
             outcome = conclude(job, progress)
         # What an earlier session showed stands, also where the processes of this one crash too often.
-        failed = progress.ends is not None or (name in self._timed_before and progress.lost(job.settings.processes))
+        failed = progress.ends is not None or (name in self._timed_before and progress.lost(planned))
         if not failed or not self._stand(name, outcome.reason):
             self.rows[name] = self._journal.append(outcome)
         if found.samples is not None:
             self._times[name][found.process] = early_stop.round_time(found.samples)
-        if progress.over(job.settings.processes):
+        if progress.over(planned) and not late:
             self._over.add(name)
             self._watch.finished(self.rows[name])
-        else:
-            self._over.discard(name)
+        elif not late:
             self._watch.sharpened(self.rows[name])
         self._judge_others(found.case)
 
@@ -207,6 +209,8 @@ class SweepRounds:
                 self._over.add(name)
                 self.rows[name] = self._journal.put(self._journal.whole(name) | {"stopped": found[name]})
                 self._watch.stopped(self.rows[name])
+            elif name in found and name == case.id and row["stopped"]:  # one more process of it came after it stopped
+                self.rows[name] = self._journal.put(self._journal.whole(name) | {"stopped": found[name]})
             elif row["stopped"] and name in self._over and name not in found:
                 self._over.discard(name)
                 self._reopened.add(name)

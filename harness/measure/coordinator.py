@@ -18,7 +18,7 @@ from typing import Any
 
 from harness import scratch
 from harness.errors import WorkerError, WorkerRefusal
-from harness.measure import energy, host, memory, placement, profile, reference_workload
+from harness.measure import energy, gpu, host, memory, placement, profile, reference_workload
 from harness.measure.bursts import OPEN_DEADLINE_S, burst, is_duration
 from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
@@ -65,6 +65,7 @@ class Workload:
         rows: rows of data in one whole feed, and so the only batch where there is no batch axis.
         rotate: through how many batches of examples inferences rotate, where the worker can; 1 for the first alone.
         seed: tells the arrivals of a server's processes apart.
+        before: the tokens that a decoder has read before each example, where its keys and values are of those.
         network: the model and its weights, for a runtime that loads the framework's own network instead of the file.
     """
 
@@ -77,6 +78,7 @@ class Workload:
     rows: int = 1
     rotate: int = 1
     network: Mapping[str, Any] | None = None
+    before: ValueEntry | None = None
     seed: int = 0
 
     def entries(self) -> dict[str, dict[str, Any]]:
@@ -86,12 +88,17 @@ class Workload:
             for name, feed in self.feeds.items()
         }
 
+    def tokens_before(self) -> dict[str, Any]:
+        """The protocol's `before`."""
+        return {"before": self.before.to_json()} if self.before else {}
+
     def request(self, *, profile: bool = False) -> dict[str, Any]:
         """The arguments of the protocol's `open`."""
         scenario = Scenario.parse(self.target.scenario)
         return {
             "artifact": {"path": str(self.model)},
             "feeds": self.entries(),
+            **self.tokens_before(),
             "batch": self.examples,
             "batch_axes": dict(self.batch_axes),
             "threads": {"intra": self.target.intra_threads, "inter": self.target.inter_threads},
@@ -122,6 +129,7 @@ class Workload:
         """The arguments of the protocol's `outputs`."""
         return {
             "feeds": self.entries(),
+            **self.tokens_before(),
             "examples": examples,
             "batch": self.target.batch,
             "folder": str(folder),
@@ -238,8 +246,9 @@ def timed_once(
         preempted: list[int | None] = []
         bursts = pace(drive.plan(plan), first_ns)
         n, done = next(bursts), 0
-        held_after = memory.Readings(worker.pid)
-        spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere="device" in worker.hello))
+        elsewhere = "device" in worker.hello
+        held_after, on_gpu = memory.Readings(worker.pid), gpu.GpuWatch(workload.target, worker.pid, elsewhere=elsewhere)
+        spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere=elsewhere))
         while True:
             spent.start()
             durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
@@ -247,6 +256,7 @@ def timed_once(
             preempted.append(switches)
             done += len(durations)
             held_after.take(done)
+            on_gpu.look()
             if on_burst is not None:
                 on_burst()
             try:
@@ -298,7 +308,7 @@ def timed_once(
         samples=samples,
         placement=placement.shares(placed(opened)),
         runtime=runtime,
-        notes=(*map(str, opened.get("notes") or ()), *driven.notes),
+        notes=(*map(str, opened.get("notes") or ()), *driven.notes, *on_gpu.notes()),
         examples=rotated(opened),
         host=host.elsewhere(worker.hello["device"]) if isinstance(worker.hello.get("device"), dict) else None,
     )

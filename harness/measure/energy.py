@@ -8,7 +8,6 @@ What no counter tells is absent, with the reason: there is no figure from a mode
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness.measure import nvml
 from harness.providers import HOST
 from harness.records import Target
-from harness.units import count, seconds
+from harness.units import seconds
 
 ROOT = Path("/")
 """Where `sys` lies; tests put a folder there."""
@@ -245,36 +245,16 @@ def number_in(path: Path) -> int:
     return int(text)
 
 
-NVML_NAMES: Final = ("libnvidia-ml.so.1", "nvml.dll")
-
-
-def library() -> Any:
-    """NVIDIA's management library, which comes with the driver; None where there is none."""
-    for name in NVML_NAMES:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    return None
-
-
-def of_nvidia(options: Mapping[str, Any], *, load: Callable[[], Any] = library) -> CountersFound:
+def of_nvidia(options: Mapping[str, Any], *, load: Callable[[], Any] = nvml.library) -> CountersFound:
     """The counter of the one GPU that there is; which of several CUDA numbers how, NVML does not say."""
-    nvml = load()
-    if nvml is None:
-        return CountersFound(source="NVIDIA's management library (libnvidia-ml.so.1) is not here")
-    number, handle = ctypes.c_uint(), ctypes.c_void_p()
-    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(number)):
-        return CountersFound(source="NVML answers with an error: is the driver loaded?")
-    place = _place(number.value, options, os.environ)
-    if isinstance(place, str):
-        return CountersFound(source=place)
-    if nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(place), ctypes.byref(handle)):
-        return CountersFound(source=f"NVML does not open GPU {place}")
+    found = nvml.device(options, load=load)
+    if isinstance(found, str):
+        return CountersFound(source=found)
+    ask, place = found.library.nvmlDeviceGetTotalEnergyConsumption, found.place
 
     def read() -> int:
         millijoules = ctypes.c_ulonglong()
-        if code := nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)):
+        if code := ask(found.handle, ctypes.byref(millijoules)):
             raise OSError(f"NVML does not tell the energy of GPU {place} (error {code}); Volta and newer do")
         return millijoules.value * 1000
 
@@ -284,17 +264,3 @@ def of_nvidia(options: Mapping[str, Any], *, load: Callable[[], Any] = library) 
         return CountersFound(source=str(error))
     counter = Counter(name=f"GPU {place}", read=read, tick_s=NVML_TICK_S)
     return CountersFound(counters=(counter,), source=f"NVML {counter.name}")
-
-
-def _place(there: int, options: Mapping[str, Any], environment: Mapping[str, str]) -> int | str:
-    """NVML's number of the GPU that CUDA would use, or why it is not known."""
-    asked = str(options.get("device_id", 0))
-    if there == 1:
-        return 0
-    ordered = environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" and "CUDA_VISIBLE_DEVICES" not in environment
-    if ordered and asked.isdecimal() and int(asked) < there:
-        return int(asked)
-    return (
-        f"{count(there, 'GPU')}, and which of them CUDA uses is known only with CUDA_DEVICE_ORDER=PCI_BUS_ID and "
-        f"without CUDA_VISIBLE_DEVICES"
-    )

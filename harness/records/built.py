@@ -37,6 +37,8 @@ class Reference:
         labelled: whether true labels are stored with them.
         feeds, answers, labels: where the values lie, from the reference's own folder. A label that is one array has one
             entry with an empty name, a label that is a mapping has one per key.
+        before: the tokens that a decoder has read before each example, of which its keys and values are; none where it
+            has no such inputs, where these are random, and in references of earlier versions.
         batch_axes: input name -> the axis along which examples can be joined to a batch; empty where there is none.
         rows: rows of data in one example: the fixed batch size of the model, else 1.
         why_no_batch: the reason where there is no batch axis; empty where there is one, and in old entries.
@@ -53,6 +55,7 @@ class Reference:
     feeds: tuple[ValueEntry, ...] = ()
     answers: tuple[ValueEntry, ...] = ()
     labels: tuple[ValueEntry, ...] = ()
+    before: tuple[ValueEntry, ...] = ()
     batch_axes: Mapping[str, int] = field(default_factory=dict)
     rows: int = 1
     why_no_batch: str = ""

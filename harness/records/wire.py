@@ -51,7 +51,7 @@ WIRE = 2
 VALUES = 2
 """The version from which on a reference may say more than names, and a case how it is fed."""
 
-ENTRIES = ("feeds", "answers", "labels")
+ENTRIES = ("feeds", "answers", "labels", "before")
 """The fields of a reference that say where values lie."""
 
 

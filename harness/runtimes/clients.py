@@ -74,7 +74,7 @@ def _unlimited(target: Target, cache: Path, *, install: bool, say: Say) -> Worke
         program = languages.find(target.runtime, cache, install=install, say=say)
         return WorkerStarter(command=program.command, package=program.package, digest=program.digest)
     if runtime_spec.runs_network(target.runtime):
-        return WorkerStarter(command=torch_command(cache, compiles=target.runtime == runtime_spec.TORCH_COMPILE))
+        return WorkerStarter(command=torch_command(cache, target.runtime))
     if name := runtime_spec.other(target.runtime):
         found = resolve_other(target.runtime, cache, install=install, say=say)
         return WorkerStarter(command=(found.python, str(FOLDER / name / "worker.py")), digest=found.digest)
@@ -87,20 +87,26 @@ def _unlimited(target: Target, cache: Path, *, install: bool, say: Say) -> Worke
     return WorkerStarter(command=runtime.worker, package=runtime.package, digest=runtime.digest)
 
 
-def torch_command(cache: Path, *, compiles: bool) -> tuple[str, ...]:
+HOW = {runtime_spec.TORCH_COMPILE: ("--compile",), runtime_spec.LITERT_TORCH: ("--litert",)}
+"""Runtime -> the options of its worker; eager torch has none."""
+
+
+def torch_command(cache: Path, runtime: str = runtime_spec.TORCH) -> tuple[str, ...]:
     """The worker that runs networks of torch, in this interpreter.
 
     Args:
         cache: where weights lie that were trained here.
-        compiles: whether it runs what inductor makes of them.
+        runtime: what of them it runs.
 
     Raises:
-        UsageError: torch is not installed.
+        UsageError: torch, or what it takes beside, is not installed.
     """
     if importlib.util.find_spec("torch") is None:
         raise UsageError("torch is not installed beside harness: pip install 'onnx-harness[zoo]'")
+    if runtime == runtime_spec.LITERT_TORCH and importlib.util.find_spec("litert_torch") is None:
+        raise UsageError("litert-torch is not installed beside harness: pip install litert-torch")
     where = ("--cache", str(cache.absolute()))
-    return (sys.executable, str(FOLDER / "torch" / "worker.py"), *where, *(["--compile"] if compiles else []))
+    return (sys.executable, str(FOLDER / "torch" / "worker.py"), *where, *HOW.get(runtime, ()))
 
 
 def own_release() -> str:

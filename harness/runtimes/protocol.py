@@ -15,6 +15,8 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     artifact. Reply: `session_ns`, `session_cpu_ns` where it
     is known, `inputs` and `outputs` as [name, type, shape],
     `runtime` {providers granted, placement {provider: nodes}}, `examples`, how many batches inferences rotate through.
+    `before`, where it is there, is an entry with the tokens that a decoder has read before each example: the keys and
+    values among its feeds are those of these tokens; for a worker whose runtime keeps them itself.
     With `rotate` N (feature `rotate`) so many batches are bound beforehand, as far as there are examples: inference
     i runs on batch i modulo N. Without it every inference runs on the first batch. With `graph` PATH (feature `graph`)
     the graph that the session really runs, after all optimizations, is written there; not used where anything is timed.
@@ -35,7 +37,8 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
     (feature `reference`) Times n inferences of each of these files, whose one input `x` is floats of this shape, on one
     thread of the CPU; what `open` prepared stays open. Reply: `durations_ns`, a list for each file.
 `outputs` feeds {input: entry}, examples, folder
-    Runs every example once, at batch 1, and writes value files into `folder`. Reply: `outputs`, their entries.
+    Runs every example once, at batch 1 (`before` as of `open`), and writes value files into `folder`. Reply:
+    `outputs`, their entries.
 `profile`
     Ends the profile that `open` started. Reply: `nodes`, rows of [node, operator, provider, input types, count,
     microseconds] over the last inference; or `file`, the profile as onnxruntime wrote it, which harness reads and

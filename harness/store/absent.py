@@ -46,6 +46,25 @@ def reader(names: Sequence[str]) -> Callable[[Sequence[Any]], dict[str, Any]]:
     return read
 
 
+def rows(names: Sequence[str], batch: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """As `reader` of each of several, which one query has given: all structs of a column have the same fields."""
+    found = [dict(zip(names, values, strict=True)) for values in batch]
+    for name in names:
+        if name not in MADE or _whole(name, found):
+            continue
+        of = READERS[name]
+        for one in found:
+            if (value := one[name]) is not None:
+                one[name] = of(value)
+    return found
+
+
+def _whole(name: str, found: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a column's structs are as whole as `COLUMNS` has them, or there are none: the first of them tells."""
+    first = next((value for one in found if (value := one[name]) is not None), None)
+    return first is None or (name in FLAT and isinstance(first, dict) and tuple(first) == FLAT[name])
+
+
 def problem(leaves: Iterable[tuple[str, str, str]]) -> str:
     """Why a file of these columns is none that a harness wrote; empty where it may be.
 
@@ -177,5 +196,11 @@ def stored_in(literals: Iterable[str]) -> str:
 
 
 READERS: Final = {name: _reader(kind, name) for name, kind in COLUMNS.items()}
+FLAT: Final = {
+    name: tuple(kind)
+    for name, kind in COLUMNS.items()
+    if isinstance(kind, Mapping) and all(_reader(inner) is _same for inner in kind.values())
+}
+"""The fields of structs that are taken as they are where they have all of these, in this order."""
 MADE: Final = frozenset(name for name, of in READERS.items() if of is not _same)
 """The columns whose values are made of what is stored; the others are taken as they are."""

@@ -37,8 +37,10 @@ def deciding(runs: Iterable[tuple[str, frozenset[str]]]) -> list[str]:
     return [run for run, _ in found]
 
 
-def scattered(newest: Iterable[Row]) -> list[tuple[str, str]]:
+def scattered(newest: Sequence[Row]) -> list[tuple[str, str]]:
     """The models and targets whose newest numbers are of several runs: of all others the newest run has everything."""
+    if len({row["run"] for row in newest}) <= 1:
+        return []
     found: dict[tuple[str, str], set[str]] = {}
     for row in newest:
         if row.get("latency"):

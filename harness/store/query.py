@@ -286,12 +286,13 @@ def pick(keys: pd.DataFrame, columns: Sequence[str] = LIGHT) -> list[Row]:
 @lru_cache(maxsize=100_000)
 def natural(text: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key that puts t2 before t10."""
-    pieces = DIGITS.split(text)  # text and digits take turns
-    found = [(True, 0, piece) for piece in pieces]
-    for place in range(1, len(pieces), 2):
-        if (piece := pieces[place]).isdecimal():
-            found[place] = False, foreign.whole(piece), piece
-    return tuple(found)
+    return tuple(map(_piece, DIGITS.split(text)))
+
+
+@lru_cache(maxsize=4096)  # names have most of their parts in common
+def _piece(piece: str) -> tuple[bool, int, str]:
+    """A part of a name that is digits, or has none."""
+    return (False, foreign.whole(piece), piece) if piece.isdecimal() else (True, 0, piece)
 
 
 def _arrow(
@@ -382,9 +383,9 @@ def _select(
         if not holding:
             return [], looked
         select = f"WITH once AS ({select}) SELECT {columns} FROM once {latest}, started_at"  # noqa: S608  (as above)
-        found, reading = connection.execute(select, [_literals(holding), *(models or ())]), absent.reader(wanted)
+        found = connection.execute(select, [_literals(holding), *(models or ())])
         while some := found.fetchmany(FETCH):
-            rows += map(reading, some)
+            rows += absent.rows(wanted, some)
     except duckdb.Error:
         good = _readable(connection, holding, problems, columns)
         if len(good) == len(holding):

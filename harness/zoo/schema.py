@@ -271,9 +271,9 @@ class TargetEntry(Strict):
     runtime: Text = Field(
         default="onnxruntime",
         description="`onnxruntime` is the one installed beside harness; else a build such as onnxruntime==1.23.0, a "
-        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, litert, tvm, genai, "
-        "which are not an onnxruntime; or another language: node, browser, cpp or java, or a device: ssh or android, "
-        "see docs/languages.md",
+        "wheel, or the path of a Python interpreter; or torch, torch-compile, openvino, iree, litert, litert-torch, "
+        "tvm, genai, which are not an onnxruntime; or another language: node, browser, cpp or java, or a device: ssh "
+        "or android, see docs/languages.md",
     )
     host: Text | None = Field(
         default=None, description="with `runtime: ssh` the machine, with `runtime: android` the phone's serial number"

@@ -298,7 +298,7 @@ def _static(
     if not _quantizable(content, exclude, kinds or STATIC_OPERATORS):
         raise Skip(f"quantize: the network has none of {', '.join(kinds or STATIC_OPERATORS)} with constant weights.")
     reader = CalibrationReader(
-        model, options["samples"], target.parent / "calibration", {one.name for one in content.graph.input}
+        model, options["samples"], target.parent / "calibration", {one.name for one in content.graph.input}, source
     )
     method = {
         "minmax": CalibrationMethod.MinMax,

@@ -43,6 +43,9 @@ def opened(asked: dict[str, Any]) -> Any:
     for axis, size in asked["dims"].items():
         options.add_free_dimension_override_by_name(axis, size)
     providers: list[Any] = [(asked["provider"], asked["provider_options"])]
+    if "tensorrt" in asked["provider"].lower() and "CUDAExecutionProvider" in ort.get_available_providers():
+        device = {key: value for key, value in asked["provider_options"].items() if key == "device_id"}
+        providers.append(("CUDAExecutionProvider", device))  # takes what TensorRT leaves, before the CPU does
     if asked["provider"] != "CPUExecutionProvider" and config.get("session.disable_cpu_ep_fallback") != "1":
         providers.append("CPUExecutionProvider")
     return ort.InferenceSession(os.path.join(HERE, asked["model"]), options, providers=providers)

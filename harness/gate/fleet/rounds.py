@@ -1,6 +1,8 @@
 """Which host measures which pair: a host that is free takes the next one, of the case that it has had least of.
 
-A pair is measured on one host from its beginning to its end. A host that is lost costs the pair that it had, which
+A pair is measured on one host from its beginning to its end. At a look hosts would wait for the last one: those with
+nothing else to do begin pairs that are likely to be asked for next. They count from then on, whenever they are done:
+else the pairs of a look would be those that happened to be quick. A host that is lost costs the pair that it had, which
 another host of its class measures anew; a class without hosts fails its cases after the fleet's patience.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import queue
 import random
@@ -53,12 +56,15 @@ class PairFlight:
 
     Attributes:
         attempt: how often it was given away before.
+        early: whether nobody has asked for it yet.
         since: when, as `time.monotonic` counts.
     """
 
     name: str
+    phase: str
     address: str
     attempt: int
+    early: bool
     future: Any
     since: float
 
@@ -113,6 +119,8 @@ class FleetRounds(Schedule):
         self._patience_s, self._look_s = patience_s(), look_s
         self._answered: PairAnswers = answers or queue.Queue()
         self._flights: list[PairFlight] = []
+        self._arrived: list[tuple[PairFlight, tuple[Any, SentPair]]] = []
+        self._ahead: Counter[str] = Counter()
         self._had: Counter[tuple[str, str]] = Counter()
         self._refused: dict[tuple[str, str], str] = {}
         self._empty_since: dict[str, float] = {}
@@ -131,8 +139,14 @@ class FleetRounds(Schedule):
         """What runs on how many hosts now, and how much was given away again."""
         return underway(len(self._flights), sum(one.slots for one in self._measuring()), self._repeated)
 
-    def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
-        """So many pairs of each case that still works, on all hosts of its class at once.
+    def rounds(self, names: Sequence[str], count: int, phase: str, *, ahead: int = 0) -> None:
+        """So many pairs of each case that still works, on all hosts of its class at once; more where hosts are idle.
+
+        Args:
+            names: the cases.
+            count: pairs of each.
+            phase: that they belong to.
+            ahead: how many more of each hosts with nothing else to do may begin, for the next call.
 
         Raises:
             OutOfTime: if the time limit is over before a pair begins.
@@ -144,18 +158,49 @@ class FleetRounds(Schedule):
             self.rng.shuffle(left)
             waiting += [(name, 0) for name in left]
         try:
-            while waiting or self._flights:
+            self._take_early(names, phase, waiting)
+            early = Counter(one.name for one in (*self._early(), *(flight for flight, _ in self._arrived)))
+            self._ahead = Counter({name: ahead - early[name] for name in names})
+            while waiting or len(self._early()) < len(self._flights):
                 if self.clock() >= self.end + (PAIR_GRACE_S if self._flights else 0.0) and waiting:
                     raise OutOfTime
                 self._move_on(waiting, phase)
                 try:
-                    self._taken(*self._answered.get(timeout=self._look_s), waiting)
+                    self._landed(*self._answered.get(timeout=self._look_s), waiting)
                 except queue.Empty:
                     self.watch.tick()
-        finally:
-            for flight in self._flights:
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of whatever runs."""
+        for flight in self._flights:
+            self._cancel(flight)
+        self._flights.clear()
+        self._arrived.clear()
+
+    def _early(self) -> list[PairFlight]:
+        """What runs that nobody has asked for yet."""
+        return [one for one in self._flights if one.early]
+
+    def _take_early(self, names: Sequence[str], phase: str, waiting: deque[tuple[str, int]]) -> None:
+        """Pairs that were begun early take the place of those that wait; those of other cases and phases go."""
+        wanted = {name for name in names if name not in self.done.broken}
+        arrived, self._arrived = self._arrived, []
+        for flight, found in [*arrived, *((flight, None) for flight in self._early())]:
+            if flight.phase != phase or flight.name not in wanted:
                 self._cancel(flight)
-            self._flights.clear()
+                if found is None:
+                    self._flights.remove(flight)
+            elif (flight.name, 0) in waiting:
+                waiting.remove((flight.name, 0))
+                flight.early = False
+                if found is not None:
+                    self._flights.append(flight)
+                    self._taken(flight, found, waiting)
+            elif found is not None:
+                self._arrived.append((flight, found))
 
     def _move_on(self, waiting: deque[tuple[str, int]], phase: str) -> None:
         """Look who is there and give away what can be; the scheduler may be lost in every line of it."""
@@ -189,7 +234,8 @@ class FleetRounds(Schedule):
         if not self._fleet.revive(self._patience_s, self._say):
             return False
         for flight in self._flights:
-            waiting.appendleft((flight.name, flight.attempt))
+            if not flight.early:
+                waiting.appendleft((flight.name, flight.attempt))
         self._flights.clear()
         return True
 
@@ -218,28 +264,44 @@ class FleetRounds(Schedule):
         waiting.extend(left)
 
     def _fill(self, hosts: Sequence[FleetHost], waiting: deque[tuple[str, int]], phase: str) -> None:
-        """Give every free host a pair, while there are any."""
+        """Give every free host a pair, while there are any, and then of those that are likely to be asked for next."""
         busy = Counter(flight.address for flight in self._flights)
         for host in self.rng.sample(hosts, len(hosts)):
             for _ in range(host.slots - busy[host.address]):
                 # The first few alone: the pairs of a case are to be spread over the whole phase.
-                able = [one for one in waiting if self._able(host, one[0])][: AHEAD * len(hosts)]
+                suiting = (one for one in waiting if self._able(host, one[0]))
+                able = [*itertools.islice(suiting, AHEAD * len(hosts))]
+                early = not able
+                if early:
+                    able = [(name, 0) for name, left in self._ahead.items() if left > 0 and self._able(host, name)]
                 if not able:
                     break
                 chosen = min(able, key=lambda one: self._had[one[0], host.address])
-                waiting.remove(chosen)
-                self._give(host, *chosen, phase)
+                if early:
+                    self._ahead[chosen[0]] -= 1
+                else:
+                    waiting.remove(chosen)
+                self._give(host, *chosen, phase, early=early)
 
     def _able(self, host: FleetHost, name: str) -> bool:
         case = self._cases[name]
-        return host.host_class == case.host_class and (name, host.address) not in self._refused and case.able(host)
+        fits = host.host_class == case.host_class and (name, host.address) not in self._refused
+        return fits and name not in self.done.broken and case.able(host)
 
-    def _give(self, host: FleetHost, name: str, attempt: int, phase: str) -> None:
+    def _give(self, host: FleetHost, name: str, attempt: int, phase: str, *, early: bool) -> None:
         sent = dataclasses.replace(self._cases[name].sent, phase=phase)
         self._publish(sent)
         self._names[host.address] = self._named(host)
         self._had[name, host.address] += 1
-        flight = PairFlight(name=name, address=host.address, attempt=attempt, future=None, since=time.monotonic())
+        flight = PairFlight(
+            name=name,
+            phase=phase,
+            address=host.address,
+            attempt=attempt,
+            early=early,
+            future=None,
+            since=time.monotonic(),
+        )
         self._flights.append(flight)
         self._submit(flight, sent)
 
@@ -260,11 +322,20 @@ class FleetRounds(Schedule):
         alike = [one for one in self._fleet.hosts() if one.name == host.name]
         return host.name if host.name and len(alike) == 1 else f"{host.name}@{host.address.split('://')[-1]}"
 
-    def _taken(self, flight: PairFlight, found: tuple[Any, SentPair], waiting: deque[tuple[str, int]]) -> None:
-        """Take an answer; one of a flight that was given away again counts for nothing."""
-        future, sent = found
-        if flight not in self._flights or future is not flight.future:
+    def _landed(self, flight: PairFlight, found: tuple[Any, SentPair], waiting: deque[tuple[str, int]]) -> None:
+        """An answer is there; one of a flight that was given away again counts for nothing, an early one later."""
+        if flight not in self._flights or found[0] is not flight.future:
             return
+        if not flight.early:
+            self._taken(flight, found, waiting)
+            return
+        self._flights.remove(flight)
+        if found[0].status == "finished":  # whatever else became of it, another one is measured in its turn
+            self._arrived.append((flight, found))
+
+    def _taken(self, flight: PairFlight, found: tuple[Any, SentPair], waiting: deque[tuple[str, int]]) -> None:
+        """Take an answer."""
+        future, sent = found
         if future.status in ("cancelled", "lost"):
             self._forgotten(flight, waiting)
         elif future.status == "error":
@@ -319,6 +390,8 @@ class FleetRounds(Schedule):
         """Have a pair measured again, on whichever host is free; its case breaks where that was tried often."""
         self._cancel(flight)
         self._flights.remove(flight)
+        if flight.early:
+            return
         where = self._names[flight.address]
         if flight.attempt >= MOST_ATTEMPTS:
             reason = f"its pairs were given to hosts {flight.attempt + 1} times: {where} {why}"

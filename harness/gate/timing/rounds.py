@@ -153,7 +153,8 @@ def scheduled(schedule: Schedule, settings: GateSettings, choose: Chooser) -> Me
                 watch.phase(WIDEN, wide, most - settings.screen_pairs)
                 widening = True
             least = min(most - len(done.pairs[name]) for name in wide)
-            schedule.rounds(wide, min(schedule.at_once(wide), least), SCREEN)
+            count = min(schedule.at_once(wide), least)
+            schedule.rounds(wide, count, SCREEN, ahead=min(count, least - count))
         done.flagged = tuple(name for name, pairs in working().items() if choose.flag(pairs))
         if done.flagged:
             watch.phase(CONFIRM, done.flagged, settings.confirm_pairs)
@@ -162,6 +163,8 @@ def scheduled(schedule: Schedule, settings: GateSettings, choose: Chooser) -> Me
         done.interrupted = TIME_LIMIT
     except KeyboardInterrupt:
         done.interrupted = CTRL_C
+    finally:
+        schedule.close()
     return done
 
 
@@ -173,8 +176,9 @@ def confirm(schedule: Schedule, settings: GateSettings, choose: Chooser) -> None
     """
     flagged = list(schedule.done.flagged)
     left, so_far = schedule.first(flagged, choose, next(iter(choose.looks), settings.confirm_pairs)) or flagged, 0
-    for look in (*(n for n in choose.looks if n < settings.confirm_pairs), settings.confirm_pairs):
-        schedule.rounds(left, look - so_far, CONFIRM)
+    looks = [*(n for n in choose.looks if n < settings.confirm_pairs), settings.confirm_pairs]
+    for look, following in zip(looks, [*looks[1:], settings.confirm_pairs], strict=True):
+        schedule.rounds(left, look - so_far, CONFIRM, ahead=following - look)
         so_far = look
         settled = choose.settled(schedule.done)
         left = [name for name in left if name not in settled]
@@ -198,12 +202,21 @@ class Schedule(abc.ABC):
         self.done = Measured(pairs={name: [] for name in names})
 
     @abc.abstractmethod
-    def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
+    def rounds(self, names: Sequence[str], count: int, phase: str, *, ahead: int = 0) -> None:
         """So many pairs of each case that still works, in a new order each round.
+
+        Args:
+            names: the cases.
+            count: pairs of each.
+            phase: that they belong to.
+            ahead: how many more of each are likely to be asked for next, in the same phase.
 
         Raises:
             OutOfTime: if the time limit is over before a pair begins.
         """
+
+    def close(self) -> None:  # noqa: B027  (one host begins nothing that was not asked for)
+        """Let go of pairs that nobody asked for in the end."""
 
     def at_once(self, names: Sequence[str]) -> int:  # noqa: ARG002  (one host measures one pair after the other)
         """How many pairs of each of these cases are measured in the time of one."""
@@ -247,8 +260,8 @@ class Rounds(Schedule):
         super().__init__(specs, settings, watch, clock=clock, rng=rng)
         self.specs, self.pair = specs, pair
 
-    def rounds(self, names: Sequence[str], count: int, phase: str) -> None:
-        """So many pairs of each case that still works, in a new order each round.
+    def rounds(self, names: Sequence[str], count: int, phase: str, *, ahead: int = 0) -> None:  # noqa: ARG002
+        """So many pairs of each case that still works, in a new order each round; nothing ahead, with no host idle.
 
         Raises:
             OutOfTime: if the time limit is over before a pair begins.

@@ -1,7 +1,9 @@
-"""The measured process of `runtime: genai`: a decoder in ONNX Runtime GenAI, from its tokens to the first answer.
+"""The measured process of `runtime: genai`: a decoder in ONNX Runtime GenAI, from tokens to the scores of the next one.
 
-Run as a script, from its path, by whichever interpreter holds onnxruntime-genai, onnx and NumPy. One inference is what
-stands before the first token: all tokens are appended, and the scores of the next one are read.
+Run as a script, from its path, by whichever interpreter holds onnxruntime-genai, onnx and NumPy. One inference appends
+the example's tokens and reads the scores of the next one. Of a file that takes tokens alone this is the time to the
+first token. Of one that takes keys and values as well it is one step of decoding: GenAI has read the tokens before,
+untimed, and keeps their keys and values itself.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ else:
     _spec.loader.exec_module(serving)
     protocol = serving.protocol
 
-IDS, SCORES = "input_ids", "logits"
+IDS, SCORES, PAST = "input_ids", "logits", "past_key_values."
 PRESENT = re.compile(r"(?P<before>.*?)(?P<layer>\d+)(?P<after>\.(?P<kind>key|value))")
 KIND = "llama"
 """What GenAI calls a decoder whose layers have keys and values of their own; it reads nothing else of that name."""
@@ -50,7 +52,9 @@ class GenAiWorker:
         self.generator: Any = None
         self.specs: list[Any] = []
         self.names: list[str] = []
+        self.read: Any = ()  # the tokens before, which it has read
         self.fed: list[Any] = []
+        self.reads = False
         self.next = 0
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -60,10 +64,13 @@ class GenAiWorker:
             raise protocol.Refused("batch", f"its worker reads one sequence at a time, not {request['batch']}")
         path = request["artifact"]["path"]
         self.specs, self.names = serving.described(path)
-        refuse_unless_decoder(self.specs, self.names)
-        batches, distinct = serving.batches(request, self.specs)
-        self.fed = [arrays[0].reshape(-1).astype(np.int32) for arrays in batches]
-        most = max(len(ids) for ids in self.fed) + 1
+        refuse_unless_decoder(self.specs, self.names, before="before" in request)
+        given, taken = with_before(request, self.specs)
+        batches, distinct = serving.batches(given, taken)
+        self.fed, self.read = [numbers(arrays[0]) for arrays in batches], ()
+        if "before" in request:  # one text: to read another one takes longer than what is timed
+            self.fed, self.read, distinct = self.fed[:1], numbers(batches[0][1]), 1
+        most = len(self.read) + max(map(len, self.fed)) + 1
         start = time.perf_counter_ns()
         with tempfile.TemporaryDirectory() as folder:
             place = os.path.dirname(os.path.abspath(path))
@@ -73,6 +80,7 @@ class GenAiWorker:
                 json.dump(configuration(path, request["threads"]["intra"], most), file)
             self.model = self.genai.Model(folder)
             self.generator = self.started(most)
+        self.reads = False
         session_ns = time.perf_counter_ns() - start
         self.next = 0
         return {
@@ -80,7 +88,7 @@ class GenAiWorker:
             "inputs": [spec.row() for spec in self.specs],
             "outputs": [[name, "", []] for name in self.names],
             "runtime": {"providers": ["cpu"], "placement": {}},
-            "notes": ["an inference is the time to the first token: all are read, and the scores of the next one"],
+            "notes": [self.meaning()],
             "examples": distinct,
         }
 
@@ -91,44 +99,91 @@ class GenAiWorker:
         return self.genai.Generator(self.model, parameters)
 
     def burst(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Time n inferences one by one; between them, untimed, the generator forgets what it read."""
+        """Time n inferences one by one; between them, untimed, the generator forgets what it read in the last one."""
         n, first, clock = request["n"], request.get("at", self.next), time.perf_counter_ns
         durations, before = [0] * n, serving.preemptions()
         for i in range(n):
             ids = self.fed[(first + i) % len(self.fed)]
+            self.rewind()
             start = clock()
             self.generator.append_tokens(ids)
             self.generator.get_logits()
             durations[i] = clock() - start
-            self.generator.rewind_to(0)
         self.next = first + n
         return {"durations_ns": durations, "preempted": None if before is None else serving.preemptions() - before}
+
+    def meaning(self) -> str:
+        """What an inference is, in words for a person."""
+        if not len(self.read):
+            return "an inference is the time to the first token: all are read, and the scores of the next one"
+        new = len(self.fed[0])
+        return (
+            f"an inference is a step of decoding: {new} token{'s' if new > 1 else ''} after {len(self.read)} others, "
+            f"whose keys and values it computed and keeps itself, and the scores of the next one"
+        )
+
+    def rewind(self) -> None:
+        """The generator has read the tokens before, and nothing else."""
+        if self.reads:
+            self.generator.rewind_to(len(self.read))
+        elif len(self.read):
+            self.generator.append_tokens(self.read)
+        self.reads = True
 
     def outputs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run every example once and write the outputs into `folder`."""
 
         def run(arrays: list[Any]) -> list[Any]:
-            ids = arrays[0].reshape(-1).astype(np.int32)
-            generator = self.started(len(ids) + 1)
-            generator.append_tokens(ids)
+            ids, *before = map(numbers, arrays)
+            generator = self.started(sum(map(len, before)) + len(ids) + 1)
+            for read in (*before, ids):
+                generator.append_tokens(read)
             return [np.array(generator.get_output(name)) for name in self.names]
 
-        written: dict[str, Any] = serving.write_outputs(request, self.specs, self.names, run)
+        given, taken = with_before(request, self.specs)
+        written: dict[str, Any] = serving.write_outputs(given, taken, self.names, run)
         return written
 
 
-def refuse_unless_decoder(specs: list[Any], names: list[str]) -> None:
+def with_before(request: dict[str, Any], specs: list[Any]) -> tuple[dict[str, Any], list[Any]]:
+    """The request with the tokens before among its feeds, where they are known, and what is read of these: tokens."""
+    ids = next(spec for spec in specs if spec.name == IDS)
+    if "before" not in request:
+        return request, [ids]
+    given = {**request, "feeds": {**request["feeds"], "before": request["before"]}}
+    return given, [ids, serving.Spec("before", ids.type, ids.shape)]
+
+
+def numbers(ids: Any) -> Any:
+    """Tokens of one sequence as GenAI takes them."""
+    return ids.reshape(-1).astype(np.int32)
+
+
+def refuse_unless_decoder(specs: list[Any], names: list[str], *, before: bool = False) -> None:
     """GenAI keeps keys and values itself, and takes none from outside.
 
+    Args:
+        specs: the inputs.
+        names: those of the outputs.
+        before: whether the tokens are known that the keys and values among the feeds are of.
+
     Raises:
-        Refused: the file is not a decoder that reads tokens alone.
+        Refused: the file is not a decoder, or what it is fed is not known in tokens.
     """
     others = [spec.name for spec in specs if spec.name != IDS]
-    if others or not specs:
+    past = [name for name in others if name.startswith(PAST)]
+    if past == others and past and not before and len(specs) > len(others):
         raise protocol.Refused(
             "not_implemented",
-            f"ONNX Runtime GenAI keeps keys and values itself and takes none from outside: this worker reads files "
-            f"whose one input is {IDS!r}, and this one has {', '.join(spec.name for spec in specs[:4]) or 'none'}",
+            "ONNX Runtime GenAI keeps keys and values itself and takes none from outside, and of which tokens those of "
+            "the examples are is not known",
+        )
+    if past != others or len(specs) == len(others):
+        found = ", ".join(spec.name for spec in specs[:4]) or "none"
+        raise protocol.Refused(
+            "not_implemented",
+            f"ONNX Runtime GenAI keeps keys and values itself: this worker reads files whose inputs are "
+            f"{IDS!r} and keys and values such as '{PAST}0.key', and this one has {found}",
         )
     if SCORES not in names or not any(map(PRESENT.fullmatch, names)):
         raise protocol.Refused(

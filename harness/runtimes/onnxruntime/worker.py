@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import load, protocol
-    from harness.runtimes.onnxruntime import examples, plugins, profiled, several, versions
+    from harness.runtimes.onnxruntime import captured, chain, examples, plugins, profiled, several, versions
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -37,6 +37,8 @@ else:
     protocol = _beside("protocol", 1)
     load = _beside("load", 1)
     ort_values = _beside("ort_values", 2)
+    captured = _beside("captured", 0)
+    chain = _beside("chain", 0)
     examples = _beside("examples", 0)
     profiled = _beside("profiled", 0)
     plugins = _beside("plugins", 0)
@@ -89,8 +91,9 @@ class Worker:
         self.bound: list[Any] = []
         self.feeds: list[dict[str, Any]] = []
         self.prebound: set[int] = set()
-        self.loose: dict[str, str] = {}
-        self.devices: dict[str, str] = {}
+        self.loose: dict[str, tuple[str, int]] = {}
+        self.devices: dict[str, tuple[str, int]] = {}
+        self.skip: Any = None  # options of a run that captures nothing, where others do
         self.notes: list[str] = []
         self.next = 0
         self.distinct = 1
@@ -100,13 +103,18 @@ class Worker:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
         asked = request.get("options") or {}
         provider = asked["provider"]
-        options = session_options(request)
+        options, settings = session_options(request), asked.get("provider_options") or {}
+        captures = captured.asked(provider, settings)
+        if captures:
+            captured.refuse_requests_at_a_time(request)
+            settings = captured.without(provider, settings) if request.get("profile") else settings
+        self.skip = captured.skipping(ort) if captures and not request.get("profile") else None
         self.session, self.sessions, self.bindings = None, [], []
         if request.get("shared"):
             several.share(ort, options, request["threads"])
         if asked.get("plugin"):
             devices = plugins.devices(ort, asked["plugin"], provider, asked["device"])
-            options.add_provider_for_devices(devices, asked.get("provider_options") or {})
+            options.add_provider_for_devices(devices, settings)
             providers: Any = None
         else:
             available = ort.get_available_providers()
@@ -114,9 +122,8 @@ class Worker:
                 raise protocol.Refused(
                     "provider", f"this onnxruntime build has no {provider}; it has {', '.join(available)}"
                 )
-            providers = [(provider, asked.get("provider_options") or {})]
-            if provider != "CPUExecutionProvider" and options_get(asked, "session.disable_cpu_ep_fallback") != "1":
-                providers.append("CPUExecutionProvider")
+            cpu = options_get(asked, "session.disable_cpu_ep_fallback") != "1"
+            providers = chain.of(provider, settings, available, cpu=cpu)
         start, busy = time.perf_counter_ns(), time.process_time_ns()
         for _ in range(request.get("sessions") or 1):
             self.sessions.append(ort.InferenceSession(request["artifact"]["path"], options, providers=providers))
@@ -125,7 +132,9 @@ class Worker:
         granted = self.session.get_providers()
         if provider not in granted:
             raise protocol.Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
-        self.bind(request, DEVICES.get(provider, "cpu"))
+        device = DEVICES.get(provider, "cpu")
+        self.bind(request, device, 0 if device == "cpu" else int(settings.get("device_id") or 0))
+        self.notes += captured.notes(self.feeds) if self.skip else []
         self.notes += plugins.notes(asked) + several.notes(len(self.sessions), bool(request.get("shared")))
         return {
             "session_ns": session_ns,
@@ -137,8 +146,11 @@ class Worker:
             "examples": self.distinct,
         }
 
-    def bind(self, request: dict[str, Any], device: str) -> None:
-        """Put batches where the provider reads them, as many as `rotate` asks; outputs follow after their first run."""
+    def bind(self, request: dict[str, Any], device: str, which: int = 0) -> None:
+        """Put batches where the provider reads them, as many as `rotate` asks; outputs follow after their first run.
+
+        `which` is the number of the device.
+        """
         batch, axes = request["batch"], request.get("batch_axes") or {}
         self.bindings, self.feeds, self.bound, self.prebound, self.next = [], [], [], set(), 0
         self.loose, self.devices, self.notes = {}, {}, []
@@ -157,7 +169,7 @@ class Worker:
             inputs.append((spec, given, axis))
         stored = max([given.count() for _, given, _ in inputs], default=1)
         # As many as there are requests at a time: none writes its outputs where another one does.
-        self.distinct = min(request.get("rotate") or 1, stored)
+        self.distinct = 1 if self.skip else min(request.get("rotate") or 1, stored)
         most = max(self.distinct, request.get("streams") or 1)
         rotated = [examples.places(number, batch, stored) for number in range(most)]
         unbound = [one for one in self.session.get_inputs() if not ort_values.bindable(one.type)]
@@ -171,11 +183,11 @@ class Worker:
             for spec, given, axis in inputs:
                 # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have
                 # bound: without this the session would read memory that is freed and used again.
-                self.bound.append(ort_values.bound(ort, given.batch(chosen, axis), spec.type, device))
+                self.bound.append(ort_values.bound(ort, given.batch(chosen, axis), spec.type, device, which))
                 binding.bind_ortvalue_input(spec.name, self.bound[-1])
             for spec in self.session.get_outputs():
-                self.devices[spec.name] = device if ort_values.is_tensor(spec.type) else "cpu"
-                binding.bind_output(spec.name, self.devices[spec.name])
+                self.devices[spec.name] = (device, which) if ort_values.is_tensor(spec.type) else ("cpu", 0)
+                binding.bind_output(spec.name, *self.devices[spec.name])
             self.bindings.append(binding)
 
     def of_batch(self, number: int) -> Any:
@@ -223,6 +235,8 @@ class Worker:
 
         else:
             bound = self.runs("run_with_iobinding")
+            if self.skip and not self.prebound:
+                self.burst({"n": 1})
             for number in set(range(len(self.bindings))) - self.prebound:
                 bound[number % sessions](self.bindings[number])
                 self.prebind(number)
@@ -231,8 +245,8 @@ class Worker:
             def serve(stream: int, number: int) -> None:
                 bindings = own[stream]
                 binding = bindings[(number // streams) % len(bindings)]
-                for name, device in loose:
-                    binding.bind_output(name, device)
+                for name, place in loose:
+                    binding.bind_output(name, *place)
                 bound[stream % sessions](binding)
 
         before = preemptions()
@@ -256,9 +270,12 @@ class Worker:
         for i in range(len(durations)):
             number = (first + i) % len(bindings)
             run, binding = runs[number % len(runs)], bindings[number]
-            for name, device in self.loose.items():
-                binding.bind_output(name, device)
+            for name, place in self.loose.items():
+                binding.bind_output(name, *place)
             start = clock()
+            if self.skip and number not in self.prebound:  # outputs get their memory before anything is captured
+                run(binding, self.skip)
+                self.prebind(number)
             run(binding)
             durations[i] = clock() - start
             if number not in self.prebound:
@@ -283,11 +300,17 @@ class Worker:
         """
         binding = self.bindings[number]
         for spec, value in zip(self.session.get_outputs(), binding.get_outputs()):
-            if not ort_values.is_tensor(spec.type) or not declared(spec, value):
-                self.loose[spec.name] = self.devices.get(spec.name, "cpu")
+            fixed = spec.type in ort_values.NUMBERS or not self.skip
+            if not ort_values.is_tensor(spec.type) or not declared(spec, value) or not fixed:
+                self.loose[spec.name] = self.devices.get(spec.name, ("cpu", 0))
             elif spec.type in ort_values.NUMBERS:
                 binding.bind_ortvalue_output(spec.name, value)
         self.prebound.add(number)
+        if self.skip and self.loose:
+            raise protocol.Refused(
+                "not_implemented",
+                f"a captured graph writes its outputs into one memory, and {min(self.loose)!r} is allocated anew",
+            )
 
     def reference(self, request: dict[str, Any]) -> dict[str, Any]:
         """Time small models on one thread of the CPU, beside what is open."""
@@ -313,9 +336,20 @@ class Worker:
         written = [examples.OutputFiles(request, index, spec) for index, spec in enumerate(self.session.get_outputs())]
         for place in range(request["examples"]):
             feed = {one.spec.name: one.batch([place], None) for one in given}
-            for output, value in zip(written, ort_values.run(ort, self.session, feed)):
+            for output, value in zip(written, self.answers(feed)):
                 output.put(place, value)
         return {"outputs": [output.entry() for output in written]}
+
+    def answers(self, feed: dict[str, Any]) -> list[Any]:
+        """The outputs of one feed, raw, by what is timed."""
+        if not self.skip:
+            found: list[Any] = ort_values.run(ort, self.session, feed)
+            return found
+        if not self.prebound:
+            self.burst({"n": 1})
+        names = [one.name for one in self.session.get_inputs()]
+        replies: list[Any] = captured.replayed(self.session, self.bindings[0], dict(zip(names, self.bound)), feed)
+        return replies
 
     def output_rows(self, request: dict[str, Any], given: list[Any]) -> dict[str, Any]:
         """As `outputs` where axis 0 of a feed's file is the batch axis: so it is in the files of the outputs."""
@@ -324,7 +358,7 @@ class Worker:
         for first in range(0, total, batch):
             places = [place % total for place in range(first, first + batch)]
             keep = min(batch, total - first)
-            values = ort_values.run(ort, self.session, {one.spec.name: one.batch(places, 0) for one in given})
+            values = self.answers({one.spec.name: one.batch(places, 0) for one in given})
             for index, value in enumerate(values):
                 alike = value.ndim > 0 and value.shape[0] == batch
                 array = value if alike else np.broadcast_to(value[None], (batch, *value.shape))

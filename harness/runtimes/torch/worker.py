@@ -1,4 +1,4 @@
-"""The measured process of `runtime: torch` and `runtime: torch-compile`: the network itself, without ONNX.
+"""The measured process of `runtime: torch`, `torch-compile` and `litert-torch`: the network itself, without ONNX.
 
 Run as a script by the interpreter that harness runs in, since the network comes from harness's own frameworks, as it
 did for the export: `options` of `open` have `network` {model, weights}, the model of the zoo as JSON and the digest of
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.runtimes import protocol, serving
+    from harness.runtimes.torch import litert
 else:
     import importlib.util
 
@@ -28,6 +29,9 @@ else:
     sys.modules["serving"] = serving = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(serving)
     protocol = serving.protocol
+    _spec = importlib.util.spec_from_file_location("litert", os.path.join(HERE, "litert.py"))
+    litert = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(litert)
 
 NO_PROFILE = "torch is not profiled: which kernels it ran, and in which types, is not known"
 NO_PLACEMENT = "torch has no execution providers: everything runs on the target's device"
@@ -35,6 +39,9 @@ NO_PLACEMENT = "torch has no execution providers: everything runs on the target'
 
 class TorchWorker:
     """One network at a time, and the commands on it."""
+
+    converts = False
+    """Whether LiteRT runs it, and arrays are fed as they are."""
 
     def __init__(self, torch: Any, compiles: bool) -> None:
         self.torch, self.compiles = torch, compiles
@@ -67,8 +74,9 @@ class TorchWorker:
         batches, distinct = serving.batches(request, self.specs)
         self.fed = [[self.tensor(array) for array in batch] for batch in batches]
         self.next = 0
+        module = self.untimed(key, module)
         start = time.perf_counter_ns()
-        module = module.to(self.device)
+        module = module if self.converts else module.to(self.device)
         if self.compiles:
             module = self.compiled.setdefault(key, torch.compile(module, backend="inductor", dynamic=False))
         self.module = module
@@ -81,6 +89,10 @@ class TorchWorker:
             "notes": self.notes(request.get("streams") or 1),
             "examples": distinct,
         }
+
+    def untimed(self, key: str, module: Any) -> Any:  # noqa: ARG002  (another worker's need it)
+        """What comes before the session's time."""
+        return module
 
     def notes(self, streams: int) -> list[str]:
         """How it runs, where that is not what its target says."""
@@ -139,10 +151,36 @@ class TorchWorker:
             import numpy as np
 
             found = self.run([self.tensor(np.array(array)) for array in arrays])
-            return [tensor.detach().cpu().numpy() for tensor in torch_family.flatten(found)]
+            return found if self.converts else [one.detach().cpu().numpy() for one in torch_family.flatten(found)]
 
         written: dict[str, Any] = serving.write_outputs(request, self.specs, self.names, run)
         return written
+
+
+class LiteRtTorchWorker(TorchWorker):
+    """Networks that litert-torch converts and LiteRT runs."""
+
+    converts = True
+
+    def untimed(self, key: str, module: Any) -> Any:
+        """Convert the network for the batches that are timed, in no figure."""
+        threads = self.torch.get_num_threads()
+        name = f"{threads} {key}"
+        if name not in self.compiled:
+            self.compiled[name] = litert.TfliteNetwork(self.torch, module, threads)
+        network = self.compiled[name]
+        for arrays in self.fed:
+            network.convert(arrays)
+        return network
+
+    def tensor(self, array: Any) -> Any:
+        """As it is."""
+        return array
+
+    def notes(self, streams: int) -> list[str]:  # noqa: ARG002  (the other worker's need it)
+        """What is in no figure, and what is in each."""
+        took = sum(one.took_s for one in self.compiled.values())
+        return [f"litert-torch converted the network in {took:.0f} s, which is in no figure", litert.NOTE]
 
 
 def loaded(network: dict[str, Any]) -> Any:
@@ -197,23 +235,30 @@ def refusal(error: BaseException) -> dict[str, Any]:
     return {"ok": False, "kind": kind, "message": text}
 
 
-def main(compiles: bool) -> None:
+def main(compiles: bool, converts: bool) -> None:
     """Serve requests until `close` or the end of the input."""
     channels = serving.private_channels()
     import torch
 
     runtime = {
-        "name": "torch-compile" if compiles else "torch",
+        "name": "litert-torch" if converts else "torch-compile" if compiles else "torch",
         "version": torch.__version__,
         "build": torch.__config__.show().splitlines()[1].strip() if torch.__config__.show() else "",
         "language": "python",
         "providers": ["cpu", *(["cuda"] if torch.cuda.is_available() else [])],
     }
+    lacks = {"profile": NO_PROFILE, "placement": NO_PLACEMENT}
     worker = TorchWorker(torch, compiles)
+    if converts:
+        from importlib import metadata
+
+        runtime["version"] = metadata.version("ai-edge-litert")
+        runtime["build"] = f"litert-torch {metadata.version('litert-torch')}, torch {torch.__version__}, XNNPACK"
+        runtime["providers"] = ["cpu"]
+        lacks, worker = litert.LACKS, LiteRtTorchWorker(torch, False)
     commands: dict[str, serving.Command] = {
         "open": worker.open, "burst": worker.burst, "load": worker.load, "outputs": worker.outputs,
     }  # fmt: skip
-    lacks = {"profile": NO_PROFILE, "placement": NO_PLACEMENT}
     serving.serve(channels, runtime, commands, refusal, lacks)
 
 
@@ -221,7 +266,8 @@ if __name__ == "__main__":
     asked = argparse.ArgumentParser()
     asked.add_argument("--cache", help="where weights lie that were trained on this machine")
     asked.add_argument("--compile", action="store_true", help="run what inductor makes of the network")
+    asked.add_argument("--litert", action="store_true", help="run what litert-torch makes of the network")
     found = asked.parse_args()
     if found.cache:
         os.environ["HARNESS_CACHE"] = found.cache
-    main(compiles=found.compile)
+    main(compiles=found.compile, converts=found.litert)
