@@ -33,7 +33,7 @@ def taken(folder: Path) -> Iterator[Output]:
     Raises:
         UsageError, StoreError: as `Output.open`.
     """
-    Output.open(folder)  # what is no site's is refused before a lock lies in it
+    Output.open(folder)  # what holds other things is refused before a lock lies in it
     try:
         lock = files.Lock.wait(folder / LOCK)
     except StoreError:
