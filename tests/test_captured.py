@@ -203,3 +203,23 @@ def test_what_a_provider_leaves_is_taken_on_its_device_before_the_cpu_does(
     assert found == worker.chain.of(provider, settings, there, cpu=cpu)
     if provider.startswith("Tensorrt"):
         assert [found[0], CPU] == worker.chain.of(provider, settings, [there[0], CPU], cpu=cpu)
+
+
+def test_an_inference_ends_when_its_outputs_are_there(worker: ModuleType) -> None:
+    """DirectML hands its work over and returns; CUDA waits by itself, and the CPU has nothing to wait for."""
+    seen: list[Any] = []
+
+    class Binding:
+        def synchronize_outputs(self) -> None:
+            """Wait."""
+            seen.append("waited")
+
+    def run(*arguments: Any) -> None:
+        seen.append(len(arguments))
+
+    for provider in ("DmlExecutionProvider", "CUDAExecutionProvider", CPU):
+        worker.devices.to_its_end(run, provider)(Binding(), "options")
+    assert [2, "waited", 2, 2] == seen
+    assert hasattr(onnxruntime.IOBinding, "synchronize_outputs")
+    assert ("dml", 1) == worker.devices.place("DmlExecutionProvider", {"device_id": "1"})
+    assert ("cpu", 0) == worker.devices.place(CPU, {"device_id": "1"})

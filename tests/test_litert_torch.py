@@ -45,13 +45,17 @@ class FakeInterpreter:
         """Of that one."""
         assert "serving_default" == name
         return SimpleNamespace(
-            get_input_details=lambda: {"args_1": {"index": 4}, "args_0": {"index": 7}},
+            get_input_details=lambda: {
+                "args_1": {"index": 4, "dtype": np.int32},
+                "args_0": {"index": 7, "dtype": np.float32},
+            },
             get_output_details=lambda: {"output_0": {"index": 9}},
         )
 
     def set_tensor(self, place: int, array: Any) -> None:
         """An input."""
         assert self.ready
+        assert ({4: "int32", 7: "float32"})[place] == array.dtype.name
         self.held[place] = array
 
     def invoke(self) -> None:
@@ -86,12 +90,14 @@ def test_a_network_is_converted_once_for_each_set_of_shapes(monkeypatch: pytest.
     """Inputs go where their place in the call says, whatever number they have."""
     asked = convertible(monkeypatch)
     network = litert.TfliteNetwork(SimpleNamespace(from_numpy=lambda array: array), "module", 2)
-    one, other = np.ones((1, 2), np.float32), np.full((1, 2), 5.0, np.float32)
+    one, other = np.ones((1, 2), np.float32), np.full((1, 2), 5)
     for _ in range(2):
-        assert [[7.0, 7.0]] == network(one, other)[0].tolist()
-    network(np.ones((3, 2), np.float32), np.ones((3, 2), np.float32))
+        assert [[7.0, 7.0]] == network(*network.fitting([one, other]))[0].tolist()
+    network(*network.fitting([np.ones((3, 2), np.float32), np.ones((3, 2), np.int64)]))
+    with pytest.raises(Exception, match="LiteRT takes int32, and a number of int64 does not fit"):
+        network.fitting([one, np.full((1, 2), 2**40)])
     assert [((1, 2), (1, 2)), ((3, 2), (3, 2))] == asked
-    assert {2} == {made.threads for made, _, _ in network.interpreters.values()}
+    assert {2} == {made.threads for made, *_ in network.interpreters.values()}
 
 
 def test_what_cannot_be_converted_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,6 +202,8 @@ class FakeNvml:
 
 def test_the_energy_of_a_gpu_is_that_of_the_one_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     """In microjoules; of several GPUs only where CUDA numbers them as NVML does."""
+    torch = Target(name="torch", provider="cuda", runtime="torch")
+    assert "counter is known" not in energy.found_for(torch).source
     one = energy.of_nvidia({}, load=lambda: FakeNvml(1, 1234))
     assert ("NVML GPU 0", 1_234_000) == (one.source, one.counters[0].read())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

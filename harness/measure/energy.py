@@ -25,7 +25,10 @@ ROOT = Path("/")
 
 ON_PROCESSORS: Final = frozenset({"CPUExecutionProvider", "DnnlExecutionProvider", "XnnpackExecutionProvider", HOST})
 OPENVINO: Final = "OpenVINOExecutionProvider"
-ON_NVIDIA: Final = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider"})
+ON_NVIDIA: Final = frozenset(
+    {"CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider", "cuda"}
+)
+"""Providers that compute on an NVIDIA GPU; `cuda` is that of a target whose runtime is torch."""
 
 RAPL_TICK_S, NVML_TICK_S = 0.001, 0.1
 """How often a counter is brought up to date: RAPL about every millisecond, NVML within a tenth of a second."""

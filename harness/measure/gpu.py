@@ -16,9 +16,6 @@ from harness.measure.energy import ON_NVIDIA
 from harness.records import Target
 from harness.units import count, size
 
-TORCH_DEVICE: Final = "cuda"
-"""What the provider of a target is called where torch computes on a GPU."""
-
 SM_CLOCK, CORE_TEMPERATURE = 1, 0
 """NVML_CLOCK_SM and NVML_TEMPERATURE_GPU."""
 
@@ -77,8 +74,8 @@ class GpuWatch:
     ) -> None:
         self._pid = pid
         self._looks: list[GpuLook] = []
-        on_gpu = target.provider in ON_NVIDIA or target.provider == TORCH_DEVICE
-        device = nvml.device(target.provider_options, load=load) if on_gpu and not elsewhere else ""
+        on_gpu = target.provider in ON_NVIDIA and not elsewhere
+        device = nvml.device(target.provider_options, load=load) if on_gpu else ""
         self._device = None if isinstance(device, str) else device
 
     def look(self) -> None:

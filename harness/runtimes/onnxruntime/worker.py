@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import load, protocol
-    from harness.runtimes.onnxruntime import captured, chain, examples, plugins, profiled, several, versions
+    from harness.runtimes.onnxruntime import captured, chain, devices, examples, plugins, profiled, several, versions
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -39,6 +39,7 @@ else:
     ort_values = _beside("ort_values", 2)
     captured = _beside("captured", 0)
     chain = _beside("chain", 0)
+    devices = _beside("devices", 0)
     examples = _beside("examples", 0)
     profiled = _beside("profiled", 0)
     plugins = _beside("plugins", 0)
@@ -65,7 +66,6 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 LEVELS = {"disabled": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
-DEVICES = {"CUDAExecutionProvider": "cuda", "TensorrtExecutionProvider": "cuda", "DmlExecutionProvider": "dml"}
 ERRORS = {
     "NotImplemented": "not_implemented",
     "InvalidArgument": "input",
@@ -93,6 +93,7 @@ class Worker:
         self.prebound: set[int] = set()
         self.loose: dict[str, tuple[str, int]] = {}
         self.devices: dict[str, tuple[str, int]] = {}
+        self.provider = ""
         self.skip: Any = None  # options of a run that captures nothing, where others do
         self.notes: list[str] = []
         self.next = 0
@@ -113,8 +114,8 @@ class Worker:
         if request.get("shared"):
             several.share(ort, options, request["threads"])
         if asked.get("plugin"):
-            devices = plugins.devices(ort, asked["plugin"], provider, asked["device"])
-            options.add_provider_for_devices(devices, settings)
+            offered = plugins.devices(ort, asked["plugin"], provider, asked["device"])
+            options.add_provider_for_devices(offered, settings)
             providers: Any = None
         else:
             available = ort.get_available_providers()
@@ -132,8 +133,8 @@ class Worker:
         granted = self.session.get_providers()
         if provider not in granted:
             raise protocol.Refused("provider", f"{provider} could not be loaded and onnxruntime fell back to {granted}")
-        device = DEVICES.get(provider, "cpu")
-        self.bind(request, device, 0 if device == "cpu" else int(settings.get("device_id") or 0))
+        self.provider = provider
+        self.bind(request, *devices.place(provider, settings))
         self.notes += captured.notes(self.feeds) if self.skip else []
         self.notes += plugins.notes(asked) + several.notes(len(self.sessions), bool(request.get("shared")))
         return {
@@ -195,8 +196,9 @@ class Worker:
         return self.sessions[number % len(self.sessions)]
 
     def runs(self, how: str) -> list[Any]:
-        """How each session runs."""
-        return [getattr(session, how) for session in self.sessions]
+        """How each session runs; on a binding, to its end."""
+        found = [getattr(session, how) for session in self.sessions]
+        return found if how == "run" else [devices.to_its_end(one, self.provider) for one in found]
 
     def burst(self, request: dict[str, Any]) -> dict[str, Any]:
         """Time n runs one by one, on one batch after the other."""

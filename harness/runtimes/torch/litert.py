@@ -54,7 +54,7 @@ class TfliteNetwork:
         return self.files[shapes]
 
     def open(self, arrays: list[Any]) -> Any:
-        """What runs inputs of these shapes: the interpreter, and the numbers of its inputs and outputs, in order."""
+        """What runs inputs of these shapes: the interpreter, the numbers of its inputs and outputs, and input types."""
         shapes = _shapes(arrays)
         if shapes not in self.interpreters:
             from ai_edge_litert.interpreter import Interpreter
@@ -63,14 +63,29 @@ class TfliteNetwork:
             made.allocate_tensors()
             runner = made.get_signature_runner(next(iter(made.get_signature_list())))
             given, results = runner.get_input_details(), runner.get_output_details()
-            inputs = [given[f"args_{place}"]["index"] for place in range(len(given))]
+            inputs = [given[f"args_{place}"] for place in range(len(given))]
             outputs = [results[f"output_{place}"]["index"] for place in range(len(results))]
-            self.interpreters[shapes] = (made, inputs, outputs)
+            kinds = [one["dtype"] for one in inputs]
+            self.interpreters[shapes] = (made, [one["index"] for one in inputs], outputs, kinds)
         return self.interpreters[shapes]
 
+    def fitting(self, arrays: list[Any]) -> list[Any]:
+        """Inputs in the types that the .tflite file takes: it has 32 bits for integers of 64.
+
+        Raises:
+            Refused: a number does not fit.
+        """
+        found = [array.astype(kind) for array, kind in zip(arrays, self.open(arrays)[3])]
+        for array, made in zip(arrays, found):
+            if array.dtype != made.dtype and not (array == made).all():
+                raise protocol.Refused(
+                    "input", f"LiteRT takes {made.dtype}, and a number of {array.dtype} does not fit"
+                )
+        return found
+
     def __call__(self, *arrays: Any) -> list[Any]:
-        """One inference."""
-        interpreter, inputs, outputs = self.open(list(arrays))
+        """One inference, of fitting inputs."""
+        interpreter, inputs, outputs, _ = self.open(list(arrays))
         for place, array in zip(inputs, arrays):
             interpreter.set_tensor(place, array)
         interpreter.invoke()
