@@ -20,7 +20,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,14 @@ def row_of(build: Build, medians: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def simulated(dice: random.Random, given: Sequence[Build], noise: Noise, *, early: bool) -> Ran:
-    """One sweep."""
+Rule = Callable[..., Mapping[str, str]]
+"""As `early_stop.stops`: who is stopped, and why."""
+
+
+def simulated(
+    dice: random.Random, given: Sequence[Build], noise: Noise, *, early: bool, rule: Rule = early_stop.stops
+) -> Ran:
+    """One sweep, in which a rule says who is stopped and why."""
     by_id = {one.id: one for one in given}
     times: dict[str, dict[int, RoundTime]] = {name: {} for name in by_id}
     rows: dict[str, dict[str, Any]] = {}
@@ -128,7 +134,7 @@ def simulated(dice: random.Random, given: Sequence[Build], noise: Noise, *, earl
         ran.processes += 1
         rows[turn.case] = row_of(build, [one.median_ns / 1e9 for one in times[turn.case].values()])
         if early:
-            judge(stopped, [rows[name] for name in members[build.group] if name in rows], times)
+            judge(stopped, [rows[name] for name in members[build.group] if name in rows], times, rule)
     process_s = preview.START_UP_S + TIME_PER_CASE_S / PROCESSES
     ran.seconds = ran.processes * process_s
     for names in members.values():
@@ -150,11 +156,14 @@ def simulated(dice: random.Random, given: Sequence[Build], noise: Noise, *, earl
 
 
 def judge(
-    stopped: dict[str, str], group: Sequence[Mapping[str, Any]], times: Mapping[str, Mapping[int, RoundTime]]
+    stopped: dict[str, str],
+    group: Sequence[Mapping[str, Any]],
+    times: Mapping[str, Mapping[int, RoundTime]],
+    rule: Rule,
 ) -> None:
     """What a sweep does after every process."""
     complete = {row["case"] for row in group if len(times[row["case"]]) == PROCESSES}
-    stopped.update(early_stop.stops(group, times, planned=PROCESSES, stopped=set(stopped), over=complete))
+    stopped.update(rule(group, times, planned=PROCESSES, stopped=set(stopped), over=complete))
 
 
 def simulate(sweeps: int, groups: int, each: int, seed: int) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -62,20 +63,38 @@ def _root(module: str, file: Path) -> Path:
 
 def imports(module: str, path: Path) -> Iterator[str]:
     """Every module that a file may import, packages above them included; nothing for a file that is not Python."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return
     own = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(tree):
+    return iter(_imported(own, path.read_bytes()))
+
+
+@lru_cache(maxsize=2048)
+def _imported(own: str, content: bytes) -> tuple[str, ...]:
+    """The same of what a file of a package holds; the callables of a zoo have most of their files in common."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return ()
+    found: list[str] = []
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from chain(alias.name)
+                found += chain(alias.name)
         elif isinstance(node, ast.ImportFrom):
             above = own.split(".")[: len(own.split(".")) - node.level + 1] if node.level else []
             base = ".".join(part for part in (*above, node.module) if part)
-            yield from chain(base)
-            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+            found += chain(base)
+            found += (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
+    return tuple(dict.fromkeys(found))
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every statement, however deep: imports are in no expression, and those are most of a tree."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            todo += getattr(node, part, ())
 
 
 def chain(name: str) -> Iterator[str]:

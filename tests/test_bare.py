@@ -111,7 +111,7 @@ def test_where_no_size_fits_the_build_looks_once_more(tmp_path: Path) -> None:
     assert ("batch", 1000) == found.models["odd"].inputs[0].shape
 
 
-def test_a_file_that_kills_the_child_has_no_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_kills_the_child_has_no_size(tmp_path: Path) -> None:
     """The others have theirs: one child was for the file that ends it."""
     deadly = """
 import json, sys
@@ -120,9 +120,9 @@ for path in json.loads(sys.stdin.readline())["paths"]:
         sys.exit(1)
     print(json.dumps({"path": path, "sizes": {"axis": 3}}), flush=True)
 """
-    monkeypatch.setattr(sizes, "COMMAND", (sys.executable, "-c", deadly))
+    command = (sys.executable, "-c", deadly)
     paths = [tmp_path / name for name in ("one.onnx", "deadly.onnx", "two.onnx")]
-    assert [{"axis": 3}, None, {"axis": 3}] == [sizes.find(paths)[path] for path in paths]
+    assert [{"axis": 3}, None, {"axis": 3}] == [sizes.find(paths, command)[path] for path in paths]
 
 
 def test_the_same_files_are_the_same_zoo(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_simulated_sweep_stops_slow_cases_and_never_the_best(scripts: Any) -> 
     assert stopping.seconds < fixed.seconds
 
 
-def test_a_case_that_really_wins_and_is_stopped_is_counted(scripts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_really_wins_and_is_stopped_is_counted(scripts: Any) -> None:
     """A rule that stops whatever it can is found out."""
     early, hosts = scripts("early_stop"), scripts("hosts")
     given = early.builds(hosts.dice_of("a"), 3, 5)
@@ -44,8 +44,7 @@ def test_a_case_that_really_wins_and_is_stopped_is_counted(scripts: Any, monkeyp
     def everything(rows: Any, *_: Any, over: Any, **__: Any) -> dict[str, str]:
         return {row["case"]: "at least 9.9x v1" for row in rows[1:] if row["case"] not in over}
 
-    monkeypatch.setattr(early.early_stop, "stops", everything)
-    found = early.simulated(hosts.dice_of("b"), given, hosts.HOSTS["shared host"], early=True)
+    found = early.simulated(hosts.dice_of("b"), given, hosts.HOSTS["shared host"], early=True, rule=everything)
     assert found.stopped == found.missed > 0
     assert found.false > 0
 

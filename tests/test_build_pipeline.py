@@ -20,7 +20,7 @@ from harness.records import Artifact, InputSpec, Recipe, Refusal, Status, Step
 from tests import builders, specs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from harness.records import Built, ModelSpec
@@ -67,22 +67,26 @@ def test_every_variant_of_a_file(tmp_path: Path) -> None:
     assert {"cached"} == {event.state for event in events}
 
 
+CAST = specs.variant("cast", Step(kind="cast", options={"to": "float16"}))
+"""Two steps, of which neither imports what the optimizers do."""
+
+
 def test_damaged_artifact_is_rebuilt(tmp_path: Path) -> None:
     """An artifact that was changed on disk is noticed, and only what is broken is built again."""
     cache, events = Cache(tmp_path / "cache"), list[BuildEvent]()
     model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
-    before = make(cache, model, [specs.FUSED])["fp32-fused"]
+    before = make(cache, model, [CAST])["cast"]
     assert isinstance(before, Artifact)
     whole = cache.artifact_path(before.digest).read_bytes()
     cache.artifact_path(before.digest).write_bytes(whole[: len(whole) // 2])
 
-    assert lookup(cache, model, specs.FUSED) is None
-    after = make(cache, model, [specs.FUSED], events)["fp32-fused"]
+    assert lookup(cache, model, CAST) is None
+    after = make(cache, model, [CAST], events)["cast"]
 
     assert isinstance(after, Artifact)
     assert before.digest == after.digest
     assert whole == cache.artifact_path(after.digest).read_bytes()
-    assert ["fuse"] == [event.step for event in events if event.state == "done" and event.step not in ("", "proof")]
+    assert ["cast"] == [event.step for event in events if event.state == "done" and event.step not in ("", "proof")]
 
 
 def test_what_an_earlier_version_admitted_is_completed(tmp_path: Path) -> None:
@@ -105,32 +109,31 @@ def test_what_an_earlier_version_admitted_is_completed(tmp_path: Path) -> None:
 def test_skips_are_remembered(tmp_path: Path) -> None:
     """A variant that makes no sense is skipped with its reason, and the next look needs no child."""
     cache = Cache(tmp_path / "cache")
+    int4 = specs.variant("int4-weights", Step(kind="quantize", options={"method": "weights"}), precision="int8")
     model = specs.file_model(builders.conv_only(tmp_path / "conv.onnx"))
-    first = make(cache, model, [specs.INT4])["int4-weights"]
+    first = make(cache, model, [int4])["int4-weights"]
 
     assert isinstance(first, Refusal)
     assert (Status.SKIPPED, True) == (first.status, "MatMul with constant weights" in first.reason)
-    assert first == make(cache, model, [specs.INT4], command=NO_CHILD)["int4-weights"]
+    assert first == make(cache, model, [int4], command=NO_CHILD)["int4-weights"]
 
 
-@pytest.mark.parametrize(
-    ("maker", "status", "message"),
-    [
-        (lambda folder: folder / "none.onnx", Status.FAILED, "there is no file"),
-        (lambda folder: builders.truncated(folder / "m.onnx"), Status.FAILED, "truncated or corrupt"),
-        (lambda folder: builders.unknown_op(folder / "m.onnx"), Status.UNSUPPORTED, "Frobnicate"),
-        (lambda folder: builders.escaping_data(folder / "in"), Status.FAILED, "outside the model's folder"),
-    ],
-)
-def test_bad_models_say_what_is_wrong(
-    tmp_path: Path, maker: Callable[[Path], Path], status: Status, message: str
-) -> None:
-    """Each kind of bad file becomes its own status with a clear text."""
-    built = make(Cache(tmp_path / "cache"), specs.file_model(maker(tmp_path)), [specs.FP32])["fp32"]
+def test_bad_models_say_what_is_wrong(tmp_path: Path) -> None:
+    """Each kind of bad file becomes its own status with a clear text, also where one child has them all."""
+    bad = {
+        "none": (tmp_path / "none.onnx", Status.FAILED, "there is no file"),
+        "cut": (builders.truncated(tmp_path / "cut.onnx"), Status.FAILED, "truncated or corrupt"),
+        "unknown": (builders.unknown_op(tmp_path / "unknown.onnx"), Status.UNSUPPORTED, "Frobnicate"),
+        "escaping": (builders.escaping_data(tmp_path / "in"), Status.FAILED, "outside the model's folder"),
+    }
+    requests = [(replace(specs.file_model(path), name=name), [specs.FP32]) for name, (path, *_) in bad.items()]
+    built = build(Cache(tmp_path / "cache"), requests, on_event=lambda _: None)
 
-    assert isinstance(built, Refusal)
-    assert status == built.status
-    assert message in built.reason
+    for name, (_, status, message) in bad.items():
+        one = built[name, "fp32"]
+        assert isinstance(one, Refusal)
+        assert status == one.status
+        assert message in one.reason
 
 
 def test_missing_external_data(tmp_path: Path) -> None:
@@ -277,12 +280,12 @@ def test_new_evaluation_examples_need_a_new_proof_only(tmp_path: Path) -> None:
     """Another evaluation set makes another reference and proves the same artifact again, without building it."""
     cache, events = Cache(tmp_path / "cache"), list[BuildEvent]()
     model = specs.file_model(builders.tiny_conv(tmp_path / "tiny.onnx"))
-    one = make(cache, model, [specs.FUSED])["fp32-fused"]
+    one = make(cache, model, [CAST])["cast"]
     other = replace(model, data=replace(model.data, evaluation=6))
-    two = make(cache, other, [specs.FUSED], events)["fp32-fused"]
+    two = make(cache, other, [CAST], events)["cast"]
 
     assert isinstance(one, Artifact)
     assert isinstance(two, Artifact)
     assert one.digest == two.digest
     assert (4, 6) == (one.reference.examples, two.reference.examples)
-    assert {"export", "fuse"}.isdisjoint(event.step for event in events)
+    assert {"export", "cast"}.isdisjoint(event.step for event in events)

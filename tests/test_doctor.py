@@ -81,12 +81,15 @@ def test_a_runtime_is_not_installed_for_a_look(project: Project) -> None:
     assert not (project.root / "cache").exists()
 
 
+def was_tried(name: str, _: Path) -> str:
+    """Why something does not run here."""
+    return f"{name} was tried"
+
+
 def test_every_runtime_says_whether_it_can_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a target has shown is not tried again; what is not in the cache is said, and not installed."""
     vino = Target(name="vino", provider="cpu", runtime="openvino==2026.4.1")
-    with monkeypatch.context() as patched:
-        patched.setattr(executors_here, "runtime_problem", lambda name, _: f"{name} was tried")
-        found = executors_here.runtimes({"cpu": CPU, "vino": vino}, {"cpu": "", "vino": ""}, tmp_path)
+    found = executors_here.runtimes({"cpu": CPU, "vino": vino}, {"cpu": "", "vino": ""}, tmp_path, was_tried)
     assert {"onnxruntime", "openvino"} == {name for name, why in found.items() if not why}
     assert {*runtime_spec.OTHERS, *runtime_spec.LANGUAGES, "onnxruntime"} == set(found)
     assert "a sweep installs it" in executors_here.runtime_problem("litert", tmp_path)
@@ -95,9 +98,8 @@ def test_every_runtime_says_whether_it_can_run_here(tmp_path: Path, monkeypatch:
     assert [] == list(tmp_path.iterdir())
 
 
-def test_every_provider_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_provider_says_what_is_missing(tmp_path: Path) -> None:
     """One in the build is tried, one that is not says what brings it, and one that a target has run is there."""
-    monkeypatch.setattr(executors_here, "provider_problem", lambda name, _: f"{name} was tried")
     targets = {
         "cpu": CPU,
         "vino": dataclasses.replace(
@@ -105,12 +107,12 @@ def test_every_provider_says_what_is_missing(tmp_path: Path, monkeypatch: pytest
         ),
         "npu": dataclasses.replace(CPU, name="npu", provider="QNNExecutionProvider", plugin="onnxruntime-qnn"),
     }
-    found = executors_here.providers(targets, {"cpu": "no kernel", "vino": "", "npu": "no device"}, tmp_path)
+    found = executors_here.providers(targets, {"cpu": "no kernel", "vino": "", "npu": "no device"}, tmp_path, was_tried)
     assert ("CPUExecutionProvider", "no kernel") == found["cpu"]
     assert ("OpenVINOExecutionProvider", "") == found["openvino"]
     assert "the plugin onnxruntime-qnn, and a Qualcomm NPU" in found["qnn"][1]
     assert "provider: {plugin: onnxruntime-ggml}" in found["onnxruntime-ggml"][1]
-    untried = executors_here.providers({}, {}, tmp_path)["cpu"]
+    untried = executors_here.providers({}, {}, tmp_path, was_tried)["cpu"]
     assert ("CPUExecutionProvider", "CPUExecutionProvider was tried") == untried
 
 

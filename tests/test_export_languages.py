@@ -33,6 +33,10 @@ from tests.builders import value
 
 VARIABLE: Final = "HARNESS_TEST_LANGUAGES"
 SAMPLES: Final = 3
+BRIEF: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""A virtual machine that lives for a second compiles nothing twice, and collects on one core."""
+
+JAVAC: Final = ("javac", *(f"-J{one}" for one in BRIEF), "--release", "11")
 
 
 def feeds(place: int) -> dict[str, np.ndarray]:
@@ -168,9 +172,9 @@ def program(language: str, folder: Path) -> list[str]:
     if language == "java":
         jar = str(jar_of_java())
         sources = [str(one) for one in sorted((folder / "java").glob("*.java"))]
-        code, out = finished(["javac", "--release", "11", "-cp", jar, "-d", "classes", *sources], folder)
+        code, out = finished([*JAVAC, "-cp", jar, "-d", "classes", *sources], folder)
         assert 0 == code, out
-        return ["java", "-cp", os.pathsep.join(("classes", jar)), "onnxexample.Main", "."]
+        return ["java", *BRIEF, "-cp", os.pathsep.join(("classes", jar)), "onnxexample.Main", "."]
     if language == "node":
         (folder / "node_modules").symlink_to(packages(node.PACKAGE))
         return ["node", "run.mjs"]
@@ -238,7 +242,7 @@ def test_the_activity_compiles(shipped: Path, tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     sources = [str(one) for one in sorted(folder.rglob("*.java"))]
-    command = ["javac", "--release", "11", "-cp", str(jar), "-sourcepath", str(tmp_path / "platform"), "-d", "classes"]
+    command = [*JAVAC, "-cp", str(jar), "-sourcepath", str(tmp_path / "platform"), "-d", "classes"]
     code, out = finished([*command, *sources], tmp_path)
     assert 0 == code, out
     assert (tmp_path / "classes" / "onnxexample" / "MainActivity.class").is_file()

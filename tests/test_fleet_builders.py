@@ -18,7 +18,6 @@ from harness.fleet.builders import FleetBuilds
 from harness.fleet.model import BuildAnswer, FleetHost
 from harness.flow.plan import Selection
 from harness.gate.fleet.builds import SideBuilds
-from harness.gate.sides import build as gate_build
 from harness.records import Artifact, Built, ModelSpec, Recipe, Refusal, Status
 from tests import outcomes, pairs
 from tests.conftest import Project
@@ -86,6 +85,11 @@ class BuildHosts:
             return call(*arguments, **named)
 
 
+def anything(*_: object) -> bool:
+    """Every model can be built elsewhere, also one that is a file of this machine."""
+    return True
+
+
 def host(name: str, **more: Any) -> FleetHost:
     """A host that builds."""
     return FleetHost(address=f"tcp://{name}", name=name, builds=1, **more)
@@ -97,10 +101,17 @@ def asked(project: Project) -> Requests:
     return [(model, [model.recipes[name] for name in ("fp32", "fp32-fused", "int8-static")])]
 
 
-def builds(fleet: BuildHosts, cache: Path, requests: Requests, said: list[str], **more: Any) -> tuple[Any, Any]:
+def builds(
+    fleet: BuildHosts,
+    cache: Path,
+    requests: Requests,
+    said: list[str],
+    goes: Callable[..., bool] = builders.travels,
+    **more: Any,
+) -> tuple[Any, Any]:
     """What came of requests, and the events."""
     events: list[pipeline.BuildEvent] = []
-    made = FleetBuilds(fleet, say=said.append, look_s=0.0, **more)  # type: ignore[arg-type]
+    made = FleetBuilds(fleet, say=said.append, look_s=0.0, goes=goes, **more)  # type: ignore[arg-type]
     found = made(Cache(cache), requests, on_event=events.append, surround=pipeline.surrounded)
     return found, events
 
@@ -110,13 +121,12 @@ def test_what_was_built_elsewhere_arrives(
     project: Project, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depot: bool
 ) -> None:
     """Every artifact and reference is in the cache of the sweep, whole, through the scheduler or a depot."""
-    monkeypatch.setattr(builders, "travels", lambda *_: True)
     fleet, said = BuildHosts(built, monkeypatch, host("one")), list[str]()
     url = f"file://{tmp_path}/depot" if depot else ""
     if depot:
-        monkeypatch.setattr(fleet, "ask", None)  # nobody is asked for what lies there
+        fleet.ask = None  # type: ignore[method-assign, assignment]  # nobody is asked for what lies there
     requests = asked(project)
-    found, events = builds(fleet, tmp_path / "ours", requests, said, depot=url)
+    found, events = builds(fleet, tmp_path / "ours", requests, said, goes=anything, depot=url)
     assert {("tiny", name) for name in ("fp32", "fp32-fused", "int8-static")} == set(found)
     assert all(isinstance(one, Artifact) for one in found.values())
     assert all(transfer.has(Cache(tmp_path / "ours"), entry) for entry in builders.entries(found))
@@ -175,7 +185,6 @@ def test_the_sides_of_a_gate_are_built_by_who_builds(
     built_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a gate's side then asks for is in the cache already; what only its own code can make is left to it."""
-    monkeypatch.setattr(builders, "travels", lambda *_: True)
     root, cache = built_project.root, tmp_path / "ours"
     fleet, said = BuildHosts(root / "cache", monkeypatch, host("one")), list[str]()
     side = pairs.side("base", zoo=root / "model_zoo.yaml", python=sys.executable)
@@ -186,8 +195,8 @@ def test_the_sides_of_a_gate_are_built_by_who_builds(
         seen.extend(lookup.lookup(Cache(cache), model, one) is not None for one in recipes)
         return (), ()
 
-    monkeypatch.setattr(gate_build, "contenders", contenders)
-    made = SideBuilds(fleet=fleet, say=said.append)  # type: ignore[arg-type]
+    elsewhere = FleetBuilds(fleet, say=said.append, goes=anything)  # type: ignore[arg-type]
+    made = SideBuilds(fleet=elsewhere, contenders=contenders)
     for one in (side, dataclasses.replace(side, python="/elsewhere/python")):
         assert ((), ()) == made(one, Selection(), cache)
     assert [True] * 6 == seen

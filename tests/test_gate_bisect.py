@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from harness import processes
 from harness.errors import UsageError
 from harness.gate.bisect.bisection import (
     BisectCase,
@@ -247,15 +246,18 @@ def test_releases_that_are_given() -> None:
     ("out", "code", "expected"),
     [("onnxruntime (1.2.0)\nAvailable versions: 1.2.0, 1.1.0\n", 0, ["1.2.0", "1.1.0"]), ("", 1, None)],
 )
-def test_index(monkeypatch: pytest.MonkeyPatch, out: str, code: int, expected: list[str] | None) -> None:
+def test_index(out: str, code: int, expected: list[str] | None) -> None:
     """What pip lists is read; where it lists nothing, the way on is named."""
     done: Any = subprocess.CompletedProcess([], code, out, "ERROR: no route")
-    monkeypatch.setattr(processes, "run_text", lambda *arguments, **more: done)
+
+    def pip(*_: object, **__: object) -> Any:
+        return done
+
     if expected is None:
         with pytest.raises(UsageError, match=r"no route.*--versions"):
-            listed("onnxruntime")
+            listed("onnxruntime", run=pip)
     else:
-        assert expected == listed("onnxruntime")
+        assert expected == listed("onnxruntime", run=pip)
 
 
 @pytest.mark.parametrize(

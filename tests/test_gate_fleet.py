@@ -34,6 +34,7 @@ from harness.gate.gate import gate
 from harness.gate.model import GateSettings, Match, Report, Verdict
 from harness.gate.outputs import as_json, junit, markdown
 from harness.gate.timing.rounds import SCREEN, Broken
+from harness.measure import usual_bursts
 from harness.processes import OutOfTime
 from harness.records import HostInfo, Pair
 from harness.runtimes import resolve
@@ -445,8 +446,8 @@ def test_another_onnxruntime_is_refused_and_named(tmp_path: Path, monkeypatch: p
     (side, _) = sent_pair(tmp_path).sides
     with pytest.raises(UsageError, match=r"beside harness, and base is measured on 9.9.9: install that there"):
         member.starter(dataclasses.replace(side, version="9.9.9"))
-    monkeypatch.setattr(resolve, "resolve", lambda spec, root: resolve.of_interpreter(sys.executable, spec))
-    assert callable(member.starter(dataclasses.replace(side, spec="onnxruntime==1.0")))
+    other = dataclasses.replace(side, spec="onnxruntime==1.0")
+    assert callable(member.starter(other, lambda spec, _: resolve.of_interpreter(sys.executable, spec)))
 
 
 def test_a_made_up_gate_is_decided_in_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,9 +476,10 @@ def test_options_of_a_fleet_need_one(project: Project, monkeypatch: pytest.Monke
 
 
 @pytest.mark.long
-def test_a_gate_on_workers_of_dask(tmp_path: Path, project: Project) -> None:
+def test_a_gate_on_workers_of_dask(tmp_path: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two files on two real workers, of which one is killed in mid-gate: the pairs that are asked for are all there."""
     pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+    monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     shutil.copy(project.root / "tiny.onnx", project.root / "other.onnx")
     with contextlib.ExitStack() as stack:
         spec = FleetSpec(scheduler=stack.enter_context(local.scheduler(free_port())))
@@ -491,7 +493,8 @@ def test_a_gate_on_workers_of_dask(tmp_path: Path, project: Project) -> None:
         few = ("--metrics", "latency", "--pairs", "6,6", "--detect", "99%")
         started = project.start(*command, *few, "--json-file", "g.json", "--fail-on", "never", "--remeasure-same")
         stack.callback(started.kill)
-        waiting.wait_for(lambda: any((tmp_path / f"cache{k}" / "artifacts").is_dir() for k in range(2)))
+        arrived = [tmp_path / f"cache{number}" / "artifacts" for number in range(2)]
+        waiting.wait_for(lambda: any(place.is_dir() for place in arrived), waiting.alive(started))
         os.kill(next(iter(pids.values())), signal.SIGKILL)
         out, err = started.communicate(timeout=400)
     assert 0 == started.returncode, (out, err)

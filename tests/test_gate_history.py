@@ -19,9 +19,9 @@ from harness.gate.history import judge
 from harness.gate.model import Finding, GateSettings, Report, Verdict, exit_code
 from harness.gate.outputs import console
 from harness.gate.text import summary
-from harness.records import Accuracy, Evaluation, Outcome
+from harness.records import Accuracy, Evaluation, Outcome, Run
 from harness.stats import spending
-from harness.store import journal, samples
+from harness.store import journal, samples, stored_files
 from harness.store.rows import to_row
 from tests import outcomes
 from tests.conftest import Project
@@ -53,17 +53,33 @@ def repo(tmp_path: Path, forty: tuple[Path, list[str]]) -> tuple[Path, list[str]
 
 def sweep(results: Path, commit: str | None, place: int, *found: Outcome, **changes: object) -> None:
     """Store a run of these outcomes, as its one file: hundreds of journals would take many times as long."""
+    run = one_run(commit, place, **changes)
+    target = journal.finished(results / "samples" / f"{run.id}.parts")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(samples.encode([to_row(run, outcome) for outcome in found]))
+
+
+def sweeps(
+    results: Path, commits: Sequence[str | None], latencies: Sequence[int], *, start: int = 0, **changes: object
+) -> None:
+    """Store a run of each of these commits, whose case has that median in ns, as one file of a compaction."""
+    runs = [one_run(commit, place, **changes) for place, commit in enumerate(commits[: len(latencies)], start)]
+    rows = [to_row(run, timed(ns)) for run, ns in zip(runs, latencies, strict=True)]
+    target = results / "samples" / f"{stored_files.COMPACT}{runs[0].id}.parquet"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(samples.encode(rows))
+
+
+def one_run(commit: str | None, place: int, **changes: object) -> Run:
+    """A run of so many hours after the first."""
     started = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=place)
-    run = outcomes.run(
+    return outcomes.run(
         id=f"{started:%Y%m%dT%H%M%SZ}-{random.randrange(16**6):06x}",
         started_at=started.isoformat(),
         commit=commit,
         commit_time=int(started.timestamp() * 1000),
         **changes,
     )
-    target = journal.finished(results / "samples" / f"{run.id}.parts")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(samples.encode([to_row(run, outcome) for outcome in found]))
 
 
 def timed(ns: int) -> Outcome:
@@ -86,8 +102,7 @@ def latency(report: Report, name: str = CASE) -> Finding:
 def test_a_slow_down_names_its_commits_and_its_size(repo: tuple[Path, list[str]]) -> None:
     """Twelve commits at 10 ms, eight at 11: a regression between the two in the middle, with an interval around 10%."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12 + [11.0] * 8)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 12 + [11.0] * 8))
     report = judge.judge(folder / "results", repo=folder)
     found = latency(report)
     assert Verdict.REGRESSION is found.verdict
@@ -116,8 +131,7 @@ def test_only_the_last_level_counts(
 ) -> None:
     """No change passes, a faster level is an improvement, and a slow-down that was undone fails nothing."""
     folder, commits = repo
-    for place, ns in enumerate(noisy(levels)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy(levels))
     report = judge.judge(folder / "results", repo=folder)
     assert verdict is latency(report).verdict
     assert code == exit_code(report)
@@ -126,8 +140,7 @@ def test_only_the_last_level_counts(
 def test_the_margin_lets_small_changes_pass(repo: tuple[Path, list[str]]) -> None:
     """The same 10% is a regression beyond 5% and none beyond 15%."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12 + [11.0] * 8)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 12 + [11.0] * 8))
     verdicts = [
         latency(judge.judge(folder / "results", repo=folder, settings=GateSettings(max_slowdown=margin))).verdict
         for margin in (0.05, 0.15)
@@ -138,9 +151,9 @@ def test_the_margin_lets_small_changes_pass(repo: tuple[Path, list[str]]) -> Non
 def test_hosts_are_never_compared(repo: tuple[Path, list[str]]) -> None:
     """One host measured the old commits at 10 ms, a slower one the new commits at 20: no finding, two cases."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12 + [20.0] * 12, seed=5)):
-        fingerprint = "aaaaaaaaaaaa" if place < 12 else "bbbbbbbbbbbb"
-        sweep(folder / "results", commits[place], place, timed(ns), fingerprint=fingerprint)
+    latencies = noisy([10.0] * 12 + [20.0] * 12, seed=5)
+    sweeps(folder / "results", commits, latencies[:12], fingerprint="aaaaaaaaaaaa")
+    sweeps(folder / "results", commits[12:], latencies[12:], start=12, fingerprint="bbbbbbbbbbbb")
     report = judge.judge(folder / "results", repo=folder)
     names = {f"{CASE} [host aaaaaaaaaaaa]", f"{CASE} [host bbbbbbbbbbbb]"}
     assert names == {case.name for case in report.cases}
@@ -150,10 +163,10 @@ def test_hosts_are_never_compared(repo: tuple[Path, list[str]]) -> None:
 def test_a_new_runtime_begins_again(repo: tuple[Path, list[str]]) -> None:
     """The newest runtime's series is too short to be judged; the old runtime's is left out and the report says so."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 9 + [20.0] * 3)):
-        version = "1.31.1" if place < 9 else "1.32.0"
+    latencies = noisy([10.0] * 9 + [20.0] * 3)
+    for of, version in ((slice(9), "1.31.1"), (slice(9, 12), "1.32.0")):
         versions = {"python": "3.11.9", "onnxruntime-gpu": version}
-        sweep(folder / "results", commits[place], place, timed(ns), versions=versions)
+        sweeps(folder / "results", commits[of], latencies[of], start=of.start or 0, versions=versions)
     report = judge.judge(folder / "results", repo=folder)
     assert Verdict.NOT_COMPARABLE is latency(report).verdict
     assert "not judged: 3 points" in latency(report).sentence
@@ -175,8 +188,7 @@ def test_a_drifting_host_is_not_judged(repo: tuple[Path, list[str]]) -> None:
     """Neighbours that go together mean drift: abstained, although the end is far above the beginning."""
     folder, commits = repo
     wave = [10.0, 10.4, 10.8, 11.2, 11.4, 11.3, 11.0, 10.6, 10.2, 10.0, 10.1, 10.5, 10.9, 11.3, 11.5, 11.2, 10.8, 10.4]
-    for place, ns in enumerate(noisy(wave, spread=0.0005)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy(wave, spread=0.0005))
     found = latency(judge.judge(folder / "results", repo=folder))
     assert Verdict.NOT_COMPARABLE is found.verdict
     assert "correlate" in found.sentence
@@ -185,8 +197,7 @@ def test_a_drifting_host_is_not_judged(repo: tuple[Path, list[str]]) -> None:
 def test_a_change_inside_one_commit_is_the_hosts(repo: tuple[Path, list[str]]) -> None:
     """Twenty runs of one commit, slower from the thirteenth on: nobody's commit, so inconclusive."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12 + [11.0] * 8)):
-        sweep(folder / "results", commits[0], place, timed(ns))
+    sweeps(folder / "results", commits[:1] * 20, noisy([10.0] * 12 + [11.0] * 8))
     found = latency(judge.judge(folder / "results", repo=folder))
     assert Verdict.INCONCLUSIVE is found.verdict
     assert "same commit" in found.sentence
@@ -195,12 +206,9 @@ def test_a_change_inside_one_commit_is_the_hosts(repo: tuple[Path, list[str]]) -
 def test_dirty_and_unknown_commits_are_left_out(repo: tuple[Path, list[str]]) -> None:
     """They would look like a change: left out, and the case says how many and why."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12)):
-        sweep(folder / "results", commits[place], place, timed(ns))
-    for place, ns in enumerate(noisy([15.0] * 4), start=12):
-        sweep(folder / "results", commits[place], place, timed(ns), dirty=True)
-    for place, ns in enumerate(noisy([15.0] * 5), start=16):
-        sweep(folder / "results", f"{place:040x}", place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 12))
+    sweeps(folder / "results", commits[12:], noisy([15.0] * 4), start=12, dirty=True)
+    sweeps(folder / "results", [f"{place:040x}" for place in range(16, 40)], noisy([15.0] * 5), start=16)
     report = judge.judge(folder / "results", repo=folder)
     assert Verdict.PASS is latency(report).verdict
     (case,) = report.cases
@@ -211,8 +219,7 @@ def test_dirty_and_unknown_commits_are_left_out(repo: tuple[Path, list[str]]) ->
 def test_the_newest_run_failed(repo: tuple[Path, list[str]]) -> None:
     """A case that had numbers and now breaks is failed, and the sentence names the last good commit."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 8)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 8))
     broken = replace(outcomes.refused(), artifact=outcomes.artifact(outcomes.case()))
     sweep(folder / "results", commits[8], 8, broken)
     report = judge.judge(folder / "results", repo=folder)
@@ -262,8 +269,7 @@ def test_nothing_stored(tmp_path: Path) -> None:
 
 def test_outside_git_runs_are_named_by_their_time(tmp_path: Path) -> None:
     """Without commits the order is that of the runs, and the finding lies between two times."""
-    for place, ns in enumerate(noisy([10.0] * 12 + [11.0] * 8)):
-        sweep(tmp_path / "results", None, place, timed(ns))
+    sweeps(tmp_path / "results", [None] * 20, noisy([10.0] * 12 + [11.0] * 8))
     found = latency(judge.judge(tmp_path / "results", repo=None))
     assert Verdict.REGRESSION is found.verdict
     assert ("2026-01-01T11:00:00+00:00", "2026-01-01T12:00:00+00:00") == found.commits
@@ -272,8 +278,7 @@ def test_outside_git_runs_are_named_by_their_time(tmp_path: Path) -> None:
 def test_damaged_files_and_values_are_told_of(repo: tuple[Path, list[str]]) -> None:
     """A file that is not Parquet, and a latency that is not a number, are left out and said; the rest is judged."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 12))
     assert timed(10_000_000).latency is not None
     nan = outcomes.measured(latency=replace(timed(10_000_000).latency, median_s=float("nan")))  # type: ignore[type-var]
     sweep(folder / "results", commits[12], 12, nan)
@@ -287,14 +292,12 @@ def test_from_the_command_line_until_it_is_accepted(repo: tuple[Path, list[str]]
     """Exit code 1 with the commits in the sentence; accepted it is 0; a later change of the same case is 1 again."""
     folder, commits = repo
     small = Project(folder)
-    for place, ns in enumerate(noisy([10.0] * 12 + [11.0] * 8)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 12 + [11.0] * 8))
     out = small.run("gate", "--history", code=1)
     assert f"between {commits[11][:9]} and {commits[12][:9]}" in out
     assert "accepted" in small.run("gate", "--history", "--accept", CASE, "--reason", "a safer kernel")
     assert "[accepted: a safer kernel (" in small.run("gate", "--history", code=0)
-    for place, ns in enumerate(noisy([12.0] * 10), start=20):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits[20:], noisy([12.0] * 10), start=20)
     out = small.run("gate", "--history", code=1)
     assert f"between {commits[19][:9]} and {commits[20][:9]}" in out
 
@@ -308,10 +311,9 @@ def test_selection_without_results_is_distinguished(tmp_path: Path) -> None:
 def test_a_commit_on_two_runtimes_keeps_both_going(repo: tuple[Path, list[str]]) -> None:
     """A matrix of two releases: both are judged, under names that tell them apart; neither counts as ended."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 12)):
-        for version in ("1.31.1", "1.30.0"):
-            versions = {"python": "3.11.9", "onnxruntime-gpu": version}
-            sweep(folder / "results", commits[place], place, timed(ns), versions=versions)
+    for version in ("1.31.1", "1.30.0"):
+        versions = {"python": "3.11.9", "onnxruntime-gpu": version}
+        sweeps(folder / "results", commits, noisy([10.0] * 12), versions=versions)
     report = judge.judge(folder / "results", repo=folder)
     names = {f"{CASE} [onnxruntime {version}+gpu]" for version in ("1.31.1", "1.30.0")}
     assert names == {case.name for case in report.cases}
@@ -322,8 +324,7 @@ def test_a_commit_on_two_runtimes_keeps_both_going(repo: tuple[Path, list[str]])
 def test_what_is_not_judged_is_no_pass(repo: tuple[Path, list[str]]) -> None:
     """With five runs sizes can be judged and times cannot: the headline counts both, and the table says which."""
     folder, commits = repo
-    for place, ns in enumerate(noisy([10.0] * 5)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy([10.0] * 5))
     report = judge.judge(folder / "results", repo=folder)
     quiet = [f for case in report.cases for f in case.findings if f.verdict is Verdict.NOT_COMPARABLE]
     assert {"latency"} <= {finding.metric for finding in quiet}
@@ -349,8 +350,7 @@ def test_a_regression_stands_until_it_is_undone(
 ) -> None:
     """+20% and then -3% is still a regression of its commits; the same 20% back is none any more."""
     folder, commits = repo
-    for place, ns in enumerate(noisy(levels)):
-        sweep(folder / "results", commits[place], place, timed(ns))
+    sweeps(folder / "results", commits, noisy(levels))
     report = judge.judge(folder / "results", repo=folder)
     found = [finding for case in report.cases for finding in case.findings if finding.metric == "latency"]
     assert verdicts == {finding.verdict for finding in found}
@@ -447,8 +447,7 @@ def test_a_slower_host_is_no_change(repo: tuple[Path, list[str]], slower: str) -
 def test_series_of_commits_that_the_clone_lacks_are_left_out(repo: tuple[Path, list[str]]) -> None:
     """They have no place in git's order: not by time instead, and a note says how many there were."""
     folder, _ = repo
-    for place, ns in enumerate(noisy([10.0] * 12 + [12.0] * 8)):
-        sweep(folder / "results", f"{place:040x}", place, timed(ns))
+    sweeps(folder / "results", [f"{place:040x}" for place in range(40)], noisy([10.0] * 12 + [12.0] * 8))
     report = judge.judge(folder / "results", repo=folder)
     assert () == report.cases
     assert 3 == exit_code(report)

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from harness.measure.scenarios import FEATURE
 from harness.records import Target
 from harness.records.values import ValueEntry
 from harness.runtimes import load
+from harness.runtimes.client import Client
 from harness.runtimes.clients import WorkerStarter, client_factory
 from tests.builders import value
 
@@ -100,6 +101,33 @@ def work(mixed: Path) -> Workload:
     )
 
 
+class Kept(Client):
+    """A worker that stays when a test is done with it; one that a test failed with goes."""
+
+    def close(self) -> None:
+        """Leave it running."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._ended
+
+
+@pytest.fixture(scope="module")
+def again(start: WorkerStarter) -> Iterator[Callable[[], Client]]:
+    """The same worker for several tests: a browser takes a second to start."""
+    live: list[Kept] = []
+
+    def same() -> Client:
+        if not live or live[-1].ended:
+            live.append(Kept(start.command, package=start.package, digest=start.digest, within=start.within))
+        return live[-1]
+
+    yield same
+    for one in live:
+        Client.close(one)
+
+
 def outputs(start: WorkerStarter, work: Workload, folder: Path) -> Mapping[str, list[np.ndarray]]:
     """What a worker computes from every example, as its files have it."""
     folder.mkdir()
@@ -145,23 +173,23 @@ def test_a_language_times_batches_and_refuses_what_python_refuses(start: WorkerS
         worker.ask("open", 60.0, **work.request())
 
 
-def test_a_language_profiles_or_says_why_not(start: WorkerStarter, work: Workload, tmp_path: Path) -> None:
+def test_a_language_profiles_or_says_why_not(again: Callable[[], Client], work: Workload, tmp_path: Path) -> None:
     """Kernels are Python's where there is a profile; memory is a number only where it is the model's."""
     seen = coordinator.observe(
         dataclasses.replace(work, target=dataclasses.replace(CPU, batch=1), dims={"batch": 1}),
-        examples=1, folder=tmp_path, client=start,
+        examples=1, folder=tmp_path, client=again,
     )  # fmt: skip
     assert bool(seen.kernels.get("MatMul")) != ("profile" in seen.lacks)
     assert bool(seen.placement) != ("placement" in seen.lacks)
     pace = Pace(budget_s=0.05, ci_width=0.0)
-    timed = coordinator.time_process(work, pace, client=start, reference=False)
+    timed = coordinator.time_process(work, pace, client=again, reference=False)
     assert (timed.samples.peak_rss_bytes is None) == ("memory" in seen.lacks)
 
 
-def test_a_language_serves_a_load_or_says_why_not(start: WorkerStarter, work: Workload) -> None:
+def test_a_language_serves_a_load_or_says_why_not(again: Callable[[], Client], work: Workload) -> None:
     """Two requests at a time; a Poisson process that is Python's to the request; a rate that nobody serves."""
     several = dataclasses.replace(work, target=dataclasses.replace(CPU, scenario="multi2"))
-    with start() as worker:
+    with again() as worker:
         if FEATURE not in worker.hello["features"]:
             assert worker.lacks[FEATURE]
             return
@@ -182,7 +210,7 @@ def test_a_language_serves_a_load_or_says_why_not(start: WorkerStarter, work: Wo
 WORDS = [["a", "caf\u00e9"], ["", "\U0001f40d snake"], ["\u4f60\u597d", "longer than all others"]]
 
 
-def test_a_language_passes_text(start: WorkerStarter, tmp_path: Path) -> None:
+def test_a_language_passes_text(again: Callable[[], Client], tmp_path: Path) -> None:
     """Words of any length and script, also joined to a batch from files of different widths."""
     graph = helper.make_graph(
         [helper.make_node("Identity", ["words"], ["same"])],
@@ -203,12 +231,12 @@ def test_a_language_passes_text(start: WorkerStarter, tmp_path: Path) -> None:
         model=tmp_path / "text.onnx", target=single, optimization="all", feeds=feeds, dims={}, batch_axes={"words": 0}
     )
     (tmp_path / "out").mkdir()
-    seen = coordinator.observe(text, examples=len(WORDS), folder=tmp_path / "out", client=start)
+    seen = coordinator.observe(text, examples=len(WORDS), folder=tmp_path / "out", client=again)
     entry = next(iter(seen.outputs))
     stacked = [] if not entry.stacked else list(np.load(tmp_path / "out" / entry.stacked))
     found = stacked or [np.load(tmp_path / "out" / file) for file in entry.files]
     assert [[row] for row in WORDS] == [one.tolist() for one in found]
-    with start() as worker:
+    with again() as worker:
         joined = {**text.request(), "batch": 3, "rotate": 3}
         assert 3 == worker.ask("open", 60.0, **joined)["examples"]
         assert 2 == len(bursts.burst(worker, 2, 60.0)[0])

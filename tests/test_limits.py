@@ -20,7 +20,6 @@ from harness.errors import UsageError, WorkerRefusal
 from harness.flow.execute import verdict
 from harness.flow.plan import Selection, plan
 from harness.gate.sides.matching import match
-from harness.measure import cores
 from harness.measure.coordinator import Workload
 from harness.measure.pairs import GroupSpec, pin
 from harness.predict.host import HostSpec
@@ -315,7 +314,7 @@ def test_a_gate_sets_no_two_limits_against_each_other(tmp_path: Path) -> None:
     assert 'limits: base {}, head {"cpus": 1}' in " ".join(found.differs)
 
 
-def test_a_pair_stays_on_the_processors_of_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_stays_on_the_processors_of_its_limit() -> None:
     """Members of a pair are held to cores of the gate's choice, which may be others and more."""
     pinned: list[int] = []
 
@@ -323,14 +322,12 @@ def test_a_pair_stays_on_the_processors_of_its_limit(monkeypatch: pytest.MonkeyP
         pinned.append(pid)
         return True
 
-    monkeypatch.setattr(cores, "pin", hold)
-    monkeypatch.setattr(cores, "choose_cores", lambda *_, **__: frozenset({0}))
     for wanted, given in (([], {"cpus": 1}), ([7], {})):
         target = Target(name="small", provider="CPUExecutionProvider", limits=given)
         work = Workload(model=Path("m"), target=target, feeds={}, optimization="all", dims={})
         spec = GroupSpec(workloads={"base": work}, clients={})
         sides: Any = {"base": SimpleNamespace(worker=SimpleNamespace(pid=7))}
-        assert pin(spec, sides, random.Random(1))
+        assert pin(spec, sides, random.Random(1), choose=lambda *_, **__: frozenset({0}), hold=hold)
         assert wanted == pinned
 
 

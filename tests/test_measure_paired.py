@@ -74,11 +74,14 @@ def test_real_pair(workload: Workload) -> None:
 def test_the_environment_may_ask_for_short_pairs(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate's settings, which its report shows, and groups follow it; what is asked for in so many words wins."""
     sides: Any = {"workloads": {"base": workload, "head": workload}, "clients": {"base": Client, "head": Client}}
-    assert (15, 0.01) == (PairSpec(**sides).bursts, GateSettings().burst_s)
+    assert (15, 0.01, 0.5) == (PairSpec(**sides).bursts, GateSettings().burst_s, PairSpec(**sides).most_warmup_s)
     monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     assert (7, 0.002) == (PairSpec(**sides).bursts, PairSpec(**sides).burst_s)
     assert (7, 0.002) == (GateSettings().bursts, GateSettings().burst_s)
     assert 15 == GateSettings(bursts=15).bursts
+    assert 0.1 == PairSpec(**sides).most_warmup_s  # what is less exact takes less to come to rest
+    monkeypatch.setenv(usual_bursts.VARIABLE, "60x10ms")
+    assert 0.5 == PairSpec(**sides).most_warmup_s
     for wrong in ("0x2ms", "7", "7x0ms", "7x2s", "-7x2ms", "7x2ms ", "7.0x2ms"):
         monkeypatch.setenv(usual_bursts.VARIABLE, wrong)
         with pytest.raises(UsageError, match="expected how many bursts, and how long each is, such as 7x2ms"):

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import onnx_backend
 
-OPERATORS, SAMPLE = 70, 80
+OPERATORS, SAMPLE = 40, 64
 
 
 @pytest.mark.long

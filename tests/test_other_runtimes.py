@@ -128,7 +128,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The worker's module on plugins, which finds `protocol` as the worker does, with nothing registered."""
     monkeypatch.setitem(sys.modules, "protocol", protocol)
     module = importlib.import_module("harness.runtimes.onnxruntime.plugins")
-    monkeypatch.setattr(module, "registered", {})
+    module.registered.clear()
     return module
 
 
@@ -432,11 +432,10 @@ def test_a_case_that_answers_otherwise_fails() -> None:
     assert measured.evaluation is found.evaluation
 
 
-def test_another_language_is_installed_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_language_is_installed_ahead(tmp_path: Path) -> None:
     """As a sweep does it, with what its worker is started with; it loads no plugin."""
     program = languages.WorkerProgram(command=("node", "worker.mjs", "/place"), package="onnxruntime-node")
-    monkeypatch.setattr(languages, "find", lambda *_, **__: program)
-    found = kept.install("node==1.30.0", tmp_path)
+    found = kept.install("node==1.30.0", tmp_path, find=lambda *_, **__: program)
     assert ("onnxruntime-node", "1.30.0", "/place") == (found.package, found.version, found.python)
     with pytest.raises(UsageError, match="loads no plugin here"):
         kept.install("node", tmp_path, plugins=("onnxruntime-ep-openvino",))

@@ -12,7 +12,6 @@ import onnx
 import pytest
 from onnx import helper
 
-import harness.cli.predict as verb
 from harness.build.cache import Cache
 from harness.errors import UsageError
 from harness.predict import calibrate, costs, counted, devices, host, roofline, shapes
@@ -245,8 +244,9 @@ def test_a_prediction_is_shown_with_its_error_and_never_stored(
     assert found["held_out_median_error"] is None
     assert found["measured_s"] is None
     assert found["predicted_s"] == pytest.approx(5e-6 + sum(one["predicted_s"] for one in found["nodes"]))
-    monkeypatch.setattr(
-        counted, "host_here", lambda *_, **__: host.parsed({**BOARD.to_json(), "fingerprint": "f"}, "h")
+    of_board = {name: BOARD.to_json()[name] for name in ("flops", "bandwidth", "launch_s", "call_s")}
+    counted.host_here(
+        Cache(built_project.root / "cache"), again=False, budget_s=1, question=lambda _: {"host": of_board}
     )
     assert "fewer than two models" in built_project.run("predict", case)
     for arguments, said in (
@@ -282,7 +282,7 @@ def test_a_model_that_is_measured_is_predicted_from_the_others(
     text = (project.root / "model_zoo.yaml").read_text(encoding="utf-8").partition("models:")[0]
     entries = "".join(f"  {name}: {{source: onnx, id: {name}.onnx, budget: {{fidelity_db: 5}}}}\n" for name in models)
     (project.root / "model_zoo.yaml").write_text(f"{text}models:\n{entries}", encoding="utf-8")
-    monkeypatch.setattr(verb, "MEASURING_S", 0.5)
+    counted.host_here(Cache(project.root / "cache"), again=False, budget_s=0.5)  # the verb takes ten seconds for it
     project.run("sweep", "--variants", "fp32", "--processes", "1", "--time-per-case", "0.05")
     found = {name: json.loads(project.run("predict", f"{name}/fp32/cpu-t1-b1", "--json")) for name in models}
     assert found["narrow"]["predicted_s"] < found["middle"]["predicted_s"] < found["wide"]["predicted_s"]
@@ -298,7 +298,7 @@ def test_a_model_that_is_measured_is_predicted_from_the_others(
     assert 3 == len(query.rows(project.root / "results"))
 
 
-def test_this_host_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_host_is_measured_once_and_kept(tmp_path: Path) -> None:
     """The second time it comes from the cache, and a child that cannot says why."""
     asked: list[dict[str, Any]] = []
     said = {"flops": {"float32": 1e9}, "bandwidth": 1e9, "launch_s": 1e-6, "call_s": 1e-6}
@@ -307,12 +307,10 @@ def test_this_host_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest
         asked.append(job)
         return {"host": said}
 
-    monkeypatch.setattr(counted, "ask", ask)
-    first, second = (counted.host_here(Cache(tmp_path), again=False, budget_s=1) for _ in range(2))
+    first, second = (counted.host_here(Cache(tmp_path), again=False, budget_s=1, question=ask) for _ in range(2))
     assert first == second
     assert len(asked) == 1
     assert first.fingerprint
-    monkeypatch.undo()
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(UsageError, match="no prediction"):
         counted.counted(tmp_path / "broken.onnx", optimization="all", sizes={}, batch=1, axes={})

@@ -213,12 +213,10 @@ def test_too_many_headers(port: int) -> None:
     assert b" 431 " in raw(port, b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n" + lines + b"\r\n").splitlines()[0]
 
 
-def test_clients_that_say_nothing_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_that_say_nothing_leave_room_for_others(tmp_path: Path) -> None:
     """They are closed after a while, and those that are too many at once; then the site answers again."""
-    monkeypatch.setattr(serve, "MOST_REQUESTS", 3)
-    monkeypatch.setattr(serve.Handler, "timeout", 0.2)
     (tmp_path / "index.html").write_text(HIDDEN, encoding="utf-8")
-    listening = server(Site(SiteRequest(results=tmp_path, out=tmp_path), lambda _: None), 0)
+    listening = server(Site(SiteRequest(results=tmp_path, out=tmp_path), lambda _: None), 0, idle_s=0.2, most=3)
     thread = threading.Thread(target=listening.serve_forever)
     thread.start()
     try:

@@ -65,19 +65,20 @@ def test_a_runtime_that_cannot_be_had_is_its_targets_trouble_alone(tmp_path: Pat
     assert {"own"} == set(found.floors) == set(found.clients)
 
 
-def test_a_runtime_of_decoders_is_tried_without_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_runtime_of_decoders_is_tried_without_a_file(tmp_path: Path) -> None:
     """One node is not a decoder: that its worker starts is enough, and no floor is known."""
 
     @contextlib.contextmanager
     def started() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(runtime=RUNTIME)
 
-    monkeypatch.setattr(sessions, "client_factory", lambda *_, **__: started)
-
     def floor(*_: object, **__: object) -> tuple[float, RuntimeInfo]:
         pytest.fail("a decoder is not one node")
 
-    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path, floor=floor)
+    def starter(*_: object, **__: object) -> Any:
+        return started
+
+    found = sessions.try_targets(cases("cpu", runtime="genai==0.18.0"), tmp_path, floor=floor, starter=starter)
     assert ({"cpu": RUNTIME}, {}, {}) == (found.runtimes, found.floors, found.unusable)
 
 

@@ -551,8 +551,10 @@ def test_rows_must_have_samples_of_this_run(tmp_path: Path) -> None:
 def test_many_writers(tmp_path: Path) -> None:
     """Several processes writing the same commit at once lose no case."""
     code = (
-        "import sys; from pathlib import Path; from tests.test_store_asv import *;"
-        "[store(Path(sys.argv[1]), measured(case(variant=f'v{sys.argv[2]}{i}'))) for i in range(4)]"
+        "import sys; from pathlib import Path; from harness.store.asv import results;"
+        "from harness.store.rows import to_row; from tests.outcomes import case, measured, run;"
+        "rows = [[to_row(run(), measured(case(variant=f'v{sys.argv[2]}{i}')))] for i in range(4)];"
+        "[results.write(Path(sys.argv[1]), run(), one) for one in rows]"
     )
     children = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(n)], cwd=ROOT, env={**os.environ})

@@ -331,7 +331,8 @@ def test_results_is_a_file(tmp_path: Path) -> None:
 def test_many_sweeps_at_once(tmp_path: Path) -> None:
     """Several processes that open, append and finish in one folder lose nothing and mix nothing."""
     code = (
-        "import sys; from pathlib import Path; from tests.test_store_journal import *; n = sys.argv[2];"
+        "import sys; from pathlib import Path; from harness.store.journal import Journal; n = sys.argv[2];"
+        "from tests.outcomes import case, measured, run;"
         "j = Journal.open(Path(sys.argv[1]), run(id=f'2026010{n}T000000Z-aaaaa{n}'), resume=True);"
         "[j.append(measured(case(variant=v))) for v in ('a', 'b', 'c')]; j.finish(); j.close()"
     )

@@ -188,15 +188,14 @@ def test_empty_frame_has_its_columns() -> None:
     assert (0, True) == (len(table), "latency_median_s" in table.columns)
 
 
-def test_parts_of_whole_models_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_whole_models_are_the_same_rows(tmp_path: Path) -> None:
     """However few rows are read at a time, they come in the order that all of them have."""
     for place in (1, 2):
         of = histories.sweep_of(str(place) * 40, place)
         cases = [case(f"m{name}", variant) for name in (10, 2, 1) for variant in ("int8", "fp32")]
         histories.store(tmp_path, of, *map(measured, cases), asv_too=False)
-    monkeypatch.setattr(by_model, "MOST", 5)
     for all_runs in (False, True):
-        found = by_model.stored(tmp_path, all_runs=all_runs, columns=query.LIGHT)
+        found = by_model.stored(tmp_path, all_runs=all_runs, columns=query.LIGHT, most=5)
         parts = [part for part, _ in found.rows()]
         assert ([("m1",), ("m2",), ("m10",)] if all_runs else [("m1", "m2"), ("m10",)]) == list(found.parts)
         assert list(query.query(tmp_path, all_runs=all_runs).rows) == [row for part in parts for row in part]

@@ -20,7 +20,7 @@ from harness.store.history import history
 from harness.store.history_samples import IDENTITY, REFERENCE
 from harness.store.journal import Journal
 from harness.store.summaries import ledger, look, making, narrow, segments
-from tests import histories
+from tests import histories, waiting
 from tests.outcomes import case, measured, refused
 
 CASES = [case(f"m{model}", variant) for model in (1, 2, 10) for variant in ("fp32", "int8")]
@@ -137,6 +137,19 @@ def happens(action: str, results: Path, chance: random.Random, place: int) -> No
         (flipped if chance.random() < 0.5 else Path.unlink)(path)
 
 
+class CountingConnection:
+    """A connection that counts what it is asked."""
+
+    def __init__(self, connection: Any) -> None:
+        self.questions = 0
+        self._connection = connection
+
+    def execute(self, *asked: Any) -> Any:
+        """Count, and ask."""
+        self.questions += 1
+        return self._connection.execute(*asked)
+
+
 def test_a_broken_file_is_found_by_halves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of sixteen files the one that is damaged is left out, wherever it stands."""
     sweep(tmp_path, random.Random(1), 1)
@@ -149,6 +162,34 @@ def test_a_broken_file_is_found_by_halves(tmp_path: Path, monkeypatch: pytest.Mo
     with connected() as connection:
         assert [*paths[:5], *paths[6:]] == admission.admitted(connection, paths, problems)
     assert [paths[5].name] == [name for one in problems for name in (p.name for p in paths) if name in str(one)]
+
+
+def test_a_file_is_judged_anew_when_it_is_another(tmp_path: Path) -> None:
+    """One that was admitted is not read for that again, until it changes: in place, by a rename, or by going away."""
+    sweep(tmp_path, random.Random(1), 1)
+    (path,) = (tmp_path / "samples").glob("*.parquet")
+    good = path.read_bytes()
+    old = path.stat().st_mtime_ns - 10**10
+
+    def asked(admitted: bool) -> int:
+        problems: list[StoreError] = []
+        with connected() as connection:
+            counted = CountingConnection(connection)
+            assert [path][: int(admitted)] == admission.admitted(counted, [path], problems)
+        assert (0 if admitted else 1) == len(problems)
+        return counted.questions
+
+    waiting.wait_for(lambda: asked(admitted=True) == 0)
+    os.utime(path, ns=(old, old))
+    assert asked(admitted=True) > 0
+    path.write_bytes(bytes(len(good)))
+    os.utime(path, ns=(old, old))  # of the same size and the same time, but not the same status
+    assert asked(admitted=False) > 0
+    files.write(path, good)
+    assert asked(admitted=True) > 0
+    path.unlink()
+    with connected() as connection, pytest.raises(FileNotFoundError):
+        admission.admitted(connection, [path], [])
 
 
 @pytest.mark.long

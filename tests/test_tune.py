@@ -34,7 +34,7 @@ from harness.tune import figure, layers, recipes, settings, tune, write
 from harness.tune.clock import TuneClock
 from harness.tune.model import TimedBuild, TriedBuild, TuneCandidate, Tuned
 from harness.tune.racing import better_than, going_on
-from harness.tune.request import TuneRequest
+from harness.tune.request import SearchSpace, TuneRequest
 from harness.tune.trying import STOPPED, BuildTrials
 from tests import outcomes
 from tests.conftest import Project, take_over
@@ -513,17 +513,11 @@ def tuning(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
 
 
 @pytest.mark.long
-def test_a_search_recommends_a_build_that_keeps_the_budget(
-    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_search_recommends_a_build_that_keeps_the_budget(tuning: Callable[..., TuneRequest]) -> None:
     """Every candidate was built and evaluated; the recommended one was timed, and compared with the default alive."""
-    monkeypatch.setattr(recipes, "VARIATIONS", {})
-    monkeypatch.setattr(settings, "ENTRIES", settings.ENTRIES[:1])
-    monkeypatch.setattr(tune, "FEWEST_BLOCKS", 1)
-    monkeypatch.setattr("harness.confirmation.BLOCKS", 1)
-    monkeypatch.setattr("harness.tune.racing.RUNGS", (1,))
+    small = SearchSpace(variations={}, entries=settings.ENTRIES[:1], rungs=(1,), blocks=(1, 1))
     watch = Quiet()
-    request = tuning("fp32-fused", Budget(fidelity_db=20.0))
+    request = tuning("fp32-fused", Budget(fidelity_db=20.0), space=small)
     found = tune.tune(request, watch)
     assert found.best is not None
     assert found.choice is not None
@@ -569,9 +563,16 @@ def test_ranges_are_varied_only_where_the_budget_asks_for_it(
     """The quick ones first, until one keeps it; where none does, layers of the closest are left in float."""
     monkeypatch.setattr("harness.build.keys.isa", lambda: ["avx512_vnni"])
     request = tuning("int8-static", Budget(fidelity_db=20.0))
-    tuner, asked = tune.Tuner(request, Quiet(), Time()), list[str]()
+    asked = list[str]()
+
+    class Mixing(tune.Tuner):
+        """Notes whose layers are to be left in float."""
+
+        def _mixed(self, recipe: Recipe, *_: object) -> None:
+            asked.append(recipe.name)
+
+    tuner = Mixing(request, Quiet(), Time())
     tuner._trials = Trials(request.default, keeping)
-    monkeypatch.setattr(tuner, "_mixed", lambda recipe, *_: asked.append(recipe.name))
     (own,) = request.variants
     tuner._trials.all([(own, "")], by=1.0)
     tuner._vary([(own, ""), (replace(own, name="other"), "")], [], None)  # type: ignore[arg-type] # no graph is read
@@ -610,12 +611,8 @@ def test_what_is_slow_is_not_varied(tuning: Callable[..., TuneRequest]) -> None:
 
 
 @pytest.mark.long
-def test_where_nothing_keeps_the_budget_layers_are_blamed(
-    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_keeps_the_budget_layers_are_blamed(tuning: Callable[..., TuneRequest]) -> None:
     """The nearest build is named, with the layers that cost the most; with all of them in float there is no build."""
-    monkeypatch.setattr(recipes, "VARIATIONS", {})
-    monkeypatch.setattr(recipes, "half_samples", lambda *_: None)
     now = Time()
 
     class Over(Quiet):
@@ -627,7 +624,8 @@ def test_where_nothing_keeps_the_budget_layers_are_blamed(
                 now.now = 600.0
                 tuner._clock.took("static/minmax", 600.0)
 
-    tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0)), Over(), now)
+    own_alone = SearchSpace(variations={}, halves=False)
+    tuner = tune.Tuner(tuning("int8-static", Budget(fidelity_db=70.0), space=own_alone), Over(), now)
     found = tuner.run()
     assert found.best is None
     assert found.nearest is not None
@@ -678,14 +676,11 @@ def test_a_limit_in_which_nothing_is_timed_is_said(tuning: Callable[..., TuneReq
         tune.Tuner(tuning("int8-static", Budget(fidelity_db=5.0)), Late(), now).run()
 
 
-def test_a_model_that_computes_nonsense_is_refused(
-    tuning: Callable[..., TuneRequest], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_computes_nonsense_is_refused(tuning: Callable[..., TuneRequest]) -> None:
     """Its own outputs are NaN, so that every build is as good as any other."""
     request = tuning("int8-static", Budget(fidelity_db=5.0))
     tuner = tune.Tuner(request, Quiet(), Time())
-    trial = TriedBuild(candidate=TuneCandidate(case=request.default, why=""), closeness_db=math.inf, excess="")
-    monkeypatch.setattr(tuner._trials, "one", lambda *_, **__: trial)
+    tuner._trials = Trials(request.default, {request.default.recipe.name})
     note = "the framework's own output `y` is nowhere finite: the model computes nonsense."
     tuner._session.built[key(request.default)] = outcomes.artifact(request.default, notes=(note,))
     with pytest.raises(UsageError, match="nowhere finite"):

@@ -58,7 +58,7 @@ def test_nodes_of_the_copy_say_what_they_take_and_lose(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def port(tmp_path: Path) -> Iterator[int]:
     """A server of a folder that looks like Netron's."""
     dated = '<meta name="version" content="1"><meta name="date" content="2001-01-01">'
     (tmp_path / "index.html").write_text(dated, encoding="utf-8")
@@ -66,8 +66,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     (tmp_path / "server.py").write_text("secret", encoding="utf-8")
     model = tmp_path / "m.onnx"
     model.write_bytes(b"model")
-    monkeypatch.setattr(netron, "folder", lambda: tmp_path)
-    listening = netron.server(model, 'a/"b', 0)
+    listening = netron.server(model, 'a/"b', 0, pages=tmp_path)
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

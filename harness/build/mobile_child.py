@@ -54,6 +54,8 @@ def check(provider: str, model: Path, sizes: Mapping[str, int]) -> dict[str, Any
 
 def main() -> None:
     """Answer one job."""
+    # `onnxruntime.tools` imports torch where it is installed, for exports that nobody asks for: most of the time.
+    sys.modules["torch"] = None  # type: ignore[assignment]  # what says that there is none
     channel = jobs.private_channel()
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=jobs.leave_with_parent, daemon=True).start()

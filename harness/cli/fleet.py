@@ -266,6 +266,7 @@ def gated_somewhere(
         return gate(request, console, steps=_from_depot(depot, console) if depot else None)
     from harness import zoo as zoos
     from harness.errors import ZooError
+    from harness.fleet.builders import FleetBuilds
     from harness.fleet.engine import Fleet
     from harness.gate.fleet.builds import SideBuilds
     from harness.gate.fleet.places import FleetPlaces
@@ -284,7 +285,8 @@ def gated_somewhere(
         if fleet.dashboard:
             console.say(f"Dask shows what runs where: {fleet.dashboard}")
         places = FleetPlaces(fleet, request.cache, depot=depot, wishes=wishes, hosts=hosts or "each", say=console.say)
-        builds = SideBuilds(depot=depot, fleet=fleet, say=console.say)
+        elsewhere = FleetBuilds(fleet, depot=depot, say=console.say)
+        builds = SideBuilds(depot=depot, fleet=elsewhere, say=console.say)
         console.elsewhere = places
         return gate(request, console, steps=GateSteps(resolve=places.resolve, build=builds, places=places))
 

@@ -108,13 +108,14 @@ class NetronHandler(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-def server(model: Path, name: str, port: int) -> ThreadingHTTPServer:
+def server(model: Path, name: str, port: int, *, pages: Path | None = None) -> ThreadingHTTPServer:
     """A server that is ready to answer.
 
     Args:
         model: the file to show.
         name: what Netron calls it.
         port: 0 takes any free one.
+        pages: the folder of Netron's own; where none is given, it is looked for.
 
     Raises:
         MissingExtra: Netron is not installed.
@@ -122,7 +123,8 @@ def server(model: Path, name: str, port: int) -> ThreadingHTTPServer:
     """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
     try:
-        return ThreadingHTTPServer((HOST, port), partial(NetronHandler, pages=folder(), model=model, name=plain))
+        handler = partial(NetronHandler, pages=pages or folder(), model=model, name=plain)
+        return ThreadingHTTPServer((HOST, port), handler)
     except OSError as error:
         why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         raise UsageError(f"--port {port} {why}; choose another, or 0 for any free one") from error

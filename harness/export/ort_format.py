@@ -23,6 +23,7 @@ DEADLINE_S: Final = 1800.0
 
 SCRIPT: Final = """
 import pathlib, sys
+sys.modules["torch"] = None  # onnxruntime.tools imports it wherever it is installed, for what is not used here
 import onnxruntime as ort
 from onnxruntime.tools.ort_format_model import create_config_from_models
 source, made, operators, level = sys.argv[1:]

@@ -71,6 +71,7 @@ class FleetBuilds:
         say: Callable[[str], None] = lambda _: None,
         here: BuildAll = pipeline.build,
         look_s: float = LOOK_S,
+        goes: Callable[[ModelSpec, Sequence[Recipe]], bool] = travels,
     ) -> None:
         """Nothing is sent yet.
 
@@ -80,8 +81,9 @@ class FleetBuilds:
             say: hears of what was lost and is built here.
             here: builds what no host does, where there is no depot.
             look_s: how often it is looked whether a host is still there.
+            goes: whether a model can be built elsewhere.
         """
-        self._fleet, self._depot, self._say, self._look_s = fleet, depot, say, look_s
+        self._fleet, self._depot, self._say, self._look_s, self._goes = fleet, depot, say, look_s, goes
         self._shared = DepotBuilds(depot, say=say) if depot else None
         self._here: BuildAll = self._shared or here
 
@@ -136,7 +138,7 @@ class FleetBuilds:
         if self._shared is not None:
             for model, recipes in requests:
                 self._shared.bring(cache, model, recipes)
-        away = [(model, [*recipes]) for model, recipes in requests if hosts and travels(model, [*recipes])]
+        away = [(model, [*recipes]) for model, recipes in requests if hosts and self._goes(model, [*recipes])]
         away = [(model, recipes) for model, recipes in away if self._lacks(cache, model, recipes)]
         given = [(model, recipes, *self._given(cache, model, recipes, hosts)) for model, recipes in away]
         for model, _, host, _ in given:

@@ -46,6 +46,9 @@ SETTINGS = {
     # Dask looks at what a worker's threads do a hundred times a second: not beside a measurement.
     "distributed.worker.profile.enabled": False,
     "distributed.worker.heartbeat-interval": "1s",
+    # Nor fifty times a second whether its own loop is late, and twice a second what the machine does.
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
     # The work of a worker is done by children; its own memory says nothing.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

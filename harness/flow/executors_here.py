@@ -6,7 +6,7 @@ Nothing is installed for that. What a target of the zoo has tried already is not
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -59,19 +59,25 @@ COMPILERS: Final = ("c++", "g++", "clang++")
 MOST_SAID: Final = 400
 
 
-def runtimes(targets: Mapping[str, Target], why_not: Mapping[str, str], cache: Path) -> dict[str, str]:
+def runtimes(
+    targets: Mapping[str, Target],
+    why_not: Mapping[str, str],
+    cache: Path,
+    problem: Callable[[str, Path], str] | None = None,
+) -> dict[str, str]:
     """Runtime -> why it cannot run here, empty where it can.
 
     Args:
         targets: those of the zoo.
         why_not: target -> why it cannot run here, empty where it can.
         cache: root of the cache.
+        problem: tries a runtime; `runtime_problem` where none is given.
     """
     found = {}
     for name in RUNTIMES:
         own = [one for one, target in targets.items() if _named(target) == name]
         good = any(not why_not[one] for one in own)
-        found[name] = "" if good else runtime_problem(name, cache)
+        found[name] = "" if good else (problem or runtime_problem)(name, cache)
     return found
 
 
@@ -102,13 +108,19 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, COMPILERS)), None)
 
 
-def providers(targets: Mapping[str, Target], why_not: Mapping[str, str], cache: Path) -> dict[str, tuple[str, str]]:
+def providers(
+    targets: Mapping[str, Target],
+    why_not: Mapping[str, str],
+    cache: Path,
+    problem: Callable[[str, Path], str] | None = None,
+) -> dict[str, tuple[str, str]]:
     """Provider by its short name, or the plugin that alone brings it -> its full name, and why it cannot run here.
 
     Args:
         targets: those of the zoo.
         why_not: target -> why it cannot run here, empty where it can.
         cache: root of the cache.
+        problem: tries a provider; `provider_problem` where none is given.
     """
     with Client() as client:
         built_in = client.runtime.providers
@@ -121,7 +133,7 @@ def providers(targets: Mapping[str, Target], why_not: Mapping[str, str], cache: 
             continue
         tried = [why_not[one] for one in own if runtime_spec.is_own(targets[one].runtime) and not targets[one].plugin]
         if full in built_in:
-            found[short] = (full, tried[0] if tried else provider_problem(full, cache))
+            found[short] = (full, tried[0] if tried else (problem or provider_problem)(full, cache))
         else:
             brings = FROM.get(short, OWN_BUILD)
             found[short] = (full, f"not in the onnxruntime beside harness; what brings it: {brings}")

@@ -253,7 +253,12 @@ def key(case: Case) -> tuple[str, str]:
 
 
 def try_targets(
-    cases: Sequence[Case], cache: Path, *, say: Say = silent, floor: MeasureFloor = coordinator.floor
+    cases: Sequence[Case],
+    cache: Path,
+    *,
+    say: Say = silent,
+    floor: MeasureFloor = coordinator.floor,
+    starter: Callable[..., WorkerStarter] = client_factory,
 ) -> TriedTargets:
     """Find every target's runtime, and run a one-node model on its provider once.
 
@@ -262,6 +267,7 @@ def try_targets(
         cache: root of the cache, which runtimes are installed in.
         say: called before one is installed.
         floor: runs the model.
+        starter: finds what starts a target's worker.
 
     Raises:
         StoreError: the cache cannot be written.
@@ -276,7 +282,7 @@ def try_targets(
         tried.setdefault(case.target.name, case.target)
     for name, target in tried.items():
         try:
-            clients[name] = client_factory(target, cache, say=say)
+            clients[name] = starter(target, cache, say=say)
             if runtime_spec.decodes_alone(target.runtime):
                 with clients[name]() as client:
                     runtimes[name] = client.runtime

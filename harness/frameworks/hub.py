@@ -26,7 +26,7 @@ def remember(answers: dict[str, str]) -> None:
     known_answers.update(answers)
 
 
-def unreachable(url: str) -> str:
+def unreachable(url: str, limit_s: float = LIMIT_S) -> str:
     """Why a hub cannot be reached, or an empty string when it can. Asked once per process.
 
     Proxies of the environment are used. Any answer but a gateway's own refusal counts as reached. `HF_HUB_OFFLINE`
@@ -40,8 +40,8 @@ def unreachable(url: str) -> str:
     # Name resolution knows no time limit of its own, so the question is asked in a thread that may be left behind.
     thread = threading.Thread(target=lambda: answer.append(_ask(url)), daemon=True)
     thread.start()
-    thread.join(LIMIT_S)
-    known_answers[url] = answer[0] if answer else f"{url} did not answer within {LIMIT_S} s"
+    thread.join(limit_s)
+    known_answers[url] = answer[0] if answer else f"{url} did not answer within {limit_s:g} s"
     return known_answers[url]
 
 

@@ -52,7 +52,10 @@ class Training:
 
 
 def trained(
-    model: ModelSpec, start: Callable[[], tuple[Any, str]], say: Callable[[str], None] | None = None
+    model: ModelSpec,
+    start: Callable[[], tuple[Any, str]],
+    say: Callable[[str], None] | None = None,
+    train: Callable[[Any, Training, Callable[[str], None]], None] | None = None,
 ) -> tuple[Any, str]:
     """The network with trained weights (those that were kept, else trained now and kept), and what it started from.
 
@@ -60,6 +63,7 @@ def trained(
         model: the zoo entry.
         start: gives the network to start from, with as many classes as the data has, and the kind of its weights.
         say: hears of the progress.
+        train: changes the network; `fit` where none is given.
 
     Raises:
         BuildError: the data source draws no pictures to train on, or the model takes others.
@@ -76,7 +80,7 @@ def trained(
             sealed.mark_used(place)
             return network, kind
         say(f"{place} {damage}: the weights are trained again")
-    fit(network, recipe, say)
+    (train or fit)(network, recipe, say)
     keep(network, place, f"{model.name}, {recipe.pictures} pictures of {model.data.source} from {kind} weights")
     return network, kind
 

@@ -30,13 +30,13 @@ COMMAND = (sys.executable, "-P", "-m", "harness.init.sizes")
 Sizes = Mapping[str, int]
 
 
-def find(paths: Sequence[Path]) -> dict[Path, Sizes | None]:
-    """Sizes for the open axes of each file; None where none are known to fit."""
+def find(paths: Sequence[Path], command: Sequence[str] = COMMAND) -> dict[Path, Sizes | None]:
+    """Sizes for the open axes of each file, which `command` looks for; None where none are known to fit."""
     found: dict[Path, Sizes | None] = {}
     left = list(dict.fromkeys(paths))
     while left:
         limits = Limits(silence_s=min(SILENCE_S, step_deadline_s()))
-        with jobs.child(COMMAND, {"paths": list(map(str, left))}, environment=os.environ, limits=limits) as child:
+        with jobs.child(command, {"paths": list(map(str, left))}, environment=os.environ, limits=limits) as child:
             for said in child.messages():
                 found[Path(said["path"])] = said["sizes"]
         left = [path for path in left if path not in found]

@@ -204,8 +204,9 @@ def found_for(target: Target, *, elsewhere: bool = False, root: Path = ROOT) -> 
     return CountersFound(source=f"no counter is known for {target.provider}")
 
 
-def of_processors(root: Path) -> CountersFound:
-    """RAPL of every package and its memory, as Linux shows it of Intel's and AMD's processors."""
+def of_processors(root: Path, read: Callable[[Path], int] | None = None) -> CountersFound:
+    """RAPL of every package and its memory, as Linux shows it of Intel's and AMD's processors; `read` reads a file."""
+    read = read or number_in
     folder = root / "sys/class/powercap"
     zones = sorted((path for path in folder.glob("intel-rapl:*") if _counts(path)), key=lambda path: path.name)
     if not any(_name(path).startswith("package") for path in zones):
@@ -214,13 +215,13 @@ def of_processors(root: Path) -> CountersFound:
     for zone in zones:
         counter = zone / "energy_uj"
         try:
-            number_in(counter)
-            wraps = number_in(zone / "max_energy_range_uj")
+            read(counter)
+            wraps = read(zone / "max_energy_range_uj")
         except PermissionError:
             return CountersFound(source=f"{counter} can be read by root alone: run harness as root, or `chmod a+r` it")
         except OSError as error:
             return CountersFound(source=f"RAPL could not be read: {error}")
-        counters.append(Counter(name=_name(zone), read=lambda path=counter: number_in(path), wraps=wraps))  # type: ignore[misc]
+        counters.append(Counter(name=_name(zone), read=lambda path=counter: read(path), wraps=wraps))  # type: ignore[misc]
     return CountersFound(counters=tuple(counters), source=f"RAPL {', '.join(one.name for one in counters)}")
 
 

@@ -50,7 +50,7 @@ class GroupSpec:
     bursts: int = field(default_factory=usual_bursts.bursts)
     burst_s: float = field(default_factory=usual_bursts.burst_s)
     least_warmup_s: float = 0.06
-    most_warmup_s: float = 0.5
+    most_warmup_s: float = field(default_factory=usual_bursts.most_warmup_s)
     most_spin_s: float = idle.MOST_SPIN_S
 
 
@@ -183,15 +183,30 @@ def end(started: Future[contextlib.AbstractContextManager[Client]]) -> None:
         started.result().__exit__(WorkerError, None, None)
 
 
-def pin(spec: GroupSpec, sides: Mapping[str, LiveSide], rng: random.Random) -> bool:
-    """Hold all members to the same cores, where there are enough; the threads of their sessions inherit it."""
+def pin(
+    spec: GroupSpec,
+    sides: Mapping[str, LiveSide],
+    rng: random.Random,
+    *,
+    choose: Callable[..., frozenset[int] | None] = cores.choose_cores,
+    hold: Callable[[int, frozenset[int]], bool] = cores.pin,
+) -> bool:
+    """Hold all members to the same cores, where there are enough; the threads of their sessions inherit it.
+
+    Args:
+        spec: the members.
+        sides: their live workers.
+        rng: chooses among cores.
+        choose: finds cores for so many threads, None where there are too few.
+        hold: holds a process to cores, and says whether it could.
+    """
     if any("cpus" in work.target.limits for work in spec.workloads.values()):
         return True  # all of them started on the same ones, and others would be outside of their limit
     threads = [work.target.intra_threads for work in spec.workloads.values()]
-    chosen = cores.choose_cores(max(threads), rng=rng) if min(threads) > 0 else None
+    chosen = choose(max(threads), rng=rng) if min(threads) > 0 else None
     if chosen is None:
         return False
-    done = [cores.pin(side.worker.pid, chosen) for side in sides.values()]
+    done = [hold(side.worker.pid, chosen) for side in sides.values()]
     return all(done)
 
 

@@ -11,6 +11,9 @@ BURSTS, BURST_S = 15, 0.01
 """Many short ones beat few long ones: on two busy cores 15 of 10 ms had a third of the spread of 7 of 20 ms, in the
 same time."""
 
+LEAST_WARMUP_S, MOST_WARMUP_S = 0.1, 0.5
+"""A side that has not come to rest after so many seconds of inference is measured all the same."""
+
 VARIABLE = "HARNESS_BURSTS"
 """A variable of the environment that sets others, such as `7x2ms`.
 
@@ -34,6 +37,16 @@ def burst_s() -> float:
         UsageError: as `bursts`.
     """
     return _asked()[1]
+
+
+def most_warmup_s() -> float:
+    """Seconds of inference that a side may take to come to rest: fewer where shorter pairs are asked for.
+
+    Raises:
+        UsageError: as `bursts`.
+    """
+    count, each_s = _asked()
+    return max(LEAST_WARMUP_S, MOST_WARMUP_S * min(1.0, count * each_s / (BURSTS * BURST_S)))
 
 
 def _asked() -> tuple[int, float]:

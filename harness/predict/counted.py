@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -95,13 +95,16 @@ def _cost(content: Mapping[str, Any]) -> NodeCost:
     return NodeCost(**{**content, **pairs})
 
 
-def host_here(cache: Cache, *, again: bool, budget_s: float) -> HostSpec:
+def host_here(
+    cache: Cache, *, again: bool, budget_s: float, question: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> HostSpec:
     """What this host can do: from the cache where it was measured, else measured now.
 
     Args:
         cache: keeps it.
         again: measure it in any case.
         budget_s: about how long it takes.
+        question: asks what measures; a child where none is given.
 
     Raises:
         UsageError: it cannot be measured.
@@ -114,7 +117,7 @@ def host_here(cache: Cache, *, again: bool, budget_s: float) -> HostSpec:
     if known is not None and "host" in known:
         return parsed(known["host"], "here")
     cores = usable_cores() or 1
-    said = ask({"what": "host", "threads": cores, "budget_s": budget_s})["host"]
+    said = (question or ask)({"what": "host", "threads": cores, "budget_s": budget_s})["host"]
     memory = info.facts.get("memory_gib")
     content = {
         "name": str(info.facts.get("cpu") or "this host"),

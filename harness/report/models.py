@@ -145,18 +145,19 @@ def _recent(data: Data, rows: pd.DataFrame) -> list[str]:
 
 
 @contextmanager
-def worker_pool(results: Path, processes: int) -> Iterator[Executor | None]:
+def worker_pool(results: Path, processes: int, large: int = LARGE) -> Iterator[Executor | None]:
     """Processes that make pages, started while the results are still being read.
 
     Args:
         results: the results folder.
         processes: that may work at once, this one included.
+        large: bytes of results from which several processes are faster than one.
 
     Returns:
         None where this process alone is faster.
     """
     workers = min(MOST_WORKERS, processes - 1)
-    if workers < 1 or sum(path.stat().st_size for path in stored_files.finished_files(results)) < LARGE:
+    if workers < 1 or sum(path.stat().st_size for path in stored_files.finished_files(results)) < large:
         yield None
         return
     # Processes are started anew and not forked: DuckDB's threads would not survive that.

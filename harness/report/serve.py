@@ -204,7 +204,6 @@ class Handler(SimpleHTTPRequestHandler):
     for is refused by what the browser says of the request, and what it may do with an answer by the answer's headers.
     """
 
-    timeout = IDLE_S
     extensions_map = {  # noqa: RUF012  (http.server's own way; what the system thinks of .js is not asked)
         **SimpleHTTPRequestHandler.extensions_map,
         ".html": "text/html; charset=utf-8",
@@ -214,10 +213,15 @@ class Handler(SimpleHTTPRequestHandler):
         ".svg": "image/svg+xml",
     }
 
-    def __init__(self, *arguments: Any, site: Site, **more: Any) -> None:
+    def __init__(self, *arguments: Any, site: Site, idle_s: float = IDLE_S, **more: Any) -> None:
         """For one request."""
-        self.site = site
+        self.site, self._idle_s = site, idle_s
         super().__init__(*arguments, directory=str(site.request.out), **more)
+
+    def setup(self) -> None:
+        """Before the request is read."""
+        super().setup()
+        self.connection.settimeout(self._idle_s)
 
     def do_GET(self) -> None:
         """Answer."""
@@ -325,11 +329,11 @@ def malformed(path: str) -> str:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers every request in a thread of its own, `MOST_REQUESTS` of them at once."""
+    """Answers every request in a thread of its own, so many of them at once."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, most: int = MOST_REQUESTS) -> None:
         """Listen."""
-        self._free = threading.BoundedSemaphore(MOST_REQUESTS)
+        self._free = threading.BoundedSemaphore(most)
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -352,18 +356,20 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def server(site: Site, port: int) -> Server:
+def server(site: Site, port: int, *, idle_s: float = IDLE_S, most: int = MOST_REQUESTS) -> Server:
     """A server that is ready to answer.
 
     Args:
         site: what it shows.
         port: 0 takes any free one.
+        idle_s: how long a connection may say nothing.
+        most: requests that are answered at once.
 
     Raises:
         UsageError: if the port is taken or not allowed.
     """
     try:
-        return Server((HOST, port), partial(Handler, site=site))
+        return Server((HOST, port), partial(Handler, site=site, idle_s=idle_s), most=most)
     except OSError as error:
         why = "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         raise UsageError(f"--port {port} {why}; choose another, or 0 for any free one") from error

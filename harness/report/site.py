@@ -15,6 +15,7 @@ from harness.report import histories, limits, links, models, pairs, render
 from harness.report.data import Data, load
 from harness.report.histories import ChartedSeries
 from harness.report.keys import Keys
+from harness.report.models import LARGE
 from harness.report.output import Output, taken
 from harness.report.pages import compare, history, overview, values
 from harness.report.palette import SeriesStyle, marks
@@ -37,6 +38,7 @@ class SiteRequest:
             `multiprocessing`.
         models: names or globs of the models that the site is about; none takes all.
         most_cases: that a site shows; others are left out, with a way to ask for them.
+        large: bytes of results from which several processes are started.
     """
 
     results: Path
@@ -50,6 +52,7 @@ class SiteRequest:
     processes: int = 1
     models: Sequence[str] = ()
     most_cases: int = limits.MOST_CASES
+    large: int = LARGE
 
     def read(self) -> Data:
         """What the site shows of what is stored.
@@ -93,7 +96,7 @@ def build(request: SiteRequest) -> Built:
         UsageError: if a revision or run is not known.
         StoreError: if the results cannot be read or the site cannot be written.
     """
-    with models.worker_pool(request.results, request.processes) as pool:
+    with models.worker_pool(request.results, request.processes, request.large) as pool:
         return _build(request, pool)
 
 

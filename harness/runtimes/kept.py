@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +63,15 @@ def everything(root: Path) -> list[Kept]:
     return sorted((_kept(place) for place in places), key=lambda one: (one.name, one.digest))
 
 
-def install(spec: str, root: Path, *, plugins: Sequence[str] = (), say: Say = silent) -> Runtime:
-    """Make a runtime now, where the cache does not have it.
+def install(
+    spec: str,
+    root: Path,
+    *,
+    plugins: Sequence[str] = (),
+    say: Say = silent,
+    find: Callable[..., languages.WorkerProgram] = languages.find,
+) -> Runtime:
+    """Make a runtime now, where the cache does not have it; `find` makes that of another language.
 
     Raises:
         UsageError: it cannot be had, or is none that is installed apart.
@@ -75,7 +82,7 @@ def install(spec: str, root: Path, *, plugins: Sequence[str] = (), say: Say = si
     if found := runtime_spec.language(spec):
         if plugins:
             raise UsageError(f"{spec} loads no plugin here: plugins are for onnxruntime in Python")
-        program = languages.find(spec, root, say=say)
+        program = find(spec, root, say=say)
         # What is started has no interpreter of Python: the file that its command ends with stands for it.
         return Runtime(
             spec=spec,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from harness.errors import StoreError
 from harness.special_files import special
@@ -22,12 +23,49 @@ NODES = (
 """The schema of every file, depth first."""
 
 
+SETTLED_NS: Final = 50_000_000
+"""How long a file has to lie unchanged until a later change is sure to show in its times: several ticks of a kernel."""
+
+COARSE_NS: Final = 2_000_000_000
+"""The same of a file system that keeps no parts of a millisecond: the coarsest has a clock of two seconds."""
+
+MOST_KNOWN: Final = 100_000
+"""Files that a process remembers."""
+
+_known: set[tuple[str, int, int, int, int]] = set()
+"""Files, with their states, that this process found to be harness's own: questions ask for the same ones again."""
+
+
 def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
-    """The files that are harness's own: all asked at once, and where that fails each half, down to the culprit.
+    """The files that are harness's own; each is read for that once in a process, as long as it stays as it was.
 
     Raises:
         FileNotFoundError: one has gone: a run that has just finished replaced its parts.
     """
+    states = {path: _state(path) for path in paths}
+    known = {path for path in paths if states[path] in _known}
+    good = {*_judged(connection, [path for path in paths if path not in known], problems)}
+    if len(_known) + len(good) > MOST_KNOWN:
+        _known.clear()
+    _known.update(state for path in good if (state := states[path]) is not None)
+    return [path for path in paths if path in known or path in good]
+
+
+def _state(path: Path) -> tuple[str, int, int, int, int] | None:
+    """What tells a file from one that took its place; None where there is none, or it has not settled yet."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    fine = found.st_mtime_ns % 1_000_000 or found.st_ctime_ns % 1_000_000
+    if not 0 <= changed < time.time_ns() - (SETTLED_NS if fine else COARSE_NS):
+        return None
+    return str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def _judged(connection: Any, paths: Sequence[Path], problems: list[StoreError]) -> list[Path]:
+    """`admitted`, read now: all asked at once, and where that fails each half, down to the culprit."""
     import duckdb
 
     try:
@@ -36,7 +74,7 @@ def admitted(connection: Any, paths: Sequence[Path], problems: list[StoreError])
         middle = len(paths) // 2
         if not middle:
             return [path for path in paths if _admit(connection, path, problems)]
-        return [one for half in (paths[:middle], paths[middle:]) for one in admitted(connection, half, problems)]
+        return [one for half in (paths[:middle], paths[middle:]) for one in _judged(connection, half, problems)]
     return list(paths)
 
 
@@ -72,9 +110,15 @@ def _check_rows(connection: Any, literals: list[list[str]]) -> None:
     Raises:
         StoreError, duckdb.Error: if one of them has such a row.
     """
-    for query, judged in ((content.WRONG, content.wrong), (content.PERHAPS_DEEP, content.too_deep)):
-        for name, *values in connection.execute(query, literals).fetchall():
-            if wrong := judged(tuple(values)):
+    deep = []
+    for name, perhaps_deep, *values in connection.execute(content.WRONG, literals).fetchall():
+        if wrong := content.wrong(tuple(values)):
+            raise damaged(Path(name), wrong)
+        if perhaps_deep:
+            deep.append(literal(Path(name)))
+    if deep:
+        for name, *texts in connection.execute(content.PERHAPS_DEEP, [deep]).fetchall():
+            if wrong := content.too_deep(tuple(texts)):
                 raise damaged(Path(name), wrong)
 
 

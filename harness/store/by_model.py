@@ -64,13 +64,14 @@ class StoredModels:
         raise query.changing(self.results)
 
 
-def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredModels:
+def stored(results: Path, *, all_runs: bool, columns: Sequence[str], most: int = MOST) -> StoredModels:
     """What is stored, of which no row is read yet.
 
     Args:
         results: the results folder; one that is missing holds nothing.
         all_runs: every run's rows instead of the newest per case.
         columns: as `query.query` takes them.
+        most: rows of several models that are read at a time.
 
     Raises:
         StoreError: where the folder cannot be listed, or its files come and go faster than they can be read.
@@ -88,7 +89,7 @@ def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredMo
                 columns=query.read_columns(columns),
                 all_runs=all_runs,
                 names=tuple((model, variant, target) for model, variant, target, *_ in names),
-                parts=tuple(_parts([(model, every if all_runs else last) for model, _, _, every, last in names])),
+                parts=tuple(_parts([(model, every if all_runs else last) for model, _, _, every, last in names], most)),
                 problems=problems,
                 notes=notes,
                 looked=[looked],
@@ -96,15 +97,15 @@ def stored(results: Path, *, all_runs: bool, columns: Sequence[str]) -> StoredMo
     raise query.changing(results)
 
 
-def _parts(names: Sequence[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
-    """Models in the order of their cases, as many as have `MOST` rows together."""
+def _parts(names: Sequence[tuple[str, int]], most: int) -> Iterator[tuple[str, ...]]:
+    """Models in the order of their cases, as many as have so many rows together."""
     counts: dict[str, int] = {}
     for model, count in names:
         counts[model] = counts.get(model, 0) + count
     part: list[str] = []
     held = 0
     for model in sorted(counts, key=lambda name: query.natural(f"{name}/")):
-        if part and held + counts[model] > MOST:
+        if part and held + counts[model] > most:
             yield tuple(part)
             part, held = [], 0
         part.append(model)

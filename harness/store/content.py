@@ -39,11 +39,6 @@ def _conditions() -> dict[str, str]:
 
 
 CONDITIONS: Final = _conditions()
-WRONG: Final = (
-    "SELECT filename, "  # noqa: S608  (our own names)
-    f"{', '.join(f'bool_or({condition})' for condition in CONDITIONS.values())} FROM {STORED} GROUP BY filename"
-)
-"""For each file (one `?` stands for them) whether it breaks each of `CONDITIONS`."""
 
 
 def _levels(name: str) -> str:
@@ -52,9 +47,18 @@ def _levels(name: str) -> str:
     return f"CASE WHEN strlen({name}) > {2 * foreign.DEEPEST} THEN {opened} > {foreign.DEEPEST} ELSE false END"
 
 
+DEEP: Final = " OR ".join(map(_levels, OPEN))
+WRONG: Final = (
+    "SELECT filename, "  # noqa: S608  (our own names)
+    f"{', '.join(f'bool_or({condition})' for condition in [DEEP, *CONDITIONS.values()])} "
+    f"FROM {STORED} GROUP BY filename"
+)
+"""For each file (one `?` stands for them) whether a text may be nested too deep, and whether it breaks each of
+`CONDITIONS`."""
+
 PERHAPS_DEEP: Final = (
     f"SELECT filename, {', '.join(f'CASE WHEN {_levels(name)} THEN {name} END' for name in OPEN)} "  # noqa: S608  (our own names)
-    f"FROM {STORED} WHERE {' OR '.join(map(_levels, OPEN))}"
+    f"FROM {STORED} WHERE {DEEP}"
 )
 """The texts that may be nested too deep, with the file (one `?` stands for all): DuckDB takes any depth for JSON."""
 

@@ -11,7 +11,10 @@ from harness.records import Json, Recipe, Step
 
 STATIC, DYNAMIC, WEIGHTS = "static", "dynamic", "weights"
 
-VARIATIONS: Mapping[str, Sequence[tuple[str, Mapping[str, Json], str]]] = {
+Variation = tuple[str, Mapping[str, Json], str]
+"""The end of its name, the options that differ, and what that is in words."""
+
+VARIATIONS: Mapping[str, Sequence[Variation]] = {
     STATIC: (
         ("entropy", {"calibration": "entropy"}, "ranges by entropy"),
         ("percentile", {"calibration": "percentile"}, "ranges by percentile"),
@@ -76,18 +79,21 @@ def plain(first: Recipe) -> list[tuple[Recipe, str]]:
     ]
 
 
-def variations(recipe: Recipe, isa: Sequence[str]) -> Iterator[tuple[Recipe, str]]:
+def variations(
+    recipe: Recipe, isa: Sequence[str], changes: Mapping[str, Sequence[Variation]] = VARIATIONS
+) -> Iterator[tuple[Recipe, str]]:
     """A quantized recipe with one thing changed at a time; what would change nothing is left out.
 
     Args:
         recipe: as the zoo has it.
         isa: the processor's instruction sets, as `harness.build.keys.isa` gives them.
+        changes: what is changed, by the method that quantizes.
     """
     step = quantizing(recipe)
     if step is None:
         return
     wide = any(flag in one for one in isa for flag in SEVEN_BITS_SATURATE)
-    for ending, options, words in VARIATIONS.get(str(step.options.get("method")), ()):
+    for ending, options, words in changes.get(str(step.options.get("method")), ()):
         if all(_given(step, name) == value for name, value in options.items()):
             continue
         if ending == "reduced-range" and wide:

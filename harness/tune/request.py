@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness import confirmation
 from harness.build.pipeline import BuildEvent
 from harness.records import Case, Recipe
+from harness.tune import racing, recipes, settings
+from harness.tune.clock import FEWEST_BLOCKS
 from harness.tune.model import TriedBuild
 from harness.zoo import Zoo
 
@@ -35,6 +38,25 @@ class TuneWatcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpace:
+    """What a search goes through, and how often it looks.
+
+    Attributes:
+        variations: what is changed of a quantized recipe, by the method that quantizes (`recipes.VARIATIONS`).
+        halves: whether calibration on half of the examples is one of them.
+        entries: settings of a session that are tried (`settings.ENTRIES`).
+        rungs: processes of a candidate by the end of each round of a race (`racing.RUNGS`).
+        blocks: the fewest and the most that confirm a choice.
+    """
+
+    variations: Mapping[str, Sequence[recipes.Variation]] = field(default_factory=lambda: recipes.VARIATIONS)
+    halves: bool = True
+    entries: Sequence[settings.Entry] = settings.ENTRIES
+    rungs: Sequence[int] = racing.RUNGS
+    blocks: tuple[int, int] = (FEWEST_BLOCKS, confirmation.BLOCKS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TuneRequest:
     """What is to be tuned.
 
@@ -45,6 +67,7 @@ class TuneRequest:
         time_limit: in seconds.
         process_s: seconds of inference of one timed process.
         batches: sizes of the batch that are searched as well, by the time of one example; the target's alone if empty.
+        space: what is searched.
     """
 
     zoo: Zoo
@@ -56,3 +79,4 @@ class TuneRequest:
     time_limit: float = TIME_LIMIT_S
     process_s: float = 0.5
     batches: Sequence[int] = ()
+    space: SearchSpace = SearchSpace()

@@ -12,7 +12,10 @@ from harness.session_options import EXECUTION_MODE, PARALLEL
 from harness.tune.model import EXTENDED
 from harness.units import count
 
-ENTRIES: Sequence[tuple[str, Mapping[str, str], str]] = (
+Entry = tuple[str, Mapping[str, str], str]
+"""The end of a target's name, entries of its session's configuration, and what they are in words."""
+
+ENTRIES: Sequence[Entry] = (
     ("blocks", {"session.dynamic_block_base": "4"}, "work in blocks that shrink"),
     ("denormals", {"session.set_denormal_as_zero": "1"}, "denormals as zero"),
     ("no-arena", {"session.enable_cpu_mem_arena": "0"}, "without the memory arena"),
@@ -21,13 +24,16 @@ ENTRIES: Sequence[tuple[str, Mapping[str, str], str]] = (
 SPINNING = ("no-spin", {"session.intra_op.allow_spinning": "0"}, "threads that do not spin")
 
 
-def one_by_one(case: Case, threads: Sequence[int], batches: Sequence[int] = ()) -> Iterator[tuple[Case, str]]:
+def one_by_one(
+    case: Case, threads: Sequence[int], batches: Sequence[int] = (), entries: Sequence[Entry] = ENTRIES
+) -> Iterator[tuple[Case, str]]:
     """A case with one setting changed at a time.
 
     Args:
         case: on the target that was asked for.
         threads: the counts that may be used.
         batches: the sizes that may be; the target's own where empty.
+        entries: those of a session's configuration that are tried.
     """
     target = case.target
     for size in batches:
@@ -40,8 +46,7 @@ def one_by_one(case: Case, threads: Sequence[int], batches: Sequence[int] = ()) 
         pins = not number and "cpus" in target.limits  # to every core of the machine
         if number != target.intra_threads and not pins:
             yield replace(case, target=replace(target, intra_threads=number)), _threads(number)
-    entries = [*ENTRIES, *([SPINNING] if target.intra_threads != 1 else [])]
-    for ending, config, words in entries:
+    for ending, config, words in [*entries, *([SPINNING] if target.intra_threads != 1 else [])]:
         if not config.items() <= target.session_config.items():
             yield replace(case, target=configured(target, config, ending)), words
     if target.intra_threads > 1 and EXECUTION_MODE not in target.session_config:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness import confirmation, reasons, scratch
+from harness import reasons, scratch
 from harness.build import keys, pipeline
 from harness.build.cache import Cache
 from harness.confirmation import ConfirmedChoice
@@ -29,7 +29,7 @@ from harness.records import Artifact, Built, Case, ModelSpec, Recipe
 from harness.store.journal import Journal
 from harness.store.rows import plain
 from harness.tune import layers, recipes, settings
-from harness.tune.clock import FEWEST_BLOCKS, TuneClock
+from harness.tune.clock import TuneClock
 from harness.tune.layers import LayerTimes
 from harness.tune.model import TimedBuild, TuneCandidate, Tuned
 from harness.tune.racing import NEAR, NOT_TIMED, RaceWatcher, better_than, race
@@ -208,8 +208,9 @@ class Tuner:
 
     def _family(self, recipe: Recipe, others: Iterable[Recipe], reader: GraphReader) -> None:
         """Variations of a quantized build: closer ones where it is outside the budget, then what may be faster."""
-        half = recipes.half_samples(recipe, self._request.default.model.data.calibration)
-        every = [*recipes.variations(recipe, keys.isa()), *([half] if half else [])]
+        space = self._request.space
+        half = recipes.half_samples(recipe, self._request.default.model.data.calibration) if space.halves else None
+        every = [*recipes.variations(recipe, keys.isa(), space.variations), *([half] if half else [])]
         every = [one for one in every if recipes.known(dict(one[0].steps[-1].options))]
         known = [(recipe, ""), *((one, "") for one in others)]
         closer, faster = recipes.apart(recipes.distinct([*known, *every])[len(recipes.distinct(known)) :], recipe)
@@ -347,7 +348,7 @@ class Tuner:
             watch=_Passing(self._watch, self._clock),
             out_of_time=lambda: self._clock.over(by),
             process_s=self._request.process_s,
-            **how,
+            **{"rungs": self._request.space.rungs, **how},
         )
         self._skipped += [one.candidate.name for one in found if one.reason.startswith(NOT_TIMED)]
         return found
@@ -364,7 +365,9 @@ class Tuner:
                 self._skipped.append(f"settings of {base.name}")
                 break
             if not number:
-                changed = list(settings.one_by_one(base.case, counts, self._request.batches))
+                changed = list(
+                    settings.one_by_one(base.case, counts, self._request.batches, self._request.space.entries)
+                )
             else:  # what helped the fastest is likely to help the next
                 changed = [(settings.moved(one, base.case), "what helped the fastest") for one in helped[:1]]
             if not changed:
@@ -390,7 +393,8 @@ class Tuner:
         group_s = self._clock.member_s * len(members)
         # Confirming is not to take longer than half of what it confirms.
         worth = min(left, self._clock.spent / 2)
-        blocks = max(FEWEST_BLOCKS, min(confirmation.BLOCKS, int(worth / group_s)))
+        fewest, most = self._request.space.blocks
+        blocks = max(fewest, min(most, int(worth / group_s)))
         self._watch.saying(f"confirming {' and '.join(one.name for one in best)} against {default.name}")
         return confirm_choice(
             ConfirmJob(

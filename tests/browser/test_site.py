@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.report import links
+from harness.report.pages import tables
 from harness.report.serve import Site, server
 from harness.report.site import SiteRequest
-from tests import builders, outcomes, report_stores
+from tests import conftest, outcomes, report_stores
 from tests.browser.conftest import CHROMIUM, PATIENCE_S, eventually
-from tests.conftest import ZOO, Project
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
@@ -63,12 +63,11 @@ def visit(browser: Any) -> Iterator[Visit]:
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     """The site of a real sweep over two variants, two threads and two batches."""
     root = tmp_path_factory.mktemp("swept")
-    builders.tiny_conv(root / "tiny.onnx")
-    (root / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
-    project = Project(root)
+    project = conftest.write_project(root)
+    conftest.take_over(built, root)
     project.run(
         "sweep",
         "--variants",
@@ -263,21 +262,21 @@ def test_phone(browser: Any, regressed: Path) -> None:
 
 def test_many_series_scroll(tmp_path: Path, visit: Visit) -> None:
     """Lines are made as far as somebody scrolls; a search goes over all of them."""
-    cases = [outcomes.case(f"model{i // 60}", f"v{i % 60}") for i in range(240)]
+    cases = [outcomes.case(f"model{i // 100}", f"v{i % 100}") for i in range(200)]
     made = report_stores.measured(cases[0], 5.0)
     from dataclasses import replace
 
     report_stores.write(tmp_path / "results", report_stores.run(), [replace(made, case=case) for case in cases])
     report_stores.site(tmp_path / "results", tmp_path / "site")
     page = visit.open(tmp_path / "site" / "history.html")
-    page.wait_for_function("document.getElementById('history-count').textContent === '240 of 240 series'")
+    page.wait_for_function("document.getElementById('history-count').textContent === '200 of 200 series'")
     rows = page.locator("#history-table tbody tr")
     assert rows.count() < 180
-    while (made_so_far := rows.count()) < 240:
+    while (made_so_far := rows.count()) < 200:
         page.locator("#history-scroll").evaluate("box => box.scrollTo(0, box.scrollHeight)")
         page.wait_for_function(f"document.querySelectorAll('#history-table tbody tr').length > {made_so_far}")
-    assert 240 == rows.count()
-    page.fill("#history-search", "model3/v59")
+    assert 200 == rows.count()
+    page.fill("#history-search", "model1/v59")
     eventually(page, 1, rows.count)
 
 
@@ -371,7 +370,7 @@ def test_charts_are_saved_by_keyboard(regressed: Path, visit: Visit) -> None:
 
 def test_a_search_that_finds_nothing_says_so(visit: Visit, tmp_path: Path) -> None:
     """And what is copied are the lines that are seen."""
-    cases = [outcomes.case(f"model{i}") for i in range(40)]
+    cases = [outcomes.case(f"model{i}") for i in range(tables.SEARCHABLE + 1)]
     found = [report_stores.measured(case, 5.0) for case in cases]
     report_stores.write(tmp_path / "results", report_stores.run(), found)
     report_stores.site(tmp_path / "results", tmp_path / "site")

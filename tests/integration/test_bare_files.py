@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from harness.measure import usual_bursts
 from tests import builders
 from tests.conftest import Project
 
@@ -42,8 +43,9 @@ def test_a_file_is_swept_beside_one_that_is_none(folder: Project) -> None:
     assert {"cache", "page.onnx", "results", "tiny.onnx"} == {path.name for path in folder.root.iterdir()}
 
 
-def test_two_files_are_gated(folder: Project) -> None:
+def test_two_files_are_gated(folder: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same content under another name passes unmeasured; other weights are named, and their outputs compared."""
+    monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     shutil.copy(folder.root / "tiny.onnx", folder.root / "same.onnx")
     out = folder.run("gate", "--base", "tiny.onnx", "--head", "same.onnx")
     assert "tiny/as-is/cpu-t1-b1 vs same/as-is/cpu-t1-b1" in out

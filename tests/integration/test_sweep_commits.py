@@ -133,7 +133,7 @@ def timed(project: Project, sweep: subprocess.Popen[str]) -> object:
 def test_ctrl_c_at_any_moment_leaves_nothing_broken(request: pytest.FixtureRequest, moment: Moment, start: str) -> None:
     """Exit code 130, no traceback, and the next sweep is complete."""
     project: Project = request.getfixturevalue(start)
-    sweep = project.start("sweep", "--time-per-case", "3", "--variants", "fp32,fp32-fused")
+    sweep = project.start("sweep", "--time-per-case", "3", "--variants", "fp32")
     if moment is planned:
         assert moment(project, sweep)
     else:
@@ -144,6 +144,6 @@ def test_ctrl_c_at_any_moment_leaves_nothing_broken(request: pytest.FixtureReque
     assert 130 == sweep.returncode, (out, err)
     assert "Traceback" not in out + err
     assert not list(Path(project.root).glob("results/samples/*.parquet"))
-    project.run("sweep", "--variants", "fp32,fp32-fused", "--processes", "1")
+    project.run("sweep", "--variants", "fp32", "--processes", "1")
     stored = json.loads(project.run("results", "--format", "json"))
-    assert {"fp32": "measured", "fp32-fused": "measured"} == {row["variant"]: row["status"] for row in stored}
+    assert {"fp32": "measured"} == {row["variant"]: row["status"] for row in stored}

@@ -51,8 +51,11 @@ KEYS = {
 
 ONE = ("sweep", "--processes", "1", "--variants", "fp32")
 
-INTERRUPTED = ("sweep", "--time-per-case", "1.5")
+INTERRUPTED = ("sweep", "--time-per-case", "0.4")
 """A sweep that goes on long enough to be met at work, and is over soon after."""
+
+LONG_ROUND = ("sweep", "--time-per-case", "1.5")
+"""One whose first round goes on long enough to be met at work."""
 
 
 def parts(project: Project) -> list[Path]:
@@ -280,7 +283,7 @@ def test_an_input_that_the_zoo_misspells_names_the_right_one(built_project: Proj
 def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_project: Project) -> None:
     """Interrupted in the first round: exit code 130; the next sweep measures only the rest, in the same run."""
     project = built_project
-    first = project.start(*INTERRUPTED)
+    first = project.start(*LONG_ROUND)
     hold(first, lambda: parts(project) and workers(first.pid))  # the next one's: the first has been counted
     first.send_signal(signal.SIGINT)
     first.send_signal(signal.SIGCONT)
@@ -292,7 +295,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_resumes(built_projec
     assert 1 <= len(done) < 3
     assert {1} == {row["latency"]["processes"] for row in done.values()}
 
-    out = project.run(*INTERRUPTED)
+    out = project.run(*LONG_ROUND)
     assert f"resuming: 0 of 3 cases were finished before, {len(done)} in part" in out
     after = rows(project)
     assert 3 == len(after)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -309,14 +310,14 @@ def parsed(text: str) -> Version:
         raise UsageError(f"{text!r} is not a version; expected one such as 1.23.0") from None
 
 
-def listed(package: str) -> list[str]:
-    """The releases of a package that pip would install here, as its index has them.
+def listed(package: str, run: Callable[..., subprocess.CompletedProcess[str]] = processes.run_text) -> list[str]:
+    """The releases of a package that pip would install here, as its index has them; `run` runs pip.
 
     Raises:
         UsageError: if the index cannot be asked.
     """
     command = (sys.executable, "-m", "pip", "index", "versions", package, "--disable-pip-version-check")
-    done = processes.run_text(command, deadline_s=INDEX_DEADLINE_S)
+    done = run(command, deadline_s=INDEX_DEADLINE_S)
     found = re.search(r"^Available versions: (.+)$", done.stdout, re.MULTILINE)
     if found is None:
         words = " ".join(done.stderr.split())[-200:]

@@ -15,7 +15,6 @@ from harness.build.pipeline import BuildEvent
 from harness.errors import UsageError
 from harness.fleet.builders import FleetBuilds
 from harness.fleet.depot_builds import Asked, DepotBuilds
-from harness.fleet.engine import Fleet
 from harness.flow.plan import Selection, by_model
 from harness.gate.model import Contender, Side
 from harness.gate.sides import build
@@ -25,20 +24,26 @@ class SideBuilds:
     """Builds sides as `harness.gate.sides.build.contenders` does."""
 
     def __init__(
-        self, *, depot: str = "", fleet: Fleet | None = None, say: Callable[[str], None] = lambda _: None
+        self,
+        *,
+        depot: str = "",
+        fleet: FleetBuilds | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        contenders: Callable[..., tuple[tuple[Contender, ...], tuple[str, ...]]] = build.contenders,
     ) -> None:
         """Nothing is asked yet.
 
         Args:
             depot: where entries lie that others reach, as a URL; empty where there is none.
-            fleet: the hosts, if there are any; they stay the caller's.
+            fleet: builds on hosts, if there are any.
             say: hears of who builds what, and of what was lost.
+            contenders: builds what is missing then, in the side's own process.
 
         Raises:
             UsageError: there is no such kind of URL, or what it needs is not installed.
         """
         self._depot = DepotBuilds(depot, say=say) if depot else None
-        self._fleet = FleetBuilds(fleet, depot=depot, say=say) if fleet is not None else None
+        self._fleet, self._contenders = fleet, contenders
 
     def __call__(
         self, side: Side, selection: Selection, cache: Path, *, on_event: Callable[[BuildEvent], None] = lambda _: None
@@ -53,7 +58,7 @@ class SideBuilds:
         elif self._depot is not None:
             for model, recipes in requests:
                 self._depot.bring(shared, model, recipes)
-        found = build.contenders(side, selection, cache, on_event=on_event)
+        found = self._contenders(side, selection, cache, on_event=on_event)
         if self._depot is not None:
             self._depot.keep(shared, requests)
         return found

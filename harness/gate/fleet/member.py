@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from harness import runtime_spec
 from harness.build.cache import Cache
@@ -20,6 +21,7 @@ from harness.measure.pairs import PairSpec, measure_pair
 from harness.paths import cache_root
 from harness.runtimes import resolve
 from harness.runtimes.clients import WorkerStarter, client_factory, own_package
+from harness.runtimes.resolve import Runtime
 
 
 def measure(sent: SentPair) -> PairAnswer:
@@ -52,8 +54,12 @@ def pair_spec(sent: SentPair) -> PairSpec:
     )
 
 
-def starter(side: SentSide) -> ClientFactory:
+def starter(side: SentSide, found_by: Callable[[str, Path], Runtime] = resolve.resolve) -> ClientFactory:
     """Starts the worker of a side; a runtime that is not here gets an environment in this host's cache.
+
+    Args:
+        side: it.
+        found_by: finds the runtime of a spec, in a cache.
 
     Raises:
         UsageError: the runtime cannot be had here, or the one beside harness is another than the gate's.
@@ -63,7 +69,7 @@ def starter(side: SentSide) -> ClientFactory:
     if not side.spec:
         return client_factory(side.case.target, root)
     if not runtime_spec.is_own(side.spec):
-        found = resolve.resolve(side.spec, root)
+        found = found_by(side.spec, root)
         return WorkerStarter(command=found.worker, package=found.package, digest=found.digest, within=within)
     here = resolve.of_interpreter(sys.executable, side.spec)
     if side.version and here.version != side.version:

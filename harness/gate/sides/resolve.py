@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness import provenance
@@ -54,6 +54,7 @@ def resolve(
     own: Sequence[Path] = (),
     refine: Refinements | None = None,
     say: Say = silent,
+    runtime: Callable[..., Runtime] = runtimes.resolve,
 ) -> tuple[Side, Side]:
     """The two sides of a gate.
 
@@ -69,6 +70,7 @@ def resolve(
         own: files and folders that the command itself writes, such as the results: no change of a tree, and no code.
         refine: what is said of sides that are files.
         say: hears what takes time.
+        runtime: finds what measures, by its spec.
 
     Raises:
         UsageError: one of them is none of these, cannot be had, or both are the same thing.
@@ -100,7 +102,7 @@ def resolve(
             f"with --base and the other with --head, such as --base old.onnx --head new.onnx"
         )
     specs = _specs(places, (base_runtime, head_runtime))
-    measuring = {spec: runtimes.resolve(spec, cache, say=say) for spec in dict.fromkeys(specs)}
+    measuring = {spec: runtime(spec, cache, say=say) for spec in dict.fromkeys(specs)}
     said = {spec: _hello(runtime) for spec, runtime in measuring.items()}
     sides = [
         _side(one, other, measuring[spec], said[spec], cache.absolute(), say)
