@@ -11,6 +11,7 @@ from harness.report import histories
 from harness.report.data import Data, load
 from harness.report.repository import configuration
 from harness.store import history
+from harness.store.rows import Row
 from tests import outcomes, report_stores
 from tests.report_stores import measured, run, write
 
@@ -36,6 +37,28 @@ def test_values_are_those_of_the_history(data: Data) -> None:
     assert reference.keys() == found.keys()
     for key, values in reference.items():
         assert values == pytest.approx(found[key]), key
+
+
+def test_so_are_those_of_the_first_versions_and_of_no_commit(tmp_path: Path) -> None:
+    """A latency of the first input alone is a series of its own; a run without a commit stands where its time is."""
+
+    def first_input_only(row: Row) -> None:
+        row["timed_inputs"] = None
+
+    case = outcomes.case()
+    write(tmp_path, run(0), [measured(case, 9.0)], first_input_only)
+    write(tmp_path, run(1), [measured(case, 5.0)])
+    write(tmp_path, run(2, commit=None, commit_time=None), [measured(case, 6.0)])
+    write(tmp_path, run(3), [measured(case, 7.0)])
+    reference = [
+        (one.metric, tuple(point.value for point in one.points)) for one in history.history(tmp_path, repo=None).series
+    ]
+    found = load(tmp_path)
+    series = [one for group in histories.collect(found, found.positions).values() for one in group]
+    assert sorted(reference) == sorted((one.metric, tuple(one.numbers.tolist())) for one in series)
+    assert {"onnxruntime-gpu 1.31.1": 3, "onnxruntime-gpu 1.31.1 (first input only)": 1} == {
+        one.runtime: len(one.numbers) for one in series if one.metric == "latency"
+    }
 
 
 def test_the_change_is_found_where_it_is(data: Data) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
-from harness.report.output import Output
+from harness.report.output import Output, taken
 
 
 def put(folder: Path, **content: str) -> Output:
@@ -65,6 +66,25 @@ def test_a_list_that_points_outside_removes_nothing_there(tmp_path: Path) -> Non
     (tmp_path / "site" / ".harness-report.json").write_text('{"../precious": "0"}', encoding="utf-8")
     put(tmp_path / "site", a="one")
     assert (tmp_path / "precious").exists()
+
+
+def test_one_build_at_a_time_writes_a_folder(tmp_path: Path) -> None:
+    """Another one waits, and goes on from what the first has left."""
+    held, found = threading.Event(), []
+
+    def second() -> None:
+        held.wait()
+        with taken(tmp_path / "site") as output:
+            found.append(set(output.known))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with taken(tmp_path / "site") as output:
+        held.set()
+        output.put("a.html", "one")
+        output.close()
+    thread.join()
+    assert [{"a.html"}] == found
 
 
 def test_git_does_not_see_the_site(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.records import Status
+from harness.report import links
 from harness.report.data import load
 from harness.report.pages import overview
 from harness.report.pages.ship import cost, ship
@@ -127,6 +128,17 @@ def test_a_small_later_sweep_does_not_empty_the_page(tmp_path: Path) -> None:
     assert "2026-01-02 10:00 00000001 and 1 earlier run → 2026-01-03 10:00 00000002 and 1 earlier run" in found
 
 
+def test_other_inputs_are_no_change(tmp_path: Path) -> None:
+    """A ratio of rotating inputs to one fixed input would be of the inputs."""
+
+    def fixed(row: Row) -> None:
+        row["timed_inputs"]["mode"] = "fixed"
+
+    write(tmp_path, run(0), [measured(outcomes.case(), 5.0)], fixed)
+    write(tmp_path, run(1), [measured(outcomes.case(), 9.0)])
+    assert overview.since_the_run_before(load(tmp_path)).empty
+
+
 def test_asv_answers_where_there_is_no_earlier_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One run's samples, and a history in asv's files: the first page counts what that history says."""
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -220,3 +232,7 @@ def test_numbers_stand_where_a_failure_follows(tmp_path: Path) -> None:
     (row,) = load(tmp_path).latest
     assert ("measured", one.id) == (row["status"], row["run"])
     assert row["notes"][-1].endswith("failed since, in the run of 2026-02-01 00:00: needs timm")
+    site(tmp_path, tmp_path / "site")
+    page = pages(tmp_path / "site")[links.case(row["case"])]
+    assert "failed since, in the run of 2026-02-01 00:00: needs timm" in page
+    assert one.id in page

@@ -17,6 +17,12 @@ def test_no_two_variants_look_the_same() -> None:
     assert len(found) == len(set(found.values()))
 
 
+def test_a_name_of_ones_own_has_no_known_variants_colour() -> None:
+    """Two variants in grey are one in a chart of lines, as long as there are other colours."""
+    found = marks(["fp32", "int8", "mine", "fp16"])
+    assert 4 == len({found[name].colour for name in ("fp32", "int8", "mine", "fp16")})
+
+
 def test_the_order_of_discovery_does_not_matter() -> None:
     """Own names get their looks by natural order."""
     assert marks(["b", "a"]) == marks(["a", "b"])

@@ -7,6 +7,7 @@ by, not what happened to the host in between: to decide, measure pairs (`harness
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.stats.estimate import CONFIDENCE, t_quantile
@@ -26,19 +27,20 @@ ASV: Final = 0.99
 VERDICTS: Final = ("slower", "faster", "same", "unjudged")
 
 
-def compare(before: pd.DataFrame, after: pd.DataFrame, *, host: str = "") -> pd.DataFrame:
+def compare(before: pd.DataFrame, after: pd.DataFrame, *, host: str = "", alike: Sequence[str] = ()) -> pd.DataFrame:
     """The cases that both sides measured on the same weights, what matters most first.
 
     Args:
         before: one line per case, with `case`, `median_s`, `low_s`, `high_s`, `processes`, `weights`, `status`.
         after: the same of the other side.
         host: a column that tells hosts apart: each has a line per case, and is judged as a list of its own.
+        alike: more columns in which both sides have to agree.
 
     Returns:
         As `judged`.
     """
     known = after[after["weights"].notna()]  # pandas takes absent ones for equal
-    on = ["case", "weights", *filter(None, [host])]
+    on = ["case", "weights", *alike, *filter(None, [host])]
     both = known.merge(before, on=on, suffixes=("", "_before"))
     return judged(both, both[host].astype(object).to_numpy() if host else None)
 

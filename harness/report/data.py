@@ -52,6 +52,7 @@ _NAMED: Final[Mapping[str, str]] = {
     "high_s": "latency.ci95_high_s",
     "processes": "latency.processes",
     "inputs": "CASE WHEN timed_inputs.examples > 1 THEN timed_inputs.mode ELSE 'fixed' END",
+    "inputs_known": "timed_inputs.mode IS NOT NULL",
     "size_bytes": "artifact.bytes",
     "artifact": "artifact.digest",
     "fidelity_db": "fidelity.centred_sqnr_db",

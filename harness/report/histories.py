@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.metrics import ACCURACY_DROP, FIDELITY_LOSS, METRICS
+from harness.metrics import ACCURACY_DROP, FIDELITY_LOSS, LATENCY, METRICS
 from harness.records.status import WITH_NUMBERS
 from harness.report.data import NAMES, Data
 from harness.store.asv.reconcile import runtime
+from harness.store.clock import settled
 from harness.store.query import natural
+from harness.store.series import epoch_ms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,37 +96,49 @@ def _of_samples(data: Data, positions: Mapping[str, int]) -> dict[str, list[Char
     keys = rows[["case", "weights", "fingerprint", "runtime"]]
     order = np.lexsort(tuple(reversed(_order(rows, positions))))
     low, high = rows["low_s"].to_numpy(float), rows["high_s"].to_numpy(float)
-    numbers = data.run_numbers
+    numbers, now = data.run_numbers, rows["inputs_known"].to_numpy(bool)
     found: dict[str, list[ChartedSeries]] = {}
     grouped = keys.iloc[order].reset_index(drop=True).groupby(list(IDENTITY), observed=True, sort=False)
     indices: Mapping[Any, Any] = grouped.indices
     for key, places in indices.items():
         at = order[places]
         case, of_runtime, weights, fingerprint = (str(part) for part in key)
-        identity = f"{case}\n{of_runtime}\n{weights}\n{fingerprint}"
         for metric, column in values.items():
             own = column[at]
             there = np.isfinite(own)
             if not there.any():
                 continue
-            kept = at[there]
-            ends = (low[kept], high[kept]) if metric == "latency" else (None, None)
-            found.setdefault(identity, []).append(
-                ChartedSeries(
-                    id=identity,
-                    case=case,
-                    runtime=of_runtime,
-                    weights=weights,
-                    fingerprint=fingerprint,
-                    metric=metric,
-                    unit=UNITS[metric],
-                    at=numbers[kept],
-                    numbers=own[there],
-                    low=ends[0],
-                    high=ends[1],
+            for called, kept in _by_meaning(metric, at[there], now):
+                ends = (low[kept], high[kept]) if metric == "latency" else (None, None)
+                identity = f"{case}\n{of_runtime}{called}\n{weights}\n{fingerprint}"
+                found.setdefault(identity, []).append(
+                    ChartedSeries(
+                        id=identity,
+                        case=case,
+                        runtime=of_runtime + called,
+                        weights=weights,
+                        fingerprint=fingerprint,
+                        metric=metric,
+                        unit=UNITS[metric],
+                        at=numbers[kept],
+                        numbers=column[kept],
+                        low=ends[0],
+                        high=ends[1],
+                    )
                 )
-            )
     return found
+
+
+def _by_meaning(metric: str, at: Any, now: Any) -> list[tuple[str, Any]]:
+    """Points apart by what their number means, each with what its series is called beside the runtime.
+
+    A latency of the first input alone is another number than one of rotating inputs, and called so where a series has
+    both (as in `harness.store.history`).
+    """
+    later = now[at]
+    if metric != LATENCY.name or later.all() or not later.any():
+        return [("", at)]
+    return [("", at[later]), (f" ({LATENCY.earlier['1']})", at[~later])]
 
 
 def _of_asv(data: Data) -> dict[str, list[ChartedSeries]]:
@@ -200,7 +214,8 @@ def _order(rows: pd.DataFrame, positions: Mapping[str, int]) -> list[Any]:
     """Sort keys: commits in git's order, others after them by time; clean before dirty; then by start."""
     place = rows["commit"].astype(object).map(positions)
     known = place.notna()
-    moment = rows["commit_time"].astype(float).fillna(0.0)
+    started = {text: epoch_ms(text) if settled(text) else 0.0 for text in rows["run_started_at"].unique()}
+    moment = rows["commit_time"].astype(float).fillna(rows["run_started_at"].map(started).astype(float))
     return [
         (~known).to_numpy(),
         place.astype(float).fillna(0.0).to_numpy(),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.store import files
 
 Entry = tuple[str, int, str]
@@ -17,6 +18,31 @@ Entry = tuple[str, int, str]
 
 MARK = ".harness-report.json"
 """Lists the files of a build with their digests; a folder that holds other things has none."""
+
+
+LOCK = ".harness-report.lock"
+"""Held by the build that writes a folder."""
+
+
+@contextmanager
+def taken(folder: Path) -> Iterator[Output]:
+    """A folder that a site is written to, by one build at a time: another one waits until this one is done.
+
+    Where the file system has no locks, nothing is waited for.
+
+    Raises:
+        UsageError, StoreError: as `Output.open`.
+    """
+    Output.open(folder)  # what holds other things is refused before a lock lies in it
+    try:
+        lock = files.Lock.wait(folder / LOCK)
+    except StoreError:
+        lock = None
+    try:
+        yield Output.open(folder)
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 @dataclass(slots=True, kw_only=True)

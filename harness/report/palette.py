@@ -7,6 +7,7 @@ than a few names, every variant has a symbol as well.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -49,10 +50,19 @@ def rank(variant: str) -> tuple[int, tuple[tuple[bool, int, str], ...]]:
 def marks(variants: Iterable[str]) -> dict[str, SeriesStyle]:
     """A mark for every variant of a store; names of one's own follow the known ones in natural order.
 
-    Two variants share a colour only from the eighth name on, and then differ in the symbol.
+    They take the hues that no known variant of the store has first: two of its variants share a colour only from the
+    eighth on, and then differ in the symbol.
     """
-    names = sorted({*KNOWN, *variants}, key=rank)
-    return {
-        name: SeriesStyle(colour=HUES[place % len(HUES)], symbol=SYMBOLS[place % len(SYMBOLS)])
-        for place, name in enumerate(names)
+    there = {*variants}
+    found = {
+        name: SeriesStyle(colour=hue, symbol=symbol) for name, hue, symbol in zip(KNOWN, HUES, SYMBOLS, strict=False)
     }
+    seen = {found[name] for name in KNOWN if name in there}
+    free = [hue for hue in HUES if hue not in {style.colour for style in seen}]
+    hues = itertools.chain(free, itertools.cycle(HUES))
+    taken = {*found.values()}
+    for place, (name, hue) in enumerate(zip(sorted(there - {*KNOWN}, key=rank), hues, strict=False), len(KNOWN)):
+        styles = [SeriesStyle(colour=hue, symbol=SYMBOLS[(place + at) % len(SYMBOLS)]) for at in range(len(SYMBOLS))]
+        found[name] = next((style for style in styles if style not in taken), styles[0])
+        taken.add(found[name])
+    return found

@@ -16,7 +16,7 @@ from harness.report.data import Data, load
 from harness.report.histories import ChartedSeries
 from harness.report.keys import Keys
 from harness.report.models import LARGE
-from harness.report.output import Output
+from harness.report.output import Output, taken
 from harness.report.pages import compare, history, overview, values
 from harness.report.palette import SeriesStyle, marks
 from harness.report.parts import Page, assign, script_json
@@ -105,7 +105,19 @@ def _build(request: SiteRequest, pool: Executor | None) -> Built:
     if not data.rows.empty or data.asv.series:
         for names in request.compare:
             pairs.asked(data, names)  # a side that nobody measured is said before anything is written
-    output = Output.open(request.out)
+    with taken(request.out) as output:
+        _put(data, request, output, pool)
+        output.close()
+    return Built(
+        index=request.out / "index.html",
+        written=output.written,
+        kept=output.kept,
+        problems=data.problems,
+        more=data.more,
+    )
+
+
+def _put(data: Data, request: SiteRequest, output: Output, pool: Executor | None) -> None:
     for name in render.STATIC:
         output.put(f"static/{name}", render.static(name))
     output.put(f"static/{render.PLOTLY}", render.plotly())
@@ -119,14 +131,6 @@ def _build(request: SiteRequest, pool: Executor | None) -> Built:
         )
     else:
         _write(data, request, shared, output, pool)
-    output.close()
-    return Built(
-        index=request.out / "index.html",
-        written=output.written,
-        kept=output.kept,
-        problems=data.problems,
-        more=data.more,
-    )
 
 
 def _write(data: Data, request: SiteRequest, shared: Mapping[str, Any], output: Output, pool: Executor | None) -> None:

@@ -80,8 +80,8 @@ def since_the_run_before(data: Data) -> pd.DataFrame:
     rows = data.rows
     usable = rows[rows["median_s"].notna() & rows["status"].isin(WITH_NUMBERS)]
     last = usable.drop_duplicates(["case", "fingerprint"], keep="last")
-    rest = usable.drop(last.index).drop_duplicates(["case", "fingerprint", "weights"], keep="last")
-    found = compare(rest, last, host="fingerprint")
+    rest = usable.drop(last.index).drop_duplicates(["case", "fingerprint", "weights", "inputs"], keep="last")
+    found = compare(rest, last, host="fingerprint", alike=["inputs"])  # else a ratio would be of the inputs
     places = {host: place for place, host in enumerate(data.hosts)}
     keys = {"rank": found["verdict"].map(VERDICTS.index), "host": found["fingerprint"].astype(object).map(places)}
     order = found[[]].assign(**keys).sort_values(["rank", "host"], kind="stable").index
