@@ -30,7 +30,7 @@ version: 1
 defaults: {variants: [fp32], targets: [cpu]}
 variants:
   fp32: {precision: float32, optimization: disabled, steps: [export]}
-  int8: {precision: int8, steps: [export, quantize: {method: dynamic}]}
+  plain: {precision: float32, steps: [export]}
 targets:
   cpu: {provider: cpu}
 models:
@@ -158,9 +158,9 @@ def test_a_zoo_file_is_a_side(repo: Path) -> None:
 
 def test_cases_are_sides(repo: Path) -> None:
     """A case names its model, variant, target and threads; a batch of 1 may be omitted."""
-    base, head = resolve(repo, "tiny/fp32/cpu-t1", "tiny/int8/cpu-t2-b1")
+    base, head = resolve(repo, "tiny/fp32/cpu-t1", "tiny/plain/cpu-t2-b1")
     assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in built(base)]
-    assert ["tiny/int8/cpu-t2-b1"] == [one.case.id for one in built(head)]
+    assert ["tiny/plain/cpu-t2-b1"] == [one.case.id for one in built(head)]
 
 
 @pytest.mark.parametrize(
