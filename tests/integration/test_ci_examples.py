@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from harness.gate.outputs.markdown import MARKER
-from harness.measure import coordinator
+from harness.measure import coordinator, usual_bursts
 from tests import builders
 from tests.conftest import lend
 from tests.test_provenance import git
@@ -336,6 +336,7 @@ def test_a_regression_fails_until_it_is_accepted(runner: Runner) -> None:
         encoding="utf-8",
     )
     runner.commit("Take float32")
+    runner.environment[usual_bursts.VARIABLE] = "7x2ms"
     quick = {"time-limit": "0.1s", "fail-on": "regression"}
     code, said = runner.action(**quick)
     assert 1 == code, said
