@@ -262,6 +262,16 @@ def test_certificates_are_asked_for(tmp_path: Path, project: Project, monkeypatc
         assert {"0100007F"} == set().union(*map(listeners, started))
 
 
+@pytest.mark.parametrize(("own", "count"), [(2, 2), (5, 2), (8, 3), (1, 2)])
+def test_workers_of_one_machine_are_of_one_class(own: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may use as many cores as the others: a share of its own, or all of them where they are too few."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(own)), raising=False)
+    shares = local.cores(count)
+    assert 1 == len({len(share) for share in shares})
+    assert min(own, max(own // count, 1)) == len(shares[0])
+    assert own < count or len(set().union(*shares)) == sum(map(len, shares))
+
+
 def test_who_listens_where(project: Project) -> None:
     """On loopback, unless somebody says otherwise; a certificate that is not there is named before anything starts."""
     for scheduler, listen, host in (

@@ -12,19 +12,27 @@ import numpy as np
 import pytest
 
 from harness import trained
+from harness import zoo as zoos
 from harness.build import keys, lookup, pipeline
 from harness.build.cache import Cache
 from harness.build.inventory import entries as inventory
 from harness.cli import depots
+from harness.cli.tune import default_case
+from harness.errors import UsageError
 from harness.fleet import builders, depot_builds, flights, transfer
 from harness.fleet.depot_builds import DepotBuilds
 from harness.fleet.model import FleetHost
 from harness.flow.execute import Job
 from harness.flow.preview import SweepSettings
-from harness.records import Artifact, Built, ModelSpec, Recipe
+from harness.predict import predict
+from harness.predict.host import HostSpec
+from harness.records import Artifact, Budget, Built, ModelSpec, Recipe
+from harness.tune import tune
+from harness.tune.request import TuneRequest
 from tests import conftest, outcomes
 from tests.conftest import Project
 from tests.test_bad_bucket import BadBucket, bucket
+from tests.test_tune import Quiet
 
 __all__ = ["bucket"]
 
@@ -106,6 +114,61 @@ def test_verbs_that_need_an_artifact_fetch_it(built_project: Project, bucket: Ba
     asked_for = row | {"artifact": {"digest": "../../elsewhere"}, "reference": None}
     depots.fetch_row(DepotBuilds("bad://bench", say=said.append), third, asked_for)
     assert 1 == len(said)
+
+
+def test_predictions_are_of_what_others_built(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """The case's artifact is fetched, and those of the rows that calibrate it are asked for, each once."""
+    through("bad://bench", built_project.root, built_project.root / "cache", from_cache, [])
+    other = Project(other_checkout(built_project, tmp_path))
+    (other.root / "board.yaml").write_text("flops: {float32: 40e9}\nbandwidth: 8GB/s\ncores: 4\n", encoding="utf-8")
+    asking = ("tiny/fp32/cpu-t2-b1", "--host", "board.yaml", "--cache", "bad://bench")
+    code, out, err = other.here("predict", *asking)
+    assert (0, True) == (code, "predicted" in out), err
+    assert "parts came from bad://bench" in err
+
+    row = {"case": "tiny/fp32/cpu-t1-b1", "model": "tiny", "fingerprint": "0" * 12, "status": "measured", "batch": 1}
+    row |= {"provider": "CPUExecutionProvider", "intra_threads": 1, "latency": {"median_s": 0.001}}
+    digests = ["e" * 64, "f" * 64, "f" * 64, None]
+    rows = [row | {"artifact": digest and {"digest": digest}} for digest in digests]
+    said, fetched = list[str](), list[str]()
+    known, why = predict.measured(
+        zoos.load(other.root / "model_zoo.yaml"),
+        HostSpec(name="board", fingerprint="0" * 12, flops={"float32": 1e9}, bandwidth=1e8, cores=4),
+        rows,
+        other.root / "cache",
+        said.append,
+        fetch=lambda one: fetched.append(one["artifact"]["digest"]),
+    )
+    assert ([], ("4 rows: their artifact is no longer in the cache",)) == (known, why)
+    assert (["e" * 64, "f" * 64], []) == (fetched, said)
+
+
+def test_a_search_begins_with_what_others_built(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:
+    """The default is fetched, by the place that knows what is away; one of somebody else knows it as well."""
+    through("bad://bench", built_project.root, built_project.root / "cache", from_cache, [])
+    other = other_checkout(built_project, tmp_path)
+    the_zoo, said = zoos.load(other / "model_zoo.yaml"), list[str]()
+    default, _ = default_case(the_zoo, "tiny", "cpu-t1")
+    default = dataclasses.replace(default, model=dataclasses.replace(default.model, budget=Budget(accuracy_drop=0.01)))
+    request = TuneRequest(
+        zoo=the_zoo,
+        default=default,
+        variants=[default.recipe],
+        cache=other / "cache",
+        results=other / "results",
+        depot=DepotBuilds("bad://bench", say=said.append),
+    )
+    with pytest.raises(UsageError, match="the data has no labels"):
+        tune.tune(request, Quiet())
+    assert ["tiny: 2 parts came from bad://bench"] == said
+
+
+@pytest.mark.parametrize(
+    "verb", [("tune", "tiny"), ("predict", "tiny/fp32/cpu-t1"), ("bisect", "a/b/c", "--good", "1.0", "--bad", "2.0")]
+)
+def test_a_place_that_nothing_reaches_is_named_at_once(verb: tuple[str, ...], project: Project) -> None:
+    """Before anything is looked for or measured: exit code 2."""
+    assert "no-such-kind" in project.error(*verb, "--cache", "no-such-kind://bucket/cache")
 
 
 def test_half_an_object_is_built_and_written_anew(built_project: Project, bucket: BadBucket, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def bisect(
     detect: Detect = None,
     time_limit: TimeLimit = None,
     zoo: options.Zoo = options.ZOO,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
 ) -> None:
     """Find the commit, or the onnxruntime release, that made a case slower.
 
@@ -42,13 +42,16 @@ def bisect(
     from harness import processes
     from harness.cli.gate_console import GateConsole
     from harness.gate.bisect import bisection, ends
+    from harness.gate.fleet.builds import SideBuilds
 
-    place = bisection.BisectCase(zoo=zoo, cache=options.cache_root(cache), case=case)
+    root, depot = options.cache_and_depot(cache)
     settings = decided(max_slowdown=max_slowdown, pairs=pairs, detect=detect)
     end = None if time_limit is None else time.monotonic() + options.duration(time_limit, "--time-limit")
-    points = ends.points(good, bad, zoo, options.names(versions))
     with GateConsole() as console:
+        builds = SideBuilds(depot=depot, say=console.say)
+        points = ends.points(good, bad, zoo, options.names(versions))
         count = len(points) - 2
+        place = bisection.BisectCase(zoo=zoo, cache=root, case=case, build=builds)
         console.say(f"{count} point{'' if count == 1 else 's'} between {points[0].label} and {points[-1].label}")
         try:
             with processes.ending_at(end):

@@ -413,6 +413,12 @@ def _hosts(spec: FleetSpec, format_: str) -> None:
         console.print(line, soft_wrap=True, markup=False)
 
 
+def _held_to(one: FleetHost) -> str:
+    """Of how many cores a worker may use some alone, in brackets: hosts that differ in that are of two classes."""
+    usable, logical = one.fact.get("cores_usable"), one.fact.get("cores_logical")
+    return f" ({usable} of {logical} cores)" if usable and logical and usable != logical else ""
+
+
 def _grid(
     hosts: Sequence[FleetHost], floors: dict[str, float | None], running: Mapping[str, Sequence[str]]
 ) -> TextTable:
@@ -436,7 +442,7 @@ def _grid(
                 cell(one.address),
                 cell(one.name),
                 cell(one.host_class),
-                cell(str(one.fact.get("cpu") or one.fact.get("machine") or "")),
+                cell(f"{one.fact.get('cpu') or one.fact.get('machine') or ''}{_held_to(one)}"),
                 cell(" ".join(map(short_name, one.providers))),
                 cell(runtimes),
                 units.seconds(floor) if floor else "",

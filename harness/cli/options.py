@@ -52,7 +52,7 @@ def results_folder(given: Path | str) -> Path:
     return mirror.folder
 
 
-FETCHING = ("harness sweep", "gate", "build", "inspect", "export", "explain", "view")
+FETCHING = ("harness sweep", "gate", "build", "inspect", "export", "explain", "view", "tune", "predict", "bisect")
 """What takes a URL as its cache."""
 
 

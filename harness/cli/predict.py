@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness import bounds, units
-from harness.cli import ending, options
+from harness.cli import depots, ending, options
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.build.cache import Cache
+    from harness.fleet.depot_builds import DepotBuilds
     from harness.layout import TextTable
     from harness.predict.host import HostSpec
     from harness.predict.predict import Prediction
@@ -52,7 +54,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Nodes that are listed.")] = 10,
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -68,7 +70,8 @@ def predict(
     from harness.predict import counted
     from harness.predict import host as hosts
 
-    store = Cache(options.cache_root(cache))
+    root, builds = depots.cache_and_builds(cache)
+    store = Cache(root)
     if measure_host is not None:
         from harness.paths import typed
 
@@ -82,7 +85,8 @@ def predict(
         raise UsageError("name a CASE, or give --measure-host FILE")
     if microbatches is not None and split != "pipeline":
         raise UsageError("--microbatches belongs to --split pipeline")
-    _predicted(what, _host(host, store), like, (devices, split, microbatches), (zoo, results, store), format_, top)
+    places = (zoo, results, store, builds)
+    _predicted(what, _host(host, store), like, (devices, split, microbatches), places, format_, top)
 
 
 def _predicted(
@@ -90,7 +94,7 @@ def _predicted(
     where: HostSpec,
     like: Path | None,
     over: tuple[int, str, int | None],
-    places: tuple[Path, Path, Cache],
+    places: tuple[Path, Path, Cache, DepotBuilds | None],
     format_: str,
     top: int,
 ) -> None:
@@ -103,7 +107,7 @@ def _predicted(
     from harness.predict.predict import predict as look
     from harness.store import query
 
-    zoo, results, store = places
+    zoo, results, store, builds = places
     devices, split, microbatches = over
     known = hosts.read(like) if like is not None else where if where.fingerprint else None
     if known is not None and not known.fingerprint:
@@ -119,6 +123,8 @@ def _predicted(
         rows=query.rows(results) if known is not None else (),
         cache=store.root,
         results=results,
+        builds=builds,
+        fetch=partial(depots.fetch_row, builds, store) if builds is not None else lambda _: None,
         devices=devices,
         split=split,
         microbatches=microbatches,

@@ -73,7 +73,7 @@ def tune(
     inputs: options.Inputs = None,
     zoo: options.Zoo = options.ZOO,
     results: options.Results = options.RESULTS,
-    cache: options.CacheDir = None,
+    cache: options.CachePlace = None,
     format_: options.Format = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -88,15 +88,15 @@ def tune(
     Example: harness tune digits_cnn --target cpu-t1 --budget 1% --time-limit 5m
     """
     format_ = options.chosen_format(format_, as_json=as_json)
-    from harness.cli import tuned
+    from harness.cli import depots, tuned
     from harness.tune import figure as figures
     from harness.tune import write as writing
     from harness.tune.request import TuneRequest
     from harness.tune.tune import tune as search
 
     limit = options.duration(time_limit, "--time-limit", bounds.TIME_LIMIT)
-    root = options.cache_root(cache)
     console = tuned.TuneConsole(quiet_stdout=format_ != options.TABLE)
+    root, depot = depots.cache_and_builds(cache, console.saying)
     if figure is not None:
         figures.require(figure)
     refine = {"--data": data, "--input": inputs, "--labels": labels}
@@ -114,6 +114,7 @@ def tune(
         variants=starting_from(the_zoo, default, options.names(variants)),
         cache=root,
         results=results,
+        depot=depot,
         fixed_threads=fixed,
         time_limit=limit,
     )

@@ -7,10 +7,11 @@ machine whose cache is empty computes those digests without loading a framework.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness import frameworks, sealed, trained, units
 from harness.build import keys, lookup, pipeline
@@ -35,6 +36,7 @@ class DepotBuilds:
 
     Attributes:
         depot: the place.
+        builds: builds what is missing there, too; None for this host.
     """
 
     def __init__(
@@ -51,9 +53,15 @@ class DepotBuilds:
             UsageError: there is no such kind of URL, or what it needs is not installed.
         """
         self.depot = transfer.Depot(url)
-        self._builds, self._say = builds, say
+        self.builds, self._say = builds, say
         self._proofs: dict[Entry, Any] = {}
         self._away = False
+
+    def around(self, builds: BuildAll) -> Self:
+        """The same place, and what is known of it, around somebody else who builds what is missing there."""
+        other = copy.copy(self)
+        other.builds = builds
+        return other
 
     def __call__(
         self,
@@ -80,7 +88,7 @@ class DepotBuilds:
             for one in [apart.pop(name) for name in list(apart) if _alike(apart[name][0], model)]:
                 self.bring(cache, *one)
 
-        builds = self._builds or pipeline.build
+        builds = self.builds or pipeline.build
         built = builds(cache, requests, on_event=on_event, surround=surrounded)
         self.keep(cache, requests)
         return built
@@ -104,6 +112,8 @@ class DepotBuilds:
         Raises:
             StoreError: the cache cannot be written.
         """
+        if self._away:
+            return
         fetched = 0
         try:
             for entry in entries:

@@ -22,7 +22,8 @@ from harness.records import HostInfo, Json
 
 STABLE = ("cpu", "isa", "cores_logical", "cores_physical", "memory_gib", "gpus", "system", "machine", "cpu_limit")
 """Fields of `facts` that make the fingerprint: what changes a number for good. Kernel and driver versions are kept
-beside it, but a security update must not end every series."""
+beside it, but a security update must not end every series. `cores_usable` is one of them where a process is held to
+fewer cores than the host has (see `fingerprint`)."""
 
 ISA_THAT_MATTERS = re.compile(
     r"^(sse4_[12]|avx.*|fma|f16c|amx.*|vnni.*|asimd.*|sve.*|i8mm|bf16|fphp|neon)$",
@@ -88,8 +89,14 @@ def elsewhere(said: Mapping[str, Any]) -> HostInfo:
 
 
 def fingerprint(host: Mapping[str, Json]) -> str:
-    """Twelve hex digits over the fields that decide whether two numbers may stand in one series."""
+    """Twelve hex digits over the fields that decide whether two numbers may stand in one series.
+
+    Whoever is held to some of the cores (taskset, a cpuset) is another host than whoever may use all of them: how many
+    there are counts, not which. With all of them the digits are those of the versions that did not count them.
+    """
     stable = {key: host.get(key) for key in STABLE}
+    if host.get("cores_usable") not in (None, host.get("cores_logical")):
+        stable["cores_usable"] = host["cores_usable"]
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -139,9 +146,30 @@ def usable_cores() -> int | None:
 
 
 def cpu_limit(root: Path) -> float | None:
-    """Cores that the container may use, from cgroup v2's quota; None where there is no limit."""
-    found = re.match(r"(\d+) (\d+)", read(root / "sys/fs/cgroup/cpu.max"))
-    return int(found[1]) / int(found[2]) if found else None
+    """Cores' worth of time that this process may take, by the lowest quota of its control groups; None without one.
+
+    Args:
+        root: where `proc` and `sys` are looked for.
+    """
+    own = read(root / "proc/self/cgroup")
+    groups = root / "sys/fs/cgroup"
+    quotas = [
+        re.match(r"(\d+) (\d+)", read(folder / "cpu.max"))
+        for folder in _up_from(groups, first(own, r"^0::/(.*)$"))  # version 2; of a container its own is the topmost
+    ]
+    quotas += [
+        re.match(r"(\d+) (\d+)", f"{read(folder / 'cpu.cfs_quota_us').strip()} {read(folder / 'cpu.cfs_period_us')}")
+        for folder in _up_from(groups / "cpu", first(own, r"^\d+:(?:[^:\n]*,)?cpu(?:,[^:\n]*)?:/(.*)$"))  # version 1
+    ]
+    return min((int(found[1]) / int(found[2]) for found in quotas if found and int(found[2])), default=None)
+
+
+def _up_from(top: Path, below: str | None) -> list[Path]:
+    """A control group's folder and those above it; the topmost alone where the group lies outside of what is seen."""
+    parts = [part for part in (below or "").split("/") if part]
+    if ".." in parts:
+        parts = []
+    return [top.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
 
 
 def gpus() -> list[str]:

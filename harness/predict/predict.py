@@ -10,6 +10,7 @@ from typing import Any
 from harness.build.cache import Cache
 from harness.errors import UsageError
 from harness.explain import cases
+from harness.flow.session import BuildAll
 from harness.predict import calibrate, counted, devices, roofline
 from harness.predict.calibrate import HeldOut, MeasuredCase
 from harness.predict.devices import Distributed
@@ -30,6 +31,8 @@ class PredictRequest:
     Attributes:
         host: where the case would run.
         like: the host whose measured rows calibrate it; `host` itself where it was measured.
+        builds: makes the case's artifact where it is missing; this host does where it is not given.
+        fetch: brings what a stored row is of into the cache, which lacks it, as far as it can be had.
         devices, split, microbatches: see `harness.predict.devices`; no split for one device.
     """
 
@@ -40,6 +43,8 @@ class PredictRequest:
     rows: Sequence[Row]
     cache: Path
     results: Path
+    builds: BuildAll | None = None
+    fetch: Callable[[Row], None] = lambda _: None
     devices: int = 1
     split: str = "batch"
     microbatches: int | None = None
@@ -135,14 +140,16 @@ def predict(request: PredictRequest, say: Say) -> Prediction:
     batch, microbatches = case.target.batch, 1
     if request.devices > 1:
         batch, microbatches = devices.shares(batch, request.devices, request.split, request.microbatches)
-    session = cases.open_session(request.zoo, case, cache=request.cache, results=request.results, say=say)
+    session = cases.open_session(
+        request.zoo, case, cache=request.cache, results=request.results, say=say, builds=request.builds
+    )
     artifact = cases.built(session, case, say)
     found = _costs(Cache(request.cache), case, artifact, batch)
     threads = case.target.intra_threads
     known: list[MeasuredCase] = []
     why: tuple[str, ...] = ()
     if request.like is not None:
-        known, why = measured(request.zoo, request.like, request.rows, request.cache, say)
+        known, why = measured(request.zoo, request.like, request.rows, request.cache, say, fetch=request.fetch)
     # This model's own rows are left out, as the errors beside it are those of models that were.
     factors = calibrate.factors([row for row in known if row.model != case.model.name])
     nodes = roofline.predict(found, host, threads, factors)
@@ -184,7 +191,13 @@ def _costs(cache: Cache, case: Case, artifact: Artifact, batch: int) -> tuple[An
 
 
 def measured(
-    zoo: Zoo, host: HostSpec, rows: Iterable[Row], cache: Path, say: Say
+    zoo: Zoo,
+    host: HostSpec,
+    rows: Iterable[Row],
+    cache: Path,
+    say: Say,
+    *,
+    fetch: Callable[[Row], None] = lambda _: None,
 ) -> tuple[list[MeasuredCase], tuple[str, ...]]:
     """Stored rows that calibrate a host, and why others do not, a line for each reason.
 
@@ -194,6 +207,7 @@ def measured(
         StoreError: the cache cannot be written.
     """
     store, found, why = Cache(cache), [], dict[str, int]()
+    asked: set[str] = set()
 
     def without(reason: str) -> None:
         why[reason] = why.get(reason, 0) + 1
@@ -205,6 +219,9 @@ def measured(
             without(reason)
             continue
         digest = (row.get("artifact") or {}).get("digest") or ""
+        if digest and digest not in asked and store.meta("artifacts", digest) is None:
+            asked.add(digest)
+            fetch(row)
         if not digest or store.meta("artifacts", digest) is None:
             without("their artifact is no longer in the cache")
             continue

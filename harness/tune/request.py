@@ -9,6 +9,7 @@ from typing import Protocol
 
 from harness import confirmation
 from harness.build.pipeline import BuildEvent
+from harness.fleet.depot_builds import DepotBuilds
 from harness.records import Case, Recipe
 from harness.tune import racing, recipes, settings
 from harness.tune.clock import FEWEST_BLOCKS
@@ -63,6 +64,7 @@ class TuneRequest:
     Attributes:
         default: the baseline on the target that was asked for: what everything is compared with.
         variants: the zoo's recipes to start from.
+        depot: has artifacts beyond this host, and keeps what is built; None where there is no such place.
         fixed_threads: whether the target was named with its threads, so that no more are tried.
         time_limit: in seconds.
         process_s: seconds of inference of one timed process.
@@ -75,6 +77,7 @@ class TuneRequest:
     variants: Sequence[Recipe]
     cache: Path
     results: Path
+    depot: DepotBuilds | None = None
     fixed_threads: bool = False
     time_limit: float = TIME_LIMIT_S
     process_s: float = 0.5

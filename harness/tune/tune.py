@@ -76,7 +76,7 @@ class Tuner:
             cache=request.cache,
             results=request.results,
             say=watch.saying,
-            builds=self._build,
+            builds=self._build if request.depot is None else request.depot.around(self._build),
         )
         self._trials = BuildTrials(self._session, request.default, self._clock, watch)
         self._skipped, self._spared = self._trials.skipped, list[str]()

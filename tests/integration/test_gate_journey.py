@@ -18,6 +18,7 @@ import pytest
 from onnx import helper
 
 from harness.gate.bisect.bisection import BisectCase, bisect, commits, preparer
+from harness.gate.fleet.builds import SideBuilds
 from harness.gate.model import GateSettings
 from harness.measure import usual_bursts
 from harness.measure.pairs import PairSpec, measure_pair
@@ -273,7 +274,8 @@ def test_bisect_finds_the_commit(repository: Project) -> None:
     assert "is not shown to be slower than" in out
     culprit = repos.commit(root, {"model_zoo.yaml": slow})
     zoo = root / "model_zoo.yaml"
-    place = BisectCase(zoo=zoo, cache=root / "cache", case="chain/plain/cpu-t1")
+    builds = SideBuilds(depot=f"file://{root}/depot")
+    place = BisectCase(zoo=zoo, cache=root / "cache", case="chain/plain/cpu-t1", build=builds)
     settings = GateSettings(screen_pairs=6, confirm_pairs=8, detect=1.99)
     measured = Measured()
     found = bisect(
@@ -286,3 +288,4 @@ def test_bisect_finds_the_commit(repository: Project) -> None:
     assert "as slow (95% interval" in found.change.sentence
     assert {("all", "disabled"), ("all", "all")} >= set(measured.known)
     assert "skipped" in {step.said for step in found.steps}
+    assert [*(root / "depot/artifacts").rglob("*")]

@@ -26,7 +26,7 @@ from harness.flavours import normal
 from harness.flow.plan import Selection
 from harness.gate import judge
 from harness.gate.gate import GateWatcher, pair_spec
-from harness.gate.model import Finding, GateSettings, Match, Pair, Verdict
+from harness.gate.model import Contender, Finding, GateSettings, Match, Pair, Verdict
 from harness.gate.sides import build, matching, worktrees
 from harness.gate.sides import resolve as sides
 from harness.gate.text import sentences
@@ -243,11 +243,12 @@ INDEX_DEADLINE_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BisectCase:
-    """Where a bisection takes place: the zoo, the cache, and the case as its zoo names it."""
+    """Where a bisection takes place: the zoo, the cache, and the case as its zoo names it; `build` makes its sides."""
 
     zoo: Path
     cache: Path
     case: str
+    build: Callable[..., tuple[tuple[Contender, ...], tuple[str, ...]]] = build.contenders
 
     @property
     def selection(self) -> Selection:
@@ -423,7 +424,7 @@ def preparer(
                 cache=place.cache,
                 say=watch.say,
             )
-            built = [build.contenders(side, selection, place.cache, on_event=watch.building)[0] for side in found]
+            built = [place.build(side, selection, place.cache, on_event=watch.building)[0] for side in found]
         except UsageError as error:
             raise Unusable(str(error)) from error
         match = matching.match(*built)[0]
