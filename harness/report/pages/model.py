@@ -38,7 +38,7 @@ FRAME_COLUMNS: Final = (
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
     "session_cpu_s", "session_peak_bytes", "cold_start_s", "cold_disk_start_s", "load_example_s", "memory_growth_bytes",
-    "energy_inference_j",
+    "energy_inference_j", "transfer_s",
 )  # fmt: skip
 """What the charts read, of the columns of `harness.store.frames.frame`."""
 
@@ -46,7 +46,7 @@ FRAME_COLUMNS: Final = (
 COLUMN_OF: Final = {metric.column.replace(".", "_"): metric.column for metric in METRICS if metric.title}
 """Column of a frame that a chart shows -> the stored one."""
 
-WHERE_KNOWN: Final = frozenset(FRAME_COLUMNS[-7:])
+WHERE_KNOWN: Final = frozenset(FRAME_COLUMNS[-8:])
 """Those that have a chart only where a row says something of them."""
 
 Intervals = Mapping[str, tuple[float, float]]
