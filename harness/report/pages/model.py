@@ -33,7 +33,7 @@ NEWEST = "newest"
 
 FRAME_COLUMNS: Final = (
     "case", "model", "variant", "target", "target_name", "status", "reason", "intra_threads", "inter_threads", "batch",
-    "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
+    "scenario", "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
     "first_inference_s", "peak_rss_bytes", "model_bytes", "artifact_bytes", "weights_kind", "weights_digest",
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
