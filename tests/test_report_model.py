@@ -184,3 +184,8 @@ def test_examples_per_second_of_a_scenario_are_those_that_it_found() -> None:
     assert [25.0, 0.0] == [drawn["data"][place]["error_y"]["array"][0] for place in (0, 1)]
     assert "(cpu, 1 threads)" in drawn["data"][0]["text"][0]
     assert "20.0 examples per second (cpu, 1 threads, multi2)" in drawn["data"][1]["text"][0]
+    of_load = {"load": {"example_s": 0.05}, "latency": {"median_s": 0.01}, "batch": 1}
+    alone = {"load": None, "latency": {"median_s": 0.01}, "batch": 4}
+    assert ["20.0 per second", "400 per second"] == [
+        model.TABLE_COLUMNS[model.RATE](row).text for row in (of_load, alone)
+    ]

@@ -361,8 +361,9 @@ def _fidelity(row: Row) -> Cell:
 
 
 def _rate(row: Row) -> Cell:
-    median = row["latency"]["median_s"]
-    rate = row["batch"] / median if median else None
+    """What a scenario found; without one, the batch by the median."""
+    each = stored(row, "load.example_s") or row["latency"]["median_s"] / row["batch"]
+    rate = 1 / each if each else None
     return num(wording.NONE if rate is None else f"{wording.digits(rate)} per second", rate)
 
 
