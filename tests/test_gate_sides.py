@@ -30,7 +30,7 @@ version: 1
 defaults: {variants: [fp32], targets: [cpu]}
 variants:
   fp32: {precision: float32, optimization: disabled, steps: [export]}
-  int8: {precision: int8, steps: [export, quantize: {method: dynamic}]}
+  plain: {precision: float32, steps: [export]}
 targets:
   cpu: {provider: cpu}
 models:
@@ -76,15 +76,23 @@ def built(side: Side, *models: str) -> tuple[Contender, ...]:
 
 
 def test_working_tree_against_a_commit(repo: Path) -> None:
-    """The base is read from the commit, the head from the tree as it is now, and a dirty tree says so."""
+    """The base is read from the commit, the head from the tree as it is now, and a dirty tree says so.
+
+    A model that comes as a file is built by nobody's code, and stays in the shared cache, built once for both.
+    """
     first = git(repo, "rev-parse", "HEAD")
     (repo / "model_zoo.yaml").write_text(ZOO.replace("  tiny:", "  second:"), encoding="utf-8")
+    (repo / "nets.py").write_text("depth = 3\n", encoding="utf-8")
     base, head = resolve(repo, "main")
     assert ("commit", first, False) == (base.kind, base.commit, base.dirty)
     assert ("tree", first, True) == (head.kind, head.commit, head.dirty)
-    assert ("head: the working tree with its uncommitted changes (model_zoo.yaml)",) == head.notes
-    assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in built(base)]
-    assert ["second/fp32/cpu-t1-b1"] == [one.case.id for one in built(head)]
+    assert ("head: the working tree with its uncommitted changes (model_zoo.yaml and 1 more)",) == head.notes
+    assert base.cache != head.cache
+    (one,), (other,) = built(base), built(head)
+    assert ("tiny/fp32/cpu-t1-b1", "second/fp32/cpu-t1-b1") == (one.case.id, other.case.id)
+    assert repo.parent / "cache" == one.cache == other.cache
+    assert isinstance(other.built, Artifact)
+    assert one.built == dataclasses.replace(other.built, model="tiny")
 
 
 @pytest.mark.parametrize("name", ["main", "current"])
@@ -158,9 +166,9 @@ def test_a_zoo_file_is_a_side(repo: Path) -> None:
 
 def test_cases_are_sides(repo: Path) -> None:
     """A case names its model, variant, target and threads; a batch of 1 may be omitted."""
-    base, head = resolve(repo, "tiny/fp32/cpu-t1", "tiny/int8/cpu-t2-b1")
+    base, head = resolve(repo, "tiny/fp32/cpu-t1", "tiny/plain/cpu-t2-b1")
     assert ["tiny/fp32/cpu-t1-b1"] == [one.case.id for one in built(base)]
-    assert ["tiny/int8/cpu-t2-b1"] == [one.case.id for one in built(head)]
+    assert ["tiny/plain/cpu-t2-b1"] == [one.case.id for one in built(head)]
 
 
 @pytest.mark.parametrize(
@@ -288,15 +296,6 @@ def test_helpers_of_a_model_are_the_sides_own(repo: Path) -> None:
     assert isinstance(head.built, Artifact), head.built
     assert base.cache != head.cache
     assert base.built.weights.digest != head.built.weights.digest
-
-
-def test_files_of_no_side_stay_in_the_shared_cache(repo: Path) -> None:
-    """A model that comes as a file is built by nobody's code, and is built once for both."""
-    (repo / "nets.py").write_text("depth = 3\n", encoding="utf-8")
-    base, head = resolve(repo, "main")
-    one, other = built(base)[0], built(head)[0]
-    assert repo.parent / "cache" == one.cache == other.cache
-    assert one.built == other.built
 
 
 def test_other_runtimes_in_the_requirements_measure_the_sides(repo: Path) -> None:

@@ -303,6 +303,8 @@ def test_sides_share_cores(workload: Workload) -> None:
         assert 2 == len(alive)
         assert 1 == len(held)
         chosen |= held
+        if len(chosen) > 1:
+            break
     assert all(cores < mine for cores in chosen)
     assert len(chosen) > 1
 

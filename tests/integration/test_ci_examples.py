@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from harness.gate.outputs.markdown import MARKER
-from harness.measure import coordinator
+from harness.measure import coordinator, usual_bursts
 from tests import builders
 from tests.conftest import lend
 from tests.test_provenance import git
@@ -128,11 +129,15 @@ class Runner:
         git(self.clone, "commit", "-m", message)
 
 
-@pytest.fixture
-def runner(tmp_path: Path, copied: Path) -> Runner:
-    """A remote with one commit on main, its clone on a branch of its own, and a copy of harness in the cache."""
-    lend(copied, tmp_path / ".cache" / "onnx-harness")
-    remote, clone = tmp_path / "remote", tmp_path / "clone"
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, copied: Path) -> Path:
+    """A remote with one commit on main, its clone, the programs, and a cache with a copy of harness.
+
+    The cache stays from test to test, as it does between the jobs of a CI.
+    """
+    folder = tmp_path_factory.mktemp("machine")
+    lend(copied, folder / ".cache" / "onnx-harness")
+    remote = folder / "remote"
     remote.mkdir()
     builders.tiny_conv(remote / "tiny.onnx")
     (remote / "model_zoo.yaml").write_text(ZOO, encoding="utf-8")
@@ -140,21 +145,33 @@ def runner(tmp_path: Path, copied: Path) -> Runner:
     git(remote, "init")
     git(remote, "add", ".")
     git(remote, "commit", "-m", "Start")
-    subprocess.run(["git", "clone", "-q", str(remote), str(clone)], check=True)
-    git(clone, "checkout", "-b", "change")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "temp").mkdir()
+    subprocess.run(["git", "clone", "-q", str(remote), str(folder / "clone")], check=True)
+    (folder / "bin").mkdir()
     scripts = {
         "python": f'exec {sys.executable} "$@"',
         "harness": f'exec {sys.executable} -c "from harness.cli import main; main()" "$@"',
-        "gh": f'printf "%s\\n" "$*" >> {tmp_path}/gh.log; case "$*" in *--jq*) cat {tmp_path}/comments;; esac',
+        "gh": f'printf "%s\\n" "$*" >> {folder}/gh.log; case "$*" in *--jq*) cat {folder}/comments;; esac',
     }
     for name, script in scripts.items():
-        path = tmp_path / "bin" / name
+        path = folder / "bin" / name
         path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
-    (tmp_path / "comments").write_text("", encoding="utf-8")
-    return Runner(folder=tmp_path, clone=clone)
+    return folder
+
+
+@pytest.fixture
+def runner(machine: Path) -> Runner:
+    """The clone as a checkout leaves it, on a branch of its own, and nothing of an earlier job but the cache."""
+    clone = machine / "clone"
+    git(clone, "checkout", "--force", "-B", "change", "origin/main")
+    git(clone, "clean", "-ffdx")
+    for name in ("temp", "harness-results", "harness-cache"):
+        shutil.rmtree(machine / name, ignore_errors=True)
+    for name in ("gh.log", "summary.md", "output", "env"):
+        (machine / name).unlink(missing_ok=True)
+    (machine / "temp").mkdir()
+    (machine / "comments").write_text("", encoding="utf-8")
+    return Runner(folder=machine, clone=clone)
 
 
 def test_the_action_is_whole() -> None:
@@ -299,11 +316,13 @@ def test_a_change_of_the_readme_passes(runner: Runner) -> None:
     assert "--method POST repos/owner/small/issues/7/comments -F body=@" in log
     report = Path(runner.outputs["gate"]["report"])
     assert "pass" == runner.outputs["gate"]["verdict"]
-    assert runner.outputs["gate"]["headline"].startswith("Pass: the one case that was judged did not get worse")
+    headline = "Pass: the one case that was judged did not get worse; 1 the same on both sides"
+    assert runner.outputs["gate"]["headline"].startswith(headline)
     comment = (report / "comment.md").read_text(encoding="utf-8")
     assert comment.startswith("<!-- harness gate: gate/harness-gate -->\n### ")
     assert MARKER not in comment
-    assert 0 == json.loads((report / "gate.json").read_text(encoding="utf-8"))["exit_code"]
+    written = json.loads((report / "gate.json").read_text(encoding="utf-8"))
+    assert (0, "pass", []) == (written["exit_code"], written["verdict"], written["cases"][0]["pairs"])
     assert "harness-Linux-X64-py" in runner.outputs["cache"]["key"]
     assert list((runner.folder / ".cache/onnx-harness/artifacts").iterdir())
 
@@ -317,6 +336,7 @@ def test_a_regression_fails_until_it_is_accepted(runner: Runner) -> None:
         encoding="utf-8",
     )
     runner.commit("Take float32")
+    runner.environment[usual_bursts.VARIABLE] = "7x2ms"
     quick = {"time-limit": "0.1s", "fail-on": "regression"}
     code, said = runner.action(**quick)
     assert 1 == code, said
@@ -350,12 +370,13 @@ def test_a_mistake_of_usage_fails_the_job(runner: Runner) -> None:
     assert "--fail-on mondays: available: inconclusive, regression, never" in said
 
 
-def test_the_gitlab_example_runs(runner: Runner) -> None:
+def test_the_gitlab_example_runs(runner: Runner, copied: Path) -> None:
     """Its commands, as they stand but for the installation, leave the reports that it declares and a clean tree."""
     job = document("docs/ci/gitlab.yml")["harness-gate"]
     assert "0" == job["variables"]["GIT_DEPTH"]
     cached = job["variables"]["HARNESS_CACHE"].replace("$CI_PROJECT_DIR/", "")
     assert [f"{cached}/"] == job["cache"]["paths"]
+    lend(copied, runner.clone / cached)
     (runner.clone / "README.md").write_text("Hello\n", encoding="utf-8")
     runner.commit("Say hello")
     lines = [line for line in (*job["before_script"], *job["script"]) if "pip install" not in line]

@@ -43,7 +43,7 @@ def doubled(path: Path, factor: float) -> None:
 
 @pytest.mark.long
 def test_a_metric_of_the_user_s_own_decides(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A commit that answers worse by it is a regression that names it; one that answers the same passes."""
+    """A commit that answers worse by it is a regression that names it."""
     monkeypatch.setenv(usual_bursts.VARIABLE, "7x2ms")
     lend(copied, tmp_path / "cache")
     project = Project(root=tmp_path)
@@ -63,5 +63,3 @@ def test_a_metric_of_the_user_s_own_decides(tmp_path: Path, copied: Path, monkey
     assert math.copysign(1, found["base"]) > 0
     assert found["head"] == pytest.approx(0.5 * values.mean(), rel=1 / 3)
     assert "far rose from 0 m to " in found["sentence"]
-    repos.commit(tmp_path, {"README.md": "hello\n"})
-    assert "Pass: " in project.run("gate", "--base", "HEAD~1")
