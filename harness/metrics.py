@@ -311,10 +311,30 @@ ENERGY: Final = Metric(
     heading="energy",
     short="energy",
 )
+TRANSFER: Final = Metric(
+    name="transfer",
+    unit="seconds",
+    meaning="Copying the inputs of one batch to the device and its outputs back, which is in no latency: the median of "
+    "copies between a process's bursts; the median over processes. Nothing where inputs and outputs lie in the host's "
+    "memory, so that nothing is copied.",
+    column="transfer_s",
+    reads=("transfer_s",),
+    noisy=True,
+    option="max_slowdown",
+    margin=0.01,
+    threshold=0.25,
+    label="transfer",
+    subject="transfer ",
+    worse="slower",
+    better="faster",
+    title="Copies to the device and back",
+    heading="transfer",
+)
 
 METRICS: Final = (
     LATENCY, ACCURACY_DROP, FIDELITY_LOSS, ARTIFACT_SIZE, PEAK_MEMORY, MODEL_MEMORY, SESSION_CREATION, FIRST_INFERENCE,
     SESSION_CPU, SESSION_PEAK, COLD_START, EXAMPLE_TIME, COLD_DISK_START, MEMORY_GROWTH, ENERGY,
+    TRANSFER,
 )  # fmt: skip
 """Every metric, in the order in which histories and asv's files have them."""
 

@@ -230,8 +230,10 @@ def test_an_unusable_target_starts_no_worker(job: Job) -> None:
     def never() -> Client:
         raise AssertionError
 
-    outcome = run_case(dataclasses.replace(job, unusable="no such thing", client=never))
+    tried = RuntimeInfo(name="onnxruntime", version="1.31.1", package="onnxruntime")
+    outcome = run_case(dataclasses.replace(job, unusable="no such thing", client=never, runtime=tried))
     assert (Status.UNSUPPORTED, "no such thing") == (outcome.status, outcome.reason)
+    assert (tried, None) == (outcome.runtime, outcome.host)
 
 
 def test_a_runtime_that_is_not_there_is_a_failure(job: Job) -> None:

@@ -37,6 +37,7 @@ def test_a_process_is_timed_on_the_device(tmp_path: Path) -> None:
     timed = coordinator.time_process(conv(tmp_path, CUDA), Pace(budget_s=1.0, ci_width=0.02))
     assert timed.placement["CUDAExecutionProvider"] > 0.5
     assert timed.samples.samples_ns
+    assert (timed.samples.transfer_ns or 0) > 0
 
 
 def test_outputs_of_the_device_are_those_of_the_cpu(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_outputs_are_right_with_and_without_a_captured_graph(tmp_path: Path, opt
     work = dataclasses.replace(work, target=dataclasses.replace(CUDA, provider_options=options))
     timed = coordinator.time_process(work, Pace(budget_s=0.5, ci_width=0.02))
     assert timed.samples.samples_ns
+    assert (timed.samples.transfer_ns or 0) > 0
     assert any("driver" in note for note in timed.notes)
     seen = coordinator.observe(work, examples=3, folder=tmp_path)
     assert [[0, 0, 0], [2, 2, 2], [4, 4, 4]] == np.load(tmp_path / "0.npy")[:, 0].tolist()

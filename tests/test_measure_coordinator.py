@@ -19,7 +19,7 @@ from harness.records import Target
 from harness.runtimes import client
 from harness.runtimes.client import Client
 from tests import builders
-from tests.workers import worker
+from tests.workers import HELLO, worker
 
 CPU = Target(name="cpu", provider="CPUExecutionProvider")
 QUICK = Pace(budget_s=0.3, ci_width=0.05, least_warmup_s=0.02, least_sampling_s=0.05)
@@ -46,6 +46,7 @@ def test_a_process_is_timed(tmp_path: Path) -> None:
     assert len(timed.samples.samples_ns) >= 3
     assert {"CPUExecutionProvider": 1.0} == dict(timed.placement)
     assert onnxruntime.__version__ == timed.runtime.version
+    assert timed.samples.transfer_ns is None
 
 
 def test_outputs_are_those_of_onnxruntime(tmp_path: Path) -> None:
@@ -68,6 +69,15 @@ def test_first_inference_is_not_a_sample(tmp_path: Path) -> None:
     )
     timed = coordinator.time_process(conv(tmp_path), QUICK, client=worker(tmp_path, body))
     assert 10**9 == timed.samples.first_inference_ns
+    assert {10**6} == set(timed.samples.samples_ns) | set(timed.samples.warmup_ns)
+
+
+def test_copies_to_a_device_are_timed_apart(tmp_path: Path) -> None:
+    """Where the worker knows how to: in no sample, and in a number of their own."""
+    body = "send({'ok': True, 'durations_ns': [5000 if cmd == 'transfer' else 10**6] * request['n'], 'preempted': 0})"
+    hello = HELLO.replace("'runtime': runtime}", "'runtime': runtime, 'features': ['transfer']}", 1)
+    timed = coordinator.time_process(conv(tmp_path), QUICK, client=worker(tmp_path, body, hello=hello))
+    assert 5000 == timed.samples.transfer_ns
     assert {10**6} == set(timed.samples.samples_ns) | set(timed.samples.warmup_ns)
 
 

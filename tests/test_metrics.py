@@ -38,6 +38,7 @@ def test_asv_names_units_and_versions_are_fixed() -> None:
         ("sweep.track_cold_disk_start", "seconds", "time", "1"),
         ("sweep.track_memory_growth", "bytes", "track", "1"),
         ("sweep.track_energy", "joules", "track", "1"),
+        ("sweep.track_transfer", "seconds", "time", "1"),
     ] == [(one.name, one.unit, one.type, one.version) for one in BENCHMARKS]
 
 
@@ -55,6 +56,7 @@ def test_values_are_those_of_the_columns() -> None:
             example_ns=250e3,
             energy_j=0.0021,
             energy_source="RAPL package-0",
+            transfer_ns=140_000,
         )
         for one in measured.processes
     )
@@ -75,6 +77,7 @@ def test_values_are_those_of_the_columns() -> None:
         "cold_disk_start": 0.7,
         "memory_growth": 70_000,
         "energy": 0.0021,
+        "transfer": 0.00014,
     } == {one.metric.name: one.value(row) for one in BENCHMARKS}
     empty = to_row(outcomes.run(), outcomes.refused())
     assert {None} == {one.value(empty) for one in BENCHMARKS}
@@ -131,11 +134,12 @@ def test_words() -> None:
         "cold_disk_start_s": ("Cold start from the disk", "seconds"),
         "memory_growth_bytes": ("Memory growth per 1000 inferences", "bytes"),
         "energy_inference_j": ("Energy of one inference", "joules"),
+        "transfer_s": ("Copies to the device and back", "seconds"),
     } == model_figures.PARTS
     assert "memory" in [column.name for column in result_columns.USUAL]
     assert (
         "latency", "peak_memory", "model_memory", "session_creation", "first_inference", "session_cpu", "session_peak",
-        "cold_start", "time_per_example", "cold_disk_start", "memory_growth", "energy",
+        "cold_start", "time_per_example", "cold_disk_start", "memory_growth", "energy", "transfer",
     ) == histories.NOISY  # fmt: skip
     assert {
         "accuracy_drop": "accuracy_drop",

@@ -163,3 +163,29 @@ def test_tables_under_charts_take_columns_of_one_grid() -> None:
     assert asked <= found.columns.keys()
     assert [0, 1] == list(found.at)
     assert {2} == {len(cells) for cells in found.columns.values()}
+
+
+def test_examples_per_second_of_a_scenario_are_those_that_it_found() -> None:
+    """A latency that requests wait in is not the inverse of a throughput; and no line joins two scenarios."""
+    shared = {
+        "variant": "fp32", "target": "t", "target_name": "cpu", "intra_threads": 1, "inter_threads": 1,
+        "fingerprint": "f", "weights_digest": "w", "sets": ("newest",), "row": "r", "status": "measured", "reason": "",
+        "latency_median_s": 0.01, "latency_ci95_low_s": 0.008, "latency_ci95_high_s": 0.02, "run": "r", "model": "m",
+        "case": "m/fp32/t",
+    }  # fmt: skip
+    rows = [
+        {**shared, "batch": 1, "scenario": None, "load_example_s": None},
+        {**shared, "batch": 4, "scenario": None, "load_example_s": None},
+        {**shared, "batch": 1, "scenario": "multi2", "load_example_s": 0.05},
+    ]
+    drawn = model_figures.scaling(rows, marks(["fp32"]), "batch")
+    assert drawn is not None
+    assert [([1, 4], [100.0, 400.0]), ([1], [20.0])] == [(one["x"], one["y"]) for one in drawn["data"]]
+    assert [25.0, 0.0] == [drawn["data"][place]["error_y"]["array"][0] for place in (0, 1)]
+    assert "(cpu, 1 threads)" in drawn["data"][0]["text"][0]
+    assert "20.0 examples per second (cpu, 1 threads, multi2)" in drawn["data"][1]["text"][0]
+    of_load = {"load": {"example_s": 0.05}, "latency": {"median_s": 0.01}, "batch": 1}
+    alone = {"load": None, "latency": {"median_s": 0.01}, "batch": 4}
+    assert ["20.0 per second", "400 per second"] == [
+        model.TABLE_COLUMNS[model.RATE](row).text for row in (of_load, alone)
+    ]

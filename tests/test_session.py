@@ -45,7 +45,7 @@ def test_only_a_missing_provider_makes_a_target_unusable(tmp_path: Path) -> None
             raise WorkerRefusal("provider", "not in this build")
         if target.provider == "Broken":
             raise WorkerError("the worker could not be started")
-        assert client.command
+        assert callable(client)
         return 5e-6, RUNTIME
 
     found = sessions.try_targets(cases("Fine", "Missing", "Broken"), tmp_path, floor=floor)
@@ -54,6 +54,21 @@ def test_only_a_missing_provider_makes_a_target_unusable(tmp_path: Path) -> None
     assert {"fine": RUNTIME} == found.runtimes
     assert {"fine", "missing", "broken"} == set(found.clients)
     assert found == TriedTargets.from_json(json.loads(json.dumps(found.to_json())))
+
+
+def test_a_target_that_cannot_be_used_names_the_runtime_that_said_so(tmp_path: Path) -> None:
+    """Not the one beside harness, which nobody asked."""
+
+    def floor(target: Target, *, client: Any) -> tuple[float, RuntimeInfo]:
+        assert target.plugin
+        client()
+        raise WorkerRefusal("provider", "the plugin offers no such device")
+
+    def starter(*_: object, **__: object) -> Any:
+        return lambda: SimpleNamespace(runtime=RUNTIME)
+
+    found = sessions.try_targets(cases("A", plugin="some-plugin"), tmp_path, floor=floor, starter=starter)
+    assert ({"a": "the plugin offers no such device"}, {"a": RUNTIME}) == (found.unusable, found.runtimes)
 
 
 def test_a_runtime_that_cannot_be_had_is_its_targets_trouble_alone(tmp_path: Path) -> None:

@@ -245,12 +245,13 @@ def test_every_metric(tmp_path: Path) -> None:
             "sweep.track_cold_disk_start",
             "sweep.track_memory_growth",
             "sweep.track_energy",
+            "sweep.track_transfer",
         ),
         math.nan,
     )
     assert expected == pytest.approx(found, nan_ok=True)
     units = {n: b["unit"] for n, b in json.loads((tmp_path / "benchmarks.json").read_text()).items() if n != "version"}
-    assert [*["bytes"] * 5, "fraction", "joules", "noise to signal", *["seconds"] * 7] == sorted(units.values())
+    assert [*["bytes"] * 5, "fraction", "joules", "noise to signal", *["seconds"] * 8] == sorted(units.values())
 
 
 @pytest.mark.parametrize(

@@ -120,13 +120,14 @@ def time_once(job: Job, *, on_burst: Callable[[], None] | None = None) -> Proces
     nothing = ProcessOutcome(case=case, process=job.process, started_at=coordinator.utc_now())
     if isinstance(built, Refusal):
         return dataclasses.replace(nothing, ends=built.status, reason=built.reason)
+    nothing = dataclasses.replace(nothing, runtime=job.runtime)
     if why := job.absent or job.unusable:
         ended = dataclasses.replace(nothing, ends=Status.FAILED if job.absent else Status.UNSUPPORTED, reason=why)
         return foreseen(ended, job, built)
     if why := left_out(built, case.target.batch):
         return dataclasses.replace(nothing, ends=Status.UNSUPPORTED, reason=why)
     job = dataclasses.replace(job, host=job.host or host.here())
-    nothing = dataclasses.replace(nothing, runtime=job.runtime, host=job.host)
+    nothing = dataclasses.replace(nothing, host=job.host)
     ticks = [host.ticks()]
     seen: list[Evaluation | TaskError] = []
     cache = Cache(job.cache)

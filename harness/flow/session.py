@@ -24,6 +24,7 @@ from harness.flow.preview import Preview, SweepSettings
 from harness.measure import coordinator, host
 from harness.records import Built, Case, HostInfo, ModelSpec, Outcome, Recipe, Run, RuntimeInfo, Target
 from harness.runtimes import framework_environments
+from harness.runtimes.client import Client
 from harness.runtimes.clients import WorkerStarter, client_factory
 from harness.runtimes.environments import Say, silent
 from harness.zoo import Zoo
@@ -288,7 +289,9 @@ def try_targets(
                     runtimes[name] = client.runtime
                 continue
             single = replace(target, intra_threads=1, batch=1)
-            floors[name], runtimes[name] = floor(single, client=clients[name])
+            floors[name], runtimes[name] = floor(
+                single, client=functools.partial(_introduced, clients[name], name, runtimes)
+            )
         except UsageError as error:
             absent[name] = str(error)
         except WorkerRefusal as error:
@@ -298,3 +301,10 @@ def try_targets(
             # A worker that does not even run is not a missing provider: its cases shall fail, each with the reason.
             continue
     return TriedTargets(clients=clients, unusable=unusable, absent=absent, floors=floors, runtimes=runtimes)
+
+
+def _introduced(start: WorkerStarter, name: str, runtimes: dict[str, RuntimeInfo]) -> Client:
+    """A live worker, whose runtime is known from now on, also where it cannot run the target."""
+    worker = start()
+    runtimes[name] = worker.runtime
+    return worker

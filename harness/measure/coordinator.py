@@ -24,6 +24,7 @@ from harness.measure.pacing import Pace, Paced, pace
 from harness.measure.placement import NodeRow
 from harness.measure.reference_workload import ReferenceLost, ReferenceTimes
 from harness.measure.scenarios import Driver
+from harness.measure.transfers import TransferTimes
 from harness.records import HostInfo, ProcessSamples, RuntimeInfo, Target
 from harness.records.scenario import Scenario
 from harness.records.values import ValueEntry, ValueSet
@@ -231,8 +232,7 @@ def timed_once(
         WorkerRefusal, WorkerError: as `time_process`.
     """
     started_at = utc_now()
-    after = ReferenceTimes()
-    drive = Driver(workload)
+    after, drive = ReferenceTimes(), Driver(workload)
     with client() as worker:
         looked = time.perf_counter_ns()
         empty = held_bytes(worker, workload)
@@ -248,7 +248,10 @@ def timed_once(
         n, done = next(bursts), 0
         elsewhere = "device" in worker.hello
         held_after, on_gpu = memory.Readings(worker.pid), gpu.GpuWatch(workload.target, worker.pid, elsewhere=elsewhere)
-        spent = energy.EnergyReadings(energy.found_for(workload.target, elsewhere=elsewhere))
+        spent, copies = (
+            energy.EnergyReadings(energy.found_for(workload.target, elsewhere=elsewhere)),
+            TransferTimes(worker, plan.budget_s),
+        )
         while True:
             spent.start()
             durations, switches = drive.burst(worker, n, deadline(plan, first_ns, n))
@@ -257,6 +260,7 @@ def timed_once(
             done += len(durations)
             held_after.take(done)
             on_gpu.look()
+            copies.take(done)
             if on_burst is not None:
                 on_burst()
             try:
@@ -303,12 +307,13 @@ def timed_once(
         chosen_batch=driven.chosen_batch,
         energy_j=took.joules,
         energy_source=took.source,
+        transfer_ns=copies.median_ns(len(paced.warmup_ns)),
     )
     return Timed(
         samples=samples,
         placement=placement.shares(placed(opened)),
         runtime=runtime,
-        notes=(*map(str, opened.get("notes") or ()), *driven.notes, *on_gpu.notes()),
+        notes=(*map(str, opened.get("notes") or ()), *driven.notes, *on_gpu.notes(), *copies.notes()),
         examples=rotated(opened),
         host=host.elsewhere(worker.hello["device"]) if isinstance(worker.hello.get("device"), dict) else None,
     )

@@ -46,6 +46,8 @@ class ProcessSamples:
         chosen_batch: examples per inference that were chosen, where the scenario is offline.
         energy_j: of one inference of the whole batch, over the samples; None where no counter tells.
         energy_source: the counters, such as `RAPL package-0`; where there is no `energy_j`, why.
+        transfer_ns: copying the inputs of a batch to the device and its outputs back, which is in no sample: the median
+            of copies between bursts; None where they lie in the host's memory, or the worker does not say.
     """
 
     started_at: str
@@ -74,6 +76,7 @@ class ProcessSamples:
     chosen_batch: int | None = None
     energy_j: float | None = None
     energy_source: str | None = ""
+    transfer_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 
 (hello)
     Reply: `protocol`, `pid`, `runtime` {name, version, build, language, providers}, `features`, a list of what the
-    worker knows beyond what every one must: `rotate`, `reference`, `graph`, `load`, `sessions`; and where it has to,
-    `lacks`, what it cannot do (`profile`, `load`) or say (`placement`; `memory` where the model runs in other
-    processes) -> why, in words for a person.
+    worker knows beyond what every one must: `rotate`, `reference`, `graph`, `load`, `sessions`, `transfer`; and where
+    it has to, `lacks`, what it cannot do (`profile`, `load`) or say (`placement`; `memory` where the model runs in
+    other processes) -> why, in words for a person.
 `open` artifact {path}, feeds {input: entry}, batch, batch_axes {input: axis}, threads {intra, inter}, options, profile
     Prepares the artifact and its inputs. `options` is the runtime's own part; of onnxruntime: provider,
     provider_options, optimization, config, dims, and for a provider from a plugin `plugin`, a distribution or the path
@@ -36,6 +36,9 @@ Requests carry `cmd` and its arguments; every request gets exactly one reply, ei
 `reference` models [{path, shape, n}]
     (feature `reference`) Times n inferences of each of these files, whose one input `x` is floats of this shape, on one
     thread of the CPU; what `open` prepared stays open. Reply: `durations_ns`, a list for each file.
+`transfer` n
+    (feature `transfer`) Times n copies of a batch's inputs to the device and of its outputs back, on batches that have
+    run, one after the other. Reply: `durations_ns`, n integers, or none where both lie in the host's memory.
 `outputs` feeds {input: entry}, examples, folder
     Runs every example once, at batch 1 (`before` as of `open`), and writes value files into `folder`. Reply:
     `outputs`, their entries.

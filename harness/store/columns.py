@@ -53,6 +53,7 @@ PROCESS: Final[Mapping[str, Any]] = {
     "chosen_batch": int,
     "energy_j": float,
     "energy_source": str,
+    "transfer_ns": int,
 }
 
 COLUMNS: Final[Mapping[str, Any]] = {
@@ -109,6 +110,7 @@ COLUMNS: Final[Mapping[str, Any]] = {
     "peak_rss_bytes": int,
     "model_bytes": int,
     "energy": {"inference_j": float, "source": str},
+    "transfer_s": float,
     "artifact": {"digest": str, "bytes": int, "nodes": int},
     "weights": {"kind": str, "digest": str, "reason": str},
     "reference": {"digest": str, "origin": str, "examples": int, "labelled": bool},

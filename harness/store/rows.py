@@ -267,6 +267,7 @@ def _processes(processes: Sequence[ProcessSamples]) -> Row:
         "peak_rss_bytes": max(peaks, default=None),
         "model_bytes": round(statistics.median(models)) if models else None,
         "energy": _energy(processes),
+        "transfer_s": _median_s(processes, "transfer_ns"),
     }
 
 

@@ -65,6 +65,8 @@ def latency(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
 def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesStyle], by: str) -> Figure | None:
     """Examples per second over threads or batch, a line per variant and remaining setting.
 
+    Of a scenario they are those that it found, without an interval; a latency there is not the inverse of a throughput.
+
     Args:
         frame: rows of one model.
         marks: a mark for every variant.
@@ -77,20 +79,19 @@ def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
     if len({row[by] for row in found}) < 2:  # noqa: PLR2004
         return None
     other = "batch" if by == "intra_threads" else "intra_threads"
-    keys = ("variant", "target_name", "inter_threads", other, "fingerprint", "weights_digest")
+    keys = ("variant", "target_name", "inter_threads", other, "scenario", "fingerprint", "weights_digest")
     traces: list[Trace] = []
     drawn: list[Record] = []
     for chosen, group in apart(found, keys):
         group.sort(key=lambda row: row[by])
         for row in group:
-            row["rate"], row["slow"], row["fast"] = (
-                row["batch"] / row[end] if row[end] else None for end in (MEDIAN[0], MEDIAN[2], MEDIAN[1])
-            )
+            row["rate"], row["slow"], row["fast"] = _rates(row)
         drawn += group
         first, variant = group[0], group[0]["variant"]
         tail = f"{label(first['target_name'], 20)}, " + (
             f"batch {first['batch']}" if by == "intra_threads" else f"{first['intra_threads']} threads"
         )
+        tail += f", {first['scenario']}" if first["scenario"] else ""
         traces.append(
             {
                 "type": "scatter",
@@ -117,6 +118,13 @@ def scaling(frame: pd.DataFrame | Sequence[Record], marks: Mapping[str, SeriesSt
         xaxis=axis(title, tickvals=ticks, type="linear" if by == "intra_threads" else "log"),
         yaxis=axis("examples per second", rangemode="tozero", **within(drawn, "rate", "fast", 1.0)),
     )
+
+
+def _rates(row: Record) -> Sequence[float | None]:
+    """Examples per second, and the ends of their interval: the slow one, the fast one."""
+    if row["load_example_s"]:
+        return 1 / row["load_example_s"], None, None
+    return [row["batch"] / row[end] if row[end] else None for end in (MEDIAN[0], MEDIAN[2], MEDIAN[1])]
 
 
 PARTS: Final = {metric.column.replace(".", "_"): (metric.title, metric.unit) for metric in METRICS if metric.title}

@@ -33,12 +33,12 @@ NEWEST = "newest"
 
 FRAME_COLUMNS: Final = (
     "case", "model", "variant", "target", "target_name", "status", "reason", "intra_threads", "inter_threads", "batch",
-    "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
+    "scenario", "fingerprint", "run", "latency_median_s", "latency_ci95_low_s", "latency_ci95_high_s", "session_s",
     "first_inference_s", "peak_rss_bytes", "model_bytes", "artifact_bytes", "weights_kind", "weights_digest",
     "fidelity_centred_sqnr_db", "fidelity_max_abs", "accuracy_metric", "accuracy_value", "accuracy_reference",
     "budget_accuracy_drop", "budget_accuracy_share", "budget_fidelity_db",
     "session_cpu_s", "session_peak_bytes", "cold_start_s", "cold_disk_start_s", "load_example_s", "memory_growth_bytes",
-    "energy_inference_j",
+    "energy_inference_j", "transfer_s",
 )  # fmt: skip
 """What the charts read, of the columns of `harness.store.frames.frame`."""
 
@@ -46,7 +46,7 @@ FRAME_COLUMNS: Final = (
 COLUMN_OF: Final = {metric.column.replace(".", "_"): metric.column for metric in METRICS if metric.title}
 """Column of a frame that a chart shows -> the stored one."""
 
-WHERE_KNOWN: Final = frozenset(FRAME_COLUMNS[-7:])
+WHERE_KNOWN: Final = frozenset(FRAME_COLUMNS[-8:])
 """Those that have a chart only where a row says something of them."""
 
 Intervals = Mapping[str, tuple[float, float]]
@@ -361,8 +361,9 @@ def _fidelity(row: Row) -> Cell:
 
 
 def _rate(row: Row) -> Cell:
-    median = row["latency"]["median_s"]
-    rate = row["batch"] / median if median else None
+    """What a scenario found; without one, the batch by the median."""
+    each = stored(row, "load.example_s") or row["latency"]["median_s"] / row["batch"]
+    rate = 1 / each if each else None
     return num(wording.NONE if rate is None else f"{wording.digits(rate)} per second", rate)
 
 

@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any, Callable
 if TYPE_CHECKING:
     from harness import ort_values
     from harness.runtimes import load, protocol
-    from harness.runtimes.onnxruntime import captured, chain, devices, examples, plugins, profiled, several, versions
+    from harness.runtimes.onnxruntime import (
+        captured,
+        chain,
+        devices,
+        examples,
+        plugins,
+        profiled,
+        several,
+        small_models,
+        transfers,
+        versions,
+    )  # fmt: skip
 else:
     # By their paths: neither this folder nor those above may be searched for modules, since one of them holds a folder
     # called `onnxruntime`.
@@ -44,6 +55,8 @@ else:
     profiled = _beside("profiled", 0)
     plugins = _beside("plugins", 0)
     several = _beside("several", 0)
+    small_models = _beside("small_models", 0)
+    transfers = _beside("transfers", 0)
     versions = _beside("versions", 0)
 
 
@@ -77,7 +90,7 @@ ERRORS = {
 }
 
 
-FEATURES = ["rotate", "reference", "graph", "load", "sessions"]
+FEATURES = ["rotate", "reference", "graph", "load", "sessions", "transfer"]
 """What this worker knows beyond what every one must, see `protocol`."""
 
 
@@ -99,6 +112,7 @@ class Worker:
         self.next = 0
         self.distinct = 1
         self.references: dict[str, Any] = {}
+        self.transfers = transfers.Transfers()
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         """Create the session as asked and bind its inputs; `session_ns` is the constructor alone."""
@@ -155,6 +169,7 @@ class Worker:
         batch, axes = request["batch"], request.get("batch_axes") or {}
         self.bindings, self.feeds, self.bound, self.prebound, self.next = [], [], [], set(), 0
         self.loose, self.devices, self.notes = {}, {}, []
+        self.transfers = transfers.Transfers(device)
         inputs = []
         for spec in self.session.get_inputs():
             given = examples.Examples(request["feeds"], spec)
@@ -184,7 +199,9 @@ class Worker:
             for spec, given, axis in inputs:
                 # On the CPU a value is backed by its array, and only newer versions of onnxruntime keep what they have
                 # bound: without this the session would read memory that is freed and used again.
-                self.bound.append(ort_values.bound(ort, given.batch(chosen, axis), spec.type, device, which))
+                array = given.batch(chosen, axis)
+                self.bound.append(ort_values.bound(ort, array, spec.type, device, which))
+                self.transfers.keep(number, self.bound[-1], array, spec.type)
                 binding.bind_ortvalue_input(spec.name, self.bound[-1])
             for spec in self.session.get_outputs():
                 self.devices[spec.name] = (device, which) if ort_values.is_tensor(spec.type) else ("cpu", 0)
@@ -314,13 +331,18 @@ class Worker:
                 f"a captured graph writes its outputs into one memory, and {min(self.loose)!r} is allocated anew",
             )
 
+    def transfer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Time n copies of inputs to the device and of outputs back; none where both lie in the host's memory."""
+        there = [self.devices.get(spec.name, ("cpu", 0))[0] != "cpu" for spec in self.session.get_outputs()]
+        return {"durations_ns": self.transfers.timed(request["n"], self.bindings, self.prebound, there)}
+
     def reference(self, request: dict[str, Any]) -> dict[str, Any]:
         """Time small models on one thread of the CPU, beside what is open."""
         found = []
         clock = time.perf_counter_ns
         for asked in request["models"]:
             if asked["path"] not in self.references:
-                self.references[asked["path"]] = small_model(asked["path"], asked["shape"])
+                self.references[asked["path"]] = small_models.ready(ort, asked["path"], asked["shape"])
             run, binding, _ = self.references[asked["path"]]
             durations = [0] * asked["n"]
             for i in range(asked["n"]):
@@ -384,24 +406,6 @@ class Worker:
             os.unlink(path)
         rows, runs = profiled.nodes(events)
         return {"nodes": rows, "runs": runs}
-
-
-def small_model(path: str, shape: list[int]) -> Any:
-    """What runs a model with one input `x`, warmed up: a function, its argument, and what must stay alive meanwhile."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    several.small(options)
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    value = ort.OrtValue.ortvalue_from_numpy(np.full(shape, 0.5, dtype=np.float32), "cpu", 0)
-    binding = session.io_binding()
-    binding.bind_ortvalue_input("x", value)
-    binding.bind_output(session.get_outputs()[0].name, "cpu")
-    session.run_with_iobinding(binding)
-    output = binding.get_outputs()[0]
-    binding.bind_ortvalue_output(session.get_outputs()[0].name, output)
-    session.run_with_iobinding(binding)
-    return session.run_with_iobinding, binding, (session, value, output)
 
 
 def declared(spec: Any, value: Any) -> bool:
@@ -494,6 +498,7 @@ def main() -> int:
         "burst": worker.burst,
         "load": worker.load,
         "reference": worker.reference,
+        "transfer": worker.transfer,
         "outputs": worker.outputs,
         "profile": worker.profile,
     }
