@@ -171,8 +171,8 @@ def test_numbers_that_no_measurement_gives(tmp_path: Path, place: tuple[str, ...
     pq.write_table(pa.Table.from_pylist([row], schema=table.schema), path)
     found = query.query(tmp_path)
     assert ["digits_cnn"] == [one["model"] for one in found.rows]
-    assert f"{'.'.join(place)} of a row is no number that a measurement gives" in str(found.problems[0])
-    with pytest.raises(StoreError, match="no number that a measurement gives"):
+    assert f"{'.'.join(place)} of a row is not a number that a measurement gives" in str(found.problems[0])
+    with pytest.raises(StoreError, match="not a number that a measurement gives"):
         samples.read(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -258,6 +259,6 @@ def print_list(values: Iterable[Any]) -> None:
 def folder(path: Path) -> str:
     """A path as a person would type it from here."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return str(Path(os.path.realpath(path)).relative_to(Path.cwd()))  # Path.resolve raises at links in a circle
     except ValueError:
         return str(path)

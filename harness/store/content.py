@@ -67,7 +67,7 @@ def _said(path: Sequence[str], unit: str) -> str:
         "s": f"finite, and 0 or from {SHORTEST_S:g} to {LONGEST_S:g} seconds",
         "db": f"finite, and within {MOST_DB:g} dB",
     }
-    return f"{'.'.join(path)} of a row is no number that a measurement gives ({sizes.get(unit, 'finite')})"
+    return f"{'.'.join(path)} of a row is not a number that a measurement gives ({sizes.get(unit, 'finite')})"
 
 
 def _conditions() -> dict[str, str]:
