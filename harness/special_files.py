@@ -43,6 +43,17 @@ def lost_link(path: Path) -> str:
     return ""
 
 
+def circle(path: Path) -> bool:
+    """Whether a path leads through a link that leads back to itself: nothing can be made there."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    except ValueError:  # a NUL in a name
+        return False
+    return False
+
+
 def require_plain(path: Path) -> None:
     """Refuse what would never end, before it is opened.
 

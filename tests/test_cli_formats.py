@@ -10,6 +10,7 @@ import typing
 import pytest
 
 from harness.cli import VERBS, formats, options
+from harness.cli.sweep import print_list
 from harness.errors import UsageError
 from harness.layout import TextColumn, TextTable
 from tests.conftest import Project
@@ -92,3 +93,11 @@ def test_a_plan_in_every_format(project: Project) -> None:
     assert [f"case\n{case}\n", f"| case |\n| --- |\n| {case} |\n"] == printed[1:]
     error = project.error("sweep", "--format", "csv", "--markdown", "-")
     assert "--markdown - --format csv: only one of them can have standard output" in error
+
+
+def test_numbers_that_json_has_no_word_for_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    """What others stored may be infinite in a column that is open to anything."""
+    print_list([{"metrics": [{"value": float("inf")}], "floor_s": {"cpu": float("nan"), "n": 1.5}}] * 30)
+    assert [{"metrics": [{"value": None}], "floor_s": {"cpu": None, "n": 1.5}}] * 30 == json.loads(
+        capsys.readouterr().out
+    )

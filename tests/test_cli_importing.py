@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import app
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
+from harness.store import run_files
 from harness.store.history import history
 from tests.conftest import Project
 from tests.histories import asv_file, repository, store, sweep_of
@@ -81,3 +82,18 @@ def test_exit_codes(project: Project) -> None:
     assert "not imported: nowhere is not there" in project.error("import", "there", "nowhere", code=4)
     assert 1 == len(list((project.root / "results").glob("vm/a*.json")))
     assert "knows no such commit" in project.error("import", "there", "--commit", "nothing", code=2)
+
+
+@pytest.mark.parametrize("arguments", [["import"], ["results", "--results"], ["report", "--out"]])
+def test_links_in_a_circle_are_said_to_be_such(tmp_path: Path, arguments: list[str]) -> None:
+    """Neither an empty store nor an internal error."""
+    (tmp_path / "loop").symlink_to("loop")
+    found = CliRunner().invoke(app, [*arguments, str(tmp_path / "loop")])
+    assert isinstance(found.exception, UsageError)
+    assert "loop is a link that leads back to itself" in str(found.exception)
+
+
+def test_a_file_that_goes_while_it_is_read_is_named(tmp_path: Path) -> None:
+    """It costs its own rows: what is imported from elsewhere is still added."""
+    with pytest.raises(StoreError, match=r"gone\.parquet went away while it was read"):
+        run_files.checked(tmp_path / "gone.parquet", tmp_path)

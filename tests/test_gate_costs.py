@@ -57,6 +57,18 @@ def test_head_fails_where_it_left_what_base_kept(base_ms: float, head_ms: float,
     assert said in found.sentence
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_few_pairs_fail_nothing_and_say_that_they_are_few(count: int) -> None:
+    """Of five values the lowest and the highest are no 95% interval."""
+    (left,) = costs.check(of(Budget(latency_s=0.01)), alike(8.0, 12.0, count))
+    (kept,) = costs.check(of(Budget(latency_s=0.01)), alike(8.0, 9.0, count))
+    assert (Verdict.INCONCLUSIVE, Verdict.PASS) == (left.verdict, kept.verdict)
+    for found in (left, kept):
+        assert f"lowest to highest of {count}, too few pairs for a 95% interval" in found.sentence
+    (size,) = costs.check(of(Budget(size_bytes=1_500_000)), [])
+    assert (Verdict.REGRESSION, False) == (size.verdict, "too few" in size.sentence)
+
+
 def test_every_limit_of_a_budget_is_judged() -> None:
     """Size exactly, memory and energy by processes; what no counter tells is not comparable and fails nothing."""
     everything = Budget(latency_s=0.01, size_bytes=1_500_000, memory_bytes=20_000_000, energy_j=0.005)

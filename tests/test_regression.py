@@ -72,6 +72,16 @@ def test_what_is_no_regression_is_said(outputs: list[float], labels: Any, words:
         regression.TASK.measured(answers(outputs, LABELS, labels))
 
 
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_label_that_nothing_can_agree_with_is_named(task: str, bad: float) -> None:
+    """Else it is a wrong answer of every artifact, or makes all labels "equal"."""
+    given = answers(LABELS, LABELS, [1.0, 2.0, bad, 4.0])
+    with pytest.raises(ValueError, match="the label of example 3 of 4 holds NaN or infinity"):
+        evaluation.score(given, task)
+    assert not evaluation.score(given, None).metrics
+
+
 def asked(table: str, columns: int, calibration: int = 4, evaluation_count: int = 6) -> data.DataRequest:
     """Rows of a table."""
     return data.DataRequest(

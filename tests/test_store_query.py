@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import random
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Outcome, Run, Status
-from harness.store import absent, by_model, frames, history, query, stored_files
+from harness.store import absent, by_model, frames, history, query, samples, stored_files
 from harness.store.columns import COLUMNS
 from harness.store.journal import Journal
 from harness.store.rows import public, to_row
@@ -142,6 +145,35 @@ def test_foreign_and_cut_files(tmp_path: Path) -> None:
     ]
     with pytest.raises(StoreError):
         query.rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("latency", "median_s"), 1e308),
+        (("latency", "ci95_low_s"), 5e-324),
+        (("pace", "low_s"), -1.0),
+        (("session_s",), math.inf),
+        (("fidelity", "centred_sqnr_db"), -1e6),
+        (("fidelity", "cosine"), math.nan),
+    ],
+)
+def test_numbers_that_no_measurement_gives(tmp_path: Path, place: tuple[str, ...], value: float) -> None:
+    """Their ratios and powers overflow: the file is named with the column, by both ways of reading."""
+    store(tmp_path, FIRST, measured())
+    path = store(tmp_path, SECOND, measured(case("resnet50")))
+    table = pq.read_table(path, partitioning=None)
+    (row,) = table.to_pylist()
+    if len(place) > 1:
+        row[place[0]] = {**(row[place[0]] or {}), place[1]: value}
+    else:
+        row[place[0]] = value
+    pq.write_table(pa.Table.from_pylist([row], schema=table.schema), path)
+    found = query.query(tmp_path)
+    assert ["digits_cnn"] == [one["model"] for one in found.rows]
+    assert f"{'.'.join(place)} of a row is not a number that a measurement gives" in str(found.problems[0])
+    with pytest.raises(StoreError, match="not a number that a measurement gives"):
+        samples.read(path)
 
 
 def test_damage_inside(tmp_path: Path) -> None:

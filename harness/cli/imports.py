@@ -10,6 +10,7 @@ import typer
 from harness.cli import ending, options
 from harness.cli.sweep import folder
 from harness.errors import UsageError
+from harness.special_files import lost_link
 
 if TYPE_CHECKING:
     from harness.store.asv.merge import Merged
@@ -48,6 +49,8 @@ def import_(
     from harness.store.imports import base, recognize
 
     for source in sources:
+        if lost := lost_link(source):
+            raise UsageError(f"{source} is {lost}: give a folder or a file")
         if source.exists() and results.exists() and results.samefile(source):
             raise UsageError(f"{source} is the results folder itself: give another one, or another --results")
     booked = base.book(commit, Path.cwd()) if commit is not None else None

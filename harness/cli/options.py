@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness import bounds, units
+from harness import bounds, special_files, units
 from harness.bounds import Bound
 from harness.errors import UsageError
 from harness.suggest import suggest
@@ -38,6 +38,8 @@ def results_folder(given: Path | str) -> Path:
     """
     if not _url_in("--results", str(given)):
         folder = Path(given)
+        if special_files.circle(folder):
+            raise UsageError(f"--results {folder} is a link that leads back to itself: give a folder")
         with contextlib.suppress(OSError, ValueError):  # what cannot be asked is said where it is used
             if not stat.S_ISDIR(folder.stat().st_mode):
                 raise UsageError(

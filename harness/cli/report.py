@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from harness import bounds, scratch, shown
+from harness import bounds, scratch, shown, special_files
 from harness.cli import ending, options
 from harness.errors import UsageError
 
@@ -245,6 +245,8 @@ def _check(out: Path, results: Path) -> None:
     Raises:
         UsageError: if it holds the results, or cannot be written.
     """
+    if special_files.circle(out):
+        raise UsageError(f"--out {out} is a link that leads back to itself: give a folder")
     if out.resolve() == results.resolve() or results.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"--out {out} holds the results: choose another folder")
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -221,7 +223,23 @@ def print_plan(cases: Sequence[str], format_: str) -> None:
 
 def print_json(value: Any) -> None:
     """JSON on standard output."""
-    sys.stdout.write(shown.json(json.dumps(value, indent=2, allow_nan=False)) + "\n")
+    sys.stdout.write(shown.json(_as_json(value, indent=2)) + "\n")
+
+
+def _as_json(value: Any, indent: int | None = None) -> str:
+    """JSON of a value; what others stored may hold NaN or infinity, which JSON has no word for, and are null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_list(values: Iterable[Any]) -> None:
@@ -233,7 +251,7 @@ def print_list(values: Iterable[Any]) -> None:
         return
     opening = "[\n"
     for value in itertools.chain(first, waiting):
-        sys.stdout.write(opening + json.dumps(value, allow_nan=False))
+        sys.stdout.write(opening + _as_json(value))
         opening = ",\n"
     sys.stdout.write("\n]\n")
 
@@ -241,6 +259,6 @@ def print_list(values: Iterable[Any]) -> None:
 def folder(path: Path) -> str:
     """A path as a person would type it from here."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return str(Path(os.path.realpath(path)).relative_to(Path.cwd()))  # Path.resolve raises at links in a circle
     except ValueError:
         return str(path)

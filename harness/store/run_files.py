@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from harness.errors import StoreError
 from harness.store import compact, examples, files, samples
 from harness.store.rows import Row
 
@@ -33,9 +34,14 @@ def checked(path: Path, results: Path) -> dict[Path, Path]:
     """What belongs to a run beside its own file, once every row of it was read: where it goes -> where it lies.
 
     Raises:
-        StoreError: if the file is damaged.
+        StoreError: if the file is damaged, or goes while it is read.
     """
-    return examples.beside(path, samples.stream(path), results)
+    try:
+        return examples.beside(path, samples.stream(path), results)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path} went away while it was read: import its folder again when nothing writes it"
+        ) from error
 
 
 def differing(theirs: Iterable[Row], ours: Iterable[Row]) -> Iterator[DifferingRow]:

@@ -102,6 +102,8 @@ def score(given: Evaluated, task: str | None, feeds: Feeds | None = None) -> Sco
     """
     parts = fidelity.parts(given.reference, given.outputs, given.random)
     found = tasks.find(task)
+    if found is not None and given.labels is not None and ":" not in (task or ""):
+        _refuse_undefined(given.labels)
     scored = found.measured(given) if found is not None else ()
     metrics = tuple(one.value for one in scored)
     agreement = next((one.value for one in metrics if one.name == fidelity.AGREEMENT), None)
@@ -119,6 +121,25 @@ def score(given: Evaluated, task: str | None, feeds: Feeds | None = None) -> Sco
         paired=paired(given, found) if found is not None and ":" not in (task or "") else None,
         postprocess_s=next((one.postprocess_s for one in scored if one.postprocess_s is not None), None),
     )
+
+
+def _refuse_undefined(labels: Sequence[Any]) -> None:
+    """Nothing agrees with NaN, so that a label with one would count as a wrong answer of every artifact.
+
+    Raises:
+        ValueError: a label holds NaN or infinity; the message names its example.
+    """
+    import numpy as np
+
+    for place, label in enumerate(labels):
+        for part, value in label.items() if isinstance(label, Mapping) else [("", label)]:
+            array = np.asarray(value)
+            if array.dtype.kind in "fc" and not np.isfinite(array).all():
+                where = f" (`{part}`)" if part else ""
+                raise ValueError(
+                    f"the label of example {place + 1} of {len(labels)}{where} holds NaN or infinity, which no answer "
+                    "can be right about: correct the labels, or leave such examples out of the data"
+                )
 
 
 def paired(given: Evaluated, task: Task) -> PairedScores | None:

@@ -60,7 +60,10 @@ TIMED = (
 """The limits on what pairs of processes tell."""
 
 Range = tuple[float, float, float]
-"""A median with its 95% interval over processes."""
+"""A median with its 95% interval over processes; of fewer than `FEWEST` the lowest and the highest."""
+
+FEWEST = 6
+"""Processes that a 95% interval of a median needs: of five, lowest and highest hold it in 94% of cases."""
 
 
 def check(match: Match, pairs: Sequence[Pair]) -> tuple[Finding, ...]:
@@ -102,7 +105,7 @@ _KEPT = ("metric", "sentence", "base", "head", "n", "unit")
 
 def _size(budget: Budget, base: Artifact, head: Artifact) -> Finding:
     exact = [(float(one.bytes),) * 3 for one in (base, head)]
-    return _judged(metrics.ARTIFACT_SIZE, float(budget.size_bytes or 0), exact[0], exact[1], 1)
+    return _judged(metrics.ARTIFACT_SIZE, float(budget.size_bytes or 0), exact[0], exact[1], 1, exact=True)
 
 
 def _range(values: Sequence[float | None]) -> Range | None:
@@ -113,16 +116,21 @@ def _range(values: Sequence[float | None]) -> Range | None:
     return statistics.median(known), *median_interval(known)
 
 
-def _judged(metric: Metric, most: float, was: Range | None, now: Range | None, n: int) -> Finding:
+def _judged(
+    metric: Metric, most: float, was: Range | None, now: Range | None, n: int, *, exact: bool = False
+) -> Finding:
     limit = f"{metric.label}, budget {_said(most, metric)}: "
     if now is None or was is None:
         why = f"{limit}cannot be judged, it was not measured on this host"
         return Finding(metric=NAMES[metric.name], verdict=Verdict.NOT_COMPARABLE, sentence=why, unit=metric.unit)
     verdict, what = _verdict(most, was, now)
+    few = f"; lowest to highest of {n}, too few pairs for a 95% interval" if n < FEWEST and not exact else ""
+    if few and verdict is Verdict.REGRESSION:
+        verdict, what = Verdict.INCONCLUSIVE, "base was inside and head outside in the few pairs that there are"
     return Finding(
         metric=NAMES[metric.name],
         verdict=verdict,
-        sentence=f"{limit}{what} ({_with_interval(was, metric)} -> {_with_interval(now, metric)})",
+        sentence=f"{limit}{what} ({_with_interval(was, metric)} -> {_with_interval(now, metric)}{few})",
         base=was[0],
         head=now[0],
         n=n,
