@@ -119,7 +119,7 @@ def evaluated(project: Project, sweep: subprocess.Popen[str]) -> object:
 @pytest.mark.parametrize(
     ("moment", "start"),
     [
-        (planned, "project"),
+        (planned, "built_project"),
         (building, "project"),
         (trying, "built_project"),
         (evaluated, "built_project"),
