@@ -98,8 +98,10 @@ def regressed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_page_opens_without_a_complaint(swept: Path, visit: Visit) -> None:
     """No console message, no request off the machine, and every chart that comes into sight is drawn."""
-    pages = sorted(swept.rglob("*.html"))
-    assert len(pages) > 6
+    # Of the cases those at one batch, measured and refused: what the pages of the others hold is as theirs.
+    pages = [path for path in sorted(swept.rglob("*.html")) if "cases" not in path.parts or "-b1" in path.name]
+    assert 6 < len(pages) < len(list(swept.rglob("*.html")))
+    assert {"cpu", "qnn"} <= {name for path in pages for name in ("cpu", "qnn") if f"-{name}-t" in path.name}
     for path in pages:
         page = visit.open(path)
         for box in page.locator("[data-chart]:has(script.figure)").all():
