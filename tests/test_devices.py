@@ -249,6 +249,7 @@ def sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     lines = (
         f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {tmp_path / 'host'}", "UsePAM no", "StrictModes no",
         f"AuthorizedKeysFile {tmp_path / 'allowed'}", "PasswordAuthentication no", f"PidFile {tmp_path / 'pid'}",
+        f"SetEnv HOME={tmp_path}",  # what a person's shell does as it starts would be done for every command
     )  # fmt: skip
     (tmp_path / "config").write_text("\n".join(lines) + "\n", encoding="utf-8")
     said = (tmp_path / "sshd.log").open("wb")

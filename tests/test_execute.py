@@ -73,6 +73,12 @@ def job(case: Case, built_project: Project, found: Artifact) -> Job:
     return Job(case=case, built=found, settings=SETTINGS, cache=built_project.root / "cache")
 
 
+@pytest.fixture
+def brief(job: Job) -> Job:
+    """The same in one process."""
+    return dataclasses.replace(job, settings=dataclasses.replace(SETTINGS, processes=1))
+
+
 def of_target(job: Job, **changes: Any) -> Job:
     """The same job on another target."""
     target = dataclasses.replace(job.case.target, **changes)
@@ -85,7 +91,11 @@ def evaluations(job: Job) -> int:
 
 
 def test_a_case_is_measured_and_evaluated(job: Job) -> None:
-    """Numbers, placement, fidelity and the kernels that ran, and what and where it was."""
+    """Numbers, placement, fidelity and the kernels that ran, and what and where it was.
+
+    Peak memory is that of a process with a runtime: importing onnxruntime and NumPy takes some tens of megabytes, and
+    this model next to nothing.
+    """
     outcome = run_case(job)
     assert Status.MEASURED is outcome.status, outcome.reason
     assert outcome.latency is not None
@@ -98,18 +108,14 @@ def test_a_case_is_measured_and_evaluated(job: Job) -> None:
     assert outcome.runtime is not None
     assert ("onnxruntime", onnxruntime.__version__) == (outcome.runtime.name, outcome.runtime.version)
     assert host.here() == outcome.host
+    if sys.platform.startswith("linux"):  # it is read from /proc
+        peaks = [process.peak_rss_bytes for process in outcome.processes]
+        assert all(peak is not None and 20e6 < peak < 2e9 for peak in peaks)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_peak_memory_is_that_of_a_process_with_a_runtime(job: Job) -> None:
-    """Importing onnxruntime and NumPy takes some tens of megabytes, and this model next to nothing."""
-    peaks = [process.peak_rss_bytes for process in run_case(job).processes]
-    assert 2 == len(peaks)
-    assert all(peak is not None and 20e6 < peak < 2e9 for peak in peaks)
-
-
-def test_an_evaluation_is_done_once(job: Job) -> None:
+def test_an_evaluation_is_done_once(brief: Job) -> None:
     """The same artifact with other threads and batch: no second evaluation; another host or build: a new one each."""
+    job = brief
     run_case(job)
     run_case(of_target(job, intra_threads=2, batch=4))
     assert 1 == evaluations(job)
@@ -126,8 +132,9 @@ def built_of(model: ModelSpec, cache: Path) -> Artifact:
     return found
 
 
-def test_the_metrics_of_a_task_are_kept(job: Job, project: Project) -> None:
+def test_the_metrics_of_a_task_are_kept(brief: Job, project: Project) -> None:
     """Classes on labelled data: accuracy with its interval, read from the cache as it was measured."""
+    job = brief
     (spec,) = onnx.with_inputs(job.case.model, Path(job.case.model.id)).inputs
     shape = (44, *(axis for axis in spec.shape[1:] if isinstance(axis, int)))
     arrays: dict[str, Any] = {spec.name: np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
@@ -148,8 +155,8 @@ def test_the_metrics_of_a_task_are_kept(job: Job, project: Project) -> None:
     assert ["y"] == [part.output for part in first.parts]
 
 
-def graph(name: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """Nodes, inputs and outputs of a graph that is not rows in, rows out."""
+def graphs() -> dict[str, tuple[list[Any], list[Any], list[Any]]]:
+    """Nodes, inputs and outputs of graphs that are not rows in, rows out."""
     value, node = builders.value, helper.make_node
     return {
         "sequence first": ([node("Relu", ["x"], ["y"])], [value("x", [5, "batch", 4])], [value("y", [5, "batch", 4])]),
@@ -167,7 +174,26 @@ def graph(name: str) -> tuple[list[Any], list[Any], list[Any]]:
             [value("x", [1, 40], TensorProto.BOOL)],
             [value("y", [2, "n"], TensorProto.INT64)],
         ),
-    }[name]  # fmt: skip
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[ModelSpec, Artifact]]]:
+    """Their cache, and each as it was built there."""
+    folder = tmp_path_factory.mktemp("whole")
+    models = {}
+    for name, parts in graphs().items():
+        path = builders.save(folder / f"{name}.onnx", *parts)
+        models[name] = dataclasses.replace(specs.file_model(path), name=name.replace(" ", "-"))
+    found = pipeline.build(
+        Cache(folder / "cache"), [(model, [specs.FP32]) for model in models.values()], on_event=lambda _: None
+    )
+    built = {}
+    for name, model in models.items():
+        artifact = found[model.name, "fp32"]
+        assert isinstance(artifact, Artifact), artifact
+        built[name] = (model, artifact)
+    return folder / "cache", built
 
 
 @pytest.mark.parametrize(
@@ -175,15 +201,13 @@ def graph(name: str) -> tuple[list[Any], list[Any], list[Any]]:
     [("sequence first", True), ("one number", False), ("a constant", True), ("a state", False),
      ("as many as there are", False)],
 )  # fmt: skip
-def test_whole_feeds_are_measured(tmp_path: Path, job: Job, name: str, batches: bool) -> None:
+def test_whole_feeds_are_measured(
+    whole: tuple[Path, dict[str, tuple[ModelSpec, Artifact]]], brief: Job, name: str, batches: bool
+) -> None:
     """Any shape at batch 1, with outputs as the reference has them; at batch 2 where rows do not interact."""
-    model = specs.file_model(builders.save(tmp_path / "m.onnx", *graph(name)))
-    quick = dataclasses.replace(
-        job,
-        case=dataclasses.replace(job.case, model=model),
-        built=built_of(model, job.cache),
-        settings=dataclasses.replace(SETTINGS, processes=1, time_per_case=0.05),
-    )
+    cache, built = whole
+    model, artifact = built[name]
+    quick = dataclasses.replace(brief, case=dataclasses.replace(brief.case, model=model), built=artifact, cache=cache)
     for batch in (1, 2):
         outcome = run_case(of_target(quick, batch=batch))
         if batch == 1 or batches:
@@ -197,8 +221,9 @@ def test_whole_feeds_are_measured(tmp_path: Path, job: Job, name: str, batches: 
             assert outcome.reason.endswith("batch 1 is one example, as it is")
 
 
-def test_a_reference_of_an_earlier_version(job: Job) -> None:
+def test_a_reference_of_an_earlier_version(brief: Job) -> None:
     """A gate's base may have one: the same examples in files that have them on axis 0 give the same numbers."""
+    job = brief
     built = job.built
     assert isinstance(built, Artifact)
     now = run_case(job).evaluation
@@ -434,8 +459,9 @@ def test_a_clock_that_is_too_coarse_is_a_remark() -> None:
     assert () == of_samples((finer, finer), found, None)
 
 
-def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:
+def test_a_file_that_no_step_changes_is_judged_by_its_weights(brief: Job) -> None:
     """What the file states goes before the recipe's float32; the outcome says by which it was judged, and on what."""
+    job = brief
     assert isinstance(job.built, Artifact)
     assert {"float"} == set(job.built.stated["weights"])
     found = run_case(job)
@@ -451,9 +477,9 @@ def test_a_file_that_no_step_changes_is_judged_by_its_weights(job: Job) -> None:
     assert Status.MEASURED is run_case(dataclasses.replace(job, built=unknown)).status
 
 
-def test_another_language_has_to_compute_what_python_does(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_language_has_to_compute_what_python_does(brief: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it does not, the case fails with the first value that differs; where it does, it is measured."""
-    job = of_target(job, runtime="cpp")  # the job's own client runs it, which is Python's
+    job = of_target(brief, runtime="cpp")  # the job's own client runs it, which is Python's
     assert Status.MEASURED is run_case(job).status
     inventory.prune(Cache(job.cache), kind="evaluations")
     observe = coordinator.observe

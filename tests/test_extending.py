@@ -1,7 +1,8 @@
 """What CONTRIBUTING promises: a framework, a data source or a step is one file, and nothing else changes.
 
-Each test copies the package into a folder of its own, adds one file there, and works with that copy from the command
-line, build children included. A metric is an entry of a list, a verb a function and a line, a runtime a program.
+The package is copied into a folder of its own, one file of each kind is added there, and tests work with that copy from
+the command line, build children included. A metric is an entry of a list, a verb a function and a line, a runtime a
+program.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,16 +27,6 @@ from harness.measure.pacing import Pace
 from harness.records import Target
 from harness.runtimes.clients import WorkerStarter
 from tests import builders
-
-ZOO = """\
-version: 1
-variants:
-  fp32: {optimization: disabled, steps: [export]}
-targets:
-  cpu: {provider: cpu}
-models:
-  tiny: {source: onnx, id: tiny.onnx}
-"""
 
 FRAMEWORK = '''\
 """Networks of one matrix, which need nothing but NumPy."""
@@ -251,9 +243,38 @@ while (request := protocol.receive(REQUESTS)) is not None and request["cmd"] != 
 '''
 
 
+MODELS = {
+    "tiny": "{source: onnx, id: tiny.onnx, data: r}",
+    "m": "{source: dense, id: some, data: random, inputs: {x: {dtype: float32, shape: [batch, 3]}}}",
+    "wide": "{extends: m, options: {width: 5}}",
+}
+VARIANTS = {
+    "fp32": "{optimization: disabled, steps: [export]}",
+    "int8": "{steps: [export, quantize: {method: static}]}",
+    "turned": "{steps: [export, sign]}",
+    "spelled": "{steps: [export, sign: {twice: true}]}",
+    "once": "{steps: [export, sign: {twice: false}]}",
+}
+RISING = "{source: rising, step: 0.5, evaluation: 3}"
+
+
+def zoo_of(*, rising: str = RISING, models: Mapping[str, str] = MODELS, variants: Mapping[str, str] = VARIANTS) -> str:
+    """The text of a zoo that has something of everything that is added."""
+    sections = {
+        "variants": variants,
+        "targets": {"cpu": "{provider: cpu}"},
+        "data": {"r": rising},
+        "models": models,
+    }
+    lines = ["version: 1"]
+    for name, entries in sections.items():
+        lines += [f"{name}:", *(f"  {key}: {value}" for key, value in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of the package and a project beside it, `root`/harness and `root`/zoo.yaml."""
+    """A copy of the package and a project beside it, `root`/harness and `root`/model_zoo.yaml."""
 
     root: Path
 
@@ -262,93 +283,127 @@ class Copy:
         assert not (self.root / "harness" / place).exists()
         (self.root / "harness" / place).write_text(text, encoding="utf-8")
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Run `harness` of the copy, and give its standard output, or its standard error where it fails."""
-        environment = os.environ | {"PYTHONPATH": str(self.root), "HARNESS_CACHE": str(self.root / "cache")}
-        command = [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
-        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, check=False)
-        assert code == done.returncode, done.stdout + done.stderr
-        return done.stderr if code else done.stdout
-
-    def zoo(self, text: str, *replacements: tuple[str, str]) -> None:
-        """Write the zoo, with something added to it."""
+    def change(self, place: str, *replacements: tuple[str, str]) -> None:
+        """Change a file of the package."""
+        path = self.root / "harness" / place
+        text = path.read_text(encoding="utf-8")
         for old, new in replacements:
             assert old in text
-            text = text.replace(old, new)
-        (self.root / "model_zoo.yaml").write_text(text, encoding="utf-8")
+            text = text.replace(old, new, 1)
+        path.write_text(text, encoding="utf-8")
 
-    def built(self) -> dict[str, dict[str, Any]]:
-        """Build everything, and give what is said of it by model and variant."""
-        found: list[dict[str, Any]] = json.loads(self.run("build", "--json"))
-        return {f"{one['model']}/{one['variant']}": one for one in found}
+    def run(self, *commands: str, code: int = 0) -> list[str]:
+        """Run commands of the copy one after the other in one process: standard output of each, or standard error."""
+        environment = os.environ | {"PYTHONPATH": str(self.root), "HARNESS_CACHE": str(self.root / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-c", COMMANDS, json.dumps([one.split() for one in commands])],
+            cwd=self.root, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert 0 == done.returncode, done.stdout + done.stderr
+        ends = json.loads(done.stdout)
+        assert {code} == {found for found, *_ in ends}, ends
+        return [err if code else out for _, out, err in ends]
+
+    def refused(self, *zoos: str) -> list[str]:
+        """What a build says of each of these zoos."""
+        for number, text in enumerate(zoos):
+            (self.root / f"zoo{number}.yaml").write_text(text, encoding="utf-8")
+        return self.run(*(f"build --zoo zoo{number}.yaml" for number in range(len(zoos))), code=2)
 
     def graph(self, built: dict[str, Any]) -> onnx.GraphProto:
         """The graph of what was built."""
         return onnx.load(self.root / "cache" / "artifacts" / built["digest"] / "model.onnx").graph
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Copy:
-    """A copy of this package with a tiny model to build."""
+COMMANDS = """
+import contextlib, io, json, sys
+from harness.cli import main
+
+ends = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["harness", *arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+    ends.append((code or 0, out.getvalue(), err.getvalue()))
+print(json.dumps(ends))
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """A copy of this package with something of each kind added, and a tiny model to build."""
+    folder = tmp_path_factory.mktemp("extended")
     ignored = shutil.ignore_patterns("*.pyc.*", "*-pytest-*", "static")  # bytecode that fits saves compiling it
-    shutil.copytree(Path(harness.__file__).parent, tmp_path / "harness", ignore=ignored)
-    builders.tiny_conv(tmp_path / "tiny.onnx")
-    return Copy(tmp_path)
+    shutil.copytree(Path(harness.__file__).parent, folder / "harness", ignore=ignored)
+    builders.tiny_conv(folder / "tiny.onnx")
+    (folder / "model_zoo.yaml").write_text(zoo_of(), encoding="utf-8")
+    made = Copy(folder)
+    made.write("frameworks/dense.py", FRAMEWORK)
+    made.write("data/rising.py", SOURCE)
+    made.write("build/steps/sign.py", STEP)
+    made.write("cli/count.py", VERB)
+    place = '    "cache": '
+    made.change("cli/__init__.py", ("    bisect,\n", "    bisect,\n    count,\n"))
+    made.change("cli/__init__.py", (place, f'    "count": count.count,\n{place}'))
+    metrics = "METRICS: Final = ("
+    made.change("metrics.py", (metrics, f"{METRIC.strip()}\n\n{metrics}TAIL, "))
+    return made
 
 
-def test_a_framework_is_one_file(copy: Copy) -> None:
+@pytest.fixture(scope="module")
+def said(copy: Copy) -> dict[str, Any]:
+    """What two verbs say of the zoo in JSON: of each variant of a model that was built, and of each model."""
+    commands = ("build m,wide --variants fp32 --json", "build tiny --json", "list --json")
+    *built, listed = map(json.loads, copy.run(*commands))
+    return {
+        "built": {f"{one['model']}/{one['variant']}": one for models in built for one in models},
+        "models": {one["name"]: one for one in listed["models"]},
+    }
+
+
+def test_a_framework_is_one_file(copy: Copy, said: dict[str, Any]) -> None:
     """The zoo checks what it declares, the build proves what it exports, and `list` knows that it runs here."""
-    copy.write("frameworks/dense.py", FRAMEWORK)
-    model = "  m: {source: dense, id: some, data: random, inputs: {x: {dtype: float32, shape: [batch, 3]}}}\n"
-    copy.zoo(ZOO + model + "  wide: {extends: m, options: {width: 5}}\n")
-    found = copy.built()
-
-    assert {"tiny/fp32", "m/fp32", "wide/fp32"} == set(found)
+    found = said["built"]
     assert "seeded" == found["m/fp32"]["weights"]["kind"]
     assert [[3, 2], [3, 5]] == [list(copy.graph(found[name]).initializer[0].dims) for name in ("m/fp32", "wide/fp32")]
-    listed = {one["name"]: one for one in json.loads(copy.run("list", "--json"))["models"]}
-    assert listed["m"]["runs_here"]
+    assert said["models"]["m"]["runs_here"]
 
-    copy.zoo(ZOO + model.replace("id: some", "id: '1', weights: trained"))
-    said = copy.run("build", code=2)
-    assert "models.m.id: expected a word, found '1'" in said
+    (refusal,) = copy.refused(
+        zoo_of(models=MODELS | {"m": MODELS["m"].replace("id: some", "id: '1', weights: trained")})
+    )
+    assert "models.m.id: expected a word, found '1'" in refusal
     able = "jax or keras or sklearn or tensorflow or torch or ultralytics"
-    assert f"'trained' needs source {able}, found dense; valid: seeded" in said
+    assert f"'trained' needs source {able}, found dense; valid: seeded" in refusal
 
 
-def test_a_data_source_is_one_file(copy: Copy) -> None:
+def test_a_data_source_is_one_file(copy: Copy, said: dict[str, Any]) -> None:
     """Its options are checked as it declares them, and its examples are what a build calibrates on and is proven on."""
-    copy.write("data/rising.py", SOURCE)
-    with_data = (("{source: onnx, id: tiny.onnx}", "{source: onnx, id: tiny.onnx, data: r}"),)
-    int8 = ("targets:", "  int8: {steps: [export, quantize: {method: static}]}\ntargets:")
-    copy.zoo(ZOO + "data: {r: {source: rising, step: 0.5, evaluation: 3}}\n", *with_data, int8)
-    found = copy.built()
-
+    found = said["built"]
     reference = copy.root / "cache" / "references" / found["tiny/fp32"]["reference"]["digest"]
     fed = np.load(reference / "feeds" / "0.npy")
     assert [0.0, 0.5, 1.0] == [float(example.max()) for example in fed]
     kinds = {node.op_type for node in copy.graph(found["tiny/int8"]).node}
     assert "QuantizeLinear" in kinds
 
-    for given, expected in (
-        ("", "data.r: missing key 'step', which source 'rising' needs"),
-        (", step: 0", "data.r.step: must be more than 0"),
-        (
-            ", step: 1, seed: 3",
-            "has no effect with source 'rising'; it belongs to: callable, file_types, photos, random, ",
-        ),
+    refusals = {
+        "{source: rising}": "data.r: missing key 'step', which source 'rising' needs",
+        "{source: rising, step: 0}": "data.r.step: must be more than 0",
+        "{source: rising, step: 1, seed: 3}": "has no effect with source 'rising'; it belongs to: "
+        "callable, file_types, photos, random, ",
+    }
+    for refusal, expected in zip(
+        copy.refused(*(zoo_of(rising=one) for one in refusals)), refusals.values(), strict=True
     ):
-        copy.zoo(ZOO + f"data: {{r: {{source: rising{given}}}}}\n", *with_data)
-        assert expected in copy.run("build", code=2)
+        assert expected in refusal
 
 
-def test_a_step_is_one_file(copy: Copy) -> None:
+def test_a_step_is_one_file(copy: Copy, said: dict[str, Any]) -> None:
     """Variants may have it, its options are checked, resolved and in its digest, and what it says is kept."""
-    copy.write("build/steps/sign.py", STEP)
-    more = "  turned: {steps: [export, sign]}\n  spelled: {steps: [export, sign: {twice: true}]}\n"
-    copy.zoo(ZOO, ("targets:", f"{more}  once: {{steps: [export, sign: {{twice: false}}]}}\ntargets:"))
-    found = copy.built()
-
+    found = said["built"]
     assert found["tiny/turned"]["digest"] == found["tiny/spelled"]["digest"] != found["tiny/fp32"]["digest"]
     assert ["Neg", "Neg"] == [node.op_type for node in copy.graph(found["tiny/turned"]).node][-2:]
     assert ["the sign was turned twice"] == list(found["tiny/turned"]["notes"])
@@ -356,34 +411,29 @@ def test_a_step_is_one_file(copy: Copy) -> None:
         found["tiny/once"]["status"],
         found["tiny/once"]["reason"],
     )
-    copy.zoo(ZOO, ("targets:", "  bad: {steps: [export, sign: {twice: 2}]}\ntargets:"))
-    assert "variants.bad.steps[1].sign.twice: expected true or false, found 2" in copy.run("build", code=2)
+    (refusal,) = copy.refused(zoo_of(variants=VARIANTS | {"bad": "{steps: [export, sign: {twice: 2}]}"}))
+    assert "variants.bad.steps[1].sign.twice: expected true or false, found 2" in refusal
 
 
 def test_a_metric_is_an_entry_of_the_list(copy: Copy) -> None:
     """Over a column that is stored already: asv has a benchmark of it, and it has a history."""
-    path = copy.root / "harness" / "metrics.py"
-    text = path.read_text(encoding="utf-8")
-    text = text.replace("METRICS: Final = (", f"{METRIC.strip()}\n\nMETRICS: Final = (TAIL, ", 1)
-    path.write_text(text, encoding="utf-8")
-    copy.zoo(ZOO)
-    copy.run("sweep", "--time-per-case", "0.2", "--processes", "1")
-    (series,) = json.loads(copy.run("history", "--metric", "tail", "--format", "json"))
-    (row,) = json.loads(copy.run("results", "--format", "json"))
+    _, history, results = copy.run(
+        "sweep --models tiny --variants fp32 --time-per-case 0.2 --processes 1 --no-confirm",
+        "history --metric tail --format json",
+        "results --format json",
+    )
+    (series,), (row,) = json.loads(history), json.loads(results)
     assert [row["latency"]["p99_s"]] == [point["value"] for point in series["points"]]
     assert row["latency"]["p99_s"] is not None
 
 
 def test_a_verb_is_a_function_and_a_line(copy: Copy) -> None:
     """Its help, its errors and its exit code are those of every verb."""
-    copy.write("cli/count.py", VERB)
-    path = copy.root / "harness" / "cli" / "__init__.py"
-    text = path.read_text(encoding="utf-8").replace("    bisect,\n", "    bisect,\n    count,\n", 1)
-    place = '    "cache": '
-    path.write_text(text.replace(place, f'    "count": count.count,\n{place}', 1), encoding="utf-8")
-    assert "1 2 3" == copy.run("count", "3").strip()
-    assert "Example: harness count 3" in copy.run("count", "--help")
-    assert "harness: count 0: expected a number from 1 on" in copy.run("count", "0", code=2)
+    counted, shown = copy.run("count 3", "count --help")
+    assert "1 2 3" == counted.strip()
+    assert "Example: harness count 3" in shown
+    (refusal,) = copy.run("count 0", code=2)
+    assert "harness: count 0: expected a number from 1 on" in refusal
 
 
 def test_a_runtime_is_a_program_that_speaks_the_protocol(tmp_path: Path) -> None:

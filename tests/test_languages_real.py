@@ -128,7 +128,7 @@ def again(start: WorkerStarter) -> Iterator[Callable[[], Client]]:
         Client.close(one)
 
 
-def outputs(start: WorkerStarter, work: Workload, folder: Path) -> Mapping[str, list[np.ndarray]]:
+def outputs(start: Callable[[], Client], work: Workload, folder: Path) -> Mapping[str, list[np.ndarray]]:
     """What a worker computes from every example, as its files have it."""
     folder.mkdir()
     single = dataclasses.replace(work, target=dataclasses.replace(CPU, batch=1), dims={"batch": 1})
@@ -140,10 +140,10 @@ def outputs(start: WorkerStarter, work: Workload, folder: Path) -> Mapping[str, 
     return found
 
 
-def test_a_language_computes_what_python_does(start: WorkerStarter, work: Workload, tmp_path: Path) -> None:
+def test_a_language_computes_what_python_does(again: Callable[[], Client], work: Workload, tmp_path: Path) -> None:
     """Every output of every example, with its type and shape: bits where nothing is rounded."""
     own = outputs(WorkerStarter(command=client_factory(CPU, tmp_path).command), work, tmp_path / "own")
-    other = outputs(start, work, tmp_path / "other")
+    other = outputs(again, work, tmp_path / "other")
     assert list(own) == list(other)
     for name, values in own.items():
         for mine, theirs in zip(values, other[name], strict=True):
@@ -151,9 +151,9 @@ def test_a_language_computes_what_python_does(start: WorkerStarter, work: Worklo
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-6 if mine.dtype.kind == "f" else 0, err_msg=name)
 
 
-def test_a_language_times_batches_and_refuses_what_python_refuses(start: WorkerStarter, work: Workload) -> None:
+def test_a_language_times_batches_and_refuses_what_python_refuses(again: Callable[[], Client], work: Workload) -> None:
     """One process: rotated batches, bursts of the asked length, refusals with Python's kinds, and on it goes."""
-    with start() as worker:
+    with again() as worker:
         opened = worker.ask("open", 60.0, **work.request())
         assert (3, 3, 4) == (opened["examples"], len(opened["inputs"]), len(opened["outputs"]))
         assert ["x", "tensor(float)"] == opened["inputs"][0][:2]

@@ -9,14 +9,16 @@ import pytest
 
 from benchmarks import onnx_backend
 
-OPERATORS, SAMPLE = 40, 64
+OPERATORS, SAMPLE = 40, 48
 
 
 @pytest.mark.long
 def test_a_sample_is_measured_as_expected(tmp_path: Path) -> None:
     """Half of them on their own inputs, whose outputs are the expected ones, half on inputs that are drawn to fit."""
     drawn_by = random.Random(20)
-    found = list(onnx_backend.tests(drawn_by.sample(onnx_backend.operators(), OPERATORS)))
+    # The tests of pooling take longer to make than all others: onnx computes what they expect in Python.
+    quick = [name for name in onnx_backend.operators() if not name.endswith("pool")]
+    found = list(onnx_backend.tests(drawn_by.sample(quick, OPERATORS)))
     drawn_by.shuffle(found)
     runs = [test for test in found[: 2 * SAMPLE] if onnx_backend.by_hand(test)][:SAMPLE]
     results = []

@@ -340,7 +340,7 @@ def test_wrong_usage_is_refused_with_harness_own_words(
     """Exit code 4, as pytest has it, and no traceback."""
     (pytester.path / "wrong.yaml").write_text("version: 1\nmodells: {}\n", encoding="utf-8")
     (pytester.path / "model_zoo.yaml").write_text(zoo_of(networks), encoding="utf-8")
-    result = pytester.runpytest_subprocess(*PLAIN, *arguments)
+    result = pytester.runpytest_inprocess(*PLAIN, *arguments)
     assert pytest.ExitCode.USAGE_ERROR == result.ret
     result.stderr.fnmatch_lines([said])
     assert "Traceback" not in result.stderr.str()

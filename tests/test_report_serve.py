@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import threading
@@ -21,13 +22,26 @@ from harness.report.site import SiteRequest
 from tests import outcomes, report_stores
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
+def built(folder: Path) -> Site:
     """A site of one run, built."""
-    report_stores.history(tmp_path / "results", days=1)
-    found = Site(SiteRequest(results=tmp_path / "results", out=tmp_path / "site", live=True), lambda _: None)
+    report_stores.history(folder / "results", days=1)
+    found = Site(SiteRequest(results=folder / "results", out=folder / "site", live=True), lambda _: None)
     found.refresh()
     return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A site of one run."""
+    return built(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, str]]:
+    """One that no test changes, and where it is served."""
+    found = built(tmp_path_factory.mktemp("standing"))
+    with served(found) as at:
+        yield found, at
 
 
 class AfterLooks(threading.Event):
@@ -43,9 +57,9 @@ class AfterLooks(threading.Event):
         return self._left < 0
 
 
-@pytest.fixture
-def address(site: Site) -> Iterator[str]:
-    """Where it is served."""
+@contextlib.contextmanager
+def served(site: Site) -> Iterator[str]:
+    """Where a site is served."""
     listening = server(site, 0)
     thread = threading.Thread(target=listening.serve_forever)
     thread.start()
@@ -53,6 +67,13 @@ def address(site: Site) -> Iterator[str]:
     listening.shutdown()
     thread.join()
     listening.server_close()
+
+
+@pytest.fixture
+def address(site: Site) -> Iterator[str]:
+    """Where it is served."""
+    with served(site) as at:
+        yield at
 
 
 def get(address: str, host: str | None = None) -> str:
@@ -74,14 +95,16 @@ def test_it_serves_the_site_and_its_version(site: Site, address: str) -> None:
     assert before != get(address + VERSION)
 
 
-def test_foreign_names_are_turned_away(address: str) -> None:
+def test_foreign_names_are_turned_away(standing: tuple[Site, str]) -> None:
     """A web page that has its own name resolve to this machine reads nothing."""
+    _, address = standing
     with pytest.raises(urllib.error.HTTPError, match="403"):
         get(f"{address}/", host="evil.example:80")
 
 
-def test_a_taken_port_is_a_clear_error(site: Site, address: str) -> None:
+def test_a_taken_port_is_a_clear_error(standing: tuple[Site, str]) -> None:
     """The message names the port and what to do."""
+    site, address = standing
     port = int(address.rpartition(":")[2])
     with pytest.raises(UsageError, match=f"--port {port} is taken.*or 0"):
         server(site, port)
@@ -141,13 +164,14 @@ def test_any_two_sides_are_compared_on_demand(site: Site, address: str) -> None:
     assert made != get(f"{address}/{path}")
 
 
-def test_sides_that_are_gone_are_said(address: str) -> None:
+def test_sides_that_are_gone_are_said(standing: tuple[Site, str]) -> None:
     """The page that asks is older than the results."""
-    assert "no longer stored" in get(f"{address}/data/compare/00000000-11111111.js")
+    assert "no longer stored" in get(f"{standing[1]}/data/compare/00000000-11111111.js")
 
 
-def test_a_page_knows_which_build_it_is_of(address: str) -> None:
+def test_a_page_knows_which_build_it_is_of(standing: tuple[Site, str]) -> None:
     """So that a build between loading it and its first look for news is not missed."""
+    _, address = standing
     version = get(address + VERSION).splitlines()[0]
     assert f'harness.site.version="{version}";' in get(f"{address}/data/site.js")
 

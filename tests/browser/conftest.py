@@ -13,9 +13,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE_S = 300.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One browser for all tests."""
+    """One browser for the tests of a file; one that stays open keeps a core from working, even if nobody looks."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -50,17 +50,34 @@ def asv(project: Project, *arguments: str) -> str:
     return out
 
 
-def test_a_clean_commit_is_booked_and_a_dirty_tree_is_not(committed: Project) -> None:
-    """The second sweep is still clean, because results do not count; an edit makes the third one dirty."""
-    for _ in range(2):
-        out = committed.run(*SWEEP)
-        assert "asv: " in out
-        assert "not written" not in out
+def booked(project: Project) -> None:
+    """Sweep a clean commit."""
+    out = project.run(*SWEEP)
+    assert "asv: " in out
+    assert "not written" not in out
+
+
+def test_clean_commits_are_booked_and_a_dirty_tree_is_not(committed: Project) -> None:
+    """A recipe changes between two commits: asv shows both, compares them and makes its pages.
+
+    The second sweep is still clean, because results do not count; an edit makes the third one dirty.
+    """
+    zoo = committed.root / "model_zoo.yaml"
+    text = zoo.read_text(encoding="utf-8")
+    booked(committed)
+    zoo.write_text(text.replace("optimization: disabled", "optimization: all"), encoding="utf-8")
+    git(committed.root, "commit", "-am", "Optimize when loading")
+    booked(committed)
     (row,) = json.loads(committed.run("results", "--format", "json"))
     assert 40 == len(row["commit"])
     shown = asv(committed, "show", row["commit"][:8])
     assert "sweep.track_latency" in shown
     assert "tiny" in shown
+    assert "sweep.track_latency" in asv(committed, "compare", "HEAD~1", "HEAD", "--factor", "1.000001")
+    asv(committed, "publish")
+    assert (committed.root / "html/index.html").exists()
+    graphs = {p.stem for p in committed.root.glob("html/graphs/**/sweep.track_*.json")}
+    assert {"sweep.track_latency", "sweep.track_artifact_size", "sweep.track_fidelity_loss"} <= graphs
 
     before = sorted(p for p in committed.root.glob("results/**/*.json"))
     stamps = [p.stat().st_mtime_ns for p in before]
@@ -68,21 +85,6 @@ def test_a_clean_commit_is_booked_and_a_dirty_tree_is_not(committed: Project) ->
     out = committed.run(*SWEEP)
     assert "asv files not written: the working tree differs from the commit (notes.txt)" in out
     assert stamps == [p.stat().st_mtime_ns for p in before]
-
-
-def test_asv_compares_and_publishes_two_commits(committed: Project) -> None:
-    """A recipe changes between two commits; asv reads both and makes its pages."""
-    committed.run(*SWEEP)
-    zoo = committed.root / "model_zoo.yaml"
-    text = zoo.read_text(encoding="utf-8")
-    zoo.write_text(text.replace("optimization: disabled", "optimization: all"), encoding="utf-8")
-    git(committed.root, "commit", "-am", "Optimize when loading")
-    committed.run(*SWEEP)
-    assert "sweep.track_latency" in asv(committed, "compare", "HEAD~1", "HEAD", "--factor", "1.000001")
-    asv(committed, "publish")
-    assert (committed.root / "html/index.html").exists()
-    graphs = {p.stem for p in committed.root.glob("html/graphs/**/sweep.track_*.json")}
-    assert {"sweep.track_latency", "sweep.track_artifact_size", "sweep.track_fidelity_loss"} <= graphs
 
 
 Moment = Callable[[Project, subprocess.Popen[str]], object]
@@ -113,25 +115,18 @@ def evaluated(project: Project, sweep: subprocess.Popen[str]) -> object:
     return list(project.root.glob("cache/evaluations/*.json"))
 
 
-def timed(project: Project, sweep: subprocess.Popen[str]) -> object:
-    """The first case is done."""
-    del sweep
-    return list(project.root.glob("results/samples/*.parts/*.parquet"))
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds children through /proc")
 @pytest.mark.parametrize(
     ("moment", "start"),
     [
-        (planned, "project"),
+        (planned, "built_project"),
         (building, "project"),
         (trying, "built_project"),
         (evaluated, "built_project"),
-        (timed, "built_project"),
     ],
 )
 def test_ctrl_c_at_any_moment_leaves_nothing_broken(request: pytest.FixtureRequest, moment: Moment, start: str) -> None:
-    """Exit code 130, no traceback, and the next sweep is complete."""
+    """Exit code 130, no traceback, and the next sweep is complete; that of later ones resumes."""
     project: Project = request.getfixturevalue(start)
     sweep = project.start("sweep", "--time-per-case", "3", "--variants", "fp32")
     if moment is planned:
