@@ -359,8 +359,9 @@ def choices(
     found: dict[tuple[str, str], dict[tuple[Any, ...], list[Row]]] = {}
     tried: dict[tuple[str, str, str | None], set[str]] = {}
     for row in rows:
-        if row["status"] != Status.FAILED:
-            tried.setdefault((row["model"], row["target"], row.get("run")), set()).add(row["variant"])
+        if row["status"] == Status.FAILED:
+            continue  # whatever numbers a file gives it
+        tried.setdefault((row["model"], row["target"], row.get("run")), set()).add(row["variant"])
         if (row.get("latency") or {}).get("median_s") is not None:
             found.setdefault((row["model"], row["target"]), {}).setdefault(of_row(row), []).append(row)
     return {

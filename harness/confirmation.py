@@ -86,8 +86,13 @@ class ConfirmedChoice:
         """Such as `3.30x fp32-default (95% 3.21 to 3.38, 12 pairs)`; empty where it was not measured."""
         if self.ratio is None:
             return ""
+        return f"{self.ratio:.2f}x {self.baseline}{self.basis}"
+
+    @property
+    def basis(self) -> str:
+        """What the ratio rests on, such as ` (95% 3.21 to 3.38, 12 pairs)`."""
         bounds = "" if self.low is None or self.high is None else f"95% {self.low:.2f} to {self.high:.2f}, "
-        return f"{self.ratio:.2f}x {self.baseline} ({bounds}{self.blocks} pairs)"
+        return f" ({bounds}{self.blocks} pairs)"
 
 
 def stored(row: Row | None) -> ConfirmedChoice | None:

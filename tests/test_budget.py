@@ -130,6 +130,14 @@ def test_the_choice_lies_within_what_was_measured_together(other: dict[str, Any]
     assert budget.speedup(alone, [*together, alone]) is None
 
 
+def test_a_failed_case_is_never_the_choice_whatever_numbers_a_file_gives_it() -> None:
+    """Alone in its run it made every table of the store end with an error."""
+    broken = row("int8", 1.0, run="s", **labelled(0.0)) | {"status": "failed"}
+    good = row("fp32", 2.0, run="r", **labelled(0.0))
+    assert good == budget.choices([good, broken])["m", "cpu-t1-b1"].best
+    assert {} == budget.choices([broken])
+
+
 def in_run(run: str, *rows: dict[str, Any]) -> list[dict[str, Any]]:
     """These rows in a run; runs are as old as their names say, and all rows have labels and a budget."""
     return [{**labelled(0.0), **one, "run": run, "run_started_at": run} for one in rows]

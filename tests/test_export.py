@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from harness import zoo as zoos
 from harness.build import keys
 from harness.build.cache import Cache
+from harness.confirmation import ConfirmedChoice
 from harness.errors import UsageError
 from harness.export import choose, examples, ort_format
 from harness.export.bundle import export, licence
@@ -262,6 +263,21 @@ def test_several_targets_are_a_question(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="several targets"):
         choose.choose(results, "digits_cnn/fp32", "cpu")
     assert "digits_cnn/fp32/cpu-t1-b1" == choose.choose(results, "digits_cnn/fp32/cpu-t1-b1").row["case"]
+
+
+def test_a_confirmed_choice_is_as_fast_as_its_blocks_say(tmp_path: Path) -> None:
+    """The medians of the sweep itself, here 2.00, may even call the choice the slower one."""
+    measured_again = ConfirmedChoice(
+        state="not told apart", best="int8-static", tied=("fp32",), baseline="fp32", ratio=1.02, low=0.91, high=1.14,
+        blocks=12,
+    )  # fmt: skip
+
+    def confirm(row: Row) -> None:
+        row["choice"] = asdict(measured_again)
+
+    why = choose.choose(stored(tmp_path, confirm), "digits_cnn", "cpu-t1-b1").why
+    assert "; 1.02 times as fast as fp32 (95% 0.91 to 1.14, 12 pairs); not told apart from fp32" in why
+    assert "2.00" not in why
 
 
 def test_a_model_without_a_budget_has_no_winner(tmp_path: Path) -> None:

@@ -38,6 +38,19 @@ def read(results: Path) -> Data:
     return load(results)
 
 
+def test_what_can_be_drawn_instead_is_named(tmp_path: Path) -> None:
+    """A model without labels has a fidelity and no accuracy."""
+
+    def unlabelled(row: Row) -> None:
+        row["accuracy"] = None
+
+    report_stores.write(
+        tmp_path, report_stores.run(), [report_stores.measured(report_stores.matrix()[0], 1.0)], unlabelled
+    )
+    with pytest.raises(UsageError, match="has no accuracy, and can be drawn by: harness plot fidelity"):
+        plot("accuracy", PlotRequest(results=tmp_path))
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in {"fusion", "batch"}])
 def test_every_kind_is_a_figure(results: Path, read: Data, kind: str) -> None:
     """Drawn from what is stored, and accepted by plotly."""

@@ -111,17 +111,28 @@ def _winner(model: str, rows: Sequence[Row]) -> ExportChoice:
     row = _only(best, model)
     choice = choices[row["model"], row["target"]]
     confirmed = confirmation.stored(row)
-    times = budget.speedup(row, choice.rows)
     said = [
         f"{row['variant']} is the fastest build of {model} inside its budget on {row['target']}",
-        f"{times:.2f} times as fast as {budget.baseline(row)}"
-        if times and row["variant"] != budget.baseline(row)
-        else "",
+        _times(row, choice, confirmed),
         confirmed.verdict if confirmed else confirmation.UNCONFIRMED,
         choice.judgement.phrase if choice.judgement else "",
         budget.remark(row),
     ]
     return ExportChoice(row=row, why="; ".join(filter(None, said)) + ".")
+
+
+def _times(row: Row, choice: budget.ShipChoice, confirmed: confirmation.ConfirmedChoice | None) -> str:
+    """How many times as fast as the baseline; empty for that itself.
+
+    What was measured in the blocks that decided counts: the medians of a sweep can say that the choice is the slower.
+    """
+    base = budget.baseline(row)
+    if row["variant"] == base:
+        return ""
+    if confirmed is not None and confirmed.ratio is not None:
+        return f"{confirmed.ratio:.2f} times as fast as {confirmed.baseline}{confirmed.basis}"
+    times = budget.speedup(row, choice.rows)
+    return f"{times:.2f} times as fast as {base}" if times else ""
 
 
 def _only(rows: Sequence[Mapping[str, Any]], what: str) -> Row:

@@ -56,8 +56,17 @@ def plot(kind: str, request: PlotRequest) -> Figure:
         )
     found = KINDS[kind](data, request)
     if found is None or not found["data"]:
-        raise UsageError(f"plot {kind}: nothing to draw for that choice; `harness results` lists what is stored")
+        raise UsageError(f"plot {kind}: nothing to draw for that choice; {_instead(kind, data, request)}")
     return found
+
+
+def _instead(kind: str, data: Data, request: PlotRequest) -> str:
+    """Which other charts of an artifact's quality there are for a choice: without labels there is no accuracy."""
+    for other in {"accuracy": ["fidelity"], "fidelity": ["accuracy"]}.get(kind, ()):
+        found = KINDS[other](data, request)
+        if found is not None and found["data"]:
+            return f"what is stored of it has no {kind}, and can be drawn by: harness plot {other}"
+    return "`harness results` lists what is stored"
 
 
 def _of_model(draw: Callable[[Any, Any], Figure | None]) -> Callable[[Data, PlotRequest], Figure | None]:
