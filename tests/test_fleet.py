@@ -602,14 +602,15 @@ def test_a_worker_that_is_stopped_and_comes_back(
         sweep = project.start(*command, "--scheduler", spec.scheduler)
         stack.callback(sweep.kill)
         measuring: list[str] = []
+        given: list[str] = []
 
         def one_measures() -> bool:
             measuring[:] = [address for address, pid in pids.items() if workers(pid)]
-            return bool(measuring) and bool(stored_parts(project))
+            given[:] = [name for names in fleet.running().values() for name in names]
+            return bool(measuring) and bool(given) and bool(stored_parts(project))
 
         wait_for(one_measures, alive(sweep))
         stopped = pids[measuring[0]]
-        given = [name for names in fleet.running().values() for name in names]
         assert {"tiny/fp32/cpu-t1-b1, process "} == {name[:-1] for name in given}
         os.kill(stopped, signal.SIGSTOP)
         try:
