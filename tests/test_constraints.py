@@ -125,4 +125,4 @@ def test_ci_installs_with_the_command_of_the_readme(mode: str, expected: str) ->
         ["bash", "-euo", "pipefail", "-c", lines, "run", mode],
         cwd=constraints.ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.startswith(f"+ python -m pip install {expected} -e '.[dev]' && pytest -n 2")
+    assert done.stdout.startswith(f"+ python -m pip install {expected} -e '.[dev]' && pytest -n 3")

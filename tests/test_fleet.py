@@ -654,5 +654,6 @@ def test_the_example_runs_as_it_stands(built_project: Project, address: str) -> 
     assert 2 == len(list(project.root.glob("results/samples/*.parquet")))
     project.run("sweep", "--variants", "fp32", "--results", "local")
     (alone,) = json.loads(project.run("results", "--json", "--results", "local"))
-    exact = ("case", "status", "reason", "artifact", "fidelity", "kernels", "measured_by", "fingerprint")
+    exact = ("case", "status", "reason", "artifact", "fidelity", "kernels", "measured_by")
+    assert 1 == len({row["fingerprint"] for row in runs})  # of one class: each worker may use as many cores
     assert [{name: alone[name] for name in exact}] * 2 == [{name: row[name] for name in exact} for row in runs]

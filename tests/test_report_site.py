@@ -183,20 +183,30 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
     assert links.case(report_stores.matrix()[0].id) in pages(tmp_path / "site")
 
 
-def test_values_that_are_not_finite(tmp_path: Path) -> None:
-    """NaN and infinity, as another tool might store them, are absent numbers."""
+@pytest.mark.parametrize(
+    ("column", "changed"),
+    [
+        ("latency", {"median_s": math.nan, "ci95_high_s": math.inf}),
+        ("latency", {"ci95_low_s": -math.inf}),
+        ("fidelity", {"centred_sqnr_db": math.nan}),
+        ("session_s", math.inf),
+    ],
+)
+def test_values_that_are_not_finite(tmp_path: Path, column: str, changed: Any) -> None:
+    """A file with NaN or infinity, as another tool might store them, is named; what other files hold is shown."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = write(tmp_path / "results", run(0), [measured(case, 5.0) for case in report_stores.matrix()])
+    write(tmp_path / "results", run(0), [measured(case, 5.0) for case in report_stores.matrix()])
+    path = write(tmp_path / "results", run(1), [measured(case, 7.0) for case in report_stores.matrix()])
     table = pq.read_table(path)
     records = table.to_pylist()
-    records[0]["latency"] |= {"median_s": math.nan, "ci95_high_s": math.inf}
-    records[1]["latency"] |= {"ci95_low_s": -math.inf}
-    records[2]["fidelity"] |= {"centred_sqnr_db": math.nan}
-    records[3]["session_s"] = math.inf
+    records[0][column] = records[0][column] | changed if isinstance(changed, dict) else changed
     pq.write_table(pa.Table.from_pylist(records, schema=table.schema), path)
-    site(tmp_path / "results", tmp_path / "site")
+    (problem,) = site(tmp_path / "results", tmp_path / "site").problems
+    assert path.name in problem
+    assert f"{column}" in problem
+    assert "finite" in problem
     shown = {
         path_: re.sub(r"<script.*?</script>|<[^>]*>", " ", content, flags=re.DOTALL)
         for path_, content in pages(tmp_path / "site").items()
@@ -204,7 +214,8 @@ def test_values_that_are_not_finite(tmp_path: Path) -> None:
     }
     assert any("int8-static" in content for content in shown.values())
     for path_, content in shown.items():
-        assert [] == re.findall(r"(?i)[^\n]*\b(?:nan|infinity|inf)\b[^\n]*", content), path_
+        found = re.findall(r"(?i)[^\n]*\b(?:nan|infinity|inf)\b[^\n]*", content)
+        assert [] == found, path_
     assert len(drawn(tmp_path / "site")) > 5
 
 
