@@ -19,6 +19,7 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness import free_memory
 from harness import zoo as zoos
 from harness.build import keys, lookup
 from harness.build.cache import Cache
@@ -30,6 +31,14 @@ from harness.store.files import Lock
 from tests import builders
 
 os.environ.setdefault(coordinator.FLOOR_BUDGET, "0.05")
+
+# What is stored is flushed to the disk many times over, and tests would wait for that: they need no disk.
+IN_MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 8 << 30  # noqa: S108  (pytest makes a folder of this user's own there)
+if (
+    os.access(IN_MEMORY, os.W_OK)
+    and min(free_memory.available() or 0, shutil.disk_usage(IN_MEMORY).free) > ENOUGH_BYTES
+):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 # Every process that imports NumPy starts a thread for each core otherwise, which look for work a while: a fifth of what
 # the import takes.
