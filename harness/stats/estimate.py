@@ -253,10 +253,8 @@ def latency(processes: Sequence[ProcessSamples], ci_width: float) -> Latency:
     Raises:
         ValueError: if there is no process, or one without samples.
     """
-    import numpy as np
-
     # Arrays: a second of a fast model gives hundreds of thousands of samples, each several Python objects otherwise.
-    ordered: list[Any] = [np.sort(np.asarray(p.samples_ns, dtype=np.int64)) for p in processes]
+    ordered = [in_order(p.samples_ns) for p in processes]
     samples: list[Any] = [one / 1e9 for one in ordered]
     medians = [max(_middle(one), 1) / 1e9 for one in ordered]
     typical = statistics.median(medians)

@@ -118,7 +118,7 @@ class RowColumns:
         """
         import numpy as np
 
-        known = self.position != NO_POSITION
+        known = self.placed
         settled_at = [settled(text) for text in self.started_at.texts]
         counts = np.array([*map(bool, settled_at), False])[self.started_at.codes]
         place = np.where(known, self.position, np.where(counts, self.when(), 0.0))
@@ -207,7 +207,7 @@ class PointColumns(Sequence[Point]):
         if flags.all():
             return self
         own = self._column
-        order = self._rows[flags]
+        order = self.rows[flags]
         column = MetricColumn(rows=own.rows, values=own.values, order=order, noisy=own.noisy, latency=own.latency)
         return PointColumns(column, 0, len(order))
 
@@ -219,12 +219,12 @@ class PointColumns(Sequence[Point]):
     @property
     def rows(self) -> Codes:
         """Whose points they are."""
-        return self._rows
+        return self._column.order[self._start : self._stop]
 
     @property
     def values(self) -> Floats:
         """Each point's value; NaN where the case failed."""
-        return self._column.values[self._rows]
+        return self._column.values[self.rows]
 
     @property
     def all_failed(self) -> bool:
@@ -240,12 +240,12 @@ class PointColumns(Sequence[Point]):
     @property
     def dirty(self) -> Flags:
         """Whether each point's tree differed from its commit."""
-        return self._column.rows.dirty[self._rows]
+        return self._column.rows.dirty[self.rows]
 
     @property
     def placed(self) -> Flags:
         """Whether this clone has each point's commit."""
-        found: Flags = self._column.rows.position[self._rows] != NO_POSITION
+        found: Flags = self._column.rows.position[self.rows] != NO_POSITION
         return found
 
     @property
@@ -271,7 +271,7 @@ class PointColumns(Sequence[Point]):
         """Whether this clone has a commit of any, or one was measured outside git."""
         rows = self._column.rows
         return any(
-            rows.position.item(row) != NO_POSITION or rows.commit.codes.item(row) < 0 for row in self._rows.tolist()
+            rows.position.item(row) != NO_POSITION or rows.commit.codes.item(row) < 0 for row in self.rows.tolist()
         )
 
     @property
@@ -281,11 +281,7 @@ class PointColumns(Sequence[Point]):
 
         if not self._column.latency:
             return np.full(len(self), math.nan)
-        return self._column.rows.reference_ns[self._rows]
-
-    @property
-    def _rows(self) -> Codes:
-        return self._column.order[self._start : self._stop]
+        return self._column.rows.reference_ns[self.rows]
 
     def _point(self, row: int) -> Point:
         column, rows = self._column, self._column.rows
@@ -314,7 +310,7 @@ class PointColumns(Sequence[Point]):
         return self._stop - self._start
 
     def __iter__(self) -> Iterator[Point]:
-        return map(self._point, self._rows.tolist())
+        return map(self._point, self.rows.tolist())
 
     @overload
     def __getitem__(self, place: int) -> Point: ...
@@ -322,7 +318,7 @@ class PointColumns(Sequence[Point]):
     def __getitem__(self, place: slice) -> tuple[Point, ...]: ...
     def __getitem__(self, place: int | slice) -> Point | tuple[Point, ...]:
         if isinstance(place, slice):
-            return tuple(map(self._point, self._rows[place].tolist()))
+            return tuple(map(self._point, self.rows[place].tolist()))
         at = place + len(self) if place < 0 else place
         if not 0 <= at < len(self):
             raise IndexError(place)
